@@ -1,0 +1,95 @@
+//! Conflicts: places where converging may not be what anyone meant.
+//!
+//! An item is a pure function of registers and document graph, so every node of the audience lists the same ones.
+
+use aiemp_keys::{Hash, NodeId, Value, cbor};
+use aiemp_protocol::{
+    ids::{ConflictId, FileId},
+    time::Timestamp,
+    vault_path::VaultPath,
+};
+
+use crate::index::{ChangeRef, FileRecord, Origin};
+
+/// What kind of place it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConflictKind {
+    /// One front matter field, two values.
+    Field,
+    /// One side deleted the note, the other edited it.
+    DeleteEdit,
+    /// An edit of a note that had moved on, to approval or to another folder.
+    LateEdit,
+}
+
+impl ConflictKind {
+    /// The word for it in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Field => "field",
+            Self::DeleteEdit => "delete_edit",
+            Self::LateEdit => "late_edit",
+        }
+    }
+}
+
+/// One of the sides of a conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// Who wrote it; `None` when the writer's actor belongs to no member any more.
+    pub node: Option<NodeId>,
+    /// What it says.
+    pub text: String,
+    /// When, by the author's clock.
+    pub hlc: Timestamp,
+}
+
+/// One item of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The same on every node.
+    pub id: ConflictId,
+    /// Its kind.
+    pub kind: ConflictKind,
+    /// The file.
+    pub file: FileId,
+    /// Where the file lies, or lay.
+    pub path: VaultPath,
+    /// The front matter key of a field conflict.
+    pub field: Option<String>,
+    /// What each side says, in a fixed order.
+    pub sides: Vec<Side>,
+    /// What is shown meanwhile.
+    pub merged: String,
+}
+
+/// The id of the conflict between two things, in whichever order they are found.
+pub fn id_of(file: FileId, what: &str, one: Value, other: Value) -> ConflictId {
+    let (one, other) = (cbor::encode(&one), cbor::encode(&other));
+    let (min, max) = if one <= other { (one, other) } else { (other, one) };
+    let parts = [file.to_value(), cbor::text(what), cbor::bytes(&min), cbor::bytes(&max)];
+    ConflictId(Hash::labelled("aiemp-node 2026 conflict", parts))
+}
+
+/// Edits that the shown archiving did not know of, each with the archiving: concurrent, or made on a stale copy after.
+pub fn edits_past_archive(record: &FileRecord) -> Vec<(&ChangeRef, &Origin)> {
+    if !record.is_archived() {
+        return Vec::new();
+    }
+    let archivings = record.archived.writes().filter(|(_, archived)| **archived).map(|(origin, _)| origin);
+    archivings
+        .flat_map(|archiving| {
+            let unknown = |change: &&ChangeRef| {
+                let after = archiving.is_before(&change.origin);
+                let foreign = change.origin.author() != archiving.author();
+                !change.origin.is_before(archiving) && (after || foreign)
+            };
+            record.changes.iter().filter(unknown).map(move |change| (change, archiving))
+        })
+        .collect()
+}
+
+/// The id of the conflict between an archiving and an edit.
+pub fn archive_edit_id(file: FileId, change: &ChangeRef, archiving: &Origin) -> ConflictId {
+    id_of(file, "archive", archiving.hash.to_value(), change.hash.to_value())
+}

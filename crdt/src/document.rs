@@ -1,0 +1,305 @@
+//! A note as an automerge document: `{fm: {key: raw}, fence, order, body: Text, eol, bom}`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aiemp_keys::{Hash, NodeId, cbor};
+use aiemp_protocol::ids::{ContentHash, DocId, FileId};
+use automerge::{
+    ActorId, AutoCommit, Change, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, TextEncoding, Value,
+    transaction::{CommitOptions, Transactable},
+};
+
+use crate::{
+    note::{Eol, FrontMatter, Note},
+    text_diff,
+};
+
+/// The document format; part of every [`DocId`].
+const FORMAT: u64 = 1;
+
+/// The document that a file's changes under one base belong to.
+pub fn doc_id(file: FileId, base: ContentHash) -> DocId {
+    let parts = [file.to_value(), base.to_value(), cbor::uint(FORMAT)];
+    DocId(Hash::labelled("aiemp-node 2026 document id", parts))
+}
+
+/// The actor of an author's changes in one lane of a document: so that nobody can write under another's name.
+pub fn actor(author: NodeId, doc: DocId, generation: u64, lane: u64) -> ActorId {
+    let parts = [author.to_value(), doc.to_value(), cbor::uint(generation), cbor::uint(lane)];
+    ActorId::from(&Hash::labelled("aiemp-node 2026 actor", parts).as_bytes()[..16])
+}
+
+/// One field that concurrent changes gave different values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldConflict {
+    /// The front matter key.
+    pub key: String,
+    /// The raw blocks, each with the actor that wrote it, ordered by their operation ids.
+    pub sides: Vec<FieldSide>,
+}
+
+/// One of the values of a conflicting field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldSide {
+    /// The operation, as automerge prints it: equal on every node.
+    pub operation: String,
+    /// Who wrote it.
+    pub actor: ActorId,
+    /// The raw block.
+    pub block: String,
+}
+
+/// What a document knows of one change, to vet the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) max_op: u64,
+}
+
+/// An open document.
+#[derive(Clone)]
+pub struct Document {
+    doc: AutoCommit,
+    pub(crate) known: BTreeMap<ChangeHash, Known>,
+    /// The last change of each actor, with its seq.
+    pub(crate) last: BTreeMap<ActorId, (u64, ChangeHash)>,
+    note: Note,
+}
+
+impl std::fmt::Debug for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Document({} changes)", self.known.len())
+    }
+}
+
+impl Document {
+    /// Makes the document of a base content: the same bytes give the same document on every node, so it never travels.
+    pub fn import(text: &str) -> Self {
+        let content = ContentHash::of(text.as_bytes());
+        let importer = Hash::labelled("aiemp-node 2026 import actor", [content.to_value()]);
+        let mut doc = AutoCommit::new_with_encoding(TextEncoding::Utf8CodeUnit);
+        doc.set_actor(ActorId::from(&importer.as_bytes()[..16]));
+        let note = Note::parse(text);
+        write_new(&mut doc, &note).expect("writing to an empty document");
+        doc.commit_with(CommitOptions::default().with_time(0));
+        let mut document = Self { doc, known: BTreeMap::new(), last: BTreeMap::new(), note };
+        document.note_changes(&[]);
+        document
+    }
+
+    /// Edits the document to hold `text`, as one change of `actor`; the raw change, or none if nothing changed.
+    pub fn edit(&mut self, text: &str, actor: ActorId) -> Option<Vec<u8>> {
+        let new = Note::parse(text);
+        if new == self.note {
+            return None;
+        }
+        let before = self.doc.get_heads();
+        self.doc.set_actor(actor);
+        write_difference(&mut self.doc, &self.note, &new).expect("the document has the form that import gave it");
+        self.doc.commit_with(CommitOptions::default().with_time(0))?;
+        self.note_changes(&before);
+        self.note = new;
+        let change = self.doc.get_last_local_change()?;
+        Some(change.raw_bytes().to_vec())
+    }
+
+    /// Applies a vetted change.
+    pub(crate) fn apply(&mut self, change: Change) {
+        let known = Known { max_op: change.max_op() };
+        self.last.insert(change.actor_id().clone(), (change.seq(), change.hash()));
+        self.known.insert(change.hash(), known);
+        self.doc.apply_changes([change]).expect("a vetted change applies");
+        self.note = read_note(&self.doc);
+    }
+
+    /// Whether the change is held.
+    pub fn has(&self, change: &ChangeHash) -> bool {
+        self.known.contains_key(change)
+    }
+
+    /// The heads, sorted.
+    pub fn heads(&mut self) -> Vec<ChangeHash> {
+        let mut heads = self.doc.get_heads();
+        heads.sort();
+        heads
+    }
+
+    /// The text it stands for.
+    pub fn text(&self) -> String {
+        self.note.to_text()
+    }
+
+    /// The note it stands for.
+    pub const fn note(&self) -> &Note {
+        &self.note
+    }
+
+    /// Fields with more than one concurrent value.
+    pub fn field_conflicts(&self) -> Vec<FieldConflict> {
+        let Some(fields) = object(&self.doc, "fm") else { return Vec::new() };
+        let keys: BTreeSet<String> = self.doc.keys(&fields).collect();
+        keys.into_iter()
+            .filter_map(|key| {
+                let mut sides: Vec<_> = self
+                    .doc
+                    .get_all(&fields, key.as_str())
+                    .ok()?
+                    .into_iter()
+                    .filter_map(|(value, id)| {
+                        let actor = match &id {
+                            ObjId::Id(_, actor, _) => actor.clone(),
+                            ObjId::Root => return None,
+                        };
+                        let block = value.as_str()?.to_owned();
+                        Some(FieldSide { operation: id.to_string(), actor, block })
+                    })
+                    .collect();
+                sides.sort_by(|a, b| a.operation.cmp(&b.operation));
+                let differ = sides.windows(2).any(|pair| pair[0].block != pair[1].block);
+                differ.then_some(FieldConflict { key, sides })
+            })
+            .collect()
+    }
+
+    fn note_changes(&mut self, before: &[ChangeHash]) {
+        for change in self.doc.get_changes(before) {
+            self.known.insert(change.hash(), Known { max_op: change.max_op() });
+            self.last.insert(change.actor_id().clone(), (change.seq(), change.hash()));
+        }
+    }
+}
+
+type Written = Result<(), automerge::AutomergeError>;
+
+fn write_new(doc: &mut AutoCommit, note: &Note) -> Written {
+    let fields = doc.put_object(ROOT, "fm", ObjType::Map)?;
+    let body = doc.put_object(ROOT, "body", ObjType::Text)?;
+    let empty = FrontMatter::default();
+    let front_matter = note.front_matter.as_ref().unwrap_or(&empty);
+    doc.put(ROOT, "fence", note.front_matter.is_some())?;
+    doc.put(ROOT, "order", front_matter.order.join("\n"))?;
+    doc.put(ROOT, "eol", note.eol.as_str())?;
+    doc.put(ROOT, "bom", note.bom)?;
+    for (key, block) in &front_matter.blocks {
+        doc.put(&fields, key.as_str(), block.as_str())?;
+    }
+    doc.splice_text(&body, 0, 0, &note.body)
+}
+
+fn write_difference(doc: &mut AutoCommit, old: &Note, new: &Note) -> Written {
+    let empty = FrontMatter::default();
+    let old_front = old.front_matter.as_ref().unwrap_or(&empty);
+    let new_front = new.front_matter.as_ref().unwrap_or(&empty);
+    if old.front_matter.is_some() != new.front_matter.is_some() {
+        doc.put(ROOT, "fence", new.front_matter.is_some())?;
+    }
+    if old.eol != new.eol {
+        doc.put(ROOT, "eol", new.eol.as_str())?;
+    }
+    if old.bom != new.bom {
+        doc.put(ROOT, "bom", new.bom)?;
+    }
+    if old_front.order != new_front.order {
+        doc.put(ROOT, "order", new_front.order.join("\n"))?;
+    }
+    if let Some(fields) = object(doc, "fm") {
+        for key in old_front.blocks.keys().filter(|key| !new_front.blocks.contains_key(*key)) {
+            doc.delete(&fields, key.as_str())?;
+        }
+        for (key, block) in new_front.blocks.iter().filter(|(key, block)| old_front.blocks.get(*key) != Some(*block)) {
+            doc.put(&fields, key.as_str(), block.as_str())?;
+        }
+    }
+    if let Some(body) = object(doc, "body") {
+        for splice in text_diff::splices(&old.body, &new.body).into_iter().rev() {
+            let delete = isize::try_from(splice.delete).expect("a note fits memory");
+            doc.splice_text(&body, splice.at, delete, &splice.insert)?;
+        }
+    }
+    Ok(())
+}
+
+fn object(doc: &AutoCommit, key: &str) -> Option<ObjId> {
+    match doc.get(ROOT, key).ok()?? {
+        (Value::Object(_), id) => Some(id),
+        (Value::Scalar(_), _) => None,
+    }
+}
+
+fn read_note(doc: &AutoCommit) -> Note {
+    let scalar = |key: &str| doc.get(ROOT, key).ok().flatten().map(|(value, _)| value);
+    let text = |key: &str| scalar(key).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
+    let flag = |key: &str| scalar(key).and_then(|value| value.as_bool()).unwrap_or(false);
+    let mut blocks = BTreeMap::new();
+    if let Some(fields) = object(doc, "fm") {
+        for key in doc.keys(&fields).collect::<Vec<_>>() {
+            if let Ok(Some((Value::Scalar(value), _))) = doc.get(&fields, key.as_str())
+                && let ScalarValue::Str(block) = value.as_ref()
+            {
+                blocks.insert(key, block.to_string());
+            }
+        }
+    }
+    let order = text("order");
+    let order = if order.is_empty() && !blocks.contains_key("") {
+        Vec::new()
+    } else {
+        order.split('\n').map(str::to_owned).filter(|key| blocks.contains_key(key)).collect()
+    };
+    let fence = flag("fence") || !blocks.is_empty();
+    Note {
+        bom: flag("bom"),
+        eol: Eol::parse(&text("eol")),
+        front_matter: fence.then_some(FrontMatter { order, blocks }),
+        body: object(doc, "body").and_then(|body| doc.text(&body).ok()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn author(byte: u8) -> ActorId {
+        ActorId::from([byte; 16])
+    }
+
+    #[test]
+    fn an_import_is_the_same_on_every_node_and_version() {
+        let mut document = Document::import("---\ntype: email\nstatus: pending\n---\nHello\n");
+        let heads: Vec<_> = document.heads().iter().map(ToString::to_string).collect();
+        assert_eq!(heads, ["67ff7cf0c4946cc13b00b1478eeccd6b4bece7f0d794b12f580153a3aca78d82"]);
+    }
+
+    #[test]
+    fn concurrent_field_edits_are_both_kept_and_never_mixed() {
+        let base = Document::import("---\nstatus: pending\n---\n");
+        let (mut left, mut right) = (base.clone(), base);
+        let approved = left.edit("---\nstatus: approved\n---\n", author(1)).expect("a change");
+        let rejected = right.edit("---\nstatus: rejected\n---\n", author(2)).expect("a change");
+        left.apply(Change::from_bytes(rejected).expect("decodes"));
+        right.apply(Change::from_bytes(approved).expect("decodes"));
+        assert_eq!(left.text(), right.text());
+        assert!(["---\nstatus: approved\n---\n", "---\nstatus: rejected\n---\n"].contains(&left.text().as_str()));
+        let conflicts = left.field_conflicts();
+        assert_eq!(conflicts, right.field_conflicts());
+        assert_eq!(conflicts[0].sides.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn an_edit_leaves_exactly_the_new_text(
+            old in "(---\n(a: [xé]{0,3}\n|b: 1\n|\\s\\s- q\n){0,3}---\n)?([xé ]{0,5}\r?\n){0,4}",
+            new in "(---\n(a: [xé]{0,3}\n|b: 1\n|\\s\\s- q\n){0,3}---\n)?([xé ]{0,5}\r?\n){0,4}",
+        ) {
+            let mut document = Document::import(&old);
+            prop_assert_eq!(document.text(), old.as_str());
+            let change = document.edit(&new, author(1));
+            prop_assert_eq!(document.text(), new.clone());
+            if let Some(change) = change {
+                let mut other = Document::import(&old);
+                other.apply(Change::from_bytes(change).expect("decodes"));
+                prop_assert_eq!(other.text(), new);
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The index: a map of multi-value registers `(file, field)`, derived from log items alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    causality::{self, Past},
+    entry::{FieldWrite, FileKind, Item},
+    ids::{ContentHash, EntryHash, FileId, LogId},
+    time::Timestamp,
+    vault_path::VaultPath,
+};
+
+/// An entry as far as its writes need it: who wrote, when, knowing what.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The entry's log.
+    pub log: LogId,
+    /// Its position.
+    pub seq: u64,
+    /// Its hash: breaks ties between concurrent writes.
+    pub hash: EntryHash,
+    /// Its hybrid time.
+    pub hlc: Timestamp,
+    /// What its author had.
+    pub past: Past,
+}
+
+impl Origin {
+    /// The author.
+    pub const fn author(&self) -> NodeId {
+        self.log.author
+    }
+
+    /// Whether this entry lies in the causal past of `later`.
+    pub fn is_before(&self, later: &Self) -> bool {
+        causality::contains(&later.past, self.log, self.seq) || (self.log == later.log && self.seq == later.seq)
+    }
+}
+
+/// A multi-value register: a write replaces exactly the writes in its causal past; concurrent ones are all kept.
+#[derive(Clone, Debug)]
+pub struct Register<T> {
+    writes: Vec<(Origin, T)>,
+}
+
+impl<T> Default for Register<T> {
+    fn default() -> Self {
+        Self { writes: Vec::new() }
+    }
+}
+
+impl<T: PartialEq> Register<T> {
+    fn write(&mut self, origin: Origin, value: T) {
+        self.writes.retain(|(earlier, _)| !earlier.is_before(&origin));
+        self.writes.push((origin, value));
+        self.writes.sort_by_key(|(origin, _)| origin.hash);
+    }
+
+    /// The value shown: that of the lowest entry hash.
+    pub fn shown(&self) -> Option<&T> {
+        self.writes.first().map(|(_, value)| value)
+    }
+
+    /// All concurrent writes.
+    pub fn writes(&self) -> impl Iterator<Item = (&Origin, &T)> {
+        self.writes.iter().map(|(origin, value)| (origin, value))
+    }
+}
+
+/// One automerge change of a file, by reference.
+#[derive(Clone, Debug)]
+pub struct ChangeRef {
+    /// The entry that carries it.
+    pub origin: Origin,
+    /// The base of its document.
+    pub base: ContentHash,
+    /// Its payload.
+    pub hash: ContentHash,
+}
+
+/// What the logs say of one file.
+#[derive(Clone, Debug, Default)]
+pub struct FileRecord {
+    /// Where it lies.
+    pub path: Register<VaultPath>,
+    /// How its bytes are understood.
+    pub kind: Register<FileKind>,
+    /// The content its document starts from.
+    pub base: Register<ContentHash>,
+    /// Whether it is out of sight.
+    pub archived: Register<bool>,
+    /// Its changes in the order they applied here.
+    pub changes: Vec<ChangeRef>,
+}
+
+impl FileRecord {
+    /// Whether the file is out of sight.
+    pub fn is_archived(&self) -> bool {
+        self.archived.shown().copied().unwrap_or(false)
+    }
+
+    /// The changes of the document that is shown.
+    pub fn current_changes(&self) -> impl Iterator<Item = &ChangeRef> {
+        let base = self.base.shown().copied();
+        self.changes.iter().filter(move |change| Some(change.base) == base)
+    }
+
+    /// Whether the document has concurrent changes by different authors, so that its fields may conflict.
+    pub fn has_concurrent_changes(&self) -> bool {
+        let changes: Vec<_> = self.current_changes().collect();
+        changes.iter().enumerate().any(|(index, later)| {
+            changes[..index].iter().any(|earlier| {
+                earlier.origin.author() != later.origin.author() && !earlier.origin.is_before(&later.origin)
+            })
+        })
+    }
+}
+
+/// All files that the logs of this node's audiences speak of.
+#[derive(Debug, Default)]
+pub struct Index {
+    files: BTreeMap<FileId, FileRecord>,
+    /// Files that were ever given a path of this canonical key.
+    by_key: BTreeMap<String, BTreeSet<FileId>>,
+}
+
+impl Index {
+    /// Applies one item; answers the file it speaks of.
+    pub fn apply(&mut self, item: &Item, origin: &Origin) -> Option<FileId> {
+        let (Item::New { file, .. } | Item::Set { file, .. } | Item::Change { file, .. }) = item else { return None };
+        if let Item::New { path, .. } | Item::Set { write: FieldWrite::Path(path), .. } = item {
+            self.by_key.entry(path.key()).or_default().insert(*file);
+        }
+        let record = self.files.entry(*file).or_default();
+        match item {
+            Item::New { path, kind, base, .. } => {
+                record.path.write(origin.clone(), path.clone());
+                record.kind.write(origin.clone(), *kind);
+                record.base.write(origin.clone(), *base);
+            }
+            Item::Set { write, .. } => match write {
+                FieldWrite::Path(path) => record.path.write(origin.clone(), path.clone()),
+                FieldWrite::Kind(kind) => record.kind.write(origin.clone(), *kind),
+                FieldWrite::Base(base) => record.base.write(origin.clone(), *base),
+                FieldWrite::Archived(archived) => record.archived.write(origin.clone(), *archived),
+            },
+            Item::Change { base, hash, .. } => {
+                record.changes.push(ChangeRef { origin: origin.clone(), base: *base, hash: *hash });
+            }
+            Item::Blob { .. } | Item::Claim { .. } | Item::Resolve { .. } => {}
+        }
+        Some(*file)
+    }
+
+    /// What the logs say of a file.
+    pub fn get(&self, file: FileId) -> Option<&FileRecord> {
+        self.files.get(&file)
+    }
+
+    /// Live files shown under this canonical key, in id order.
+    pub fn namesakes<'a>(&'a self, key: &'a str) -> impl DoubleEndedIterator<Item = FileId> + 'a {
+        let shown_here = move |file: &&FileId| {
+            self.files.get(file).is_some_and(|record| {
+                !record.is_archived() && record.path.shown().is_some_and(|path| path.key() == key)
+            })
+        };
+        self.by_key.get(key).into_iter().flatten().filter(shown_here).copied()
+    }
+
+    /// Every file, in id order.
+    pub fn iter(&self) -> impl Iterator<Item = (FileId, &FileRecord)> {
+        self.files.iter().map(|(file, record)| (*file, record))
+    }
+}

@@ -1,0 +1,26 @@
+//! Floor 2: how a file becomes a document and back, and what concurrent edits mean.
+//!
+//! The crate decides how saves on disk turn into log items, how items merge, what lies on disk, and which places are
+//! conflicts. It knows zones by what the node may do there, but no roles and no approvals; it touches no file, clock,
+//! network or randomness.
+//!
+//! Life-cycle: entries of the store are given back to a [`vault::Vault`] one by one, then what lay on disk, then the
+//! scan of the disk, then `Restored`. From there on saves, entries and answers come as inputs; writes, loads and
+//! entries to append come as outputs.
+//!
+//! - [`note`]: a text as front matter blocks and body, byte-exact both ways.
+//! - [`text_diff`]: what an edit replaced, bounded in time.
+//! - [`document`]: a note as an automerge document.
+//! - [`vet`]: what a peer's change must satisfy before automerge sees it.
+//! - [`index`]: multi-value registers of paths and kinds, from log items alone.
+//! - [`conflict`], [`claim`]: items to look at; who works on what.
+//! - [`vault`]: the machine that joins them.
+
+pub mod claim;
+pub mod conflict;
+pub mod document;
+pub mod index;
+pub mod note;
+pub mod text_diff;
+pub mod vault;
+pub mod vet;

@@ -1,0 +1,298 @@
+//! The vault machine: files on disk, documents, and log items, kept in step.
+//!
+//! Contract: [`Vault::handle`] takes one input and never fails; drain [`Vault::poll_output`] after each; call again no
+//! later than [`Vault::poll_timeout`]. No clock, IO or randomness inside. What is merged is a function of the applied
+//! entries alone; an edit on disk becomes an entry first and merges when that entry applies.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
+};
+
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    entry::Item,
+    ids::{Audience, ConflictId, ContentHash, FileId},
+    limits::{ENTRY_PAYLOAD_BYTES_MAX, ITEMS_PER_ENTRY_MAX},
+    time::Timestamp,
+    vault_path::VaultPath,
+    zone::{NeverPath, Zone},
+};
+
+use crate::{claim::Claims, document::FieldConflict, index::Index};
+
+mod apply;
+mod command;
+mod conflicts;
+mod input;
+mod local;
+mod open;
+mod output;
+mod project;
+
+pub use input::{Choice, EffectId, Input, Positions, RemoveOutcome, WriteOutcome};
+use open::{DocState, Task};
+pub use output::{HoldReason, Output};
+
+/// What this node may do where. The roster decides; this crate knows no roles.
+pub trait Boundaries: fmt::Debug + Send {
+    /// The zone of a path.
+    fn zone_of(&self, path: &VaultPath) -> Result<Zone, NeverPath>;
+    /// Whether this node may create and change files of the zone.
+    fn may_write(&self, zone: Zone) -> bool;
+    /// Whether this node may archive files of the zone.
+    fn may_archive(&self, zone: Zone) -> bool;
+}
+
+/// What lies on disk at one place, as far as this node wrote it or read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Projection {
+    /// The spelling on disk.
+    pub path: VaultPath,
+    /// Whose content it is.
+    pub file: FileId,
+    /// Digest of the bytes.
+    pub hash: ContentHash,
+    /// Heads of the document it stands for; empty for an import nobody edited, and for blobs.
+    pub heads: Vec<[u8; 32]>,
+    /// How many of the file's changes it contains, when it is in step with the merge; to tell at start.
+    pub merged_changes: Option<u64>,
+}
+
+/// An effect under way.
+#[derive(Debug)]
+enum Pending {
+    Load { file: FileId },
+    Write { key: String, projection: Projection },
+    Remove { key: String, file: FileId },
+}
+
+/// Items collected for one entry.
+#[derive(Debug, Default)]
+struct Batch {
+    items: Vec<Item>,
+    payloads: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+/// The machine. Holds state and dispatch; each handler has its own file.
+#[derive(Debug)]
+pub struct Vault {
+    me: NodeId,
+    boundaries: Box<dyn Boundaries>,
+    positions: Positions,
+    index: Index,
+    claims: Claims,
+    resolved: BTreeSet<ConflictId>,
+    field_conflicts: BTreeMap<FileId, Vec<FieldConflict>>,
+    refused: BTreeSet<(FileId, NodeId)>,
+    docs: BTreeMap<FileId, DocState>,
+    recent: VecDeque<FileId>,
+    /// Texts of the node's own that wait for its change before to apply.
+    postponed_rewrites: BTreeMap<FileId, Vec<Vec<u8>>>,
+    /// Own changes appended but not yet applied, by file.
+    unapplied: BTreeMap<FileId, usize>,
+    on_disk: BTreeMap<String, Projection>,
+    /// Where each file lies on disk; the newer place while it moves.
+    places: BTreeMap<FileId, String>,
+    /// Where a write or removal is under way, and what content will lie there.
+    in_flight: BTreeMap<String, Option<ContentHash>>,
+    /// Saves seen at such a place meanwhile.
+    deferred: Vec<(VaultPath, Vec<u8>)>,
+    /// Places at which nothing lies any more, until they count as removed.
+    missing: BTreeMap<String, Timestamp>,
+    /// Files to project when the place they want is free, or the disk works again.
+    postponed: BTreeSet<FileId>,
+    retry_at: Option<Timestamp>,
+    batches: BTreeMap<Audience, Batch>,
+    pending: BTreeMap<EffectId, Pending>,
+    next_effect: u64,
+    now: Timestamp,
+    restoring: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Vault {
+    /// An empty vault; entries and projections are given back before [`Input::Restored`].
+    pub fn new(me: NodeId, boundaries: Box<dyn Boundaries>, positions: Positions) -> Self {
+        Self {
+            me,
+            boundaries,
+            positions,
+            index: Index::default(),
+            claims: Claims::default(),
+            resolved: BTreeSet::new(),
+            field_conflicts: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            docs: BTreeMap::new(),
+            recent: VecDeque::new(),
+            postponed_rewrites: BTreeMap::new(),
+            unapplied: BTreeMap::new(),
+            on_disk: BTreeMap::new(),
+            places: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            deferred: Vec::new(),
+            missing: BTreeMap::new(),
+            postponed: BTreeSet::new(),
+            retry_at: None,
+            batches: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            next_effect: 0,
+            now: Timestamp::default(),
+            restoring: true,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes back what lay on disk when it was last looked at.
+    pub fn restore_projection(&mut self, key: String, projection: Projection) {
+        self.places.insert(projection.file, key.clone());
+        self.on_disk.insert(key, projection);
+    }
+
+    /// The roster changed.
+    pub fn set_boundaries(&mut self, boundaries: Box<dyn Boundaries>) {
+        self.boundaries = boundaries;
+    }
+
+    /// Handles one input; `positions` are those of the node's own logs at this moment.
+    pub fn handle(&mut self, now: Timestamp, positions: Positions, input: Input) {
+        self.now = now;
+        self.positions = positions;
+        match input {
+            Input::FilesChanged { changed, removed } => self.files_changed(changed, removed),
+            Input::Applied { entry, past } => self.applied(entry, past),
+            Input::PayloadArrived(hash) => self.payload_arrived(hash),
+            Input::Loaded(effect, payloads) => self.loaded(effect, payloads),
+            Input::FileWritten(effect, outcome) => self.file_written(effect, outcome),
+            Input::FileRemoved(effect, outcome) => self.file_removed(effect, outcome),
+            Input::Restored => self.restored(),
+            Input::CreateRequested { file, path, content } => self.create(file, path, content.into_inner()),
+            Input::RewriteRequested { file, content } => self.with_document(file, Task::Rewrite(content.into_inner())),
+            Input::MoveRequested { file, to } => self.move_file(file, to),
+            Input::ArchiveRequested(file) => self.archive(file),
+            Input::ClaimRequested { work, file, to } => self.claim(work, file, to),
+            Input::ResolveRequested { id, choice } => self.resolve(id, choice),
+            Input::ReadRequested { request, file } => self.with_document(file, Task::Read(request)),
+            Input::TimeoutReached => self.timeout(),
+        }
+        self.flush_batches();
+        self.close_idle_documents();
+    }
+
+    /// The next thing to do, or none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to hand in `TimeoutReached` at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.missing.values().map(|since| *since + local::REMOVAL_GRACE).chain(self.retry_at).min()
+    }
+
+    /// The registers of all files.
+    pub const fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Who works on what.
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The file whose content lies at a path on disk.
+    pub fn file_at(&self, path: &VaultPath) -> Option<FileId> {
+        self.on_disk.get(&path.key()).map(|projection| projection.file)
+    }
+
+    /// What lies on disk, by canonical key.
+    pub const fn on_disk(&self) -> &BTreeMap<String, Projection> {
+        &self.on_disk
+    }
+
+    /// Whether nothing is under way: no load, write, removal, or save that waits.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.deferred.is_empty() && self.missing.is_empty() && self.unapplied.is_empty()
+    }
+
+    fn effect(&mut self, pending: Pending) -> EffectId {
+        self.next_effect += 1;
+        let effect = EffectId(self.next_effect);
+        self.pending.insert(effect, pending);
+        effect
+    }
+
+    /// Adds an item to the next entry of the file's audience, opening another entry where this one would be too large.
+    fn push_item(&mut self, audience: Audience, item: Item, payload: Option<Vec<u8>>) {
+        let length = payload.as_ref().map_or(0, Vec::len);
+        self.make_room(audience, length);
+        let batch = self.batches.entry(audience).or_default();
+        batch.items.push(item);
+        batch.payloads.extend(payload);
+        batch.bytes += length;
+    }
+
+    /// The id of a new file that the next pushed item will create.
+    fn fresh_id(&mut self, zone: Zone, length: usize) -> FileId {
+        let audience = zone.audience();
+        self.make_room(audience, length);
+        let (log, next) = match audience {
+            Audience::All => self.positions.all,
+            Audience::Local => self.positions.local,
+        };
+        let queued =
+            self.outputs.iter().filter(|output| matches!(output, Output::Append { audience: a, .. } if *a == audience));
+        let seq = next + queued.count() as u64;
+        let item = self.batches.get(&audience).map_or(0, |batch| batch.items.len());
+        FileId::fresh(zone, log, seq, item as u64)
+    }
+
+    fn make_room(&mut self, audience: Audience, length: usize) {
+        let full = self.batches.get(&audience).is_some_and(|batch| {
+            batch.items.len() >= ITEMS_PER_ENTRY_MAX
+                || (batch.bytes > 0 && batch.bytes + length > ENTRY_PAYLOAD_BYTES_MAX)
+        });
+        if full {
+            self.flush_batch(audience);
+        }
+    }
+
+    fn flush_batches(&mut self) {
+        for audience in Audience::EACH {
+            self.flush_batch(audience);
+        }
+    }
+
+    fn flush_batch(&mut self, audience: Audience) {
+        if let Some(batch) = self.batches.remove(&audience) {
+            self.outputs.push_back(Output::Append { audience, items: batch.items, payloads: batch.payloads });
+        }
+    }
+
+    fn record_projection(&mut self, key: String, projection: Option<Projection>) {
+        let before = match &projection {
+            Some(projection) => {
+                self.places.insert(projection.file, key.clone());
+                self.on_disk.insert(key.clone(), projection.clone())
+            }
+            None => self.on_disk.remove(&key),
+        };
+        let still = projection.as_ref().map(|projection| projection.file);
+        if let Some(before) = before.filter(|before| Some(before.file) != still)
+            && self.places.get(&before.file) == Some(&key)
+        {
+            self.places.remove(&before.file);
+        }
+        self.outputs.push_back(Output::RecordProjection { key, projection });
+    }
+
+    fn projection_of(&self, file: FileId) -> Option<(&String, &Projection)> {
+        let key = self.places.get(&file)?;
+        self.on_disk.get(key).map(|projection| (key, projection))
+    }
+
+    const fn generation(&self) -> u64 {
+        self.positions.all.0.generation
+    }
+}

@@ -1,0 +1,116 @@
+//! What the node itself does to notes: create, rewrite, move, archive, claim.
+
+use aiemp_protocol::{
+    entry::{FieldWrite, Item},
+    ids::{ContentHash, FileId, WorkId},
+    limits::LEASE,
+    vault_path::VaultPath,
+};
+
+use super::{
+    Output, Vault,
+    open::{DocState, Task},
+};
+
+impl Vault {
+    pub(super) fn do_task(&mut self, file: FileId, task: Task) {
+        match task {
+            Task::DiskEdit(bytes) => self.edit_from_disk(file, bytes),
+            Task::Rewrite(bytes) => self.rewrite(file, bytes),
+            Task::MoveAcross { to, content, claim } => self.move_across(file, to, content, claim),
+            Task::Project => self.project_open(file),
+            Task::Inspect => {}
+            Task::Read(request) => {
+                let bytes = self.merged_bytes(file);
+                self.outputs.push_back(Output::Content { request, bytes });
+            }
+        }
+    }
+
+    pub(super) fn create(&mut self, file: FileId, path: VaultPath, bytes: Vec<u8>) {
+        let zone_fits = self.boundaries.zone_of(&path) == Ok(file.zone) && self.boundaries.may_write(file.zone);
+        let exists = self.index.get(file).is_some() || self.docs.contains_key(&file);
+        if exists || !zone_fits {
+            return;
+        }
+        self.docs.insert(file, DocState::Uncreated([].into()));
+        self.push_new(file, &path, bytes);
+    }
+
+    fn rewrite(&mut self, file: FileId, bytes: Vec<u8>) {
+        if self.unapplied.contains_key(&file) {
+            // One of our own changes is not merged yet; this one must follow it.
+            self.postponed_rewrites.entry(file).or_default().push(bytes);
+            return;
+        }
+        let (me, generation) = (self.me, self.generation());
+        let Some(text) = super::local::note_text(&bytes) else { return };
+        let Some(mut state) = self.docs.remove(&file) else { return };
+        self.promote(file, &mut state);
+        let edited = match &mut state {
+            DocState::Note(note) => {
+                note.edit_merged(me, file, generation, text).map(|raw| (note.base, raw))
+            }
+            DocState::Plain(_) | DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_) => None,
+        };
+        self.docs.insert(file, state);
+        if let Some((base, raw)) = edited {
+            self.push_change(file, base, raw);
+        }
+    }
+
+    pub(super) fn move_file(&mut self, file: FileId, to: VaultPath) {
+        let Ok(zone) = self.boundaries.zone_of(&to) else { return };
+        if zone == file.zone {
+            if self.boundaries.may_write(zone) {
+                let write = FieldWrite::Path(to);
+                self.push_item(zone.audience(), Item::Set { file, write }, None);
+            }
+        } else {
+            self.with_document(file, Task::MoveAcross { to, content: None, claim: None });
+        }
+    }
+
+    /// Create first, then archive: a crash in between leaves two copies, never none.
+    fn move_across(&mut self, file: FileId, to: VaultPath, content: Option<Vec<u8>>, claim: Option<WorkId>) {
+        let Ok(zone) = self.boundaries.zone_of(&to) else { return };
+        let target = file.moved_to(zone);
+        let lies_there = content.is_some();
+        let Some(bytes) = content.or_else(|| self.merged_bytes(file)) else { return };
+        let known = self.index.get(target).is_some() || self.docs.contains_key(&target);
+        if known || !self.boundaries.may_write(zone) {
+            return;
+        }
+        let hash = ContentHash::of(&bytes);
+        self.docs.insert(target, DocState::Uncreated([].into()));
+        self.push_new(target, &to, bytes);
+        if lies_there {
+            self.lies_on_disk(target, to, hash);
+        }
+        if let Some(work) = claim {
+            let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+            self.push_item(zone.audience(), Item::Claim { work, from: file, to: target, lease_ms }, None);
+        }
+        self.archive(file);
+    }
+
+    pub(super) fn archive(&mut self, file: FileId) {
+        let shown = self.index.get(file).is_none_or(|record| !record.is_archived());
+        if shown && self.boundaries.may_archive(file.zone) {
+            self.push_item(file.zone.audience(), Item::Set { file, write: FieldWrite::Archived(true) }, None);
+        }
+    }
+
+    pub(super) fn claim(&mut self, work: WorkId, file: FileId, to: VaultPath) {
+        self.with_document(file, Task::MoveAcross { to, content: None, claim: Some(work) });
+    }
+
+    /// The file's content as merged.
+    pub(super) fn merged_bytes(&self, file: FileId) -> Option<Vec<u8>> {
+        match self.docs.get(&file)? {
+            DocState::Note(note) => Some(note.merged.text().into_bytes()),
+            DocState::Plain(bytes) => Some(bytes.clone()),
+            DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_) => None,
+        }
+    }
+}

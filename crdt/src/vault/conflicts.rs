@@ -1,0 +1,174 @@
+//! The list of conflicts, and how an item is closed.
+
+use aiemp_keys::{NodeId, cbor};
+use aiemp_protocol::{
+    entry::{FieldWrite, Item},
+    ids::{ConflictId, FileId},
+    limits::LANES_MAX,
+    vault_path::VaultPath,
+};
+
+use super::{
+    Choice, Vault,
+    open::{DocState, Task},
+};
+use crate::{
+    conflict::{self, Conflict, ConflictKind, Side},
+    document::{self, FieldConflict, FieldSide},
+    index::FileRecord,
+};
+
+impl Vault {
+    /// The open items, by id.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        let of_fields = self.field_conflicts.iter().flat_map(|(file, fields)| {
+            fields.iter().filter_map(move |field| self.field_item(*file, field))
+        });
+        let of_archives = self.index.iter().flat_map(|(file, record)| self.archive_items(file, record));
+        let mut items: Vec<_> =
+            of_fields.chain(of_archives).filter(|item| !self.resolved.contains(&item.id)).collect();
+        items.sort_by_key(|item| item.id);
+        items.dedup_by_key(|item| item.id);
+        items
+    }
+
+    pub(super) fn remember_conflicts(&mut self, file: FileId) {
+        let Some(DocState::Note(note)) = self.docs.get(&file) else { return };
+        let found = note.merged.field_conflicts();
+        if found.is_empty() {
+            self.field_conflicts.remove(&file);
+        } else {
+            self.field_conflicts.insert(file, found);
+        }
+    }
+
+    fn field_item(&self, file: FileId, field: &FieldConflict) -> Option<Conflict> {
+        let record = self.index.get(file)?;
+        let (first, last) = (field.sides.first()?, field.sides.last()?);
+        let id =
+            conflict::id_of(file, &field.key, cbor::text(&first.operation), cbor::text(&last.operation));
+        Some(Conflict {
+            id,
+            kind: ConflictKind::Field,
+            file,
+            path: record.path.shown()?.clone(),
+            field: Some(field.key.clone()),
+            sides: field.sides.iter().map(|side| self.field_side(file, record, side)).collect(),
+            merged: self.shown_block(file, &field.key),
+        })
+    }
+
+    fn field_side(&self, file: FileId, record: &FileRecord, side: &FieldSide) -> Side {
+        let by = record.current_changes().find(|change| {
+            let doc = document::doc_id(file, change.base);
+            let (author, generation) = (change.origin.author(), change.origin.log.generation);
+            (0..LANES_MAX).any(|lane| document::actor(author, doc, generation, lane) == side.actor)
+        });
+        Side {
+            node: by.map(|change| change.origin.author()),
+            text: side.block.trim_end().to_owned(),
+            hlc: by.map(|change| change.origin.hlc).unwrap_or_default(),
+        }
+    }
+
+    fn shown_block(&self, file: FileId, key: &str) -> String {
+        match self.docs.get(&file) {
+            Some(DocState::Note(note)) => {
+                let front_matter = note.merged.note().front_matter.as_ref();
+                front_matter.and_then(|front| front.blocks.get(key)).map(|block| block.trim_end().to_owned())
+            }
+            Some(DocState::Plain(_) | DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_))
+            | None => None,
+        }
+        .unwrap_or_default()
+    }
+
+    fn archive_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
+        let Some(path) = record.path.shown() else { return Vec::new() };
+        conflict::edits_past_archive(record)
+            .into_iter()
+            .map(|(change, archiving)| Conflict {
+                id: conflict::archive_edit_id(file, change, archiving),
+                kind: self.kind_of_archiving(file),
+                file,
+                path: path.clone(),
+                field: None,
+                sides: vec![
+                    Side { node: Some(archiving.author()), text: "(moved away)".to_owned(), hlc: archiving.hlc },
+                    Side {
+                        node: Some(change.origin.author()),
+                        text: self.merged_text(file),
+                        hlc: change.origin.hlc,
+                    },
+                ],
+                merged: "(moved away)".to_owned(),
+            })
+            .collect()
+    }
+
+    fn merged_text(&self, file: FileId) -> String {
+        self.merged_bytes(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// A note that was moved on has a successor in another zone; one that was deleted has none.
+    fn kind_of_archiving(&self, file: FileId) -> ConflictKind {
+        let moved_on = self.index.iter().any(|(other, _)| {
+            other.zone != file.zone && file.moved_to(other.zone) == other
+        });
+        if moved_on { ConflictKind::LateEdit } else { ConflictKind::DeleteEdit }
+    }
+
+    pub(super) fn resolve(&mut self, id: ConflictId, choice: Choice) {
+        let Some(item) = self.conflicts().into_iter().find(|item| item.id == id) else { return };
+        let audience = item.file.zone.audience();
+        let said = match &choice {
+            Choice::Side(index) => item
+                .sides
+                .get(*index)
+                .and_then(|side| side.node)
+                .map_or_else(|| "side".to_owned(), |node: NodeId| node.to_string()),
+            Choice::Both => "both".to_owned(),
+            Choice::With(_) => "with".to_owned(),
+        };
+        self.push_item(audience, Item::Resolve { id, choice: said }, None);
+        match (item.kind, choice) {
+            (_, Choice::With(bytes)) => {
+                self.bring_back(&item);
+                self.with_document(item.file, Task::Rewrite(bytes));
+            }
+            (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
+            (ConflictKind::Field, Choice::Both) => {}
+            (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
+            (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(_) | Choice::Both) => {
+                self.bring_back(&item);
+            }
+        }
+    }
+
+    fn bring_back(&mut self, item: &Conflict) {
+        let archived = self.index.get(item.file).is_some_and(FileRecord::is_archived);
+        if archived && self.boundaries.may_write(item.file.zone) {
+            let write = FieldWrite::Archived(false);
+            self.push_item(item.file.zone.audience(), Item::Set { file: item.file, write }, None);
+        }
+    }
+
+    fn take_field(&mut self, item: &Conflict, index: usize) {
+        let (Some(side), Some(key)) = (item.sides.get(index), &item.field) else { return };
+        let Some(DocState::Note(note)) = self.docs.get(&item.file) else {
+            // The document was closed meanwhile; its load lists the item again, and the person asks again.
+            return self.with_document(item.file, Task::Inspect);
+        };
+        let mut chosen = note.merged.note().clone();
+        if let Some(front_matter) = &mut chosen.front_matter {
+            front_matter.blocks.insert(key.clone(), format!("{}\n", side.text));
+        }
+        let text = chosen.to_text().into_bytes();
+        self.with_document(item.file, Task::Rewrite(text));
+    }
+
+    /// The paths of open items: for listings that must not look away.
+    pub fn conflicting_paths(&self) -> Vec<VaultPath> {
+        self.conflicts().into_iter().map(|item| item.path).collect()
+    }
+}

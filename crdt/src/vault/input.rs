@@ -1,0 +1,136 @@
+//! What happens to the vault: past tense, one variant each.
+
+use aiemp_protocol::{
+    causality::Past,
+    egress::Cleared,
+    ids::{ConflictId, ContentHash, FileId, LogId, WorkId},
+    replication::EntryWithPayloads,
+    vault_path::VaultPath,
+};
+
+/// Tells the answer of a slow effect from another's. Counted up by the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EffectId(pub u64);
+
+/// Where this node's own logs stand: new files are named by their position.
+#[derive(Clone, Copy, Debug)]
+pub struct Positions {
+    /// The log for every member and its next seq.
+    pub all: (LogId, u64),
+    /// The log for Local nodes and its next seq.
+    pub local: (LogId, u64),
+}
+
+/// How a write of a file ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// The new content is on disk, what was there was what we expected.
+    Written,
+    /// The new content is on disk; what it displaced was not what we expected but these bytes.
+    Displaced(Vec<u8>),
+    /// Nothing was written: where nothing was expected, these bytes lie.
+    Occupied(Vec<u8>),
+    /// Nothing was written; the shell told the operator why.
+    Failed,
+}
+
+/// How a removal ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoveOutcome {
+    /// The file is gone.
+    Removed,
+    /// The file is gone; it held these bytes, not what we expected.
+    Changed(Vec<u8>),
+    /// Nothing was removed; the shell told the operator why.
+    Failed,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// Files settled on disk: new, changed, or gone. The guard let the contents pass.
+    FilesChanged {
+        /// Paths with their whole content.
+        changed: Vec<(VaultPath, Cleared<Vec<u8>>)>,
+        /// Paths at which nothing lies any more.
+        removed: Vec<VaultPath>,
+    },
+    /// An entry applies, this node's own included.
+    Applied {
+        /// The entry with the payloads at hand.
+        entry: EntryWithPayloads,
+        /// What its author had.
+        past: Past,
+    },
+    /// A payload that an applied entry lacked is stored.
+    PayloadArrived(ContentHash),
+    /// A `Load` is answered, in the order asked; `None` where the payload is not stored.
+    Loaded(EffectId, Vec<Option<Vec<u8>>>),
+    /// A `WriteFile` ended.
+    FileWritten(EffectId, WriteOutcome),
+    /// A `RemoveFile` ended.
+    FileRemoved(EffectId, RemoveOutcome),
+    /// Everything stored was given back and the disk was scanned: project what differs.
+    Restored,
+    /// The node itself creates a note; one that exists by this id already stays as it is.
+    CreateRequested {
+        /// Its id.
+        file: FileId,
+        /// Where.
+        path: VaultPath,
+        /// Its content.
+        content: Cleared<Vec<u8>>,
+    },
+    /// The node itself replaces a note's text.
+    RewriteRequested {
+        /// The note.
+        file: FileId,
+        /// The whole new text.
+        content: Cleared<Vec<u8>>,
+    },
+    /// The node itself moves a file; across zones it becomes a new file and the old one is archived.
+    MoveRequested {
+        /// The file.
+        file: FileId,
+        /// Where to.
+        to: VaultPath,
+    },
+    /// The node itself archives a file.
+    ArchiveRequested(FileId),
+    /// The node takes a piece of work: a move into its claim folder, with a lease.
+    ClaimRequested {
+        /// The work.
+        work: WorkId,
+        /// The task note.
+        file: FileId,
+        /// Its place in the claim folder.
+        to: VaultPath,
+    },
+    /// A conflict item is closed by a person.
+    ResolveRequested {
+        /// The item.
+        id: ConflictId,
+        /// How.
+        choice: Choice,
+    },
+    /// Someone wants a file's content.
+    ReadRequested {
+        /// The asker's number.
+        request: u64,
+        /// The file.
+        file: FileId,
+    },
+    /// The time that `poll_timeout` named has come.
+    TimeoutReached,
+}
+
+/// How a conflict is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// One side's text stands; its index in the item.
+    Side(usize),
+    /// What is shown stands, or for a deleted note: the note comes back with the edits.
+    Both,
+    /// This text stands.
+    With(Vec<u8>),
+}

@@ -1,0 +1,253 @@
+//! Saves, renames and removals on disk become items.
+
+use std::time::Duration;
+
+use aiemp_protocol::{
+    egress::Cleared,
+    entry::{FieldWrite, FileKind, Item},
+    ids::{ContentHash, FileId},
+    limits::{BLOB_BYTES_MAX, NOTE_BYTES_MAX},
+    vault_path::VaultPath,
+    zone::Zone,
+};
+
+use super::{
+    HoldReason, Output, Projection, Vault,
+    open::{DocState, Task},
+};
+
+/// How long nothing must lie at a place before that counts as a removal: editors that save by rename leave it empty
+/// for a moment.
+pub(super) const REMOVAL_GRACE: Duration = Duration::from_millis(400);
+/// Removals at once that are held for confirmation: at least this many, and this share of all files.
+const MASS_REMOVAL_FILES: usize = 10;
+const MASS_REMOVAL_SHARE: usize = 4;
+
+impl Vault {
+    pub(super) fn files_changed(&mut self, changed: Vec<(VaultPath, Cleared<Vec<u8>>)>, removed: Vec<VaultPath>) {
+        for path in removed {
+            let key = path.key();
+            if self.on_disk.contains_key(&key) && !self.in_flight.contains_key(&key) {
+                self.missing.entry(key).or_insert(self.now);
+            }
+        }
+        for (path, content) in changed {
+            self.file_saved(path, content.into_inner());
+        }
+    }
+
+    pub(super) fn file_saved(&mut self, path: VaultPath, bytes: Vec<u8>) {
+        let key = path.key();
+        let hash = ContentHash::of(&bytes);
+        if let Some(coming) = self.in_flight.get(&key) {
+            if *coming != Some(hash) {
+                self.deferred.push((path, bytes));
+            }
+            return;
+        }
+        self.missing.remove(&key);
+        let Ok(zone) = self.boundaries.zone_of(&path) else { return };
+        match self.on_disk.get(&key).cloned() {
+            Some(projection) if projection.hash == hash => self.respelled(key, projection, path),
+            Some(projection) => self.saved_over(key, projection, path, bytes),
+            None => match self.renamed_from(hash) {
+                Some(from) => self.renamed(&from, path, zone, bytes),
+                None => self.appeared(path, zone, bytes),
+            },
+        }
+    }
+
+    /// The same bytes at the same place: our own write, or a rename that changed only the spelling.
+    fn respelled(&mut self, key: String, mut projection: Projection, path: VaultPath) {
+        if projection.path == path || !self.boundaries.may_write(projection.file.zone) {
+            return;
+        }
+        let write = FieldWrite::Path(path.clone());
+        let file = projection.file;
+        self.push_item(file.zone.audience(), Item::Set { file, write }, None);
+        projection.path = path;
+        self.record_projection(key, Some(projection));
+    }
+
+    fn saved_over(&mut self, key: String, mut projection: Projection, path: VaultPath, bytes: Vec<u8>) {
+        let file = projection.file;
+        if !self.boundaries.may_write(file.zone) {
+            projection.hash = ContentHash::of(&bytes);
+            projection.merged_changes = None;
+            self.record_projection(key, Some(projection));
+            self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::NotWritable });
+            return self.project(file);
+        }
+        self.with_document(file, Task::DiskEdit(bytes));
+    }
+
+    /// A file that vanished a moment ago with exactly this content.
+    fn renamed_from(&self, hash: ContentHash) -> Option<String> {
+        self.missing.keys().find(|key| self.on_disk.get(*key).is_some_and(|gone| gone.hash == hash)).cloned()
+    }
+
+    fn renamed(&mut self, from: &str, path: VaultPath, zone: Zone, bytes: Vec<u8>) {
+        let Some(before) = self.on_disk.get(from).cloned() else { return };
+        self.missing.remove(from);
+        let file = before.file;
+        let stays = zone == file.zone;
+        let allowed = if stays {
+            self.boundaries.may_write(zone)
+        } else {
+            self.boundaries.may_write(zone) && self.boundaries.may_archive(file.zone)
+        };
+        if !allowed {
+            self.record_projection(from.to_owned(), None);
+            self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::NotWritable });
+            return self.project(file);
+        }
+        self.record_projection(from.to_owned(), None);
+        if stays {
+            let write = FieldWrite::Path(path.clone());
+            self.push_item(zone.audience(), Item::Set { file, write }, None);
+            self.record_projection(path.key(), Some(Projection { path, ..before }));
+        } else {
+            self.with_document(file, Task::MoveAcross { to: path, content: Some(bytes), claim: None });
+        }
+    }
+
+    fn appeared(&mut self, path: VaultPath, zone: Zone, bytes: Vec<u8>) {
+        let reason = if bytes.len() > BLOB_BYTES_MAX {
+            HoldReason::TooLarge
+        } else if self.boundaries.may_write(zone) {
+            let file = self.fresh_id(zone, bytes.len());
+            let hash = ContentHash::of(&bytes);
+            self.push_new(file, &path, bytes);
+            return self.lies_on_disk(file, path, hash);
+        } else {
+            HoldReason::NotWritable
+        };
+        self.outputs.push_back(Output::Hold { path, bytes, reason });
+    }
+
+    /// Notes that a new file's content lies on disk already.
+    pub(super) fn lies_on_disk(&mut self, file: FileId, path: VaultPath, hash: ContentHash) {
+        let key = path.key();
+        let projection = Projection { path, file, hash, heads: Vec::new(), merged_changes: Some(0) };
+        self.record_projection(key, Some(projection));
+    }
+
+    pub(super) fn push_new(&mut self, file: FileId, path: &VaultPath, bytes: Vec<u8>) {
+        let base = ContentHash::of(&bytes);
+        let (kind, length) = (kind_of(&bytes), bytes.len() as u64);
+        let item = Item::New { file, path: path.clone(), kind, base, length };
+        self.push_item(file.zone.audience(), item, Some(bytes));
+    }
+
+    /// Turns a save into a change of the file's document, or replaces a blob.
+    pub(super) fn edit_from_disk(&mut self, file: FileId, bytes: Vec<u8>) {
+        let hash = ContentHash::of(&bytes);
+        let (me, generation) = (self.me, self.generation());
+        let Some(mut state) = self.docs.remove(&file) else { return };
+        self.promote(file, &mut state);
+        let text = note_text(&bytes);
+        let edited = match (&mut state, text) {
+            (DocState::Note(note), Some(text)) => {
+                let base = note.base;
+                let raw = note.edit_disk(me, file, generation, text);
+                let heads = note.disk.heads().iter().map(|head| head.0).collect();
+                raw.map(|raw| (base, raw, heads))
+            }
+            _ => None,
+        };
+        self.docs.insert(file, state);
+        match edited {
+            Some((base, raw, heads)) => {
+                self.push_change(file, base, raw);
+                self.disk_holds(file, hash, heads);
+            }
+            None if text.is_none() || matches!(self.docs.get(&file), Some(DocState::Plain(_))) => {
+                self.replace_blob(file, bytes);
+            }
+            None => self.disk_holds_now(file, hash),
+        }
+    }
+
+    /// Gives an unedited note its document.
+    pub(super) fn promote(&mut self, file: FileId, state: &mut DocState) {
+        let note = self.index.get(file).is_some_and(|record| record.kind.shown() == Some(&FileKind::Note));
+        if let DocState::Plain(bytes) = state
+            && note
+            && let Some(text) = note_text(bytes)
+        {
+            *state = DocState::Note(Box::new(super::open::OpenNote::import(text)));
+        }
+    }
+
+    pub(super) fn push_change(&mut self, file: FileId, base: ContentHash, raw: Vec<u8>) {
+        let hash = ContentHash::of(&raw);
+        let item = Item::Change { file, base, length: raw.len() as u64, hash };
+        self.push_item(file.zone.audience(), item, Some(raw));
+        *self.unapplied.entry(file).or_default() += 1;
+    }
+
+    /// A blob, or a note that became one: a new base. Both versions stay in the logs.
+    fn replace_blob(&mut self, file: FileId, bytes: Vec<u8>) {
+        let hash = ContentHash::of(&bytes);
+        let audience = file.zone.audience();
+        let kind = kind_of(&bytes);
+        self.push_item(audience, Item::Blob { length: bytes.len() as u64, hash }, Some(bytes));
+        self.push_item(audience, Item::Set { file, write: FieldWrite::Kind(kind) }, None);
+        self.push_item(audience, Item::Set { file, write: FieldWrite::Base(hash) }, None);
+        self.docs.remove(&file);
+        self.disk_holds(file, hash, Vec::new());
+    }
+
+    fn disk_holds(&mut self, file: FileId, hash: ContentHash, heads: Vec<[u8; 32]>) {
+        if let Some((key, projection)) = self.projection_of(file) {
+            let (key, path) = (key.clone(), projection.path.clone());
+            self.record_projection(key, Some(Projection { path, file, hash, heads, merged_changes: None }));
+        }
+    }
+
+    fn disk_holds_now(&mut self, file: FileId, hash: ContentHash) {
+        if let Some((key, projection)) = self.projection_of(file) {
+            let (key, projection) = (key.clone(), Projection { hash, ..projection.clone() });
+            self.record_projection(key, Some(projection));
+        }
+        self.project(file);
+    }
+
+    pub(super) fn timeout(&mut self) {
+        let gone: Vec<_> = self
+            .missing
+            .iter()
+            .filter(|(_, since)| **since + REMOVAL_GRACE <= self.now)
+            .map(|(key, _)| key.clone())
+            .collect();
+        let held = gone.len() >= MASS_REMOVAL_FILES && gone.len() * MASS_REMOVAL_SHARE >= self.on_disk.len();
+        for key in gone {
+            self.missing.remove(&key);
+            let Some(projection) = self.on_disk.get(&key).cloned() else { continue };
+            self.record_projection(key, None);
+            if held || !self.boundaries.may_archive(projection.file.zone) {
+                let reason = if held { HoldReason::MassRemoval } else { HoldReason::NotWritable };
+                self.outputs.push_back(Output::Hold { path: projection.path, bytes: Vec::new(), reason });
+                self.project(projection.file);
+            } else {
+                self.archive(projection.file);
+            }
+        }
+        if self.retry_at.is_some_and(|at| at <= self.now) {
+            self.retry_at = None;
+            self.project_postponed();
+        }
+    }
+}
+
+/// The text of bytes that can be a note.
+pub(super) fn note_text(bytes: &[u8]) -> Option<&str> {
+    if bytes.len() > NOTE_BYTES_MAX {
+        return None;
+    }
+    std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+}
+
+fn kind_of(bytes: &[u8]) -> FileKind {
+    if note_text(bytes).is_some() { FileKind::Note } else { FileKind::Blob }
+}

@@ -1,0 +1,108 @@
+//! What the vault wants done: imperative, in one ordered queue.
+
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    entry::Item,
+    ids::{Audience, ContentHash, FileId},
+    vault_path::VaultPath,
+};
+
+use super::{Projection, input::EffectId};
+use crate::vet::Refused;
+
+/// Why a save on disk did not enter a log. The bytes are kept for the person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldReason {
+    /// This node may not write the zone.
+    NotWritable,
+    /// The file is larger than a blob may be.
+    TooLarge,
+    /// Many files vanished at once; that is rarely meant.
+    MassRemoval,
+}
+
+impl HoldReason {
+    /// The code in listings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotWritable => "not_writable",
+            Self::TooLarge => "too_large",
+            Self::MassRemoval => "mass_removal",
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Append an entry to the node's own log of the audience.
+    Append {
+        /// To whom.
+        audience: Audience,
+        /// The transaction.
+        items: Vec<Item>,
+        /// For each item with a payload, in order: the payload.
+        payloads: Vec<Vec<u8>>,
+    },
+    /// Read payloads, then answer `Loaded`.
+    Load {
+        /// The answer's id.
+        effect: EffectId,
+        /// Which, in the order wanted.
+        hashes: Vec<ContentHash>,
+    },
+    /// Put a file on disk, then answer `FileWritten`.
+    WriteFile {
+        /// The answer's id.
+        effect: EffectId,
+        /// Where.
+        path: VaultPath,
+        /// The content.
+        bytes: Vec<u8>,
+        /// Digest of what should lie there now; `None` when nothing should.
+        expected: Option<ContentHash>,
+    },
+    /// Take a file off the disk, then answer `FileRemoved`.
+    RemoveFile {
+        /// The answer's id.
+        effect: EffectId,
+        /// Where.
+        path: VaultPath,
+        /// Digest of what should lie there.
+        expected: ContentHash,
+    },
+    /// Remember what lies on disk at a canonical key; `None` forgets it. Needs not be durable at once.
+    RecordProjection {
+        /// The canonical key.
+        key: String,
+        /// What lies there.
+        projection: Option<Projection>,
+    },
+    /// Answer a `ReadRequested`; `None` when the content is not held.
+    Content {
+        /// The asker's number.
+        request: u64,
+        /// The file's bytes.
+        bytes: Option<Vec<u8>>,
+    },
+    /// Tell the node: what the logs say of this file changed.
+    FileUpdated(FileId),
+    /// Keep bytes that did not enter a log, and tell the operator.
+    Hold {
+        /// Where they were saved.
+        path: VaultPath,
+        /// What was saved.
+        bytes: Vec<u8>,
+        /// Why it is held.
+        reason: HoldReason,
+    },
+    /// Tell the operator: a peer's change was refused, and later ones of that author to that file are too.
+    ReportRefused {
+        /// The file.
+        file: FileId,
+        /// The author.
+        author: NodeId,
+        /// Why.
+        why: Refused,
+    },
+}

@@ -1,0 +1,228 @@
+//! From the merge to the disk: each file at its place, nothing of the person's overwritten.
+
+use std::time::Duration;
+
+use aiemp_protocol::{
+    ids::{ContentHash, FileId},
+    vault_path::VaultPath,
+};
+
+use super::{
+    EffectId, Output, Pending, Projection, RemoveOutcome, Vault, WriteOutcome,
+    open::{DocState, Task},
+};
+
+/// How long to wait before a write that failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// Files of one name shown beside each other at most; beyond it something else is wrong.
+const NAMESAKES_MAX: usize = 999;
+
+impl Vault {
+    /// Brings a file on disk in step with the logs.
+    pub(super) fn project(&mut self, file: FileId) {
+        if self.restoring {
+            return;
+        }
+        let Some(record) = self.index.get(file) else { return };
+        let place = self.places.get(&file).cloned();
+        if place.as_ref().is_some_and(|key| self.in_flight.contains_key(key)) {
+            self.postponed.insert(file);
+            return;
+        }
+        if place.as_ref().is_some_and(|key| self.missing.contains_key(key)) {
+            return;
+        }
+        let Some(wanted) = self.wanted_path(file) else {
+            if let Some(key) = place {
+                self.remove_from_disk(key);
+            }
+            return;
+        };
+        let changes = record.current_changes().count() as u64;
+        let in_step = place.as_ref().and_then(|key| self.on_disk.get(key)).is_some_and(|projection| {
+            projection.path == wanted
+                && projection.merged_changes == Some(changes)
+                && (changes > 0 || record.base.shown() == Some(&projection.hash))
+        });
+        if !in_step {
+            self.with_document(file, Task::Project);
+        }
+    }
+
+    /// Where a live file belongs. Of files with one name, the lowest id has it bare; the others get a number.
+    fn wanted_path(&self, file: FileId) -> Option<VaultPath> {
+        let record = self.index.get(file)?;
+        if record.is_archived() {
+            return None;
+        }
+        let path = record.path.shown()?;
+        let key = path.key();
+        let before = self.index.namesakes(&key).filter(|other| *other < file).count();
+        match before {
+            0 => Some(path.clone()),
+            1..NAMESAKES_MAX => path.with_stem_suffix(&format!(" ({})", before + 1)).ok(),
+            _ => None,
+        }
+    }
+
+    /// The content is at hand: write what differs.
+    pub(super) fn project_open(&mut self, file: FileId) {
+        let Some(wanted) = self.wanted_path(file) else { return self.project(file) };
+        let Some(bytes) = self.merged_bytes(file) else { return };
+        let hash = ContentHash::of(&bytes);
+        let heads = self.merged_heads(file);
+        let changes = self.index.get(file).map_or(0, |record| record.current_changes().count() as u64);
+        let merged_changes = (!self.unapplied.contains_key(&file)).then_some(changes);
+        let projection = Projection { path: wanted.clone(), file, hash, heads, merged_changes };
+        let key = wanted.key();
+        let place = self.places.get(&file).cloned();
+        if self.in_flight.contains_key(&key) || place.as_ref().is_some_and(|place| self.in_flight.contains_key(place)) {
+            self.postponed.insert(file);
+            return;
+        }
+        if self.unapplied.contains_key(&file) {
+            // What lies on disk is ahead of the merge by our own edits, which apply in a moment.
+            return;
+        }
+        let there = self.on_disk.get(&key).cloned();
+        match &there {
+            Some(there) if there.file != file => {
+                self.postponed.insert(file);
+            }
+            Some(there) if there.hash == hash && there.path == wanted => {
+                self.in_step(file, key, projection);
+            }
+            Some(_) | None => self.write(key, wanted, bytes, there.map(|there| there.hash), projection),
+        }
+    }
+
+    fn in_step(&mut self, file: FileId, key: String, projection: Projection) {
+        if let Some(DocState::Note(note)) = self.docs.get_mut(&file) {
+            note.disk = note.merged.clone();
+        }
+        if self.on_disk.get(&key) != Some(&projection) {
+            self.record_projection(key, Some(projection));
+        }
+    }
+
+    fn merged_heads(&mut self, file: FileId) -> Vec<[u8; 32]> {
+        match self.docs.get_mut(&file) {
+            Some(DocState::Note(note)) => note.merged.heads().iter().map(|head| head.0).collect(),
+            Some(DocState::Plain(_) | DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_))
+            | None => Vec::new(),
+        }
+    }
+
+    fn write(
+        &mut self,
+        key: String,
+        path: VaultPath,
+        bytes: Vec<u8>,
+        expected: Option<ContentHash>,
+        projection: Projection,
+    ) {
+        if let Some(DocState::Note(note)) = self.docs.get_mut(&projection.file) {
+            note.written = Some(note.merged.clone());
+        }
+        self.in_flight.insert(key.clone(), Some(projection.hash));
+        let effect = self.effect(Pending::Write { key, projection });
+        self.outputs.push_back(Output::WriteFile { effect, path, bytes, expected });
+    }
+
+    pub(super) fn remove_from_disk(&mut self, key: String) {
+        let Some(projection) = self.on_disk.get(&key).cloned() else { return };
+        if self.in_flight.contains_key(&key) || self.missing.contains_key(&key) {
+            return;
+        }
+        self.in_flight.insert(key.clone(), None);
+        let effect = self.effect(Pending::Remove { key, file: projection.file });
+        self.outputs.push_back(Output::RemoveFile { effect, path: projection.path, expected: projection.hash });
+    }
+
+    pub(super) fn file_written(&mut self, effect: EffectId, outcome: WriteOutcome) {
+        let Some(Pending::Write { key, projection }) = self.pending.remove(&effect) else { return };
+        self.in_flight.remove(&key);
+        let file = projection.file;
+        match outcome {
+            WriteOutcome::Written => self.now_on_disk(key, projection),
+            WriteOutcome::Displaced(bytes) => {
+                // The save was made on what lay there before, so it is an edit of the old disk handle.
+                let path = projection.path.clone();
+                if self.boundaries.may_write(file.zone) {
+                    self.edit_from_disk(file, bytes);
+                } else {
+                    let reason = super::HoldReason::NotWritable;
+                    self.outputs.push_back(Output::Hold { path, bytes, reason });
+                }
+                self.now_on_disk(key, Projection { merged_changes: None, ..projection });
+            }
+            WriteOutcome::Occupied(bytes) => {
+                self.postponed.insert(file);
+                self.file_saved(projection.path, bytes);
+            }
+            WriteOutcome::Failed => {
+                self.postponed.insert(file);
+                self.retry_at = Some(self.now + RETRY);
+                return self.replay_deferred();
+            }
+        }
+        self.replay_deferred();
+        self.project_postponed();
+    }
+
+    fn now_on_disk(&mut self, key: String, projection: Projection) {
+        let file = projection.file;
+        let before = self.places.get(&file).cloned();
+        self.record_projection(key.clone(), Some(projection));
+        if let Some(DocState::Note(note)) = self.docs.get_mut(&file) {
+            match note.written.take() {
+                Some(written) => note.disk = written,
+                // The document was opened again meanwhile; the next task opens it by the new record.
+                None => {
+                    self.docs.remove(&file);
+                }
+            }
+        }
+        if let Some(before) = before.filter(|before| *before != key) {
+            self.remove_from_disk(before);
+        }
+        self.project(file);
+    }
+
+    pub(super) fn file_removed(&mut self, effect: EffectId, outcome: RemoveOutcome) {
+        let Some(Pending::Remove { key, file }) = self.pending.remove(&effect) else { return };
+        self.in_flight.remove(&key);
+        match outcome {
+            RemoveOutcome::Removed => self.record_projection(key, None),
+            RemoveOutcome::Changed(bytes) => {
+                // Saved on a note that had gone: the edit is kept, and listed against the archiving.
+                if self.boundaries.may_write(file.zone) {
+                    self.with_document(file, Task::DiskEdit(bytes));
+                } else if let Some(projection) = self.on_disk.get(&key) {
+                    let (path, reason) = (projection.path.clone(), super::HoldReason::NotWritable);
+                    self.outputs.push_back(Output::Hold { path, bytes, reason });
+                }
+                self.record_projection(key, None);
+            }
+            RemoveOutcome::Failed => {
+                self.postponed.insert(file);
+                self.retry_at = Some(self.now + RETRY);
+                return self.replay_deferred();
+            }
+        }
+        self.replay_deferred();
+        self.project_postponed();
+    }
+
+    fn replay_deferred(&mut self) {
+        for (path, bytes) in std::mem::take(&mut self.deferred) {
+            self.file_saved(path, bytes);
+        }
+    }
+
+    pub(super) fn project_postponed(&mut self) {
+        for file in std::mem::take(&mut self.postponed) {
+            self.project(file);
+        }
+    }
+}

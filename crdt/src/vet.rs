@@ -1,0 +1,133 @@
+//! Vetting: what an automerge change from a peer must satisfy before automerge sees it applied.
+//!
+//! automerge 0.12 trusts its peers: a small compressed change can unfold to gigabytes, an operation counter near its
+//! limit breaks every later edit, and a change under another's actor id shuts the true author out. Each rule here
+//! refuses one of these; honest changes satisfy all of them.
+
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    ids::DocId,
+    limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, LANES_MAX},
+};
+use automerge::Change;
+use thiserror::Error;
+
+use crate::document::{self, Document};
+
+/// Magic bytes, checksum, then the chunk type: 1 is a plain change.
+const CHUNK_TYPE_AT: usize = 8;
+const PLAIN_CHANGE: u8 = 1;
+const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+
+/// Why a change is not applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Refused {
+    /// Longer than a change may be.
+    #[error("too long")]
+    Length,
+    /// A compressed chunk, a whole document, a bundle, or no chunk at all.
+    #[error("not a plain change")]
+    ChunkType,
+    /// automerge cannot decode it.
+    #[error("cannot be decoded")]
+    Decode,
+    /// A wrong checksum, or bytes that automerge would carry along without knowing what they mean.
+    #[error("checksum or trailing bytes")]
+    Extra,
+    /// More operations than a note can need.
+    #[error("too many operations")]
+    Operations,
+    /// Written under an actor id that is not the author's.
+    #[error("another author's actor")]
+    Actor,
+    /// Not the next of its actor.
+    #[error("not the actor's next change")]
+    Sequence,
+    /// It depends on changes that are not held.
+    #[error("unknown dependencies")]
+    Dependencies,
+    /// Its operation counter does not follow from its dependencies.
+    #[error("operation counter does not follow")]
+    Counter,
+}
+
+/// Decodes and checks a raw change of `author` in `generation` for `document`.
+pub fn vet(
+    document: &Document,
+    doc: DocId,
+    author: NodeId,
+    generation: u64,
+    raw: &[u8],
+) -> Result<Change, Refused> {
+    if raw.len() > CHANGE_BYTES_MAX {
+        return Err(Refused::Length);
+    }
+    if raw.get(..4) != Some(&MAGIC) || raw.get(CHUNK_TYPE_AT) != Some(&PLAIN_CHANGE) {
+        return Err(Refused::ChunkType);
+    }
+    let change = Change::from_bytes(raw.to_vec()).map_err(|_| Refused::Decode)?;
+    // automerge takes the checksum as it comes; it is the beginning of the change's hash.
+    if !change.extra_bytes().is_empty() || change.raw_bytes() != raw || raw[4..8] != change.hash().0[..4] {
+        return Err(Refused::Extra);
+    }
+    if change.len() > CHANGE_OPS_MAX {
+        return Err(Refused::Operations);
+    }
+    if !(0..LANES_MAX).any(|lane| document::actor(author, doc, generation, lane) == *change.actor_id()) {
+        return Err(Refused::Actor);
+    }
+    let last = document.last.get(change.actor_id()).map_or(0, |(seq, _)| *seq);
+    if change.seq() != last + 1 {
+        return Err(Refused::Sequence);
+    }
+    let dependencies: Option<Vec<_>> = change.deps().iter().map(|dep| document.known.get(dep)).collect();
+    let dependencies = dependencies.ok_or(Refused::Dependencies)?;
+    let max_op = dependencies.iter().map(|known| known.max_op).max().ok_or(Refused::Dependencies)?;
+    if change.start_op().get() != max_op + 1 {
+        return Err(Refused::Counter);
+    }
+    Ok(change)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aiemp_keys::{Hash, Signer};
+
+    fn setting() -> (Document, DocId, NodeId) {
+        let author = Signer::from_seed([1; 32]).node_id();
+        (Document::import("one\n"), DocId(Hash::of_content(b"doc")), author)
+    }
+
+    #[test]
+    fn an_honest_edit_passes_once() {
+        let (mut document, doc, author) = setting();
+        let raw = document.clone().edit("one\ntwo\n", document::actor(author, doc, 0, 0)).expect("a change");
+        let change = vet(&document, doc, author, 0, &raw).expect("honest");
+        document.apply(change);
+        assert_eq!(vet(&document, doc, author, 0, &raw).err(), Some(Refused::Sequence));
+    }
+
+    #[test]
+    fn what_automerge_alone_would_take_is_refused() {
+        let (document, doc, author) = setting();
+        let stranger = Signer::from_seed([2; 32]).node_id();
+        let edit = |actor| document.clone().edit("one\ntwo\n", actor).expect("a change");
+        let raw = edit(document::actor(author, doc, 0, 0));
+        assert_eq!(vet(&document, doc, stranger, 0, &raw).err(), Some(Refused::Actor));
+        assert_eq!(vet(&document, doc, author, 1, &raw).err(), Some(Refused::Actor));
+        let other = Document::import("other\n");
+        assert_eq!(vet(&other, doc, author, 0, &raw).err(), Some(Refused::Dependencies));
+        let mut compressed = raw.clone();
+        compressed[CHUNK_TYPE_AT] = 2;
+        assert_eq!(vet(&document, doc, author, 0, &compressed).err(), Some(Refused::ChunkType));
+        let mut trailing = raw.clone();
+        trailing.push(0);
+        assert!(vet(&document, doc, author, 0, &trailing).is_err());
+        for index in 0..raw.len() {
+            let mut flipped = raw.clone();
+            flipped[index] ^= 1;
+            assert!(vet(&document, doc, author, 0, &flipped).is_err(), "byte {index}");
+        }
+    }
+}

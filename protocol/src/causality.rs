@@ -1,0 +1,77 @@
+//! Causal order: which entries an entry's author had when it was made.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    entry::SignedEntry,
+    ids::{EntryHash, LogId},
+};
+
+/// For each log, how many of its entries lie in an entry's causal past. Shared, for most entries differ little.
+pub type Past = Arc<BTreeMap<LogId, u64>>;
+
+/// Whether the entry `(log, seq)` lies in `past`.
+pub fn contains(past: &Past, log: LogId, seq: u64) -> bool {
+    past.get(&log).is_some_and(|held| *held >= seq)
+}
+
+/// The chains of all logs that are held, with the causal past of each entry.
+#[derive(Debug, Default)]
+pub struct Chains {
+    logs: BTreeMap<LogId, Vec<(EntryHash, Past)>>,
+}
+
+impl Chains {
+    /// Adds the next entry of its log and answers its causal past. All of `seen` must be held.
+    pub fn push(&mut self, signed: &SignedEntry) -> Past {
+        let mut past = match self.logs.get(&signed.log).and_then(|chain| chain.last()) {
+            Some((_, before)) => BTreeMap::clone(before),
+            None => BTreeMap::new(),
+        };
+        if signed.entry.seq > 1 {
+            past.insert(signed.log, signed.entry.seq - 1);
+        }
+        for seen in &signed.entry.seen {
+            if let Some((_, theirs)) = self.at(seen.log, seen.seq) {
+                for (log, seq) in theirs.iter() {
+                    raise(&mut past, *log, *seq);
+                }
+            }
+            raise(&mut past, seen.log, seen.seq);
+        }
+        let past = Arc::new(past);
+        let chain = self.logs.entry(signed.log).or_default();
+        debug_assert_eq!(chain.len() as u64 + 1, signed.entry.seq);
+        chain.push((signed.hash, past.clone()));
+        past
+    }
+
+    /// Number of entries held of a log.
+    pub fn len(&self, log: LogId) -> u64 {
+        self.logs.get(&log).map_or(0, |chain| chain.len() as u64)
+    }
+
+    /// Hash of an entry; `None` for seq 0 and what is not held.
+    pub fn hash(&self, log: LogId, seq: u64) -> Option<EntryHash> {
+        self.at(log, seq).map(|(hash, _)| *hash)
+    }
+
+    /// Hash of the last entry held.
+    pub fn head(&self, log: LogId) -> Option<EntryHash> {
+        self.hash(log, self.len(log))
+    }
+
+    /// The logs, in order.
+    pub fn logs(&self) -> impl Iterator<Item = LogId> + '_ {
+        self.logs.keys().copied()
+    }
+
+    fn at(&self, log: LogId, seq: u64) -> Option<&(EntryHash, Past)> {
+        self.logs.get(&log)?.get(usize::try_from(seq.checked_sub(1)?).ok()?)
+    }
+}
+
+fn raise(past: &mut BTreeMap<LogId, u64>, log: LogId, seq: u64) {
+    let held = past.entry(log).or_default();
+    *held = seq.max(*held);
+}

@@ -1,0 +1,55 @@
+//! Every bound of the format and of memory, each with its reason.
+
+use std::time::Duration;
+
+/// Longest vault path; above any real vault's, below PATH_MAX less a home directory.
+pub const PATH_BYTES_MAX: usize = 1024;
+/// Longest file name that ext4, APFS and NTFS take.
+pub const PATH_NAME_BYTES_MAX: usize = 255;
+
+/// Items of one entry: bounds what one signature can make a receiver hold.
+pub const ITEMS_PER_ENTRY_MAX: usize = 256;
+/// Inline payload bytes of one entry; larger ones travel on request.
+pub const ENTRY_PAYLOAD_BYTES_MAX: usize = 1 << 20;
+/// Largest note kept as text; larger files are blobs.
+pub const NOTE_BYTES_MAX: usize = 1 << 20;
+/// Largest blob accepted; a mail with attachments at the usual provider limit of 25 MB fits.
+pub const BLOB_BYTES_MAX: usize = 32 << 20;
+/// Largest field value of a register.
+pub const FIELD_VALUE_BYTES_MAX: usize = 2048;
+/// `seen` names at most this many logs: members x generations x audiences, with room.
+pub const SEEN_MAX: usize = 256;
+
+/// One frame on the wire before compression: an entry with a full inline payload, or one blob chunk, fits.
+pub const FRAME_BYTES_MAX: usize = 4 << 20;
+/// Bytes of one blob chunk frame.
+pub const BLOB_CHUNK_BYTES: usize = 1 << 20;
+/// Entries asked for in one request: bounds what is in flight per peer.
+pub const ENTRIES_PER_FETCH: u64 = 64;
+/// Members of a roster: the frontier of a mesh must fit a frame many times over.
+pub const MEMBERS_MAX: usize = 64;
+/// Generations a log may open above the roster's `generation_min` before a person must look.
+pub const GENERATIONS_AHEAD_MAX: u64 = 16;
+/// Lanes of one author in one document: parallel edits on a stale copy; two is the usual most.
+pub const LANES_MAX: u64 = 8;
+/// Operations of one automerge change: a full note in one edit fits.
+pub const CHANGE_OPS_MAX: usize = 1 << 21;
+/// Raw bytes of one automerge change.
+pub const CHANGE_BYTES_MAX: usize = ENTRY_PAYLOAD_BYTES_MAX;
+
+/// How long a pairing ticket lives.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);
+/// How long a roster lives before the root key must renew it.
+pub const ROSTER_LIFETIME: Duration = Duration::from_secs(365 * 86_400);
+/// How long a signed approval lives.
+pub const APPROVAL_LIFETIME: Duration = Duration::from_secs(86_400);
+/// How far the clock may run behind the highest time seen before the executor stops.
+pub const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(300);
+/// A hybrid clock further ahead than this is clamped for display.
+pub const HLC_AHEAD_MAX: Duration = Duration::from_secs(600);
+/// How long a claim's lease runs.
+pub const LEASE: Duration = Duration::from_secs(900);
+/// Spacing of claim attempts by rank, so that the first candidate usually stands alone.
+pub const CLAIM_RANK_DELAY: Duration = Duration::from_secs(2);
+/// How long messages to an absent peer wait.
+pub const OUTBOX_LIFETIME: Duration = Duration::from_secs(30 * 86_400);

@@ -1,0 +1,310 @@
+//! The replication machine: which entries are valid, in which order they apply, and who still lacks them.
+//!
+//! Contract: [`Replication::handle`] takes one input and never fails for what a peer did; drain
+//! [`Replication::poll_output`] after each; call again no later than [`Replication::poll_timeout`]. No clock, IO or
+//! randomness inside. Own entries apply by the same path as a peer's, so that what a node shows is a function of the
+//! logs alone. An entry is sent, applied and counted in a frontier only after its `Persisted`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use aiemp_keys::{NodeId, Signer};
+
+use crate::{
+    causality::{Chains, Past},
+    egress::Guard,
+    entry::{Position, SignedEntry},
+    frame::Frame,
+    ids::{Audience, ContentHash, EntryHash, LogId, MeshId},
+    roster::{Role, RosterChain},
+    time::Timestamp,
+};
+
+mod accept;
+mod append;
+mod input;
+mod output;
+mod payloads;
+mod send;
+mod validity;
+
+pub use input::{EffectId, EntryWithPayloads, Input, StoredEntry};
+pub use output::{FreezeReason, Output, PeerFault, Record};
+
+/// How often frontiers are compared again on a standing session: heals whatever a lossy path or a bug lost.
+const FRONTIER_INTERVAL: Duration = Duration::from_secs(30);
+/// After this a fetch that nobody answered may be asked again.
+const FETCH_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is known of one connected peer.
+#[derive(Debug)]
+struct Session {
+    role: Role,
+    /// Up to where the peer holds each log, as far as known; `None` until its frontier arrived.
+    known: Option<BTreeMap<LogId, u64>>,
+    has_brain: bool,
+    next_frontier: Timestamp,
+}
+
+/// What one log waits for.
+#[derive(Debug)]
+struct Waiting {
+    from: NodeId,
+    cose: Vec<u8>,
+    payloads: Vec<Option<Vec<u8>>>,
+}
+
+/// A record on its way to the disk.
+#[derive(Debug)]
+enum InFlight {
+    Entry { entry: EntryWithPayloads, past: Past, from: Option<NodeId> },
+    Payload(ContentHash),
+    Roster,
+    Frozen { log: LogId, reason: FreezeReason },
+}
+
+/// The machine. Holds state and dispatch; each handler has its own file.
+#[derive(Debug)]
+pub struct Replication {
+    mesh: MeshId,
+    me: NodeId,
+    role: Role,
+    signer: Signer,
+    has_brain: bool,
+    guard: Guard,
+    rosters: RosterChain,
+    generation: u64,
+    /// Entries accepted, durable or on their way.
+    chains: Chains,
+    /// How many entries of each log are durable.
+    durable: BTreeMap<LogId, u64>,
+    epochs: BTreeMap<LogId, u64>,
+    frozen: BTreeMap<LogId, FreezeReason>,
+    waiting: BTreeMap<LogId, Waiting>,
+    fetching: BTreeMap<LogId, Timestamp>,
+    /// What this node's own logs have named in `seen` so far.
+    seen_said: BTreeMap<(LogId, LogId), u64>,
+    hlc: Timestamp,
+    sessions: BTreeMap<NodeId, Session>,
+    missing: BTreeMap<ContentHash, u64>,
+    incoming: BTreeMap<ContentHash, payloads::Incoming>,
+    in_flight: BTreeMap<EffectId, InFlight>,
+    serving: BTreeMap<EffectId, send::Serving>,
+    next_effect: u64,
+    outputs: VecDeque<Output>,
+}
+
+/// What a machine starts from.
+#[derive(Debug)]
+pub struct Start {
+    /// This node's key; it signs entries.
+    pub signer: Signer,
+    /// Every roster of the mesh.
+    pub rosters: RosterChain,
+    /// The guard at the door.
+    pub guard: Guard,
+    /// Whether this node takes part in claims.
+    pub has_brain: bool,
+    /// Logs found invalid before.
+    pub frozen: BTreeMap<LogId, FreezeReason>,
+    /// Payloads that durable entries lack, with their lengths.
+    pub missing: BTreeMap<ContentHash, u64>,
+}
+
+impl Replication {
+    /// A machine with empty logs; [`Replication::restore`] then gives back what the store holds.
+    pub fn new(start: Start) -> Self {
+        let me = start.signer.node_id();
+        let roster = start.rosters.current();
+        let member = roster.member(me);
+        Self {
+            mesh: roster.mesh,
+            me,
+            role: member.map_or(Role::Cloud, |member| member.role),
+            generation: member.map_or(0, |member| member.generation_min),
+            signer: start.signer,
+            has_brain: start.has_brain,
+            guard: start.guard,
+            rosters: start.rosters,
+            chains: Chains::default(),
+            durable: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            frozen: start.frozen,
+            waiting: BTreeMap::new(),
+            fetching: BTreeMap::new(),
+            seen_said: BTreeMap::new(),
+            hlc: Timestamp::default(),
+            sessions: BTreeMap::new(),
+            missing: start.missing,
+            incoming: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            serving: BTreeMap::new(),
+            next_effect: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes back a durable entry, in the order they were made durable, and answers its causal past.
+    ///
+    /// The store checked its bytes against their hashes; signatures were verified before they were stored.
+    pub fn restore(&mut self, signed: &SignedEntry) -> Past {
+        if signed.log.author == self.me {
+            self.generation = self.generation.max(signed.log.generation);
+            for seen in &signed.entry.seen {
+                self.seen_said.insert((signed.log, seen.log), seen.seq);
+            }
+        }
+        self.hlc = self.hlc.max(signed.entry.hlc);
+        self.epochs.insert(signed.log, signed.entry.epoch);
+        self.durable.insert(signed.log, signed.entry.seq);
+        self.chains.push(signed)
+    }
+
+    /// The hash that the next stored entry of a log must name as its predecessor.
+    pub fn head(&self, log: LogId) -> Option<EntryHash> {
+        self.chains.head(log)
+    }
+
+    /// Handles one input.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        match input {
+            Input::PeerConnected(peer) => self.open_session(now, peer),
+            Input::PeerDisconnected(peer) => self.close_session(peer),
+            Input::FrameReceived { peer, frame } => self.receive(now, peer, frame),
+            Input::AppendRequested { audience, items, payloads } => self.append(now, audience, items, payloads),
+            Input::Persisted(effect) => self.persisted(now, effect),
+            Input::EntriesRead(effect, entries) => self.entries_read(effect, entries),
+            Input::PayloadRead(effect, payload) => self.payload_read(effect, payload),
+            Input::RosterChanged(chain) => self.roster_changed(now, chain),
+            Input::TimeoutReached => self.timeout(now),
+        }
+    }
+
+    /// The next thing to do, or none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to hand in `TimeoutReached` at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let frontiers = self.sessions.values().map(|session| session.next_frontier);
+        frontiers.chain(self.fetching.values().copied()).min()
+    }
+
+    /// The roster in force.
+    pub const fn rosters(&self) -> &RosterChain {
+        &self.rosters
+    }
+
+    /// This node's identity.
+    pub const fn me(&self) -> NodeId {
+        self.me
+    }
+
+    /// The log that this node appends to.
+    pub const fn own_log(&self, audience: Audience) -> LogId {
+        LogId { author: self.me, generation: self.generation, audience }
+    }
+
+    /// The seq that this node's next entry in the audience will have.
+    pub fn next_own_seq(&self, audience: Audience) -> u64 {
+        self.chains.len(self.own_log(audience)) + 1
+    }
+
+    /// Logs found invalid, with the reason.
+    pub const fn frozen(&self) -> &BTreeMap<LogId, FreezeReason> {
+        &self.frozen
+    }
+
+    /// Members that are connected, with whether each has a brain.
+    pub fn connected(&self) -> impl Iterator<Item = (NodeId, bool)> + '_ {
+        self.sessions.iter().map(|(node, session)| (*node, session.has_brain))
+    }
+
+    /// How many durable entries a connected peer is not known to hold; `None` while that is not known.
+    pub fn lag_of(&self, peer: NodeId) -> Option<u64> {
+        let session = self.sessions.get(&peer)?;
+        let known = session.known.as_ref()?;
+        let readable = |log: &LogId| readable_by(session.role, log.audience);
+        let lag = |(log, durable): (&LogId, &u64)| durable.saturating_sub(known.get(log).copied().unwrap_or(0));
+        Some(self.durable.iter().filter(|(log, _)| readable(log)).map(lag).sum())
+    }
+
+    /// The durable end of each log.
+    pub fn frontier(&self) -> impl Iterator<Item = Position> + '_ {
+        self.durable.iter().filter_map(|(log, seq)| {
+            self.chains.hash(*log, *seq).map(|hash| Position { log: *log, seq: *seq, hash })
+        })
+    }
+
+    fn effect(&mut self) -> EffectId {
+        self.next_effect += 1;
+        EffectId(self.next_effect)
+    }
+
+    fn persist(&mut self, record: Record, in_flight: InFlight) {
+        let effect = self.effect();
+        self.in_flight.insert(effect, in_flight);
+        self.outputs.push_back(Output::Persist(effect, record));
+    }
+
+    fn persisted(&mut self, now: Timestamp, effect: EffectId) {
+        match self.in_flight.remove(&effect) {
+            Some(InFlight::Entry { entry, past, from }) => self.entry_durable(now, entry, past, from),
+            Some(InFlight::Payload(hash)) => self.outputs.push_back(Output::PayloadArrived(hash)),
+            Some(InFlight::Roster) => self.outputs.push_back(Output::RosterInstalled),
+            Some(InFlight::Frozen { log, reason }) => self.outputs.push_back(Output::ReportFrozen { log, reason }),
+            None => {}
+        }
+    }
+
+    fn close_peer(&mut self, peer: NodeId, fault: PeerFault) {
+        self.close_session(peer);
+        self.outputs.push_back(Output::ClosePeer { peer, fault });
+    }
+
+    fn close_session(&mut self, peer: NodeId) {
+        self.sessions.remove(&peer);
+        if self.sessions.is_empty() {
+            self.fetching.clear();
+            self.incoming.clear();
+        }
+    }
+
+    fn roster_changed(&mut self, now: Timestamp, chain: RosterChain) {
+        let grown = chain.current().epoch > self.rosters.current().epoch;
+        if chain.current().mesh != self.mesh || !grown {
+            return;
+        }
+        let after = self.rosters.current().epoch;
+        self.rosters = chain;
+        self.membership_changed();
+        let newer: Vec<_> = self.rosters.after(after).collect();
+        let peers: BTreeSet<_> = self.sessions.keys().copied().collect();
+        for peer in peers {
+            for bytes in &newer {
+                self.send(peer, Frame::Roster { bytes: bytes.clone() });
+            }
+        }
+        self.retry_waiting(now);
+    }
+
+    fn membership_changed(&mut self) {
+        let roster = self.rosters.current();
+        if let Some(member) = roster.member(self.me) {
+            self.role = member.role;
+            self.generation = self.generation.max(member.generation_min);
+        }
+        let gone: Vec<_> = self.sessions.keys().filter(|peer| roster.member(**peer).is_none()).copied().collect();
+        for peer in gone {
+            self.close_peer(peer, PeerFault::NotAMember);
+        }
+    }
+}
+
+fn readable_by(role: Role, audience: Audience) -> bool {
+    audience == Audience::All || role == Role::Local
+}

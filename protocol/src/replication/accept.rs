@@ -1,0 +1,202 @@
+//! Entries from peers: frame bound and form were checked; here signature, chain, `seen`, zones, then persist.
+
+use aiemp_keys::NodeId;
+
+use super::{
+    FETCH_PATIENCE, InFlight, Replication, Waiting,
+    input::EntryWithPayloads,
+    output::{FreezeReason, Output, PeerFault, Record},
+    readable_by, validity,
+};
+use crate::{
+    causality::Past,
+    entry::{EntryError, Item, SignedEntry},
+    frame::Frame,
+    ids::{ContentHash, LogId},
+    limits::ENTRIES_PER_FETCH,
+    roster::{Member, Roster},
+    time::Timestamp,
+};
+
+/// Whether the author may still append at this place.
+enum Standing<'a> {
+    Open(&'a Member, &'a Roster),
+    /// The roster of the entry's epoch is not held yet.
+    EpochAhead,
+    /// Revoked, unknown, or past the end that the roster closed the log at.
+    Closed,
+}
+
+impl Replication {
+    pub(super) fn receive_entry(
+        &mut self,
+        now: Timestamp,
+        peer: NodeId,
+        log: LogId,
+        cose: Vec<u8>,
+        payloads: Vec<Option<Vec<u8>>>,
+    ) {
+        let theirs = self.sessions.get(&peer).map(|session| session.role);
+        if !readable_by(self.role, log.audience) || theirs.is_none_or(|role| !readable_by(role, log.audience)) {
+            return self.close_peer(peer, PeerFault::AudienceLeak);
+        }
+        if self.frozen.contains_key(&log) {
+            return;
+        }
+        let Ok(seq) = SignedEntry::claimed_seq(&cose) else {
+            return self.close_peer(peer, PeerFault::BadForm);
+        };
+        self.note_held(peer, log, seq);
+        let next = self.chains.len(log) + 1;
+        if seq > next {
+            return self.fetch(now, peer, log);
+        }
+        let prev = self.chains.hash(log, seq.saturating_sub(1));
+        match SignedEntry::verify(self.mesh, log, prev, &cose) {
+            Ok(signed) if seq < next => self.compare_with_held(now, peer, signed),
+            Ok(signed) => self.receive_next(now, peer, EntryWithPayloads { signed, payloads }),
+            Err(EntryError::Signature(_)) if 1 < seq && seq < next => self.look_below(peer, log, seq),
+            Err(EntryError::Signature(_)) => self.close_peer(peer, PeerFault::BadSignature),
+            Err(EntryError::Form(_) | EntryError::Cap(_)) => self.freeze(log, FreezeReason::Malformed, cose),
+        }
+    }
+
+    /// An entry for a place that is taken: the same one again, or proof that its author signed two.
+    fn compare_with_held(&mut self, now: Timestamp, peer: NodeId, signed: SignedEntry) {
+        if self.chains.hash(signed.log, signed.entry.seq) == Some(signed.hash) {
+            self.fetching.remove(&signed.log);
+            self.fetch_if_behind(now, peer, signed.log);
+            return;
+        }
+        self.freeze(signed.log, FreezeReason::Equivocation, signed.cose);
+    }
+
+    /// The entry follows another predecessor than ours: the fork lies further down, so ask for the one before.
+    fn look_below(&mut self, peer: NodeId, log: LogId, seq: u64) {
+        self.send(peer, Frame::Fetch { log, from_seq: seq - 1, count: 1 });
+    }
+
+    fn receive_next(&mut self, now: Timestamp, peer: NodeId, entry: EntryWithPayloads) {
+        let log = entry.signed.log;
+        if !payloads_match(&entry) {
+            return self.close_peer(peer, PeerFault::PayloadMismatch);
+        }
+        match self.standing(&entry.signed) {
+            Standing::Closed => return,
+            Standing::EpochAhead => return self.wait(peer, entry),
+            Standing::Open(author, roster) => {
+                let before = self.epochs.get(&log).copied().unwrap_or(0);
+                if let Err(reason) = validity::check(&entry.signed, author, roster, before) {
+                    return self.freeze(log, reason, entry.signed.cose);
+                }
+            }
+        }
+        if !self.has_seen(&entry.signed) {
+            return self.wait(peer, entry);
+        }
+        self.take(now, peer, entry);
+    }
+
+    fn standing(&self, signed: &SignedEntry) -> Standing<'_> {
+        let current = self.rosters.current();
+        let closed = current.closed.iter().find(|closed| closed.log == signed.log);
+        let beyond_end = closed.is_some_and(|closed| signed.entry.seq > closed.seq);
+        let revoked = current.member(signed.author()).is_none() && closed.is_none();
+        if beyond_end || revoked {
+            return Standing::Closed;
+        }
+        match self.rosters.at(signed.entry.epoch) {
+            None if signed.entry.epoch > current.epoch => Standing::EpochAhead,
+            None => Standing::Closed,
+            Some(roster) => match roster.member(signed.author()) {
+                Some(member) if signed.log.generation >= member.generation_min => Standing::Open(member, roster),
+                Some(_) | None => Standing::Closed,
+            },
+        }
+    }
+
+    /// Whether every position that the author had is held here, on the same branch.
+    fn has_seen(&self, signed: &SignedEntry) -> bool {
+        signed.entry.seen.iter().all(|seen| self.chains.hash(seen.log, seen.seq) == Some(seen.hash))
+    }
+
+    fn wait(&mut self, from: NodeId, entry: EntryWithPayloads) {
+        let log = entry.signed.log;
+        self.waiting.insert(log, Waiting { from, cose: entry.signed.cose, payloads: entry.payloads });
+    }
+
+    fn take(&mut self, now: Timestamp, peer: NodeId, entry: EntryWithPayloads) {
+        let log = entry.signed.log;
+        self.epochs.insert(log, entry.signed.entry.epoch);
+        self.hlc = self.hlc.max(entry.signed.entry.hlc.min(now + crate::limits::HLC_AHEAD_MAX));
+        let past = self.chains.push(&entry.signed);
+        self.persist(Record::Entry(entry.clone()), InFlight::Entry { entry, past, from: Some(peer) });
+        self.fetching.remove(&log);
+        self.fetch_if_behind(now, peer, log);
+        self.retry_waiting(now);
+    }
+
+    /// Offers every waiting entry again: one that was taken may be what another waits for.
+    pub(super) fn retry_waiting(&mut self, now: Timestamp) {
+        let logs: Vec<_> = self.waiting.keys().copied().collect();
+        for log in logs {
+            let Some(waiting) = self.waiting.remove(&log) else { continue };
+            let prev = self.chains.head(log);
+            if let Ok(signed) = SignedEntry::verify(self.mesh, log, prev, &waiting.cose) {
+                self.receive_next(now, waiting.from, EntryWithPayloads { signed, payloads: waiting.payloads });
+            }
+        }
+    }
+
+    pub(super) fn freeze(&mut self, log: LogId, reason: FreezeReason, evidence: Vec<u8>) {
+        self.frozen.insert(log, reason);
+        self.waiting.remove(&log);
+        self.fetching.remove(&log);
+        self.persist(Record::Frozen { log, reason, evidence }, InFlight::Frozen { log, reason });
+    }
+
+    /// An entry is on disk: it counts, it applies, and whoever lacks it gets it.
+    pub(super) fn entry_durable(&mut self, now: Timestamp, entry: EntryWithPayloads, past: Past, from: Option<NodeId>) {
+        let position = entry.signed.position();
+        self.durable.insert(position.log, position.seq);
+        let absent: Vec<_> = entry
+            .carried()
+            .filter(|(_, _, payload)| payload.is_none())
+            .map(|(hash, length, _)| (hash, length))
+            .collect();
+        for peer in self.sessions.keys().copied().collect::<Vec<_>>() {
+            if Some(peer) != from {
+                self.push_entry(peer, &entry);
+            }
+        }
+        self.outputs.push_back(Output::Apply { entry, past });
+        for (hash, length) in absent {
+            self.want_payload(now, hash, length);
+        }
+    }
+
+    pub(super) fn fetch_if_behind(&mut self, now: Timestamp, peer: NodeId, log: LogId) {
+        let theirs = self.sessions.get(&peer).and_then(|session| session.known.as_ref()?.get(&log).copied());
+        if theirs.is_some_and(|theirs| theirs > self.chains.len(log)) {
+            self.fetch(now, peer, log);
+        }
+    }
+
+    pub(super) fn fetch(&mut self, now: Timestamp, peer: NodeId, log: LogId) {
+        let busy = self.fetching.get(&log).is_some_and(|until| *until > now);
+        if busy || self.waiting.contains_key(&log) || self.frozen.contains_key(&log) {
+            return;
+        }
+        self.fetching.insert(log, now + FETCH_PATIENCE);
+        let from_seq = self.chains.len(log) + 1;
+        self.send(peer, Frame::Fetch { log, from_seq, count: ENTRIES_PER_FETCH });
+    }
+}
+
+fn payloads_match(entry: &EntryWithPayloads) -> bool {
+    let with_payload = entry.signed.entry.items.iter().filter_map(Item::payload).count();
+    with_payload == entry.payloads.len()
+        && entry.carried().all(|(hash, length, payload)| {
+            payload.is_none_or(|bytes| bytes.len() as u64 == length && ContentHash::of(bytes) == hash)
+        })
+}

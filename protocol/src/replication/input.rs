@@ -1,0 +1,76 @@
+//! What happens to the machine: past tense, one variant each.
+
+use crate::{
+    entry::{Item, SignedEntry},
+    frame::Frame,
+    ids::{Audience, ContentHash, LogId},
+    roster::RosterChain,
+};
+use aiemp_keys::NodeId;
+
+/// Tells the answer of a slow effect from another's. Counted up by the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EffectId(pub u64);
+
+/// An entry with the payloads that are at hand, parallel to its items that have one.
+#[derive(Clone, Debug)]
+pub struct EntryWithPayloads {
+    /// The entry.
+    pub signed: SignedEntry,
+    /// For each item with a payload, in order: the payload if it is at hand.
+    pub payloads: Vec<Option<Vec<u8>>>,
+}
+
+impl EntryWithPayloads {
+    /// The items that have payloads, each with its digest, its length and the payload if it is at hand.
+    pub fn carried(&self) -> impl Iterator<Item = (ContentHash, u64, Option<&Vec<u8>>)> {
+        let of_items = self.signed.entry.items.iter().filter_map(Item::payload);
+        of_items.zip(&self.payloads).map(|((hash, length), payload)| (hash, length, payload.as_ref()))
+    }
+}
+
+/// An entry as the store gives it back.
+#[derive(Clone, Debug)]
+pub struct StoredEntry {
+    /// Its log.
+    pub log: LogId,
+    /// The COSE_Sign1.
+    pub cose: Vec<u8>,
+    /// For each item with a payload, in order: the payload if it is inline and held.
+    pub payloads: Vec<Option<Vec<u8>>>,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A member's session opened; the transport has proved its identity.
+    PeerConnected(NodeId),
+    /// The session ended.
+    PeerDisconnected(NodeId),
+    /// A frame arrived.
+    FrameReceived {
+        /// From whom.
+        peer: NodeId,
+        /// The frame, its form checked.
+        frame: Frame,
+    },
+    /// This node has something to say.
+    AppendRequested {
+        /// To whom.
+        audience: Audience,
+        /// The transaction, within the caps of one entry.
+        items: Vec<Item>,
+        /// For each item with a payload, in order: the payload.
+        payloads: Vec<Vec<u8>>,
+    },
+    /// A `Persist` is durable.
+    Persisted(EffectId),
+    /// A `ReadEntries` is answered, in order of seq.
+    EntriesRead(EffectId, Vec<StoredEntry>),
+    /// A `ReadPayload` is answered; `None` when the payload is not held.
+    PayloadRead(EffectId, Option<Vec<u8>>),
+    /// The roster chain grew by pairing or by the command line.
+    RosterChanged(RosterChain),
+    /// The time that `poll_timeout` named has come.
+    TimeoutReached,
+}

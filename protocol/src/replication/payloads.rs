@@ -1,0 +1,84 @@
+//! Payloads that did not travel with their entry: asked for, assembled, verified, persisted.
+
+use aiemp_keys::NodeId;
+
+use super::{InFlight, Replication, output::{PeerFault, Record}};
+use crate::{frame::Frame, ids::ContentHash, limits::BLOB_BYTES_MAX, time::Timestamp};
+
+/// A payload under way from one peer.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    from: NodeId,
+    bytes: Vec<u8>,
+}
+
+/// Payloads fetched at once: bounds memory to this many times the largest blob.
+const INCOMING_MAX: usize = 2;
+
+impl Replication {
+    pub(super) fn want_payload(&mut self, now: Timestamp, hash: ContentHash, length: u64) {
+        self.missing.insert(hash, length);
+        self.request_missing(now);
+    }
+
+    /// Asks connected peers for payloads that are missing, a few at a time.
+    pub(super) fn request_missing(&mut self, _now: Timestamp) {
+        let Some(peer) = self.sessions.iter().find(|(_, session)| session.known.is_some()).map(|(peer, _)| *peer)
+        else {
+            return;
+        };
+        let wanted: Vec<_> = self.missing.keys().filter(|hash| !self.incoming.contains_key(hash)).copied().collect();
+        for hash in wanted {
+            if self.incoming.len() >= INCOMING_MAX {
+                return;
+            }
+            self.incoming.insert(hash, Incoming { from: peer, bytes: Vec::new() });
+            self.send(peer, Frame::PayloadWanted { hash, offset: 0 });
+        }
+    }
+
+    pub(super) fn receive_part(
+        &mut self,
+        now: Timestamp,
+        peer: NodeId,
+        hash: ContentHash,
+        offset: u64,
+        length: u64,
+        bytes: &[u8],
+    ) {
+        let Some(expected) = self.missing.get(&hash).copied() else { return };
+        let Some(incoming) = self.incoming.get_mut(&hash).filter(|incoming| incoming.from == peer) else { return };
+        if bytes.is_empty() {
+            return self.ask_another(peer, hash);
+        }
+        let held = incoming.bytes.len() as u64;
+        if length != expected || expected > BLOB_BYTES_MAX as u64 || held + bytes.len() as u64 > expected {
+            return self.close_peer(peer, PeerFault::PayloadMismatch);
+        }
+        if offset != held {
+            return;
+        }
+        incoming.bytes.extend_from_slice(bytes);
+        let held = incoming.bytes.len() as u64;
+        if held < expected {
+            return self.send(peer, Frame::PayloadWanted { hash, offset: held });
+        }
+        let whole = self.incoming.remove(&hash).map(|incoming| incoming.bytes).unwrap_or_default();
+        if ContentHash::of(&whole) != hash {
+            return self.close_peer(peer, PeerFault::PayloadMismatch);
+        }
+        self.missing.remove(&hash);
+        self.persist(Record::Payload(hash, whole), InFlight::Payload(hash));
+        self.request_missing(now);
+    }
+
+    /// The peer does not hold it either; the next connected one may.
+    fn ask_another(&mut self, peer: NodeId, hash: ContentHash) {
+        self.incoming.remove(&hash);
+        let next = self.sessions.keys().copied().find(|other| *other > peer);
+        if let Some(next) = next {
+            self.incoming.insert(hash, Incoming { from: next, bytes: Vec::new() });
+            self.send(next, Frame::PayloadWanted { hash, offset: 0 });
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Sessions: hello, frontier, live push, and answers to fetches.
+
+use aiemp_keys::NodeId;
+
+use super::{
+    FRONTIER_INTERVAL, Replication, Session,
+    input::{EffectId, EntryWithPayloads, StoredEntry},
+    output::{Output, PeerFault, Record},
+    readable_by,
+};
+use crate::{
+    entry::Position,
+    frame::{Frame, frontier_digest},
+    ids::{ContentHash, LogId},
+    limits::{BLOB_CHUNK_BYTES, ENTRIES_PER_FETCH, ENTRY_PAYLOAD_BYTES_MAX},
+    roster::Role,
+    time::Timestamp,
+};
+
+/// What a read from the store is for.
+#[derive(Debug)]
+pub(super) enum Serving {
+    Entries { peer: NodeId },
+    Payload { peer: NodeId, hash: ContentHash, offset: u64 },
+}
+
+impl Replication {
+    pub(super) fn open_session(&mut self, now: Timestamp, peer: NodeId) {
+        let Some(member) = self.rosters.current().member(peer) else {
+            return self.close_peer(peer, PeerFault::NotAMember);
+        };
+        let session =
+            Session { role: member.role, known: None, has_brain: false, next_frontier: now + FRONTIER_INTERVAL };
+        self.sessions.insert(peer, session);
+        self.send_hello(peer);
+    }
+
+    fn send_hello(&mut self, peer: NodeId) {
+        let roster = self.rosters.current();
+        let (epoch, roster) = (roster.epoch, roster.hash());
+        let frontier = frontier_digest(&self.frontier_for(peer));
+        self.send(peer, Frame::Hello { epoch, roster, frontier, has_brain: self.has_brain });
+    }
+
+    pub(super) fn receive(&mut self, now: Timestamp, peer: NodeId, frame: Frame) {
+        if !self.sessions.contains_key(&peer) {
+            return;
+        }
+        match frame {
+            Frame::Hello { epoch, frontier, has_brain, .. } => {
+                self.receive_hello(now, peer, epoch, frontier, has_brain);
+            }
+            Frame::Frontier { positions } => self.receive_frontier(now, peer, positions),
+            Frame::Fetch { log, from_seq, count } => self.serve_entries(peer, log, from_seq, count),
+            Frame::Entry { log, cose, payloads } => self.receive_entry(now, peer, log, cose, payloads),
+            Frame::Roster { bytes } => self.receive_roster(now, peer, bytes),
+            Frame::PayloadWanted { hash, offset } => self.serve_payload(peer, hash, offset),
+            Frame::PayloadPart { hash, offset, length, bytes } => {
+                self.receive_part(now, peer, hash, offset, length, &bytes);
+            }
+        }
+    }
+
+    fn receive_hello(&mut self, now: Timestamp, peer: NodeId, epoch: u64, digest: aiemp_keys::Hash, has_brain: bool) {
+        let missing: Vec<_> = self.rosters.after(epoch).collect();
+        for bytes in missing {
+            self.send(peer, Frame::Roster { bytes });
+        }
+        let mine = self.frontier_for(peer);
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.has_brain = has_brain;
+        if frontier_digest(&mine) == digest {
+            session.known = Some(mine.iter().map(|position| (position.log, position.seq)).collect());
+            self.request_missing(now);
+        } else {
+            self.send(peer, Frame::Frontier { positions: mine });
+        }
+    }
+
+    fn receive_frontier(&mut self, now: Timestamp, peer: NodeId, positions: Vec<Position>) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let role = session.role;
+        session.known = Some(positions.iter().map(|position| (position.log, position.seq)).collect());
+        for position in &positions {
+            if !readable_by(role, position.log.audience) || !readable_by(self.role, position.log.audience) {
+                return self.close_peer(peer, PeerFault::AudienceLeak);
+            }
+            self.compare_position(now, peer, position);
+        }
+        self.request_missing(now);
+        self.push_all(peer);
+    }
+
+    fn compare_position(&mut self, now: Timestamp, peer: NodeId, position: &Position) {
+        let held = self.chains.len(position.log);
+        if position.seq > held {
+            if position.log.author == self.me {
+                self.own_log_is_behind(position);
+            }
+            self.fetch(now, peer, position.log);
+        } else if self.chains.hash(position.log, position.seq) != Some(position.hash)
+            && !self.frozen.contains_key(&position.log)
+        {
+            // One place, two entries: fetch the other as evidence.
+            self.send(peer, Frame::Fetch { log: position.log, from_seq: position.seq, count: 1 });
+        }
+    }
+
+    /// Sends what the peer is known to lack, from the store, a fetch's worth of each log; it asks for the rest.
+    fn push_all(&mut self, peer: NodeId) {
+        let behind: Vec<_> = self
+            .frontier_for(peer)
+            .into_iter()
+            .filter_map(|position| {
+                let known = self.sessions.get(&peer)?.known.as_ref()?.get(&position.log).copied().unwrap_or(0);
+                (known < position.seq).then_some((position.log, known + 1))
+            })
+            .collect();
+        for (log, from_seq) in behind {
+            self.serve_entries(peer, log, from_seq, ENTRIES_PER_FETCH);
+        }
+    }
+
+    fn serve_entries(&mut self, peer: NodeId, log: LogId, from_seq: u64, count: u64) {
+        let Some(session) = self.sessions.get(&peer) else { return };
+        let durable = self.durable.get(&log).copied().unwrap_or(0);
+        if !readable_by(session.role, log.audience) || from_seq == 0 || from_seq > durable {
+            return;
+        }
+        let effect = self.effect();
+        self.serving.insert(effect, Serving::Entries { peer });
+        let count = count.min(ENTRIES_PER_FETCH).min(durable - from_seq + 1);
+        self.outputs.push_back(Output::ReadEntries { effect, log, from_seq, count });
+    }
+
+    pub(super) fn entries_read(&mut self, effect: EffectId, entries: Vec<StoredEntry>) {
+        let Some(Serving::Entries { peer }) = self.serving.remove(&effect) else { return };
+        for StoredEntry { log, cose, payloads } in entries {
+            if let Ok(seq) = crate::entry::SignedEntry::claimed_seq(&cose) {
+                self.note_held(peer, log, seq);
+            }
+            self.send(peer, Frame::Entry { log, cose, payloads: inline_only(payloads) });
+        }
+    }
+
+    fn serve_payload(&mut self, peer: NodeId, hash: ContentHash, offset: u64) {
+        let Some(session) = self.sessions.get(&peer) else { return };
+        let shared_only = session.role == Role::Cloud;
+        let effect = self.effect();
+        self.serving.insert(effect, Serving::Payload { peer, hash, offset });
+        self.outputs.push_back(Output::ReadPayload { effect, hash, shared_only });
+    }
+
+    pub(super) fn payload_read(&mut self, effect: EffectId, payload: Option<Vec<u8>>) {
+        let Some(Serving::Payload { peer, hash, offset }) = self.serving.remove(&effect) else { return };
+        let whole = payload.unwrap_or_default();
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(whole.len());
+        let end = whole.len().min(start + BLOB_CHUNK_BYTES);
+        let part = Frame::PayloadPart { hash, offset, length: whole.len() as u64, bytes: whole[start..end].to_vec() };
+        self.send(peer, part);
+    }
+
+    /// Sends a durable entry to a peer that has everything before it; one that lacks more asks by itself.
+    pub(super) fn push_entry(&mut self, peer: NodeId, entry: &EntryWithPayloads) {
+        let (log, seq) = (entry.signed.log, entry.signed.entry.seq);
+        let Some(session) = self.sessions.get(&peer) else { return };
+        let Some(known) = &session.known else { return };
+        if !readable_by(session.role, log.audience) || known.get(&log).copied().unwrap_or(0) + 1 != seq {
+            return;
+        }
+        self.note_held(peer, log, seq);
+        let payloads = inline_only(entry.payloads.clone());
+        self.send(peer, Frame::Entry { log, cose: entry.signed.cose.clone(), payloads });
+    }
+
+    pub(super) fn note_held(&mut self, peer: NodeId, log: LogId, seq: u64) {
+        if let Some(known) = self.sessions.get_mut(&peer).and_then(|session| session.known.as_mut()) {
+            let held = known.entry(log).or_default();
+            *held = seq.max(*held);
+        }
+    }
+
+    fn receive_roster(&mut self, now: Timestamp, peer: NodeId, bytes: Vec<u8>) {
+        let mut chain = self.rosters.clone();
+        match chain.extend(&bytes) {
+            Ok(true) => {
+                self.persist(Record::Roster(bytes), super::InFlight::Roster);
+                self.rosters = chain;
+                self.membership_changed();
+                self.retry_waiting(now);
+            }
+            Ok(false) => {}
+            Err(error) => self.close_peer(peer, PeerFault::BadRoster(error)),
+        }
+    }
+
+    fn frontier_for(&self, peer: NodeId) -> Vec<Position> {
+        let role = self.sessions.get(&peer).map_or(Role::Cloud, |session| session.role);
+        let both = |audience| readable_by(role, audience) && readable_by(self.role, audience);
+        self.frontier().filter(|position| both(position.log.audience)).collect()
+    }
+
+    pub(super) fn timeout(&mut self, now: Timestamp) {
+        self.fetching.retain(|_, until| *until > now);
+        let due: Vec<_> =
+            self.sessions.iter().filter(|(_, session)| session.next_frontier <= now).map(|(peer, _)| *peer).collect();
+        for peer in due {
+            if let Some(session) = self.sessions.get_mut(&peer) {
+                session.next_frontier = now + FRONTIER_INTERVAL;
+            }
+            self.incoming.clear();
+            self.send_hello(peer);
+        }
+    }
+
+    pub(super) fn send(&mut self, peer: NodeId, frame: Frame) {
+        let Some(session) = self.sessions.get(&peer) else { return };
+        match self.guard.clear_frame(session.role, frame) {
+            Ok(frame) => self.outputs.push_back(Output::SendFrame { peer, frame }),
+            Err(why) => self.outputs.push_back(Output::ReportWithheld { peer, why }),
+        }
+    }
+}
+
+/// Keeps payloads inline up to the entry's bound; the rest is asked for.
+fn inline_only(mut payloads: Vec<Option<Vec<u8>>>) -> Vec<Option<Vec<u8>>> {
+    let mut budget = ENTRY_PAYLOAD_BYTES_MAX;
+    for payload in &mut payloads {
+        let length = payload.as_ref().map_or(0, Vec::len);
+        if length > budget {
+            *payload = None;
+        } else {
+            budget -= length;
+        }
+    }
+    payloads
+}

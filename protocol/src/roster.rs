@@ -1,0 +1,467 @@
+//! The roster: who is in the mesh, signed by the root key as one whole state per epoch.
+
+use std::collections::BTreeMap;
+
+use aiemp_keys::{
+    Hash, NodeId, PublicKey, Signer, Value,
+    cbor::{self, CborError, Fields},
+    cose::{self, CoseError},
+    next_root_hash,
+};
+use thiserror::Error;
+
+use crate::{
+    ids::{LogId, MeshId},
+    limits::{MEMBERS_MAX, ROSTER_LIFETIME},
+    time::Timestamp,
+    vault_path::VaultPath,
+    zone::{Claimants, NeverPath, Zone},
+};
+
+const DOMAIN: &str = "aiemp-node 2026 roster";
+const HASH_LABEL: &str = "aiemp-node 2026 roster hash";
+
+/// What a member may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Watches and drafts, around the clock, on a machine that is not trusted.
+    Cloud,
+    /// Holds approval and sending, on the person's own computer.
+    Local,
+}
+
+impl Role {
+    /// The word for it on the command line and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cloud => "cloud",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// What a member may use of the others' disks in a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Log entries a day.
+    pub entries_per_day: u64,
+    /// Payload bytes a day.
+    pub bytes_per_day: u64,
+}
+
+impl Default for Quota {
+    /// Ten times a busy day of a real vault.
+    fn default() -> Self {
+        Self { entries_per_day: 100_000, bytes_per_day: 4 << 30 }
+    }
+}
+
+/// One node of the mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its identity.
+    pub node: NodeId,
+    /// What people call it; also the name of its claim folder.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Logs of older generations are not continued.
+    pub generation_min: u64,
+    /// What it may use.
+    pub quota: Quota,
+}
+
+/// Where a log ends for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosedLog {
+    /// The log.
+    pub log: LogId,
+    /// Its last entry that stands; 0 when none does.
+    pub seq: u64,
+    /// The hash of that entry.
+    pub hash: Hash,
+}
+
+/// A folder whose zone differs from the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneOverride {
+    /// Canonical key of the folder or file.
+    pub prefix: String,
+    /// Shared with every member (as `owner`), or private again.
+    pub shared: bool,
+}
+
+/// The whole state of the mesh's membership at one epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roster {
+    /// The mesh.
+    pub mesh: MeshId,
+    /// Rises by one with each roster; the first is 1.
+    pub epoch: u64,
+    /// The hash of the roster before; `None` for the first.
+    pub prev: Option<Hash>,
+    /// When it was signed.
+    pub issued: Timestamp,
+    /// After this no pairing and no approval; editing and replication go on.
+    pub not_after: Timestamp,
+    /// Digest of the root key that may follow, made from the recovery words.
+    pub next_root_hash: Hash,
+    /// Whether some key of the mesh opens without a person.
+    pub unattended: bool,
+    /// The one node that executes approvals.
+    pub executor: NodeId,
+    /// Who is in.
+    pub members: Vec<Member>,
+    /// Logs that ended.
+    pub closed: Vec<ClosedLog>,
+    /// Keys that may approve.
+    pub approvers: Vec<PublicKey>,
+    /// Folders whose zone differs from the table.
+    pub zones: Vec<ZoneOverride>,
+}
+
+/// Why bytes are no acceptable roster.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RosterError {
+    /// Not the fixed form.
+    #[error("the roster is malformed: {0}")]
+    Form(#[from] CborError),
+    /// Not signed by a root key of this mesh.
+    #[error("the roster is not signed by this mesh's root key: {0}")]
+    Signature(#[from] CoseError),
+    /// It belongs to another mesh.
+    #[error("the roster belongs to another mesh")]
+    ForeignMesh,
+    /// It does not follow the one that is held.
+    #[error("the roster of epoch {got} does not follow epoch {held}")]
+    NotNext {
+        /// The epoch held.
+        held: u64,
+        /// The epoch offered.
+        got: u64,
+    },
+    /// Another roster of an epoch that is held already: the root key signed twice.
+    #[error("two different rosters of epoch {epoch} exist; approvals stop until you run `aiemp-node peers heal`")]
+    Fork {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// Its members contradict each other.
+    #[error("the roster contradicts itself: {0}")]
+    Inconsistent(&'static str),
+}
+
+impl Roster {
+    /// The first roster of a mesh: one Local node, which is the executor.
+    pub fn found(
+        root: &Signer,
+        next_root_hash: Hash,
+        approver: PublicKey,
+        first: Member,
+        unattended: bool,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            mesh: MeshId::founded_by(&root.public()),
+            epoch: 1,
+            prev: None,
+            issued: now,
+            not_after: now + ROSTER_LIFETIME,
+            next_root_hash,
+            unattended,
+            executor: first.node,
+            members: vec![first],
+            closed: Vec::new(),
+            approvers: vec![approver],
+            zones: Vec::new(),
+        }
+    }
+
+    /// A copy that follows this roster, for the root key to change and sign.
+    pub fn successor(&self, now: Timestamp) -> Self {
+        let mut next = self.clone();
+        next.epoch += 1;
+        next.prev = Some(self.hash());
+        next.issued = now;
+        next.not_after = now + ROSTER_LIFETIME;
+        next
+    }
+
+    /// The digest that the next roster names as `prev`.
+    pub fn hash(&self) -> Hash {
+        Hash::labelled(HASH_LABEL, [self.to_value()])
+    }
+
+    /// The member with this identity.
+    pub fn member(&self, node: NodeId) -> Option<&Member> {
+        self.members.iter().find(|member| member.node == node)
+    }
+
+    /// The member with this name.
+    pub fn member_named(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name)
+    }
+
+    /// The zone of a path, overrides applied.
+    pub fn zone_of(&self, path: &VaultPath) -> Result<Zone, NeverPath> {
+        let zone = Zone::of(path, self)?;
+        let key = path.key();
+        let within = |over: &&ZoneOverride| {
+            key.strip_prefix(over.prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let nearest = self.zones.iter().filter(within).max_by_key(|over| over.prefix.len());
+        Ok(match (zone, nearest) {
+            (Zone::Private, Some(ZoneOverride { shared: true, .. })) => Zone::Owner,
+            (zone, _) => zone,
+        })
+    }
+
+    fn check(&self) -> Result<(), RosterError> {
+        if self.members.is_empty() || self.members.len() > MEMBERS_MAX {
+            return Err(RosterError::Inconsistent("it must have 1 to 64 members"));
+        }
+        let mut names = BTreeMap::new();
+        let mut nodes = BTreeMap::new();
+        for member in &self.members {
+            let path = VaultPath::parse(&member.name).map_err(|_| RosterError::Inconsistent("a member's name"))?;
+            if member.name.contains('/') || names.insert(path.key(), ()).is_some() {
+                return Err(RosterError::Inconsistent("two members have one name"));
+            }
+            if nodes.insert(member.node, ()).is_some() {
+                return Err(RosterError::Inconsistent("one node is listed twice"));
+            }
+        }
+        match self.member(self.executor) {
+            Some(Member { role: Role::Local, .. }) => Ok(()),
+            _ => Err(RosterError::Inconsistent("the executor must be a Local member")),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        let members = self.members.iter().map(|member| {
+            cbor::array([
+                member.node.to_value(),
+                cbor::text(&member.name),
+                cbor::uint(u64::from(member.role == Role::Local)),
+                cbor::uint(member.generation_min),
+                cbor::array([cbor::uint(member.quota.entries_per_day), cbor::uint(member.quota.bytes_per_day)]),
+            ])
+        });
+        let closed = self
+            .closed
+            .iter()
+            .map(|closed| cbor::array([closed.log.to_value(), cbor::uint(closed.seq), closed.hash.to_value()]));
+        let zones = self.zones.iter().map(|zone| cbor::array([cbor::text(&zone.prefix), Value::Bool(zone.shared)]));
+        cbor::array([
+            self.mesh.to_value(),
+            cbor::uint(self.epoch),
+            cbor::option(self.prev.map(Hash::to_value)),
+            cbor::uint(self.issued.as_millis()),
+            cbor::uint(self.not_after.as_millis()),
+            self.next_root_hash.to_value(),
+            Value::Bool(self.unattended),
+            self.executor.to_value(),
+            cbor::array(members),
+            cbor::array(closed),
+            cbor::array(self.approvers.iter().map(|key| key.to_value())),
+            cbor::array(zones),
+        ])
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, CborError> {
+        let mut fields = Fields::decode(bytes, "roster")?;
+        let mesh = MeshId::read(&mut fields)?;
+        let epoch = fields.uint()?;
+        let prev = fields.optional()?.map(read_hash).transpose()?;
+        let issued = Timestamp::from_millis(fields.uint()?);
+        let not_after = Timestamp::from_millis(fields.uint()?);
+        let next_root_hash = fields.hash()?;
+        let unattended = fields.bool()?;
+        let executor = NodeId::read(&mut fields)?;
+        let members = fields.list_of(read_member)?;
+        let closed = fields.list_of(read_closed)?;
+        let approvers = fields.list_of(|value| {
+            let mut one = Fields::of(cbor::array([value]), "approver")?;
+            PublicKey::read(&mut one)
+        })?;
+        let zones = fields.list_of(read_zone)?;
+        fields.end()?;
+        Ok(Self {
+            mesh, epoch, prev, issued, not_after, next_root_hash, unattended, executor, members, closed, approvers, zones,
+        })
+    }
+}
+
+impl Claimants for Roster {
+    fn claimant(&self, canonical_name: &str) -> Option<NodeId> {
+        let named = |member: &&Member| VaultPath::parse(&member.name).is_ok_and(|name| name.key() == canonical_name);
+        self.members.iter().find(named).map(|member| member.node)
+    }
+}
+
+fn read_hash(value: Value) -> Result<Hash, CborError> {
+    Fields::of(cbor::array([value]), "hash")?.hash()
+}
+
+fn read_member(value: Value) -> Result<Member, CborError> {
+    let mut fields = Fields::of(value, "member")?;
+    let node = NodeId::read(&mut fields)?;
+    let name = fields.text()?;
+    let role = match fields.uint()? {
+        0 => Role::Cloud,
+        1 => Role::Local,
+        _ => return Err(fields.invalid()),
+    };
+    let generation_min = fields.uint()?;
+    let mut quota = Fields::of(fields.value()?, "quota")?;
+    let entries_per_day = quota.uint()?;
+    let bytes_per_day = quota.uint()?;
+    quota.end()?;
+    fields.end()?;
+    Ok(Member { node, name, role, generation_min, quota: Quota { entries_per_day, bytes_per_day } })
+}
+
+fn read_closed(value: Value) -> Result<ClosedLog, CborError> {
+    let mut fields = Fields::of(value, "closed log")?;
+    let log = LogId::from_value(fields.value()?)?;
+    let seq = fields.uint()?;
+    let hash = fields.hash()?;
+    fields.end()?;
+    Ok(ClosedLog { log, seq, hash })
+}
+
+fn read_zone(value: Value) -> Result<ZoneOverride, CborError> {
+    let mut fields = Fields::of(value, "zone override")?;
+    let prefix = fields.text()?;
+    let shared = fields.bool()?;
+    fields.end()?;
+    Ok(ZoneOverride { prefix, shared })
+}
+
+/// A roster with the root signature that makes it one. Wire form: `[root key, COSE_Sign1 over the roster]`.
+#[derive(Clone, Debug)]
+pub struct SignedRoster {
+    root: PublicKey,
+    roster: Roster,
+    cose: Vec<u8>,
+}
+
+impl SignedRoster {
+    /// Signs with the root key.
+    pub fn sign(root: &Signer, roster: Roster) -> Self {
+        let payload = cbor::encode(&roster.to_value());
+        let cose = cose::sign1(root, DOMAIN, &[], &payload);
+        Self { root: root.public(), roster, cose }
+    }
+
+    /// What was signed.
+    pub const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The wire form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        cbor::encode(&cbor::array([self.root.to_value(), cbor::bytes(&self.cose)]))
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, RosterError> {
+        let mut fields = Fields::decode(bytes, "signed roster")?;
+        let root = PublicKey::read(&mut fields)?;
+        let cose = fields.bytes()?;
+        fields.end()?;
+        let payload = cose::verify1(&root, DOMAIN, &[], &cose)?;
+        let roster = Roster::from_bytes(&payload)?;
+        roster.check()?;
+        Ok(Self { root, roster, cose })
+    }
+}
+
+/// Every roster of one mesh from its first, each following the one before: what a node holds and hands on.
+#[derive(Clone, Debug)]
+pub struct RosterChain {
+    rosters: Vec<SignedRoster>,
+}
+
+impl RosterChain {
+    /// Begins with the first roster of a mesh, which its own root key must have signed.
+    pub fn begin(bytes: &[u8]) -> Result<Self, RosterError> {
+        let first = SignedRoster::from_bytes(bytes)?;
+        if first.roster.mesh != MeshId::founded_by(&first.root) {
+            return Err(RosterError::ForeignMesh);
+        }
+        if first.roster.epoch != 1 || first.roster.prev.is_some() {
+            return Err(RosterError::NotNext { held: 0, got: first.roster.epoch });
+        }
+        Ok(Self { rosters: vec![first] })
+    }
+
+    /// Adds the next roster. One that is held already changes nothing and answers `false`.
+    pub fn extend(&mut self, bytes: &[u8]) -> Result<bool, RosterError> {
+        let next = SignedRoster::from_bytes(bytes)?;
+        let current = self.rosters.last().expect("a chain is never empty");
+        if next.roster.mesh != current.roster.mesh {
+            return Err(RosterError::ForeignMesh);
+        }
+        let follows_root = next.root == current.root || next_root_hash(&next.root) == current.roster.next_root_hash;
+        if let Some(held) = self.at(next.roster.epoch) {
+            return if held.hash() == next.roster.hash() {
+                Ok(false)
+            } else if follows_root {
+                Err(RosterError::Fork { epoch: next.roster.epoch })
+            } else {
+                Err(RosterError::ForeignMesh)
+            };
+        }
+        let held = current.roster.epoch;
+        if next.roster.epoch != held + 1 || next.roster.prev != Some(current.roster.hash()) || !follows_root {
+            return Err(RosterError::NotNext { held, got: next.roster.epoch });
+        }
+        self.rosters.push(next);
+        Ok(true)
+    }
+
+    /// Reads a chain from its rosters' wire forms in an array.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RosterError> {
+        let mut rosters = cbor::decode(bytes)?
+            .into_array()
+            .map_err(|_| CborError::Malformed)?
+            .into_iter()
+            .map(|value| value.into_bytes().map_err(|_| CborError::Malformed));
+        let mut chain = Self::begin(&rosters.next().ok_or(CborError::Malformed)??)?;
+        for roster in rosters {
+            chain.extend(&roster?)?;
+        }
+        Ok(chain)
+    }
+
+    /// The wire forms in an array.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        cbor::encode(&cbor::array(self.rosters.iter().map(|roster| cbor::bytes(&roster.to_bytes()))))
+    }
+
+    /// The roster in force.
+    pub fn current(&self) -> &Roster {
+        &self.rosters.last().expect("a chain is never empty").roster
+    }
+
+    /// The key that signed the roster in force.
+    pub fn root(&self) -> PublicKey {
+        self.rosters.last().expect("a chain is never empty").root
+    }
+
+    /// The root key that founded the mesh, which an executor pins.
+    pub fn founder(&self) -> PublicKey {
+        self.rosters.first().expect("a chain is never empty").root
+    }
+
+    /// The roster of an epoch.
+    pub fn at(&self, epoch: u64) -> Option<&Roster> {
+        let index = usize::try_from(epoch.checked_sub(1)?).ok()?;
+        self.rosters.get(index).map(SignedRoster::roster)
+    }
+
+    /// Wire forms of the rosters after `epoch`, for a peer that is behind.
+    pub fn after(&self, epoch: u64) -> impl Iterator<Item = Vec<u8>> + '_ {
+        self.rosters.iter().filter(move |signed| signed.roster.epoch > epoch).map(SignedRoster::to_bytes)
+    }
+}

@@ -1,0 +1,140 @@
+//! Paths inside the vault: the only way to name a file that goes to disk or onto the wire.
+
+use std::fmt;
+
+use thiserror::Error;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::limits::{PATH_BYTES_MAX, PATH_NAME_BYTES_MAX};
+
+/// A relative, `/`-separated path below the vault's top, valid on every platform we write to.
+///
+/// Holds the spelling as given; [`VaultPath::key`] is what equality of places means.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VaultPath(String);
+
+/// Why text is no path inside the vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum VaultPathError {
+    /// Nothing at all, or longer than 1,024 bytes.
+    #[error("a path has 1 to {PATH_BYTES_MAX} bytes")]
+    Length,
+    /// An empty name, `.` or `..`: the path would leave its folder.
+    #[error("empty, `.` and `..` parts are not allowed")]
+    Escape,
+    /// A name of more than 255 bytes, which no file system takes.
+    #[error("a name has at most {PATH_NAME_BYTES_MAX} bytes")]
+    NameLength,
+    /// A backslash, colon or control character.
+    #[error("backslashes, colons and control characters are not allowed")]
+    Character,
+}
+
+impl VaultPath {
+    /// Checks `text` and keeps its spelling.
+    pub fn parse(text: &str) -> Result<Self, VaultPathError> {
+        if text.is_empty() || text.len() > PATH_BYTES_MAX {
+            return Err(VaultPathError::Length);
+        }
+        for name in text.split('/') {
+            if name.is_empty() || name == "." || name == ".." || canonical_name(name).is_empty() {
+                return Err(VaultPathError::Escape);
+            }
+            if name.len() > PATH_NAME_BYTES_MAX {
+                return Err(VaultPathError::NameLength);
+            }
+            if name.chars().any(|c| c.is_control() || c == '\\' || c == ':') {
+                return Err(VaultPathError::Character);
+            }
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The spelling.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The canonical key: NFC, full case folding, trailing dots and spaces of each name removed.
+    ///
+    /// Two paths with one key are one place on some file system that people use.
+    pub fn key(&self) -> String {
+        self.0.split('/').map(canonical_name).collect::<Vec<_>>().join("/")
+    }
+
+    /// The last name.
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// The last name without its extension.
+    pub fn stem(&self) -> &str {
+        let name = self.name();
+        name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+    }
+
+    /// The extension in lower case, without its dot; empty when there is none.
+    pub fn extension(&self) -> String {
+        self.name().rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).unwrap_or_default()
+    }
+
+    /// All names but the last; empty for a file at the top.
+    pub fn folder(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// The path `folder/name`, or `name` at the top.
+    pub fn join(folder: &str, name: &str) -> Result<Self, VaultPathError> {
+        if folder.is_empty() { Self::parse(name) } else { Self::parse(&format!("{folder}/{name}")) }
+    }
+
+    /// Same folder and extension, `suffix` added to the stem: `a.md` and ` (2)` make `a (2).md`.
+    pub fn with_stem_suffix(&self, suffix: &str) -> Result<Self, VaultPathError> {
+        let name = match self.name().rsplit_once('.') {
+            Some((stem, extension)) => format!("{stem}{suffix}.{extension}"),
+            None => format!("{}{suffix}", self.name()),
+        };
+        Self::join(self.folder(), &name)
+    }
+}
+
+fn canonical_name(name: &str) -> String {
+    let composed: String = name.nfc().collect();
+    let folded = caseless::default_case_fold_str(&composed);
+    let recomposed: String = folded.nfc().collect();
+    recomposed.trim_end_matches(['.', ' ']).to_owned()
+}
+
+impl fmt::Display for VaultPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for VaultPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_leave_the_vault_are_refused() {
+        for text in ["", "/etc/passwd", "a//b", "../x", "a/../../x", "./a", "a/.", "a/. . ", "a/", "a\\b", "c:d", "a\nb"] {
+            assert!(VaultPath::parse(text).is_err(), "{text:?}");
+        }
+        assert_eq!(VaultPath::parse(&"é".repeat(128)), Err(VaultPathError::NameLength));
+        assert!(VaultPath::parse(&"x".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn one_place_has_one_key() {
+        let key = |text| VaultPath::parse(text).expect("valid").key();
+        assert_eq!(key("Café/Note.md"), key("CAFE\u{301}/note.md"));
+        assert_eq!(key("Done./x.md "), key("done/x.md"));
+        assert_ne!(key("a.md"), key("b.md"));
+    }
+}
