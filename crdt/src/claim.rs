@@ -46,9 +46,9 @@ impl Claims {
                 rank(work, other.origin.author()) > rank(work, claim.origin.author())
             }
         };
-        claims.iter().find(|claim| {
-            !claims.iter().any(|other| other.origin.hash != claim.origin.hash && beaten_by(claim, other))
-        })
+        claims
+            .iter()
+            .find(|claim| !claims.iter().any(|other| other.origin.hash != claim.origin.hash && beaten_by(claim, other)))
     }
 
     /// Every piece of work with its standing claim.

@@ -79,9 +79,7 @@ impl Note {
         let eol = Eol::of(text);
         let text = if eol == Eol::CrLf { text.replace("\r\n", "\n") } else { text.to_owned() };
         match cut_front_matter(&text) {
-            Some((front_matter, body)) => {
-                Self { bom, eol, front_matter: Some(front_matter), body: body.to_owned() }
-            }
+            Some((front_matter, body)) => Self { bom, eol, front_matter: Some(front_matter), body: body.to_owned() },
             None => Self { bom, eol, front_matter: None, body: text },
         }
     }

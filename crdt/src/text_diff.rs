@@ -111,7 +111,15 @@ fn lines(text: &str) -> Vec<&str> {
 
 /// Runs of letters and digits, runs of blanks, and single other characters.
 fn words(text: &str) -> Vec<&str> {
-    let class = |c: char| if c.is_alphanumeric() { 0 } else if c == ' ' { 1 } else { 2 };
+    let class = |c: char| {
+        if c.is_alphanumeric() {
+            0
+        } else if c == ' ' {
+            1
+        } else {
+            2
+        }
+    };
     let mut words = Vec::new();
     let mut start = 0;
     let mut before = None;

@@ -52,13 +52,7 @@ pub enum Refused {
 }
 
 /// Decodes and checks a raw change of `author` in `generation` for `document`.
-pub fn vet(
-    document: &Document,
-    doc: DocId,
-    author: NodeId,
-    generation: u64,
-    raw: &[u8],
-) -> Result<Change, Refused> {
+pub fn vet(document: &Document, doc: DocId, author: NodeId, generation: u64, raw: &[u8]) -> Result<Change, Refused> {
     if raw.len() > CHANGE_BYTES_MAX {
         return Err(Refused::Length);
     }

@@ -132,21 +132,13 @@ impl Item {
                 };
                 cbor::array([cbor::uint(1), file.to_value(), cbor::uint(field), value])
             }
-            Self::Change { file, base, length, hash } => cbor::array([
-                cbor::uint(2),
-                file.to_value(),
-                base.to_value(),
-                cbor::uint(*length),
-                hash.to_value(),
-            ]),
+            Self::Change { file, base, length, hash } => {
+                cbor::array([cbor::uint(2), file.to_value(), base.to_value(), cbor::uint(*length), hash.to_value()])
+            }
             Self::Blob { length, hash } => cbor::array([cbor::uint(3), cbor::uint(*length), hash.to_value()]),
-            Self::Claim { work, from, to, lease_ms } => cbor::array([
-                cbor::uint(4),
-                work.to_value(),
-                from.to_value(),
-                to.to_value(),
-                cbor::uint(*lease_ms),
-            ]),
+            Self::Claim { work, from, to, lease_ms } => {
+                cbor::array([cbor::uint(4), work.to_value(), from.to_value(), to.to_value(), cbor::uint(*lease_ms)])
+            }
             Self::Resolve { id, choice } => cbor::array([cbor::uint(5), id.to_value(), cbor::text(choice)]),
         }
     }
@@ -312,9 +304,8 @@ impl Entry {
         if self.items.iter().any(|item| payload(item) > BLOB_BYTES_MAX as u64) {
             return Err(EntryError::Cap("a payload has at most 32 MiB"));
         }
-        let change_too_long = |item: &Item| {
-            matches!(item, Item::Change { length, .. } if *length > ENTRY_PAYLOAD_BYTES_MAX as u64)
-        };
+        let change_too_long =
+            |item: &Item| matches!(item, Item::Change { length, .. } if *length > ENTRY_PAYLOAD_BYTES_MAX as u64);
         if self.items.iter().any(change_too_long) {
             return Err(EntryError::Cap("a change has at most 1 MiB"));
         }

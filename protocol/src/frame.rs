@@ -100,9 +100,7 @@ impl Frame {
                 cbor::array([cbor::uint(3), log.to_value(), cbor::bytes(cose), cbor::array(payloads)])
             }
             Self::Roster { bytes } => cbor::array([cbor::uint(4), cbor::bytes(bytes)]),
-            Self::PayloadWanted { hash, offset } => {
-                cbor::array([cbor::uint(5), hash.to_value(), cbor::uint(*offset)])
-            }
+            Self::PayloadWanted { hash, offset } => cbor::array([cbor::uint(5), hash.to_value(), cbor::uint(*offset)]),
             Self::PayloadPart { hash, offset, length, bytes } => cbor::array([
                 cbor::uint(6),
                 hash.to_value(),
@@ -137,9 +135,11 @@ impl Frame {
             3 => Self::Entry {
                 log: LogId::from_value(fields.value()?)?,
                 cose: fields.bytes()?,
-                payloads: fields.list_of(|value| match value {
-                    Value::Null => Ok(None),
-                    value => value.into_bytes().map(Some).map_err(|_| CborError::Field { what: "payload", index: 0 }),
+                payloads: fields.list_of(|value| {
+                    if value.is_null() {
+                        return Ok(None);
+                    }
+                    value.into_bytes().map(Some).map_err(|_| CborError::Field { what: "payload", index: 0 })
                 })?,
             },
             4 => Self::Roster { bytes: fields.bytes()? },

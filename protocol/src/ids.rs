@@ -187,8 +187,7 @@ impl FromStr for FileId {
     type Err = aiemp_keys::hash::ParseHashError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes =
-            data_encoding::HEXLOWER.decode(text.as_bytes()).map_err(|_| aiemp_keys::hash::ParseHashError)?;
+        let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).map_err(|_| aiemp_keys::hash::ParseHashError)?;
         Self::from_bytes(&bytes).ok_or(aiemp_keys::hash::ParseHashError)
     }
 }

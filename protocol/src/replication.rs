@@ -235,9 +235,9 @@ impl Replication {
 
     /// The durable end of each log.
     pub fn frontier(&self) -> impl Iterator<Item = Position> + '_ {
-        self.durable.iter().filter_map(|(log, seq)| {
-            self.chains.hash(*log, *seq).map(|hash| Position { log: *log, seq: *seq, hash })
-        })
+        self.durable
+            .iter()
+            .filter_map(|(log, seq)| self.chains.hash(*log, *seq).map(|hash| Position { log: *log, seq: *seq, hash }))
     }
 
     fn effect(&mut self) -> EffectId {

@@ -287,7 +287,18 @@ impl Roster {
         let zones = fields.list_of(read_zone)?;
         fields.end()?;
         Ok(Self {
-            mesh, epoch, prev, issued, not_after, next_root_hash, unattended, executor, members, closed, approvers, zones,
+            mesh,
+            epoch,
+            prev,
+            issued,
+            not_after,
+            next_root_hash,
+            unattended,
+            executor,
+            members,
+            closed,
+            approvers,
+            zones,
         })
     }
 }

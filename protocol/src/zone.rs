@@ -53,11 +53,29 @@ const SHARED_FOLDERS: [(&str, Zone); 10] = [
 const OWNER_FILES: [&str; 2] = ["company_handbook.md", "business_goals.md"];
 const CLAIM_FOLDER: &str = "in_progress";
 
-const INSTRUCTION_NAMES: [&str; 8] =
-    ["claude.md", "claude.local.md", "agents.md", "gemini.md", "skill.md", "mcp.json", "copilot-instructions.md", "soul.md"];
+const INSTRUCTION_NAMES: [&str; 8] = [
+    "claude.md",
+    "claude.local.md",
+    "agents.md",
+    "gemini.md",
+    "skill.md",
+    "mcp.json",
+    "copilot-instructions.md",
+    "soul.md",
+];
 const SECRET_PREFIXES: [&str; 5] = ["credentials", "token", "id_", "client_secret", "service_account"];
 const SECRET_SUFFIXES: [&str; 11] = [
-    ".env", ".session", ".pem", ".key", ".p12", ".pfx", ".kdbx", ".keystore", "_token.json", "_cookies.json", "_session.json",
+    ".env",
+    ".session",
+    ".pem",
+    ".key",
+    ".p12",
+    ".pfx",
+    ".kdbx",
+    ".keystore",
+    "_token.json",
+    "_cookies.json",
+    "_session.json",
 ];
 const SECRET_NAMES: [&str; 5] = ["cookies", "cookies.json", "cookies.sqlite", "login data", "page_source.html"];
 const BROWSER_PROFILE_SUFFIXES: [&str; 2] = ["_session", "_sessions"];
@@ -208,9 +226,21 @@ mod tests {
     #[test]
     fn secret_and_instruction_names_never_sync() {
         for name in [
-            "token.json", "gmail_token.json", "whatsapp_session/Default/Cookies", "client_secret_123.json", "id_ed25519",
-            "bank.pem", "prod.env", "facebook_cookies.json", ".twitter_sessions/Cookies", "logs/page_source.html",
-            "Inbox/.env.local", "CLAUDE.md", "Done/sub/Agents.MD", "Plans/.claude/settings.json", "Plans/mcp.json",
+            "token.json",
+            "gmail_token.json",
+            "whatsapp_session/Default/Cookies",
+            "client_secret_123.json",
+            "id_ed25519",
+            "bank.pem",
+            "prod.env",
+            "facebook_cookies.json",
+            ".twitter_sessions/Cookies",
+            "logs/page_source.html",
+            "Inbox/.env.local",
+            "CLAUDE.md",
+            "Done/sub/Agents.MD",
+            "Plans/.claude/settings.json",
+            "Plans/mcp.json",
         ] {
             assert!(zone(name).is_err(), "{name}");
         }

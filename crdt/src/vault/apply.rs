@@ -132,8 +132,7 @@ impl Vault {
         let waits = |record: &crate::index::FileRecord| {
             record.base.shown() == Some(&hash) || record.changes.iter().any(|change| change.hash == hash)
         };
-        let files: Vec<_> =
-            self.index.iter().filter(|(_, record)| waits(record)).map(|(file, _)| file).collect();
+        let files: Vec<_> = self.index.iter().filter(|(_, record)| waits(record)).map(|(file, _)| file).collect();
         for file in files {
             match self.docs.remove(&file) {
                 Some(DocState::Incomplete(queue) | DocState::Loading { queue, .. }) => self.load(file, queue),

@@ -48,9 +48,7 @@ impl Vault {
         let Some(mut state) = self.docs.remove(&file) else { return };
         self.promote(file, &mut state);
         let edited = match &mut state {
-            DocState::Note(note) => {
-                note.edit_merged(me, file, generation, text).map(|raw| (note.base, raw))
-            }
+            DocState::Note(note) => note.edit_merged(me, file, generation, text).map(|raw| (note.base, raw)),
             DocState::Plain(_) | DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_) => None,
         };
         self.docs.insert(file, state);

@@ -21,12 +21,12 @@ use crate::{
 impl Vault {
     /// The open items, by id.
     pub fn conflicts(&self) -> Vec<Conflict> {
-        let of_fields = self.field_conflicts.iter().flat_map(|(file, fields)| {
-            fields.iter().filter_map(move |field| self.field_item(*file, field))
-        });
+        let of_fields = self
+            .field_conflicts
+            .iter()
+            .flat_map(|(file, fields)| fields.iter().filter_map(move |field| self.field_item(*file, field)));
         let of_archives = self.index.iter().flat_map(|(file, record)| self.archive_items(file, record));
-        let mut items: Vec<_> =
-            of_fields.chain(of_archives).filter(|item| !self.resolved.contains(&item.id)).collect();
+        let mut items: Vec<_> = of_fields.chain(of_archives).filter(|item| !self.resolved.contains(&item.id)).collect();
         items.sort_by_key(|item| item.id);
         items.dedup_by_key(|item| item.id);
         items
@@ -45,8 +45,7 @@ impl Vault {
     fn field_item(&self, file: FileId, field: &FieldConflict) -> Option<Conflict> {
         let record = self.index.get(file)?;
         let (first, last) = (field.sides.first()?, field.sides.last()?);
-        let id =
-            conflict::id_of(file, &field.key, cbor::text(&first.operation), cbor::text(&last.operation));
+        let id = conflict::id_of(file, &field.key, cbor::text(&first.operation), cbor::text(&last.operation));
         Some(Conflict {
             id,
             kind: ConflictKind::Field,
@@ -95,11 +94,7 @@ impl Vault {
                 field: None,
                 sides: vec![
                     Side { node: Some(archiving.author()), text: "(moved away)".to_owned(), hlc: archiving.hlc },
-                    Side {
-                        node: Some(change.origin.author()),
-                        text: self.merged_text(file),
-                        hlc: change.origin.hlc,
-                    },
+                    Side { node: Some(change.origin.author()), text: self.merged_text(file), hlc: change.origin.hlc },
                 ],
                 merged: "(moved away)".to_owned(),
             })
@@ -112,9 +107,8 @@ impl Vault {
 
     /// A note that was moved on has a successor in another zone; one that was deleted has none.
     fn kind_of_archiving(&self, file: FileId) -> ConflictKind {
-        let moved_on = self.index.iter().any(|(other, _)| {
-            other.zone != file.zone && file.moved_to(other.zone) == other
-        });
+        let moved_on =
+            self.index.iter().any(|(other, _)| other.zone != file.zone && file.moved_to(other.zone) == other);
         if moved_on { ConflictKind::LateEdit } else { ConflictKind::DeleteEdit }
     }
 

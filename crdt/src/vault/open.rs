@@ -70,9 +70,9 @@ impl Vault {
     /// Does `task` with the file's content, now or when it is loaded.
     pub(super) fn with_document(&mut self, file: FileId, task: Task) {
         match self.docs.get_mut(&file) {
-            Some(
-                DocState::Uncreated(queue) | DocState::Loading { queue, .. } | DocState::Incomplete(queue),
-            ) => queue.push_back(task),
+            Some(DocState::Uncreated(queue) | DocState::Loading { queue, .. } | DocState::Incomplete(queue)) => {
+                queue.push_back(task)
+            }
             Some(DocState::Note(_) | DocState::Plain(_)) => {
                 self.touch(file);
                 self.do_task(file, task);

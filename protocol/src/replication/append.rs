@@ -1,10 +1,6 @@
 //! This node's own entries.
 
-use super::{
-    InFlight, Replication,
-    input::EntryWithPayloads,
-    output::Record,
-};
+use super::{InFlight, Replication, input::EntryWithPayloads, output::Record};
 use crate::{
     entry::{Entry, Item, Position, SignedEntry},
     ids::{Audience, LogId},

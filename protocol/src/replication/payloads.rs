@@ -2,7 +2,10 @@
 
 use aiemp_keys::NodeId;
 
-use super::{InFlight, Replication, output::{PeerFault, Record}};
+use super::{
+    InFlight, Replication,
+    output::{PeerFault, Record},
+};
 use crate::{frame::Frame, ids::ContentHash, limits::BLOB_BYTES_MAX, time::Timestamp};
 
 /// A payload under way from one peer.

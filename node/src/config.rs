@@ -1,0 +1,188 @@
+//! `<home>/config.toml`: every key, its default, and what is refused.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::executor::smtp::Security;
+
+/// The settings of one node. An unknown key refuses the start, for a misspelt one would be a setting not made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The vault: an absolute path outside the home.
+    pub vault: PathBuf,
+    /// Multiaddresses to listen on. Cloud's default is all interfaces, tcp/4001; Local's is none.
+    pub listen: Vec<String>,
+    /// `HOST` or `HOST:PORT` under which others reach this node; goes into tickets.
+    pub announce: Vec<String>,
+    /// What drafts.
+    pub brain: Brain,
+    /// How mails leave, and in whose name.
+    pub mail: Mail,
+    /// The hand that writes mails as files.
+    pub outbox: Outbox,
+    /// The hand that sends mails.
+    pub smtp: Option<Smtp>,
+}
+
+/// What drafts. A brain can only produce drafts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Brain {
+    /// `none`, `template` (a polite acknowledgement, no key needed) or `command`.
+    pub kind: BrainKind,
+    /// For `command`: the program and its arguments; the prompt comes on its stdin, the draft's body on its stdout.
+    pub command: Vec<String>,
+    /// Seconds before a command is ended.
+    pub timeout_s: u64,
+    /// Bytes of output after which a command is ended.
+    pub output_bytes_max: u64,
+}
+
+/// Which brain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BrainKind {
+    /// This node drafts nothing and claims nothing.
+    #[default]
+    None,
+    /// The embedded acknowledgement.
+    Template,
+    /// A program of the person's choice.
+    Command,
+}
+
+impl Default for Brain {
+    fn default() -> Self {
+        Self { kind: BrainKind::None, command: Vec::new(), timeout_s: 120, output_bytes_max: 262_144 }
+    }
+}
+
+/// How mails leave.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mail {
+    /// `outbox` or `smtp`; a draft may name another.
+    pub hand: String,
+    /// The sender of drafts that name none: `Name <a@b>`.
+    pub from: Option<String>,
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self { hand: "outbox".to_owned(), from: None }
+    }
+}
+
+/// The hand that writes mails as files, in Maildir form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Outbox {
+    /// Where; `<home>/outbox` by default.
+    pub dir: Option<PathBuf>,
+}
+
+/// The hand that sends mails.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smtp {
+    /// The submission server.
+    pub host: String,
+    /// Its port; 587 by default, 465 with `tls`.
+    pub port: Option<u16>,
+    /// `starttls`, `tls`, or `plain` for a server on this machine.
+    #[serde(default)]
+    pub security: SmtpSecurity,
+    /// For AUTH.
+    pub username: Option<String>,
+    /// Name of the secret that holds the password (`aiemp-node secrets add NAME`).
+    pub password_secret: Option<String>,
+    /// Seconds to wait for any one answer.
+    #[serde(default = "smtp_timeout_s")]
+    pub timeout_s: u64,
+    /// A PEM file with the root of a private certificate authority.
+    pub ca_file: Option<PathBuf>,
+}
+
+const fn smtp_timeout_s() -> u64 {
+    30
+}
+
+/// How the connection is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmtpSecurity {
+    /// Plain at first, then TLS; never sends without.
+    #[default]
+    Starttls,
+    /// TLS from the first byte.
+    Tls,
+    /// None; refused unless the server is on this machine.
+    Plain,
+}
+
+impl Smtp {
+    /// The port in force.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.security {
+            SmtpSecurity::Tls => 465,
+            SmtpSecurity::Starttls | SmtpSecurity::Plain => 587,
+        })
+    }
+
+    /// The protection as the hand knows it.
+    pub const fn security(&self) -> Security {
+        match self.security {
+            SmtpSecurity::Starttls => Security::Starttls,
+            SmtpSecurity::Tls => Security::Tls,
+            SmtpSecurity::Plain => Security::Plain,
+        }
+    }
+
+    /// The time to wait for any one answer.
+    pub const fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_s)
+    }
+}
+
+/// Why settings are refused. The start is refused with them.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// Not TOML, an unknown key, or a value of the wrong type; the message shows the line.
+    #[error("{0}")]
+    Toml(#[from] toml::de::Error),
+    /// Keys that contradict each other.
+    #[error("{0}")]
+    Inconsistent(String),
+}
+
+impl Config {
+    /// Reads settings and checks that they fit each other.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)?;
+        let refuse = |message: &str| Err(ConfigError::Inconsistent(message.to_owned()));
+        if config.vault.as_os_str().is_empty() {
+            return refuse("`vault` is missing: set it to the absolute path of the vault");
+        }
+        if !config.vault.is_absolute() {
+            return refuse("`vault` must be an absolute path");
+        }
+        if config.brain.kind == BrainKind::Command && config.brain.command.is_empty() {
+            return refuse("`[brain] kind = \"command\"` needs `command = [\"PROGRAM\", …]`");
+        }
+        match config.mail.hand.as_str() {
+            "outbox" => {}
+            "smtp" if config.smtp.is_some() => {}
+            "smtp" => return refuse("`[mail] hand = \"smtp\"` needs an `[smtp]` table with at least `host`"),
+            _ => return refuse("`[mail] hand` is `outbox` or `smtp`"),
+        }
+        Ok(config)
+    }
+
+    /// Whether this node takes part in claims.
+    pub fn has_brain(&self) -> bool {
+        self.brain.kind != BrainKind::None
+    }
+}

@@ -1,0 +1,3 @@
+//! x
+pub mod mail;
+pub mod template;

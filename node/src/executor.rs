@@ -1,0 +1,4 @@
+//! x
+pub mod message;
+pub mod outbox;
+pub mod smtp;

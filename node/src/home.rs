@@ -1,0 +1,90 @@
+//! The home directory of a node: where each file lies.
+
+use std::path::{Path, PathBuf};
+
+/// A node's home. Created 0700; everything below it is the node's own.
+#[derive(Clone, Debug)]
+pub struct Home(PathBuf);
+
+macro_rules! places {
+    ($($(#[$doc:meta])* $name:ident => $path:literal;)*) => {
+        impl Home {
+            $($(#[$doc])*
+            pub fn $name(&self) -> PathBuf {
+                self.0.join($path)
+            })*
+        }
+    };
+}
+
+places! {
+    /// Settings.
+    config => "config.toml";
+    /// Held by the one process that may use the store.
+    lock => "lock";
+    /// The roster chain; verifies itself.
+    rosters => "rosters";
+    /// An open invitation.
+    invite => "invite";
+    /// The name given at `init`, until a roster carries it.
+    name => "name";
+    /// Addresses of peers, one file each.
+    peers => "peers";
+    /// The mesh's logs.
+    store => "store.sqlite";
+    /// Fingerprints of the known secrets.
+    fingerprints => "fingerprints";
+    /// What exists only while the node runs.
+    run => "run";
+    /// Addresses the node listens on, one a line.
+    addresses => "run/addresses";
+    /// Where the other commands ask a running node.
+    control_socket => "run/control.sock";
+    /// Signed approvals on their way to the executor.
+    approved => "approved";
+    /// Signed receipts on their way back.
+    receipts => "receipts";
+    /// Public key that receipts are signed with.
+    receipt_key => "receipt.pub";
+    /// What only the executor reads.
+    executor => "executor";
+    /// The root key that the executor pinned at `init`.
+    pinned_root => "executor/root.pub";
+    /// The executor's signing key for receipts.
+    receipt_signer => "executor/receipt.key";
+    /// The executor's journal.
+    journal => "executor/journal.sqlite";
+    /// Service credentials, one file each.
+    secrets => "executor/secrets";
+    /// Cloud-grade secrets: made on Cloud, never synced.
+    cloud_secrets => "cloud-secrets";
+    /// Hash-chained audit logs, one for each process.
+    audit => "audit";
+    /// Mails as files, where no server is configured.
+    outbox => "outbox";
+    /// What was held back from the logs.
+    holds => "holds";
+}
+
+impl Home {
+    /// The home at a path, which need not exist yet.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where a node is at home unless told otherwise: `$AIEMP_HOME`, else below the platform's state directory.
+    pub fn default_path() -> Option<PathBuf> {
+        if let Some(home) = std::env::var_os("AIEMP_HOME") {
+            return Some(home.into());
+        }
+        let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+        let state = state.filter(|path| path.is_absolute());
+        let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
+        Some(state.join("aiemp-node"))
+    }
+}

@@ -1,0 +1,180 @@
+//! What the reviewer hands to the executor: complete, so that nothing is looked up again.
+
+use std::collections::BTreeSet;
+
+use aiemp_keys::{
+    NodeId, Value,
+    cbor::{self, CborError, Fields},
+    cose::CoseError,
+};
+use thiserror::Error;
+
+use super::decision::Decision;
+use crate::{
+    action::{self, Action, ActionError, Attachment, Content, Marks, RENDERER_VERSION},
+    ids::{ActionHash, ContentHash, FileId},
+    roster::Roster,
+    time::Timestamp,
+    vault_path::VaultPath,
+};
+
+/// A signed approval with everything it speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// The signed [`Decision`].
+    pub approval: Vec<u8>,
+    /// The action's canonical bytes.
+    pub action: Vec<u8>,
+    /// What the renderer marked, so that the shown text can be made again.
+    pub marks: Marks,
+    /// The draft that the action was derived from.
+    pub file: FileId,
+    /// Where it lay.
+    pub path: VaultPath,
+    /// Its bytes when it was approved.
+    pub note: Vec<u8>,
+    /// Contents of the attachments, in the action's order.
+    pub attachments: Vec<Vec<u8>>,
+}
+
+/// A bundle whose every part was checked against the signature.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// What was signed.
+    pub decision: Decision,
+    /// What is to be done.
+    pub action: Action,
+    /// The bundle.
+    pub bundle: Bundle,
+}
+
+/// Why a bundle is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BundleError {
+    /// Not the fixed form.
+    #[error("the approval file is malformed: {0}")]
+    Form(#[from] CborError),
+    /// Not signed by an approver of the roster.
+    #[error("the approval is not signed by an approver of this mesh: {0}")]
+    Signature(#[from] CoseError),
+    /// The action's bytes are not an action.
+    #[error("the action is malformed: {0}")]
+    Action(#[from] ActionError),
+    /// The action is not the one that was signed.
+    #[error("the action differs from the one that was approved")]
+    OtherAction,
+    /// The shown text is not the one that was signed.
+    #[error("the action would be shown differently than it was when it was approved")]
+    OtherRender,
+    /// An attachment is not the one that was signed.
+    #[error("an attachment differs from the one that was approved")]
+    OtherAttachment,
+    /// The approval names another node.
+    #[error("the approval is for another executor")]
+    OtherExecutor,
+    /// The roster changed who executes or approves.
+    #[error("the approval is of an older roster; approve again")]
+    OldEpoch,
+    /// It expired.
+    #[error("the approval expired at {0}; approve again")]
+    Expired(Timestamp),
+    /// The policy is another one now.
+    #[error("the policy changed since; approve again")]
+    OtherPolicy,
+}
+
+impl Bundle {
+    /// The wire form: `[approval, action, [first time, unverified], file, path, note, attachments]`.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let words = |set: &BTreeSet<String>| cbor::array(set.iter().map(|word| cbor::text(word)));
+        cbor::encode(&cbor::array([
+            cbor::bytes(&self.approval),
+            cbor::bytes(&self.action),
+            cbor::array([words(&self.marks.first_time_recipients), words(&self.marks.unverified_values)]),
+            self.file.to_value(),
+            cbor::text(self.path.as_str()),
+            cbor::bytes(&self.note),
+            cbor::array(self.attachments.iter().map(|bytes| cbor::bytes(bytes))),
+        ]))
+    }
+
+    /// Reads the wire form.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CborError> {
+        let mut fields = Fields::decode(bytes, "approval bundle")?;
+        let approval = fields.bytes()?;
+        let action = fields.bytes()?;
+        let mut marks = Fields::of(fields.value()?, "marks")?;
+        let first_time_recipients = marks.list_of(read_text)?.into_iter().collect();
+        let unverified_values = marks.list_of(read_text)?.into_iter().collect();
+        marks.end()?;
+        let file = FileId::read(&mut fields)?;
+        let path = VaultPath::parse(&fields.text()?).map_err(|_| fields.invalid())?;
+        let note = fields.bytes()?;
+        let attachments = fields.list_of(|value| value.into_bytes().map_err(|_| CborError::Malformed))?;
+        fields.end()?;
+        let marks = Marks { first_time_recipients, unverified_values };
+        Ok(Self { approval, action, marks, file, path, note, attachments })
+    }
+
+    /// Checks every part against the signature, and the signature against the roster. The journal checks the rest:
+    /// that the nonce, the action and the work are new.
+    pub fn verify(self, roster: &Roster, executor: NodeId, now: Timestamp) -> Result<Verified, BundleError> {
+        let decision = roster
+            .approvers
+            .iter()
+            .map(|approver| Decision::verify(approver, roster.mesh, &self.approval))
+            .reduce(|found, next| if found.is_ok() { found } else { next })
+            .unwrap_or(Err(CoseError::BadSignature))?;
+        let action = Action::from_bytes(&self.action)?;
+        if action.hash() != decision.action || action.file != action::action_id(self.file) {
+            return Err(BundleError::OtherAction);
+        }
+        let shown = action::render(&action, &self.marks).hash();
+        if decision.renderer != RENDERER_VERSION || decision.render != shown {
+            return Err(BundleError::OtherRender);
+        }
+        self.check_attachments(&action)?;
+        if decision.executor != executor || roster.executor != executor {
+            return Err(BundleError::OtherExecutor);
+        }
+        if decision.epoch != roster.epoch {
+            return Err(BundleError::OldEpoch);
+        }
+        if decision.policy != super::no_policy() {
+            return Err(BundleError::OtherPolicy);
+        }
+        if decision.expiry < now {
+            return Err(BundleError::Expired(decision.expiry));
+        }
+        Ok(Verified { decision, action, bundle: self })
+    }
+
+    fn check_attachments(&self, action: &Action) -> Result<(), BundleError> {
+        let listed = attachments_of(&action.content);
+        let fits = |(listed, bytes): (&Attachment, &Vec<u8>)| {
+            listed.length == bytes.len() as u64 && ContentHash::of(bytes) == listed.hash
+        };
+        if listed.len() == self.attachments.len() && listed.iter().zip(&self.attachments).all(fits) {
+            Ok(())
+        } else {
+            Err(BundleError::OtherAttachment)
+        }
+    }
+
+    /// The hash that the file's action bytes claim, before anything is verified: for messages.
+    pub fn claimed_action(&self) -> Option<ActionHash> {
+        Action::from_bytes(&self.action).ok().map(|action| action.hash())
+    }
+}
+
+fn attachments_of(content: &Content) -> &[Attachment] {
+    match content {
+        Content::Email(email) => &email.attachments,
+        Content::Post(post) => &post.attachments,
+        Content::Payment(_) | Content::Tool(_) | Content::Http(_) | Content::A2a(_) => &[],
+    }
+}
+
+fn read_text(value: Value) -> Result<String, CborError> {
+    value.into_text().map_err(|_| CborError::Malformed)
+}

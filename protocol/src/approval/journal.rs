@@ -1,0 +1,400 @@
+//! The journal machine: from a verified approval to at most one send.
+//!
+//! Contract: [`Journal::handle`] takes one input; drain [`Journal::poll_output`] after each; call again no later than
+//! [`Journal::poll_timeout`]. Each state is durable before the next step is taken: a dispatch is asked for only after
+//! the `Dispatching` row's `RowDurable`.
+//!
+//! ```text
+//! Reserved ──► Dispatching ──► Sent
+//!    ▲              │├────────► Failed    definitely not sent; may be approved again
+//!    └─ not sent, ──┘└────────► Unknown   may be sent; only a person's settlement ends it
+//!       worth another try
+//! ```
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use super::{
+    bundle::Verified,
+    decision::Settlement,
+    receipt::{Outcome, Receipt},
+};
+use crate::{ids::ActionHash, limits::CLOCK_BEHIND_MAX, time::Timestamp};
+
+/// An approval's nonce: the key of its row.
+pub type Nonce = [u8; 16];
+
+/// Waits between tries while a service is away: quick at first, then every ten minutes until the approval expires.
+const RETRY_DELAYS: [Duration; 5] = [
+    Duration::from_secs(2),
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+    Duration::from_secs(600),
+];
+
+/// Where a row stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Taken up; nothing was sent.
+    Reserved,
+    /// The hand was asked; it may have sent.
+    Dispatching,
+    /// Sent.
+    Sent,
+    /// Definitely not sent.
+    Failed,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl State {
+    /// All states.
+    pub const EACH: [Self; 5] = [Self::Reserved, Self::Dispatching, Self::Sent, Self::Failed, Self::Unknown];
+
+    /// The word for it in the journal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Dispatching => "dispatching",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the action and its work are taken: nothing else may be sent for them.
+    const fn occupies(self) -> bool {
+        match self {
+            Self::Reserved | Self::Dispatching | Self::Sent | Self::Unknown => true,
+            Self::Failed => false,
+        }
+    }
+}
+
+/// One approval on its way.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What was approved.
+    pub verified: Verified,
+    /// Where it stands.
+    pub state: State,
+    /// What the service said last.
+    pub detail: String,
+    /// How often the hand was asked.
+    pub attempts: u32,
+    /// Not before this.
+    pub not_before: Timestamp,
+}
+
+/// How asking the hand ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dispatched {
+    /// The service took it.
+    Sent(String),
+    /// Definitely not sent; worth another try or not.
+    NotSent {
+        /// Why.
+        reason: String,
+        /// Whether trying again may help.
+        retryable: bool,
+    },
+    /// It may be sent.
+    Unknown(String),
+}
+
+/// What looking for an earlier send found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is there.
+    Sent(String),
+    /// It is certainly not there.
+    Absent,
+    /// The service cannot be asked.
+    CannotTell,
+}
+
+/// Why an approval file was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// This very approval was acted on before.
+    Replayed,
+    /// The action was sent, or is under way, by another approval.
+    ActionTaken,
+    /// The same piece of work has been answered in this way.
+    WorkTaken,
+    /// The settlement names no action whose end is unknown.
+    NothingToSettle,
+}
+
+impl Refusal {
+    /// The code in the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replayed => "replayed",
+            Self::ActionTaken => "action_already_sent",
+            Self::WorkTaken => "work_already_answered",
+            Self::NothingToSettle => "nothing_to_settle",
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// An approval was found and verified.
+    Approved(Box<Verified>),
+    /// A settlement was found and verified.
+    Settled(Settlement),
+    /// The row's newest state is durable.
+    RowDurable(Nonce),
+    /// The hand answered.
+    Dispatched(Nonce, Dispatched),
+    /// A look for an earlier send ended.
+    LookedUp(Nonce, Found),
+    /// The time that `poll_timeout` named has come.
+    TimeoutReached,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Make the row durable, then answer `RowDurable`.
+    Persist(Box<Row>),
+    /// Ask the hand, then answer `Dispatched`.
+    Dispatch(Box<Row>),
+    /// Look for an earlier send, then answer `LookedUp`.
+    LookUp(Box<Row>),
+    /// Write a receipt.
+    WriteReceipt(Box<Receipt>),
+    /// Say that an approval was refused.
+    Refuse {
+        /// Which action.
+        action: ActionHash,
+        /// Why.
+        why: Refusal,
+    },
+    /// Tell the operator: the clock runs behind the highest time seen; nothing is sent until it does not.
+    ReportClockBehind {
+        /// The highest time seen.
+        seen: Timestamp,
+    },
+}
+
+/// The machine.
+#[derive(Debug, Default)]
+pub struct Journal {
+    rows: BTreeMap<Nonce, Row>,
+    highest_time: Timestamp,
+    clock_reported: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Journal {
+    /// A journal with the rows that were durable, and the highest time it ever saw.
+    ///
+    /// What was under way when the process ended is looked up before anything else is done with it.
+    pub fn restore(rows: impl IntoIterator<Item = Row>, highest_time: Timestamp) -> Self {
+        let rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.verified.decision.nonce, row)).collect();
+        let mut journal = Self { highest_time, ..Self::default() };
+        for row in rows.values().filter(|row| row.state == State::Dispatching) {
+            journal.outputs.push_back(Output::LookUp(Box::new(row.clone())));
+        }
+        journal.rows = rows;
+        journal
+    }
+
+    /// Handles one input.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        let behind = now + CLOCK_BEHIND_MAX < self.highest_time;
+        self.highest_time = self.highest_time.max(now);
+        if behind && !self.clock_reported {
+            self.outputs.push_back(Output::ReportClockBehind { seen: self.highest_time });
+        }
+        self.clock_reported = behind;
+        match input {
+            Input::Approved(verified) => self.approved(now, *verified),
+            Input::Settled(settlement) => self.settled(now, &settlement),
+            Input::RowDurable(nonce) => self.row_durable(now, nonce),
+            Input::Dispatched(nonce, dispatched) => self.dispatched(now, nonce, dispatched),
+            Input::LookedUp(nonce, found) => self.looked_up(now, nonce, found),
+            Input::TimeoutReached => {}
+        }
+        if !behind {
+            self.dispatch_due(now);
+        }
+    }
+
+    /// The next thing to do, or none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to hand in `TimeoutReached` at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.rows.values().filter(|row| row.state == State::Reserved).map(|row| row.not_before).min()
+    }
+
+    /// The rows, by nonce.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values()
+    }
+
+    /// The highest time seen, to be stored with the rows.
+    pub const fn highest_time(&self) -> Timestamp {
+        self.highest_time
+    }
+
+    fn approved(&mut self, now: Timestamp, verified: Verified) {
+        let decision = &verified.decision;
+        let action = decision.action;
+        if let Some(why) = self.refusal_of(&verified) {
+            self.outputs.push_back(Output::Refuse { action, why });
+            return;
+        }
+        let nonce = decision.nonce;
+        let row = Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before: now };
+        self.rows.insert(nonce, row);
+        self.persist(nonce);
+    }
+
+    fn refusal_of(&self, verified: &Verified) -> Option<Refusal> {
+        let decision = &verified.decision;
+        if self.rows.contains_key(&decision.nonce) {
+            return Some(Refusal::Replayed);
+        }
+        let same_work = (verified.action.work, verified.action.kind());
+        let taken = |row: &&Row| row.state.occupies() && !self.is_repeated(row, decision.repeat_of);
+        for row in self.rows.values().filter(taken) {
+            if row.verified.decision.action == decision.action {
+                return Some(Refusal::ActionTaken);
+            }
+            if (row.verified.action.work, row.verified.action.kind()) == same_work {
+                return Some(Refusal::WorkTaken);
+            }
+        }
+        None
+    }
+
+    /// Whether `row` lies before the approval `repeat_of` in a chain of wanted repetitions.
+    fn is_repeated(&self, row: &Row, repeat_of: Option<Nonce>) -> bool {
+        let mut at = repeat_of;
+        while let Some(nonce) = at {
+            if nonce == row.verified.decision.nonce {
+                return true;
+            }
+            at = self.rows.get(&nonce).and_then(|row| row.verified.decision.repeat_of);
+        }
+        false
+    }
+
+    fn row_durable(&mut self, now: Timestamp, nonce: Nonce) {
+        let Some(row) = self.rows.get(&nonce) else { return };
+        match row.state {
+            State::Reserved if row.attempts == 0 => self.receipt(now, nonce, Outcome::Accepted),
+            State::Reserved => {}
+            State::Dispatching => self.outputs.push_back(Output::Dispatch(Box::new(row.clone()))),
+            State::Sent => self.receipt(now, nonce, Outcome::Sent),
+            State::Failed => self.receipt(now, nonce, Outcome::Failed),
+            State::Unknown => self.receipt(now, nonce, Outcome::Unknown),
+        }
+    }
+
+    fn dispatch_due(&mut self, now: Timestamp) {
+        let due: Vec<_> = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.state == State::Reserved && row.not_before <= now)
+            .map(|(nonce, row)| (*nonce, row.verified.decision.expiry))
+            .collect();
+        for (nonce, expiry) in due {
+            if expiry < now {
+                self.change(nonce, State::Failed, "the approval expired before it could be sent".to_owned());
+            } else {
+                self.change(nonce, State::Dispatching, String::new());
+            }
+        }
+    }
+
+    fn dispatched(&mut self, now: Timestamp, nonce: Nonce, dispatched: Dispatched) {
+        let Some(row) = self.rows.get_mut(&nonce).filter(|row| row.state == State::Dispatching) else { return };
+        row.attempts += 1;
+        match dispatched {
+            Dispatched::Sent(detail) => self.change(nonce, State::Sent, detail),
+            Dispatched::Unknown(detail) => self.change(nonce, State::Unknown, detail),
+            Dispatched::NotSent { reason, retryable: false } => self.change(nonce, State::Failed, reason),
+            Dispatched::NotSent { reason, retryable: true } => {
+                let tries = usize::try_from(row.attempts).unwrap_or(usize::MAX);
+                row.not_before = now + RETRY_DELAYS[tries.clamp(1, RETRY_DELAYS.len()) - 1];
+                self.change(nonce, State::Reserved, reason);
+            }
+        }
+    }
+
+    fn looked_up(&mut self, now: Timestamp, nonce: Nonce, found: Found) {
+        let Some(row) = self.rows.get_mut(&nonce).filter(|row| row.state == State::Dispatching) else { return };
+        match found {
+            Found::Sent(detail) => self.change(nonce, State::Sent, detail),
+            Found::CannotTell => {
+                let detail = "the computer stopped while it was being sent, and the service cannot be asked";
+                self.change(nonce, State::Unknown, detail.to_owned());
+            }
+            Found::Absent => {
+                row.not_before = now;
+                row.attempts += 1;
+                self.change(nonce, State::Reserved, "stopped before it was sent".to_owned());
+            }
+        }
+    }
+
+    fn settled(&mut self, _now: Timestamp, settlement: &Settlement) {
+        let nonce = settlement.nonce;
+        let unknown = self
+            .rows
+            .get(&nonce)
+            .is_some_and(|row| row.state == State::Unknown && row.verified.decision.action == settlement.action);
+        if !unknown {
+            let refusal = Output::Refuse { action: settlement.action, why: Refusal::NothingToSettle };
+            return self.outputs.push_back(refusal);
+        }
+        let (state, detail) =
+            if settlement.sent { (State::Sent, "settled as sent") } else { (State::Failed, "settled as not sent") };
+        self.change(nonce, state, detail.to_owned());
+    }
+
+    fn change(&mut self, nonce: Nonce, state: State, detail: String) {
+        if let Some(row) = self.rows.get_mut(&nonce) {
+            row.state = state;
+            row.detail = detail;
+            self.persist(nonce);
+        }
+    }
+
+    fn persist(&mut self, nonce: Nonce) {
+        if let Some(row) = self.rows.get(&nonce) {
+            self.outputs.push_back(Output::Persist(Box::new(row.clone())));
+        }
+    }
+
+    fn receipt(&mut self, now: Timestamp, nonce: Nonce, outcome: Outcome) {
+        let Some(row) = self.rows.get(&nonce) else { return };
+        let action = &row.verified.action;
+        let receipt = Receipt {
+            action: row.verified.decision.action,
+            work: action.work,
+            kind: action.kind(),
+            file: row.verified.bundle.file,
+            nonce,
+            outcome,
+            at: now,
+            message_id: None,
+            detail: row.detail.clone(),
+            note: row.verified.bundle.note.clone(),
+            unattended: false,
+        };
+        self.outputs.push_back(Output::WriteReceipt(Box::new(receipt)));
+    }
+}
