@@ -171,6 +171,7 @@ impl Vault {
             Input::RewriteRequested { file, content } => self.with_document(file, Task::Rewrite(content.into_inner())),
             Input::MoveRequested { file, to } => self.move_file(file, to),
             Input::ArchiveRequested(file) => self.archive(file),
+            Input::UnarchiveRequested(file) => self.bring_back(file),
             Input::ClaimRequested { work, file, to } => self.claim(work, file, to),
             Input::ResolveRequested { id, choice } => self.resolve(id, choice),
             Input::ReadRequested { request, file } => self.with_document(file, Task::Read(request)),

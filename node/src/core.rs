@@ -1,3 +1,284 @@
-//! x
+//! The pure node: replication, vault and work composed into one machine without IO.
+//!
+//! Contract: [`Core::handle`] takes one input; drain [`Core::poll_output`] after each; call again no later than
+//! [`Core::poll_timeout`]. The shell does what the outputs say and hands the answers back; the simulation does the
+//! same for a whole mesh in one thread.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use aiemp_crdt::vault::{self, Boundaries, Positions, Projection, Vault};
+use aiemp_keys::{Fingerprints, NodeId, Signer};
+use aiemp_protocol::{
+    approval::Receipt,
+    egress::Guard,
+    entry::{Item, SignedEntry},
+    ids::{Audience, ContentHash, LogId},
+    replication::{self, EntryWithPayloads, FreezeReason, Replication},
+    roster::{Role, Roster, RosterChain},
+    time::Timestamp,
+    vault_path::VaultPath,
+    zone::{NeverPath, Zone},
+};
+
+mod dashboard;
+mod drafting;
+mod filing;
+mod input;
+mod intake;
 pub mod mail;
+mod output;
+mod questions;
 pub mod template;
+mod work;
+
+pub use input::{BrainId, Input, Question};
+pub use output::{Answer, DraftSource, Notice, Output, Status};
+pub use work::Brain;
+use work::Work;
+
+/// What a node starts from.
+pub struct Start {
+    /// This node's key.
+    pub signer: Signer,
+    /// The mesh's rosters.
+    pub rosters: RosterChain,
+    /// What the guard knows of the local secrets.
+    pub fingerprints: Fingerprints,
+    /// What drafts here.
+    pub brain: Brain,
+    /// Logs found invalid before.
+    pub frozen: BTreeMap<LogId, FreezeReason>,
+    /// Payloads that durable entries lack.
+    pub missing: BTreeMap<ContentHash, u64>,
+}
+
+/// The machine. Holds state and dispatch; each handler has its own file.
+#[derive(Debug)]
+pub struct Core {
+    replication: Replication,
+    vault: Vault,
+    guard: Guard,
+    work: Work,
+    outputs: VecDeque<Output>,
+}
+
+/// What the roster allows this node, in the words of the vault.
+#[derive(Debug)]
+struct RosterBoundaries {
+    roster: Roster,
+    me: NodeId,
+    role: Role,
+}
+
+impl Boundaries for RosterBoundaries {
+    fn zone_of(&self, path: &VaultPath) -> Result<Zone, NeverPath> {
+        self.roster.zone_of(path)
+    }
+
+    fn may_write(&self, zone: Zone) -> bool {
+        zone.may_write(self.me, self.role)
+    }
+
+    fn may_archive(&self, zone: Zone) -> bool {
+        zone.may_archive(self.me, self.role)
+    }
+}
+
+impl Core {
+    /// A node that holds nothing yet.
+    pub fn new(start: Start) -> Self {
+        let guard = Guard::new(start.fingerprints);
+        let replication = Replication::new(replication::Start {
+            signer: start.signer,
+            rosters: start.rosters,
+            guard: guard.clone(),
+            has_brain: start.brain != Brain::None,
+            frozen: start.frozen,
+            missing: start.missing,
+        });
+        let me = replication.me();
+        let boundaries = boundaries(replication.rosters().current(), me);
+        let work = Work::new(replication.rosters().current(), me, start.brain);
+        let vault = Vault::new(me, Box::new(boundaries), positions(&replication));
+        Self { replication, vault, guard, work, outputs: VecDeque::new() }
+    }
+
+    /// Takes back a durable entry, in the order they became durable. An entry that does not verify ends the start:
+    /// the store is not the one this node wrote.
+    pub fn restore_entry(&mut self, log: LogId, cose: &[u8]) -> Result<(), aiemp_protocol::entry::EntryError> {
+        let mesh = self.replication.rosters().current().mesh;
+        let signed = SignedEntry::verify(mesh, log, self.replication.head(log), cose)?;
+        let past = self.replication.restore(&signed);
+        let payloads = signed.entry.items.iter().filter_map(Item::payload).map(|_| None).collect();
+        let entry = EntryWithPayloads { signed, payloads };
+        let positions = positions(&self.replication);
+        self.vault.handle(Timestamp::default(), positions, vault::Input::Applied { entry, past });
+        while self.vault.poll_output().is_some() {}
+        Ok(())
+    }
+
+    /// Takes back what lay on disk.
+    pub fn restore_projection(&mut self, key: String, projection: Projection) {
+        self.vault.restore_projection(key, projection);
+    }
+
+    /// Takes back a receipt of an earlier run; its filing is looked at once everything is restored.
+    pub fn restore_receipt(&mut self, receipt: Receipt) {
+        self.remember_receipt(receipt);
+    }
+
+    /// Handles one input.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        match input {
+            Input::Restored => {
+                self.vault_input(now, vault::Input::Restored);
+                self.resume_work(now);
+            }
+            Input::PeerConnected(peer) => self.replication.handle(now, replication::Input::PeerConnected(peer)),
+            Input::PeerDisconnected(peer) => self.replication.handle(now, replication::Input::PeerDisconnected(peer)),
+            Input::FrameReceived { peer, frame } => {
+                self.replication.handle(now, replication::Input::FrameReceived { peer, frame });
+            }
+            Input::FilesChanged { changed, removed } => self.files_changed(now, changed, removed),
+            Input::Persisted(effect) => self.replication.handle(now, replication::Input::Persisted(effect)),
+            Input::EntriesRead(effect, entries) => {
+                self.replication.handle(now, replication::Input::EntriesRead(effect, entries));
+            }
+            Input::PayloadRead(effect, payload) => {
+                self.replication.handle(now, replication::Input::PayloadRead(effect, payload));
+            }
+            Input::Loaded(effect, payloads) => self.vault_input(now, vault::Input::Loaded(effect, payloads)),
+            Input::FileWritten(effect, outcome) => self.vault_input(now, vault::Input::FileWritten(effect, outcome)),
+            Input::FileRemoved(effect, outcome) => self.vault_input(now, vault::Input::FileRemoved(effect, outcome)),
+            Input::BrainAnswered(id, answer) => self.brain_answered(now, id, answer),
+            Input::ReceiptFound(receipt) => self.receipt_found(now, receipt),
+            Input::RosterChanged(chain) => self.replication.handle(now, replication::Input::RosterChanged(chain)),
+            Input::Asked { request, question } => self.asked(now, request, question),
+            Input::TimeoutReached => self.timeout(now),
+        }
+        self.pump(now);
+    }
+
+    /// The next thing to do, or none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to hand in `TimeoutReached` at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        [self.replication.poll_timeout(), self.vault.poll_timeout(), self.work.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The vault, to look at.
+    pub const fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// The replication machine, to look at.
+    pub const fn replication(&self) -> &Replication {
+        &self.replication
+    }
+
+    fn timeout(&mut self, now: Timestamp) {
+        self.replication.handle(now, replication::Input::TimeoutReached);
+        self.vault_input(now, vault::Input::TimeoutReached);
+        self.work_timeout(now);
+    }
+
+    fn vault_input(&mut self, now: Timestamp, input: vault::Input) {
+        let positions = positions(&self.replication);
+        self.vault.handle(now, positions, input);
+        self.pump_vault(now);
+    }
+
+    /// Carries outputs of one machine to the other until both are quiet.
+    fn pump(&mut self, now: Timestamp) {
+        loop {
+            self.pump_vault(now);
+            let Some(output) = self.replication.poll_output() else { break };
+            self.from_replication(now, output);
+        }
+        self.refresh_dashboard(now);
+        self.pump_vault(now);
+    }
+
+    fn pump_vault(&mut self, now: Timestamp) {
+        while let Some(output) = self.vault.poll_output() {
+            self.from_vault(now, output);
+        }
+    }
+
+    fn from_replication(&mut self, now: Timestamp, output: replication::Output) {
+        let output = match output {
+            replication::Output::Apply { entry, past } => {
+                return self.vault_input(now, vault::Input::Applied { entry, past });
+            }
+            replication::Output::PayloadArrived(hash) => {
+                return self.vault_input(now, vault::Input::PayloadArrived(hash));
+            }
+            replication::Output::RosterInstalled => {
+                self.roster_installed();
+                Output::RosterInstalled
+            }
+            replication::Output::Persist(effect, record) => Output::Persist(effect, record),
+            replication::Output::SendFrame { peer, frame } => Output::SendFrame { peer, frame },
+            replication::Output::ReadEntries { effect, log, from_seq, count } => {
+                Output::ReadEntries { effect, log, from_seq, count }
+            }
+            replication::Output::ReadPayload { effect, hash, shared_only } => {
+                Output::ReadPayload { effect, hash, shared_only }
+            }
+            replication::Output::ClosePeer { peer, fault } => Output::ClosePeer { peer, fault },
+            replication::Output::ReportFrozen { log, reason } => Output::Notice(Notice::Frozen { log, reason }),
+            replication::Output::ReportRestored { generation } => Output::Notice(Notice::Restored { generation }),
+            replication::Output::ReportWithheld { peer, why } => Output::Notice(Notice::Withheld { peer, why }),
+        };
+        self.outputs.push_back(output);
+    }
+
+    fn roster_installed(&mut self) {
+        let roster = self.replication.rosters().current();
+        self.vault.set_boundaries(Box::new(boundaries(roster, self.replication.me())));
+        self.work.roster_changed(roster);
+    }
+
+    fn from_vault(&mut self, now: Timestamp, output: vault::Output) {
+        let output = match output {
+            vault::Output::Append { audience, items, payloads } => {
+                let append = replication::Input::AppendRequested { audience, items, payloads };
+                return self.replication.handle(now, append);
+            }
+            vault::Output::FileUpdated(file) => return self.file_updated(now, file),
+            vault::Output::Content { request, bytes } => return self.content_read(now, request, bytes),
+            vault::Output::Load { effect, hashes } => Output::Load { effect, hashes },
+            vault::Output::WriteFile { effect, path, bytes, expected } => {
+                Output::WriteFile { effect, path, bytes, expected }
+            }
+            vault::Output::RemoveFile { effect, path, expected } => Output::RemoveFile { effect, path, expected },
+            vault::Output::RecordProjection { key, projection } => Output::RecordProjection { key, projection },
+            vault::Output::Hold { path, bytes, reason } => Output::Notice(Notice::Kept { path, bytes, reason }),
+            vault::Output::ReportRefused { file, author, why } => {
+                Output::Notice(Notice::ChangeRefused { file, author, why: why.to_string() })
+            }
+        };
+        self.outputs.push_back(output);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.outputs.push_back(Output::Notice(notice));
+    }
+}
+
+fn boundaries(roster: &Roster, me: NodeId) -> RosterBoundaries {
+    let role = roster.member(me).map_or(Role::Cloud, |member| member.role);
+    RosterBoundaries { roster: roster.clone(), me, role }
+}
+
+fn positions(replication: &Replication) -> Positions {
+    let of = |audience| (replication.own_log(audience), replication.next_own_seq(audience));
+    Positions { all: of(Audience::All), local: of(Audience::Local) }
+}

@@ -3,6 +3,8 @@
 //! Every way out of the process takes [`Cleared`], and only [`Guard`] makes one. What it stops is held and shown to
 //! the person, never dropped in silence.
 
+use std::sync::Arc;
+
 use aiemp_keys::Fingerprints;
 use thiserror::Error;
 
@@ -42,15 +44,15 @@ pub enum Held {
 }
 
 /// Decides what may leave. Holds fingerprints of the known secrets, never the secrets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Guard {
-    fingerprints: Fingerprints,
+    fingerprints: Arc<Fingerprints>,
 }
 
 impl Guard {
     /// A guard that knows these secrets.
-    pub const fn new(fingerprints: Fingerprints) -> Self {
-        Self { fingerprints }
+    pub fn new(fingerprints: Fingerprints) -> Self {
+        Self { fingerprints: Arc::new(fingerprints) }
     }
 
     /// Clears a whole file before any change of it exists, for history never forgets.

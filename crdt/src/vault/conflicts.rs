@@ -127,23 +127,23 @@ impl Vault {
         self.push_item(audience, Item::Resolve { id, choice: said }, None);
         match (item.kind, choice) {
             (_, Choice::With(bytes)) => {
-                self.bring_back(&item);
+                self.bring_back(item.file);
                 self.with_document(item.file, Task::Rewrite(bytes));
             }
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
             (ConflictKind::Field, Choice::Both) => {}
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(_) | Choice::Both) => {
-                self.bring_back(&item);
+                self.bring_back(item.file);
             }
         }
     }
 
-    fn bring_back(&mut self, item: &Conflict) {
-        let archived = self.index.get(item.file).is_some_and(FileRecord::is_archived);
-        if archived && self.boundaries.may_write(item.file.zone) {
+    pub(super) fn bring_back(&mut self, file: FileId) {
+        let archived = self.index.get(file).is_some_and(FileRecord::is_archived);
+        if archived && self.boundaries.may_write(file.zone) {
             let write = FieldWrite::Archived(false);
-            self.push_item(item.file.zone.audience(), Item::Set { file: item.file, write }, None);
+            self.push_item(file.zone.audience(), Item::Set { file, write }, None);
         }
     }
 

@@ -97,6 +97,8 @@ pub enum Input {
     },
     /// The node itself archives a file.
     ArchiveRequested(FileId),
+    /// The node itself brings an archived file back.
+    UnarchiveRequested(FileId),
     /// The node takes a piece of work: a move into its claim folder, with a lease.
     ClaimRequested {
         /// The work.

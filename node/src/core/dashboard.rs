@@ -1,0 +1,168 @@
+//! The dashboard between its markers, and the day's log: what a person sees at a glance. Never authority.
+
+use std::time::Duration;
+
+use aiemp_crdt::vault;
+use aiemp_protocol::{
+    approval::{Outcome, Receipt},
+    ids::{Audience, FileId},
+    roster::Role,
+    time::Timestamp,
+    vault_path::VaultPath,
+    zone::Zone,
+};
+
+use super::{
+    Core,
+    work::{Reading, is_in},
+};
+
+const BEGIN: &str = "<!-- aiemp:begin -->";
+const END: &str = "<!-- aiemp:end -->";
+/// The dashboard is rewritten at most once in this time.
+const CALM: Duration = Duration::from_millis(500);
+/// Drafts listed by name; the rest is a number.
+const LISTED_MAX: usize = 20;
+
+impl Core {
+    pub(super) fn touch_dashboard(&mut self, now: Timestamp, file: FileId) {
+        let counts = self.path_of(file).is_some_and(|path| is_in(&path, "pending_approval"));
+        if counts && self.work.dashboard_due.is_none() {
+            self.work.dashboard_due = Some(now + CALM);
+        }
+    }
+
+    pub(super) fn refresh_dashboard(&mut self, now: Timestamp) {
+        if self.work.role != Role::Local || self.work.dashboard_due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.work.dashboard_due = None;
+        let section = self.dashboard_section();
+        if self.work.dashboard_shown.as_ref() == Some(&section) {
+            return;
+        }
+        let path = VaultPath::parse("Dashboard.md").expect("a plain name");
+        match self.vault.file_at(&path) {
+            Some(file) => self.read(now, file, Reading::Dashboard(file)),
+            None => {
+                let text = format!("# Dashboard\n\n{section}\n");
+                let file = FileId::at_path(Zone::Private, &path.key());
+                if let Ok(content) = self.guard.clear_file(&path, Audience::Local, text.into_bytes()) {
+                    self.vault_input(now, vault::Input::CreateRequested { file, path, content });
+                    self.work.dashboard_shown = Some(section);
+                }
+            }
+        }
+    }
+
+    pub(super) fn dashboard_read(&mut self, now: Timestamp, file: FileId, text: &str) {
+        let section = self.dashboard_section();
+        let new = replace_section(text, &section);
+        let path = VaultPath::parse("Dashboard.md").expect("a plain name");
+        if new != text
+            && let Ok(content) = self.guard.clear_file(&path, Audience::Local, new.into_bytes())
+        {
+            self.vault_input(now, vault::Input::RewriteRequested { file, content });
+        }
+        self.work.dashboard_shown = Some(section);
+    }
+
+    fn dashboard_section(&self) -> String {
+        let mut waiting: Vec<_> = self.waiting_drafts().map(|(_, path)| path).collect();
+        waiting.sort();
+        let mut lines = vec![BEGIN.to_owned(), format!("**Waiting for your approval:** {}", waiting.len())];
+        lines.extend(waiting.iter().take(LISTED_MAX).map(|path| format!("- [[{path}]]")));
+        lines.push(String::new());
+        let conflicts = self.vault.conflicts().len();
+        if conflicts > 0 {
+            lines.push(format!("**Conflicts to look at:** {conflicts} (`aiemp-node conflicts`)"));
+            lines.push(String::new());
+        }
+        let of = |outcome| self.work.receipts.values().filter(|receipt| receipt.outcome == outcome).count();
+        lines.push(format!("**Sent:** {}", of(Outcome::Sent)));
+        let unknown = of(Outcome::Unknown);
+        if unknown > 0 {
+            lines.push(format!("**Sent or not, please look:** {unknown} (`aiemp-node approvals`)"));
+        }
+        lines.push(END.to_owned());
+        lines.join("\n")
+    }
+
+    /// Live drafts under `Pending_Approval/`.
+    pub(super) fn waiting_drafts(&self) -> impl Iterator<Item = (FileId, VaultPath)> + '_ {
+        self.vault.index().iter().filter(|(_, record)| !record.is_archived()).filter_map(|(file, record)| {
+            let path = record.path.shown()?;
+            (is_in(path, "pending_approval") && path.extension() == "md").then(|| (file, path.clone()))
+        })
+    }
+
+    /// Adds a line to the day's log of this node: what was done, to whom in masked form, with which end.
+    pub(super) fn log_sent(&mut self, now: Timestamp, receipt: &Receipt) {
+        let line = serde_json::json!({
+            "timestamp": receipt.at.to_string(),
+            "action_type": receipt.kind.as_str(),
+            "actor": self.work.name,
+            "target": receipt.work.to_string(),
+            "parameters": { "action": receipt.action.to_string() },
+            "approval_status": "approved",
+            "approved_by": "owner",
+            "result": receipt.outcome.as_str(),
+        });
+        self.work.log_lines.push((now, format!("{line}\n")));
+        self.write_day_log(now);
+    }
+
+    fn write_day_log(&mut self, now: Timestamp) {
+        if self.work.logging {
+            return;
+        }
+        let Some((at, line)) = self.work.log_lines.pop() else { return };
+        let name = format!("{}-{}.jsonl", at.date(), self.work.name);
+        let Ok(path) = VaultPath::join("Logs", &name) else { return };
+        let file = FileId::at_path(Zone::Drafts, &path.key());
+        self.work.logging = true;
+        if self.vault.index().get(file).is_some() {
+            self.read(now, file, Reading::DayLog { file, line });
+        } else if let Ok(content) = self.guard.clear_file(&path, Audience::All, line.into_bytes()) {
+            self.vault_input(now, vault::Input::CreateRequested { file, path, content });
+        }
+    }
+
+    pub(super) fn day_log_read(&mut self, now: Timestamp, file: FileId, text: &str, line: &str) {
+        let Some(path) = self.path_of(file) else { return };
+        if let Ok(content) = self.guard.clear_file(&path, Audience::All, format!("{text}{line}").into_bytes()) {
+            self.vault_input(now, vault::Input::RewriteRequested { file, content });
+        }
+    }
+
+    /// The next line follows when the one before is in the file.
+    pub(super) fn continue_day_log(&mut self, now: Timestamp, file: FileId) {
+        if self.work.logging && self.path_of(file).is_some_and(|path| is_in(&path, "logs")) {
+            self.work.logging = false;
+            self.write_day_log(now);
+        }
+    }
+}
+
+/// The text with the section between its markers replaced, or added at the end.
+fn replace_section(text: &str, section: &str) -> String {
+    match (text.find(BEGIN), text.find(END)) {
+        (Some(begin), Some(end)) if begin < end => {
+            format!("{}{section}{}", &text[..begin], &text[end + END.len()..])
+        }
+        _ => format!("{}\n\n{section}\n", text.trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_between_the_markers_changes() {
+        let section = format!("{BEGIN}\nnew\n{END}");
+        let text = format!("# Mine\n{BEGIN}\nold\n{END}\ntail\n");
+        assert_eq!(replace_section(&text, &section), format!("# Mine\n{section}\ntail\n"));
+        assert_eq!(replace_section("# Mine\n", &section), format!("# Mine\n\n{section}\n"));
+    }
+}

@@ -1,0 +1,164 @@
+//! Receipts, rejections and notes that a person moved: where everything ends up.
+
+use aiemp_crdt::vault;
+use aiemp_protocol::{
+    approval::{Outcome, Receipt},
+    ids::{Audience, FileId, WorkId},
+    roster::Role,
+    time::Timestamp,
+    vault_path::VaultPath,
+    zone::Zone,
+};
+
+use super::{
+    Core, mail,
+    output::{Answer, Notice, Output},
+    work::{Reading, beside, domain_of, is_in},
+};
+
+impl Core {
+    pub(super) fn remember_receipt(&mut self, receipt: Receipt) {
+        let newer = self
+            .work
+            .receipts
+            .get(&receipt.action)
+            .is_none_or(|held| (held.at, held.outcome) <= (receipt.at, receipt.outcome));
+        self.work.filed.insert(receipt.file.moved_to(Zone::Owner));
+        if newer {
+            self.work.receipts.insert(receipt.action, receipt);
+        }
+    }
+
+    pub(super) fn receipt_found(&mut self, now: Timestamp, receipt: Receipt) {
+        if self.work.receipts.get(&receipt.action) == Some(&receipt) {
+            return;
+        }
+        self.remember_receipt(receipt.clone());
+        self.file_receipt(now, &receipt);
+        self.work.dashboard_due = Some(now);
+        if receipt.outcome == Outcome::Sent {
+            self.log_sent(now, &receipt);
+        }
+        self.notice(Notice::Filed { receipt: Box::new(receipt) });
+    }
+
+    /// Filing is idempotent: after a crash every receipt is filed again, and what is in place stays.
+    pub(super) fn file_receipts(&mut self, now: Timestamp) {
+        let receipts: Vec<_> = self.work.receipts.values().cloned().collect();
+        for receipt in receipts {
+            self.file_receipt(now, &receipt);
+        }
+    }
+
+    fn file_receipt(&mut self, now: Timestamp, receipt: &Receipt) {
+        let draft = receipt.file;
+        let Some(draft_path) = self.path_of(draft) else { return };
+        let copy = draft.moved_to(Zone::Owner);
+        match receipt.outcome {
+            Outcome::Accepted | Outcome::Unknown => self.file_copy(now, receipt, &draft_path, "Approved"),
+            Outcome::Sent => {
+                self.file_copy(now, receipt, &draft_path, "Done");
+                self.file_siblings(now, receipt.work, &draft_path, "Done");
+            }
+            Outcome::Failed => {
+                self.vault_input(now, vault::Input::UnarchiveRequested(draft));
+                self.vault_input(now, vault::Input::ArchiveRequested(copy));
+            }
+        }
+    }
+
+    /// The copy under `Approved/` and `Done/` is made from the bytes that were signed, not from the note as it is now.
+    fn file_copy(&mut self, now: Timestamp, receipt: &Receipt, draft_path: &VaultPath, folder: &str) {
+        let copy = receipt.file.moved_to(Zone::Owner);
+        let Some(path) = beside(draft_path, folder) else { return };
+        match self.path_of(copy) {
+            Some(at) if at == path => {}
+            Some(_) => self.vault_input(now, vault::Input::MoveRequested { file: copy, to: path }),
+            None => match self.guard.clear_file(&path, Audience::All, receipt.note.clone()) {
+                Ok(content) => {
+                    self.vault_input(now, vault::Input::CreateRequested { file: copy, path: path.clone(), content });
+                    // Created a moment ago under `Approved/` and not applied yet: the path is set once more, in order.
+                    self.vault_input(now, vault::Input::MoveRequested { file: copy, to: path });
+                }
+                Err(why) => self.notice(Notice::Held { path, why }),
+            },
+        }
+        self.vault_input(now, vault::Input::ArchiveRequested(receipt.file));
+    }
+
+    /// Takes the task note, its mail and its plan along: every live file that carries the work's id in its name.
+    fn file_siblings(&mut self, now: Timestamp, work: WorkId, draft_path: &VaultPath, folder: &str) {
+        let mark = format!("_{}", mail::note_id(&work));
+        let domain = domain_of(draft_path).to_owned();
+        let open =
+            |path: &VaultPath| ["needs_action", "plans", "in_progress"].into_iter().any(|open| is_in(path, open));
+        let siblings: Vec<_> = self
+            .vault
+            .index()
+            .iter()
+            .filter(|(_, record)| !record.is_archived())
+            .filter_map(|(file, record)| Some((file, record.path.shown()?.clone())))
+            .filter(|(_, path)| path.stem().contains(&mark) && open(path))
+            .collect();
+        for (file, path) in siblings {
+            if let Ok(to) = VaultPath::join(&format!("{folder}/{domain}"), path.name()) {
+                self.vault_input(now, vault::Input::MoveRequested { file, to });
+            }
+        }
+    }
+
+    /// A note that came to lie under `Approved/` or `Rejected/` by hand.
+    pub(super) fn owner_file_seen(&mut self, now: Timestamp, file: FileId, path: &VaultPath) {
+        if self.work.role != Role::Local || self.work.filed.contains(&file) {
+            return;
+        }
+        if is_in(path, "approved") {
+            if let Some(back) = beside(path, "Pending_Approval") {
+                self.vault_input(now, vault::Input::MoveRequested { file, to: back.clone() });
+                self.notice(Notice::SignatureAsked { path: back });
+            }
+        } else if is_in(path, "rejected") && path.name().starts_with("REPLY_") {
+            if let Some(work) = self.work_named(path) {
+                self.file_siblings(now, work, path, "Rejected");
+            }
+        }
+    }
+
+    /// The piece of work whose id a file's name carries.
+    fn work_named(&self, path: &VaultPath) -> Option<WorkId> {
+        self.vault.claims().iter().map(|(work, _)| work).find(|work| path.stem().contains(&mail::note_id(work)))
+    }
+
+    pub(super) fn reject(&mut self, now: Timestamp, request: u64, file: FileId, reason: String) {
+        let live = self.vault.index().get(file).is_some_and(|record| !record.is_archived());
+        if live && self.work.role == Role::Local {
+            self.read(now, file, Reading::Rejected { request, file, reason });
+        } else {
+            self.outputs.push_back(Output::Answer { request, answer: Answer::NotFound });
+        }
+    }
+
+    /// Moves the draft to `Rejected/` and says why in `Updates/`, where whoever drafted it looks.
+    pub(super) fn rejected_read(&mut self, now: Timestamp, request: u64, file: FileId, reason: &str) {
+        let Some(path) = self.path_of(file) else { return };
+        if let Some(to) = beside(&path, "Rejected") {
+            self.vault_input(now, vault::Input::MoveRequested { file, to: to.clone() });
+            if let Some(work) = self.work_named(&path) {
+                self.file_siblings(now, work, &path, "Rejected");
+            }
+            let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let note = format!("# Rejected: {}\n\n{reason}\n", to.name());
+            let update = FileId::at_path(Zone::Drafts, &format!("rejected {file}"));
+            if let Ok(at) = VaultPath::join("Updates", &format!("REJECTED_{}", path.name()))
+                && let Ok(content) = self.guard.clear_file(&at, Audience::All, note.into_bytes())
+            {
+                self.vault_input(now, vault::Input::CreateRequested { file: update, path: at, content });
+            }
+        }
+        self.outputs.push_back(Output::Answer { request, answer: Answer::Done });
+    }
+
+    pub(super) fn path_of(&self, file: FileId) -> Option<VaultPath> {
+        self.vault.index().get(file)?.path.shown().cloned()
+    }
+}

@@ -1,0 +1,95 @@
+//! What happens to the node: past tense, one variant each.
+
+use aiemp_crdt::vault::{self, Choice, RemoveOutcome, WriteOutcome};
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    approval::Receipt,
+    frame::Frame,
+    ids::{ConflictId, FileId},
+    replication::{self, StoredEntry},
+    roster::RosterChain,
+    vault_path::VaultPath,
+};
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// Everything stored was given back and the disk was scanned.
+    Restored,
+    /// A member's session opened.
+    PeerConnected(NodeId),
+    /// It ended.
+    PeerDisconnected(NodeId),
+    /// A frame arrived.
+    FrameReceived {
+        /// From whom.
+        peer: NodeId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// Files settled on disk.
+    FilesChanged {
+        /// New and changed ones with their content.
+        changed: Vec<(VaultPath, Vec<u8>)>,
+        /// Paths at which nothing lies any more.
+        removed: Vec<VaultPath>,
+    },
+    /// A record is durable.
+    Persisted(replication::EffectId),
+    /// Entries were read.
+    EntriesRead(replication::EffectId, Vec<StoredEntry>),
+    /// A payload was read.
+    PayloadRead(replication::EffectId, Option<Vec<u8>>),
+    /// Payloads were read for the vault.
+    Loaded(vault::EffectId, Vec<Option<Vec<u8>>>),
+    /// A file was written.
+    FileWritten(vault::EffectId, WriteOutcome),
+    /// A file was removed.
+    FileRemoved(vault::EffectId, RemoveOutcome),
+    /// The brain answered: a draft's body, or why there is none.
+    BrainAnswered(BrainId, Result<String, String>),
+    /// The executor wrote a receipt; its signature was verified.
+    ReceiptFound(Receipt),
+    /// The roster chain grew by a command.
+    RosterChanged(RosterChain),
+    /// Somebody asks through the control socket.
+    Asked {
+        /// The asker's number.
+        request: u64,
+        /// What.
+        question: Question,
+    },
+    /// The time that `poll_timeout` named has come.
+    TimeoutReached,
+}
+
+/// Tells one run of the brain from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BrainId(pub u64);
+
+/// What can be asked of a running node. None of it needs a key.
+#[derive(Debug)]
+pub enum Question {
+    /// The drafts that wait for approval, and what became of those approved.
+    Drafts,
+    /// The content of the file at a path.
+    File(VaultPath),
+    /// The open conflicts.
+    Conflicts,
+    /// Close a conflict.
+    Resolve {
+        /// Which.
+        id: ConflictId,
+        /// How.
+        choice: Choice,
+    },
+    /// Turn a draft down.
+    Reject {
+        /// Which.
+        file: FileId,
+        /// Why, for whoever drafted it.
+        reason: String,
+    },
+    /// How the node is.
+    Status,
+}

@@ -1,0 +1,94 @@
+//! Files from the disk: past the guard, mails into tasks, the rest into the vault.
+
+use aiemp_crdt::vault;
+use aiemp_protocol::{
+    egress::Cleared,
+    ids::{Audience, ContentHash, FileId, WorkId},
+    time::Timestamp,
+    vault_path::VaultPath,
+    zone::Zone,
+};
+
+use super::{
+    Core,
+    mail::{self, Mail},
+    output::{Notice, Output},
+    work::{is_in, mail_path},
+};
+
+impl Core {
+    pub(super) fn files_changed(
+        &mut self,
+        now: Timestamp,
+        changed: Vec<(VaultPath, Vec<u8>)>,
+        removed: Vec<VaultPath>,
+    ) {
+        let mut cleared = Vec::new();
+        for (path, bytes) in changed {
+            if self.is_dropped_mail(&path) && self.take_mail(now, &path, &bytes) {
+                continue;
+            }
+            if let Some(file) = self.clear(&path, bytes) {
+                cleared.push((path, file));
+            }
+        }
+        self.vault_input(now, vault::Input::FilesChanged { changed: cleared, removed });
+    }
+
+    /// Looks at a whole file before any change of it exists. Paths that never sync stay where they are, unseen.
+    fn clear(&mut self, path: &VaultPath, bytes: Vec<u8>) -> Option<Cleared<Vec<u8>>> {
+        let zone = self.replication.rosters().current().zone_of(path).ok()?;
+        match self.guard.clear_file(path, zone.audience(), bytes) {
+            Ok(cleared) => Some(cleared),
+            Err(why) => {
+                self.notice(Notice::Held { path: path.clone(), why });
+                None
+            }
+        }
+    }
+
+    /// A mail that a person, a watcher or a mail server put into `Inbox/` here. One that came from a peer is its
+    /// peer's to ingest.
+    fn is_dropped_mail(&self, path: &VaultPath) -> bool {
+        is_in(path, "inbox") && path.extension() == "eml" && self.vault.file_at(path).is_none()
+    }
+
+    /// Makes a mail a task. The raw mail goes beside the task note; the drop is taken away once both are in the log.
+    fn take_mail(&mut self, now: Timestamp, path: &VaultPath, raw: &[u8]) -> bool {
+        let mail = match mail::read_mail(raw) {
+            Ok(mail) => mail,
+            Err(why) => {
+                self.notice(Notice::NotAMail { path: path.clone(), why: why.to_string() });
+                return false;
+            }
+        };
+        let work = self.work_of(&mail, raw);
+        let content = ContentHash::of(raw);
+        let eml = FileId::for_work(Zone::Intake, work, &format!("eml:{content}"));
+        let eml_path = mail_path("Needs_Action", "EMAIL", &work, "eml");
+        let task = FileId::for_work(Zone::Intake, work, "task");
+        let task_path = mail_path("Needs_Action", "EMAIL", &work, "md");
+        let note = mail::task_note(&mail, &work, now, eml_path.as_str()).into_bytes();
+        let cleared = self
+            .guard
+            .clear_file(&eml_path, Audience::All, raw.to_vec())
+            .and_then(|raw| Ok((raw, self.guard.clear_file(&task_path, Audience::All, note)?)));
+        match cleared {
+            Ok((raw, note)) => {
+                self.vault_input(now, vault::Input::CreateRequested { file: eml, path: eml_path, content: raw });
+                let create = vault::Input::CreateRequested { file: task, path: task_path.clone(), content: note };
+                self.vault_input(now, create);
+                self.outputs.push_back(Output::RemoveIntake { path: path.clone(), expected: content });
+                self.notice(Notice::MailTaken { work, path: task_path });
+            }
+            Err(why) => self.notice(Notice::Held { path: path.clone(), why }),
+        }
+        true
+    }
+
+    fn work_of(&self, mail: &Mail, raw: &[u8]) -> WorkId {
+        let key = mail::source_key(mail, raw);
+        let parts: Vec<&str> = key.iter().map(String::as_str).collect();
+        WorkId::of_source(self.work.mesh, "email", &parts)
+    }
+}

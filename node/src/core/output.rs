@@ -1,0 +1,261 @@
+//! What the node wants done: imperative, in one ordered queue.
+
+use aiemp_crdt::{
+    conflict::Conflict,
+    vault::{self, HoldReason, Projection},
+};
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    approval::Receipt,
+    egress::{Cleared, Held},
+    frame::Frame,
+    ids::{ContentHash, FileId, LogId, WorkId},
+    replication::{self, FreezeReason, PeerFault, Record},
+    time::Timestamp,
+    vault_path::VaultPath,
+};
+
+use super::input::BrainId;
+
+/// What to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Make it durable, then answer `Persisted`.
+    Persist(replication::EffectId, Record),
+    /// Read entries, then answer `EntriesRead`.
+    ReadEntries {
+        /// The answer's id.
+        effect: replication::EffectId,
+        /// Which log.
+        log: LogId,
+        /// From which seq.
+        from_seq: u64,
+        /// At most so many.
+        count: u64,
+    },
+    /// Read a payload, then answer `PayloadRead`.
+    ReadPayload {
+        /// The answer's id.
+        effect: replication::EffectId,
+        /// Which.
+        hash: ContentHash,
+        /// Whether only a shared one may be read.
+        shared_only: bool,
+    },
+    /// Send a frame.
+    SendFrame {
+        /// To whom.
+        peer: NodeId,
+        /// What the guard let pass.
+        frame: Cleared<Frame>,
+    },
+    /// Close a session.
+    ClosePeer {
+        /// Whose.
+        peer: NodeId,
+        /// Why.
+        fault: PeerFault,
+    },
+    /// Read payloads, then answer `Loaded`.
+    Load {
+        /// The answer's id.
+        effect: vault::EffectId,
+        /// Which, in the order wanted.
+        hashes: Vec<ContentHash>,
+    },
+    /// Put a file on disk, then answer `FileWritten`.
+    WriteFile {
+        /// The answer's id.
+        effect: vault::EffectId,
+        /// Where.
+        path: VaultPath,
+        /// The content.
+        bytes: Vec<u8>,
+        /// Digest of what should lie there now.
+        expected: Option<ContentHash>,
+    },
+    /// Take a file off the disk, then answer `FileRemoved`.
+    RemoveFile {
+        /// The answer's id.
+        effect: vault::EffectId,
+        /// Where.
+        path: VaultPath,
+        /// Digest of what should lie there.
+        expected: ContentHash,
+    },
+    /// Take a dropped mail off the disk if it is still this one; its content is in the logs.
+    RemoveIntake {
+        /// Where.
+        path: VaultPath,
+        /// Digest of what should lie there.
+        expected: ContentHash,
+    },
+    /// Remember what lies on disk.
+    RecordProjection {
+        /// The canonical key.
+        key: String,
+        /// What lies there; `None` forgets it.
+        projection: Option<Projection>,
+    },
+    /// Ask the brain for the body of a reply, then answer `BrainAnswered`.
+    RunBrain {
+        /// The answer's id.
+        id: BrainId,
+        /// The prompt, with what came from outside wrapped as data.
+        prompt: Cleared<String>,
+    },
+    /// The roster in force is another one: who may connect may have changed.
+    RosterInstalled,
+    /// Answer a question.
+    Answer {
+        /// The asker's number.
+        request: u64,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Tell the operator.
+    Notice(Notice),
+}
+
+/// One draft with everything that its approval is derived from.
+#[derive(Clone, Debug)]
+pub struct DraftSource {
+    /// The file.
+    pub file: FileId,
+    /// Where it lies.
+    pub path: VaultPath,
+    /// Its bytes.
+    pub note: Vec<u8>,
+    /// Who created it.
+    pub author: Option<NodeId>,
+    /// When, by the author's clock.
+    pub created: Timestamp,
+    /// Open conflicts on fields that decide what is sent; approval waits for them.
+    pub blocked_by: Vec<String>,
+}
+
+/// An answer to a question.
+#[derive(Debug)]
+pub enum Answer {
+    /// To `Drafts`.
+    Drafts {
+        /// The drafts, by path.
+        drafts: Vec<DraftSource>,
+        /// The newest receipt of each action.
+        receipts: Vec<Receipt>,
+    },
+    /// To `File`; `None` when it is not held.
+    File(Option<Vec<u8>>),
+    /// To `Conflicts`.
+    Conflicts(Vec<Conflict>),
+    /// To `Resolve` and `Reject`.
+    Done,
+    /// What was asked for does not exist.
+    NotFound,
+    /// To `Status`.
+    Status(Status),
+}
+
+/// How a node is.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Connected peers, each with how many entries it is not known to hold.
+    pub connected: Vec<(NodeId, Option<u64>)>,
+    /// Drafts that wait.
+    pub approvals_waiting: usize,
+    /// Open conflicts.
+    pub conflicts: usize,
+    /// Files that this node shows.
+    pub files: usize,
+    /// Logs found invalid.
+    pub frozen: Vec<(LogId, FreezeReason)>,
+    /// Whether nothing is under way.
+    pub settled: bool,
+}
+
+/// Something a person should know. The shell logs it and keeps what was held.
+#[derive(Debug)]
+pub enum Notice {
+    /// A mail became a task.
+    MailTaken {
+        /// The work.
+        work: WorkId,
+        /// The task note.
+        path: VaultPath,
+    },
+    /// A file in `Inbox/` is no mail.
+    NotAMail {
+        /// Where.
+        path: VaultPath,
+        /// Why.
+        why: String,
+    },
+    /// A file did not pass the guard.
+    Held {
+        /// Where.
+        path: VaultPath,
+        /// Why.
+        why: Held,
+    },
+    /// A save did not enter a log.
+    Kept {
+        /// Where.
+        path: VaultPath,
+        /// What was saved.
+        bytes: Vec<u8>,
+        /// Why.
+        reason: HoldReason,
+    },
+    /// A draft waits for approval.
+    Drafted {
+        /// The work.
+        work: WorkId,
+        /// The draft.
+        path: VaultPath,
+    },
+    /// The brain failed.
+    BrainFailed {
+        /// The work.
+        work: WorkId,
+        /// Why.
+        why: String,
+    },
+    /// A note was moved to `Approved/` by hand: only a signature approves.
+    SignatureAsked {
+        /// The note.
+        path: VaultPath,
+    },
+    /// A receipt was filed.
+    Filed {
+        /// The receipt's outcome.
+        receipt: Box<Receipt>,
+    },
+    /// A log is invalid.
+    Frozen {
+        /// The log.
+        log: LogId,
+        /// Why.
+        reason: FreezeReason,
+    },
+    /// This node's store was an older copy.
+    Restored {
+        /// The generation it writes from now on.
+        generation: u64,
+    },
+    /// A frame was withheld from a peer.
+    Withheld {
+        /// From whom.
+        peer: NodeId,
+        /// Why.
+        why: Held,
+    },
+    /// A peer's change was refused.
+    ChangeRefused {
+        /// The file.
+        file: FileId,
+        /// The author.
+        author: NodeId,
+        /// Why.
+        why: String,
+    },
+}

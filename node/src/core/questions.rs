@@ -1,0 +1,132 @@
+//! What can be asked of a node: drafts, files, conflicts, status.
+
+use aiemp_crdt::vault::{self, Choice};
+use aiemp_protocol::{
+    ids::{ConflictId, FileId},
+    time::Timestamp,
+    vault_path::VaultPath,
+};
+
+use super::{
+    Core,
+    input::Question,
+    output::{Answer, DraftSource, Output, Status},
+    work::{Listing, Reading},
+};
+
+impl Core {
+    pub(super) fn asked(&mut self, now: Timestamp, request: u64, question: Question) {
+        match question {
+            Question::Drafts => self.list_drafts(now, request),
+            Question::File(path) => self.read_path(now, request, &path),
+            Question::Conflicts => {
+                let conflicts = self.vault.conflicts();
+                self.answer(request, Answer::Conflicts(conflicts));
+            }
+            Question::Resolve { id, choice } => self.resolve(now, request, id, choice),
+            Question::Reject { file, reason } => self.reject(now, request, file, reason),
+            Question::Status => {
+                let status = self.status();
+                self.answer(request, Answer::Status(status));
+            }
+        }
+    }
+
+    fn answer(&mut self, request: u64, answer: Answer) {
+        self.outputs.push_back(Output::Answer { request, answer });
+    }
+
+    fn list_drafts(&mut self, now: Timestamp, request: u64) {
+        let files: Vec<_> = self.waiting_drafts().collect();
+        let conflicts = self.vault.conflicts();
+        self.work.listings.insert(request, Listing { waiting: files.len(), drafts: Vec::new() });
+        for (file, path) in files {
+            let record = self.vault.index().get(file);
+            let origin = record.and_then(|record| record.base.writes().next()).map(|(origin, _)| origin.clone());
+            let blocked_by = conflicts
+                .iter()
+                .filter(|conflict| conflict.file == file)
+                .map(|conflict| format!("conflict {}", conflict.id))
+                .collect();
+            let source = DraftSource {
+                file,
+                path,
+                note: Vec::new(),
+                author: origin.as_ref().map(|origin| origin.author()),
+                created: origin.map(|origin| origin.hlc).unwrap_or_default(),
+                blocked_by,
+            };
+            self.read(now, file, Reading::Draft { request, source });
+        }
+        self.finish_listing(request);
+    }
+
+    fn finish_listing(&mut self, request: u64) {
+        if self.work.listings.get(&request).is_some_and(|listing| listing.waiting == 0)
+            && let Some(listing) = self.work.listings.remove(&request)
+        {
+            let mut drafts = listing.drafts;
+            drafts.sort_by(|a, b| a.path.cmp(&b.path));
+            let receipts = self.work.receipts.values().cloned().collect();
+            self.answer(request, Answer::Drafts { drafts, receipts });
+        }
+    }
+
+    fn draft_read(&mut self, request: u64, mut source: DraftSource, bytes: Option<Vec<u8>>) {
+        if let Some(listing) = self.work.listings.get_mut(&request) {
+            listing.waiting -= 1;
+            if let Some(note) = bytes {
+                source.note = note;
+                listing.drafts.push(source);
+            }
+        }
+        self.finish_listing(request);
+    }
+
+    fn read_path(&mut self, now: Timestamp, request: u64, path: &VaultPath) {
+        match self.vault.file_at(path) {
+            Some(file) => self.read(now, file, Reading::File { request }),
+            None => self.answer(request, Answer::NotFound),
+        }
+    }
+
+    fn resolve(&mut self, now: Timestamp, request: u64, id: ConflictId, choice: Choice) {
+        if self.vault.conflicts().iter().any(|conflict| conflict.id == id) {
+            self.vault_input(now, vault::Input::ResolveRequested { id, choice });
+            self.answer(request, Answer::Done);
+        } else {
+            self.answer(request, Answer::NotFound);
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            connected: self.replication.connected().map(|(node, _)| (node, self.replication.lag_of(node))).collect(),
+            approvals_waiting: self.waiting_drafts().count(),
+            conflicts: self.vault.conflicts().len(),
+            files: self.vault.on_disk().len(),
+            frozen: self.replication.frozen().iter().map(|(log, reason)| (*log, *reason)).collect(),
+            settled: self.vault.is_settled(),
+        }
+    }
+
+    /// Content that was asked for is at hand.
+    pub(super) fn content_read(&mut self, now: Timestamp, request: u64, bytes: Option<Vec<u8>>) {
+        let Some(reading) = self.work.readings.remove(&request) else { return };
+        let text = bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+        match reading {
+            Reading::Task(file) => self.task_read(now, file, text),
+            Reading::Claimed(file) => self.claimed_read(now, file, text),
+            Reading::Draft { request, source } => self.draft_read(request, source, bytes),
+            Reading::File { request } => self.answer(request, Answer::File(bytes)),
+            Reading::Dashboard(file) => self.dashboard_read(now, file, text),
+            Reading::DayLog { file, line } => self.day_log_read(now, file, text, &line),
+            Reading::Rejected { request, file, reason } => self.rejected_read(now, request, file, &reason),
+        }
+    }
+
+    /// The file shown at a path, for tests and tools.
+    pub fn file_at(&self, path: &VaultPath) -> Option<FileId> {
+        self.vault.file_at(path)
+    }
+}

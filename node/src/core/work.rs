@@ -1,0 +1,157 @@
+//! What the node does by itself: its state, between mail in and note filed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    approval::Receipt,
+    ids::{ActionHash, FileId, MeshId, WorkId},
+    roster::{Role, Roster},
+    time::Timestamp,
+    vault_path::VaultPath,
+};
+
+use super::{
+    input::BrainId,
+    mail::{self, TaskNote},
+    output::DraftSource,
+};
+
+/// What drafts on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brain {
+    /// Nothing.
+    None,
+    /// The embedded acknowledgement.
+    Template,
+    /// A program that the shell runs.
+    Command,
+}
+
+/// Why a file's content is being read.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// A task note that nobody claimed.
+    Task(FileId),
+    /// A task note in this node's claim folder, to be drafted.
+    Claimed(FileId),
+    /// A draft for a listing.
+    Draft { request: u64, source: DraftSource },
+    /// A file for whoever asked.
+    File { request: u64 },
+    /// The dashboard.
+    Dashboard(FileId),
+    /// The day's log, to append a line.
+    DayLog { file: FileId, line: String },
+    /// A draft that a person turned down.
+    Rejected { request: u64, file: FileId, reason: String },
+}
+
+/// A listing that waits for the content of its drafts.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) waiting: usize,
+    pub(super) drafts: Vec<DraftSource>,
+}
+
+/// The state of the node's own work.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) me: NodeId,
+    pub(super) mesh: MeshId,
+    pub(super) name: String,
+    pub(super) role: Role,
+    pub(super) members: Vec<(NodeId, String)>,
+    pub(super) brain: Brain,
+    pub(super) readings: BTreeMap<u64, Reading>,
+    pub(super) next_reading: u64,
+    /// Unclaimed tasks with the time at which this node takes them.
+    pub(super) to_claim: BTreeMap<FileId, (WorkId, Timestamp)>,
+    pub(super) drafting: BTreeMap<BrainId, (FileId, TaskNote)>,
+    /// Claimed tasks that are being drafted.
+    pub(super) in_hand: BTreeSet<FileId>,
+    /// Brains that failed, with when to try again and how often it was tried.
+    pub(super) retries: BTreeMap<FileId, (Timestamp, u32)>,
+    pub(super) next_brain: u64,
+    pub(super) listings: BTreeMap<u64, Listing>,
+    pub(super) receipts: BTreeMap<ActionHash, Receipt>,
+    /// Copies under `Approved/` that receipts account for.
+    pub(super) filed: BTreeSet<FileId>,
+    pub(super) dashboard_due: Option<Timestamp>,
+    pub(super) dashboard_shown: Option<String>,
+    /// Lines for the day logs, one file at a time.
+    pub(super) log_lines: Vec<(Timestamp, String)>,
+    pub(super) logging: bool,
+}
+
+impl Work {
+    pub(super) fn new(roster: &Roster, me: NodeId, brain: Brain) -> Self {
+        let mut work = Self {
+            me,
+            mesh: roster.mesh,
+            name: String::new(),
+            role: Role::Cloud,
+            members: Vec::new(),
+            brain,
+            readings: BTreeMap::new(),
+            next_reading: 0,
+            to_claim: BTreeMap::new(),
+            drafting: BTreeMap::new(),
+            in_hand: BTreeSet::new(),
+            retries: BTreeMap::new(),
+            next_brain: 0,
+            listings: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            filed: BTreeSet::new(),
+            dashboard_due: None,
+            dashboard_shown: None,
+            log_lines: Vec::new(),
+            logging: false,
+        };
+        work.roster_changed(roster);
+        work
+    }
+
+    pub(super) fn roster_changed(&mut self, roster: &Roster) {
+        self.members = roster.members.iter().map(|member| (member.node, member.name.clone())).collect();
+        if let Some(member) = roster.member(self.me) {
+            self.name = member.name.clone();
+            self.role = member.role;
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        let claims = self.to_claim.values().map(|(_, at)| *at);
+        let retries = self.retries.values().map(|(at, _)| *at);
+        claims.chain(retries).chain(self.dashboard_due).min()
+    }
+
+    pub(super) fn reading(&mut self, reading: Reading) -> u64 {
+        self.next_reading += 1;
+        self.readings.insert(self.next_reading, reading);
+        self.next_reading
+    }
+}
+
+/// Whether a path lies in a top folder, whatever its spelling.
+pub(super) fn is_in(path: &VaultPath, folder: &str) -> bool {
+    path.key().split_once('/').is_some_and(|(first, _)| first == folder)
+}
+
+/// The folder below the top one: the domain, `email` and the like; empty when the file lies at its top.
+pub(super) fn domain_of(path: &VaultPath) -> &str {
+    path.folder().split_once('/').map_or("", |(_, domain)| domain)
+}
+
+/// A path in a top folder, in the same domain and with the same name.
+pub(super) fn beside(path: &VaultPath, folder: &str) -> Option<VaultPath> {
+    let domain = domain_of(path);
+    let folder = if domain.is_empty() { folder.to_owned() } else { format!("{folder}/{domain}") };
+    VaultPath::join(&folder, path.name()).ok()
+}
+
+/// A path of the mail domain.
+pub(super) fn mail_path(folder: &str, prefix: &str, work: &WorkId, extension: &str) -> VaultPath {
+    let name = format!("{prefix}_{}.{extension}", mail::note_id(work));
+    VaultPath::join(&format!("{folder}/email"), &name).expect("made of safe characters")
+}
