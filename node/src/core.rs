@@ -200,7 +200,7 @@ impl Core {
         loop {
             self.pump_vault(now);
             let Some(output) = self.replication.poll_output() else { break };
-            self.from_replication(now, output);
+            self.carry_replication(now, output);
         }
         self.refresh_dashboard(now);
         self.pump_vault(now);
@@ -208,11 +208,11 @@ impl Core {
 
     fn pump_vault(&mut self, now: Timestamp) {
         while let Some(output) = self.vault.poll_output() {
-            self.from_vault(now, output);
+            self.carry_vault(now, output);
         }
     }
 
-    fn from_replication(&mut self, now: Timestamp, output: replication::Output) {
+    fn carry_replication(&mut self, now: Timestamp, output: replication::Output) {
         let output = match output {
             replication::Output::Apply { entry, past } => {
                 return self.vault_input(now, vault::Input::Applied { entry, past });
@@ -246,7 +246,7 @@ impl Core {
         self.work.roster_changed(roster);
     }
 
-    fn from_vault(&mut self, now: Timestamp, output: vault::Output) {
+    fn carry_vault(&mut self, now: Timestamp, output: vault::Output) {
         let output = match output {
             vault::Output::Append { audience, items, payloads } => {
                 let append = replication::Input::AppendRequested { audience, items, payloads };

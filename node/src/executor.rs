@@ -1,4 +1,262 @@
-//! x
+//! The executor: the one process that sends, and it sends only what a person signed.
+//!
+//! It takes approvals from `approved/`, checks each against the roster and the root key that it pinned, and lets the
+//! [journal](aiemp_protocol::approval::journal) decide; every step is durable before the next is taken. It talks to the
+//! services through the hands in [`smtp`] and [`outbox`], and to the mesh through signed receipts alone.
+
+mod authority;
+mod dispatch;
+mod intake;
+pub mod journal_store;
 pub mod message;
 pub mod outbox;
+mod receipts;
+pub mod secrets;
 pub mod smtp;
+mod start;
+mod watch;
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fs::{self, File},
+    io,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    time::{Duration, SystemTime},
+};
+
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    approval::{
+        Receipt,
+        journal::{Dispatched, Input, Journal, Nonce, Output, Refusal, Row},
+    },
+    ids::ActionHash,
+    time::Timestamp,
+};
+use futures::FutureExt as _;
+use thiserror::Error;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+
+use self::{authority::Authority, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch};
+use crate::home::Home;
+
+/// Sends under way at once: a burst of approvals opens no burst of connections.
+const DISPATCHES_MAX: usize = 4;
+/// How long a send may go on after the process was asked to end.
+const WIND_DOWN: Duration = Duration::from_secs(5);
+/// Bounds of the wait for the next due row; the lower one holds while the clock runs behind and nothing may be sent.
+const WAIT_MIN: Duration = Duration::from_millis(250);
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Role, roster or settings say that this process may not run here: exit code 78. The text says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// Runs the executor of node `me` until SIGTERM or SIGINT.
+///
+/// Fails with [`Refused`] when the roster is absent, not founded by the pinned root key, older than one seen before, or
+/// names another executor, at the start or later; with other errors when the home or the disk fails.
+pub async fn run(home: &Home, me: NodeId) -> anyhow::Result<()> {
+    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    run_until(home, me, async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    })
+    .await
+}
+
+/// [`run`], until `stop` completes.
+pub async fn run_until(home: &Home, me: NodeId, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let mut executor = Executor::open(home, me)?;
+    let worked = executor.work(Watch::of(&home.approved()), stop).await;
+    let ended = executor.wind_down().await;
+    worked.and(ended)
+}
+
+#[derive(Debug)]
+struct Executor {
+    home: Home,
+    me: NodeId,
+    authority: Authority,
+    hands: Hands,
+    journal: Journal,
+    store: JournalStore,
+    receipts: Receipts,
+    /// Rows to dispatch as soon as another one is done.
+    waiting: VecDeque<Box<Row>>,
+    running: JoinSet<Input>,
+    /// Nonces of both: a row is with one hand at a time, whatever is asked.
+    in_flight: BTreeSet<Nonce>,
+    /// What the journal refused last.
+    refused: Option<(ActionHash, Refusal)>,
+    is_stopping: bool,
+    /// Released by the operating system however this process ends.
+    _lock: File,
+}
+
+impl Executor {
+    async fn work(&mut self, mut watch: Watch, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut stop = pin!(stop);
+        loop {
+            self.pump()?;
+            let until_due = self.until_due();
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                Some(answer) = self.running.join_next() => self.answered(answer),
+                () = watch.woken() => self.take_in()?,
+                () = sleep(until_due) => self.handle(Input::TimeoutReached),
+            }
+        }
+    }
+
+    /// Starts nothing more, puts back what no hand was asked for, and waits a little for the rest.
+    async fn wind_down(&mut self) -> anyhow::Result<()> {
+        self.is_stopping = true;
+        self.pump()?;
+        let finishing = async {
+            while let Some(answer) = self.running.join_next().await {
+                self.answered(answer);
+                self.pump()?;
+            }
+            Ok(())
+        };
+        let Ok(finished) = timeout(WIND_DOWN, finishing).await else {
+            tracing::warn!("a send was cut off; the next start looks what became of it");
+            return Ok(());
+        };
+        finished
+    }
+
+    /// Acts on everything that the journal wants, until it wants nothing more.
+    fn pump(&mut self) -> anyhow::Result<()> {
+        loop {
+            while let Some(output) = self.journal.poll_output() {
+                self.act(output)?;
+            }
+            if !self.dispatch_next()? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn act(&mut self, output: Output) -> anyhow::Result<()> {
+        match output {
+            Output::Persist(row) => {
+                self.store.persist(&row, self.journal.highest_time())?;
+                self.handle(Input::RowDurable(row.verified.decision.nonce));
+            }
+            Output::Dispatch(row) => {
+                if self.in_flight.insert(row.verified.decision.nonce) {
+                    self.waiting.push_back(row);
+                }
+            }
+            Output::LookUp(row) => {
+                let found = self.hands.look_up(&row);
+                self.handle(Input::LookedUp(row.verified.decision.nonce, found));
+            }
+            Output::WriteReceipt(receipt) => self.write_receipt(*receipt)?,
+            Output::Refuse { action, why } => self.refused = Some((action, why)),
+            Output::ReportClockBehind { seen } => {
+                tracing::error!(%seen, "the clock is behind the latest time seen; nothing is sent until it is set right");
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over the row that waits longest; false when there is none, or no room.
+    fn dispatch_next(&mut self) -> anyhow::Result<bool> {
+        if self.running.len() >= DISPATCHES_MAX && !self.is_stopping {
+            return Ok(false);
+        }
+        if !self.waiting.is_empty() && !self.is_stopping {
+            self.refresh_authority()?;
+        }
+        let Some(row) = self.waiting.pop_front() else { return Ok(false) };
+        let nonce = row.verified.decision.nonce;
+        let held_back = match self.why_hold() {
+            Some(reason) => Err(Dispatched::NotSent { reason: reason.to_owned(), retryable: true }),
+            None => self.hands.prepare(row, self.authority.roster()),
+        };
+        match held_back {
+            Ok(job) => {
+                self.running.spawn(async move {
+                    let ended = AssertUnwindSafe(job.run()).catch_unwind().await;
+                    let broken = |_| Dispatched::Unknown("the hand broke off; see the log".to_owned());
+                    Input::Dispatched(nonce, ended.unwrap_or_else(broken))
+                });
+            }
+            Err(dispatched) => {
+                self.in_flight.remove(&nonce);
+                self.handle(Input::Dispatched(nonce, dispatched));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Why nothing may be sent right now.
+    fn why_hold(&self) -> Option<&'static str> {
+        if self.is_stopping {
+            return Some("the executor was stopped");
+        }
+        // Anything but a clear "not there" counts as frozen.
+        let frozen = fs::symlink_metadata(self.home.path().join("frozen"));
+        match frozen {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Ok(_) | Err(_) => Some("frozen"),
+        }
+    }
+
+    fn answered(&mut self, answer: Result<Input, JoinError>) {
+        match answer {
+            Ok(input) => {
+                if let Input::Dispatched(nonce, _) = &input {
+                    self.in_flight.remove(nonce);
+                }
+                self.handle(input);
+            }
+            Err(error) => tracing::error!(%error, "a send was cut off; the next start looks what became of it"),
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.journal.handle(now(), input);
+    }
+
+    fn until_due(&self) -> Duration {
+        let wait = self.journal.poll_timeout().map_or(WAIT_MAX, |due| due.since(now()));
+        wait.clamp(WAIT_MIN, WAIT_MAX)
+    }
+
+    fn refresh_authority(&mut self) -> anyhow::Result<()> {
+        if self.authority.refresh()? {
+            let roster = self.authority.roster();
+            tracing::info!(epoch = roster.epoch, "new roster");
+            self.store.see_roster(roster.epoch, roster.hash())?;
+        }
+        Ok(())
+    }
+
+    fn write_receipt(&mut self, receipt: Receipt) -> anyhow::Result<()> {
+        let (nonce, state) = (receipt.nonce, receipts::state_of(receipt.outcome));
+        let row = self.journal.rows().find(|row| row.verified.decision.nonce == nonce);
+        let row = row.expect("the journal writes receipts for its own rows only");
+        self.receipts.write(receipt, row, self.authority.roster())?;
+        Ok(self.store.receipt_written(nonce, state)?)
+    }
+}
+
+fn now() -> Timestamp {
+    let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,22 +18,26 @@ macro_rules! places {
 }
 
 places! {
+    /// What the mesh process may read and write: everything but keys, approvals and credentials.
+    mesh => "mesh";
+    /// The node key, and the owner's keys.
+    keys => "keys";
     /// Settings.
     config => "config.toml";
     /// Held by the one process that may use the store.
-    lock => "lock";
+    lock => "mesh/lock";
     /// The roster chain; verifies itself.
-    rosters => "rosters";
+    rosters => "mesh/rosters";
     /// An open invitation.
-    invite => "invite";
+    invite => "mesh/invite";
     /// The name given at `init`, until a roster carries it.
-    name => "name";
+    name => "mesh/name";
     /// Addresses of peers, one file each.
-    peers => "peers";
+    peers => "mesh/peers";
     /// The mesh's logs.
-    store => "store.sqlite";
+    store => "mesh/store.sqlite";
     /// Fingerprints of the known secrets.
-    fingerprints => "fingerprints";
+    fingerprints => "mesh/fingerprints";
     /// What exists only while the node runs.
     run => "run";
     /// Addresses the node listens on, one a line.
@@ -42,6 +46,10 @@ places! {
     control_socket => "run/control.sock";
     /// Signed approvals on their way to the executor.
     approved => "approved";
+    /// Addresses that something was approved for before; the reviewer's own.
+    known_recipients => "keys/known-recipients";
+    /// What the reviewer showed last, by action: to tell what changed since.
+    shown => "keys/shown";
     /// Signed receipts on their way back.
     receipts => "receipts";
     /// Public key that receipts are signed with.
@@ -63,7 +71,7 @@ places! {
     /// Mails as files, where no server is configured.
     outbox => "outbox";
     /// What was held back from the logs.
-    holds => "holds";
+    holds => "mesh/holds";
 }
 
 impl Home {

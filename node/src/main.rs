@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The one binary of both roles.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aiemp_node::cli::Cli::main()
+}

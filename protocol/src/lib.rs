@@ -11,6 +11,7 @@
 //!
 //! Signed things are strict CBOR arrays in COSE_Sign1, as `docs/wire.md` lists them.
 
+pub mod a2a;
 pub mod action;
 pub mod approval;
 pub mod causality;

@@ -1,1 +1,29 @@
-//! x
+//! The deterministic simulation: a whole mesh in one thread, on virtual time, from one seed.
+//!
+//! A [`world::World`] runs several node cores exactly as the shell does: it carries out their outputs and hands the
+//! answers back, after delays that it chooses. It decides when frames arrive, sessions break, writes reach the disk,
+//! processes die and people save; it never decides what a core does. Nothing here reads a clock or draws randomness
+//! but from [`random::Rng`], so that a seed is the whole story of a run.
+//!
+//! - [`store`], [`disk`]: what survives a crash, and what may not.
+//! - [`network`]: sessions, partitions, lost and reordered frames.
+//! - [`node`]: one core with its store and disk, and how it starts again.
+//! - [`people`], [`ledger`]: edits with words that occur once, and what became of each.
+//! - [`executor`]: reviewer, journal and provider of one node.
+//! - [`check`]: what must hold at every step, and at the end.
+//! - [`simulation`]: one run from a seed.
+
+pub mod check;
+pub mod disk;
+pub mod executor;
+pub mod ledger;
+pub mod network;
+pub mod node;
+pub mod people;
+pub mod random;
+pub mod simulation;
+pub mod store;
+pub mod world;
+
+/// Words that tell which promise was broken, and how.
+pub type Violation = String;

@@ -117,10 +117,11 @@ impl Core {
                 self.vault_input(now, vault::Input::MoveRequested { file, to: back.clone() });
                 self.notice(Notice::SignatureAsked { path: back });
             }
-        } else if is_in(path, "rejected") && path.name().starts_with("REPLY_") {
-            if let Some(work) = self.work_named(path) {
-                self.file_siblings(now, work, path, "Rejected");
-            }
+        } else if is_in(path, "rejected")
+            && path.name().starts_with("REPLY_")
+            && let Some(work) = self.work_named(path)
+        {
+            self.file_siblings(now, work, path, "Rejected");
         }
     }
 

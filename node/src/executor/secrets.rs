@@ -31,7 +31,9 @@ pub enum SecretError {
         name: String,
     },
     /// The file is not what `secrets add` writes under this name with a key of this mesh.
-    #[error("the secret {name} is not signed by an approver of this mesh; store it anew: `aiemp-node secrets add {name}`")]
+    #[error(
+        "the secret {name} is not signed by an approver of this mesh; store it anew: `aiemp-node secrets add {name}`"
+    )]
     Signature {
         /// Its name.
         name: String,

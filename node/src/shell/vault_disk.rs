@@ -1,0 +1,120 @@
+//! The vault as files: written without losing a save, watched, and scanned.
+//!
+//! Three parts share one way down the tree, which follows no symbolic link: [`VaultDisk`] puts files on disk and takes
+//! them off, [`VaultWatcher`] tells what editors saved, and [`scan()`] finds what changed while nobody looked. None of
+//! them knows whose content a file is; the vault machine tells its own writes by their digests. All of them block, so
+//! they run on threads of their own.
+
+mod kept;
+mod listing;
+mod reading;
+mod scan;
+mod tree;
+mod watcher;
+mod writer;
+
+use std::{io, path::PathBuf};
+
+use aiemp_protocol::limits::BLOB_BYTES_MAX;
+use rustix::io::Errno;
+use thiserror::Error;
+
+pub use self::{
+    reading::SkipReason,
+    scan::{Scan, scan},
+    watcher::{DiskEvent, VaultWatcher},
+    writer::VaultDisk,
+};
+
+/// Why the vault's disk did not do what was asked. What lay at the path before lies there still.
+#[derive(Debug, Error)]
+pub enum DiskError {
+    /// The way into the vault leads over a symbolic link, and so perhaps out of it.
+    #[error(
+        "{} is a symbolic link, and the vault is never written through links; put the folder or file itself there",
+        path.display()
+    )]
+    Escape {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A folder lies where a file belongs, or a file where a folder belongs, or something that is neither.
+    #[error("{} is in the way of a synced file or folder; move it to another name", path.display())]
+    InTheWay {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// What lies at the path is larger than any file that syncs.
+    #[error("{} is larger than {BLOB_BYTES_MAX} bytes; move it out of the vault", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Somebody replaced the file or its folder again and again while it was written.
+    #[error("{} changed each time it was about to be written; close the program that keeps changing it", path.display())]
+    Unsteady {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No space, or the quota is used up.
+    #[error("no space left to write {}; free some space, nothing was lost and it is tried again", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The node's user may not do this.
+    #[error("no permission to {doing} {}; give the node's user read and write access to the vault", path.display())]
+    Denied {
+        /// What was tried.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// The file system is mounted read-only.
+    #[error("{} lies on a read-only file system; mount it writable", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A part of the vault is another file system, between which nothing can be renamed.
+    #[error("{} lies on another file system than the vault's top; keep the whole vault on one", path.display())]
+    OtherFileSystem {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system refused for another reason.
+    #[error("cannot {doing} {}: {source}; check that the disk is sound and the vault still mounted", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The system does not tell of changes.
+    #[error("cannot watch {}: {source}; raise fs.inotify.max_user_watches and max_user_instances", path.display())]
+    Watch {
+        /// The vault's top.
+        path: PathBuf,
+        /// The cause.
+        source: notify::Error,
+    },
+}
+
+impl DiskError {
+    /// The error for a system call that failed at `path`; `doing` completes "cannot".
+    fn new(doing: &'static str, path: impl Into<PathBuf>, cause: impl Into<io::Error>) -> Self {
+        let (path, source) = (path.into(), cause.into());
+        match Errno::from_io_error(&source) {
+            Some(Errno::NOSPC | Errno::DQUOT) => Self::Full { path },
+            Some(Errno::ACCESS | Errno::PERM) => Self::Denied { doing, path },
+            Some(Errno::ROFS) => Self::ReadOnly { path },
+            Some(Errno::XDEV) => Self::OtherFileSystem { path },
+            Some(_) | None => Self::Io { doing, path, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

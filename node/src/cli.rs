@@ -1,0 +1,154 @@
+//! The command line: one file per command. stdout is data, stderr is talk.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{fault::Fault, home::Home};
+
+mod approvals;
+mod conflicts;
+mod demo;
+mod doctor;
+mod init;
+mod owner;
+mod pair;
+mod peers;
+mod print;
+mod run;
+mod secrets;
+mod status;
+
+/// A peer-to-peer agent mesh for a personal AI employee: Cloud drafts, Local approves and sends once.
+#[derive(Debug, Parser)]
+#[command(name = "aiemp-node", version, max_term_width = 110)]
+pub struct Cli {
+    /// The node's home directory [default: $AIEMP_HOME, else ~/.local/state/aiemp-node]
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// How a node runs.
+#[derive(Clone, Debug, Default, Args)]
+struct RunArgs {
+    /// Run the node in the foreground in this role; stderr says "ready"
+    #[arg(long, value_enum)]
+    role: Option<RoleArg>,
+    /// The vault, instead of the one in config.toml
+    #[arg(long, value_name = "DIR")]
+    vault: Option<PathBuf>,
+    /// Listen here, instead of where config.toml says; may be repeated
+    #[arg(long, value_name = "MULTIADDR")]
+    listen: Vec<String>,
+    /// The address others reach this node under; goes into tickets
+    #[arg(long, value_name = "HOST[:PORT]")]
+    announce: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RoleArg {
+    /// Watches and drafts, around the clock.
+    Cloud,
+    /// Holds approval, sending and every secret.
+    Local,
+}
+
+impl RoleArg {
+    const fn role(self) -> aiemp_protocol::roster::Role {
+        match self {
+            Self::Cloud => aiemp_protocol::roster::Role::Cloud,
+            Self::Local => aiemp_protocol::roster::Role::Local,
+        }
+    }
+}
+
+/// Where a passphrase comes from when it is not asked for.
+#[derive(Clone, Debug, Default, Args)]
+struct Passphrase {
+    /// Read the passphrase from the first line of this file
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new node: keys, settings, and on Local a new mesh
+    Init(init::InitArgs),
+    /// Make two nodes trust each other
+    #[command(subcommand)]
+    Pair(pair::PairCommand),
+    /// Who is in the mesh
+    #[command(subcommand)]
+    Peers(peers::PeersCommand),
+    /// Read, approve or reject what would be sent
+    Approvals(approvals::ApprovalsArgs),
+    /// Places where merging may not be what you meant
+    Conflicts(conflicts::ConflictsArgs),
+    /// Passwords that the executor needs; read from the terminal or stdin, never from the command line
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
+    /// How the node is
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look for trouble; each finding says what to do
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The whole story on this machine: two nodes in a temporary folder, one mail, sent once
+    Demo(demo::DemoArgs),
+    /// One of the node's processes; the node starts them itself
+    #[command(hide = true)]
+    Process {
+        /// Which
+        #[arg(value_enum)]
+        process: run::ProcessName,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+}
+
+impl Cli {
+    /// Runs the command and answers the exit code.
+    pub fn main() -> ExitCode {
+        let cli = Self::parse();
+        let json = std::env::args().any(|argument| argument == "--json");
+        match cli.dispatch() {
+            Ok(code) => code,
+            Err(error) => print::failure(&error, json),
+        }
+    }
+
+    fn dispatch(self) -> anyhow::Result<ExitCode> {
+        let home = self.home()?;
+        match self.command {
+            None => run::run(&home, &self.run),
+            Some(Command::Init(args)) => init::init(&home, &args),
+            Some(Command::Pair(command)) => pair::pair(&home, command),
+            Some(Command::Peers(command)) => peers::peers(&home, command),
+            Some(Command::Approvals(args)) => approvals::approvals(&home, args),
+            Some(Command::Conflicts(args)) => conflicts::conflicts(&home, args),
+            Some(Command::Secrets(command)) => secrets::secrets(&home, command),
+            Some(Command::Status { json }) => status::status(&home, json),
+            Some(Command::Doctor { json }) => doctor::doctor(&home, json),
+            Some(Command::Demo(args)) => demo::demo(&args),
+            Some(Command::Process { process, run }) => run::process(&home, process, &run),
+        }
+    }
+
+    fn home(&self) -> Result<Home, Fault> {
+        let path = self.home.clone().or_else(Home::default_path).ok_or_else(|| {
+            Fault::operator("no_home", "neither --home nor $HOME says where the node lives", "Give --home DIR.")
+        })?;
+        let path = std::path::absolute(&path).unwrap_or(path);
+        Ok(Home::at(path))
+    }
+}

@@ -1,0 +1,329 @@
+//! `approvals`: read, approve, reject, settle. A process of its own; it alone opens the approve key.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use aiemp_keys::private_file;
+use aiemp_protocol::{action::Refusal, roster::Role, time::Timestamp};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+
+use super::{Passphrase, owner, print};
+use crate::{
+    fault::Fault,
+    home::Home,
+    reviewer::{self, Desk, Item, Readable},
+    shell::{
+        self,
+        control::{Client, Request, Response},
+    },
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ApprovalsArgs {
+    #[command(subcommand)]
+    command: Option<ApprovalsCommand>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum ApprovalsCommand {
+    /// What waits for a decision, and what became of what was decided
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Exactly what would be sent
+    Show {
+        /// The action hash; at a terminal a unique beginning of 8 digits will do
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sign that exactly this is sent
+    Approve {
+        /// The action hash as shown
+        id: String,
+        /// Send it although it, or its piece of work, was answered before
+        #[arg(long)]
+        again: bool,
+        #[command(flatten)]
+        passphrase: Passphrase,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Turn a draft down; needs no key
+    Reject {
+        /// The action hash, or the file id of a draft that cannot be approved
+        id: String,
+        /// Why, for whoever drafted it
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Say how an action ended whose end nobody knows
+    Settle {
+        /// The action hash
+        id: String,
+        /// It was sent
+        #[arg(long, conflicts_with = "not_sent", required_unless_present = "not_sent")]
+        sent: bool,
+        /// It was not sent
+        #[arg(long)]
+        not_sent: bool,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+}
+
+pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
+    check_local(home)?;
+    let config = shell::settings::load(home)?;
+    let mut client = client(home)?;
+    let desk = Desk::load(home, &config, &mut client)?;
+    match args.command {
+        None => list(&desk, args.json),
+        Some(ApprovalsCommand::List { json }) => list(&desk, json),
+        Some(ApprovalsCommand::Show { id, json }) => show(home, &desk, &id, json)?,
+        Some(ApprovalsCommand::Approve { id, again, passphrase, json }) => {
+            approve(home, &desk, &id, again, &passphrase, json)?;
+        }
+        Some(ApprovalsCommand::Reject { id, reason }) => reject(&desk, &mut client, &id, reason)?,
+        Some(ApprovalsCommand::Settle { id, sent, not_sent: _, passphrase }) => {
+            settle(home, &desk, &id, sent, &passphrase)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_local(home: &Home) -> Result<()> {
+    let rosters = owner::rosters(home)?;
+    let node = shell::identity::own_id(home)?;
+    if rosters.current().member(node).is_some_and(|member| member.role == Role::Local) {
+        return Ok(());
+    }
+    let message = "this is a Cloud node; approvals are decided on Local alone";
+    Err(Fault::refused("role", message, "Run this on the Local node.").into())
+}
+
+/// The running node of this home.
+pub(super) fn client(home: &Home) -> Result<Client> {
+    Client::connect(&home.control_socket())?.ok_or_else(|| {
+        Fault::operator(
+            "not_running",
+            format!("no node runs on {}", home.path().display()),
+            "Start it with `aiemp-node --role local` (or `--role cloud`) and run this again.",
+        )
+        .into()
+    })
+}
+
+fn list(desk: &Desk, as_json: bool) {
+    if as_json {
+        let waiting = desk.items.iter().map(|item| item_json(desk, item));
+        let decided = desk.receipts.iter().map(|receipt| {
+            json!({ "id": receipt.action, "kind": receipt.kind, "state": receipt.outcome, "path": receipt.path,
+                    "wid": receipt.work, "summary": receipt.detail, "author": null,
+                    "created": Timestamp::from_millis(receipt.at_ms).to_string(), "expires": null, "blocked_by": [] })
+        });
+        return print::json(json!({ "items": waiting.chain(decided).collect::<Vec<_>>() }));
+    }
+    if desk.items.is_empty() {
+        print::talk("Nothing waits for your approval.");
+    }
+    for item in &desk.items {
+        print::data(format!("{}  {:<14}  {}", &item.id[..12], state_of(desk, item), item.path));
+        match &item.draft {
+            Ok(readable) => print::data(format!("              {}", readable.action.summary())),
+            Err(refusals) => print::data(format!("              {}", first(refusals))),
+        }
+    }
+    for receipt in desk.receipts.iter().filter(|receipt| receipt.outcome != "sent") {
+        print::data(format!("{}  {:<14}  {}", &receipt.action[..12], receipt.outcome, receipt.path));
+        print::data(format!("              {}", receipt.detail));
+    }
+}
+
+fn first(refusals: &[Refusal]) -> String {
+    refusals.first().map(ToString::to_string).unwrap_or_default()
+}
+
+fn state_of(desk: &Desk, item: &Item) -> &'static str {
+    match &item.draft {
+        Err(_) => "not_approvable",
+        Ok(_) if desk.receipt_for_action(&item.id).is_some_and(|receipt| receipt.outcome == "failed") => "failed",
+        Ok(readable) if readable.expires.is_some_and(|expires| expires < shell::clock::now()) => "expired",
+        Ok(_) => "pending",
+    }
+}
+
+fn item_json(desk: &Desk, item: &Item) -> Value {
+    let (kind, wid, summary, expires) = match &item.draft {
+        Ok(readable) => (
+            json!(readable.action.kind().as_str()),
+            json!(readable.action.work.to_string()),
+            readable.action.summary(),
+            readable.expires.map(|expires| expires.to_string()),
+        ),
+        Err(refusals) => (Value::Null, Value::Null, first(refusals), None),
+    };
+    json!({ "id": item.id, "kind": kind, "state": state_of(desk, item), "path": item.path.as_str(), "wid": wid,
+            "summary": summary, "author": item.author, "created": item.created.to_string(), "expires": expires,
+            "blocked_by": item.blocked_by })
+}
+
+fn show(home: &Home, desk: &Desk, id: &str, as_json: bool) -> Result<()> {
+    let item = find(home, desk, id, true)?;
+    if let Ok(readable) = &item.draft {
+        remember_shown(home, item, readable)?;
+    }
+    if as_json {
+        let mut value = item_json(desk, item);
+        if let Ok(readable) = &item.draft {
+            value["render"] = json!(readable.rendered.text);
+            value["action"] = json!(BASE64.encode(&readable.action.to_bytes()));
+        }
+        print::json(value);
+        return Ok(());
+    }
+    match &item.draft {
+        Ok(readable) => {
+            print::data(format!("ID  {}\nin  {}\n", item.id, item.path));
+            print::data(&readable.rendered.text);
+            for block in &item.blocked_by {
+                print::talk(format!("waits for: {block} (`aiemp-node conflicts`)"));
+            }
+        }
+        Err(refusals) => {
+            print::data(format!("{} cannot be approved:", item.path));
+            for refusal in refusals {
+                print::data(format!("  {refusal}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Finds an item, or says what became of the one that was meant.
+fn find<'a>(home: &Home, desk: &'a Desk, id: &str, prefix: bool) -> Result<&'a Item> {
+    if let Some(item) = desk.find(id, prefix) {
+        return Ok(item);
+    }
+    if let Some(receipt) = desk.receipt_for_action(id).filter(|receipt| receipt.outcome != "failed") {
+        return Err(already(&receipt.outcome, receipt.at_ms).into());
+    }
+    let shown = shown(home);
+    if let Some((file, text)) = shown.get(id) {
+        if let Some(item) = desk.items.iter().find(|item| &item.file.to_string() == file) {
+            let now = item.draft.as_ref().map(|readable| readable.rendered.text.as_str()).unwrap_or_default();
+            print::talk(difference(text, now));
+            let message = format!("changed since shown; now ID {}", item.id);
+            let fix = format!("Read it again: aiemp-node approvals show {}", item.id);
+            return Err(Fault::operator("changed", message, fix).into());
+        }
+    }
+    let fix = "Run `aiemp-node approvals` for the ones that wait.";
+    Err(Fault::operator("unknown_id", format!("no draft has the ID {id}"), fix).into())
+}
+
+fn already(outcome: &str, at_ms: u64) -> Fault {
+    let at = Timestamp::from_millis(at_ms);
+    Fault::operator(
+        "already_sent",
+        format!("already {outcome} at {at}; nothing more is sent for it"),
+        "To have it sent a second time, approve with --again.",
+    )
+}
+
+/// Lines that were shown and are not any more, and the other way round.
+fn difference(before: &str, after: &str) -> String {
+    let (old, new): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let gone = old.iter().filter(|line| !new.contains(line)).map(|line| format!("- {line}"));
+    let come = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}"));
+    gone.chain(come).collect::<Vec<_>>().join("\n")
+}
+
+fn shown(home: &Home) -> BTreeMap<String, (String, String)> {
+    let bytes = std::fs::read(home.shown()).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+/// Keeps the newest hundred renders.
+fn remember_shown(home: &Home, item: &Item, readable: &Readable) -> Result<()> {
+    let mut all = shown(home);
+    while all.len() >= 100 {
+        all.pop_first();
+    }
+    all.insert(item.id.clone(), (item.file.to_string(), readable.rendered.text.clone()));
+    Ok(private_file::write_private(&home.shown(), &serde_json::to_vec(&all)?)?)
+}
+
+fn approve(home: &Home, desk: &Desk, id: &str, again: bool, passphrase: &Passphrase, as_json: bool) -> Result<()> {
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
+    let item = find(home, desk, id, terminal)?;
+    let readable = item.draft.as_ref().map_err(|refusals| {
+        let message = format!("{} cannot be approved: {}", item.path, first(refusals));
+        Fault::operator("not_approvable", message, "Edit the draft, then show it again.")
+    })?;
+    if !item.blocked_by.is_empty() {
+        let message = format!("{} waits for {}", item.path, item.blocked_by.join(", "));
+        return Err(Fault::operator("blocked", message, "Close the conflict first: `aiemp-node conflicts`.").into());
+    }
+    if readable.expires.is_some_and(|expires| expires < shell::clock::now()) {
+        let message = format!("the draft expired at {}", readable.expires.unwrap_or_default());
+        return Err(
+            Fault::operator("expired", message, "Edit or remove its `expires` line, then show it again.").into()
+        );
+    }
+    let earlier = desk.receipt_for_work(&readable.action);
+    if let (Some(receipt), false) = (earlier, again) {
+        return Err(already(&receipt.outcome, receipt.at_ms).into());
+    }
+    if terminal {
+        print::talk(&readable.rendered.text);
+        if !owner::confirm("Send exactly this?") {
+            return Err(Fault::operator("not_approved", "not approved; nothing was sent", "").into());
+        }
+    }
+    let keys = owner::unlock(home, passphrase)?;
+    let roster = owner::rosters(home)?;
+    let repeat_of = earlier.map(reviewer::nonce_of).transpose()?;
+    reviewer::approve(home, roster.current(), &keys, item, repeat_of, shell::clock::now())?;
+    if as_json {
+        print::json(json!({ "id": item.id, "state": "approved" }));
+    } else {
+        print::data(format!("approved {}", item.id));
+    }
+    Ok(())
+}
+
+fn reject(desk: &Desk, client: &mut Client, id: &str, reason: String) -> Result<()> {
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
+    let unknown = || Fault::operator("unknown_id", format!("no draft has the ID {id}"), "Run `aiemp-node approvals`.");
+    let item = desk.find(id, terminal).ok_or_else(unknown)?;
+    match client.ask(&Request::Reject { file: item.file.to_string(), reason })? {
+        Response::Done => {
+            print::data(format!("rejected {}", item.path));
+            Ok(())
+        }
+        _ => Err(unknown().into()),
+    }
+}
+
+fn settle(home: &Home, desk: &Desk, id: &str, sent: bool, passphrase: &Passphrase) -> Result<()> {
+    let unknown = desk.receipt_for_action(id).filter(|receipt| receipt.outcome == "unknown");
+    let receipt = unknown.ok_or_else(|| {
+        let message = format!("no action {id} waits to be settled");
+        Fault::operator("nothing_to_settle", message, "Run `aiemp-node approvals`: those marked `unknown` do.")
+    })?;
+    let keys = owner::unlock(home, passphrase)?;
+    let roster = owner::rosters(home)?;
+    reviewer::settle(home, roster.current(), &keys, receipt, sent)?;
+    print::data(format!("settled {} as {}", receipt.action, if sent { "sent" } else { "not sent" }));
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! `conflicts`: list, show, resolve.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use data_encoding::BASE64;
+use serde_json::json;
+
+use super::{approvals::client, print};
+use crate::{
+    fault::Fault,
+    home::Home,
+    shell::control::{Client, Request, ResolveChoice, Response, WireConflict},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ConflictsArgs {
+    #[command(subcommand)]
+    command: Option<ConflictsCommand>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConflictsCommand {
+    /// The open ones
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What each side says
+    Show {
+        /// The conflict's id, or a unique beginning
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Decide it
+    Resolve {
+        /// The conflict's id, or a unique beginning
+        id: String,
+        /// The node whose side stands, or `both`
+        #[arg(long, value_name = "NODE|both", required_unless_present = "with")]
+        take: Option<String>,
+        /// The text of this file stands
+        #[arg(long, value_name = "FILE", conflicts_with = "take")]
+        with: Option<PathBuf>,
+    },
+}
+
+pub(super) fn conflicts(home: &Home, args: ConflictsArgs) -> Result<ExitCode> {
+    let mut client = client(home)?;
+    let Response::Conflicts { items } = client.ask(&Request::Conflicts)? else {
+        anyhow::bail!("the node answered something else; are both of one version?");
+    };
+    match args.command {
+        None => list(&items, args.json),
+        Some(ConflictsCommand::List { json }) => list(&items, json),
+        Some(ConflictsCommand::Show { id, json }) => show(find(&items, &id)?, json),
+        Some(ConflictsCommand::Resolve { id, take, with }) => {
+            resolve(&mut client, find(&items, &id)?, take.as_deref(), with)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn find<'a>(items: &'a [WireConflict], id: &str) -> Result<&'a WireConflict> {
+    let mut matches = items.iter().filter(|item| item.id.starts_with(id));
+    match (matches.next(), matches.next()) {
+        (Some(item), None) => Ok(item),
+        (Some(_), Some(_)) => Err(Fault::usage(format!("`{id}` begins several ids"), "Give more of it.").into()),
+        (None, _) => {
+            let fix = "Run `aiemp-node conflicts` for the open ones.";
+            Err(Fault::operator("unknown_id", format!("no open conflict has the id {id}"), fix).into())
+        }
+    }
+}
+
+fn to_json(item: &WireConflict) -> serde_json::Value {
+    let mut value = json!(item);
+    value["base"] = serde_json::Value::Null;
+    value["state"] = json!("open");
+    value
+}
+
+fn list(items: &[WireConflict], as_json: bool) {
+    if as_json {
+        return print::json(json!({ "items": items.iter().map(to_json).collect::<Vec<_>>() }));
+    }
+    if items.is_empty() {
+        print::talk("No conflicts.");
+    }
+    for item in items {
+        let field = item.field.as_deref().map(|field| format!(" ({field})")).unwrap_or_default();
+        print::data(format!("{}  {:<11}  {}{field}", &item.id[..12], item.kind, item.path));
+    }
+}
+
+fn show(item: &WireConflict, as_json: bool) {
+    if as_json {
+        return print::json(to_json(item));
+    }
+    print::data(format!("{}  {}", item.kind, item.path));
+    if let Some(field) = &item.field {
+        print::data(format!("field   {field}"));
+    }
+    print::data(format!("shown   {}", item.merged));
+    for side in &item.sides {
+        print::data(format!("\n{} at {}:", side.node, side.hlc));
+        for line in side.text.lines() {
+            print::data(format!("  | {line}"));
+        }
+    }
+    print::talk(format!("\ndecide: aiemp-node conflicts resolve {} --take NODE|both, or --with FILE", &item.id[..12]));
+}
+
+fn resolve(client: &mut Client, item: &WireConflict, take: Option<&str>, with: Option<PathBuf>) -> Result<()> {
+    let choice = match (take, with) {
+        (_, Some(file)) => {
+            let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            ResolveChoice::With(BASE64.encode(&bytes))
+        }
+        (Some("both"), None) => ResolveChoice::Both,
+        (Some(node), None) => {
+            let index = item.sides.iter().position(|side| side.node == node).ok_or_else(|| {
+                let nodes: Vec<_> = item.sides.iter().map(|side| side.node.as_str()).collect();
+                Fault::usage(
+                    format!("`{node}` is no side of this conflict"),
+                    format!("Take one of: {}, both.", nodes.join(", ")),
+                )
+            })?;
+            ResolveChoice::Side(index)
+        }
+        (None, None) => return Err(Fault::usage("nothing is chosen", "Give --take or --with.").into()),
+    };
+    match client.ask(&Request::Resolve { id: item.id.clone(), choice })? {
+        Response::Done => {
+            print::data(format!("resolved {}", item.id));
+            Ok(())
+        }
+        _ => Err(Fault::operator("gone", "the conflict is not open any more", "Run `aiemp-node conflicts`.").into()),
+    }
+}

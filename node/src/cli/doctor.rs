@@ -1,0 +1,253 @@
+//! `doctor`: looks for trouble; each finding says what to do.
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use aiemp_keys::{Keystore, private_file};
+use aiemp_protocol::roster::{Role, RosterChain};
+use anyhow::Result;
+use serde_json::json;
+
+use super::print;
+use crate::{
+    config::{BrainKind, Config},
+    home::Home,
+    shell::{self, control::Client},
+};
+
+/// Days before a roster's end at which doctor begins to warn.
+const ROSTER_WARNING: Duration = Duration::from_secs(30 * 86_400);
+
+/// How much it matters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Ok,
+    Warning,
+    Error,
+}
+
+impl Level {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+struct Finding {
+    level: Level,
+    what: String,
+    fix: String,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn ok(&mut self, what: impl Into<String>) {
+        self.0.push(Finding { level: Level::Ok, what: what.into(), fix: String::new() });
+    }
+
+    fn warning(&mut self, what: impl Into<String>, fix: impl Into<String>) {
+        self.0.push(Finding { level: Level::Warning, what: what.into(), fix: fix.into() });
+    }
+
+    fn error(&mut self, what: impl Into<String>, fix: impl Into<String>) {
+        self.0.push(Finding { level: Level::Error, what: what.into(), fix: fix.into() });
+    }
+}
+
+pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
+    let mut findings = Findings::default();
+    check_home(home, &mut findings);
+    let config = match shell::settings::load(home) {
+        Ok(config) => {
+            findings.ok("config.toml reads");
+            Some(config)
+        }
+        Err(fault) => {
+            findings.error(fault.message, fault.fix);
+            None
+        }
+    };
+    match shell::rosters::load(home) {
+        Ok(Some(rosters)) => check_mesh(home, &rosters, config.as_ref(), &mut findings),
+        Ok(None) => findings.warning(
+            "the node belongs to no mesh",
+            "Run `aiemp-node pair invite` here and `aiemp-node pair accept TICKET` on Local.",
+        ),
+        Err(error) => findings.error(format!("{error:#}"), "Restore the home from a backup, or pair the node again."),
+    }
+    if let Some(config) = &config {
+        check_settings(home, config, &mut findings);
+    }
+    check_running(home, &mut findings);
+    let failed = findings.0.iter().any(|finding| finding.level == Level::Error);
+    tell(&findings, as_json);
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn tell(findings: &Findings, as_json: bool) {
+    if as_json {
+        let items = findings
+            .0
+            .iter()
+            .map(|finding| json!({ "level": finding.level.as_str(), "what": finding.what, "fix": finding.fix }));
+        return print::json(json!({ "findings": items.collect::<Vec<_>>() }));
+    }
+    for finding in &findings.0 {
+        print::data(format!("{:<8} {}", finding.level.as_str(), finding.what));
+        if !finding.fix.is_empty() {
+            print::data(format!("         {}", finding.fix));
+        }
+    }
+}
+
+fn check_home(home: &Home, findings: &mut Findings) {
+    let mut lax = Vec::new();
+    let places = [
+        home.path().to_owned(),
+        home.keys(),
+        home.keys().join("node.key"),
+        home.mesh(),
+        home.executor(),
+        home.approved(),
+        home.receipts(),
+    ];
+    for place in places.iter().filter(|place| place.exists()) {
+        if let Err(error) = private_file::check_private(place) {
+            lax.push(error.to_string());
+        }
+    }
+    if lax.is_empty() {
+        findings.ok("keys and home are readable by you alone");
+    }
+    for problem in lax {
+        findings.error(problem, "Do so before the next start; a node refuses lax modes.");
+    }
+}
+
+fn check_mesh(home: &Home, rosters: &RosterChain, config: Option<&Config>, findings: &mut Findings) {
+    let roster = rosters.current();
+    let member = shell::identity::own_id(home).ok().and_then(|node| roster.member(node));
+    let Some(member) = member else {
+        let fix = "Pair it again from Local, with a new home.";
+        return findings.error("this node is not in its mesh: it was revoked, or its key is another one", fix);
+    };
+    findings.ok(format!("{} ({}) in a mesh of {}", member.name, member.role.as_str(), roster.members.len()));
+    let now = shell::clock::now();
+    if roster.not_after < now {
+        findings.error(
+            format!("the roster expired at {}", roster.not_after),
+            "Unlock the root key once, for instance by pairing; until then nothing can be approved.",
+        );
+    } else if roster.not_after < now + ROSTER_WARNING {
+        findings.warning(
+            format!("the roster expires at {}", roster.not_after),
+            "Unlock the root key once before that, for instance by pairing.",
+        );
+    }
+    if roster.unattended {
+        findings.warning(
+            "keys of this mesh open without a person; it refuses real sending",
+            "For real use run init again without --unprotected-keys.",
+        );
+    }
+    match member.role {
+        Role::Local => check_local(home, rosters, findings),
+        Role::Cloud => {
+            if config.is_some_and(|config| config.brain.kind == BrainKind::None) {
+                findings.warning("this Cloud node has no brain: it drafts nothing", "Set [brain] kind in config.toml.");
+            }
+        }
+    }
+}
+
+fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
+    let pinned = std::fs::read_to_string(home.pinned_root()).unwrap_or_default();
+    if pinned.trim() == rosters.founder().to_string() {
+        findings.ok("the executor's pinned root key founded this mesh");
+    } else {
+        findings.error(
+            "the executor pinned another root key",
+            "The rosters were replaced: restore the home from a backup.",
+        );
+    }
+    if Keystore::at(home.path()).is_protected() == Some(true) {
+        findings.ok("approving needs your passphrase");
+    }
+    let landlock =
+        std::fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|modules| modules.contains("landlock"));
+    if landlock {
+        findings.ok("boundary: the mesh process cannot read keys, approvals or credentials (landlock)");
+    } else {
+        findings.warning(
+            "boundary off: this kernel does not say that landlock is on, so the mesh process may be able to read keys",
+            "Use a kernel with landlock (5.13 or newer, `lsm=…,landlock`).",
+        );
+    }
+    findings.warning(
+        "boundary off: all processes run as one user; malicious code outside the mesh process could read everything",
+        "Run nothing else as this user that reads mail or runs a language model with tools.",
+    );
+}
+
+fn check_settings(home: &Home, config: &Config, findings: &mut Findings) {
+    match std::fs::metadata(&config.vault) {
+        Ok(vault) if vault.is_dir() => findings.ok(format!("vault {}", config.vault.display())),
+        Ok(_) => {
+            findings.error(format!("{} is not a folder", config.vault.display()), "Correct `vault` in config.toml.")
+        }
+        Err(error) => findings.error(
+            format!("the vault {} cannot be read: {error}", config.vault.display()),
+            "Mount it, make it, or correct `vault` in config.toml.",
+        ),
+    }
+    if config.vault.join(".git").exists() {
+        findings.warning(
+            "the vault is a git repository",
+            "Let git not push or pull by itself while the node syncs; two syncs undo each other.",
+        );
+    }
+    if home.pinned_root().exists() {
+        check_mail(home, config, findings);
+    }
+}
+
+fn check_mail(home: &Home, config: &Config, findings: &mut Findings) {
+    if config.mail.from.is_none() {
+        findings.warning("mails have no sender", "Set `[mail] from = \"Your Name <you@example.org>\"` in config.toml.");
+    }
+    let Some(smtp) = config.smtp.as_ref().filter(|_| config.mail.hand == "smtp") else {
+        let outbox = config.outbox.dir.clone().unwrap_or_else(|| home.outbox());
+        return findings.ok(format!("mails are written as files to {}; nothing is sent", outbox.display()));
+    };
+    if let Some(name) = &smtp.password_secret
+        && !home.secrets().join(name).exists()
+    {
+        findings.error(format!("the secret `{name}` is not stored"), format!("Run `aiemp-node secrets add {name}`."));
+    }
+    check_port(&smtp.host, smtp.port(), findings);
+}
+
+fn check_port(host: &str, port: u16, findings: &mut Findings) {
+    use std::net::{TcpStream, ToSocketAddrs};
+    let address = (host, port).to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    let reached = address.is_some_and(|address| TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok());
+    if reached {
+        findings.ok(format!("{host}:{port} answers"));
+    } else {
+        let fix = "Check [smtp] in config.toml and the network; approved mails wait until they expire.";
+        findings.error(format!("{host}:{port} cannot be reached"), fix);
+    }
+}
+
+fn check_running(home: &Home, findings: &mut Findings) {
+    let socket: &Path = &home.control_socket();
+    match Client::connect(socket) {
+        Ok(Some(_)) => findings.ok("the node is running"),
+        Ok(None) => findings.warning("the node is not running", "Start it with `aiemp-node --role cloud|local`."),
+        Err(error) => findings.error(format!("{error:#}"), "Check who owns the home."),
+    }
+}

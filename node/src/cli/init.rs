@@ -1,0 +1,224 @@
+//! `init`: keys, settings, and on Local a new mesh.
+
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use aiemp_keys::{Keystore, NodeId, OwnerKeys, Protection, RecoveryWords, Signer, private_file};
+use aiemp_protocol::{
+    roster::{Member, Quota, Role, Roster, RosterChain, SignedRoster},
+    vault_path::VaultPath,
+};
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::{Passphrase, RoleArg, owner, print};
+use crate::{fault::Fault, home::Home, shell};
+
+/// Folders of a new vault, as the people who use this know them.
+const VAULT_FOLDERS: [&str; 9] = [
+    "Inbox",
+    "Needs_Action/email",
+    "Plans/email",
+    "Pending_Approval/email",
+    "In_Progress",
+    "Approved",
+    "Rejected",
+    "Done",
+    "Updates",
+];
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// What the node will be
+    #[arg(long, value_enum)]
+    role: RoleArg,
+    /// The folder of Markdown notes; made if it does not exist [default: ~/AI_Employee_Vault]
+    #[arg(long, value_name = "DIR")]
+    vault: Option<PathBuf>,
+    /// What people call this node; also its claim folder [default: the role]
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    passphrase: Passphrase,
+    /// Keep the owner's keys without a passphrase: for trying things out; such a mesh refuses real sending
+    #[arg(long, conflicts_with = "passphrase_file")]
+    unprotected_keys: bool,
+    /// Write the 24 recovery words here instead of showing them at the terminal
+    #[arg(long, value_name = "FILE")]
+    recovery_file: Option<PathBuf>,
+}
+
+pub(super) fn init(home: &Home, args: &InitArgs) -> Result<ExitCode> {
+    let vault = vault_path(home, args)?;
+    let name = args.name.clone().unwrap_or_else(|| args.role.role().as_str().to_owned());
+    check_name(&name)?;
+    if home.keys().join("node.key").exists() {
+        let fix = "Use it, or choose another --home. Nothing was changed.";
+        let message = format!("{} holds a node already", home.path().display());
+        return Err(Fault::operator("exists", message, fix).into());
+    }
+    let protection = protection(args)?;
+    make_folders(home)?;
+    make_vault(&vault)?;
+    let keystore = Keystore::at(home.path());
+    let node = keystore.create_node()?;
+    private_file::write_private(&home.name(), name.as_bytes())?;
+    if args.role == RoleArg::Local {
+        let (owner, words) = keystore.create_owner(&protection)?;
+        let unattended = args.unprotected_keys || args.passphrase.passphrase_file.is_some();
+        found_mesh(home, &node, &owner, &name, unattended)?;
+        show_words(&words, args.recovery_file.as_deref())?;
+    }
+    private_file::write_private(&home.config(), settings(&vault, args.role).as_bytes())?;
+    report(home, &vault, args.role, &name, node.node_id());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn vault_path(home: &Home, args: &InitArgs) -> Result<PathBuf> {
+    let vault = match (&args.vault, std::env::var_os("HOME")) {
+        (Some(vault), _) => vault.clone(),
+        (None, Some(user_home)) => PathBuf::from(user_home).join("AI_Employee_Vault"),
+        (None, None) => return Err(Fault::usage("no vault is named", "Give --vault DIR.").into()),
+    };
+    let vault = std::path::absolute(&vault)?;
+    shell::places::check_apart(home.path(), &vault)?;
+    Ok(vault)
+}
+
+fn check_name(name: &str) -> Result<(), Fault> {
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if !name.is_empty() && name.len() <= 40 && plain && VaultPath::parse(name).is_ok() {
+        return Ok(());
+    }
+    Err(Fault::usage(
+        format!("`{name}` cannot be a node's name"),
+        "Use 1 to 40 letters, digits, `-` and `_`; it is also the name of a folder.",
+    ))
+}
+
+fn protection(args: &InitArgs) -> Result<Protection> {
+    if args.role == RoleArg::Cloud || args.unprotected_keys {
+        return Ok(Protection::Unprotected);
+    }
+    if let Some(file) = &args.passphrase.passphrase_file {
+        return Ok(Protection::Passphrase(owner::from_file(file)?));
+    }
+    let first = owner::ask("New passphrase for approving and pairing: ")?;
+    let second = owner::ask("Once more: ")?;
+    if first.expose() != second.expose() {
+        return Err(Fault::operator("passphrases_differ", "the two passphrases differ", "Run init again.").into());
+    }
+    Ok(Protection::Passphrase(first))
+}
+
+fn make_folders(home: &Home) -> Result<()> {
+    if let Some(parent) = home.path().parent() {
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    }
+    for folder in [
+        home.path().to_owned(),
+        home.mesh(),
+        home.peers(),
+        home.holds(),
+        home.run(),
+        home.approved(),
+        home.receipts(),
+        home.executor(),
+        home.secrets(),
+        home.audit(),
+    ] {
+        private_file::create_private_dir(&folder)?;
+    }
+    Ok(())
+}
+
+fn make_vault(vault: &Path) -> Result<()> {
+    for folder in VAULT_FOLDERS {
+        let folder = vault.join(folder);
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+fn found_mesh(home: &Home, node: &Signer, owner: &OwnerKeys, name: &str, unattended: bool) -> Result<()> {
+    let first = Member {
+        node: node.node_id(),
+        name: name.to_owned(),
+        role: Role::Local,
+        generation_min: 0,
+        quota: Quota::default(),
+    };
+    let approver = owner.approve.public();
+    let roster = Roster::found(&owner.root, owner.next_root_hash, approver, first, unattended, shell::clock::now());
+    let chain = RosterChain::begin(&SignedRoster::sign(&owner.root, roster).to_bytes())?;
+    shell::rosters::store(home, &chain)?;
+    private_file::write_private(&home.pinned_root(), owner.root.public().to_string().as_bytes())?;
+    let receipts = Signer::generate()?;
+    let seed = data_encoding::HEXLOWER.encode(receipts.seed().expose());
+    private_file::write_private(&home.receipt_signer(), seed.as_bytes())?;
+    private_file::write_private(&home.receipt_key(), receipts.public().to_string().as_bytes())?;
+    Ok(())
+}
+
+/// The words go to a file or to the terminal, never to stdout.
+fn show_words(words: &RecoveryWords, file: Option<&Path>) -> Result<()> {
+    let phrase = words.phrase();
+    if let Some(file) = file {
+        private_file::write_private(file, format!("{}\n", phrase.expose()).as_bytes())?;
+        print::talk(format!("The 24 recovery words are in {}. Print it, then delete the file.", file.display()));
+        return Ok(());
+    }
+    match std::fs::OpenOptions::new().write(true).open("/dev/tty") {
+        Ok(mut terminal) => {
+            let text = format!(
+                "\nYour 24 recovery words. Write them on paper; with them, and only with them, you get your mesh\n\
+                 back when this computer and its backup are gone:\n\n  {}\n\n",
+                phrase.expose()
+            );
+            terminal.write_all(text.as_bytes()).context("cannot write to the terminal")
+        }
+        Err(_) => {
+            print::talk("warning: there is no terminal, so the 24 recovery words were not shown.");
+            print::talk("  To have them, delete this home and run init at a terminal or with --recovery-file FILE.");
+            Ok(())
+        }
+    }
+}
+
+fn settings(vault: &Path, role: RoleArg) -> String {
+    let vault = toml::Value::from(vault.to_string_lossy().into_owned());
+    let mut text = format!("# Settings of this node. A key that is not known refuses the start.\nvault = {vault}\n");
+    match role {
+        RoleArg::Cloud => {
+            text.push_str("listen = [\"/ip4/0.0.0.0/tcp/4001\"]\n# announce = [\"vm.example.org:4001\"]\n\n");
+            text.push_str("[brain]\n# \"none\", \"template\" (built in) or \"command\"\nkind = \"template\"\n");
+        }
+        RoleArg::Local => {
+            text.push_str(
+                "\n[mail]\n# \"outbox\" writes .eml files; \"smtp\" sends and needs [smtp]\nhand = \"outbox\"\n",
+            );
+            text.push_str("# from = \"Your Name <you@example.org>\"\n\n");
+            text.push_str("# [smtp]\n# host = \"smtp.example.org\"\n# username = \"you@example.org\"\n");
+            text.push_str("# password_secret = \"smtp-password\"\n");
+        }
+    }
+    text
+}
+
+fn report(home: &Home, vault: &Path, role: RoleArg, name: &str, node: NodeId) {
+    let mut text = String::new();
+    let _ = writeln!(text, "node   {name} ({})  {node}", role.role().as_str());
+    let _ = writeln!(text, "home   {}", home.path().display());
+    let _ = write!(text, "vault  {}", vault.display());
+    print::data(text);
+    print::talk(match role {
+        RoleArg::Cloud => {
+            "next: start it with `aiemp-node --role cloud`, then run `aiemp-node pair invite` and take the ticket to Local."
+        }
+        RoleArg::Local => "next: set `[mail] from` in config.toml, then pair with `aiemp-node pair accept TICKET`.",
+    });
+}

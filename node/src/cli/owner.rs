@@ -1,0 +1,84 @@
+//! The owner's keys at the terminal: the passphrase, and what it opens.
+
+use std::path::Path;
+
+use aiemp_keys::{Keystore, KeystoreError, OwnerKeys, SealError, Secret};
+use aiemp_protocol::roster::RosterChain;
+use anyhow::{Context, Result};
+
+use super::{Passphrase, print};
+use crate::{fault::Fault, home::Home};
+
+/// Opens root and approve keys, asking for the passphrase where one is needed.
+pub(super) fn unlock(home: &Home, passphrase: &Passphrase) -> Result<OwnerKeys> {
+    let keystore = Keystore::at(home.path());
+    let secret = match (keystore.is_protected(), &passphrase.passphrase_file) {
+        (None, _) => {
+            return Err(Fault::operator(
+                "no_owner_keys",
+                format!("{} holds no owner keys: this is not a Local node's home", home.path().display()),
+                "Run this on the Local node, or run `aiemp-node init --role local` first.",
+            )
+            .into());
+        }
+        (Some(false), _) => None,
+        (Some(true), Some(file)) => Some(from_file(file)?),
+        (Some(true), None) => Some(ask("Passphrase: ")?),
+    };
+    keystore.unlock(secret.as_ref().map(|secret| secret.expose().as_str())).map_err(|error| match error {
+        KeystoreError::Seal(SealError::WrongPassphrase) => Fault::operator(
+            "wrong_passphrase",
+            "the passphrase is wrong",
+            "Try again. If it is lost, the 24 recovery words make new keys.",
+        )
+        .into(),
+        other => anyhow::Error::new(other),
+    })
+}
+
+/// The passphrase in the first line of a file.
+pub(super) fn from_file(file: &Path) -> Result<Secret<String>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let line = text.lines().next().unwrap_or_default().to_owned();
+    if line.is_empty() {
+        let fix = "Put the passphrase into its first line.";
+        return Err(Fault::operator("empty_passphrase", format!("{} is empty", file.display()), fix).into());
+    }
+    Ok(Secret::new(line))
+}
+
+/// Asks at the terminal, without echo.
+pub(super) fn ask(prompt: &str) -> Result<Secret<String>> {
+    let line = rpassword::prompt_password(prompt).map_err(|_| {
+        Fault::operator(
+            "no_terminal",
+            "a passphrase is needed and there is no terminal to ask at",
+            "Run this at a terminal, or give --passphrase-file FILE.",
+        )
+    })?;
+    Ok(Secret::new(line))
+}
+
+/// Asks a yes/no question at the terminal; no terminal is a no.
+pub(super) fn confirm(question: &str) -> bool {
+    use std::io::{BufRead, IsTerminal};
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    print::talk(format!("{question} [y/N] "));
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    read.is_ok() && matches!(line.trim(), "y" | "Y" | "yes")
+}
+
+/// The rosters of the node's mesh.
+pub(super) fn rosters(home: &Home) -> Result<RosterChain> {
+    crate::shell::rosters::load(home)?.ok_or_else(|| {
+        Fault::operator(
+            "not_paired",
+            format!("{} belongs to no mesh yet", home.path().display()),
+            "On Local run `aiemp-node init --role local`; on Cloud run `aiemp-node pair invite` and take the ticket to Local.",
+        )
+        .into()
+    })
+}

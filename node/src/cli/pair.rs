@@ -1,0 +1,155 @@
+//! `pair`: an invitation on Cloud, its acceptance on Local.
+
+use std::process::ExitCode;
+
+use aiemp_keys::{private_file, random};
+use aiemp_protocol::{
+    pairing::{Answered, Message, Offered, Ticket},
+    roster::Role,
+};
+use anyhow::{Context, Result};
+use clap::Subcommand;
+
+use super::{Passphrase, owner, print};
+use crate::{
+    config::Config,
+    fault::Fault,
+    home::Home,
+    shell::{
+        self,
+        network::{PairingStream, addresses, dial_pairing},
+    },
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PairCommand {
+    /// On the Cloud node: print a ticket, good for ten minutes and one pairing
+    Invite {
+        /// The address Local reaches this node under
+        #[arg(long, value_name = "HOST[:PORT]")]
+        announce: Vec<String>,
+    },
+    /// On the Local node: take the ticket; the Cloud node must be running
+    Accept {
+        /// The line that `pair invite` printed
+        ticket: String,
+        /// The four words are taken as compared
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+}
+
+pub(super) fn pair(home: &Home, command: PairCommand) -> Result<ExitCode> {
+    match command {
+        PairCommand::Invite { announce } => invite(home, &announce)?,
+        PairCommand::Accept { ticket, yes, passphrase } => accept(home, &ticket, yes, &passphrase)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn invite(home: &Home, announce: &[String]) -> Result<()> {
+    let config = shell::settings::load(home)?;
+    let node = shell::identity::own_id(home)?;
+    let role = shell::rosters::load(home)?.and_then(|chain| chain.current().member(node).map(|member| member.role));
+    if role == Some(Role::Local) || home.keys().join("owner.age").exists() || home.keys().join("owner.key").exists() {
+        let message = "this is a Local node; it takes tickets, Cloud makes them";
+        return Err(Fault::refused("role", message, "Run `aiemp-node pair invite` on the Cloud node.").into());
+    }
+    let addresses = own_addresses(home, &config, announce)?;
+    let parsed: Vec<_> = addresses.iter().filter_map(|address| address.parse().ok()).collect();
+    if parsed.iter().all(addresses::is_private) {
+        print::talk("warning: every address in this ticket is private; it works only from the same network.");
+        print::talk("  On a VM give its public name: aiemp-node pair invite --announce HOST");
+    }
+    let ticket = Ticket::new(node, addresses, random::array()?, shell::clock::now());
+    private_file::write_private(&home.invite(), &ticket.invite().to_bytes())?;
+    print::data(&ticket);
+    print::talk(format!("good until {}, for one pairing. On Local: aiemp-node pair accept TICKET", ticket.expires));
+    Ok(())
+}
+
+fn own_addresses(home: &Home, config: &Config, announce: &[String]) -> Result<Vec<String>> {
+    let announced = if announce.is_empty() { &config.announce } else { announce };
+    if !announced.is_empty() {
+        let parsed = announced.iter().map(|text| addresses::announced(text).map(|address| address.to_string()));
+        return parsed
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| Fault::usage(error.to_string(), "Give HOST or HOST:PORT.").into());
+    }
+    let bound = std::fs::read_to_string(home.addresses()).unwrap_or_default();
+    let bound: Vec<_> = bound.lines().map(str::to_owned).collect();
+    if bound.is_empty() {
+        let message = "where this node can be reached is not known";
+        let fix = "Start the node first, or give --announce HOST[:PORT].";
+        return Err(Fault::operator("no_address", message, fix).into());
+    }
+    Ok(bound)
+}
+
+fn accept(home: &Home, ticket: &str, yes: bool, passphrase: &Passphrase) -> Result<()> {
+    let now = shell::clock::now();
+    let as_fault = |error: &dyn std::fmt::Display| {
+        Fault::operator("ticket", error.to_string(), "A ticket is good for ten minutes and one pairing.")
+    };
+    let ticket: Ticket = ticket.parse().map_err(|error| as_fault(&error))?;
+    ticket.check(now).map_err(|error| as_fault(&error))?;
+    let rosters = owner::rosters(home)?;
+    let node = shell::identity::load(home)?;
+    if rosters.current().member(ticket.cloud).is_none() && ticket.cloud == node.node_id() {
+        return Err(as_fault(&"this ticket was made by this very node").into());
+    }
+    let keys = owner::unlock(home, passphrase)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut stream = dial_pairing(&ticket).await?;
+        let (offered, offer) = Offered::begin(ticket.clone(), node.node_id(), rosters, random::array()?, now)?;
+        stream.send(&offer).await?;
+        let answered = offered.answered(stream.receive().await?).map_err(|error| as_fault(&error))?;
+        if !compare(&answered, yes) {
+            let reason = "the words differ, or nobody compared them".to_owned();
+            stream.send(&Message::Refused { reason }).await?;
+            let message = "not paired: the words were not confirmed";
+            return Err(Fault::operator("not_confirmed", message, "Run pair invite and pair accept again.").into());
+        }
+        finish(home, &mut stream, answered, &keys, &node, &ticket).await
+    })
+}
+
+fn compare(answered: &Answered, yes: bool) -> bool {
+    print::talk(format!("The Cloud node `{}` should show the same four words:", answered.cloud_name()));
+    print::talk(format!("\n    {}\n", answered.words()));
+    yes || owner::confirm("Are they the same?")
+}
+
+async fn finish(
+    home: &Home,
+    stream: &mut PairingStream,
+    answered: Answered,
+    keys: &aiemp_keys::OwnerKeys,
+    node: &aiemp_keys::Signer,
+    ticket: &Ticket,
+) -> Result<()> {
+    let name = answered.cloud_name().to_owned();
+    let (rosters, proof) = answered
+        .admit(&keys.root, node, shell::clock::now())
+        .map_err(|error| Fault::operator("pairing", error.to_string(), "Nothing was changed."))?;
+    shell::peers::store(home, ticket.cloud, &ticket.addresses)?;
+    shell::rosters::store(home, &rosters)?;
+    stream.send(&proof).await?;
+    match stream.receive().await.context("the Cloud node did not confirm; run pair invite and pair accept again")? {
+        Message::Accepted => {
+            print::data(format!("paired with {name}"));
+            print::talk("next: aiemp-node --role local");
+            Ok(())
+        }
+        Message::Refused { reason } => {
+            Err(Fault::operator("refused", format!("the Cloud node refused: {reason}"), "Run pair invite again.")
+                .into())
+        }
+        Message::Offer { .. } | Message::Answer { .. } | Message::Proof { .. } => {
+            anyhow::bail!("the Cloud node speaks another protocol; update both to one version")
+        }
+    }
+}

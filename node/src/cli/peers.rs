@@ -1,0 +1,77 @@
+//! `peers`: who is in the mesh; revoking.
+
+use std::process::ExitCode;
+
+use aiemp_protocol::roster::{RosterChain, SignedRoster};
+use anyhow::Result;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Passphrase, owner, print};
+use crate::{fault::Fault, home::Home, shell};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PeersCommand {
+    /// The members, their roles and keys
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a node out of the mesh for good; needs the passphrase
+    Revoke {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+}
+
+pub(super) fn peers(home: &Home, command: PeersCommand) -> Result<ExitCode> {
+    match command {
+        PeersCommand::List { json } => list(&owner::rosters(home)?, json),
+        PeersCommand::Revoke { name, passphrase } => revoke(home, &name, &passphrase)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(rosters: &RosterChain, as_json: bool) {
+    let roster = rosters.current();
+    if as_json {
+        let members = roster.members.iter().map(|member| {
+            json!({ "name": member.name, "role": member.role.as_str(), "node": member.node.to_string(),
+                    "executor": member.node == roster.executor })
+        });
+        return print::json(json!({ "mesh": roster.mesh.to_string(), "epoch": roster.epoch,
+            "not_after": roster.not_after.to_string(), "members": members.collect::<Vec<_>>() }));
+    }
+    for member in &roster.members {
+        let executor = if member.node == roster.executor { "  sends" } else { "" };
+        print::data(format!("{:<12} {:<6} {}{executor}", member.name, member.role.as_str(), member.node));
+    }
+}
+
+fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
+    let mut rosters = owner::rosters(home)?;
+    let roster = rosters.current();
+    let Some(member) = roster.member_named(name) else {
+        let names: Vec<_> = roster.members.iter().map(|member| member.name.as_str()).collect();
+        let message = format!("no member is named `{name}`");
+        return Err(Fault::operator("unknown_member", message, format!("Members: {}.", names.join(", "))).into());
+    };
+    if member.node == roster.executor {
+        let message = format!("`{name}` is the node that sends; a mesh without it cannot act");
+        return Err(Fault::operator("executor", message, "Pair another Local node first.").into());
+    }
+    let node = member.node;
+    let keys = owner::unlock(home, passphrase)?;
+    let mut next = roster.successor(shell::clock::now());
+    next.members.retain(|member| member.node != node);
+    rosters.extend(&SignedRoster::sign(&keys.root, next).to_bytes())?;
+    shell::rosters::store(home, &rosters)?;
+    print::data(format!("revoked {name}"));
+    print::talk(
+        "A running node takes this up at once. What the node wrote before stays; nothing new of it is accepted.",
+    );
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Data to stdout, talk to stderr: the only place that prints.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line's one way out")]
+
+use std::process::ExitCode;
+
+use crate::{executor, fault::Fault};
+
+/// A line of data.
+pub(super) fn data(line: impl std::fmt::Display) {
+    println!("{line}");
+}
+
+/// A line of talk.
+pub(super) fn talk(line: impl std::fmt::Display) {
+    eprintln!("{line}");
+}
+
+/// A versioned JSON object.
+pub(super) fn json(mut value: serde_json::Value) {
+    if let Some(object) = value.as_object_mut() {
+        object.insert("v".to_owned(), 1.into());
+    }
+    println!("{value}");
+}
+
+/// Prints an error and answers the exit code that goes with it.
+pub(super) fn failure(error: &anyhow::Error, as_json: bool) -> ExitCode {
+    let fault = error.downcast_ref::<Fault>().cloned().or_else(|| {
+        let refused = error.downcast_ref::<executor::Refused>()?;
+        let fix = "Run `aiemp-node doctor` for what is missing.";
+        Some(Fault::refused("refused", refused.to_string(), fix))
+    });
+    match fault {
+        Some(fault) => {
+            if as_json {
+                eprintln!("{}", fault.to_json());
+            } else {
+                eprintln!("error: {fault}");
+            }
+            ExitCode::from(fault.exit)
+        }
+        None => {
+            if as_json {
+                eprintln!("{}", Fault::operator("failed", format!("{error:#}"), "").to_json());
+            } else {
+                eprintln!("error: {error:#}");
+            }
+            ExitCode::from(1)
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Running the node: the supervisor on Local, the mesh alone on Cloud.
+
+use std::process::ExitCode;
+
+use aiemp_protocol::roster::Role;
+use anyhow::Result;
+use clap::ValueEnum;
+
+use super::{RoleArg, RunArgs};
+use crate::{
+    executor,
+    fault::Fault,
+    home::Home,
+    shell::{
+        self,
+        mesh::{self, MeshOptions},
+        supervisor, walls,
+    },
+};
+
+/// The processes of a Local node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProcessName {
+    /// Store, vault and network.
+    Mesh,
+    /// Hands.
+    Executor,
+}
+
+pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
+    let Some(role) = args.role else {
+        let message = "nothing to do";
+        return Err(Fault::usage(message, "Give --role cloud or --role local, or a command; --help lists them.").into());
+    };
+    log();
+    shell::settings::load(home)?;
+    check_role(home, role)?;
+    match role {
+        RoleArg::Cloud => mesh_process(home, Role::Cloud, args),
+        RoleArg::Local => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(supervisor::run(home.path(), &mesh_arguments(args)))
+        }
+    }
+}
+
+pub(super) fn process(home: &Home, process: ProcessName, args: &RunArgs) -> Result<ExitCode> {
+    log();
+    // A child of the supervisor ends with it.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    match process {
+        ProcessName::Mesh => mesh_process(home, Role::Local, args),
+        ProcessName::Executor => {
+            walls::not_dumpable()?;
+            let me = shell::identity::own_id(home)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(executor::run(home, me))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
+    let mut config = shell::settings::load(home)?;
+    if let Some(vault) = &args.vault {
+        config.vault = std::path::absolute(vault)?;
+        shell::places::check_apart(home.path(), &config.vault)?;
+    }
+    if !args.listen.is_empty() {
+        config.listen.clone_from(&args.listen);
+    }
+    let signer = shell::identity::load(home)?;
+    walls::not_dumpable()?;
+    if role == Role::Local {
+        std::fs::create_dir_all(&config.vault)?;
+        if walls::around_mesh(home, &config.vault)? == walls::Wall::Off {
+            tracing::warn!("boundary off: this kernel has no landlock, so the mesh process could read keys");
+        }
+    }
+    let options = MeshOptions { home: home.clone(), config, role, signer };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(mesh::run(options))?;
+    // Threads that block on the disk do not hold up the end; what mattered is durable.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn mesh_arguments(args: &RunArgs) -> Vec<String> {
+    let mut arguments = Vec::new();
+    if let Some(vault) = &args.vault {
+        arguments.extend(["--vault".to_owned(), vault.to_string_lossy().into_owned()]);
+    }
+    arguments.extend(args.listen.iter().flat_map(|address| ["--listen".to_owned(), address.clone()]));
+    arguments
+}
+
+/// The role is only a request: what the roster says stands.
+fn check_role(home: &Home, role: RoleArg) -> Result<()> {
+    let node = shell::identity::own_id(home)?;
+    let member = shell::rosters::load(home)?.and_then(|chain| chain.current().member(node).cloned());
+    let actual = match member {
+        Some(member) => member.role,
+        None if home.pinned_root().exists() => Role::Local,
+        None => Role::Cloud,
+    };
+    if actual == role.role() {
+        return Ok(());
+    }
+    let message = format!("this home belongs to a {} node, not a {} one", actual.as_str(), role.role().as_str());
+    let fix = format!("Start it with --role {}, or give the other node's --home.", actual.as_str());
+    Err(Fault::refused("role", message, fix).into())
+}
+
+/// Logs to stderr; `AIEMP_LOG` says how much, in the form of tracing's directives.
+fn log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("AIEMP_LOG").unwrap_or_else(|_| EnvFilter::new("info,libp2p=warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // A second subscriber in one process can only come from a test; the first one stays.
+    log.with_ansi(terminal).try_init().ok();
+}

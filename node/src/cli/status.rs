@@ -1,0 +1,82 @@
+//! `status`: how the node is.
+
+use std::process::ExitCode;
+
+use aiemp_protocol::roster::Role;
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{owner, print};
+use crate::{
+    home::Home,
+    shell::{
+        self,
+        control::{Client, Request, Response, WireStatus},
+    },
+};
+
+pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
+    shell::settings::load(home)?;
+    let node = shell::identity::own_id(home)?;
+    let rosters = owner::rosters(home)?;
+    let roster = rosters.current();
+    let running = match Client::connect(&home.control_socket())? {
+        Some(mut client) => match client.ask(&Request::Status)? {
+            Response::Status(status) => Some(status),
+            _ => None,
+        },
+        None => None,
+    };
+    let state = running.clone().unwrap_or_default();
+    let role = roster.member(node).map_or("revoked", |member| member.role.as_str());
+    let promises = promises(roster.member(node).map(|member| member.role), roster.unattended);
+    if as_json {
+        let peers: Vec<Value> = state.peers.iter().map(|peer| json!(peer)).collect();
+        print::json(json!({ "role": role, "node": node.to_string(), "mesh": roster.mesh.to_string(),
+            "running": running.is_some(), "peers": peers, "approvals_waiting": state.approvals_waiting,
+            "conflicts": state.conflicts, "holds": state.holds, "files": state.files, "settled": state.settled,
+            "frozen": false, "frozen_logs": state.frozen_logs, "unattended": roster.unattended,
+            "promises": promises }));
+    } else {
+        print_text(role, &running, &state, roster.unattended, &promises);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What this node promises as it is set up.
+fn promises(role: Option<Role>, unattended: bool) -> Vec<&'static str> {
+    let mut promises = match role {
+        Some(Role::Cloud) => vec!["this node cannot send, approve, or read private notes"],
+        Some(Role::Local) => vec!["nothing is sent that you have not approved", "no approved action is sent twice"],
+        None => Vec::new(),
+    };
+    if unattended {
+        promises.push("does not hold: a passphrase guards approvals (keys open without a person)");
+    }
+    promises
+}
+
+fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unattended: bool, promises: &[&str]) {
+    print::data(format!("role       {role}{}", if running.is_some() { "" } else { " (not running)" }));
+    for peer in &state.peers {
+        let lag = match (peer.connected, peer.lag_entries) {
+            (false, _) => "not connected".to_owned(),
+            (true, Some(0)) => "connected, in step".to_owned(),
+            (true, Some(lag)) => format!("connected, {lag} entries behind"),
+            (true, None) => "connected".to_owned(),
+        };
+        print::data(format!("peer       {}: {lag}", peer.name));
+    }
+    print::data(format!("waiting    {} for your approval", state.approvals_waiting));
+    print::data(format!("conflicts  {}", state.conflicts));
+    print::data(format!("held       {}", state.holds));
+    for log in &state.frozen_logs {
+        print::data(format!("FROZEN     {log}"));
+    }
+    if unattended {
+        print::data("UNATTENDED keys of this mesh open without a person");
+    }
+    for promise in promises {
+        print::data(format!("promise    {promise}"));
+    }
+}

@@ -1,0 +1,204 @@
+//! The hands: from a row of the journal to the service that sends it, and back to what is known then.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use aiemp_protocol::{
+    action::{Content, Email},
+    approval::journal::{Dispatched, Found, Row},
+    limits::APPROVAL_LIFETIME,
+    roster::Roster,
+};
+
+use super::{
+    message::{self, ComposeError, OutgoingMessage},
+    outbox::{self, OutboxError},
+    secrets::{self, SecretError},
+    smtp::{self, SmtpOutcome, SmtpSettings},
+};
+use crate::{
+    config::{Config, Smtp},
+    home::Home,
+};
+
+const OUTBOX: &str = "outbox";
+const SMTP: &str = "smtp";
+
+/// The configured ways out.
+#[derive(Debug)]
+pub(super) struct Hands {
+    home: Home,
+    outbox: PathBuf,
+    smtp: Option<Smtp>,
+}
+
+/// One send that is allowed and has a way out.
+#[derive(Debug)]
+pub(super) struct Job {
+    row: Box<Row>,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    Outbox(PathBuf),
+    Smtp(SmtpSettings),
+}
+
+impl Hands {
+    /// The hands that the settings name.
+    pub(super) fn of(home: &Home, config: Config) -> Self {
+        let outbox = config.outbox.dir.unwrap_or_else(|| home.outbox());
+        Self { home: home.clone(), outbox, smtp: config.smtp }
+    }
+
+    /// Finds the way out for a row. An error says why there is none; nothing was sent then.
+    pub(super) fn prepare(&self, row: Box<Row>, roster: &Roster) -> Result<Job, Dispatched> {
+        let action = &row.verified.action;
+        let way = match (&action.content, action.hand()) {
+            (Content::Email(_), OUTBOX) => Way::Outbox(self.outbox.clone()),
+            (Content::Email(_), SMTP) => Way::Smtp(self.smtp_settings(roster).map_err(not_sent)?),
+            (Content::Email(_), hand) => {
+                return Err(not_sent(format!(
+                    "no hand named `{hand}` is configured; mails go by `{OUTBOX}` or `{SMTP}`: change `hand` in the \
+                     draft and approve it again"
+                )));
+            }
+            (Content::Post(_) | Content::Payment(_) | Content::Tool(_) | Content::Http(_) | Content::A2a(_), hand) => {
+                let kind = action.kind();
+                return Err(not_sent(format!(
+                    "no hand named `{hand}` is configured; this version sends mails only, so carry out the {kind} \
+                     yourself"
+                )));
+            }
+        };
+        Ok(Job { row, way })
+    }
+
+    fn smtp_settings(&self, roster: &Roster) -> Result<SmtpSettings, String> {
+        let Some(smtp) = &self.smtp else {
+            return Err(format!(
+                "no hand named `{SMTP}` is configured; add an [{SMTP}] table with at least `host` to {}",
+                self.home.config().display()
+            ));
+        };
+        if roster.unattended && !is_loopback(&smtp.host) {
+            return Err(format!(
+                "this mesh is unattended, so nothing leaves this machine, and {} is another one; protect the owner \
+                 keys with a passphrase, or use the hand `{OUTBOX}`",
+                smtp.host
+            ));
+        }
+        let read = |name: &String| secrets::read(&self.home, roster, name);
+        let password = smtp.password_secret.as_ref().map(read).transpose();
+        Ok(SmtpSettings {
+            host: smtp.host.clone(),
+            port: smtp.port(),
+            security: smtp.security(),
+            username: smtp.username.clone(),
+            password: password.map_err(|error: SecretError| error.to_string())?,
+            timeout: smtp.timeout(),
+            ca_file: smtp.ca_file.clone(),
+        })
+    }
+
+    /// Looks whether a row was sent before the process ended.
+    pub(super) fn look_up(&self, row: &Row) -> Found {
+        match &row.verified.action.content {
+            Content::Email(email) if email.hand == OUTBOX => {
+                match outbox::find(&self.outbox, &message_id_of(row, email)) {
+                    Ok(Some(path)) => Found::Sent(format!("found in {}", path.display())),
+                    Ok(None) => Found::Absent,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot look for an earlier send");
+                        Found::CannotTell
+                    }
+                }
+            }
+            // A server that took a mail does not say so afterwards; and what has no hand here may have had one.
+            Content::Email(_)
+            | Content::Post(_)
+            | Content::Payment(_)
+            | Content::Tool(_)
+            | Content::Http(_)
+            | Content::A2a(_) => Found::CannotTell,
+        }
+    }
+}
+
+impl Job {
+    /// Sends. Dropping the future after it was polled leaves the outcome unknown, as the journal's row says.
+    pub(super) async fn run(self) -> Dispatched {
+        let Self { row, way } = self;
+        let Content::Email(email) = row.verified.action.content.clone() else {
+            return not_sent("only mails can be sent".to_owned());
+        };
+        let name = message_id_of(&row, &email);
+        // Composing encodes attachments of many megabytes, and the outbox waits for the disk.
+        let composing = tokio::task::spawn_blocking(move || compose(&row, &email));
+        let message = match composing.await {
+            Ok(Ok(message)) => message,
+            Ok(Err(error)) => return not_sent(error.to_string()),
+            Err(error) => return not_sent(format!("the mail cannot be composed: {error}")),
+        };
+        match way {
+            Way::Outbox(dir) => tokio::task::spawn_blocking(move || deliver(dir, &message, &name))
+                .await
+                .unwrap_or_else(|error| Dispatched::Unknown(format!("the outbox stopped: {error}"))),
+            Way::Smtp(settings) => match smtp::send(&settings, &message).await {
+                SmtpOutcome::Accepted { response } => Dispatched::Sent(response),
+                SmtpOutcome::NotSent { reason, retryable } => Dispatched::NotSent { reason, retryable },
+                SmtpOutcome::Unknown { reason } => Dispatched::Unknown(reason),
+            },
+        }
+    }
+}
+
+fn deliver(dir: PathBuf, message: &OutgoingMessage, name: &str) -> Dispatched {
+    match outbox::deliver(&dir, message, name) {
+        Ok(path) => Dispatched::Sent(format!("written to {}", path.display())),
+        Err(error @ OutboxError::Taken { .. }) => not_sent(error.to_string()),
+        // The file may be there although its directory could not be synced.
+        Err(error) => match outbox::find(&dir, name) {
+            Ok(Some(_)) => Dispatched::Unknown(error.to_string()),
+            Ok(None) | Err(_) => Dispatched::NotSent { reason: error.to_string(), retryable: true },
+        },
+    }
+}
+
+/// The same bytes every time: the date is the time of the approval, not of the attempt.
+fn compose(row: &Row, email: &Email) -> Result<OutgoingMessage, ComposeError> {
+    let date = row.verified.decision.expiry.earlier_by(APPROVAL_LIFETIME);
+    let bytes = row.verified.bundle.attachments.iter().cloned();
+    let attachments: Vec<_> = email.attachments.iter().cloned().zip(bytes).collect();
+    message::compose(email, &attachments, &message_id_of(row, email), date)
+}
+
+/// The Message-ID of a row's mail, without angle brackets.
+pub(super) fn message_id_of(row: &Row, email: &Email) -> String {
+    let decision = &row.verified.decision;
+    message::message_id(&decision.action, &decision.nonce, &email.from)
+}
+
+fn not_sent(reason: String) -> Dispatched {
+    Dispatched::NotSent { reason, retryable: false }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1", "[::1]", "::ffff:127.0.0.1"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost.test", "127.0.0.1.test", "192.0.2.1", "mail.example.org", "", "0.0.0.0"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Files in `approved/`: what a reviewer hands in, and what becomes of a file that is refused.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use aiemp_keys::{CoseError, NodeId, PrivacyError, private_file};
+use aiemp_protocol::{
+    approval::{Bundle, BundleError, Settlement, Verified, journal::Input},
+    ids::ActionHash,
+    roster::Roster,
+    time::Timestamp,
+};
+use anyhow::Context as _;
+
+use super::{Executor, now, start};
+
+/// Largest file that is read: a mail at the usual provider limit, several times over.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+/// Refused files of one name that are kept apart; the last is replaced after that.
+const KEPT_PER_NAME_MAX: u32 = 100;
+
+/// A file whose signature and content hold.
+#[derive(Debug)]
+enum HandedIn {
+    /// `*.approval`
+    Approval(Box<Verified>),
+    /// `*.settlement`
+    Settlement(Settlement),
+}
+
+/// Why a file is not taken up.
+#[derive(Debug)]
+struct Rejected {
+    /// For the audit log.
+    code: &'static str,
+    /// For the operator.
+    why: String,
+    /// What the file claims to be about.
+    action: Option<ActionHash>,
+}
+
+impl Executor {
+    /// Looks at the roster and takes up whatever lies in `approved/`.
+    pub(super) fn take_in(&mut self) -> anyhow::Result<()> {
+        self.refresh_authority()?;
+        let directory = self.home.approved();
+        let files = waiting(&directory).with_context(|| format!("listing {}", directory.display()))?;
+        for path in files {
+            let handed_in = match read(&path, self.authority.roster(), self.me, now()) {
+                None => continue,
+                Some(Err(rejected)) => {
+                    self.reject(&path, &rejected)?;
+                    continue;
+                }
+                Some(Ok(handed_in)) => handed_in,
+            };
+            self.handle(match handed_in {
+                HandedIn::Approval(verified) => Input::Approved(verified),
+                HandedIn::Settlement(settlement) => Input::Settled(settlement),
+            });
+            self.pump()?;
+            match self.refused.take() {
+                Some((action, why)) => {
+                    let (code, action) = (why.as_str(), Some(action));
+                    self.reject(&path, &Rejected { code, why: code.to_owned(), action })?;
+                }
+                // Its row is durable, so the file has done its duty.
+                None => remove(&path)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, path: &Path, rejected: &Rejected) -> anyhow::Result<()> {
+        let Rejected { code, why, action } = rejected;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        tracing::warn!(file = %name, code, why, "refused");
+        let action_type = if name.ends_with(".settlement") { "settlement_refused" } else { "approval_refused" };
+        self.receipts.note_refusal(now(), action_type, &name, action.map(|action| action.to_string()), code)?;
+        set_aside(path, &start::refused_directory(&self.home))
+            .with_context(|| format!("moving {} out of the way", path.display()))
+    }
+}
+
+/// Files that wait in the directory, by name. Others' temporary files carry other names.
+fn waiting(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !is_hidden && (has_extension(&path, "approval") || has_extension(&path, "settlement")) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Reads and verifies one file; `None` when it is gone or cannot be read now.
+fn read(path: &Path, roster: &Roster, me: NodeId, now: Timestamp) -> Option<Result<HandedIn, Rejected>> {
+    let rejected = |code, why: String| Some(Err(Rejected { code, why, action: None }));
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.len() > FILE_BYTES_MAX) {
+        return rejected("too_large", format!("more than {FILE_BYTES_MAX} bytes"));
+    }
+    let bytes = match private_file::read_private(path) {
+        Ok(bytes) => bytes,
+        Err(error @ (PrivacyError::Io { .. } | PrivacyError::Replaced { .. })) => {
+            if !error.is_io(io::ErrorKind::NotFound) {
+                tracing::warn!(%error, "cannot read an approval; trying again");
+            }
+            return None;
+        }
+        Err(error) => return rejected("not_private", error.to_string()),
+    };
+    if roster.not_after < now {
+        let why = format!("the roster expired at {}; renew it with the root key, then approve again", roster.not_after);
+        return rejected("roster_expired", why);
+    }
+    Some(if has_extension(path, "approval") {
+        approval(bytes.expose(), roster, me, now)
+    } else {
+        settlement(bytes.expose(), roster)
+    })
+}
+
+fn approval(bytes: &[u8], roster: &Roster, me: NodeId, now: Timestamp) -> Result<HandedIn, Rejected> {
+    let refused = |error: BundleError, action| Rejected { code: code_of(&error), why: error.to_string(), action };
+    let bundle = Bundle::from_bytes(bytes).map_err(|error| refused(error.into(), None))?;
+    let claimed = bundle.claimed_action();
+    let verified = bundle.verify(roster, me, now).map_err(|error| refused(error, claimed))?;
+    Ok(HandedIn::Approval(Box::new(verified)))
+}
+
+fn settlement(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {
+    roster
+        .approvers
+        .iter()
+        .map(|approver| Settlement::verify(approver, roster.mesh, bytes))
+        .reduce(|found, next| if found.is_ok() { found } else { next })
+        .unwrap_or(Err(CoseError::BadSignature))
+        .map(HandedIn::Settlement)
+        .map_err(|error| Rejected { code: "signature", why: error.to_string(), action: None })
+}
+
+const fn code_of(error: &BundleError) -> &'static str {
+    match error {
+        BundleError::Form(_) => "form",
+        BundleError::Signature(_) => "signature",
+        BundleError::Action(_) => "action",
+        BundleError::OtherAction => "other_action",
+        BundleError::OtherRender => "other_render",
+        BundleError::OtherAttachment => "other_attachment",
+        BundleError::OtherExecutor => "other_executor",
+        BundleError::OldEpoch => "old_epoch",
+        BundleError::Expired(_) => "expired",
+        BundleError::OtherPolicy => "other_policy",
+    }
+}
+
+/// Moves a refused file out of the way, where a person finds it.
+fn set_aside(path: &Path, refused: &Path) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut target = refused.join(name);
+    for copy in 2..=KEPT_PER_NAME_MAX {
+        if fs::symlink_metadata(&target).is_err() {
+            break;
+        }
+        let mut name = name.to_owned();
+        name.push(format!(".{copy}"));
+        target = refused.join(name);
+    }
+    fs::rename(path, target)
+}
+
+fn remove(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}

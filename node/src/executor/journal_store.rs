@@ -1,0 +1,256 @@
+//! The executor's journal on disk: one SQLite file, one durable commit for each step of an approval.
+
+use std::{
+    fs::OpenOptions,
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use aiemp_keys::{CborError, CoseError, Hash, PrivacyError, private_file};
+use aiemp_protocol::{
+    action::{Action, ActionError},
+    approval::{
+        Bundle, Decision, Verified,
+        journal::{Nonce, Row, State},
+    },
+    time::Timestamp,
+};
+use data_encoding::HEXLOWER;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use thiserror::Error;
+
+const VERSION: i64 = 1;
+
+/// The machine forbids a second send for one action or piece of work; the indexes are there should it ever fail to.
+/// A wanted repetition is outside of them. `receipted` says whether the receipt of the row's state was written.
+const SCHEMA: &str = "
+    CREATE TABLE rows (
+        nonce BLOB PRIMARY KEY,
+        action BLOB NOT NULL,
+        work BLOB NOT NULL,
+        kind INTEGER NOT NULL,
+        repeat_of BLOB,
+        state TEXT NOT NULL,
+        bundle BLOB NOT NULL,
+        bundle_hash BLOB NOT NULL,
+        detail TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        not_before INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        receipted INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE UNIQUE INDEX one_send_per_action ON rows (action) WHERE state <> 'failed' AND repeat_of IS NULL;
+    CREATE UNIQUE INDEX one_send_per_work ON rows (work, kind) WHERE state <> 'failed' AND repeat_of IS NULL;
+    CREATE TABLE meta (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        highest_time INTEGER NOT NULL DEFAULT 0,
+        epoch INTEGER NOT NULL DEFAULT 0,
+        roster BLOB
+    ) STRICT;
+    INSERT INTO meta (id) VALUES (1);
+    PRAGMA user_version = 1;
+";
+
+/// Why the journal cannot be used. The executor stops with it: without a journal nothing may be sent.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// Written by a newer version of this program.
+    #[error("{} has format {found}, newer than this program knows ({VERSION}); update aiemp-node", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+    /// A row is not what was stored.
+    #[error("the journal's row {nonce} is damaged: {why}; restore the journal from a backup")]
+    Damaged {
+        /// The approval's nonce in hex.
+        nonce: String,
+        /// What does not fit.
+        why: String,
+    },
+    /// The file is open to others, or cannot be reached.
+    #[error(transparent)]
+    Private(#[from] PrivacyError),
+    /// SQLite refused.
+    #[error("the executor's journal: {0}; check that the disk is writable and not full")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// The store of [`aiemp_protocol::approval::journal`].
+#[derive(Debug)]
+pub struct JournalStore {
+    connection: Connection,
+}
+
+impl JournalStore {
+    /// Opens the journal, or makes an empty one with mode 0600.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        if let Err(source) = made.map(drop)
+            && source.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(PrivacyError::Io { path: path.to_owned(), source }.into());
+        }
+        private_file::check_private(path)?;
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
+            0 => connection.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;"))?,
+            VERSION => {}
+            found => return Err(JournalError::Newer { path: path.to_owned(), found }),
+        }
+        Ok(Self { connection })
+    }
+
+    /// Makes the newest state of a row durable, and with it the highest time that was seen.
+    ///
+    /// The bundle is written with the first state and never again.
+    pub fn persist(&mut self, row: &Row, highest_time: Timestamp) -> Result<(), JournalError> {
+        let decision = &row.verified.decision;
+        let transaction = self.connection.transaction()?;
+        let changed = transaction.execute(
+            "UPDATE rows SET state = ?2, detail = ?3, attempts = ?4, not_before = ?5, updated = ?6, receipted = 0
+             WHERE nonce = ?1",
+            params![
+                decision.nonce,
+                row.state.as_str(),
+                row.detail,
+                row.attempts,
+                signed(row.not_before),
+                signed(highest_time)
+            ],
+        )?;
+        if changed == 0 {
+            let bundle = row.verified.bundle.to_bytes();
+            transaction.execute(
+                "INSERT INTO rows (nonce, action, work, kind, repeat_of, state, bundle, bundle_hash, detail, attempts,
+                                   not_before, updated)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                params![
+                    decision.nonce,
+                    decision.action.0.as_bytes(),
+                    row.verified.action.work.0.as_bytes(),
+                    i64::try_from(row.verified.action.kind().code()).unwrap_or(i64::MAX),
+                    decision.repeat_of,
+                    row.state.as_str(),
+                    bundle,
+                    Hash::of_content(&bundle).as_bytes(),
+                    row.detail,
+                    row.attempts,
+                    signed(row.not_before),
+                    signed(highest_time)
+                ],
+            )?;
+        }
+        transaction.execute("UPDATE meta SET highest_time = max(highest_time, ?1)", [signed(highest_time)])?;
+        Ok(transaction.commit()?)
+    }
+
+    /// All rows, each rebuilt from its own bundle and compared with what was stored beside it.
+    ///
+    /// Neither expiry nor roster is asked: what was verified when it was stored stays valid. Attachments of rows that
+    /// are at their end are left out, for nothing sends them any more.
+    pub fn load(&self) -> Result<Vec<Row>, JournalError> {
+        let mut statement = self.connection.prepare(
+            "SELECT nonce, action, state, bundle, bundle_hash, detail, attempts, not_before FROM rows ORDER BY nonce",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut loaded = Vec::new();
+        while let Some(row) = rows.next()? {
+            let nonce: Nonce = row.get(0)?;
+            let action: [u8; 32] = row.get(1)?;
+            let (state, bundle, hash): (String, Vec<u8>, [u8; 32]) = (row.get(2)?, row.get(3)?, row.get(4)?);
+            let damaged = |why: String| JournalError::Damaged { nonce: HEXLOWER.encode(&nonce), why };
+            if Hash::of_content(&bundle) != Hash::from_bytes(hash) {
+                return Err(damaged("its bundle does not have the stored hash".to_owned()));
+            }
+            let state = State::EACH.into_iter().find(|each| each.as_str() == state);
+            let state = state.ok_or_else(|| damaged("its state is unknown".to_owned()))?;
+            let mut verified = verified_before(&bundle).map_err(|error| damaged(error.to_string()))?;
+            if verified.decision.nonce != nonce || verified.decision.action.0.as_bytes() != &action {
+                return Err(damaged("its bundle belongs to another row".to_owned()));
+            }
+            if !matches!(state, State::Reserved | State::Dispatching) {
+                verified.bundle.attachments.clear();
+            }
+            let not_before = unsigned(row.get(7)?);
+            loaded.push(Row { verified, state, detail: row.get(5)?, attempts: row.get(6)?, not_before });
+        }
+        Ok(loaded)
+    }
+
+    /// The highest time that was seen.
+    pub fn highest_time(&self) -> Result<Timestamp, JournalError> {
+        Ok(unsigned(self.connection.query_row("SELECT highest_time FROM meta", [], |row| row.get(0))?))
+    }
+
+    /// The newest roster that was seen: its epoch and hash.
+    pub fn roster_seen(&self) -> Result<Option<(u64, Hash)>, JournalError> {
+        let query = "SELECT epoch, roster FROM meta WHERE roster IS NOT NULL";
+        let seen = self.connection.query_row(query, [], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?))).optional()?;
+        Ok(seen.map(|(epoch, hash)| (epoch.unsigned_abs(), Hash::from_bytes(hash))))
+    }
+
+    /// Remembers a newer roster.
+    pub fn see_roster(&mut self, epoch: u64, hash: Hash) -> Result<(), JournalError> {
+        let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+        let update = "UPDATE meta SET epoch = ?1, roster = ?2 WHERE epoch < ?1";
+        self.connection.execute(update, params![epoch, hash.as_bytes()])?;
+        Ok(())
+    }
+
+    /// Remembers that the receipt of a row's state was written; another state that came meanwhile is left alone.
+    pub fn receipt_written(&mut self, nonce: Nonce, state: State) -> Result<(), JournalError> {
+        let update = "UPDATE rows SET receipted = 1 WHERE nonce = ?1 AND state = ?2";
+        self.connection.execute(update, params![nonce, state.as_str()])?;
+        Ok(())
+    }
+
+    /// Rows whose state asks for a receipt that was not written: the process ended in between.
+    pub fn without_receipt(&self) -> Result<Vec<Nonce>, JournalError> {
+        let mut statement = self.connection.prepare(
+            "SELECT nonce FROM rows WHERE receipted = 0
+             AND (state IN ('sent', 'failed', 'unknown') OR (state = 'reserved' AND attempts = 0)) ORDER BY nonce",
+        )?;
+        let nonces = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(nonces)
+    }
+}
+
+#[derive(Debug, Error)]
+enum RebuildError {
+    #[error(transparent)]
+    Bundle(#[from] CborError),
+    #[error(transparent)]
+    Decision(#[from] CoseError),
+    #[error(transparent)]
+    Action(#[from] ActionError),
+    #[error("its action is not the one that was approved")]
+    OtherAction,
+}
+
+/// What [`Bundle::verify`] gave when the row was stored.
+fn verified_before(bytes: &[u8]) -> Result<Verified, RebuildError> {
+    let bundle = Bundle::from_bytes(bytes)?;
+    let decision = Decision::from_signed_unverified(&bundle.approval)?;
+    let action = Action::from_bytes(&bundle.action)?;
+    if action.hash() != decision.action {
+        return Err(RebuildError::OtherAction);
+    }
+    Ok(Verified { decision, action, bundle })
+}
+
+fn signed(time: Timestamp) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn unsigned(millis: i64) -> Timestamp {
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use aiemp_keys::Signer;
+use aiemp_protocol::{
+    action::{Content, Email, Marks, RENDERER_VERSION, action_id, render},
+    approval::no_policy,
+    ids::{FileId, MeshId, WorkId},
+    vault_path::VaultPath,
+    zone::Zone,
+};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_millis(1_767_781_800_000);
+
+fn row(nonce: u8, work: u8) -> Row {
+    let file = FileId { zone: Zone::Drafts, hash: Hash::of_content(b"file") };
+    let email = Email {
+        hand: "outbox".to_owned(),
+        from: "me@mine.test".to_owned(),
+        to: vec!["a@client.test".to_owned()],
+        cc: Vec::new(),
+        bcc: Vec::new(),
+        subject: "x".to_owned(),
+        body: "x\n".to_owned(),
+        in_reply_to: None,
+        references: Vec::new(),
+        attachments: Vec::new(),
+    };
+    let work = WorkId(Hash::of_content(&[work]));
+    let action = Action { file: action_id(file), work, content: Content::Email(email) };
+    let signer = Signer::from_seed([2; 32]);
+    let decision = Decision {
+        action: action.hash(),
+        render: render(&action, &Marks::default()).hash(),
+        renderer: RENDERER_VERSION,
+        nonce: [nonce; 16],
+        expiry: NOW,
+        executor: signer.node_id(),
+        policy: no_policy(),
+        epoch: 1,
+        repeat_of: None,
+    };
+    let bundle = Bundle {
+        approval: decision.sign(&signer, MeshId(Hash::of_content(b"mesh"))),
+        action: action.to_bytes(),
+        marks: Marks::default(),
+        file,
+        path: VaultPath::parse("Pending_Approval/mail.md").unwrap(),
+        note: b"the note".to_vec(),
+        attachments: vec![b"attachment".to_vec()],
+    };
+    let verified = Verified { decision, action, bundle };
+    Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before: NOW }
+}
+
+fn journal() -> (tempfile::TempDir, PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("journal.sqlite");
+    (home, path)
+}
+
+#[test]
+fn rows_come_back_as_they_were_stored_even_after_they_expired() {
+    let (home, path) = journal();
+    let mut store = JournalStore::open(&path).unwrap();
+    let mut first = row(1, 1);
+    store.persist(&first, NOW).unwrap();
+    first.state = State::Dispatching;
+    first.detail = "a detail".to_owned();
+    first.attempts = 3;
+    first.not_before = Timestamp::from_millis(7);
+    store.persist(&first, Timestamp::from_millis(5)).unwrap();
+    let mut second = row(2, 2);
+    second.state = State::Sent;
+    store.persist(&second, NOW).unwrap();
+    drop(store);
+    let store = JournalStore::open(&path).unwrap();
+    assert_eq!(store.highest_time().unwrap(), NOW, "it never goes back");
+    let rows = store.load().unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!((rows[0].state, rows[0].detail.as_str(), rows[0].attempts), (State::Dispatching, "a detail", 3));
+    assert_eq!(rows[0].not_before, Timestamp::from_millis(7));
+    assert_eq!(rows[0].verified.decision, first.verified.decision);
+    assert_eq!(rows[0].verified.action, first.verified.action);
+    assert_eq!(rows[0].verified.bundle, first.verified.bundle);
+    assert!(rows[1].verified.bundle.attachments.is_empty(), "nothing sends them any more");
+    for entry in fs::read_dir(home.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+    }
+}
+
+#[test]
+fn a_second_row_for_what_may_be_sent_is_refused_by_the_store_itself() {
+    let (_home, path) = journal();
+    let mut store = JournalStore::open(&path).unwrap();
+    let mut first = row(1, 1);
+    store.persist(&first, NOW).unwrap();
+    assert!(matches!(store.persist(&row(2, 1), NOW), Err(JournalError::Sqlite(_))));
+    first.state = State::Failed;
+    store.persist(&first, NOW).unwrap();
+    store.persist(&row(2, 1), NOW).unwrap();
+    let mut wanted = row(3, 1);
+    wanted.verified.decision.repeat_of = Some([2; 16]);
+    store.persist(&wanted, NOW).unwrap();
+}
+
+#[test]
+fn receipts_that_are_missing_are_known() {
+    let (_home, path) = journal();
+    let mut store = JournalStore::open(&path).unwrap();
+    let mut first = row(1, 1);
+    store.persist(&first, NOW).unwrap();
+    assert_eq!(store.without_receipt().unwrap(), [[1; 16]]);
+    store.receipt_written([1; 16], State::Reserved).unwrap();
+    assert_eq!(store.without_receipt().unwrap(), [[0; 16]; 0]);
+    first.state = State::Dispatching;
+    store.persist(&first, NOW).unwrap();
+    assert_eq!(store.without_receipt().unwrap(), [[0; 16]; 0]);
+    first.state = State::Unknown;
+    store.persist(&first, NOW).unwrap();
+    store.receipt_written([1; 16], State::Sent).unwrap();
+    assert_eq!(store.without_receipt().unwrap(), [[1; 16]], "that was the receipt of another state");
+}
+
+#[test]
+fn the_newest_roster_is_remembered() {
+    let (_home, path) = journal();
+    let mut store = JournalStore::open(&path).unwrap();
+    assert_eq!(store.roster_seen().unwrap(), None);
+    let [one, two] = [b"one", b"two"].map(|bytes| Hash::of_content(bytes));
+    store.see_roster(2, two).unwrap();
+    store.see_roster(1, one).unwrap();
+    assert_eq!(store.roster_seen().unwrap(), Some((2, two)));
+}
+
+#[test]
+fn a_damaged_row_stops_the_executor() {
+    let (_home, path) = journal();
+    let mut store = JournalStore::open(&path).unwrap();
+    store.persist(&row(1, 1), NOW).unwrap();
+    let mut bundle = row(1, 1).verified.bundle;
+    bundle.note = b"another note".to_vec();
+    store.connection.execute("UPDATE rows SET bundle = ?1", [bundle.to_bytes()]).unwrap();
+    let nonce = "01".repeat(16);
+    let expected = format!(
+        "the journal's row {nonce} is damaged: its bundle does not have the stored hash; restore the journal from a \
+         backup"
+    );
+    assert_eq!(store.load().unwrap_err().to_string(), expected);
+    let bytes = row(2, 1).verified.bundle.to_bytes();
+    let hash = Hash::of_content(&bytes);
+    store.connection.execute("UPDATE rows SET bundle = ?1, bundle_hash = ?2", params![bytes, hash.as_bytes()]).unwrap();
+    let expected = format!(
+        "the journal's row {nonce} is damaged: its bundle belongs to another row; restore the journal from a backup"
+    );
+    assert_eq!(store.load().unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn a_newer_journal_is_refused_with_what_to_do() {
+    let (_home, path) = journal();
+    let store = JournalStore::open(&path).unwrap();
+    store.connection.pragma_update(None, "user_version", 2).unwrap();
+    drop(store);
+    let expected = format!("{} has format 2, newer than this program knows (1); update aiemp-node", path.display());
+    assert_eq!(JournalStore::open(&path).unwrap_err().to_string(), expected);
+}

@@ -1,0 +1,101 @@
+//! The start of the executor: what must hold before anything is taken up.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+};
+
+use aiemp_keys::{NodeId, Signer, private_file};
+use aiemp_protocol::approval::journal::{Input, Journal};
+use anyhow::{Context as _, bail};
+use data_encoding::HEXLOWER;
+use tokio::task::JoinSet;
+
+use super::{
+    Executor, Refused, authority::Authority, dispatch::Hands, journal_store::JournalStore, receipts::Receipts,
+};
+use crate::{config::Config, home::Home};
+
+/// Where refused files are kept for the person.
+pub(super) fn refused_directory(home: &Home) -> PathBuf {
+    home.executor().join("refused")
+}
+
+impl Executor {
+    /// Checks the home and the roster, takes the lock and restores the journal.
+    pub(super) fn open(home: &Home, me: NodeId) -> anyhow::Result<Self> {
+        let authority = Authority::load(home, me)?;
+        for directory in [home.path().to_owned(), home.executor()] {
+            private_file::check_private(&directory)?;
+        }
+        let lock = lock(home)?;
+        for directory in [home.approved(), home.receipts(), refused_directory(home)] {
+            private_file::create_private_dir(&directory)?;
+        }
+        let mut store = JournalStore::open(&home.journal())?;
+        if let Some((epoch, hash)) = store.roster_seen()? {
+            authority.check_follows(epoch, hash)?;
+        }
+        store.see_roster(authority.roster().epoch, authority.roster().hash())?;
+        let hands = Hands::of(home, config(home)?);
+        let receipts = Receipts::of(home, receipt_signer(home)?)?;
+        let journal = Journal::restore(store.load()?, store.highest_time()?);
+        let missing = store.without_receipt()?;
+        let mut executor = Self {
+            home: home.clone(),
+            me,
+            authority,
+            hands,
+            journal,
+            store,
+            receipts,
+            waiting: VecDeque::new(),
+            running: JoinSet::new(),
+            in_flight: BTreeSet::new(),
+            refused: None,
+            is_stopping: false,
+            _lock: lock,
+        };
+        // The process ended between a durable state and its receipt: the state is told again.
+        for nonce in missing {
+            executor.handle(Input::RowDurable(nonce));
+        }
+        executor.handle(Input::TimeoutReached);
+        tracing::info!(rows = executor.journal.rows().count(), "executor started");
+        Ok(executor)
+    }
+}
+
+fn lock(home: &Home) -> anyhow::Result<File> {
+    let path = home.executor().join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.with_context(|| format!("opening {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another executor runs in {}; stop it first, there must be only one", home.path().display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+    }
+}
+
+/// The settings decide where mails go, so others must not be able to write them.
+fn config(home: &Home) -> anyhow::Result<Config> {
+    let path = home.config();
+    let text = private_file::read_private(&path)?;
+    let text = std::str::from_utf8(text.expose()).with_context(|| format!("{} is no text", path.display()))?;
+    Ok(Config::parse(text).map_err(|error| Refused(format!("{}: {error}", path.display())))?)
+}
+
+fn receipt_signer(home: &Home) -> anyhow::Result<Signer> {
+    let path = home.receipt_signer();
+    let text = private_file::read_private(&path)?;
+    let digits = text.expose().strip_suffix(b"\n").unwrap_or(text.expose());
+    let mut seed = [0; 32];
+    if digits.len() != 64 || HEXLOWER.decode_mut(digits, &mut seed).is_err() {
+        bail!("{} does not hold a key in the known format: restore it from a backup", path.display());
+    }
+    Ok(Signer::from_seed(seed))
+}

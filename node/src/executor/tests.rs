@@ -1,0 +1,340 @@
+mod fixtures;
+
+use std::fs;
+
+use aiemp_protocol::{
+    action::{Content, Payment},
+    approval::{Outcome, Settlement, journal::State},
+};
+
+use self::fixtures::{SmtpServer, World, email, until};
+use super::*;
+use crate::audit;
+
+#[tokio::test]
+async fn an_approval_is_sent_once_and_both_steps_are_told() {
+    let world = World::new("");
+    let action = email("outbox", 1);
+    let path = world.approve(&action, [1; 16]);
+    let running = world.start();
+    until(|| world.receipt(&action, [1; 16], Outcome::Sent).is_some()).await;
+    running.stop().await.unwrap();
+    let mails = world.mails();
+    assert_eq!(mails.len(), 1);
+    let accepted = world.receipt(&action, [1; 16], Outcome::Accepted).expect("the first step");
+    let sent = world.receipt(&action, [1; 16], Outcome::Sent).expect("the second");
+    assert_eq!((accepted.unattended, sent.unattended), (false, false));
+    let id = sent.message_id.expect("a mail has an id");
+    assert!(mails[0].1.contains(&format!("Message-ID: <{id}>")), "{}", mails[0].1);
+    assert_eq!((sent.note.as_slice(), sent.work), (b"the note".as_slice(), action.work));
+    assert!(!path.exists());
+    let log = world.audit();
+    assert_eq!(audit::verify(&world.home.audit().join("executor.jsonl")).unwrap(), log.lines().count());
+    assert!(log.contains("\"email_send\"") && log.contains("\"target\":\"a***@client.test\""), "{log}");
+    for content in ["anna@", "Subject", "the body", "the subject", "the note"] {
+        assert!(!log.contains(content), "{content} in {log}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_is_not_sent_again_by_any_file() {
+    let world = World::new("");
+    let action = email("outbox", 1);
+    let mut same_work = email("outbox", 2);
+    same_work.work = action.work;
+    let path = world.approve(&action, [1; 16]);
+    let bytes = fs::read(&path).unwrap();
+    let running = world.start();
+    until(|| world.receipt(&action, [1; 16], Outcome::Sent).is_some()).await;
+
+    world.hand_in("replay.approval", &bytes);
+    until(|| world.refused("replay.approval") == Some("replayed".to_owned())).await;
+    let again = world.approve(&action, [2; 16]);
+    until(|| world.refused_file(&again) == Some("action_already_sent".to_owned())).await;
+    let other = world.approve(&same_work, [3; 16]);
+    until(|| world.refused_file(&other) == Some("work_already_answered".to_owned())).await;
+    running.stop().await.unwrap();
+    let running = world.start();
+    world.hand_in("replay-after-restart.approval", &bytes);
+    until(|| world.refused("replay-after-restart.approval") == Some("replayed".to_owned())).await;
+    running.stop().await.unwrap();
+    assert_eq!(world.mails().len(), 1);
+    assert_eq!(fs::read_dir(world.home.approved()).unwrap().count(), 0);
+    assert!(world.receipt(&action, [2; 16], Outcome::Accepted).is_none());
+}
+
+#[tokio::test]
+async fn a_wanted_repetition_is_sent_a_second_time() {
+    let world = World::new("");
+    let action = email("outbox", 1);
+    world.approve(&action, [1; 16]);
+    let running = world.start();
+    until(|| world.receipt(&action, [1; 16], Outcome::Sent).is_some()).await;
+    let mut decision = world.decision(&action, [2; 16]);
+    decision.repeat_of = Some([1; 16]);
+    world.hand_in("again.approval", &world.bundle(&action, &decision).to_bytes());
+    until(|| world.receipt(&action, [2; 16], Outcome::Sent).is_some()).await;
+    running.stop().await.unwrap();
+    assert_eq!(world.mails().len(), 2);
+}
+
+#[tokio::test]
+async fn a_tampered_an_expired_and_a_foreign_approval_are_refused_and_kept() {
+    let world = World::new("");
+    let action = email("outbox", 1);
+    let good = world.bundle(&action, &world.decision(&action, [1; 16]));
+    let other_action = email("outbox", 2);
+    let mut tampered = good.clone();
+    tampered.action = other_action.to_bytes();
+    world.hand_in("tampered.approval", &tampered.to_bytes());
+    let mut flipped = good.to_bytes();
+    flipped[10] ^= 1;
+    world.hand_in("flipped.approval", &flipped);
+    let mut expired = world.decision(&action, [2; 16]);
+    expired.expiry = Timestamp::from_millis(1_767_781_800_000);
+    world.hand_in("expired.approval", &world.bundle(&action, &expired).to_bytes());
+    let mut foreign = world.decision(&action, [3; 16]);
+    foreign.executor = aiemp_keys::Signer::from_seed([9; 32]).node_id();
+    world.hand_in("foreign.approval", &world.bundle(&action, &foreign).to_bytes());
+    let mut old = world.decision(&action, [4; 16]);
+    old.epoch = 7;
+    world.hand_in("old.approval", &world.bundle(&action, &old).to_bytes());
+    world.hand_in("noise.approval", b"noise");
+    world.hand_in("note.md", b"not an approval");
+    let running = world.start();
+    for (name, code) in [
+        ("tampered.approval", "other_action"),
+        ("flipped.approval", "signature"),
+        ("expired.approval", "expired"),
+        ("foreign.approval", "other_executor"),
+        ("old.approval", "old_epoch"),
+        ("noise.approval", "form"),
+    ] {
+        until(|| world.refused(name).is_some()).await;
+        assert_eq!(world.refused(name).unwrap(), code, "{name}");
+        assert!(world.home.executor().join("refused").join(name).exists());
+    }
+    running.stop().await.unwrap();
+    assert!(world.home.approved().join("note.md").exists());
+    assert_eq!(world.mails(), []);
+    assert_eq!(fs::read_dir(world.home.receipts()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_mail_that_was_under_way_when_the_process_ended_is_sent_exactly_once() {
+    for was_written in [false, true] {
+        let world = World::new("");
+        let action = email("outbox", 1);
+        let row = world.row(&action, [1; 16], State::Dispatching);
+        world.store(&row);
+        if was_written {
+            let hands = Hands::of(&world.home, world.config());
+            let roster = world.roster();
+            let job = hands.prepare(Box::new(row), &roster).unwrap();
+            assert!(matches!(job.run().await, Dispatched::Sent(_)));
+        }
+        let running = world.start();
+        until(|| world.receipt(&action, [1; 16], Outcome::Sent).is_some()).await;
+        running.stop().await.unwrap();
+        let detail = world.receipt(&action, [1; 16], Outcome::Sent).unwrap().detail;
+        assert_eq!(world.mails().len(), 1);
+        assert!(detail.starts_with(if was_written { "found in" } else { "written to" }), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_mail_over_smtp_that_was_under_way_stays_unknown_until_a_person_settles_it() {
+    for (sent, outcome) in [(true, Outcome::Sent), (false, Outcome::Failed)] {
+        let world = World::new("[smtp]\nhost = \"127.0.0.1\"\nport = 1\nsecurity = \"plain\"\n");
+        let action = email("smtp", 1);
+        world.store(&world.row(&action, [1; 16], State::Dispatching));
+        let running = world.start();
+        until(|| world.receipt(&action, [1; 16], Outcome::Unknown).is_some()).await;
+        let settlement = Settlement { action: action.hash(), nonce: [1; 16], sent };
+        let forged = settlement.sign(&aiemp_keys::Signer::from_seed([9; 32]), world.roster().mesh);
+        world.hand_in("forged.settlement", &forged);
+        until(|| world.refused("forged.settlement") == Some("signature".to_owned())).await;
+        let signed = settlement.sign(&world.approve, world.roster().mesh);
+        world.hand_in("1.settlement", &signed);
+        until(|| world.receipt(&action, [1; 16], outcome).is_some()).await;
+        world.hand_in("2.settlement", &signed);
+        until(|| world.refused("2.settlement") == Some("nothing_to_settle".to_owned())).await;
+        running.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_that_the_end_of_the_process_prevented_is_written_at_the_next_start() {
+    let world = World::new("");
+    let action = email("outbox", 1);
+    world.store(&world.row(&action, [1; 16], State::Sent));
+    let running = world.start();
+    until(|| world.receipt(&action, [1; 16], Outcome::Sent).is_some()).await;
+    running.stop().await.unwrap();
+    fs::remove_file(world.receipt_path(&action, [1; 16], Outcome::Sent)).unwrap();
+    world.start().stop().await.unwrap();
+    assert!(world.receipt(&action, [1; 16], Outcome::Sent).is_none(), "told once");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_tried_again() {
+    let server = SmtpServer::that_fails_first().await;
+    let world =
+        World::unattended(&format!("[smtp]\nhost = \"127.0.0.1\"\nport = {}\nsecurity = \"plain\"\n", server.port));
+    let action = email("smtp", 1);
+    world.approve(&action, [1; 16]);
+    let running = world.start();
+    until(|| world.receipt(&action, [1; 16], Outcome::Sent).is_some()).await;
+    running.stop().await.unwrap();
+    let receipt = world.receipt(&action, [1; 16], Outcome::Sent).unwrap();
+    assert_eq!((receipt.detail.as_str(), receipt.unattended), ("250 queued", true));
+    let messages = server.end().await;
+    assert_eq!(messages.len(), 1);
+    assert!(messages[0].contains("the body"), "{}", messages[0]);
+}
+
+#[tokio::test]
+async fn an_unattended_mesh_sends_nothing_to_another_machine() {
+    let world = World::unattended("[smtp]\nhost = \"mail.example.org\"\n");
+    let action = email("smtp", 1);
+    world.approve(&action, [1; 16]);
+    let running = world.start();
+    until(|| world.receipt(&action, [1; 16], Outcome::Failed).is_some()).await;
+    running.stop().await.unwrap();
+    let expected = "this mesh is unattended, so nothing leaves this machine, and mail.example.org is another one; \
+                    protect the owner keys with a passphrase, or use the hand `outbox`";
+    let receipt = world.receipt(&action, [1; 16], Outcome::Failed).unwrap();
+    assert_eq!((receipt.detail.as_str(), receipt.unattended), (expected, true));
+}
+
+#[tokio::test]
+async fn what_no_hand_can_do_fails_with_the_reason() {
+    let world = World::new("");
+    let mut payment = email("outbox", 1);
+    payment.content = Content::Payment(Payment {
+        hand: "bank".to_owned(),
+        payee: "Client".to_owned(),
+        account: "DE89370400440532013000".to_owned(),
+        amount_minor: 150_000,
+        currency: "EUR".to_owned(),
+        reference: "x".to_owned(),
+    });
+    let (other, smtp) = (email("pigeon", 2), email("smtp", 3));
+    for (action, nonce) in [(&payment, 1), (&other, 2), (&smtp, 3)] {
+        world.approve(action, [nonce; 16]);
+    }
+    let running = world.start();
+    let config = world.home.config();
+    for (action, nonce, expected) in [
+        (
+            &payment,
+            1,
+            "no hand named `bank` is configured; this version sends mails only, so carry out the payment yourself"
+                .to_owned(),
+        ),
+        (
+            &other,
+            2,
+            "no hand named `pigeon` is configured; mails go by `outbox` or `smtp`: change `hand` in the draft and \
+             approve it again"
+                .to_owned(),
+        ),
+        (
+            &smtp,
+            3,
+            format!(
+                "no hand named `smtp` is configured; add an [smtp] table with at least `host` to {}",
+                config.display()
+            ),
+        ),
+    ] {
+        until(|| world.receipt(action, [nonce; 16], Outcome::Failed).is_some()).await;
+        assert_eq!(world.receipt(action, [nonce; 16], Outcome::Failed).unwrap().detail, expected);
+    }
+    running.stop().await.unwrap();
+    assert_eq!(world.mails(), []);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_while_the_home_is_frozen() {
+    let world = World::new("");
+    let action = email("outbox", 1);
+    fs::write(world.home.path().join("frozen"), b"").unwrap();
+    world.approve(&action, [1; 16]);
+    let running = world.start();
+    until(|| world.receipt(&action, [1; 16], Outcome::Accepted).is_some()).await;
+    running.stop().await.unwrap();
+    let rows = JournalStore::open(&world.home.journal()).unwrap().load().unwrap();
+    assert_eq!((rows[0].state, rows[0].detail.as_str()), (State::Reserved, "frozen"));
+    assert_eq!(world.mails(), []);
+    fs::remove_file(world.home.path().join("frozen")).unwrap();
+    let running = world.start();
+    until(|| world.receipt(&action, [1; 16], Outcome::Sent).is_some()).await;
+    running.stop().await.unwrap();
+    assert_eq!(world.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn a_burst_of_approvals_is_sent_completely() {
+    let world = World::new("");
+    let actions: Vec<_> = (0..20).map(|number| email("outbox", number)).collect();
+    let running = world.start();
+    for (action, nonce) in actions.iter().zip(0..) {
+        world.approve(action, [nonce; 16]);
+    }
+    for (action, nonce) in actions.iter().zip(0..) {
+        until(|| world.receipt(action, [nonce; 16], Outcome::Sent).is_some()).await;
+    }
+    running.stop().await.unwrap();
+    assert_eq!(world.mails().len(), 20);
+}
+
+#[tokio::test]
+async fn the_start_is_refused_where_this_node_may_not_execute() {
+    let stranger = aiemp_keys::Signer::from_seed([9; 32]);
+    let world = World::new("");
+    let refused = |error: anyhow::Error| error.downcast::<Refused>().expect("a refusal").0;
+    let error = run_until(&world.home, stranger.node_id(), async {}).await.unwrap_err();
+    assert_eq!(refused(error), "the roster names local as the executor, not this node; run the executor there");
+    world.pin(&stranger.public().to_string());
+    let error = refused(world.run_to_end().await.unwrap_err());
+    assert!(error.starts_with("the roster was founded by the root key "), "{error}");
+    fs::remove_file(world.home.pinned_root()).unwrap();
+    let expected = format!("{} is missing: run `aiemp-node init`", world.home.pinned_root().display());
+    assert_eq!(refused(world.run_to_end().await.unwrap_err()), expected);
+    world.pin(&world.root.public().to_string());
+    fs::remove_file(world.home.rosters()).unwrap();
+    let expected = "there is no roster yet, so nobody can approve; pair this node first: `aiemp-node pair`";
+    assert_eq!(refused(world.run_to_end().await.unwrap_err()), expected);
+}
+
+#[tokio::test]
+async fn an_older_roster_is_never_obeyed() {
+    let world = World::new("");
+    let first = fs::read(world.home.rosters()).unwrap();
+    let running = world.start();
+    world.add_epoch();
+    let action = email("outbox", 1);
+    let mut decision = world.decision(&action, [1; 16]);
+    decision.epoch = 2;
+    world.hand_in("new.approval", &world.bundle(&action, &decision).to_bytes());
+    until(|| world.receipt(&action, [1; 16], Outcome::Sent).is_some()).await;
+    world.write_roster(&first);
+    let expected = "the roster is of epoch 1, older than epoch 2, which this executor has seen; restore the newer \
+                    roster file";
+    assert_eq!(running.ended().await.unwrap_err().to_string(), expected);
+    let error = world.run_to_end().await.unwrap_err();
+    assert_eq!(error.downcast::<Refused>().expect("a refusal").0, expected);
+}
+
+#[tokio::test]
+async fn two_executors_never_run_in_one_home() {
+    let world = World::new("");
+    let running = world.start();
+    until(|| world.home.journal().exists()).await;
+    let expected =
+        format!("another executor runs in {}; stop it first, there must be only one", world.home.path().display());
+    assert_eq!(world.run_to_end().await.unwrap_err().to_string(), expected);
+    running.stop().await.unwrap();
+    world.run_to_end().await.unwrap();
+}

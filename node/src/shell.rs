@@ -1,0 +1,20 @@
+//! The shell: files, sockets, clocks and processes around the pure core. It does what the core says and decides nothing.
+
+pub mod brain;
+pub mod clock;
+pub mod control;
+pub mod fingerprints;
+pub mod home_watch;
+pub mod identity;
+pub mod mesh;
+pub mod network;
+pub mod pairing;
+pub mod peers;
+pub mod places;
+pub mod questions;
+pub mod rosters;
+pub mod settings;
+pub mod store;
+pub mod supervisor;
+pub mod vault_disk;
+pub mod walls;

@@ -1,0 +1,291 @@
+//! The control socket: other commands ask the running node. Reads and requests only; nothing here approves.
+//!
+//! One JSON object a line, one answer a line. The socket is 0600 and the peer's uid is checked.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
+    net::UnixListener,
+    sync::{mpsc, oneshot},
+};
+
+/// Longest request or answer: a listing of drafts with their notes fits.
+const LINE_BYTES_MAX: u64 = 256 << 20;
+/// Requests served at once.
+const CONNECTIONS_MAX: usize = 16;
+/// How long a command waits for the node.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a command asks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// The drafts and receipts.
+    Drafts,
+    /// The content at a vault path.
+    File {
+        /// The path.
+        path: String,
+    },
+    /// The open conflicts.
+    Conflicts,
+    /// Close a conflict.
+    Resolve {
+        /// Its id.
+        id: String,
+        /// How.
+        choice: ResolveChoice,
+    },
+    /// Turn a draft down.
+    Reject {
+        /// Its file id.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// How the node is.
+    Status,
+}
+
+/// How a conflict is closed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolveChoice {
+    /// One side, by its index.
+    Side(usize),
+    /// Both.
+    Both,
+    /// This text, in base64.
+    With(String),
+}
+
+/// What the node answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Response {
+    /// To `drafts`.
+    Drafts {
+        /// Waiting drafts.
+        drafts: Vec<WireDraft>,
+        /// What became of approved ones.
+        receipts: Vec<WireReceipt>,
+    },
+    /// To `file`.
+    File {
+        /// The content in base64; absent when it is not held.
+        content: Option<String>,
+    },
+    /// To `conflicts`.
+    Conflicts {
+        /// The items.
+        items: Vec<WireConflict>,
+    },
+    /// It is done.
+    Done,
+    /// There is no such thing.
+    NotFound,
+    /// The request made no sense.
+    BadRequest {
+        /// Why.
+        message: String,
+    },
+    /// To `status`.
+    Status(WireStatus),
+}
+
+/// A draft with what its approval is derived from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireDraft {
+    /// File id.
+    pub file: String,
+    /// Vault path.
+    pub path: String,
+    /// The note in base64.
+    pub note: String,
+    /// Name of the node that created it.
+    pub author: String,
+    /// Milliseconds since the epoch.
+    pub created_ms: u64,
+    /// What approval waits for.
+    pub blocked_by: Vec<String>,
+}
+
+/// What became of an action.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireReceipt {
+    /// Action hash.
+    pub action: String,
+    /// Work id.
+    pub work: String,
+    /// Its kind.
+    pub kind: String,
+    /// The draft's file id.
+    pub file: String,
+    /// The approval's nonce in hex.
+    pub nonce: String,
+    /// `approved`, `sent`, `failed` or `unknown`.
+    pub outcome: String,
+    /// Milliseconds since the epoch.
+    pub at_ms: u64,
+    /// Message-ID of a mail.
+    pub message_id: Option<String>,
+    /// What the service said.
+    pub detail: String,
+    /// Where the draft lay.
+    pub path: String,
+}
+
+/// A conflict item.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireConflict {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Vault path.
+    pub path: String,
+    /// Front matter key of a field conflict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What each side says.
+    pub sides: Vec<WireSide>,
+    /// What is shown meanwhile.
+    pub merged: String,
+}
+
+/// A side of a conflict.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireSide {
+    /// The node's name.
+    pub node: String,
+    /// Its text.
+    pub text: String,
+    /// Its time, RFC 3339.
+    pub hlc: String,
+}
+
+/// How a node is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct WireStatus {
+    /// Members with name, whether connected, and entries they are not known to hold.
+    pub peers: Vec<WirePeer>,
+    /// Drafts that wait.
+    pub approvals_waiting: usize,
+    /// Open conflicts.
+    pub conflicts: usize,
+    /// Saves that did not enter a log.
+    pub holds: usize,
+    /// Files shown.
+    pub files: usize,
+    /// Logs found invalid: author's name and reason.
+    pub frozen_logs: Vec<String>,
+    /// Whether nothing is under way.
+    pub settled: bool,
+}
+
+/// Another member.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WirePeer {
+    /// Its name.
+    pub name: String,
+    /// Whether a session stands.
+    pub connected: bool,
+    /// Entries it is not known to hold; absent while unknown.
+    pub lag_entries: Option<u64>,
+}
+
+/// A request with the way back.
+pub type Asked = (Request, oneshot::Sender<Response>);
+
+/// Opens the socket and hands each request to `asked`. A socket of a node that died is replaced.
+pub fn serve(path: &Path, asked: mpsc::Sender<Asked>) -> Result<()> {
+    std::fs::remove_file(path).ok();
+    let listener = UnixListener::bind(path).with_context(|| format!("cannot open {}", path.display()))?;
+    set_private(path)?;
+    let own = rustix::process::getuid().as_raw();
+    let slots = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let same_user = stream.peer_cred().is_ok_and(|peer| peer.uid() == own);
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            if same_user {
+                let asked = asked.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = answer(stream, asked).await {
+                        tracing::debug!(%error, "control connection ended");
+                    }
+                    drop(slot);
+                });
+            }
+        }
+    });
+    Ok(())
+}
+
+fn set_private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).context("cannot protect the control socket")
+}
+
+async fn answer(stream: tokio::net::UnixStream, asked: mpsc::Sender<Asked>) -> Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut lines = tokio::io::BufReader::new(read.take(LINE_BYTES_MAX)).lines();
+    while let Some(line) = lines.next_line().await? {
+        let response = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => {
+                let (back, response) = oneshot::channel();
+                asked.send((request, back)).await?;
+                response.await?
+            }
+            Err(error) => Response::BadRequest { message: error.to_string() },
+        };
+        let mut bytes = serde_json::to_vec(&response)?;
+        bytes.push(b'\n');
+        write.write_all(&bytes).await?;
+    }
+    Ok(())
+}
+
+/// A connection to the running node.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Connects; `None` when no node runs on this home.
+    pub fn connect(path: &Path) -> Result<Option<Self>> {
+        match UnixStream::connect(path) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                Ok(Some(Self { stream: BufReader::new(stream) }))
+            }
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot reach the node at {}", path.display())),
+        }
+    }
+
+    /// Asks and waits for the answer.
+    pub fn ask(&mut self, request: &Request) -> Result<Response> {
+        let mut bytes = serde_json::to_vec(request)?;
+        bytes.push(b'\n');
+        self.stream.get_mut().write_all(&bytes)?;
+        let mut line = String::new();
+        if self.stream.read_line(&mut line).context("the node did not answer in 30 seconds")? == 0 {
+            bail!("the node stopped while it was asked");
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}

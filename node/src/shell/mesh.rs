@@ -1,0 +1,336 @@
+//! The mesh process: one task around the core; disk, store, network and brains answer it through channels.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aiemp_keys::{NodeId, PublicKey, Signer};
+use aiemp_protocol::{
+    replication::{PeerFault, Record},
+    roster::{Role, RosterChain},
+};
+use anyhow::{Context, Result};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    clock,
+    control::{self, Response},
+    home_watch::HomeWatch,
+    network::{self, Network},
+    questions,
+    store::{self, StoreEvent, StoreHandle},
+    vault_disk::{DiskEvent, VaultWatcher},
+};
+use crate::{
+    config::{BrainKind, Config},
+    core::{BrainId, Core, Input, Output},
+    fault::Fault,
+    home::Home,
+};
+
+mod disk;
+mod notices;
+mod receipts;
+mod start;
+mod unpaired;
+
+use disk::{DiskDone, DiskHandle, DiskJob};
+
+/// Events that wait for the core; whoever sends more, waits.
+const EVENTS_MAX: usize = 256;
+/// How often saves through old file handles are looked for.
+const LATE_SAVES: Duration = Duration::from_secs(5);
+
+/// What the process starts with.
+#[derive(Debug)]
+pub struct MeshOptions {
+    /// The home.
+    pub home: Home,
+    /// Its settings.
+    pub config: Config,
+    /// The role asked for, checked against the roster.
+    pub role: Role,
+    /// The node key, read before the walls went up.
+    pub signer: Signer,
+}
+
+/// Runs the mesh until SIGTERM, SIGINT, or an error that cannot be lived with.
+pub async fn run(options: MeshOptions) -> Result<()> {
+    let _lock = start::lock(&options.home)?;
+    let mut stop = start::stop_signal()?;
+    let rosters = loop {
+        match super::rosters::load(&options.home)? {
+            Some(rosters) => break rosters,
+            None => {
+                if !unpaired::wait_for_pairing(&options, &mut stop).await? {
+                    return Ok(());
+                }
+            }
+        }
+    };
+    let mut mesh = Mesh::start(options, rosters).await?;
+    let worked = mesh.work(&mut stop).await;
+    mesh.wind_down().await;
+    worked
+}
+
+struct Mesh {
+    home: Home,
+    config: Config,
+    me: NodeId,
+    receipt_key: Option<PublicKey>,
+    core: Core,
+    store: StoreHandle,
+    store_events: mpsc::Receiver<StoreEvent>,
+    network: Network,
+    network_events: mpsc::Receiver<network::Event>,
+    disk: DiskHandle,
+    disk_done: mpsc::Receiver<DiskDone>,
+    disk_events: mpsc::Receiver<DiskEvent>,
+    home_changed: mpsc::Receiver<()>,
+    asked: mpsc::Receiver<control::Asked>,
+    brain_answers: (mpsc::Sender<(BrainId, Result<String, String>)>, mpsc::Receiver<(BrainId, Result<String, String>)>),
+    paired: (mpsc::Sender<RosterChain>, mpsc::Receiver<RosterChain>),
+    answers: BTreeMap<u64, oneshot::Sender<Response>>,
+    next_request: u64,
+    listening: Vec<String>,
+    rescan_busy: bool,
+    _watches: (VaultWatcher, HomeWatch),
+}
+
+impl Mesh {
+    async fn work(&mut self, stop: &mut mpsc::Receiver<()>) -> Result<()> {
+        let mut late_saves = tokio::time::interval(LATE_SAVES);
+        self.home_has_changed().await?;
+        self.handle(Input::Restored).await?;
+        start::say_ready();
+        loop {
+            let timeout = self.next_timeout();
+            tokio::select! {
+                _ = stop.recv() => return Ok(()),
+                Some(event) = self.network_events.recv() => self.network_event(event).await?,
+                Some(event) = self.store_events.recv() => self.store_event(event).await?,
+                Some(done) = self.disk_done.recv() => self.disk_done(done).await?,
+                Some(event) = self.disk_events.recv() => self.disk_event(event).await?,
+                Some(()) = self.home_changed.recv() => self.home_has_changed().await?,
+                Some((request, answer)) = self.asked.recv() => self.asked(request, answer).await?,
+                Some((id, answer)) = self.brain_answers.1.recv() => self.handle(Input::BrainAnswered(id, answer)).await?,
+                Some(rosters) = self.paired.1.recv() => self.handle(Input::RosterChanged(rosters)).await?,
+                _ = late_saves.tick() => self.disk.send(DiskJob::LateSaves).await?,
+                () = sleep_until(timeout) => self.handle(Input::TimeoutReached).await?,
+            }
+        }
+    }
+
+    fn next_timeout(&self) -> Instant {
+        let now = clock::now();
+        let far = Duration::from_secs(3600);
+        let wait = self.core.poll_timeout().map_or(far, |at| at.since(now).max(Duration::from_millis(1)));
+        Instant::now() + wait.min(far)
+    }
+
+    async fn handle(&mut self, input: Input) -> Result<()> {
+        self.core.handle(clock::now(), input);
+        while let Some(output) = self.core.poll_output() {
+            self.output(output).await?;
+        }
+        Ok(())
+    }
+
+    async fn output(&mut self, output: Output) -> Result<()> {
+        match output {
+            Output::Persist(effect, record) => {
+                if let Record::Roster(_) = &record {
+                    super::rosters::store(&self.home, self.core.replication().rosters())?;
+                }
+                self.store.send(store::Command::Persist(effect, record)).await?;
+            }
+            Output::ReadEntries { effect, log, from_seq, count } => {
+                self.store.send(store::Command::ReadEntries { effect, log, from_seq, count }).await?;
+            }
+            Output::ReadPayload { effect, hash, shared_only } => {
+                self.store.send(store::Command::ReadPayload { effect, hash, shared_only }).await?;
+            }
+            Output::Load { effect, hashes } => self.store.send(store::Command::Load { effect, hashes }).await?,
+            Output::RecordProjection { key, projection } => {
+                self.store.send(store::Command::Write(store::Write::Projection { key, projection })).await?;
+            }
+            Output::SendFrame { peer, frame } => self.tell_network(network::Command::Send { peer, frame }).await?,
+            Output::ClosePeer { peer, fault } => self.close_peer(peer, &fault).await?,
+            Output::WriteFile { effect, path, bytes, expected } => {
+                self.disk.send(DiskJob::Write { effect, path, bytes, expected }).await?;
+            }
+            Output::RemoveFile { effect, path, expected } => {
+                self.disk.send(DiskJob::Remove { effect, path, expected }).await?;
+            }
+            Output::RemoveIntake { path, expected } => self.disk.send(DiskJob::RemoveIntake { path, expected }).await?,
+            Output::RunBrain { id, prompt } => self.run_brain(id, prompt),
+            Output::RosterInstalled => self.members_changed().await?,
+            Output::Answer { request, answer } => {
+                if let Some(back) = self.answers.remove(&request) {
+                    let holds = notices::count_holds(&self.home);
+                    let roster = self.core.replication().rosters().current();
+                    // The asker may have gone away.
+                    back.send(questions::response(answer, roster, self.me, holds)).ok();
+                }
+            }
+            Output::Notice(notice) => notices::tell(&self.home, notice),
+        }
+        Ok(())
+    }
+
+    async fn tell_network(&self, command: network::Command) -> Result<()> {
+        self.network.commands.send(command).await.context("the network task ended")
+    }
+
+    async fn close_peer(&self, peer: NodeId, fault: &PeerFault) -> Result<()> {
+        tracing::warn!(%peer, ?fault, "session closed");
+        self.tell_network(network::Command::Close { peer }).await
+    }
+
+    fn run_brain(&self, id: BrainId, prompt: aiemp_protocol::egress::Cleared<String>) {
+        let (settings, answers) = (self.config.brain.clone(), self.brain_answers.0.clone());
+        tokio::spawn(async move {
+            let answer = super::brain::run(&settings, prompt).await;
+            // Only a mesh that is stopping does not take it.
+            answers.send((id, answer)).await.ok();
+        });
+    }
+
+    async fn network_event(&mut self, event: network::Event) -> Result<()> {
+        match event {
+            network::Event::Listening(address) => {
+                self.listening.push(address.to_string());
+                start::write_addresses(&self.home, &self.listening)
+            }
+            network::Event::Connected(peer) => {
+                tracing::info!(%peer, "connected");
+                self.handle(Input::PeerConnected(peer)).await
+            }
+            network::Event::Disconnected(peer) => {
+                tracing::info!(%peer, "disconnected");
+                self.handle(Input::PeerDisconnected(peer)).await
+            }
+            network::Event::Frame { peer, frame } => self.handle(Input::FrameReceived { peer, frame }).await,
+            network::Event::PairingRequested { dialer, stream } => {
+                let (home, me, paired) = (self.home.clone(), self.me, self.paired.0.clone());
+                tokio::spawn(async move {
+                    match super::pairing::respond(&home, me, dialer, stream).await {
+                        Ok(rosters) => {
+                            paired.send(rosters).await.ok();
+                        }
+                        Err(error) => tracing::warn!(error = format!("{error:#}"), "pairing failed"),
+                    }
+                });
+                Ok(())
+            }
+            network::Event::Called { .. } => Ok(()),
+        }
+    }
+
+    async fn store_event(&mut self, event: StoreEvent) -> Result<()> {
+        match event {
+            StoreEvent::Persisted(effect) => self.handle(Input::Persisted(effect)).await,
+            StoreEvent::EntriesRead(effect, entries) => self.handle(Input::EntriesRead(effect, entries)).await,
+            StoreEvent::PayloadRead(effect, payload) => self.handle(Input::PayloadRead(effect, payload)).await,
+            StoreEvent::Loaded(effect, payloads) => self.handle(Input::Loaded(effect, payloads)).await,
+            StoreEvent::QueueRead(..) => Ok(()),
+            StoreEvent::Failed(error) => Err(anyhow::Error::new(error).context("the store failed; the node stops")),
+        }
+    }
+
+    async fn disk_done(&mut self, done: DiskDone) -> Result<()> {
+        match done {
+            DiskDone::Written(effect, outcome) => self.handle(Input::FileWritten(effect, outcome)).await,
+            DiskDone::Removed(effect, outcome) => self.handle(Input::FileRemoved(effect, outcome)).await,
+            DiskDone::Scanned(scan) => {
+                self.rescan_busy = false;
+                notices::tell_skipped(&scan.skipped);
+                self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await
+            }
+            DiskDone::LateSaves(changed) if changed.is_empty() => Ok(()),
+            DiskDone::LateSaves(changed) => self.handle(Input::FilesChanged { changed, removed: Vec::new() }).await,
+        }
+    }
+
+    async fn disk_event(&mut self, event: DiskEvent) -> Result<()> {
+        match event {
+            DiskEvent::Changed { changed, removed, skipped } => {
+                notices::tell_skipped(&skipped);
+                self.handle(Input::FilesChanged { changed, removed }).await
+            }
+            DiskEvent::Rescan if self.rescan_busy => Ok(()),
+            DiskEvent::Rescan => {
+                self.rescan_busy = true;
+                self.disk.send(DiskJob::Scan(self.core.vault().on_disk().clone())).await
+            }
+        }
+    }
+
+    async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {
+        match questions::question(request) {
+            Ok(question) => {
+                self.next_request += 1;
+                let request = self.next_request;
+                self.answers.insert(request, answer);
+                self.handle(Input::Asked { request, question }).await
+            }
+            Err(message) => {
+                answer.send(Response::BadRequest { message }).ok();
+                Ok(())
+            }
+        }
+    }
+
+    /// Another process wrote a roster, an invitation, an address or a receipt.
+    async fn home_has_changed(&mut self) -> Result<()> {
+        if let Some(rosters) = super::rosters::load(&self.home)?
+            && rosters.current().epoch > self.core.replication().rosters().current().epoch
+        {
+            self.handle(Input::RosterChanged(rosters)).await?;
+        }
+        self.members_changed().await?;
+        self.tell_network(network::Command::SetInvite(super::pairing::open_invite(&self.home))).await?;
+        for receipt in receipts::load(&self.home, self.receipt_key.as_ref(), self.core.replication().rosters()) {
+            self.handle(Input::ReceiptFound(receipt)).await?;
+        }
+        Ok(())
+    }
+
+    async fn members_changed(&self) -> Result<()> {
+        let addresses = super::peers::load(&self.home);
+        let roster = self.core.replication().rosters().current();
+        let members = roster.members.iter().filter(|member| member.node != self.me).map(|member| {
+            let known = addresses.get(&member.node).into_iter().flatten();
+            (member.node, known.filter_map(|text| text.parse().ok()).collect())
+        });
+        self.tell_network(network::Command::SetMembers(members.collect())).await
+    }
+
+    /// Stops in the order that loses nothing: no more input, then what is queued for the store becomes durable.
+    async fn wind_down(self) {
+        let (done, stopped) = oneshot::channel();
+        if self.network.commands.send(network::Command::Shutdown(done)).await.is_ok() {
+            tokio::time::timeout(Duration::from_secs(2), stopped).await.ok();
+        }
+        // A store that failed has told so already.
+        self.store.flush().await.ok();
+        std::fs::remove_file(self.home.control_socket()).ok();
+        std::fs::remove_file(self.home.addresses()).ok();
+    }
+}
+
+/// The brain of this node, as settings and role allow it.
+fn brain_of(config: &Config, role: Role) -> Result<crate::core::Brain, Fault> {
+    match (config.brain.kind, role) {
+        (BrainKind::None, _) => Ok(crate::core::Brain::None),
+        (BrainKind::Template, _) => Ok(crate::core::Brain::Template),
+        (BrainKind::Command, Role::Cloud) => Ok(crate::core::Brain::Command),
+        (BrainKind::Command, Role::Local) => Err(Fault::refused(
+            "brain",
+            "`[brain] kind = \"command\"` runs on Cloud only: on Local a program would share the machine with every secret",
+            "Set kind = \"none\" or \"template\" here, and the command on the Cloud node.",
+        )),
+    }
+}

@@ -1,0 +1,62 @@
+//! What a person should know: into the log, without any note's text; what was held, into the home.
+
+use aiemp_keys::private_file;
+use aiemp_protocol::ids::ContentHash;
+
+use crate::{core::Notice, home::Home, shell::vault_disk::SkipReason};
+
+pub(super) fn tell(home: &Home, notice: Notice) {
+    match notice {
+        Notice::MailTaken { work, path } => tracing::info!(%work, %path, "mail taken up"),
+        Notice::NotAMail { path, why } => tracing::warn!(%path, why, "not a mail"),
+        Notice::Held { path, why } => {
+            tracing::warn!(%path, %why, "held back: it does not leave this node");
+            keep(home, path.as_str(), "secret", &why.to_string(), &[]);
+        }
+        Notice::Kept { path, bytes, reason } => {
+            tracing::warn!(%path, reason = reason.as_str(), "a save did not sync; it is kept under mesh/holds");
+            keep(home, path.as_str(), reason.as_str(), "", &bytes);
+        }
+        Notice::Drafted { work, path } => tracing::info!(%work, %path, "draft waits for approval"),
+        Notice::BrainFailed { work, why } => tracing::warn!(%work, why, "the brain failed"),
+        Notice::SignatureAsked { path } => {
+            tracing::warn!(%path, "moved back: only `aiemp-node approvals approve` approves");
+        }
+        Notice::Filed { receipt } => {
+            tracing::info!(action = %receipt.action, outcome = receipt.outcome.as_str(), "filed");
+        }
+        Notice::Frozen { log, reason } => {
+            tracing::error!(author = %log.author, reason = reason.as_str(), "a log is invalid; nothing more of it is taken");
+        }
+        Notice::Restored { generation } => {
+            tracing::warn!(generation, "this home is an older copy of itself; it goes on in a new generation");
+        }
+        Notice::Withheld { peer, why } => tracing::warn!(%peer, %why, "withheld from a peer"),
+        Notice::ChangeRefused { file, author, why } => {
+            tracing::error!(%file, %author, why, "a change was refused");
+        }
+    }
+}
+
+/// Keeps what did not sync, once for each content, with a line on why beside it.
+fn keep(home: &Home, path: &str, reason: &str, detail: &str, bytes: &[u8]) {
+    let name = format!("{}-{reason}", &ContentHash::of([path.as_bytes(), bytes].concat().as_slice()).to_string()[..16]);
+    let about = serde_json::json!({ "path": path, "reason": reason, "detail": detail });
+    let kept = private_file::write_private(&home.holds().join(&name), bytes).and_then(|()| {
+        private_file::write_private(&home.holds().join(format!("{name}.json")), about.to_string().as_bytes())
+    });
+    if let Err(error) = kept {
+        tracing::error!(%error, "what was held could not be kept");
+    }
+}
+
+pub(super) fn count_holds(home: &Home) -> usize {
+    let files = std::fs::read_dir(home.holds()).into_iter().flatten().flatten();
+    files.filter(|file| file.path().extension().is_some_and(|extension| extension == "json")).count()
+}
+
+pub(super) fn tell_skipped(skipped: &[(String, SkipReason)]) {
+    for (name, reason) in skipped {
+        tracing::warn!(name, reason = reason.as_str(), "not synced");
+    }
+}

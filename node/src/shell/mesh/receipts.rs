@@ -1,0 +1,36 @@
+//! Receipts that the executor wrote: verified before the core hears of them.
+
+use aiemp_keys::PublicKey;
+use aiemp_protocol::{approval::Receipt, roster::RosterChain};
+use anyhow::{Context, Result};
+
+use crate::home::Home;
+
+/// The executor's receipt key; a Cloud home has none.
+pub(super) fn key(home: &Home) -> Result<Option<PublicKey>> {
+    match std::fs::read_to_string(home.receipt_key()) {
+        Ok(text) => Ok(Some(text.trim().parse().context("the receipt key is damaged")?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context("cannot read the receipt key"),
+    }
+}
+
+/// Every receipt that verifies, oldest first.
+pub(super) fn load(home: &Home, key: Option<&PublicKey>, rosters: &RosterChain) -> Vec<Receipt> {
+    let Some(key) = key else { return Vec::new() };
+    let mesh = rosters.current().mesh;
+    let files = std::fs::read_dir(home.receipts()).into_iter().flatten().flatten();
+    let mut receipts: Vec<_> = files
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "receipt"))
+        .filter_map(|path| {
+            let verified = Receipt::verify(key, mesh, &std::fs::read(&path).ok()?);
+            if verified.is_err() {
+                tracing::warn!(path = %path.display(), "a receipt does not verify; it is not filed");
+            }
+            verified.ok()
+        })
+        .collect();
+    receipts.sort_by_key(|receipt| (receipt.at, receipt.outcome));
+    receipts
+}

@@ -1,0 +1,161 @@
+//! Starting the mesh: lock, store, restore, scan, then the doors open.
+
+use std::{fs::File, os::unix::fs::OpenOptionsExt};
+
+use aiemp_keys::private_file;
+use aiemp_protocol::roster::RosterChain;
+use anyhow::{Context, Result};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+use super::{EVENTS_MAX, Mesh, MeshOptions, brain_of, disk, notices, receipts};
+use crate::{
+    core::{Core, Input, Start},
+    fault::Fault,
+    home::Home,
+    shell::{
+        control, fingerprints,
+        home_watch::HomeWatch,
+        network::{self, NetworkConfig, addresses},
+        store::{self, Store},
+        vault_disk::{VaultDisk, VaultWatcher, scan},
+    },
+};
+
+/// One `EntriesRead` may hold a fetch's worth of payloads, so few may wait.
+const STORE_EVENTS_MAX: usize = 16;
+
+/// Takes the home for this process.
+pub(super) fn lock(home: &Home) -> Result<File> {
+    private_file::check_private(home.path())?;
+    private_file::check_private(&home.mesh())?;
+    let path = home.lock();
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    if file.try_lock().is_err() {
+        let message = format!("a node runs on {} already", home.path().display());
+        return Err(Fault::operator("locked", message, "Stop it first, or give this one another --home.").into());
+    }
+    Ok(file)
+}
+
+/// Yields once when the process is told to stop.
+pub(super) fn stop_signal() -> Result<mpsc::Receiver<()>> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let (stop, stopped) = mpsc::channel(1);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        stop.send(()).await.ok();
+    });
+    Ok(stopped)
+}
+
+#[expect(clippy::print_stderr, reason = "the one word that whoever starts a node waits for")]
+pub(super) fn say_ready() {
+    eprintln!("ready");
+}
+
+pub(super) fn write_addresses(home: &Home, addresses: &[String]) -> Result<()> {
+    let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+    Ok(private_file::write_private(&home.addresses(), text.as_bytes())?)
+}
+
+/// Opens the network of a node, paired or not.
+pub(super) fn open_network(options: &MeshOptions, events: mpsc::Sender<network::Event>) -> Result<network::Network> {
+    let listen = options.config.listen.iter().map(|text| addresses::parse_listen(text));
+    let listen = listen.collect::<Result<Vec<_>, _>>().map_err(|error| {
+        Fault::refused("listen", error.to_string(), "Write multiaddresses such as /ip4/0.0.0.0/tcp/4001.")
+    })?;
+    network::spawn(NetworkConfig { signer: options.signer.clone(), listen }, events)
+}
+
+impl Mesh {
+    pub(super) async fn start(options: MeshOptions, rosters: RosterChain) -> Result<Self> {
+        let (home, config) = (options.home.clone(), options.config.clone());
+        let me = options.signer.node_id();
+        check_membership(&options, &rosters)?;
+        let vault_disk = VaultDisk::open(&config.vault)?;
+        let store = Store::open(&home.store())?;
+        let loaded = store.load()?;
+        let brain = brain_of(&config, options.role)?;
+        let receipt_key = receipts::key(&home)?;
+        let mut core = Core::new(Start {
+            signer: options.signer.clone(),
+            rosters,
+            fingerprints: fingerprints::load(&home)?,
+            brain,
+            frozen: loaded.frozen,
+            missing: loaded.missing,
+        });
+        for (log, cose) in &loaded.entries {
+            core.restore_entry(*log, cose).context("the store holds an entry that does not verify")?;
+        }
+        for (key, projection) in loaded.projections {
+            core.restore_projection(key, projection);
+        }
+        for receipt in receipts::load(&home, receipt_key.as_ref(), core.replication().rosters()) {
+            core.restore_receipt(receipt);
+        }
+        let (disk_sent, disk_events) = mpsc::channel(EVENTS_MAX);
+        let watcher = VaultWatcher::spawn(&config.vault, disk_sent)?;
+        let found = scan(&config.vault, core.vault().on_disk())?;
+        let (network_sent, network_events) = mpsc::channel(EVENTS_MAX);
+        let network = open_network(&options, network_sent)?;
+        let (store_sent, store_events) = mpsc::channel(STORE_EVENTS_MAX);
+        let store = store::spawn(store, store_sent)?;
+        let (disk, disk_done) = disk::spawn(vault_disk, config.vault.clone())?;
+        let (asked_sent, asked) = mpsc::channel(EVENTS_MAX);
+        control::serve(&home.control_socket(), asked_sent)?;
+        let watched = [home.mesh(), home.peers(), home.receipts()];
+        let (home_watch, home_changed) = HomeWatch::start(&watched)?;
+        write_addresses(&home, &[])?;
+        notices::tell_skipped(&found.skipped);
+        let mut mesh = Self {
+            home,
+            config,
+            me,
+            receipt_key,
+            core,
+            store,
+            store_events,
+            network,
+            network_events,
+            disk,
+            disk_done,
+            disk_events,
+            home_changed,
+            asked,
+            brain_answers: mpsc::channel(EVENTS_MAX),
+            paired: mpsc::channel(1),
+            answers: std::collections::BTreeMap::new(),
+            next_request: 0,
+            listening: Vec::new(),
+            rescan_busy: false,
+            _watches: (watcher, home_watch),
+        };
+        mesh.handle(Input::FilesChanged { changed: found.changed, removed: found.removed }).await?;
+        Ok(mesh)
+    }
+}
+
+fn check_membership(options: &MeshOptions, rosters: &RosterChain) -> Result<(), Fault> {
+    match rosters.current().member(options.signer.node_id()) {
+        Some(member) if member.role == options.role => Ok(()),
+        Some(member) => Err(Fault::refused(
+            "role",
+            format!("the roster says that this node is {}", member.role.as_str()),
+            format!("Start it with --role {}.", member.role.as_str()),
+        )),
+        None => Err(Fault::refused(
+            "revoked",
+            "this node is not in the mesh any more: it was revoked",
+            "Pair it again from Local, with a new home.",
+        )),
+    }
+}

@@ -1,0 +1,27 @@
+//! Addresses of peers: one file each, beside the roster.
+
+use std::collections::BTreeMap;
+
+use aiemp_keys::{NodeId, private_file};
+use anyhow::Result;
+
+use crate::home::Home;
+
+/// Remembers where a peer listens.
+pub fn store(home: &Home, peer: NodeId, addresses: &[String]) -> Result<()> {
+    let text = addresses.iter().map(|address| format!("{address}\n")).collect::<String>();
+    Ok(private_file::write_private(&home.peers().join(peer.to_string()), text.as_bytes())?)
+}
+
+/// Where each peer listens, as far as known. A file that makes no sense is left out; `doctor` names it.
+pub fn load(home: &Home) -> BTreeMap<NodeId, Vec<String>> {
+    let mut found = BTreeMap::new();
+    for file in std::fs::read_dir(home.peers()).into_iter().flatten().flatten() {
+        let node = file.file_name().to_str().and_then(|name| name.parse().ok());
+        let text = std::fs::read_to_string(file.path()).unwrap_or_default();
+        if let Some(node) = node {
+            found.insert(node, text.lines().map(str::to_owned).collect());
+        }
+    }
+    found
+}

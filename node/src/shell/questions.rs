@@ -1,0 +1,138 @@
+//! Between the control socket's words and the core's.
+
+use std::collections::BTreeMap;
+
+use aiemp_crdt::{conflict::Conflict, vault::Choice};
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    approval::{Outcome, Receipt},
+    roster::Roster,
+    vault_path::VaultPath,
+};
+use data_encoding::{BASE64, HEXLOWER};
+
+use super::control::{
+    Request, ResolveChoice, Response, WireConflict, WireDraft, WirePeer, WireReceipt, WireSide, WireStatus,
+};
+use crate::core::{Answer, DraftSource, Question, Status};
+
+/// What a request asks of the core; the text says why it asks nothing.
+pub fn question(request: Request) -> Result<Question, String> {
+    let bad = |what: &str| format!("{what} is not of the expected form");
+    Ok(match request {
+        Request::Drafts => Question::Drafts,
+        Request::File { path } => Question::File(VaultPath::parse(&path).map_err(|error| error.to_string())?),
+        Request::Conflicts => Question::Conflicts,
+        Request::Resolve { id, choice } => Question::Resolve {
+            id: id.parse().map_err(|_| bad("the id"))?,
+            choice: match choice {
+                ResolveChoice::Side(index) => Choice::Side(index),
+                ResolveChoice::Both => Choice::Both,
+                ResolveChoice::With(text) => Choice::With(BASE64.decode(text.as_bytes()).map_err(|_| bad("the text"))?),
+            },
+        },
+        Request::Reject { file, reason } => {
+            Question::Reject { file: file.parse().map_err(|_| bad("the file id"))?, reason }
+        }
+        Request::Status => Question::Status,
+    })
+}
+
+/// What the core's answer looks like on the socket.
+pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Response {
+    let names = Names::of(roster);
+    match answer {
+        Answer::Drafts { drafts, receipts } => Response::Drafts {
+            drafts: drafts.into_iter().map(|draft| names.draft(draft)).collect(),
+            receipts: receipts.iter().map(receipt).collect(),
+        },
+        Answer::File(bytes) => Response::File { content: bytes.map(|bytes| BASE64.encode(&bytes)) },
+        Answer::Conflicts(items) => {
+            Response::Conflicts { items: items.into_iter().map(|item| names.conflict(item)).collect() }
+        }
+        Answer::Done => Response::Done,
+        Answer::NotFound => Response::NotFound,
+        Answer::Status(status) => Response::Status(names.status(&status, roster, me, holds)),
+    }
+}
+
+struct Names(BTreeMap<NodeId, String>);
+
+impl Names {
+    fn of(roster: &Roster) -> Self {
+        Self(roster.members.iter().map(|member| (member.node, member.name.clone())).collect())
+    }
+
+    fn get(&self, node: Option<NodeId>) -> String {
+        node.and_then(|node| self.0.get(&node).cloned()).unwrap_or_else(|| "a former member".to_owned())
+    }
+
+    fn draft(&self, draft: DraftSource) -> WireDraft {
+        WireDraft {
+            file: draft.file.to_string(),
+            path: draft.path.to_string(),
+            note: BASE64.encode(&draft.note),
+            author: self.get(draft.author),
+            created_ms: draft.created.as_millis(),
+            blocked_by: draft.blocked_by,
+        }
+    }
+
+    fn conflict(&self, item: Conflict) -> WireConflict {
+        let side = |side: aiemp_crdt::conflict::Side| WireSide {
+            node: self.get(side.node),
+            text: side.text,
+            hlc: side.hlc.to_string(),
+        };
+        WireConflict {
+            id: item.id.to_string(),
+            kind: item.kind.as_str().to_owned(),
+            path: item.path.to_string(),
+            field: item.field,
+            sides: item.sides.into_iter().map(side).collect(),
+            merged: item.merged,
+        }
+    }
+
+    fn status(&self, status: &Status, roster: &Roster, me: NodeId, holds: usize) -> WireStatus {
+        let connected: BTreeMap<_, _> = status.connected.iter().copied().collect();
+        let peers = roster.members.iter().filter(|member| member.node != me).map(|member| WirePeer {
+            name: member.name.clone(),
+            connected: connected.contains_key(&member.node),
+            lag_entries: connected.get(&member.node).copied().flatten(),
+        });
+        let frozen = status
+            .frozen
+            .iter()
+            .map(|(log, reason)| format!("a log of {} is invalid: {}", self.get(Some(log.author)), reason.as_str()));
+        WireStatus {
+            peers: peers.collect(),
+            approvals_waiting: status.approvals_waiting,
+            conflicts: status.conflicts,
+            holds,
+            files: status.files,
+            frozen_logs: frozen.collect(),
+            settled: status.settled,
+        }
+    }
+}
+
+fn receipt(receipt: &Receipt) -> WireReceipt {
+    let folder = match receipt.outcome {
+        Outcome::Sent => "Done",
+        Outcome::Accepted | Outcome::Unknown => "Approved",
+        Outcome::Failed => "Pending_Approval",
+    };
+    WireReceipt {
+        action: receipt.action.to_string(),
+        work: receipt.work.to_string(),
+        kind: receipt.kind.as_str().to_owned(),
+        file: receipt.file.to_string(),
+        nonce: HEXLOWER.encode(&receipt.nonce),
+        outcome: receipt.outcome.as_str().to_owned(),
+        at_ms: receipt.at.as_millis(),
+        message_id: receipt.message_id.clone(),
+        detail: receipt.detail.clone(),
+        path: folder.to_owned(),
+    }
+}

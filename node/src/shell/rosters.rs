@@ -1,0 +1,28 @@
+//! The roster chain on disk: it verifies itself, so any process may read it.
+
+use aiemp_keys::private_file;
+use aiemp_protocol::roster::RosterChain;
+use anyhow::{Context, Result};
+
+use crate::home::Home;
+
+/// Reads the chain; `None` when the node belongs to no mesh yet.
+pub fn load(home: &Home) -> Result<Option<RosterChain>> {
+    let path = home.rosters();
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let chain = RosterChain::from_bytes(&bytes);
+            chain.map(Some).with_context(|| format!("{} is not a roster chain that verifies", path.display()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Writes the chain unless a longer one is there already; the write is durable when this returns.
+pub fn store(home: &Home, chain: &RosterChain) -> Result<()> {
+    if load(home)?.is_some_and(|held| held.current().epoch >= chain.current().epoch) {
+        return Ok(());
+    }
+    private_file::write_private(&home.rosters(), &chain.to_bytes()).context("cannot store the roster")
+}

@@ -1,0 +1,131 @@
+//! The store: what must survive a crash, in one SQLite file that only its owner can read.
+//!
+//! A [`Store`] is synchronous and serves one thread; a running node gives it to [`spawn`], which makes it the one
+//! writer. Entries and payloads are stored with a BLAKE3 digest that every read checks, for SQLite itself does not
+//! notice a flipped bit in a value. After any error the store is to be closed: what a failed commit left behind is
+//! known only after opening the file again.
+//!
+//! A payload is *shared* once an entry for every member came together with its bytes. An entry that only names a
+//! digest proves nothing about its author having the bytes, so it opens no payload that is held as private: the
+//! payload counts as missing until somebody sends it.
+
+use std::{collections::BTreeMap, path::Path};
+
+use aiemp_crdt::vault::Projection;
+use aiemp_keys::{Hash, NodeId, cbor};
+use aiemp_protocol::{
+    ids::{ContentHash, EntryHash, LogId},
+    replication::{FreezeReason, Record},
+    time::Timestamp,
+};
+use rusqlite::Connection;
+
+mod actor;
+mod error;
+mod handle;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use actor::spawn;
+pub use error::{Damage, StoreError};
+pub use handle::{Command, StoreEvent, StoreGone, StoreHandle};
+
+/// The logs and what hangs on them, on disk.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+}
+
+/// One thing to make durable.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Part of a log. Rosters lie in a file of their own and are passed over here.
+    Record(Record),
+    /// What lies on disk at a canonical key; `None` forgets it.
+    Projection {
+        /// The canonical key.
+        key: String,
+        /// What lies there.
+        projection: Option<Projection>,
+    },
+    /// A message that waits for an absent peer; one of the same id is replaced.
+    Queue {
+        /// To whom.
+        peer: NodeId,
+        /// The message's id, unique for its peer.
+        id: String,
+        /// The message.
+        bytes: Vec<u8>,
+        /// Since when it waits.
+        created: Timestamp,
+        /// When it is dropped.
+        expires: Timestamp,
+    },
+    /// A message was delivered or withdrawn.
+    Unqueue {
+        /// To whom it was.
+        peer: NodeId,
+        /// Its id.
+        id: String,
+    },
+    /// Messages whose time is over are dropped.
+    ExpireQueue {
+        /// The present time.
+        now: Timestamp,
+    },
+    /// A value of the node's own.
+    Meta {
+        /// Its name.
+        key: String,
+        /// The value.
+        value: Vec<u8>,
+    },
+}
+
+/// What a node starts from.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Entries as COSE_Sign1, in the order in which they were made durable.
+    pub entries: Vec<(LogId, Vec<u8>)>,
+    /// Logs found invalid, with the reason.
+    pub frozen: BTreeMap<LogId, FreezeReason>,
+    /// Payloads that entries refer to and that have yet to come, with their lengths in bytes.
+    pub missing: BTreeMap<ContentHash, u64>,
+    /// What lay on disk when it was last looked at, by canonical key.
+    pub projections: BTreeMap<String, Projection>,
+}
+
+impl Store {
+    /// Opens the store at `path`, making an empty one (mode 0600) where there is none; its directory must exist.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        schema::open(path).map(|connection| Self { connection })
+    }
+}
+
+/// Label of the digest that stands beside each entry.
+const ENTRY_ROW_LABEL: &str = "aiemp-node 2026 store entry";
+
+/// Digest of all that an entry's row says, so that a flipped bit in any column shows.
+fn entry_row_digest(log: &[u8], seq: i64, hash: EntryHash, cose: &[u8], payload_hashes: &[u8]) -> Hash {
+    let parts = [
+        cbor::bytes(log),
+        cbor::Value::Integer(seq.into()),
+        hash.to_value(),
+        cbor::bytes(cose),
+        cbor::bytes(payload_hashes),
+    ];
+    Hash::labelled(ENTRY_ROW_LABEL, parts)
+}
+
+/// A log's name in the store: its wire form.
+fn log_key(log: LogId) -> Vec<u8> {
+    cbor::encode(&log.to_value())
+}
+
+/// SQLite's integers are signed; nothing that is counted here comes near the end of their range.
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,221 @@
+//! The one writer: a thread that owns the store.
+//!
+//! It takes whatever waits in its channel as one batch, commits the batch's writes in one transaction, and then
+//! answers in the order of the commands; a read therefore sees every write before it (and may see later ones). Answers
+//! that nobody has room for are owed while commands are still taken, so a loop that sends commands from where it
+//! receives answers does not lock up. What is owed is read only when there is room for it, so it takes no memory.
+
+use std::{
+    collections::VecDeque,
+    thread,
+    time::{Duration, Instant},
+};
+
+use aiemp_crdt::vault;
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    ids::{ContentHash, LogId},
+    replication,
+    time::Timestamp,
+};
+use tokio::{
+    runtime,
+    sync::{mpsc, oneshot},
+};
+
+use super::{
+    Store, Write,
+    error::StoreError,
+    handle::{Command, StoreEvent, StoreHandle},
+};
+
+/// Commands that wait: some times what the machines put out at once, so that a commit gathers many.
+const COMMANDS_MAX: usize = 1024;
+/// Answers that wait for room; from there on no command is taken.
+const OWED_MAX: usize = 4096;
+/// How long projections may wait for company: losing one costs a comparison at the next start, a commit an fsync.
+const PROJECTION_WAIT: Duration = Duration::from_millis(200);
+
+/// Starts the store's thread.
+///
+/// It stops at the first failure, of a commit or of a read, after saying so: a failed commit is never tried again,
+/// for what it left on disk is known only after opening the file anew.
+pub fn spawn(store: Store, events: mpsc::Sender<StoreEvent>) -> Result<StoreHandle, StoreError> {
+    let (handle, commands) = mpsc::channel(COMMANDS_MAX);
+    let actor = Actor { store, commands, events, writes: Vec::new(), commit_by: None, owed: VecDeque::new() };
+    thread::Builder::new().name("store".into()).spawn(|| actor.run()).map_err(StoreError::Thread)?;
+    Ok(StoreHandle(handle))
+}
+
+struct Actor {
+    store: Store,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<StoreEvent>,
+    /// Not durable yet.
+    writes: Vec<Write>,
+    /// When projections have waited long enough.
+    commit_by: Option<Instant>,
+    /// Answers for which there was no room; what they tell of is durable.
+    owed: VecDeque<Owed>,
+}
+
+/// What is owed for a command once its batch is durable.
+enum Owed {
+    Persisted(replication::EffectId),
+    Entries { effect: replication::EffectId, log: LogId, from_seq: u64, count: u64 },
+    Payload { effect: replication::EffectId, hash: ContentHash, shared_only: bool },
+    Payloads { effect: vault::EffectId, hashes: Vec<ContentHash> },
+    Queue { peer: NodeId, now: Timestamp },
+}
+
+/// What one batch of commands asks for.
+#[derive(Default)]
+struct Batch {
+    urgent: bool,
+    owed: Vec<Owed>,
+    flushes: Vec<oneshot::Sender<()>>,
+}
+
+/// Why the actor woke up.
+enum Woken {
+    Command(Command),
+    /// There is room for an answer, or nobody listens any more.
+    Room(Option<mpsc::OwnedPermit<StoreEvent>>),
+    Due,
+    Dropped,
+}
+
+impl Actor {
+    fn run(mut self) {
+        match runtime::Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => runtime.block_on(async {
+                if let Err(error) = self.serve().await {
+                    self.fail(error).await;
+                }
+            }),
+            // Whoever is gone already needs not be told.
+            Err(error) => self.events.blocking_send(StoreEvent::Failed(StoreError::Thread(error))).unwrap_or(()),
+        }
+    }
+
+    async fn serve(&mut self) -> Result<(), StoreError> {
+        loop {
+            match self.wake().await {
+                Woken::Room(room) => self.answer_next(room)?,
+                Woken::Command(command) => self.batch(command)?,
+                Woken::Due => self.commit()?,
+                Woken::Dropped => break,
+            }
+        }
+        self.commit()?;
+        while !self.owed.is_empty() {
+            let room = self.events.clone().reserve_owned().await;
+            self.answer_next(room.ok())?;
+        }
+        Ok(())
+    }
+
+    async fn wake(&mut self) -> Woken {
+        let due = self.commit_by.unwrap_or_else(Instant::now);
+        tokio::select! {
+            biased;
+            room = self.events.clone().reserve_owned(), if !self.owed.is_empty() => Woken::Room(room.ok()),
+            () = tokio::time::sleep_until(due.into()), if self.commit_by.is_some() => Woken::Due,
+            command = self.commands.recv(), if self.owed.len() < OWED_MAX => {
+                command.map_or(Woken::Dropped, Woken::Command)
+            }
+        }
+    }
+
+    /// Takes the command and all that wait behind it, and commits.
+    fn batch(&mut self, first: Command) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        self.take(first, &mut batch);
+        // No more than the channel holds: a busy sender must not put off the commit for ever.
+        for _ in 1..COMMANDS_MAX {
+            let Ok(command) = self.commands.try_recv() else { break };
+            self.take(command, &mut batch);
+        }
+        if batch.urgent {
+            self.commit()?;
+        } else if !self.writes.is_empty() && self.commit_by.is_none() {
+            self.commit_by = Some(Instant::now() + PROJECTION_WAIT);
+        }
+        self.owed.extend(batch.owed);
+        for done in batch.flushes {
+            // Whoever asked may have given up waiting.
+            done.send(()).unwrap_or(());
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, command: Command, batch: &mut Batch) {
+        match command {
+            Command::Persist(effect, record) => {
+                batch.urgent = true;
+                batch.owed.push(Owed::Persisted(effect));
+                self.writes.push(Write::Record(record));
+            }
+            Command::Write(write) => {
+                batch.urgent |= !matches!(write, Write::Projection { .. });
+                self.writes.push(write);
+            }
+            Command::ReadEntries { effect, log, from_seq, count } => {
+                batch.owed.push(Owed::Entries { effect, log, from_seq, count });
+            }
+            Command::ReadPayload { effect, hash, shared_only } => {
+                batch.owed.push(Owed::Payload { effect, hash, shared_only });
+            }
+            Command::Load { effect, hashes } => batch.owed.push(Owed::Payloads { effect, hashes }),
+            Command::ReadQueue { peer, now } => batch.owed.push(Owed::Queue { peer, now }),
+            Command::Flush(done) => {
+                batch.urgent = true;
+                batch.flushes.push(done);
+            }
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.commit_by = None;
+        let writes = std::mem::take(&mut self.writes);
+        tracing::trace!(writes = writes.len(), "commit");
+        self.store.persist(&writes)
+    }
+
+    fn answer_next(&mut self, room: Option<mpsc::OwnedPermit<StoreEvent>>) -> Result<(), StoreError> {
+        let Some(room) = room else {
+            // What is handed over is still made durable.
+            self.owed.clear();
+            return Ok(());
+        };
+        if let Some(owed) = self.owed.pop_front() {
+            drop(room.send(self.answer(owed)?));
+        }
+        Ok(())
+    }
+
+    fn answer(&self, owed: Owed) -> Result<StoreEvent, StoreError> {
+        Ok(match owed {
+            Owed::Persisted(effect) => StoreEvent::Persisted(effect),
+            Owed::Entries { effect, log, from_seq, count } => {
+                StoreEvent::EntriesRead(effect, self.store.read_entries(log, from_seq, count)?)
+            }
+            Owed::Payload { effect, hash, shared_only } => {
+                StoreEvent::PayloadRead(effect, self.store.read_payload(hash, shared_only)?)
+            }
+            Owed::Payloads { effect, hashes } => {
+                let payloads = hashes.into_iter().map(|hash| self.store.read_payload(hash, false));
+                StoreEvent::Loaded(effect, payloads.collect::<Result<_, _>>()?)
+            }
+            Owed::Queue { peer, now } => StoreEvent::QueueRead(peer, self.store.read_queue(peer, now)?),
+        })
+    }
+
+    async fn fail(&mut self, error: StoreError) {
+        tracing::error!(%error, "the store stops");
+        self.commands.close();
+        // Whoever waits for a flush must learn of it even if there is no room for the event.
+        while self.commands.try_recv().is_ok() {}
+        self.events.send(StoreEvent::Failed(error)).await.unwrap_or(());
+    }
+}

@@ -1,0 +1,125 @@
+//! What can be wrong with the store, and what an operator does about it.
+
+use std::path::PathBuf;
+
+use aiemp_keys::PrivacyError;
+use aiemp_protocol::ids::{ContentHash, LogId};
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+/// Why the store was not opened, read or written.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Others may read the file, or it cannot be made.
+    #[error(transparent)]
+    Privacy(#[from] PrivacyError),
+    /// A newer program wrote it.
+    #[error(
+        "{path} was written by a newer aiemp-node (store version {found}, this one knows {known}): update the binary",
+        path = path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i32,
+        /// The version of this program.
+        known: i32,
+    },
+    /// A SQLite file of another program.
+    #[error("{path} is no store of aiemp-node: move it away and start again", path = path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system lacks what a write-ahead log needs.
+    #[error(
+        "{path} cannot keep a write-ahead log (journal mode {mode}): put the home on a local disk",
+        path = path.display()
+    )]
+    NoWriteAheadLog {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite fell back to.
+        mode: String,
+    },
+    /// What is on disk is not what was written.
+    #[error("the store is damaged: {0}; stop the node and run `aiemp-node doctor`, or restore the store from a backup")]
+    Corrupt(Damage),
+    /// Two entries for one place of a log.
+    #[error(
+        "{log:?} already holds another entry {seq}: nothing was written; stop the node and run `aiemp-node doctor`"
+    )]
+    Conflict {
+        /// The log.
+        log: LogId,
+        /// The place.
+        seq: u64,
+    },
+    /// No room.
+    #[error("the disk of the store is full: free some space and start the node again; nothing was half written")]
+    DiskFull,
+    /// SQLite or the operating system refused.
+    #[error("the store cannot be used ({0}): check the disk and the file's rights, then start the node again")]
+    Sqlite(#[source] rusqlite::Error),
+    /// The thread of the store did not start.
+    #[error("the store's thread did not start ({0}): check the limits on processes and files of this user")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Where the store is damaged.
+#[derive(Debug, Error)]
+pub enum Damage {
+    /// SQLite itself noticed.
+    #[error("{0}")]
+    File(#[source] rusqlite::Error),
+    /// It says that it is a store, but of no version that ever was.
+    #[error("it has the impossible version {0}")]
+    Version(i32),
+    /// The bytes of a payload do not have its hash.
+    #[error("payload {0} does not have its hash")]
+    Payload(ContentHash),
+    /// The row of an entry does not have its digest.
+    #[error("entry {seq} of {log:?} does not have its digest")]
+    Entry {
+        /// The log.
+        log: LogId,
+        /// The place.
+        seq: u64,
+    },
+    /// A message that waits for a peer does not have its hash.
+    #[error("queued message {id} does not have its hash")]
+    Queued {
+        /// The message.
+        id: String,
+    },
+    /// A value of the table cannot be read.
+    #[error("table {0} holds a value that nobody wrote")]
+    Value(&'static str),
+}
+
+impl From<Damage> for StoreError {
+    fn from(damage: Damage) -> Self {
+        Self::Corrupt(damage)
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(source: rusqlite::Error) -> Self {
+        let damaged = matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+        let mistyped = matches!(
+            source,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..)
+        );
+        if damaged || mistyped {
+            return Damage::File(source).into();
+        }
+        if source.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            return Self::DiskFull;
+        }
+        Self::Sqlite(source)
+    }
+}

@@ -1,0 +1,127 @@
+//! The file: how it is made, recognised and opened.
+
+use std::{io, path::Path, time::Duration};
+
+use aiemp_keys::private_file;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::error::{Damage, StoreError};
+
+/// `aiem`: what tells `file(1)` and us that this SQLite file is a store.
+const APPLICATION_ID: i32 = 0x6169_656d;
+/// Raised with every change of [`TABLES`].
+pub(super) const VERSION: i32 = 1;
+/// `doctor` may read beside a running node; nobody holds the lock for long.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// More than the number of different statements in this module.
+const STATEMENTS_CACHED: usize = 48;
+
+const TABLES: &str = "
+CREATE TABLE entries (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which entries became durable
+    log BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    cose BLOB NOT NULL,
+    cose_hash BLOB NOT NULL,                     -- over this whole row
+    payload_hashes BLOB NOT NULL,                -- 32 bytes for each item that has a payload, in order
+    UNIQUE (log, seq)
+) STRICT;
+CREATE TABLE payloads (
+    hash BLOB PRIMARY KEY NOT NULL,
+    shared INTEGER NOT NULL CHECK (shared IN (0, 1)),
+    bytes BLOB NOT NULL
+) STRICT;
+CREATE TABLE missing (
+    hash BLOB PRIMARY KEY NOT NULL,
+    length INTEGER NOT NULL,
+    shared INTEGER NOT NULL CHECK (shared IN (0, 1))
+) STRICT;
+CREATE TABLE frozen (
+    log BLOB PRIMARY KEY NOT NULL,
+    reason TEXT NOT NULL,
+    evidence BLOB NOT NULL
+) STRICT;
+CREATE TABLE projections (
+    key TEXT PRIMARY KEY NOT NULL,
+    path TEXT NOT NULL,
+    file BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    heads BLOB NOT NULL,                         -- 32 bytes each
+    merged_changes INTEGER
+) STRICT;
+CREATE TABLE queue (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    peer BLOB NOT NULL,
+    id TEXT NOT NULL,
+    bytes BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    created INTEGER NOT NULL,                    -- milliseconds since the Unix epoch
+    expires INTEGER NOT NULL,
+    UNIQUE (peer, id)
+) STRICT;
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY NOT NULL,
+    value BLOB NOT NULL
+) STRICT;
+";
+
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    make_private(path)?;
+    // Neither created here nor through a URI; SQLite gives its side files the mode of this one.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(LOCK_PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    // Before anything is changed: a file that is not ours stays as it is.
+    let is_new = recognise(&connection, path)?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StoreError::NoWriteAheadLog { path: path.to_owned(), mode });
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Elsewhere than on Apple's systems fsync reaches the disk by itself and this changes nothing.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    if is_new {
+        make_tables(&mut connection)?;
+    }
+    Ok(connection)
+}
+
+/// Makes the file before SQLite does, which would give it the mode of the umask.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    match private_file::check_private(path) {
+        Err(error) if error.is_io(io::ErrorKind::NotFound) => Ok(private_file::create_private(path, b"")?),
+        checked => Ok(checked?),
+    }
+}
+
+/// Whether the file is still empty; refuses one of another program or a newer version.
+fn recognise(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if application != APPLICATION_ID {
+        let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        return if (application, version, objects) == (0, 0, 0) {
+            Ok(true)
+        } else {
+            Err(StoreError::Foreign { path: path.to_owned() })
+        };
+    }
+    match version {
+        VERSION => Ok(false),
+        found if found > VERSION => Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION }),
+        found => Err(Damage::Version(found).into()),
+    }
+}
+
+/// All in one transaction: after a crash there is an empty file or a whole store.
+fn make_tables(connection: &mut Connection) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    Ok(transaction.commit()?)
+}

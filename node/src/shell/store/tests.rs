@@ -1,0 +1,443 @@
+//! Scenarios of the store and of its thread, on real files.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use aiemp_crdt::vault::{self, Projection};
+use aiemp_keys::{Hash, NodeId, Signer};
+use aiemp_protocol::{
+    entry::{Entry, Item, SignedEntry},
+    ids::{Audience, ContentHash, EntryHash, FileId, LogId, MeshId},
+    limits::ENTRY_PAYLOAD_BYTES_MAX,
+    replication::{EffectId, EntryWithPayloads, FreezeReason, Record},
+    time::Timestamp,
+    vault_path::VaultPath,
+    zone::Zone,
+};
+use rusqlite::Connection;
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{Command, Damage, Store, StoreError, StoreEvent, StoreGone, StoreHandle, Write, schema, spawn};
+
+/// Long enough for the slowest disk; nothing waits this long when all is well.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Disk {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.sqlite");
+        Self { _dir: dir, path }
+    }
+
+    fn open(&self) -> Store {
+        Store::open(&self.path).unwrap()
+    }
+
+    fn damage(&self, sql: &str) {
+        assert_eq!(Connection::open(&self.path).unwrap().execute(sql, []).unwrap(), 1, "one row is damaged");
+    }
+}
+
+/// An author that writes blobs into one log.
+struct Author {
+    signer: Signer,
+    log: LogId,
+    next: u64,
+    prev: Option<EntryHash>,
+}
+
+impl Author {
+    fn new(audience: Audience) -> Self {
+        let signer = Signer::from_seed([7; 32]);
+        let log = LogId { author: signer.node_id(), generation: 0, audience };
+        Self { signer, log, next: 1, prev: None }
+    }
+
+    /// An entry with a blob for each content; the flag says whether it comes with its bytes.
+    fn entry(&mut self, contents: &[(&[u8], bool)]) -> EntryWithPayloads {
+        let item = |(bytes, _): &(&[u8], bool)| Item::Blob { length: bytes.len() as u64, hash: ContentHash::of(bytes) };
+        let items = contents.iter().map(item).collect();
+        let entry = Entry { seq: self.next, epoch: 1, hlc: Timestamp::from_millis(self.next), seen: vec![], items };
+        let mesh = MeshId(Hash::of_content(b"mesh"));
+        let signed = SignedEntry::sign(&self.signer, mesh, self.log, self.prev, entry);
+        self.next += 1;
+        self.prev = Some(signed.hash);
+        let payloads = contents.iter().map(|(bytes, held)| held.then(|| bytes.to_vec())).collect();
+        EntryWithPayloads { signed, payloads }
+    }
+}
+
+fn record(entry: &EntryWithPayloads) -> Write {
+    Write::Record(Record::Entry(entry.clone()))
+}
+
+fn fetched(bytes: &[u8]) -> Write {
+    Write::Record(Record::Payload(ContentHash::of(bytes), bytes.to_vec()))
+}
+
+fn peer() -> NodeId {
+    Signer::from_seed([9; 32]).node_id()
+}
+
+fn message(id: &str, created: u64, expires: u64) -> Write {
+    let (created, expires) = (Timestamp::from_millis(created), Timestamp::from_millis(expires));
+    Write::Queue { peer: peer(), id: id.into(), bytes: id.as_bytes().to_vec(), created, expires }
+}
+
+fn projection(merged_changes: Option<u64>) -> Projection {
+    Projection {
+        path: VaultPath::parse("Notes/Größe.md").unwrap(),
+        file: FileId::at_path(Zone::Drafts, "notes/größe.md"),
+        hash: ContentHash::of(b"text"),
+        heads: vec![[1; 32], [2; 32]],
+        merged_changes,
+    }
+}
+
+#[test]
+fn what_was_persisted_comes_back_after_closing() {
+    let disk = Disk::new();
+    let (mut all, mut local) = (Author::new(Audience::All), Author::new(Audience::Local));
+    let first = local.entry(&[(b"one", true), (b"two", false)]);
+    let second = all.entry(&[(b"three", true)]);
+    let third = local.entry(&[(b"four", true)]);
+    let frozen = LogId { author: peer(), generation: 3, audience: Audience::All };
+    let batch = [
+        record(&first),
+        record(&second),
+        record(&third),
+        Write::Record(Record::Frozen { log: frozen, reason: FreezeReason::Equivocation, evidence: vec![1] }),
+        Write::Projection { key: "a".into(), projection: Some(projection(None)) },
+        Write::Projection { key: "b".into(), projection: Some(projection(Some(4))) },
+        Write::Projection { key: "a".into(), projection: None },
+        Write::Meta { key: "hlc".into(), value: vec![5] },
+    ];
+    disk.open().persist(&batch).unwrap();
+
+    let store = disk.open();
+    let loaded = store.load().unwrap();
+    let expected: Vec<_> = [&first, &second, &third].map(|e| (e.signed.log, e.signed.cose.clone())).into();
+    assert_eq!(loaded.entries, expected, "in the order they became durable");
+    assert_eq!(loaded.frozen, [(frozen, FreezeReason::Equivocation)].into());
+    assert_eq!(loaded.missing, [(ContentHash::of(b"two"), 3)].into());
+    assert_eq!(loaded.projections, [("b".into(), projection(Some(4)))].into());
+    assert_eq!(store.read_meta("hlc").unwrap(), Some(vec![5]));
+    assert_eq!(store.read_meta("none").unwrap(), None);
+
+    let read = store.read_entries(local.log, 1, 64).unwrap();
+    assert_eq!(read.len(), 2);
+    assert_eq!(read[0].cose, first.signed.cose);
+    assert_eq!(read[0].payloads, [Some(b"one".to_vec()), None]);
+    let read = store.read_entries(local.log, 2, 1).unwrap();
+    assert_eq!((read.len(), &read[0].cose), (1, &third.signed.cose));
+    assert!(store.read_entries(local.log, 3, 64).unwrap().is_empty());
+}
+
+#[test]
+fn an_equal_entry_again_is_fine_and_another_one_is_refused_with_its_whole_batch() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    let entry = Author::new(Audience::All).entry(&[(b"one", true)]);
+    store.persist(&[record(&entry), record(&entry)]).unwrap();
+    let other = Author::new(Audience::All).entry(&[(b"two", true)]);
+    let error = store.persist(&[fetched(b"three"), record(&other)]).unwrap_err();
+    let log = entry.signed.log;
+    let expected = format!(
+        "{log:?} already holds another entry 1: nothing was written; stop the node and run `aiemp-node doctor`"
+    );
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(store.load().unwrap().entries.len(), 1);
+    assert_eq!(store.read_payload(ContentHash::of(b"three"), false).unwrap(), None);
+}
+
+#[test]
+fn private_payloads_are_not_for_those_who_may_read_shared_ones_only() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    let (mut all, mut local) = (Author::new(Audience::All), Author::new(Audience::Local));
+    let entries = [local.entry(&[(b"private", true)]), all.entry(&[(b"shared", true)]), all.entry(&[(b"late", false)])];
+    store.persist(&entries.each_ref().map(record)).unwrap();
+    store.persist(&[fetched(b"late"), fetched(b"nobody's")]).unwrap();
+    assert!(store.load().unwrap().missing.is_empty());
+    for (bytes, shared) in [(&b"private"[..], false), (b"shared", true), (b"late", true), (b"nobody's", false)] {
+        let hash = ContentHash::of(bytes);
+        assert_eq!(store.read_payload(hash, false).unwrap().as_deref(), Some(bytes));
+        assert_eq!(store.read_payload(hash, true).unwrap().is_some(), shared, "{bytes:?}");
+    }
+    store.persist(&[record(&all.entry(&[(b"private", true)]))]).unwrap();
+    assert!(store.read_payload(ContentHash::of(b"private"), true).unwrap().is_some(), "its author shared it");
+    store.persist(&[record(&local.entry(&[(b"private", true)]))]).unwrap();
+    assert!(store.read_payload(ContentHash::of(b"private"), true).unwrap().is_some(), "and it stays so");
+}
+
+#[test]
+fn a_digest_guessed_right_opens_no_private_payload() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    let (mut all, mut local) = (Author::new(Audience::All), Author::new(Audience::Local));
+    // Named before it exists here, and after.
+    let entries = [
+        all.entry(&[(b"pin 1234", false)]),
+        local.entry(&[(b"pin 1234", true), (b"pin 4321", true)]),
+        all.entry(&[(b"pin 4321", false)]),
+    ];
+    store.persist(&entries.each_ref().map(record)).unwrap();
+    for bytes in [b"pin 1234", b"pin 4321"] {
+        let hash = ContentHash::of(bytes);
+        assert_eq!(store.read_payload(hash, true).unwrap(), None);
+        assert!(store.read_payload(hash, false).unwrap().is_some());
+        assert!(store.load().unwrap().missing.contains_key(&hash), "whoever shares it has yet to send it");
+    }
+    let served = store.read_entries(all.log, 1, 64).unwrap();
+    assert!(served.iter().all(|entry| entry.payloads == [None]));
+    store.persist(&[fetched(b"pin 1234"), record(&all.entry(&[(b"pin 4321", true)]))]).unwrap();
+    assert!(store.load().unwrap().missing.is_empty());
+    assert!(store.read_entries(all.log, 1, 64).unwrap().iter().all(|entry| entry.payloads[0].is_some()));
+}
+
+#[test]
+fn payloads_beyond_the_inline_bound_are_left_to_be_asked_for() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    let mut all = Author::new(Audience::All);
+    let (large, half) = (vec![1; ENTRY_PAYLOAD_BYTES_MAX + 1], vec![2; ENTRY_PAYLOAD_BYTES_MAX / 2]);
+    let contents: &[(&[u8], bool)] = &[(&large, true), (&half, true), (&half, true), (b"x", true), (b"", true)];
+    store.persist(&[record(&all.entry(contents))]).unwrap();
+    let read = store.read_entries(all.log, 1, 1).unwrap();
+    let held: Vec<_> = read[0].payloads.iter().map(Option::is_some).collect();
+    assert_eq!(held, [false, true, true, false, true]);
+    assert_eq!(store.read_payload(ContentHash::of(&large), true).unwrap(), Some(large));
+}
+
+#[test]
+fn a_flipped_bit_is_found_before_use() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    let mut all = Author::new(Audience::All);
+    store.persist(&[record(&all.entry(&[(b"one", true)])), message("m", 1, 9)]).unwrap();
+    let hash = ContentHash::of(b"one");
+
+    disk.damage("UPDATE payloads SET bytes = CAST('onf' AS BLOB)");
+    let error = store.read_payload(hash, false).unwrap_err();
+    let expected = format!(
+        "the store is damaged: payload {hash} does not have its hash; stop the node and run `aiemp-node doctor`, or \
+         restore the store from a backup"
+    );
+    assert_eq!(error.to_string(), expected);
+    let error = store.read_entries(all.log, 1, 1).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt(Damage::Payload(damaged)) if damaged == hash));
+    assert!(store.load().is_ok(), "the entry is whole");
+    disk.damage("UPDATE payloads SET bytes = CAST('one' AS BLOB)");
+
+    disk.damage("UPDATE queue SET bytes = CAST('n' AS BLOB)");
+    let error = store.read_queue(peer(), Timestamp::from_millis(2)).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt(Damage::Queued { id }) if id == "m"));
+
+    for column in ["cose", "payload_hashes", "hash", "cose_hash"] {
+        let save = format!("CREATE TABLE saved AS SELECT {column} AS old FROM entries");
+        Connection::open(&disk.path).unwrap().execute_batch(&save).unwrap();
+        disk.damage(&format!("UPDATE entries SET {column} = CAST(x'ff' || substr({column}, 2) AS BLOB)"));
+        for error in [store.load().unwrap_err(), store.read_entries(all.log, 1, 1).unwrap_err()] {
+            let found = matches!(error, StoreError::Corrupt(Damage::Entry { log, seq: 1 }) if log == all.log);
+            assert!(found, "{column}: {error}");
+        }
+        disk.damage(&format!("UPDATE entries SET {column} = (SELECT old FROM saved)"));
+        Connection::open(&disk.path).unwrap().execute_batch("DROP TABLE saved").unwrap();
+    }
+    assert!(store.load().is_ok());
+    disk.damage("UPDATE entries SET seq = 2");
+    assert!(matches!(store.load().unwrap_err(), StoreError::Corrupt(Damage::Entry { seq: 2, .. })));
+}
+
+#[test]
+fn messages_wait_in_order_until_delivered_or_expired() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    store.persist(&[message("b", 2, 9), message("a", 1, 5), message("c", 3, 9), message("c", 3, 9)]).unwrap();
+    let ids = |store: &Store, now| {
+        let messages = store.read_queue(peer(), Timestamp::from_millis(now)).unwrap();
+        messages.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&store, 4), ["a", "b", "c"]);
+    assert_eq!(ids(&store, 5), ["b", "c"]);
+    let now = Timestamp::from_millis(5);
+    store.persist(&[Write::ExpireQueue { now }, Write::Unqueue { peer: peer(), id: "b".into() }]).unwrap();
+    assert_eq!(ids(&store, 0), ["c"]);
+    assert!(store.read_queue(Signer::from_seed([1; 32]).node_id(), now).unwrap().is_empty());
+}
+
+#[test]
+fn the_file_and_its_side_files_are_private() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    store.persist(&[message("a", 1, 2)]).unwrap();
+    let names: Vec<_> = ["", "-wal", "-shm"].map(|end| format!("{}{end}", disk.path.display())).into();
+    for name in names {
+        assert_eq!(fs::metadata(&name).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    drop(store);
+    fs::set_permissions(&disk.path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(Store::open(&disk.path), Err(StoreError::Privacy(_))));
+}
+
+#[test]
+fn the_file_is_opened_for_durability() {
+    let store = Disk::new().open();
+    let pragma = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(pragma("synchronous"), 2, "FULL");
+    let mode: String = store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+}
+
+fn refusal(path: &Path) -> String {
+    Store::open(path).unwrap_err().to_string()
+}
+
+#[test]
+fn a_newer_version_is_refused_with_the_remedy_and_left_alone() {
+    let disk = Disk::new();
+    drop(disk.open());
+    let newer = schema::VERSION + 1;
+    Connection::open(&disk.path).unwrap().pragma_update(None, "user_version", newer).unwrap();
+    let before = fs::read(&disk.path).unwrap();
+    let path = disk.path.display();
+    let expected =
+        format!("{path} was written by a newer aiemp-node (store version 2, this one knows 1): update the binary");
+    assert_eq!(refusal(&disk.path), expected);
+    assert_eq!(fs::read(&disk.path).unwrap(), before);
+}
+
+#[test]
+fn what_is_no_store_is_refused_with_the_remedy() {
+    let disk = Disk::new();
+    aiemp_keys::private_file::write_private(&disk.path, &[7; 5000]).unwrap();
+    let expected = "the store is damaged: file is not a database; stop the node and run `aiemp-node doctor`, or \
+                    restore the store from a backup";
+    assert_eq!(refusal(&disk.path), expected);
+    assert_eq!(fs::read(&disk.path).unwrap(), [7; 5000]);
+
+    aiemp_keys::private_file::write_private(&disk.path, b"").unwrap();
+    Connection::open(&disk.path).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
+    let path = disk.path.display();
+    assert_eq!(refusal(&disk.path), format!("{path} is no store of aiemp-node: move it away and start again"));
+}
+
+async fn next(events: &mut mpsc::Receiver<StoreEvent>) -> Option<StoreEvent> {
+    timeout(PATIENCE, events.recv()).await.expect("the store answers")
+}
+
+async fn send_all(handle: &StoreHandle, commands: Vec<Command>) {
+    for command in commands {
+        timeout(PATIENCE, handle.send(command)).await.expect("the store takes commands").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn answers_come_in_order_and_reads_see_the_writes_before_them() {
+    let disk = Disk::new();
+    // Room for one event, so that answers are owed while commands go on.
+    let (sender, mut events) = mpsc::channel(1);
+    let handle = spawn(disk.open(), sender).unwrap();
+    let mut all = Author::new(Audience::All);
+    let contents: Vec<_> = (0..100_u64).map(|n| n.to_le_bytes()).collect();
+    for (n, content) in contents.iter().enumerate() {
+        let (n, hash) = (n as u64, ContentHash::of(content));
+        let commands = vec![
+            Command::Persist(EffectId(n), Record::Entry(all.entry(&[(content, true)]))),
+            Command::ReadEntries { effect: EffectId(1000 + n), log: all.log, from_seq: n + 1, count: 1 },
+            Command::ReadPayload { effect: EffectId(2000 + n), hash, shared_only: true },
+            Command::Load { effect: vault::EffectId(n), hashes: vec![ContentHash::of(b"none"), hash] },
+        ];
+        send_all(&handle, commands).await;
+    }
+    for (n, content) in contents.iter().enumerate() {
+        let n = n as u64;
+        assert!(matches!(next(&mut events).await, Some(StoreEvent::Persisted(EffectId(e))) if e == n));
+        let Some(StoreEvent::EntriesRead(EffectId(effect), entries)) = next(&mut events).await else { panic!() };
+        assert_eq!((effect, entries.len()), (1000 + n, 1));
+        assert_eq!(entries[0].payloads, [Some(content.to_vec())]);
+        let Some(StoreEvent::PayloadRead(EffectId(effect), payload)) = next(&mut events).await else { panic!() };
+        assert_eq!((effect, payload.as_deref()), (2000 + n, Some(&content[..])));
+        let Some(StoreEvent::Loaded(vault::EffectId(effect), payloads)) = next(&mut events).await else { panic!() };
+        assert_eq!((effect, payloads), (n, vec![None, Some(content.to_vec())]));
+    }
+    drop(handle);
+    assert!(next(&mut events).await.is_none(), "the thread has ended");
+}
+
+#[tokio::test]
+async fn projections_are_durable_after_a_flush_after_a_while_and_at_the_end() {
+    let disk = Disk::new();
+    let reader = disk.open();
+    let held = |key: &str| reader.load().unwrap().projections.contains_key(key);
+    let write = |key: &str| Command::Write(Write::Projection { key: key.into(), projection: Some(projection(None)) });
+    let (sender, mut events) = mpsc::channel(8);
+    let handle = spawn(disk.open(), sender).unwrap();
+    handle.send(write("flushed")).await.unwrap();
+    timeout(PATIENCE, handle.flush()).await.unwrap().unwrap();
+    assert!(held("flushed"));
+    handle.send(write("late")).await.unwrap();
+    let wait = async {
+        while !held("late") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("nobody else writes, so it is committed alone");
+    handle.send(write("last")).await.unwrap();
+    drop(handle);
+    assert!(next(&mut events).await.is_none());
+    assert!(held("last"));
+}
+
+#[tokio::test]
+async fn queued_messages_are_read_by_their_peer() {
+    let disk = Disk::new();
+    let (sender, mut events) = mpsc::channel(8);
+    let handle = spawn(disk.open(), sender).unwrap();
+    let now = Timestamp::from_millis(5);
+    send_all(&handle, vec![Command::Write(message("a", 1, 9)), Command::ReadQueue { peer: peer(), now }]).await;
+    let Some(StoreEvent::QueueRead(to, messages)) = next(&mut events).await else { panic!() };
+    assert_eq!((to, messages), (peer(), vec![("a".to_owned(), b"a".to_vec())]));
+}
+
+#[tokio::test]
+async fn after_a_failed_commit_the_store_says_so_once_and_stops() {
+    let disk = Disk::new();
+    let (sender, mut events) = mpsc::channel(1);
+    let handle = spawn(disk.open(), sender).unwrap();
+    let first = Author::new(Audience::All).entry(&[(b"one", true)]);
+    let other = Author::new(Audience::All).entry(&[(b"two", true)]);
+    handle.send(Command::Persist(EffectId(1), Record::Entry(first))).await.unwrap();
+    assert!(matches!(next(&mut events).await, Some(StoreEvent::Persisted(EffectId(1)))));
+    handle.send(Command::Persist(EffectId(2), Record::Entry(other))).await.unwrap();
+    assert_eq!(timeout(PATIENCE, handle.flush()).await.unwrap(), Err(StoreGone));
+    assert!(matches!(next(&mut events).await, Some(StoreEvent::Failed(StoreError::Conflict { seq: 1, .. }))));
+    assert!(next(&mut events).await.is_none());
+    let reopened = disk.open();
+    assert_eq!(reopened.load().unwrap().entries.len(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_payload_is_never_answered() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    store.persist(&[record(&Author::new(Audience::All).entry(&[(b"one", true)]))]).unwrap();
+    disk.damage("UPDATE payloads SET bytes = CAST('onf' AS BLOB)");
+    let (sender, mut events) = mpsc::channel(1);
+    let handle = spawn(store, sender).unwrap();
+    let hash = ContentHash::of(b"one");
+    handle.send(Command::ReadPayload { effect: EffectId(1), hash, shared_only: false }).await.unwrap();
+    let event = next(&mut events).await;
+    let found = matches!(event, Some(StoreEvent::Failed(StoreError::Corrupt(Damage::Payload(it)))) if it == hash);
+    assert!(found, "{event:?}");
+    assert!(next(&mut events).await.is_none());
+}

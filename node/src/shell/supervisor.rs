@@ -1,0 +1,81 @@
+//! Local's processes: mesh and executor as siblings, started, watched and stopped together.
+
+use std::{
+    process::{ExitCode, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tokio::{
+    process::{Child, Command},
+    signal::unix::{SignalKind, signal},
+    time::{sleep, timeout},
+};
+
+/// A process that ends sooner than this after its start is started again later and later.
+const RESTART_DELAYS: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
+/// How long a process may take to stop before it is ended.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// Exit code of a role or configuration that is refused: starting again would not help.
+const REFUSED: i32 = 78;
+
+/// Runs both processes until one is told to stop, is refused, or the mesh ends.
+///
+/// `arguments` are handed to the mesh; the executor needs the home alone. The executor is started again when it dies;
+/// the mesh is not, for whoever started the node should learn of it.
+pub async fn run(home: &std::path::Path, arguments: &[String]) -> Result<ExitCode> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut mesh = start(home, "mesh", arguments)?;
+    let mut executor = start(home, "executor", &[])?;
+    let mut restarts = 0;
+    let code = loop {
+        tokio::select! {
+            _ = terminated.recv() => break 0,
+            _ = interrupted.recv() => break 0,
+            ended = mesh.wait() => break ended?.code().unwrap_or(255),
+            ended = executor.wait() => {
+                let ended = ended?;
+                if ended.code() == Some(REFUSED) {
+                    break REFUSED;
+                }
+                let delay = RESTART_DELAYS[usize::min(restarts, RESTART_DELAYS.len() - 1)];
+                restarts += 1;
+                tracing::error!(%ended, ?delay, "the executor ended; it is started again");
+                tokio::select! {
+                    _ = terminated.recv() => break 0,
+                    _ = interrupted.recv() => break 0,
+                    () = sleep(delay) => executor = start(home, "executor", &[])?,
+                }
+            }
+        }
+    };
+    stop(&mut mesh).await;
+    stop(&mut executor).await;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(255)))
+}
+
+fn start(home: &std::path::Path, process: &str, arguments: &[String]) -> Result<Child> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    Command::new(program)
+        .arg("--home")
+        .arg(home)
+        .args(["process", process])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot start the {process} process"))
+}
+
+async fn stop(child: &mut Child) {
+    let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+    if let Some(pid) = pid {
+        // It may have ended meanwhile.
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        if timeout(STOP_PATIENCE, child.wait()).await.is_err() {
+            child.kill().await.ok();
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! `<vault>/.aiemp/`: where files are made before they are renamed into place, and what they displaced is kept.
+//!
+//! Three kinds of names lie there. `tmp-…` is content on its way, worthless after a crash. `held-<hash>-…` was taken
+//! off its path, and is worthless if its content is one of the named digests; otherwise it is somebody's save.
+//! `displaced-<hash>` is somebody's save, kept until the caller says it is safe elsewhere.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsStr,
+    fs::File,
+    io::Write,
+    path::PathBuf,
+    process,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
+use rustix::{
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW},
+    io::Errno,
+};
+
+use self::clean::clean;
+use super::{
+    DiskError,
+    reading::{self, Found},
+    tree::{self, Tree},
+};
+
+mod clean;
+
+/// The folder's name at the vault's top.
+const FOLDER: &str = ".aiemp";
+/// How long a program that has a displaced file open still may write to it: a save takes far less.
+const LATE_SAVE_WAIT: Duration = Duration::from_secs(10);
+/// Displaced files that are looked at again; many times what a burst of merges displaces within the wait.
+const LATE_MAX: usize = 4096;
+
+/// Makes the names of one process differ.
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// The folder, and what in it may still be written to.
+#[derive(Debug)]
+pub(super) struct Kept {
+    folder: OwnedFd,
+    path: PathBuf,
+    late: Mutex<VecDeque<Late>>,
+}
+
+/// A file taken off its path that some program may still have open.
+#[derive(Debug)]
+struct Late {
+    name: String,
+    path: VaultPath,
+    known: Vec<ContentHash>,
+    since: Instant,
+}
+
+/// A file below `.aiemp/` that is taken away unless it is put somewhere.
+#[derive(Debug)]
+pub(super) struct Temporary<'k> {
+    kept: &'k Kept,
+    pub(super) name: String,
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        self.kept.unlink(&self.name);
+    }
+}
+
+impl Kept {
+    /// Opens or makes the folder, and takes away what an earlier run left and nobody needs.
+    pub(super) fn open(tree: &Tree) -> Result<Self, DiskError> {
+        let path = tree.path().join(FOLDER);
+        match rustix::fs::mkdirat(tree.top(), FOLDER, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(DiskError::new("create", path, error)),
+        }
+        let folder = match tree::open_folder(tree.top(), OsStr::new(FOLDER)) {
+            Ok(folder) => folder,
+            Err(Errno::LOOP | Errno::NOTDIR) => return Err(DiskError::InTheWay { path }),
+            Err(error) => return Err(DiskError::new("open", path, error)),
+        };
+        rustix::fs::fchmod(&folder, Mode::RWXU).map_err(|error| DiskError::new("protect", &path, error))?;
+        let kept = Self { folder, path, late: Mutex::default() };
+        clean(&kept)?;
+        Ok(kept)
+    }
+
+    pub(super) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
+    /// A file with these bytes, on disk when this returns. `shown` is the path it is made for.
+    pub(super) fn temporary(&self, bytes: &[u8], mode: Mode, shown: &PathBuf) -> Result<Temporary<'_>, DiskError> {
+        let temporary = Temporary { kept: self, name: unique("tmp") };
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.folder, &temporary.name, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|error| DiskError::new("write", shown, error))?;
+        rustix::fs::fchmod(&file, mode).map_err(|error| DiskError::new("write", shown, error))?;
+        let mut file = File::from(file);
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| DiskError::new("write", shown, error))?;
+        Ok(temporary)
+    }
+
+    /// Renames a temporary file so that after a crash, whatever it holds then, a save in it is recognised.
+    pub(super) fn hold(&self, temporary: Temporary<'_>, known: &[ContentHash]) -> Result<String, Errno> {
+        let name = self.held_name(known);
+        rustix::fs::renameat(&self.folder, &temporary.name, &self.folder, &name)?;
+        Ok(name)
+    }
+
+    /// The name for a file that is worthless if its content is among `known`.
+    pub(super) fn held_name(&self, known: &[ContentHash]) -> String {
+        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+        unique(&format!("held-{}", known.join("-")))
+    }
+
+    pub(super) fn unlink(&self, name: &str) {
+        match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => tracing::warn!(name, folder = %self.path.display(), %error, "cannot remove a temporary file"),
+        }
+    }
+
+    /// Keeps a held file under the name of its content.
+    pub(super) fn keep(&self, name: &str, hash: ContentHash) -> Result<String, Errno> {
+        let kept = displaced_name(hash);
+        rustix::fs::renameat(&self.folder, name, &self.folder, &kept)?;
+        // From now on the file is as old as its keeping.
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        rustix::fs::utimensat(&self.folder, &kept, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::fsync(&self.folder)?;
+        Ok(kept)
+    }
+
+    /// Lets go of a kept file. One that may still be written to goes when that time is over.
+    pub(super) fn forget(&self, hash: ContentHash) {
+        let name = displaced_name(hash);
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = late.iter_mut().find(|entry| entry.name == name) else { return self.unlink(&name) };
+        let held = self.held_name(&[hash]);
+        match rustix::fs::renameat(&self.folder, &name, &self.folder, &held) {
+            Ok(()) => entry.name = held,
+            Err(error) => tracing::warn!(name, folder = %self.path.display(), %error, "cannot let go of a kept file"),
+        }
+    }
+
+    /// Looks at a file again for as long as a program may still be writing to it.
+    pub(super) fn watch(&self, name: String, path: &VaultPath, known: &[ContentHash]) {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        late.push_back(Late { name, path: path.clone(), known: known.to_vec(), since: Instant::now() });
+        if late.len() > LATE_MAX
+            && let Some(mut oldest) = late.pop_front()
+            && self.look_again(&mut oldest).is_some()
+        {
+            tracing::warn!(path = %oldest.path, kept = %self.path.join(&oldest.name).display(), "a late save is kept");
+        }
+    }
+
+    /// Saves that reached a file after it was taken off its path.
+    pub(super) fn late_saves(&self) -> Vec<(VaultPath, Vec<u8>)> {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut saves = Vec::new();
+        late.retain_mut(|entry| {
+            let is_over = entry.since.elapsed() > LATE_SAVE_WAIT;
+            match self.look_again(entry) {
+                Some(bytes) => saves.push((entry.path.clone(), bytes)),
+                None if is_over => return self.is_still_written(entry),
+                None => {}
+            }
+            true
+        });
+        saves
+    }
+
+    /// The content if it is a new one; it is then kept under its digest.
+    fn look_again(&self, entry: &mut Late) -> Option<Vec<u8>> {
+        let Found::File { bytes, is_steady: true, .. } = reading::read(&self.folder, OsStr::new(&entry.name)) else {
+            return None;
+        };
+        let hash = ContentHash::of(&bytes);
+        if entry.known.contains(&hash) {
+            return None;
+        }
+        entry.known.push(hash);
+        match self.keep(&entry.name, hash) {
+            Ok(name) => entry.name = name,
+            Err(error) => tracing::warn!(path = %entry.path, %error, "cannot keep a late save under its own name"),
+        }
+        Some(bytes)
+    }
+
+    /// Whether an entry whose time is over must stay; takes the file away if nobody needs it.
+    fn is_still_written(&self, entry: &Late) -> bool {
+        let is_written =
+            matches!(reading::read(&self.folder, OsStr::new(&entry.name)), Found::File { is_steady: false, .. });
+        if !is_written && entry.name.starts_with("held-") {
+            self.unlink(&entry.name);
+        }
+        is_written
+    }
+}
+
+fn displaced_name(hash: ContentHash) -> String {
+    format!("displaced-{hash}")
+}
+
+fn unique(prefix: &str) -> String {
+    format!("{prefix}-{}-{}", process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,83 @@
+//! The names in the vault, before any file is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aiemp_protocol::vault_path::VaultPath;
+use rustix::{
+    fd::{AsFd, BorrowedFd},
+    fs::FileType,
+    io::Errno,
+};
+
+use super::{
+    DiskError,
+    reading::SkipReason,
+    tree::{self, Tree},
+};
+
+/// Every name that does not start with a dot, from the top down, links not followed.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// Regular files by canonical key; more than one where names are twins.
+    pub(super) files: BTreeMap<String, Vec<VaultPath>>,
+    /// Folders that were looked into.
+    pub(super) folders: BTreeSet<String>,
+    /// Names that were not looked into.
+    pub(super) skipped: Vec<(String, SkipReason)>,
+    /// Canonical keys of skipped names: what lies there or below is not gone.
+    closed: BTreeSet<String>,
+}
+
+impl Listing {
+    /// Lists the whole vault.
+    pub(super) fn of(tree: &Tree) -> Result<Self, DiskError> {
+        let mut listing = Self::default();
+        listing.add_folder(tree.top(), "").map_err(|error| DiskError::new("list", tree.path(), error))?;
+        Ok(listing)
+    }
+
+    /// Whether a canonical key lies at or below a name that was not looked into.
+    pub(super) fn is_closed(&self, key: &str) -> bool {
+        let ends = key.match_indices('/').map(|(at, _)| at).chain([key.len()]);
+        ends.into_iter().any(|end| self.closed.contains(&key[..end]))
+    }
+
+    fn add_folder(&mut self, folder: BorrowedFd<'_>, at: &str) -> Result<(), Errno> {
+        for (name, kind) in tree::entries(folder)? {
+            let shown = if at.is_empty() {
+                name.to_string_lossy().into_owned()
+            } else {
+                format!("{at}/{}", name.to_string_lossy())
+            };
+            let Some(path) = name.to_str().and_then(|name| VaultPath::join(at, name).ok()) else {
+                self.skipped.push((shown, SkipReason::Name));
+                continue;
+            };
+            match kind {
+                FileType::RegularFile => self.files.entry(path.key()).or_default().push(path),
+                FileType::Directory => match tree::open_folder(folder, &name) {
+                    Ok(child) => {
+                        self.folders.insert(shown);
+                        if self.add_folder(child.as_fd(), path.as_str()).is_err() {
+                            self.skip(&path, SkipReason::Unreadable);
+                        }
+                    }
+                    Err(Errno::NOENT) => {}
+                    Err(_) => self.skip(&path, SkipReason::Unreadable),
+                },
+                FileType::Symlink => self.skip(&path, SkipReason::Symlink),
+                FileType::Fifo
+                | FileType::Socket
+                | FileType::CharacterDevice
+                | FileType::BlockDevice
+                | FileType::Unknown => self.skip(&path, SkipReason::Special),
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, path: &VaultPath, reason: SkipReason) {
+        self.closed.insert(path.key());
+        self.skipped.push((path.as_str().to_owned(), reason));
+    }
+}

@@ -1,0 +1,162 @@
+//! Reading a file that an editor may be writing at the same moment.
+
+use std::{
+    ffi::OsStr,
+    fs::{File, Metadata},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    thread,
+    time::{Duration, Instant},
+};
+
+use aiemp_protocol::limits::BLOB_BYTES_MAX;
+use rustix::{
+    fd::AsFd,
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+
+/// How long a file must be left alone before its content counts as saved.
+pub(super) const QUIET: Duration = Duration::from_millis(30);
+/// How long a file that is written without end is waited for.
+pub(super) const QUIET_WAIT_MAX: Duration = Duration::from_millis(500);
+/// How often a scan reads a file that changes under it.
+const READS_MAX: usize = 3;
+
+/// Why a name in the vault is not looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SkipReason {
+    /// A symbolic link; what it points to may lie outside the vault.
+    Symlink,
+    /// A file with further names, perhaps outside the vault.
+    HardLink,
+    /// A socket, pipe or device.
+    Special,
+    /// A name that not every system of the mesh could write.
+    Name,
+    /// Larger than a blob may be.
+    TooLarge,
+    /// Another name of the same folder is the same name on some systems.
+    Twin,
+    /// Being written all the time; it is read when that ends.
+    Busy,
+    /// The system does not let us read it.
+    Unreadable,
+}
+
+impl SkipReason {
+    /// The code in listings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Symlink => "symlink",
+            Self::HardLink => "hard_link",
+            Self::Special => "special",
+            Self::Name => "name",
+            Self::TooLarge => "too_large",
+            Self::Twin => "twin",
+            Self::Busy => "busy",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// What stands behind a name.
+#[derive(Debug)]
+pub(super) enum Found {
+    Nothing,
+    Folder,
+    Skipped(SkipReason),
+    /// A regular file.
+    File {
+        bytes: Vec<u8>,
+        /// Whether nothing changed between the first look and the last.
+        is_steady: bool,
+        /// Whether the file has further names.
+        is_linked: bool,
+    },
+}
+
+/// Reads once.
+pub(super) fn read(folder: impl AsFd, name: &OsStr) -> Found {
+    try_read(folder, name).unwrap_or(Found::Skipped(SkipReason::Unreadable))
+}
+
+/// Reads a file that syncs: steady, under one name only.
+pub(super) fn read_steady(folder: impl AsFd, name: &OsStr) -> Found {
+    for attempt in 0..READS_MAX {
+        if attempt > 0 {
+            thread::sleep(QUIET);
+        }
+        match read(&folder, name) {
+            Found::File { is_linked: true, .. } => return Found::Skipped(SkipReason::HardLink),
+            Found::File { is_steady: false, .. } => {}
+            found @ (Found::Nothing | Found::Folder | Found::Skipped(_) | Found::File { .. }) => return found,
+        }
+    }
+    Found::Skipped(SkipReason::Busy)
+}
+
+/// Reads a file when it has been quiet for a while, or at last as it is.
+pub(super) fn read_when_quiet(folder: impl AsFd, name: &OsStr) -> Found {
+    let started = Instant::now();
+    let mut before = stamp_of(&folder, name);
+    loop {
+        thread::sleep(QUIET);
+        let now = stamp_of(&folder, name);
+        if now == before || started.elapsed() >= QUIET_WAIT_MAX {
+            return read(folder, name);
+        }
+        before = now;
+    }
+}
+
+/// What changes whenever a file is written, replaced or linked.
+type Stamp = (u64, u64, u64, i64, i64, i64, i64);
+
+fn stamp(meta: &Metadata) -> Stamp {
+    (meta.ino(), meta.size(), meta.nlink(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
+}
+
+fn stamp_of(folder: impl AsFd, name: &OsStr) -> Option<Stamp> {
+    open(folder, name).and_then(|file| Ok(stamp(&file.metadata()?))).ok()
+}
+
+/// Opens without following a link and without waiting for a pipe's other end.
+fn open(folder: impl AsFd, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(folder, name, flags, Mode::empty())?.into())
+}
+
+fn try_read(folder: impl AsFd, name: &OsStr) -> io::Result<Found> {
+    let mut file = match open(&folder, name) {
+        Ok(file) => file,
+        Err(error) => {
+            return match Errno::from_io_error(&error) {
+                Some(Errno::NOENT | Errno::NOTDIR) => Ok(Found::Nothing),
+                Some(Errno::LOOP) => Ok(Found::Skipped(SkipReason::Symlink)),
+                // A socket cannot be opened.
+                Some(Errno::NXIO) => Ok(Found::Skipped(SkipReason::Special)),
+                Some(_) | None => Err(error),
+            };
+        }
+    };
+    let before = file.metadata()?;
+    let kind = before.file_type();
+    if kind.is_dir() {
+        return Ok(Found::Folder);
+    }
+    if !kind.is_file() {
+        return Ok(Found::Skipped(SkipReason::Special));
+    }
+    if before.size() > BLOB_BYTES_MAX as u64 {
+        return Ok(Found::Skipped(SkipReason::TooLarge));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(before.size()).unwrap_or_default());
+    (&mut file).take(BLOB_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > BLOB_BYTES_MAX {
+        return Ok(Found::Skipped(SkipReason::TooLarge));
+    }
+    // Looked up by name again: a save by rename leaves the file we hold as it was.
+    let is_steady = stamp_of(&folder, name) == Some(stamp(&before)) && bytes.len() as u64 == before.size();
+    Ok(Found::File { bytes, is_steady, is_linked: before.nlink() > 1 })
+}

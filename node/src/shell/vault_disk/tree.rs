@@ -1,0 +1,133 @@
+//! The way from the vault's top down to a folder, on which no symbolic link is followed.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use aiemp_protocol::vault_path::VaultPath;
+use rustix::{
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags},
+    io::Errno,
+};
+
+use super::DiskError;
+
+/// Flags with which every folder below the top is opened.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// How often a folder that vanishes while it is being made is made again.
+const ATTEMPTS: usize = 3;
+
+/// The vault's top, held open: it stays the same directory whatever happens to its name.
+#[derive(Debug)]
+pub(super) struct Tree {
+    top: OwnedFd,
+    path: PathBuf,
+}
+
+/// What to do about a folder that does not exist.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    Create,
+    Leave,
+}
+
+impl Tree {
+    /// Opens the vault's top, which itself may be named by a link.
+    pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
+        let failed = |error| DiskError::new("open", path, error);
+        let path = fs::canonicalize(path).map_err(failed)?;
+        let top = rustix::fs::open(&path, FOLDER, Mode::empty()).map_err(|error| failed(error.into()))?;
+        Ok(Self { top, path })
+    }
+
+    pub(super) fn top(&self) -> BorrowedFd<'_> {
+        self.top.as_fd()
+    }
+
+    /// The top without links.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path as an operator finds it.
+    pub(super) fn shown(&self, path: &VaultPath) -> PathBuf {
+        self.path.join(path.as_str())
+    }
+
+    /// Opens the folder that a path lies in, folder by folder; `None` when it does not exist and is not to be created.
+    pub(super) fn folder_of(&self, path: &VaultPath, missing: Missing) -> Result<Option<OwnedFd>, DiskError> {
+        let mut shown = self.path.clone();
+        let mut folder = open_folder(self.top(), OsStr::new(".")).map_err(|e| DiskError::new("open", &shown, e))?;
+        for name in path.folder().split('/').filter(|name| !name.is_empty()) {
+            shown.push(name);
+            match step(&folder, name, missing).map_err(|error| refused(&folder, name, &shown, error))? {
+                Some(next) => folder = next,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(folder))
+    }
+}
+
+/// Opens one folder that lies directly in another; a link in its place is an error.
+pub(super) fn open_folder(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(parent, name, FOLDER, Mode::empty())
+}
+
+/// The kind of what a name stands for, a link being a link; `None` when there is nothing.
+pub(super) fn kind_of(folder: impl AsFd, name: &OsStr) -> Result<Option<FileType>, Errno> {
+    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The names in a folder that do not start with a dot, in byte order, with their kinds.
+pub(super) fn entries(folder: impl AsFd) -> Result<Vec<(OsString, FileType)>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(&folder)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name.as_bytes().starts_with(b".") {
+            continue;
+        }
+        // Some file systems do not tell the kind in the listing.
+        let kind =
+            if entry.file_type() == FileType::Unknown { kind_of(&folder, name)? } else { Some(entry.file_type()) };
+        names.extend(kind.map(|kind| (name.to_owned(), kind)));
+    }
+    names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(names)
+}
+
+fn step(folder: &OwnedFd, name: &str, missing: Missing) -> Result<Option<OwnedFd>, Errno> {
+    for _ in 0..ATTEMPTS {
+        match open_folder(folder, OsStr::new(name)) {
+            Ok(next) => return Ok(Some(next)),
+            Err(Errno::NOENT) if missing == Missing::Create => {}
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        match rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) => rustix::fs::fsync(folder)?,
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::NOENT)
+}
+
+/// The error for a folder that could not be entered: depending on the system a link shows as "loop" or "no directory".
+fn refused(folder: &OwnedFd, name: &str, shown: &Path, error: Errno) -> DiskError {
+    let path = shown.to_owned();
+    match (error, kind_of(folder, OsStr::new(name))) {
+        (Errno::LOOP | Errno::NOTDIR, Ok(Some(FileType::Symlink))) => DiskError::Escape { path },
+        (Errno::NOTDIR, _) => DiskError::InTheWay { path },
+        (error, _) => DiskError::new("enter", path, error),
+    }
+}

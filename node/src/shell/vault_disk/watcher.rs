@@ -1,0 +1,203 @@
+//! Tells what others save in the vault, soon after they saved it.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use aiemp_protocol::vault_path::VaultPath;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind};
+use tokio::sync::mpsc;
+
+use self::{batch::Reader, settle::Settle};
+use super::{DiskError, listing::Listing, reading::SkipReason, tree::Tree};
+
+mod batch;
+mod settle;
+
+/// Events that wait for the thread; more are dropped, and a rescan finds what they told.
+const SIGNALS_MAX: usize = 8192;
+/// How often the watches are set again at once when folders vanish meanwhile.
+const WATCH_ATTEMPTS: usize = 3;
+/// Until the next rescan when not all folders can be watched.
+const UNWATCHED_RESCAN: Duration = Duration::from_secs(10);
+
+/// What happened on disk.
+#[derive(Debug, PartialEq, Eq)]
+pub enum DiskEvent {
+    /// Files settled. This node's own writes are among them.
+    Changed {
+        /// Files with their whole content.
+        changed: Vec<(VaultPath, Vec<u8>)>,
+        /// Paths at which nothing lies any more; perhaps nobody knew of a file there.
+        removed: Vec<VaultPath>,
+        /// Names that were not looked into.
+        skipped: Vec<(String, SkipReason)>,
+    },
+    /// Folders changed, or events were lost: scan the vault.
+    Rescan,
+}
+
+/// Watches the vault until it is dropped.
+///
+/// A file is read when it has been left alone for 30 ms, at the latest 500 ms after its first change. Both ends of a
+/// rename come in one batch. What happens from [`VaultWatcher::spawn`] on is told; what was before, a scan finds.
+#[derive(Debug)]
+pub struct VaultWatcher {
+    is_stopped: Arc<AtomicBool>,
+    signals: SyncSender<Signal>,
+}
+
+/// What wakes the thread.
+#[derive(Debug)]
+enum Signal {
+    Seen(notify::Event),
+    Failed(notify::Error),
+    Stop,
+}
+
+impl VaultWatcher {
+    /// Watches `root`, and from a thread of its own sends what settles there to `events`.
+    pub fn spawn(root: &Path, events: mpsc::Sender<DiskEvent>) -> Result<Self, DiskError> {
+        let tree = Tree::open(root)?;
+        let failed = |source| DiskError::Watch { path: tree.path().to_owned(), source };
+        let (signals, received) = sync_channel(SIGNALS_MAX);
+        let has_lost = Arc::new(AtomicBool::new(false));
+        let handler = forward(signals.clone(), Arc::clone(&has_lost));
+        let mut watcher = notify::recommended_watcher(handler).map_err(failed)?;
+        watcher.watch(tree.path(), RecursiveMode::Recursive).map_err(failed)?;
+        let settle = Settle::new(tree.path());
+        let reader = Reader { folders: Listing::of(&tree)?.folders, tree };
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let mut watch =
+            Watch { watcher, received, has_lost, is_stopped: Arc::clone(&is_stopped), settle, reader, events };
+        thread::Builder::new()
+            .name("vault watcher".to_owned())
+            .spawn(move || watch.run())
+            .map_err(|error| DiskError::new("start watching", root, error))?;
+        Ok(Self { is_stopped, signals })
+    }
+}
+
+impl Drop for VaultWatcher {
+    fn drop(&mut self) {
+        self.is_stopped.store(true, Ordering::Release);
+        // Where the queue is full the thread is awake anyway and sees the flag.
+        drop(self.signals.try_send(Signal::Stop));
+    }
+}
+
+/// The handler on the system's event thread. It never waits: that thread also answers `watch`.
+fn forward(
+    signals: SyncSender<Signal>,
+    has_lost: Arc<AtomicBool>,
+) -> impl Fn(notify::Result<notify::Event>) + Send + 'static {
+    move |result| {
+        let signal = match result {
+            // Our own reading shows as well; it must not wake us.
+            Ok(event) if is_reading(event.kind) => return,
+            Ok(event) => Signal::Seen(event),
+            Err(error) => Signal::Failed(error),
+        };
+        if let Err(TrySendError::Full(_)) = signals.try_send(signal) {
+            has_lost.store(true, Ordering::Release);
+        }
+    }
+}
+
+fn is_reading(kind: EventKind) -> bool {
+    let EventKind::Access(access) = kind else { return false };
+    !matches!(access, AccessKind::Close(notify::event::AccessMode::Write))
+}
+
+/// What the thread owns.
+struct Watch {
+    watcher: RecommendedWatcher,
+    received: Receiver<Signal>,
+    has_lost: Arc<AtomicBool>,
+    is_stopped: Arc<AtomicBool>,
+    settle: Settle,
+    reader: Reader,
+    events: mpsc::Sender<DiskEvent>,
+}
+
+impl Watch {
+    fn run(&mut self) {
+        while self.wait() {
+            let due = self.settle.take_due(Instant::now());
+            if !due.is_empty() {
+                let batch = self.reader.read(due, &mut self.settle);
+                if batch.is_some_and(|batch| self.events.blocking_send(batch).is_err()) {
+                    return;
+                }
+            }
+            if self.settle.take_rescan(Instant::now()) {
+                self.watch_again();
+                if self.events.blocking_send(DiskEvent::Rescan).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes in what happened, until something is due; false when it is time to stop.
+    fn wait(&mut self) -> bool {
+        let mut signal = match self.settle.due_at() {
+            Some(at) => match self.received.recv_timeout(at.saturating_duration_since(Instant::now())) {
+                Ok(signal) => Some(signal),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            },
+            None => match self.received.recv() {
+                Ok(signal) => Some(signal),
+                Err(_) => return false,
+            },
+        };
+        let now = Instant::now();
+        for _ in 0..SIGNALS_MAX {
+            match signal {
+                Some(Signal::Seen(event)) => self.settle.note(&event, now),
+                Some(Signal::Failed(error)) => {
+                    tracing::warn!(%error, "changes in the vault may have been missed; it is scanned");
+                    self.settle.rescan(now);
+                }
+                Some(Signal::Stop) => return false,
+                None => break,
+            }
+            signal = self.received.try_recv().ok();
+        }
+        if self.has_lost.swap(false, Ordering::AcqRel) {
+            self.settle.rescan(now);
+        }
+        !self.is_stopped.load(Ordering::Acquire)
+    }
+
+    /// Sets a watch on every folder, so that a scan after it and the events together miss nothing.
+    ///
+    /// New folders are watched by then in most cases, but not those beside one that vanished at the wrong moment.
+    fn watch_again(&mut self) {
+        let root = self.reader.tree.path().to_owned();
+        let mut result = Ok(());
+        for _ in 0..WATCH_ATTEMPTS {
+            result = self.watcher.watch(&root, RecursiveMode::Recursive);
+            if result.is_ok() {
+                break;
+            }
+        }
+        let listed = Listing::of(&self.reader.tree);
+        if let Err(source) = result {
+            let error = DiskError::Watch { path: root, source };
+            tracing::warn!(%error, "some folders are not watched; the vault is scanned every few seconds instead");
+            self.settle.rescan_in(Instant::now(), UNWATCHED_RESCAN);
+        }
+        if let Ok(listing) = listed {
+            self.reader.folders = listing.folders;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Reads the paths that settled.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::{OsStr, OsString},
+    path::Path,
+    time::Instant,
+};
+
+use aiemp_protocol::vault_path::VaultPath;
+use rustix::fd::OwnedFd;
+
+use super::{
+    DiskEvent,
+    settle::{Due, Settle},
+};
+use crate::shell::vault_disk::{
+    DiskError,
+    reading::{self, Found, SkipReason},
+    tree::{self, Missing, Tree},
+};
+
+/// Reads below the vault's top, knowing which folders there were when it was last listed.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) tree: Tree,
+    pub(super) folders: BTreeSet<String>,
+}
+
+/// The names of folders, listed once for a batch.
+type Names = BTreeMap<String, Vec<OsString>>;
+
+impl Reader {
+    /// Reads what is due; what cannot be judged alone goes back to `settle`. `None` when there is nothing to tell.
+    pub(super) fn read(&self, due: Vec<Due>, settle: &mut Settle) -> Option<DiskEvent> {
+        let (mut changed, mut removed, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        let mut names = Names::new();
+        for Due { path, is_busy } in due {
+            let shown = path.to_string_lossy().into_owned();
+            let Some(at) = parse(&path) else {
+                skipped.push((shown, SkipReason::Name));
+                continue;
+            };
+            match self.find(&at) {
+                Found::File { is_linked: true, .. } => skipped.push((shown, SkipReason::HardLink)),
+                Found::File { is_steady: false, .. } => {
+                    if is_busy {
+                        skipped.push((shown, SkipReason::Busy));
+                    }
+                    settle.again(path, Instant::now());
+                }
+                // Which of two twins is the file, only a scan can tell.
+                Found::File { .. } if self.has_twin(&at, &mut names) => settle.rescan(Instant::now()),
+                Found::File { bytes, .. } => changed.push((at, bytes)),
+                Found::Skipped(reason) => skipped.push((shown, reason)),
+                Found::Folder if self.folders.contains(&shown) => {}
+                Found::Folder => settle.rescan(Instant::now()),
+                Found::Nothing if self.folders.contains(&shown) => settle.rescan(Instant::now()),
+                Found::Nothing => removed.push(at),
+            }
+        }
+        let is_empty = changed.is_empty() && removed.is_empty() && skipped.is_empty();
+        (!is_empty).then_some(DiskEvent::Changed { changed, removed, skipped })
+    }
+
+    fn find(&self, path: &VaultPath) -> Found {
+        match self.folder_of(path) {
+            Ok(Some(folder)) => reading::read(&folder, OsStr::new(path.name())),
+            Ok(None) | Err(DiskError::InTheWay { .. }) => Found::Nothing,
+            Err(DiskError::Escape { .. }) => Found::Skipped(SkipReason::Symlink),
+            Err(_) => Found::Skipped(SkipReason::Unreadable),
+        }
+    }
+
+    fn folder_of(&self, path: &VaultPath) -> Result<Option<OwnedFd>, DiskError> {
+        self.tree.folder_of(path, Missing::Leave)
+    }
+
+    /// Whether the file, or a folder on the way to it, has a twin beside it.
+    fn has_twin(&self, path: &VaultPath, names: &mut Names) -> bool {
+        let text = path.as_str();
+        let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
+        ends.filter_map(|end| VaultPath::parse(&text[..end]).ok()).any(|part| {
+            let siblings = names.entry(part.folder().to_owned()).or_insert_with(|| self.names_beside(&part));
+            siblings.iter().filter_map(|name| name.to_str()).any(|name| are_twins(name, part.name()))
+        })
+    }
+
+    fn names_beside(&self, path: &VaultPath) -> Vec<OsString> {
+        let Ok(Some(folder)) = self.folder_of(path) else { return Vec::new() };
+        tree::entries(folder).unwrap_or_default().into_iter().map(|(name, _)| name).collect()
+    }
+}
+
+fn parse(path: &Path) -> Option<VaultPath> {
+    VaultPath::parse(path.to_str()?).ok()
+}
+
+/// Whether two different names have one canonical key.
+fn are_twins(a: &str, b: &str) -> bool {
+    let trim = |name: &str| name.trim_end_matches(['.', ' ']).len();
+    if a == b {
+        return false;
+    }
+    if a.is_ascii() && b.is_ascii() {
+        return a[..trim(a)].eq_ignore_ascii_case(&b[..trim(b)]);
+    }
+    let key = |name| VaultPath::parse(name).ok().map(|name| name.key());
+    key(a).is_some_and(|a| Some(a) == key(b))
+}

@@ -1,0 +1,238 @@
+//! Files put on disk and taken off it, so that no interleaving with an editor loses a save.
+
+use std::{ffi::OsStr, path::Path};
+
+use aiemp_crdt::vault::{RemoveOutcome, WriteOutcome};
+use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
+use rustix::{fs::RenameFlags, io::Errno};
+
+use self::{compared::probe, place::Place};
+use super::{
+    DiskError,
+    kept::{Kept, Temporary},
+    reading::{self, Found},
+    tree::{self, Missing, Tree},
+};
+
+mod compared;
+mod place;
+
+/// How often a write starts over because the path changed under it.
+const ATTEMPTS: usize = 16;
+
+/// The vault's directory, for writing.
+///
+/// A file is made in `.aiemp/`, synced, and renamed into place: where a file is expected by exchanging the two, which
+/// gives back what was really there, else by a rename that never replaces. Blocks; safe to use from several threads.
+#[derive(Debug)]
+pub struct VaultDisk {
+    tree: Tree,
+    kept: Kept,
+    can_exchange: bool,
+}
+
+impl VaultDisk {
+    /// Opens the vault's top, makes `.aiemp/` in it, and clears up what an interrupted run left there.
+    pub fn open(root: &Path) -> Result<Self, DiskError> {
+        let tree = Tree::open(root)?;
+        let kept = Kept::open(&tree)?;
+        let can_exchange = probe(&kept, tree.path())?;
+        if !can_exchange {
+            tracing::warn!(
+                vault = %tree.path().display(),
+                "the file system cannot exchange files: a save within the same moment as a merge may be lost"
+            );
+        }
+        Ok(Self { tree, kept, can_exchange })
+    }
+
+    /// Whether the file system lacks the exchange, so that content is compared right before the rename instead.
+    pub const fn fallback(&self) -> bool {
+        !self.can_exchange
+    }
+
+    /// Puts `bytes` at `path`, where content with the digest `expected` should lie now, or nothing.
+    ///
+    /// The file and its directory entry are on disk when this returns. On an error nothing changed at the path.
+    pub fn write(
+        &self,
+        path: &VaultPath,
+        bytes: &[u8],
+        expected: Option<ContentHash>,
+    ) -> Result<WriteOutcome, DiskError> {
+        for _ in 0..ATTEMPTS {
+            let Some(place) = self.place(path, Missing::Create)? else { continue };
+            let temporary = self.kept.temporary(bytes, place.mode()?, &place.shown)?;
+            let outcome = match expected {
+                Some(expected) => self.replace(&place, temporary, bytes, expected)?,
+                None => self.create(&place, &temporary, bytes)?,
+            };
+            if let Some(outcome) = outcome {
+                rustix::fs::fsync(&place.folder).map_err(|error| place.failed("sync", error))?;
+                return Ok(outcome);
+            }
+        }
+        Err(DiskError::Unsteady { path: self.tree.shown(path) })
+    }
+
+    /// Takes away the file at `path`, where content with the digest `expected` should lie.
+    pub fn remove(&self, path: &VaultPath, expected: ContentHash) -> Result<RemoveOutcome, DiskError> {
+        let Some(place) = self.place(path, Missing::Leave)? else { return Ok(RemoveOutcome::Removed) };
+        if place.kind()?.is_none() {
+            return Ok(RemoveOutcome::Removed);
+        }
+        let held = self.kept.held_name(&[expected]);
+        match rustix::fs::renameat(&place.folder, place.path.name(), self.kept.folder(), &held) {
+            Ok(()) => {}
+            Err(Errno::NOENT) => return Ok(RemoveOutcome::Removed),
+            Err(error) => return Err(place.failed("remove", error)),
+        }
+        let displaced = self.displaced(&place, held, &[expected], &|held| self.rename_new(held, &place))?;
+        rustix::fs::fsync(&place.folder).map_err(|error| place.failed("sync", error))?;
+        Ok(displaced.map_or(RemoveOutcome::Removed, RemoveOutcome::Changed))
+    }
+
+    /// Lets go of a save that a write or removal displaced: it is safe elsewhere.
+    pub fn forget_displaced(&self, hash: ContentHash) {
+        self.kept.forget(hash);
+    }
+
+    /// Saves by programs that still had a file open when it was replaced or removed, each told once.
+    ///
+    /// Such a save was made on what lay at the path before. Call it every few seconds and before stopping; the bytes
+    /// stay kept as displaced ones.
+    pub fn late_saves(&self) -> Vec<(VaultPath, Vec<u8>)> {
+        self.kept.late_saves()
+    }
+
+    /// Behaves as on a file system without the exchange.
+    #[cfg(test)]
+    pub(super) const fn forgo_exchange(&mut self) {
+        self.can_exchange = false;
+    }
+
+    fn place<'p>(&self, path: &'p VaultPath, missing: Missing) -> Result<Option<Place<'p>>, DiskError> {
+        let folder = self.tree.folder_of(path, missing)?;
+        Ok(folder.map(|folder| Place { folder, path, shown: self.tree.shown(path) }))
+    }
+
+    /// `None`: something appeared at the path, or its folder vanished.
+    fn create(
+        &self,
+        place: &Place<'_>,
+        temporary: &Temporary<'_>,
+        bytes: &[u8],
+    ) -> Result<Option<WriteOutcome>, DiskError> {
+        match self.rename_new(&temporary.name, place) {
+            Ok(()) => Ok(Some(WriteOutcome::Written)),
+            Err(Errno::EXIST) => {
+                let mut found = reading::read(&place.folder, place.name());
+                if matches!(found, Found::File { is_steady: false, .. }) {
+                    found = reading::read_when_quiet(&place.folder, place.name());
+                }
+                match found {
+                    Found::File { bytes: there, .. } if there == bytes => Ok(Some(WriteOutcome::Written)),
+                    Found::File { bytes: there, .. } => Ok(Some(WriteOutcome::Occupied(there))),
+                    Found::Nothing => Ok(None),
+                    found @ (Found::Folder | Found::Skipped(_)) => Err(place.unfit(&found)),
+                }
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(place.failed("write", error)),
+        }
+    }
+
+    /// `None`: something appeared at the path, or its folder vanished.
+    fn replace(
+        &self,
+        place: &Place<'_>,
+        temporary: Temporary<'_>,
+        bytes: &[u8],
+        expected: ContentHash,
+    ) -> Result<Option<WriteOutcome>, DiskError> {
+        let known = [expected, ContentHash::of(bytes)];
+        if !self.can_exchange {
+            return self.replace_compared(place, &temporary, &known);
+        }
+        let held = self.kept.hold(temporary, &known).map_err(|error| place.failed("write", error))?;
+        match self.exchange(&held, place) {
+            Ok(()) => {}
+            Err(Errno::NOENT) => {
+                let renamed = self.rename_new(&held, place);
+                return match renamed {
+                    Ok(()) => Ok(Some(WriteOutcome::Written)),
+                    Err(error) => {
+                        self.kept.unlink(&held);
+                        let is_changed = matches!(error, Errno::EXIST | Errno::NOENT);
+                        if is_changed { Ok(None) } else { Err(place.failed("write", error)) }
+                    }
+                };
+            }
+            Err(error) => {
+                self.kept.unlink(&held);
+                return Err(place.failed("write", error));
+            }
+        }
+        let displaced = self.displaced(place, held, &known, &|held| self.exchange(held, place))?;
+        Ok(Some(displaced.map_or(WriteOutcome::Written, WriteOutcome::Displaced)))
+    }
+
+    /// Judges what was taken off the path: `None` if its content is among `known`, else the bytes, which stay kept.
+    ///
+    /// What is no file that syncs is put back with `put_back`.
+    fn displaced(
+        &self,
+        place: &Place<'_>,
+        held: String,
+        known: &[ContentHash],
+        put_back: &dyn Fn(&str) -> Result<(), Errno>,
+    ) -> Result<Option<Vec<u8>>, DiskError> {
+        let folder = self.kept.folder();
+        let is_known =
+            |found: &Found| matches!(found, Found::File { bytes, .. } if known.contains(&ContentHash::of(bytes)));
+        let mut found = reading::read(folder, OsStr::new(&held));
+        if matches!(found, Found::File { .. }) && !is_known(&found) {
+            // An editor may be in the middle of a save in place.
+            found = reading::read_when_quiet(folder, OsStr::new(&held));
+        }
+        if is_known(&found) {
+            self.kept.watch(held, place.path, known);
+            return Ok(None);
+        }
+        let Found::File { bytes, .. } = found else {
+            put_back(&held).map_err(|error| place.failed("put back", error))?;
+            self.discard(&held, known);
+            return Err(place.unfit(&found));
+        };
+        let hash = ContentHash::of(&bytes);
+        let kept = self.kept.keep(&held, hash).map_err(|error| place.failed("keep", error))?;
+        self.kept.watch(kept, place.path, &[hash]);
+        Ok(Some(bytes))
+    }
+
+    /// Takes away what came back in exchange, unless it is a save; that stays for the next start to keep.
+    fn discard(&self, held: &str, known: &[ContentHash]) {
+        if let Found::File { bytes, .. } = reading::read(self.kept.folder(), OsStr::new(held))
+            && known.contains(&ContentHash::of(&bytes))
+        {
+            self.kept.unlink(held);
+        }
+    }
+
+    fn exchange(&self, held: &str, place: &Place<'_>) -> Result<(), Errno> {
+        let name = place.path.name();
+        rustix::fs::renameat_with(self.kept.folder(), held, &place.folder, name, RenameFlags::EXCHANGE)
+    }
+
+    /// Renames to the path unless something lies there.
+    fn rename_new(&self, name: &str, place: &Place<'_>) -> Result<(), Errno> {
+        let (from, to) = (self.kept.folder(), place.path.name());
+        if self.can_exchange {
+            return rustix::fs::renameat_with(from, name, &place.folder, to, RenameFlags::NOREPLACE);
+        }
+        match tree::kind_of(&place.folder, place.name())? {
+            Some(_) => Err(Errno::EXIST),
+            None => rustix::fs::renameat(from, name, &place.folder, to),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What must hold: at every step, and once the mesh has healed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aiemp_node::core::Core;
+use aiemp_protocol::{
+    entry::Position,
+    frame::Frame,
+    ids::{Audience, ConflictId, ContentHash, FileId},
+    roster::Role,
+    vault_path::VaultPath,
+    zone::Zone,
+};
+
+use crate::{Violation, ledger, node::Node, world::World};
+
+/// What a node counts as held lies in its store.
+pub fn durable_before_visible(world: &World, node: usize) -> Result<(), Violation> {
+    let state = &world.nodes[node];
+    let Some(core) = &state.core else { return Ok(()) };
+    for Position { log, seq, hash } in core.replication().frontier() {
+        if state.store.entry_at(log, seq) != Some(hash) {
+            return Err(format!("durable before visible: {} counts {log:?} up to {seq}", state.name));
+        }
+    }
+    Ok(())
+}
+
+/// A frame says only what its sender has stored and its receiver may read.
+pub fn frame(world: &World, from: usize, to: usize, frame: &Frame, bytes: &[u8]) -> Result<(), Violation> {
+    let (sender, receiver) = (&world.nodes[from], &world.nodes[to]);
+    if let Frame::Entry { log, cose, .. } = frame
+        && !sender.store.holds(*log, cose)
+    {
+        return Err(format!("durable before visible: {} sends an entry that is not stored", sender.name));
+    }
+    if receiver.role == Role::Cloud
+        && let Some(word) = world.ledger.leaked(bytes)
+    {
+        return Err(format!("private stays private: {word} is on its way to {}", receiver.name));
+    }
+    Ok(())
+}
+
+/// A write lies inside the vault's set of paths.
+pub fn written_path(world: &World, node: usize, path: &VaultPath) -> Result<(), Violation> {
+    let state = &world.nodes[node];
+    let Some(core) = &state.core else { return Ok(()) };
+    match core.replication().rosters().current().zone_of(path) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(format!("nothing is written outside the vault's zones: {} writes {path}: {why}", state.name)),
+    }
+}
+
+/// Everything that must hold when nothing is under way any more.
+pub fn healed(world: &World) -> Result<(), Violation> {
+    for node in &world.nodes {
+        let core = running(node)?;
+        settled(node, core)?;
+        zones_respected(world, node, core)?;
+    }
+    let first = &world.nodes[0];
+    for other in &world.nodes[1..] {
+        same(first, other, Audience::All)?;
+        if first.role == Role::Local && other.role == Role::Local {
+            same(first, other, Audience::Local)?;
+        }
+        if other.role == Role::Cloud {
+            no_private_ids(first, other)?;
+        }
+    }
+    words_found(world)
+}
+
+fn running(node: &Node) -> Result<&Core, Violation> {
+    node.core.as_ref().ok_or_else(|| format!("{} does not run", node.name))
+}
+
+/// The disk holds what the logs say, and nothing is under way.
+fn settled(node: &Node, core: &Core) -> Result<(), Violation> {
+    if !core.vault().is_settled() || node.store.is_busy() || node.writes_under_way > 0 {
+        return Err(format!("progress: {} does not settle", node.name));
+    }
+    for (key, projection) in core.vault().on_disk() {
+        let found = node.disk.files.get(&projection.path).map(|bytes| ContentHash::of(bytes));
+        if found != Some(projection.hash) || projection.path.key() != *key {
+            return Err(format!("disk equals merge: {} has something else at {}", node.name, projection.path));
+        }
+        if projection.merged_changes.is_none() {
+            return Err(format!("disk equals merge: {} is behind at {}", node.name, projection.path));
+        }
+    }
+    Ok(())
+}
+
+/// Files of Local nodes were written by Local nodes alone.
+fn zones_respected(world: &World, node: &Node, core: &Core) -> Result<(), Violation> {
+    for (file, record) in core.vault().index().iter() {
+        if !matches!(file.zone, Zone::Owner | Zone::Private) {
+            continue;
+        }
+        let writers = record.path.writes().map(|(origin, _)| origin.author());
+        let writers = writers.chain(record.archived.writes().map(|(origin, _)| origin.author()));
+        let mut writers = writers.chain(record.changes.iter().map(|change| change.origin.author()));
+        if writers.any(|writer| world.nodes[world.index_of(writer)].role == Role::Cloud) {
+            return Err(format!("a peer writes only its zones: Cloud wrote {file:?} as {} has it", node.name));
+        }
+    }
+    Ok(())
+}
+
+type Shown = BTreeMap<VaultPath, (FileId, Vec<u8>)>;
+
+fn shown(node: &Node, core: &Core, audience: Audience) -> Shown {
+    let of_audience = core.vault().on_disk().values().filter(|there| there.file.zone.audience() == audience);
+    of_audience
+        .map(|there| {
+            let bytes = node.disk.files.get(&there.path).cloned().unwrap_or_default();
+            (there.path.clone(), (there.file, bytes))
+        })
+        .collect()
+}
+
+fn conflict_ids(core: &Core, audience: Audience) -> BTreeSet<ConflictId> {
+    let items = core.vault().conflicts().into_iter();
+    items.filter(|item| item.file.zone.audience() == audience).map(|item| item.id).collect()
+}
+
+/// Two nodes of an audience hold the same logs, show the same files and list the same conflicts.
+fn same(one: &Node, other: &Node, audience: Audience) -> Result<(), Violation> {
+    let (core_one, core_other) = (running(one)?, running(other)?);
+    let names = format!("{} and {}", one.name, other.name);
+    let frontier = |core: &Core| -> Vec<_> {
+        core.replication().frontier().filter(|position| position.log.audience == audience).collect()
+    };
+    if frontier(core_one) != frontier(core_other) {
+        let (a, b) = (frontier(core_one), frontier(core_other));
+        return Err(format!("progress: {names} hold different {audience:?} logs: {a:?} / {b:?}"));
+    }
+    let (shown_one, shown_other) = (shown(one, core_one, audience), shown(other, core_other, audience));
+    if let Some(path) = first_difference(&shown_one, &shown_other) {
+        let text = |shown: &Shown| {
+            shown.get(path).map(|(file, bytes)| format!("{file:?} {:?}", String::from_utf8_lossy(bytes)))
+        };
+        let (a, b) = (text(&shown_one), text(&shown_other));
+        return Err(format!("same logs, same vault: {names} differ at {path}: {a:?} / {b:?}"));
+    }
+    if conflict_ids(core_one, audience) != conflict_ids(core_other, audience) {
+        return Err(format!("same logs, same conflicts: {names} list different {audience:?} items"));
+    }
+    Ok(())
+}
+
+fn first_difference<'a>(one: &'a Shown, other: &'a Shown) -> Option<&'a VaultPath> {
+    one.keys().chain(other.keys()).find(|path| one.get(*path) != other.get(*path))
+}
+
+/// No id of a private file is anywhere in a Cloud node's store.
+fn no_private_ids(local: &Node, cloud: &Node) -> Result<(), Violation> {
+    let private: BTreeSet<[u8; 32]> = running(local)?
+        .vault()
+        .index()
+        .iter()
+        .filter(|(file, _)| file.zone == Zone::Private)
+        .map(|(file, _)| *file.hash.as_bytes())
+        .collect();
+    let entries = cloud.store.entries.iter().map(|kept| &kept.signed.cose);
+    for bytes in entries {
+        if bytes.windows(32).any(|window| <[u8; 32]>::try_from(window).is_ok_and(|id| private.contains(&id))) {
+            return Err(format!("private stays private: {} holds the id of a private file", cloud.name));
+        }
+    }
+    Ok(())
+}
+
+/// Every word that a person saved and none removed can be seen.
+fn words_found(world: &World) -> Result<(), Violation> {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut stored: BTreeSet<String> = BTreeSet::new();
+    for node in &world.nodes {
+        let mut see = |bytes: &[u8]| seen.extend(ledger::words_in(bytes).map(str::to_owned));
+        node.disk.files.values().for_each(|bytes| see(bytes));
+        node.kept.iter().for_each(|(_, bytes)| see(bytes));
+        for item in running(node)?.vault().conflicts() {
+            item.sides.iter().for_each(|side| see(side.text.as_bytes()));
+        }
+        for payload in node.store.payloads.values() {
+            stored.extend(ledger::words_in(payload).map(str::to_owned));
+        }
+    }
+    for (word, known) in &world.ledger.words {
+        let found = seen.contains(word) || known.removed || (!known.in_text && stored.contains(word));
+        if !found {
+            let place = if stored.contains(word) { "only in history" } else { "nowhere" };
+            let name = &world.nodes[known.node].name;
+            return Err(format!("no saved edit is lost: {word} of {name} is {place}"));
+        }
+    }
+    Ok(())
+}

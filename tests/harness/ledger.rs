@@ -1,0 +1,77 @@
+//! What people saved: words that occur once, who may read them, and whether a person took them out again.
+
+use std::collections::BTreeMap;
+
+/// The mark of a word that was typed where only Local nodes read.
+pub const PRIVATE_MARK: &str = "Privat";
+
+/// One word.
+#[derive(Clone, Debug)]
+pub struct Word {
+    /// The node it was typed on.
+    pub node: usize,
+    /// Whether a person removed it, or the file it stood in, having seen it.
+    pub removed: bool,
+    /// Whether the file is text, so that merging keeps both sides visible.
+    pub in_text: bool,
+    /// Whether a person carried it out of the private folders.
+    pub published: bool,
+}
+
+/// Every word that was saved.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// By the word itself.
+    pub words: BTreeMap<String, Word>,
+    next: u64,
+}
+
+impl Ledger {
+    /// A new word, typed on a node.
+    pub fn word(&mut self, node: usize, private: bool, in_text: bool) -> String {
+        self.next += 1;
+        // Neighbours in time share neither beginning nor end.
+        let scattered = self.next.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17) & 0xffff_ffff;
+        let mark = if private { PRIVATE_MARK } else { "Wort" };
+        let word = format!("{mark}{scattered:08x}n{}x", self.next);
+        self.words.insert(word.clone(), Word { node, removed: false, in_text, published: !private });
+        word
+    }
+
+    /// A person replaced `before` by `after`, having read it.
+    pub fn replaced(&mut self, before: &[u8], after: &[u8]) {
+        let kept = words_in(after);
+        for word in words_in(before).filter(|word| !kept.clone().any(|other| other == *word)) {
+            if let Some(known) = self.words.get_mut(word) {
+                known.removed = true;
+            }
+        }
+    }
+
+    /// A person put content where others may read it.
+    pub fn published(&mut self, content: &[u8]) {
+        for word in words_in(content) {
+            if let Some(known) = self.words.get_mut(word) {
+                known.published = true;
+            }
+        }
+    }
+
+    /// Private words that no person carried out, in these bytes.
+    pub fn leaked<'a>(&'a self, bytes: &'a [u8]) -> Option<&'a str> {
+        if !bytes.windows(PRIVATE_MARK.len()).any(|window| window == PRIVATE_MARK.as_bytes()) {
+            return None;
+        }
+        words_in(bytes).find(|word| self.words.get(*word).is_some_and(|known| !known.published))
+    }
+}
+
+/// The words of the ledger's form in these bytes.
+pub fn words_in(bytes: &[u8]) -> impl Iterator<Item = &str> + Clone {
+    let runs = bytes.split(|byte| !byte.is_ascii_alphanumeric());
+    runs.filter_map(|run| std::str::from_utf8(run).ok()).filter_map(|run| {
+        let start = [PRIVATE_MARK, "Wort"].into_iter().filter_map(|mark| run.find(mark)).min()?;
+        let word = &run[start..];
+        word.ends_with('x').then_some(word)
+    })
+}

@@ -1,0 +1,162 @@
+//! One node: its core, what it keeps, and how it starts again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aiemp_keys::{FingerprintKey, Fingerprints, NodeId, Signer};
+use aiemp_node::core::{Answer, Brain, Core, Input, Start};
+use aiemp_protocol::{
+    approval::Receipt,
+    ids::ContentHash,
+    roster::{Role, RosterChain},
+    time::Timestamp,
+    vault_path::VaultPath,
+};
+
+use crate::{Violation, disk::Disk, store::Store};
+
+/// The secret that every node's guard knows: it may not leave.
+pub const KNOWN_SECRET: &str = "hunter2-swordfish-9431";
+
+/// A node, running or not.
+#[derive(Debug)]
+pub struct Node {
+    /// Its name in the roster.
+    pub name: String,
+    /// What the roster grants.
+    pub role: Role,
+    /// What drafts on it.
+    pub brain: Brain,
+    seed: [u8; 32],
+    founding: Vec<u8>,
+    /// The machine; none while the process is dead.
+    pub core: Option<Core>,
+    /// Counts starts: answers meant for an earlier process reach nobody.
+    pub life: u64,
+    /// Its store.
+    pub store: Store,
+    /// Its vault.
+    pub disk: Disk,
+    /// Receipts that its executor wrote.
+    pub receipts: Vec<Receipt>,
+    /// Places that the watcher saw something happen at.
+    pub dirty: BTreeSet<VaultPath>,
+    /// Whether a look at them is due.
+    pub look_due: bool,
+    /// Whether the store's writer is at work.
+    pub committing: bool,
+    /// Writes and removals that were asked for and not answered.
+    pub writes_under_way: u32,
+    /// When the last answer of the store arrives: answers keep their order.
+    pub answers_until: u64,
+    /// Saves that were kept from the logs and shown to the person.
+    pub kept: Vec<(VaultPath, Vec<u8>)>,
+    /// Answers to questions, by number.
+    pub answers: BTreeMap<u64, Answer>,
+}
+
+impl Node {
+    /// A node that never ran.
+    pub fn new(name: &str, role: Role, brain: Brain, seed: [u8; 32]) -> Self {
+        Self {
+            name: name.to_owned(),
+            role,
+            brain,
+            seed,
+            founding: Vec::new(),
+            core: None,
+            life: 0,
+            store: Store::default(),
+            disk: Disk::default(),
+            receipts: Vec::new(),
+            dirty: BTreeSet::new(),
+            look_due: false,
+            committing: false,
+            writes_under_way: 0,
+            answers_until: 0,
+            kept: Vec::new(),
+            answers: BTreeMap::new(),
+        }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> NodeId {
+        self.signer().node_id()
+    }
+
+    /// Its key.
+    pub fn signer(&self) -> Signer {
+        Signer::from_seed(self.seed)
+    }
+
+    /// Gives it the rosters it was paired with.
+    pub fn found(&mut self, chain: &RosterChain) {
+        self.founding = chain.to_bytes();
+    }
+
+    /// The rosters it holds.
+    pub fn rosters(&self) -> RosterChain {
+        let mut chain = RosterChain::from_bytes(&self.founding).expect("the chain was made by the world");
+        for roster in &self.store.rosters {
+            chain.extend(roster).expect("the store holds rosters that extend the chain");
+        }
+        chain
+    }
+
+    /// Starts the process: everything durable is given back, then the disk is compared with what was recorded.
+    pub fn start(&mut self) -> Result<Vec<Input>, Violation> {
+        self.life += 1;
+        let mut fingerprints = Fingerprints::new(FingerprintKey::from_bytes([7; 32]));
+        fingerprints.add("test", KNOWN_SECRET.as_bytes()).map_err(|error| error.to_string())?;
+        let mut core = Core::new(Start {
+            signer: self.signer(),
+            rosters: self.rosters(),
+            fingerprints,
+            brain: self.brain,
+            frozen: self.store.frozen.clone(),
+            missing: self.store.missing(),
+        });
+        for kept in &self.store.entries {
+            core.restore_entry(kept.signed.log, &kept.signed.cose).map_err(|error| format!("restore: {error}"))?;
+        }
+        for (key, projection) in &self.store.projections {
+            core.restore_projection(key.clone(), projection.clone());
+        }
+        for receipt in &self.receipts {
+            core.restore_receipt(receipt.clone());
+        }
+        self.core = Some(core);
+        self.dirty.clear();
+        self.look_due = false;
+        Ok(vec![self.scan(), Input::Restored])
+    }
+
+    /// What differs between the disk and what was recorded of it.
+    fn scan(&self) -> Input {
+        let recorded = |path: &VaultPath| self.store.projections.get(&path.key());
+        let differs = |(path, bytes): &(&VaultPath, &Vec<u8>)| {
+            recorded(path).is_none_or(|there| there.path != **path || there.hash != ContentHash::of(bytes))
+        };
+        let changed = self.disk.files.iter().filter(differs).map(|(path, bytes)| (path.clone(), bytes.clone()));
+        let present: BTreeSet<_> = self.disk.files.keys().map(VaultPath::key).collect();
+        let gone = self.store.projections.iter().filter(|(key, _)| !present.contains(*key));
+        Input::FilesChanged { changed: changed.collect(), removed: gone.map(|(_, there)| there.path.clone()).collect() }
+    }
+
+    /// What the watcher reports: the places it saw, as they are now.
+    pub fn look(&mut self) -> Input {
+        self.look_due = false;
+        let (mut changed, mut removed) = (Vec::new(), Vec::new());
+        for path in std::mem::take(&mut self.dirty) {
+            match self.disk.files.get(&path) {
+                Some(bytes) => changed.push((path, bytes.clone())),
+                None => removed.push(path),
+            }
+        }
+        Input::FilesChanged { changed, removed }
+    }
+
+    /// Whether the core has to be called by now.
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        self.core.as_ref()?.poll_timeout()
+    }
+}

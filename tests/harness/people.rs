@@ -1,0 +1,217 @@
+//! People at their editors: each save is made from what lies on their disk at that moment.
+
+use aiemp_protocol::{ids::Audience, roster::Role, vault_path::VaultPath};
+
+use crate::{random::Rng, world::World};
+
+const FOLDERS: [&str; 16] = [
+    "Needs_Action",
+    "Needs_Action/email",
+    "Plans",
+    "Pending_Approval",
+    "Pending_Approval/email",
+    "Updates",
+    "Signals",
+    "Approved",
+    "Rejected",
+    "Done",
+    "Done/email",
+    "Briefings",
+    "Private",
+    "Accounting/2026",
+    "",
+    "Inbox",
+];
+const NAMES: [&str; 5] = ["a.md", "b.md", "C.md", "note d.md", "e.txt"];
+
+/// One thing that a person does on a node.
+pub fn act(world: &mut World, node: usize) {
+    match world.rng.below(20) {
+        0..=2 => new_note(world, node),
+        3 => new_draft(world, node),
+        4 => drop_mail(world, node),
+        5 => drop_mail_twice(world, node),
+        6..=8 => rename(world, node),
+        9 => delete(world, node),
+        10 => new_binary(world, node),
+        _ => edit(world, node),
+    }
+}
+
+/// A place in some folder; `None` where the name cannot be used.
+fn some_place(world: &mut World, node: usize) -> Option<VaultPath> {
+    let claim = format!("In_Progress/{}", world.nodes[world.rng.below(world.nodes.len())].name);
+    let own = format!("In_Progress/{}", world.nodes[node].name);
+    let folder = match world.rng.below(FOLDERS.len() + 2) {
+        at if at < FOLDERS.len() => FOLDERS[at],
+        at if at == FOLDERS.len() => claim.as_str(),
+        _ => own.as_str(),
+    };
+    let name = NAMES[world.rng.below(NAMES.len())];
+    VaultPath::join(folder, name).ok()
+}
+
+fn is_private(world: &World, node: usize, path: &VaultPath) -> bool {
+    let chain = world.nodes[node].rosters();
+    chain.current().zone_of(path).is_ok_and(|zone| zone.audience() == Audience::Local)
+}
+
+/// Saves `after` at a place, as an editor does.
+pub fn save(world: &mut World, node: usize, path: VaultPath, after: Vec<u8>) {
+    if let Some(before) = world.nodes[node].disk.files.get(&path) {
+        let before = before.clone();
+        world.ledger.replaced(&before, &after);
+    }
+    if !is_private(world, node, &path) {
+        world.ledger.published(&after);
+    }
+    world.mix(&after);
+    world.nodes[node].disk.files.insert(path.clone(), after);
+    world.touched(node, path);
+}
+
+fn word_for(world: &mut World, node: usize, path: &VaultPath, in_text: bool) -> String {
+    let private = is_private(world, node, path);
+    world.ledger.word(node, private && world.nodes[node].role == Role::Local, in_text)
+}
+
+fn new_note(world: &mut World, node: usize) {
+    let Some(path) = some_place(world, node) else { return };
+    if world.nodes[node].disk.files.contains_key(&path) {
+        return edit(world, node);
+    }
+    let word = word_for(world, node, &path, true);
+    let text = if world.rng.chance(50) {
+        format!("---\ntype: note\nstatus: open\n---\n# Note {word}\n\nFirst line.\nSecond line.\n")
+    } else {
+        format!("# Note {word}\n")
+    };
+    save(world, node, path, text.into_bytes());
+}
+
+fn new_draft(world: &mut World, node: usize) {
+    let Ok(path) = VaultPath::join("Pending_Approval/email", NAMES[world.rng.below(2)]) else { return };
+    if world.nodes[node].disk.files.contains_key(&path) {
+        return edit(world, node);
+    }
+    let word = word_for(world, node, &path, true);
+    let text = format!("---\naction: email\nto: a@client.test\nsubject: About {word}\n---\n\nHello.\n");
+    save(world, node, path, text.into_bytes());
+}
+
+fn new_binary(world: &mut World, node: usize) {
+    let Some(place) = some_place(world, node) else { return };
+    let Ok(path) = VaultPath::join(place.folder(), "scan.bin") else { return };
+    let word = word_for(world, node, &path, false);
+    let mut bytes = vec![0, 159, 146, 150, b' '];
+    bytes.extend_from_slice(word.as_bytes());
+    if world.rng.chance(3) {
+        bytes.resize(1_200_000, 0);
+    }
+    save(world, node, path, bytes);
+}
+
+/// The text of a mail that has never been seen.
+pub fn mail(number: u64, word: &str) -> Vec<u8> {
+    format!(
+        "Message-ID: <{number}@client.test>\r\nFrom: Client <a@client.test>\r\nTo: me@mine.test\r\n\
+         Date: Wed, 7 Jan 2026 10:30:00 +0000\r\nSubject: Question {number}\r\n\r\nPlease answer {word}.\r\n"
+    )
+    .into_bytes()
+}
+
+fn drop_mail(world: &mut World, node: usize) {
+    let number = world.rng.next() % 1_000_000;
+    let path = VaultPath::join("Inbox", &format!("m{number}.eml")).expect("a plain name");
+    let word = word_for(world, node, &path, true);
+    save(world, node, path, mail(number, &word));
+}
+
+/// The same mail comes in on two nodes.
+fn drop_mail_twice(world: &mut World, node: usize) {
+    let number = world.rng.next() % 1_000_000;
+    let path = VaultPath::join("Inbox", &format!("m{number}.eml")).expect("a plain name");
+    let word = word_for(world, node, &path, true);
+    let other = world.rng.below(world.nodes.len());
+    save(world, node, path.clone(), mail(number, &word));
+    save(world, other, path, mail(number, &word));
+}
+
+fn some_file(world: &mut World, node: usize) -> Option<VaultPath> {
+    let at = world.rng.below(world.nodes[node].disk.files.len());
+    world.nodes[node].disk.files.keys().nth(at).cloned()
+}
+
+fn rename(world: &mut World, node: usize) {
+    let (Some(from), Some(place)) = (some_file(world, node), some_place(world, node)) else { return };
+    let to = if world.rng.chance(60) { VaultPath::join(place.folder(), from.name()).unwrap_or(place) } else { place };
+    if world.nodes[node].disk.files.contains_key(&to) {
+        return;
+    }
+    if let Some(bytes) = world.nodes[node].disk.files.remove(&from) {
+        if !is_private(world, node, &to) {
+            world.ledger.published(&bytes);
+        }
+        world.nodes[node].disk.files.insert(to.clone(), bytes);
+        world.touched(node, from);
+        world.touched(node, to);
+    }
+}
+
+fn delete(world: &mut World, node: usize) {
+    let Some(path) = some_file(world, node) else { return };
+    if let Some(bytes) = world.nodes[node].disk.files.remove(&path) {
+        world.ledger.replaced(&bytes, b"");
+        world.touched(node, path);
+    }
+}
+
+fn edit(world: &mut World, node: usize) {
+    let Some(path) = some_file(world, node) else { return };
+    if path.extension() == "eml" {
+        return;
+    }
+    let Some(Ok(text)) = world.nodes[node].disk.files.get(&path).cloned().map(String::from_utf8) else { return };
+    if text.contains('\0') || text.len() > 20_000 {
+        return;
+    }
+    let word = word_for(world, node, &path, true);
+    let after = edited(&mut world.rng, &text, &word);
+    save(world, node, path, after.into_bytes());
+}
+
+/// The text with one edit, which brings `word` in.
+fn edited(rng: &mut Rng, text: &str, word: &str) -> String {
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    let fence = lines.iter().skip(1).position(|line| line == "---\n").map(|at| at + 1);
+    let fence = fence.filter(|_| lines.first().is_some_and(|line| line == "---\n"));
+    let body = fence.map_or(0, |at| at + 1);
+    let at = body + rng.below(lines.len() + 1 - body);
+    match (rng.below(10), fence) {
+        (0 | 1, Some(fence)) => set_field(&mut lines, fence, "status", word),
+        (2, Some(fence)) => set_field(&mut lines, fence, "noted", word),
+        (3 | 4, _) if at < lines.len() => lines[at] = format!("{word} instead\n"),
+        (5, _) if at < lines.len() => {
+            let half = lines[at].len() / 2;
+            let half = (0..=half).rev().find(|at_byte| lines[at].is_char_boundary(*at_byte)).unwrap_or(0);
+            let cut = lines[at][..half].rfind(' ').map_or(0, |space| space + 1);
+            lines[at].insert_str(cut, &format!("{word} "));
+        }
+        (6, _) if at < lines.len() => {
+            lines.remove(at);
+            lines.insert(body.min(lines.len()), format!("{word}\n"));
+        }
+        (7, _) => lines.push(format!("- {word}\n")),
+        _ => lines.insert(at, format!("{word} here\n")),
+    }
+    lines.concat()
+}
+
+fn set_field(lines: &mut Vec<String>, fence: usize, key: &str, word: &str) {
+    let new = format!("{key}: {word}\n");
+    let found = lines[..fence].iter().position(|line| line.split(':').next() == Some(key));
+    match found {
+        Some(at) => lines[at] = new,
+        None => lines.insert(fence, new),
+    }
+}

@@ -1,0 +1,110 @@
+//! One run: who takes part, what goes wrong, and what must be true in the end.
+
+use std::panic::{self, AssertUnwindSafe};
+
+use aiemp_crdt::vault::Choice;
+use aiemp_node::core::{Brain, Input, Question};
+use aiemp_protocol::roster::Role;
+
+use crate::{Violation, check, executor, people, random::Rng, world::Cast, world::World};
+
+/// How long a healed mesh gets until it must be quiet.
+const HEALING_MS: u64 = 100_000;
+
+/// What a run was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Digest of everything that happened.
+    pub trace: u64,
+    /// How many actions were sent.
+    pub sent: usize,
+}
+
+/// Runs one seed from beginning to end. A panic of a machine is a violation like any other.
+pub fn run(seed: u64) -> Result<Outcome, Violation> {
+    let caught = panic::catch_unwind(AssertUnwindSafe(|| run_unguarded(seed)));
+    caught.unwrap_or_else(|cause| {
+        let text = cause.downcast_ref::<String>().map(String::as_str).or(cause.downcast_ref::<&str>().copied());
+        Err(format!("no panics: {}", text.unwrap_or("without a message")))
+    })
+}
+
+fn run_unguarded(seed: u64) -> Result<Outcome, Violation> {
+    let mut rng = Rng::new(seed);
+    let (cast, links) = setting(&mut rng);
+    let mut world = World::new(rng.next(), &cast, &links)?;
+    world.network.lossy = rng.chance(25);
+    let calm = rng.chance(20);
+    let steps = rng.between(30, 70);
+    for _ in 0..steps {
+        step(&mut world, &mut rng, calm)?;
+    }
+    world.heal();
+    world.run_for(HEALING_MS)?;
+    if check::healed(&world).is_err() {
+        world.run_for(3 * HEALING_MS)?;
+        check::healed(&world)?;
+    }
+    Ok(Outcome { trace: world.trace, sent: world.executor.sent_count() })
+}
+
+fn setting(rng: &mut Rng) -> (Vec<Cast>, Vec<(usize, usize)>) {
+    let local_brain = if rng.chance(25) { Brain::Template } else { Brain::None };
+    let mut cast = vec![("laptop", Role::Local, local_brain), ("cloud", Role::Cloud, Brain::Template)];
+    if rng.chance(40) {
+        return (cast, vec![(0, 1)]);
+    }
+    cast.push(("desktop", Role::Local, Brain::None));
+    let links = match rng.below(4) {
+        // One Local relays what is for all between the other and Cloud.
+        0 => vec![(0, 1), (0, 2)],
+        1 => vec![(0, 2), (1, 2)],
+        _ => vec![(0, 1), (0, 2), (1, 2)],
+    };
+    (cast, links)
+}
+
+fn step(world: &mut World, rng: &mut Rng, calm: bool) -> Result<(), Violation> {
+    let node = rng.below(world.nodes.len());
+    let other = rng.below(world.nodes.len());
+    match rng.below(100) {
+        0..60 => people::act(world, node),
+        60..75 => executor::act(world)?,
+        75..82 if !calm => {
+            let down = world.rng.delay_ms() * 3;
+            world.crash(node, down);
+        }
+        82..88 if !calm => world.cut(node, other),
+        88..92 if !calm => world.partition(node, other, rng.between(1_000, 60_000)),
+        92..96 => resolve(world, node)?,
+        _ => {}
+    }
+    let wait = match rng.below(20) {
+        0..10 => rng.between(0, 50),
+        10..16 => rng.between(50, 1_500),
+        16..19 => rng.between(1_000, 8_000),
+        _ => rng.between(8_000, 45_000),
+    };
+    world.run_for(wait)
+}
+
+/// A person closes a conflict item.
+fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
+    let Some(core) = &world.nodes[node].core else { return Ok(()) };
+    let conflicts = core.vault().conflicts();
+    let Some(item) = world.rng.pick(&conflicts) else { return Ok(()) };
+    // What the person decides against was seen by them.
+    let taken = world.rng.below(3);
+    let (keeps, choice) = match taken {
+        0 => (None, Choice::Both),
+        at => (Some(at - 1), Choice::Side(at - 1)),
+    };
+    if let Some(keeps) = keeps {
+        let kept = item.sides.get(keeps).map(|side| side.text.clone()).unwrap_or_default();
+        for side in &item.sides {
+            world.ledger.replaced(side.text.as_bytes(), kept.as_bytes());
+        }
+    }
+    let question = Question::Resolve { id: item.id, choice };
+    world.input(node, Input::Asked { request: 1 << 40, question })
+}

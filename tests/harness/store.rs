@@ -1,0 +1,176 @@
+//! The node's store: one writer that makes records durable in the order they were asked for.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use aiemp_crdt::vault::Projection;
+use aiemp_protocol::{
+    entry::{Item, SignedEntry},
+    ids::{Audience, ContentHash, EntryHash, LogId},
+    replication::{EffectId, EntryWithPayloads, FreezeReason, Record, StoredEntry},
+};
+
+use crate::random::Rng;
+
+/// One durable entry.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The entry.
+    pub signed: SignedEntry,
+    payloads: Vec<(ContentHash, u64)>,
+}
+
+/// What waits for the disk.
+#[derive(Clone, Debug)]
+enum Queued {
+    Record(EffectId, Box<Record>),
+    Projection(String, Option<Projection>),
+}
+
+/// Durable state, and behind it what a crash loses.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    /// Entries in the order they became durable.
+    pub entries: Vec<Kept>,
+    by_log: BTreeMap<LogId, Vec<usize>>,
+    /// Payloads by digest.
+    pub payloads: BTreeMap<ContentHash, Vec<u8>>,
+    shared: BTreeSet<ContentHash>,
+    /// Logs found invalid.
+    pub frozen: BTreeMap<LogId, FreezeReason>,
+    /// Rosters that came by the network.
+    pub rosters: Vec<Vec<u8>>,
+    /// What lay on disk, by canonical key.
+    pub projections: BTreeMap<String, Projection>,
+    queue: VecDeque<Queued>,
+}
+
+impl Store {
+    /// Takes a record into the queue.
+    pub fn enqueue(&mut self, effect: EffectId, record: Record) {
+        self.queue.push_back(Queued::Record(effect, Box::new(record)));
+    }
+
+    /// Takes a projection into the queue.
+    pub fn enqueue_projection(&mut self, key: String, projection: Option<Projection>) {
+        self.queue.push_back(Queued::Projection(key, projection));
+    }
+
+    /// Makes everything up to the next record durable; the answer it asks for.
+    pub fn commit_next(&mut self) -> Option<EffectId> {
+        while let Some(queued) = self.queue.pop_front() {
+            match queued {
+                Queued::Projection(key, projection) => self.set_projection(key, projection),
+                Queued::Record(effect, record) => {
+                    self.apply(*record);
+                    return Some(effect);
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether something waits for the disk.
+    pub fn is_busy(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// A crash: some of the queue had reached the disk, unanswered; of the projections possibly less.
+    pub fn crash(&mut self, rng: &mut Rng) {
+        let queue = std::mem::take(&mut self.queue);
+        let survive = rng.below(queue.len() + 1);
+        let projections_survive = rng.below(survive + 1);
+        for (index, queued) in queue.into_iter().enumerate().take(survive) {
+            match queued {
+                Queued::Record(_, record) => self.apply(*record),
+                Queued::Projection(key, projection) if index < projections_survive => {
+                    self.set_projection(key, projection);
+                }
+                Queued::Projection(..) => {}
+            }
+        }
+    }
+
+    fn set_projection(&mut self, key: String, projection: Option<Projection>) {
+        match projection {
+            Some(projection) => self.projections.insert(key, projection),
+            None => self.projections.remove(&key),
+        };
+    }
+
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::Entry(entry) => self.apply_entry(entry),
+            Record::Payload(hash, bytes) => {
+                self.payloads.insert(hash, bytes);
+            }
+            Record::Frozen { log, reason, .. } => {
+                self.frozen.insert(log, reason);
+            }
+            Record::Roster(bytes) => self.rosters.push(bytes),
+        }
+    }
+
+    fn apply_entry(&mut self, entry: EntryWithPayloads) {
+        let log = entry.signed.log;
+        let payloads: Vec<_> = entry.signed.entry.items.iter().filter_map(Item::payload).collect();
+        if log.audience == Audience::All {
+            self.shared.extend(payloads.iter().map(|(hash, _)| *hash));
+        }
+        for ((hash, _), payload) in payloads.iter().zip(entry.payloads) {
+            if let Some(bytes) = payload {
+                self.payloads.insert(*hash, bytes);
+            }
+        }
+        self.by_log.entry(log).or_default().push(self.entries.len());
+        self.entries.push(Kept { signed: entry.signed, payloads });
+    }
+
+    /// Durable entries of a log, from `from_seq` on.
+    pub fn read(&self, log: LogId, from_seq: u64, count: u64) -> Vec<StoredEntry> {
+        let skip = usize::try_from(from_seq - 1).expect("small");
+        let take = usize::try_from(count).expect("small");
+        let found = self.by_log.get(&log).into_iter().flatten().skip(skip).take(take);
+        found
+            .map(|index| &self.entries[*index])
+            .map(|kept| StoredEntry {
+                log,
+                cose: kept.signed.cose.clone(),
+                payloads: kept.payloads.iter().map(|(hash, _)| self.payloads.get(hash).cloned()).collect(),
+            })
+            .collect()
+    }
+
+    /// A payload, if the asker may have it.
+    pub fn payload(&self, hash: ContentHash, shared_only: bool) -> Option<Vec<u8>> {
+        if shared_only && !self.shared.contains(&hash) {
+            return None;
+        }
+        self.payloads.get(&hash).cloned()
+    }
+
+    /// Payloads that durable entries lack.
+    pub fn missing(&self) -> BTreeMap<ContentHash, u64> {
+        let all = self.entries.iter().flat_map(|kept| &kept.payloads);
+        all.filter(|(hash, _)| !self.payloads.contains_key(hash)).copied().collect()
+    }
+
+    /// How many entries of a log are durable.
+    pub fn length(&self, log: LogId) -> u64 {
+        self.by_log.get(&log).map_or(0, |entries| entries.len() as u64)
+    }
+
+    /// The durable entry at a place.
+    pub fn entry_at(&self, log: LogId, seq: u64) -> Option<EntryHash> {
+        let index = usize::try_from(seq.checked_sub(1)?).ok()?;
+        let at = self.by_log.get(&log)?.get(index)?;
+        Some(self.entries[*at].signed.hash)
+    }
+
+    /// Whether these bytes are a durable entry of the log.
+    pub fn holds(&self, log: LogId, cose: &[u8]) -> bool {
+        let Ok(seq) = SignedEntry::claimed_seq(cose) else { return false };
+        let index = usize::try_from(seq).unwrap_or(usize::MAX).wrapping_sub(1);
+        let found = self.by_log.get(&log).and_then(|entries| entries.get(index));
+        found.is_some_and(|at| self.entries[*at].signed.cose == cose)
+    }
+}

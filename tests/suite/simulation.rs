@@ -1,0 +1,72 @@
+//! Whole meshes on virtual time, from seeds.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+};
+
+use aiemp_tests::simulation;
+
+/// Seeds that found something once: they run first, for ever.
+const FOUND: &str = include_str!("../vectors/simulation_seeds.txt");
+/// Seeds of an ordinary run.
+const SEEDS: u64 = 2_000;
+const THREADS: u64 = 2;
+
+fn number_from(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
+}
+
+fn run_seed(seed: u64) {
+    if let Err(violation) = simulation::run(seed) {
+        panic!(
+            "simulation seed {seed} failed: {violation}: reproduce with AIEMP_SIM_SEED={seed} \
+             cargo test -p aiemp-tests simulation"
+        );
+    }
+}
+
+#[test]
+fn every_promise_holds_for_every_seed() {
+    if let Some(seed) = number_from("AIEMP_SIM_SEED") {
+        return run_seed(seed);
+    }
+    let found: Vec<u64> = FOUND
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a line begins with a seed"))
+        .collect();
+    let seeds = number_from("AIEMP_SIM_SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(0);
+    let failed = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let of_found = usize::try_from(at).ok().and_then(|at| found.get(at).copied());
+                    let seed = of_found.unwrap_or_else(|| at.saturating_sub(found.len() as u64));
+                    let over = of_found.is_none() && seed >= seeds;
+                    if over || failed.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if let Err(violation) = simulation::run(seed) {
+                        failed.store(true, Ordering::Relaxed);
+                        panic!(
+                            "simulation seed {seed} failed: {violation}: reproduce with AIEMP_SIM_SEED={seed} \
+                             cargo test -p aiemp-tests simulation"
+                        );
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story() {
+    for seed in [1, 2, 3] {
+        assert_eq!(simulation::run(seed), simulation::run(seed), "seed {seed}");
+    }
+}
