@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use aiemp_crdt::vault::{self, Boundaries, Positions, Projection, Vault};
 use aiemp_keys::{Fingerprints, NodeId, Signer};
 use aiemp_protocol::{
+    a2a::TaskDesk,
     approval::Receipt,
     egress::Guard,
     entry::{Item, SignedEntry},
@@ -20,6 +21,7 @@ use aiemp_protocol::{
     zone::{NeverPath, Zone},
 };
 
+mod announce;
 mod dashboard;
 mod drafting;
 mod filing;
@@ -59,6 +61,7 @@ pub struct Core {
     vault: Vault,
     guard: Guard,
     work: Work,
+    desk: TaskDesk,
     outputs: VecDeque<Output>,
 }
 
@@ -100,7 +103,7 @@ impl Core {
         let boundaries = boundaries(replication.rosters().current(), me);
         let work = Work::new(replication.rosters().current(), me, start.brain);
         let vault = Vault::new(me, Box::new(boundaries), positions(&replication));
-        Self { replication, vault, guard, work, outputs: VecDeque::new() }
+        Self { replication, vault, guard, work, desk: TaskDesk::default(), outputs: VecDeque::new() }
     }
 
     /// Takes back a durable entry, in the order they became durable. An entry that does not verify ends the start:
@@ -152,6 +155,7 @@ impl Core {
             Input::FileRemoved(effect, outcome) => self.vault_input(now, vault::Input::FileRemoved(effect, outcome)),
             Input::BrainAnswered(id, answer) => self.brain_answered(now, id, answer),
             Input::ReceiptFound(receipt) => self.receipt_found(now, receipt),
+            Input::Called { request, peer, body } => self.called(now, request, peer, &body),
             Input::RosterChanged(chain) => self.replication.handle(now, replication::Input::RosterChanged(chain)),
             Input::Asked { request, question } => self.asked(now, request, question),
             Input::TimeoutReached => self.timeout(now),
@@ -176,6 +180,11 @@ impl Core {
     /// The vault, to look at.
     pub const fn vault(&self) -> &Vault {
         &self.vault
+    }
+
+    /// The guard at the doors, for what waited on disk meanwhile.
+    pub const fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// The replication machine, to look at.

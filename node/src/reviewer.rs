@@ -169,10 +169,8 @@ fn read_draft(
 }
 
 fn fetch(client: &mut Client, path: &str) -> Option<Vec<u8>> {
-    match client.ask(&Request::File { path: path.to_owned() }).ok()? {
-        Response::File { content } => BASE64.decode(content?.as_bytes()).ok(),
-        _ => None,
-    }
+    let Response::File { content } = client.ask(&Request::File { path: path.to_owned() }).ok()? else { return None };
+    BASE64.decode(content?.as_bytes()).ok()
 }
 
 /// The media type that a file's extension stands for; what is unknown is bytes.

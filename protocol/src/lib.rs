@@ -3,7 +3,7 @@
 //! The crate decides who is in the mesh ([`roster`]), where each path lies and who may write it ([`zone`]), which log
 //! entries are valid and in which order they apply ([`replication`]), what an action is and what a person sees of it
 //! ([`action`]), what an approval is good for ([`approval`]), how nodes come to trust each other ([`pairing`]), and
-//! what may leave a process ([`egress`]). It reads no clock, file or socket, and draws no randomness: times, bytes and
+//! what they tell each other as agents ([`a2a`]), and what may leave a process ([`egress`]). It reads no clock, file or socket, and draws no randomness: times, bytes and
 //! nonces are handed in.
 //!
 //! Machines ([`replication::Replication`], [`approval::journal::Journal`]) share one contract: `handle(now, input)`

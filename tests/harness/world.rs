@@ -146,7 +146,10 @@ impl World {
         while let Some(at) = self.step(until)? {
             busy = if at > self.now { 0 } else { busy + 1 };
             if busy > BUSY_MAX {
-                return Err("a machine never rests".to_owned());
+                let due = |node: &Node| node.next_timeout().map(|at| at.as_millis().saturating_sub(BEGINNING));
+                let due: Vec<_> = self.nodes.iter().map(due).collect();
+                let next = self.queue.first_key_value();
+                return Err(format!("progress: a machine never rests: timeouts {due:?}, next {next:?}"));
             }
             self.now = self.now.max(at);
         }
@@ -289,7 +292,11 @@ impl World {
                 self.nodes[node].answers.insert(request, answer);
                 executor::answered(self, node, request)?;
             }
-            Output::RunBrain { .. } | Output::RosterInstalled => {}
+            Output::RunBrain { .. }
+            | Output::RosterInstalled
+            | Output::CallPeer { .. }
+            | Output::AnswerCall { .. }
+            | Output::KeepAnnouncement { .. } => {}
         }
         self.keep_committing(node);
         Ok(())

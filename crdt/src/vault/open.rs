@@ -98,12 +98,20 @@ impl Vault {
 
     pub(super) fn loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
         let Some(Pending::Load { file }) = self.pending.remove(&effect) else { return };
-        let Some(DocState::Loading { effect: expected, hashes, queue }) = self.docs.remove(&file) else { return };
-        debug_assert_eq!(expected, effect);
+        // Another load of the file was asked for since, because more of it applied: its answer is the one to open.
+        let is_newest =
+            |state: &DocState| matches!(state, DocState::Loading { effect: newest, .. } if *newest == effect);
+        if !self.docs.get(&file).is_some_and(is_newest) {
+            return;
+        }
+        let Some(DocState::Loading { hashes, queue, .. }) = self.docs.remove(&file) else { return };
+        if self.unapplied.contains_key(&file) {
+            // An edit of ours would be missing from the document, and the next edit must follow it. It applies soon.
+            self.docs.insert(file, DocState::Incomplete(queue));
+            return;
+        }
         let found: BTreeMap<_, _> = hashes.into_iter().zip(payloads).collect();
-        // An edit of ours that has not applied would be missing from the document; the next edit must follow it.
-        let complete = !self.unapplied.contains_key(&file);
-        match self.open(file, &found).filter(|_| complete) {
+        match self.open(file, &found) {
             Some(state) => {
                 self.docs.insert(file, state);
                 self.touch(file);
@@ -113,18 +121,22 @@ impl Vault {
                 }
             }
             None => {
-                self.answer_reads(&queue);
+                let queue = self.answer_reads(queue);
                 self.docs.insert(file, DocState::Incomplete(queue));
             }
         }
     }
 
-    fn answer_reads(&mut self, queue: &VecDeque<Task>) {
+    /// Tells whoever asked that the content is not held; the tasks that can wait are left.
+    fn answer_reads(&mut self, queue: VecDeque<Task>) -> VecDeque<Task> {
+        let mut left = VecDeque::new();
         for task in queue {
-            if let Task::Read(request) = task {
-                self.outputs.push_back(Output::Content { request: *request, bytes: None });
+            match task {
+                Task::Read(request) => self.outputs.push_back(Output::Content { request, bytes: None }),
+                task => left.push_back(task),
             }
         }
+        left
     }
 
     fn open(&mut self, file: FileId, found: &BTreeMap<ContentHash, Option<Vec<u8>>>) -> Option<DocState> {

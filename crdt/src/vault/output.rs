@@ -17,6 +17,8 @@ pub enum HoldReason {
     NotWritable,
     /// The file is larger than a blob may be.
     TooLarge,
+    /// A program wrote into a file that had been replaced under it: the save was made on an older text.
+    LateSave,
     /// Many files vanished at once; that is rarely meant.
     MassRemoval,
 }
@@ -27,6 +29,7 @@ impl HoldReason {
         match self {
             Self::NotWritable => "not_writable",
             Self::TooLarge => "too_large",
+            Self::LateSave => "late_save",
             Self::MassRemoval => "mass_removal",
         }
     }

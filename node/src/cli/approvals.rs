@@ -218,14 +218,14 @@ fn find<'a>(home: &Home, desk: &'a Desk, id: &str, prefix: bool) -> Result<&'a I
         return Err(already(&receipt.outcome, receipt.at_ms).into());
     }
     let shown = shown(home);
-    if let Some((file, text)) = shown.get(id) {
-        if let Some(item) = desk.items.iter().find(|item| &item.file.to_string() == file) {
-            let now = item.draft.as_ref().map(|readable| readable.rendered.text.as_str()).unwrap_or_default();
-            print::talk(difference(text, now));
-            let message = format!("changed since shown; now ID {}", item.id);
-            let fix = format!("Read it again: aiemp-node approvals show {}", item.id);
-            return Err(Fault::operator("changed", message, fix).into());
-        }
+    if let Some((file, text)) = shown.get(id)
+        && let Some(item) = desk.items.iter().find(|item| &item.file.to_string() == file)
+    {
+        let now = item.draft.as_ref().map(|readable| readable.rendered.text.as_str()).unwrap_or_default();
+        print::talk(difference(text, now));
+        let message = format!("changed since shown; now ID {}", item.id);
+        let fix = format!("Read it again: aiemp-node approvals show {}", item.id);
+        return Err(Fault::operator("changed", message, fix).into());
     }
     let fix = "Run `aiemp-node approvals` for the ones that wait.";
     Err(Fault::operator("unknown_id", format!("no draft has the ID {id}"), fix).into())
@@ -306,13 +306,11 @@ fn reject(desk: &Desk, client: &mut Client, id: &str, reason: String) -> Result<
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
     let unknown = || Fault::operator("unknown_id", format!("no draft has the ID {id}"), "Run `aiemp-node approvals`.");
     let item = desk.find(id, terminal).ok_or_else(unknown)?;
-    match client.ask(&Request::Reject { file: item.file.to_string(), reason })? {
-        Response::Done => {
-            print::data(format!("rejected {}", item.path));
-            Ok(())
-        }
-        _ => Err(unknown().into()),
-    }
+    let Response::Done = client.ask(&Request::Reject { file: item.file.to_string(), reason })? else {
+        return Err(unknown().into());
+    };
+    print::data(format!("rejected {}", item.path));
+    Ok(())
 }
 
 fn settle(home: &Home, desk: &Desk, id: &str, sent: bool, passphrase: &Passphrase) -> Result<()> {

@@ -137,11 +137,10 @@ fn resolve(client: &mut Client, item: &WireConflict, take: Option<&str>, with: O
         }
         (None, None) => return Err(Fault::usage("nothing is chosen", "Give --take or --with.").into()),
     };
-    match client.ask(&Request::Resolve { id: item.id.clone(), choice })? {
-        Response::Done => {
-            print::data(format!("resolved {}", item.id));
-            Ok(())
-        }
-        _ => Err(Fault::operator("gone", "the conflict is not open any more", "Run `aiemp-node conflicts`.").into()),
-    }
+    let Response::Done = client.ask(&Request::Resolve { id: item.id.clone(), choice })? else {
+        let message = "the conflict is not open any more";
+        return Err(Fault::operator("gone", message, "Run `aiemp-node conflicts`.").into());
+    };
+    print::data(format!("resolved {}", item.id));
+    Ok(())
 }

@@ -25,15 +25,12 @@ pub(super) fn unlock(home: &Home, passphrase: &Passphrase) -> Result<OwnerKeys> 
         (Some(true), Some(file)) => Some(from_file(file)?),
         (Some(true), None) => Some(ask("Passphrase: ")?),
     };
-    keystore.unlock(secret.as_ref().map(|secret| secret.expose().as_str())).map_err(|error| match error {
-        KeystoreError::Seal(SealError::WrongPassphrase) => Fault::operator(
-            "wrong_passphrase",
-            "the passphrase is wrong",
-            "Try again. If it is lost, the 24 recovery words make new keys.",
-        )
-        .into(),
-        other => anyhow::Error::new(other),
-    })
+    let unlocked = keystore.unlock(secret.as_ref().map(|secret| secret.expose().as_str()));
+    if let Err(KeystoreError::Seal(SealError::WrongPassphrase)) = unlocked {
+        let fix = "Try again. If it is lost, the 24 recovery words make new keys.";
+        return Err(Fault::operator("wrong_passphrase", "the passphrase is wrong", fix).into());
+    }
+    Ok(unlocked?)
 }
 
 /// The passphrase in the first line of a file.

@@ -21,10 +21,12 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
     let rosters = owner::rosters(home)?;
     let roster = rosters.current();
     let running = match Client::connect(&home.control_socket())? {
-        Some(mut client) => match client.ask(&Request::Status)? {
-            Response::Status(status) => Some(status),
-            _ => None,
-        },
+        Some(mut client) => {
+            let Response::Status(status) = client.ask(&Request::Status)? else {
+                anyhow::bail!("the node answered something else; are both of one version?");
+            };
+            Some(status)
+        }
         None => None,
     };
     let state = running.clone().unwrap_or_default();

@@ -33,10 +33,13 @@ impl Core {
     }
 
     pub(super) fn refresh_dashboard(&mut self, now: Timestamp) {
-        if self.work.role != Role::Local || self.work.dashboard_due.is_none_or(|due| due > now) {
+        if self.work.dashboard_due.is_none_or(|due| due > now) {
             return;
         }
         self.work.dashboard_due = None;
+        if self.work.role != Role::Local {
+            return;
+        }
         let section = self.dashboard_section();
         if self.work.dashboard_shown.as_ref() == Some(&section) {
             return;

@@ -40,6 +40,7 @@ impl Core {
             Zone::Intake if is_in(&path, "needs_action") && path.extension() == "md" => self.task_seen(now, file),
             Zone::Claim(node) if node == self.work.me => self.claimed_seen(now, file),
             Zone::Owner => self.owner_file_seen(now, file, &path),
+            Zone::Drafts if is_in(&path, "pending_approval") => self.announce(file),
             Zone::Intake | Zone::Claim(_) | Zone::Drafts | Zone::Private => {}
         }
     }

@@ -30,7 +30,8 @@ impl Core {
     }
 
     pub(super) fn receipt_found(&mut self, now: Timestamp, receipt: Receipt) {
-        if self.work.receipts.get(&receipt.action) == Some(&receipt) {
+        let held = self.work.receipts.get(&receipt.action);
+        if held.is_some_and(|held| (held.at, held.outcome) >= (receipt.at, receipt.outcome)) {
             return;
         }
         self.remember_receipt(receipt.clone());

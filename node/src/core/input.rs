@@ -50,6 +50,15 @@ pub enum Input {
     BrainAnswered(BrainId, Result<String, String>),
     /// The executor wrote a receipt; its signature was verified.
     ReceiptFound(Receipt),
+    /// A member calls, as agents do.
+    Called {
+        /// The answer's number.
+        request: u64,
+        /// Who.
+        peer: NodeId,
+        /// The call's body.
+        body: Vec<u8>,
+    },
     /// The roster chain grew by a command.
     RosterChanged(RosterChain),
     /// Somebody asks through the control socket.

@@ -104,6 +104,30 @@ pub enum Output {
         /// The prompt, with what came from outside wrapped as data.
         prompt: Cleared<String>,
     },
+    /// Call a member, now or when it is there; the call waits on disk until then. One that is queued already by this id
+    /// is replaced.
+    CallPeer {
+        /// Whom.
+        peer: NodeId,
+        /// Tells a call from another.
+        id: String,
+        /// The call's body.
+        body: Cleared<Vec<u8>>,
+    },
+    /// Answer a `Called`.
+    AnswerCall {
+        /// The answer's number.
+        request: u64,
+        /// The answer's body.
+        body: Cleared<Vec<u8>>,
+    },
+    /// Keep what a member announced, for the next start.
+    KeepAnnouncement {
+        /// Tells an announcement from another.
+        id: String,
+        /// What to give back to `restore_announcement`.
+        bytes: Vec<u8>,
+    },
     /// The roster in force is another one: who may connect may have changed.
     RosterInstalled,
     /// Answer a question.

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use aiemp_crdt::vault::HoldReason;
 use aiemp_keys::{NodeId, PublicKey, Signer};
 use aiemp_protocol::{
+    egress::Cleared,
     replication::{PeerFault, Record},
     roster::{Role, RosterChain},
+    vault_path::VaultPath,
 };
 use anyhow::{Context, Result};
 use tokio::{
@@ -24,11 +27,12 @@ use super::{
 };
 use crate::{
     config::{BrainKind, Config},
-    core::{BrainId, Core, Input, Output},
+    core::{BrainId, Core, Input, Notice, Output},
     fault::Fault,
     home::Home,
 };
 
+mod calls;
 mod disk;
 mod notices;
 mod receipts;
@@ -75,6 +79,12 @@ pub async fn run(options: MeshOptions) -> Result<()> {
     worked
 }
 
+/// A draft's body, or why there is none.
+type BrainAnswer = (BrainId, Result<String, String>);
+
+/// Who was called, and the id of the call that it answered.
+type CallDone = (NodeId, String);
+
 struct Mesh {
     home: Home,
     config: Config,
@@ -90,7 +100,9 @@ struct Mesh {
     disk_events: mpsc::Receiver<DiskEvent>,
     home_changed: mpsc::Receiver<()>,
     asked: mpsc::Receiver<control::Asked>,
-    brain_answers: (mpsc::Sender<(BrainId, Result<String, String>)>, mpsc::Receiver<(BrainId, Result<String, String>)>),
+    brain_answers: (mpsc::Sender<BrainAnswer>, mpsc::Receiver<BrainAnswer>),
+    calls: BTreeMap<u64, oneshot::Sender<Cleared<Vec<u8>>>>,
+    calls_done: (mpsc::Sender<CallDone>, mpsc::Receiver<CallDone>),
     paired: (mpsc::Sender<RosterChain>, mpsc::Receiver<RosterChain>),
     answers: BTreeMap<u64, oneshot::Sender<Response>>,
     next_request: u64,
@@ -116,6 +128,7 @@ impl Mesh {
                 Some(()) = self.home_changed.recv() => self.home_has_changed().await?,
                 Some((request, answer)) = self.asked.recv() => self.asked(request, answer).await?,
                 Some((id, answer)) = self.brain_answers.1.recv() => self.handle(Input::BrainAnswered(id, answer)).await?,
+                Some((peer, id)) = self.calls_done.1.recv() => self.call_done(peer, id).await?,
                 Some(rosters) = self.paired.1.recv() => self.handle(Input::RosterChanged(rosters)).await?,
                 _ = late_saves.tick() => self.disk.send(DiskJob::LateSaves).await?,
                 () = sleep_until(timeout) => self.handle(Input::TimeoutReached).await?,
@@ -165,6 +178,9 @@ impl Mesh {
                 self.disk.send(DiskJob::Remove { effect, path, expected }).await?;
             }
             Output::RemoveIntake { path, expected } => self.disk.send(DiskJob::RemoveIntake { path, expected }).await?,
+            Output::CallPeer { peer, id, body } => self.queue_call(peer, id, body).await?,
+            Output::AnswerCall { request, body } => self.answer_call(request, body),
+            Output::KeepAnnouncement { id, bytes } => self.keep_announcement(id, bytes).await?,
             Output::RunBrain { id, prompt } => self.run_brain(id, prompt),
             Output::RosterInstalled => self.members_changed().await?,
             Output::Answer { request, answer } => {
@@ -189,7 +205,7 @@ impl Mesh {
         self.tell_network(network::Command::Close { peer }).await
     }
 
-    fn run_brain(&self, id: BrainId, prompt: aiemp_protocol::egress::Cleared<String>) {
+    fn run_brain(&self, id: BrainId, prompt: Cleared<String>) {
         let (settings, answers) = (self.config.brain.clone(), self.brain_answers.0.clone());
         tokio::spawn(async move {
             let answer = super::brain::run(&settings, prompt).await;
@@ -206,7 +222,8 @@ impl Mesh {
             }
             network::Event::Connected(peer) => {
                 tracing::info!(%peer, "connected");
-                self.handle(Input::PeerConnected(peer)).await
+                self.handle(Input::PeerConnected(peer)).await?;
+                self.read_queue(peer).await
             }
             network::Event::Disconnected(peer) => {
                 tracing::info!(%peer, "disconnected");
@@ -225,7 +242,12 @@ impl Mesh {
                 });
                 Ok(())
             }
-            network::Event::Called { .. } => Ok(()),
+            network::Event::Called { peer, request: body, reply } => {
+                self.next_request += 1;
+                let request = self.next_request;
+                self.calls.insert(request, reply);
+                self.handle(Input::Called { request, peer, body }).await
+            }
         }
     }
 
@@ -235,7 +257,10 @@ impl Mesh {
             StoreEvent::EntriesRead(effect, entries) => self.handle(Input::EntriesRead(effect, entries)).await,
             StoreEvent::PayloadRead(effect, payload) => self.handle(Input::PayloadRead(effect, payload)).await,
             StoreEvent::Loaded(effect, payloads) => self.handle(Input::Loaded(effect, payloads)).await,
-            StoreEvent::QueueRead(..) => Ok(()),
+            StoreEvent::QueueRead(peer, calls) => {
+                self.call_all(peer, calls);
+                Ok(())
+            }
             StoreEvent::Failed(error) => Err(anyhow::Error::new(error).context("the store failed; the node stops")),
         }
     }
@@ -247,10 +272,15 @@ impl Mesh {
             DiskDone::Scanned(scan) => {
                 self.rescan_busy = false;
                 notices::tell_skipped(&scan.skipped);
-                self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await
+                self.files_changed(scan.changed, scan.removed).await
             }
-            DiskDone::LateSaves(changed) if changed.is_empty() => Ok(()),
-            DiskDone::LateSaves(changed) => self.handle(Input::FilesChanged { changed, removed: Vec::new() }).await,
+            DiskDone::LookedAgain(changed) => self.handle(Input::FilesChanged { changed, removed: Vec::new() }).await,
+            DiskDone::LateSaves(saves) => {
+                for (path, bytes) in saves {
+                    notices::tell(&self.home, Notice::Kept { path, bytes, reason: HoldReason::LateSave });
+                }
+                Ok(())
+            }
         }
     }
 
@@ -258,7 +288,7 @@ impl Mesh {
         match event {
             DiskEvent::Changed { changed, removed, skipped } => {
                 notices::tell_skipped(&skipped);
-                self.handle(Input::FilesChanged { changed, removed }).await
+                self.files_changed(changed, removed).await
             }
             DiskEvent::Rescan if self.rescan_busy => Ok(()),
             DiskEvent::Rescan => {
@@ -266,6 +296,16 @@ impl Mesh {
                 self.disk.send(DiskJob::Scan(self.core.vault().on_disk().clone())).await
             }
         }
+    }
+
+    /// What was read at a place where this node shows nothing may be its own file, moved on since the read. The disk
+    /// thread reads it again after all that was asked of it; what is still there is new.
+    async fn files_changed(&mut self, changed: Vec<(VaultPath, Vec<u8>)>, removed: Vec<VaultPath>) -> Result<()> {
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            changed.into_iter().partition(|(path, _)| self.core.vault().file_at(path).is_some());
+        self.handle(Input::FilesChanged { changed: known, removed }).await?;
+        let paths: Vec<_> = unknown.into_iter().map(|(path, _)| path).collect();
+        if paths.is_empty() { Ok(()) } else { self.disk.send(DiskJob::LookAgain(paths)).await }
     }
 
     async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {

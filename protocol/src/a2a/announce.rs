@@ -1,11 +1,11 @@
 //! Announcements: a draft waits, named by its file id, work id and action hash, and by nothing else.
 
-use ::a2a::{A2AError, Message, Part, PartContent, Role};
+use ::a2a::{A2AError, Message, Part, PartContent, Role, SendMessageRequest};
 use aiemp_keys::Hash;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::binding::invalid_field;
+use super::binding::{self, Operation, invalid_field};
 use crate::ids::{ActionHash, Audience, FileId, WorkId};
 
 const MESSAGE_LABEL: &str = "aiemp-node 2026 a2a message id";
@@ -85,6 +85,14 @@ impl Announcement {
             extensions: None,
             reference_task_ids: None,
         })
+    }
+
+    /// The whole call that announces it.
+    pub fn to_call(&self) -> Result<Vec<u8>, AnnouncementError> {
+        let message = self.to_message()?;
+        let request = SendMessageRequest { message, configuration: None, metadata: None, tenant: None };
+        // Ids and hashes are far below the bounds of a body.
+        Ok(binding::encode_call(Operation::SendMessage, &request).expect("an announcement fits a body"))
     }
 
     /// Reads a message, which must be exactly what [`Self::to_message`] makes, with or without the media type and the
@@ -218,6 +226,12 @@ mod tests {
         let message = without.to_message().expect("shared");
         assert_eq!(Announcement::from_message(&message), Ok(without));
         assert_eq!(without.message_id(), full.message_id(), "one message for each draft");
+    }
+
+    #[test]
+    fn ids_are_as_the_binding_says() {
+        assert_eq!(announcement().message_id(), "7a00827047aad721fb2c05ac7797939e356b1db9e96d79dcbae0b48d3a7dbc5d");
+        assert_eq!(task_id(announcement().file), "c804c9124e3c3dcf254ad93d08acdcf661b82f2b802dfd9e48fc1773f457612d");
     }
 
     #[test]

@@ -148,7 +148,7 @@ pub enum Input {
     Approved(Box<Verified>),
     /// A settlement was found and verified.
     Settled(Settlement),
-    /// The row's newest state is durable.
+    /// One state of the row is durable: once for each `Persist`, in their order.
     RowDurable(Nonce),
     /// The hand answered.
     Dispatched(Nonce, Dispatched),
@@ -187,6 +187,8 @@ pub enum Output {
 #[derive(Debug, Default)]
 pub struct Journal {
     rows: BTreeMap<Nonce, Row>,
+    /// How many states of a row are on their way to the disk; nothing is decided about the row meanwhile.
+    undurable: BTreeMap<Nonce, u32>,
     highest_time: Timestamp,
     clock_reported: bool,
     outputs: VecDeque<Output>,
@@ -235,7 +237,7 @@ impl Journal {
     /// When to hand in `TimeoutReached` at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.rows.values().filter(|row| row.state == State::Reserved).map(|row| row.not_before).min()
+        self.durably_reserved().map(|(_, row)| row.not_before).min()
     }
 
     /// The rows, by nonce.
@@ -292,6 +294,11 @@ impl Journal {
     }
 
     fn row_durable(&mut self, now: Timestamp, nonce: Nonce) {
+        let left = self.undurable.remove(&nonce).unwrap_or(1) - 1;
+        if left > 0 {
+            self.undurable.insert(nonce, left);
+            return;
+        }
         let Some(row) = self.rows.get(&nonce) else { return };
         match row.state {
             State::Reserved if row.attempts == 0 => self.receipt(now, nonce, Outcome::Accepted),
@@ -305,9 +312,8 @@ impl Journal {
 
     fn dispatch_due(&mut self, now: Timestamp) {
         let due: Vec<_> = self
-            .rows
-            .iter()
-            .filter(|(_, row)| row.state == State::Reserved && row.not_before <= now)
+            .durably_reserved()
+            .filter(|(_, row)| row.not_before <= now)
             .map(|(nonce, row)| (*nonce, row.verified.decision.expiry))
             .collect();
         for (nonce, expiry) in due {
@@ -317,6 +323,10 @@ impl Journal {
                 self.change(nonce, State::Dispatching, String::new());
             }
         }
+    }
+
+    fn durably_reserved(&self) -> impl Iterator<Item = (&Nonce, &Row)> {
+        self.rows.iter().filter(|(nonce, row)| row.state == State::Reserved && !self.undurable.contains_key(*nonce))
     }
 
     fn dispatched(&mut self, now: Timestamp, nonce: Nonce, dispatched: Dispatched) {
@@ -376,6 +386,7 @@ impl Journal {
     fn persist(&mut self, nonce: Nonce) {
         if let Some(row) = self.rows.get(&nonce) {
             self.outputs.push_back(Output::Persist(Box::new(row.clone())));
+            *self.undurable.entry(nonce).or_default() += 1;
         }
     }
 

@@ -15,10 +15,24 @@ const JOBS_MAX: usize = 4096;
 /// Something to do on disk.
 #[derive(Debug)]
 pub(super) enum DiskJob {
-    Write { effect: EffectId, path: VaultPath, bytes: Vec<u8>, expected: Option<ContentHash> },
-    Remove { effect: EffectId, path: VaultPath, expected: ContentHash },
-    RemoveIntake { path: VaultPath, expected: ContentHash },
+    Write {
+        effect: EffectId,
+        path: VaultPath,
+        bytes: Vec<u8>,
+        expected: Option<ContentHash>,
+    },
+    Remove {
+        effect: EffectId,
+        path: VaultPath,
+        expected: ContentHash,
+    },
+    RemoveIntake {
+        path: VaultPath,
+        expected: ContentHash,
+    },
     Scan(BTreeMap<String, Projection>),
+    /// Read these again, after every write and removal that was asked for before.
+    LookAgain(Vec<VaultPath>),
     LateSaves,
 }
 
@@ -28,6 +42,7 @@ pub(super) enum DiskDone {
     Written(EffectId, WriteOutcome),
     Removed(EffectId, RemoveOutcome),
     Scanned(Scan),
+    LookedAgain(Vec<(VaultPath, Vec<u8>)>),
     LateSaves(Vec<(VaultPath, Vec<u8>)>),
 }
 
@@ -75,7 +90,7 @@ fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDo
             Some(DiskDone::Removed(effect, outcome))
         }
         DiskJob::RemoveIntake { path, expected } => match disk.remove(&path, expected) {
-            Ok(RemoveOutcome::Changed(bytes)) => Some(DiskDone::LateSaves(vec![(path, bytes)])),
+            Ok(RemoveOutcome::Changed(bytes)) => Some(DiskDone::LookedAgain(vec![(path, bytes)])),
             Ok(RemoveOutcome::Removed | RemoveOutcome::Failed) => None,
             Err(error) => {
                 tracing::error!(%error, "a mail that was taken up could not be removed from Inbox/");
@@ -88,6 +103,10 @@ fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDo
                 Scan::default()
             });
             Some(DiskDone::Scanned(found))
+        }
+        DiskJob::LookAgain(paths) => {
+            let there = paths.into_iter().filter_map(|path| disk.read(&path).map(|bytes| (path, bytes)));
+            Some(DiskDone::LookedAgain(there.collect()))
         }
         DiskJob::LateSaves => Some(DiskDone::LateSaves(disk.late_saves())),
     }

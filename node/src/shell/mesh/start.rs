@@ -16,7 +16,7 @@ use crate::{
     fault::Fault,
     home::Home,
     shell::{
-        control, fingerprints,
+        clock, control, fingerprints,
         home_watch::HomeWatch,
         network::{self, NetworkConfig, addresses},
         store::{self, Store},
@@ -83,6 +83,7 @@ impl Mesh {
         let vault_disk = VaultDisk::open(&config.vault)?;
         let store = Store::open(&home.store())?;
         let loaded = store.load()?;
+        let announced = store.read_queue(me, clock::now())?;
         let brain = brain_of(&config, options.role)?;
         let receipt_key = receipts::key(&home)?;
         let mut core = Core::new(Start {
@@ -98,6 +99,9 @@ impl Mesh {
         }
         for (key, projection) in loaded.projections {
             core.restore_projection(key, projection);
+        }
+        for (_, bytes) in &announced {
+            core.restore_announcement(bytes);
         }
         for receipt in receipts::load(&home, receipt_key.as_ref(), core.replication().rosters()) {
             core.restore_receipt(receipt);
@@ -132,6 +136,8 @@ impl Mesh {
             home_changed,
             asked,
             brain_answers: mpsc::channel(EVENTS_MAX),
+            calls: std::collections::BTreeMap::new(),
+            calls_done: mpsc::channel(EVENTS_MAX),
             paired: mpsc::channel(1),
             answers: std::collections::BTreeMap::new(),
             next_request: 0,

@@ -1,32 +1,31 @@
 //! The task that owns the swarm. It awaits nothing but the swarm, its own queues and its own timer.
 
+mod admission;
 mod link;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    collections::BTreeMap,
+    time::{Duration, Instant},
 };
 
 use aiemp_keys::NodeId;
-use aiemp_protocol::{pairing::Invite, time::Timestamp};
 use futures::StreamExt as _;
 use libp2p::{
-    Multiaddr, PeerId, Stream, StreamProtocol, Swarm, ping,
+    PeerId, Stream, StreamProtocol, Swarm, ping,
     swarm::{DialError, SwarmEvent},
 };
 use libp2p_stream::{Control, IncomingStreams};
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     time::{sleep_until, timeout},
 };
 
-use self::link::Link;
+use self::{admission::OpenInvite, link::Link};
 use super::{
     Command, Event, NetworkConfig,
-    behaviour::{self, Behaviour, BehaviourEvent, ESTABLISHED_PER_PEER_MAX},
+    behaviour::{self, Behaviour, BehaviourEvent},
     calls::CallError,
-    identity, listen, pairing,
+    identity, listen,
     session::{Reports, Session, Start},
     streams,
 };
@@ -44,12 +43,6 @@ pub(super) enum Notice {
     StreamOpened { peer: PeerId, protocol: StreamProtocol, stream: Stream },
     /// A session is over, its events sent.
     SessionEnded { peer: NodeId, id: u64, lasted: Duration },
-}
-
-struct OpenInvite {
-    dialer: NodeId,
-    until: Instant,
-    places: Arc<Semaphore>,
 }
 
 struct Actor {
@@ -148,37 +141,6 @@ impl Actor {
         }
     }
 
-    fn set_members(&mut self, members: BTreeMap<NodeId, Vec<Multiaddr>>) {
-        let gone: BTreeSet<_> = self.links.keys().filter(|peer| !members.contains_key(peer)).copied().collect();
-        for peer in gone {
-            tracing::info!(?peer, "no longer a member");
-            self.links.remove(&peer);
-            self.cut_off(peer);
-            self.swarm.behaviour_mut().allowed.disallow_peer(identity::peer_id(peer));
-        }
-        for (peer, addresses) in members {
-            if peer != self.me {
-                self.swarm.behaviour_mut().allowed.allow_peer(identity::peer_id(peer));
-                self.links.entry(peer).or_default().set_addresses(addresses);
-            }
-        }
-    }
-
-    fn set_invite(&mut self, invite: Option<Invite>) {
-        if let Some(invite) = self.invite.take()
-            && !self.links.contains_key(&invite.dialer)
-        {
-            self.swarm.behaviour_mut().allowed.disallow_peer(identity::peer_id(invite.dialer));
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = Timestamp::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-        if let Some(Invite { dialer, expires }) = invite.filter(|invite| invite.expires > now) {
-            self.swarm.behaviour_mut().allowed.allow_peer(identity::peer_id(dialer));
-            let places = Arc::new(Semaphore::new(ESTABLISHED_PER_PEER_MAX as usize));
-            self.invite = Some(OpenInvite { dialer, until: Instant::now() + expires.since(now), places });
-        }
-    }
-
     fn cut_off(&mut self, peer: NodeId) {
         if let Some(session) = self.sessions.get_mut(&peer) {
             session.stop();
@@ -202,26 +164,6 @@ impl Actor {
                     }
                 }
             }
-        }
-    }
-
-    /// The one place that decides which peer may use which protocol.
-    fn on_stream(&mut self, peer: NodeId, protocol: &StreamProtocol, stream: Stream) {
-        let link = self.links.get(&peer);
-        if *protocol == streams::PAIR {
-            let place = self.invite.as_ref().filter(|invite| invite.dialer == peer && invite.until > Instant::now());
-            let Some(Ok(permit)) = place.map(|invite| Arc::clone(&invite.places).try_acquire_owned()) else {
-                return tracing::debug!(?peer, "no invite for this peer");
-            };
-            pairing::admit(peer, stream, permit, self.reports.events.clone());
-        } else if let Some(link) = link
-            && *protocol == streams::CALL
-        {
-            link.calls.answer(peer, stream, self.reports.events.clone());
-        } else if link.is_some() && peer < self.me {
-            self.start_session(peer, Start::Accepted(stream));
-        } else {
-            tracing::debug!(?peer, %protocol, "stream refused");
         }
     }
 

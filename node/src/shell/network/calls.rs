@@ -9,7 +9,7 @@ use libp2p::{PeerId, Stream};
 use libp2p_stream::Control;
 use thiserror::Error;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{Mutex, Semaphore, mpsc, oneshot},
     time::timeout,
 };
 
@@ -22,8 +22,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls of one peer that are answered at a time, and calls to one peer: bounds memory, and stays below the streams of
 /// a connection.
 const CALLS_PER_PEER_MAX: usize = 16;
-/// Attempts to open a stream: the other side drops those that come at the same moment.
-const OPEN_ATTEMPTS_MAX: u32 = 5;
 
 /// Why a call has no response.
 #[derive(Debug, Error)]
@@ -48,13 +46,15 @@ pub enum CallError {
 /// Calls with one peer in progress, each way.
 pub(super) struct Calls {
     outgoing: Arc<Semaphore>,
+    // One stream at a time: the peer drops those that come at the same moment.
+    opening: Arc<Mutex<()>>,
     incoming: Arc<Semaphore>,
 }
 
 impl Default for Calls {
     fn default() -> Self {
         let semaphore = || Arc::new(Semaphore::new(CALLS_PER_PEER_MAX));
-        Self { outgoing: semaphore(), incoming: semaphore() }
+        Self { outgoing: semaphore(), opening: Arc::default(), incoming: semaphore() }
     }
 }
 
@@ -68,10 +68,14 @@ impl Calls {
         mut reply: oneshot::Sender<Result<Vec<u8>, CallError>>,
     ) {
         let permit = Arc::clone(&self.outgoing).try_acquire_owned();
+        let opening = Arc::clone(&self.opening);
         tokio::spawn(async move {
-            let outcome = tokio::select! {
-                outcome = call(control, peer, request, permit.ok()) => outcome,
-                () = reply.closed() => return,
+            let outcome = match permit {
+                Ok(_permit) => tokio::select! {
+                    outcome = call(control, peer, &request, &opening) => outcome,
+                    () = reply.closed() => return,
+                },
+                Err(_) => Err(CallError::Busy),
             };
             // Fails only when nobody waits any more.
             drop(reply.send(outcome));
@@ -97,33 +101,20 @@ impl Calls {
 async fn call(
     control: Control,
     peer: PeerId,
-    request: Cleared<Vec<u8>>,
-    permit: Option<OwnedSemaphorePermit>,
+    request: &Cleared<Vec<u8>>,
+    opening: &Mutex<()>,
 ) -> Result<Vec<u8>, CallError> {
-    let _permit = permit.ok_or(CallError::Busy)?;
     if request.get().len() > BODY_BYTES_MAX {
         return Err(CallError::TooLong);
     }
     let exchange = async {
-        let mut stream = open(control, peer).await?;
+        let turn = opening.lock().await;
+        let mut stream = streams::open(control, peer, streams::CALL).await?;
+        drop(turn);
         streams::write_block(&mut stream, request.get()).await?;
         streams::read_block(&mut stream, BODY_BYTES_MAX).await
     };
     Ok(timeout(CALL_TIMEOUT, exchange).await.map_err(|_| CallError::TimedOut)??)
-}
-
-/// Tries again what was dropped: nothing of the request has left before the stream is open both ways.
-async fn open(control: Control, peer: PeerId) -> io::Result<Stream> {
-    let mut attempt = 1;
-    loop {
-        match streams::open(control.clone(), peer, streams::CALL).await {
-            Err(_) if attempt < OPEN_ATTEMPTS_MAX => {
-                tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
-                attempt += 1;
-            }
-            opened => return opened,
-        }
-    }
 }
 
 async fn answer(peer: NodeId, stream: Stream, events: mpsc::Sender<Event>) -> io::Result<()> {

@@ -101,6 +101,7 @@ fn unpack(body: &[u8]) -> Result<Vec<u8>, FrameError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::network::tests::{noise, roster};
 
     fn block(flag: u8, body: &[u8]) -> Vec<u8> {
         [&[flag], body].concat()
@@ -114,9 +115,7 @@ mod tests {
     fn frames_of_any_size_read_back() {
         let mut encoder = Encoder::new().expect("memory");
         for length in [0, 1, 1000, 1024, 5000, 1 << 20, FRAME_BYTES_MAX - 16] {
-            let noise = (0..length as u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-            for bytes in [vec![7; length], noise] {
-                let frame = Frame::Roster { bytes };
+            for frame in [roster(length), noise(length)] {
                 let mut wire = Vec::new();
                 encoder.encode(&frame, &mut wire).expect("encodes");
                 assert!(wire.len() - 4 <= BLOCK_BYTES_MAX);
@@ -131,7 +130,7 @@ mod tests {
         let mut encoder = Encoder::new().expect("memory");
         let mut flag = |length| {
             let mut wire = Vec::new();
-            encoder.encode(&Frame::Roster { bytes: vec![7; length] }, &mut wire).expect("encodes");
+            encoder.encode(&roster(length), &mut wire).expect("encodes");
             wire[4]
         };
         assert_eq!((flag(900), flag(2000)), (RAW, ZSTD));
@@ -139,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_frame_above_the_bound_is_not_written() {
-        let frame = Frame::Roster { bytes: vec![7; FRAME_BYTES_MAX] };
+        let frame = roster(FRAME_BYTES_MAX);
         let refused = Encoder::new().expect("memory").encode(&frame, &mut Vec::new());
         assert!(matches!(refused, Err(FrameError::TooLong)));
     }
@@ -164,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_not_exactly_one_frame_is_refused() {
-        let bytes = Frame::Roster { bytes: vec![7; 10] }.to_bytes();
+        let bytes = roster(10).to_bytes();
         assert!(decode(&block(RAW, &bytes)).is_ok());
         assert!(decode(&block(ZSTD, &packed(&bytes))).is_ok());
         assert!(matches!(decode(&[]), Err(FrameError::Empty)));

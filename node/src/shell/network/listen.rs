@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpListener},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use libp2p::{Multiaddr, Swarm, multiaddr::Protocol};
 
 use super::{addresses, behaviour::Behaviour};
@@ -14,12 +14,10 @@ use super::{addresses, behaviour::Behaviour};
 pub(super) fn listen(swarm: &mut Swarm<Behaviour>, addresses: &[Multiaddr]) -> anyhow::Result<()> {
     for address in addresses {
         addresses::parse_listen(&address.to_string())?;
-        probe(address).with_context(|| refusal(address))?;
+        probe(address).map_err(|error| refusal(address, &error))?;
     }
     for address in addresses {
-        if let Err(error) = swarm.listen_on(address.clone()) {
-            bail!("{} ({error})", refusal(address));
-        }
+        swarm.listen_on(address.clone()).with_context(|| format!("cannot listen on {address}"))?;
     }
     Ok(())
 }
@@ -45,10 +43,50 @@ fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-fn refusal(address: &Multiaddr) -> String {
+#[expect(clippy::wildcard_enum_match_arm, reason = "io knows some forty kinds")]
+fn refusal(address: &Multiaddr, error: &io::Error) -> anyhow::Error {
     let port = socket_address(address).map_or(0, |socket| socket.port());
-    format!(
-        "cannot listen on {address}: if the port is in use, stop the other program (`ss -ltnp sport = :{port}` names \
-         it) or start with another --listen"
-    )
+    let fix = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "the port is in use; stop the other program (`ss -ltnp sport = :{port}` names it) or start with another \
+             --listen"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine does not have the address; to listen on all it has, --listen /ip4/0.0.0.0/tcp/{port}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            "a port below 1024 is for the service manager to give; start with another --listen".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    anyhow!("cannot listen on {address}: {fix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let address = "/ip4/192.0.2.7/tcp/443".parse().unwrap();
+        for (kind, text) in [
+            (
+                io::ErrorKind::AddrInUse,
+                "the port is in use; stop the other program (`ss -ltnp sport = :443` names it) or start with another \
+                 --listen",
+            ),
+            (
+                io::ErrorKind::AddrNotAvailable,
+                "this machine does not have the address; to listen on all it has, --listen /ip4/0.0.0.0/tcp/443",
+            ),
+            (
+                io::ErrorKind::PermissionDenied,
+                "a port below 1024 is for the service manager to give; start with another --listen",
+            ),
+        ] {
+            let expected = format!("cannot listen on /ip4/192.0.2.7/tcp/443: {text}");
+            assert_eq!(refusal(&address, &kind.into()).to_string(), expected);
+        }
+        assert!(probe(&address).is_err());
+    }
 }

@@ -9,7 +9,7 @@ use std::{io, time::Duration};
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::{PeerId, Stream, StreamProtocol};
 use libp2p_stream::Control;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Replication between members.
 pub(super) const LOG: StreamProtocol = StreamProtocol::new("/aiemp/log/1");
@@ -21,9 +21,24 @@ pub(super) const PAIR: StreamProtocol = StreamProtocol::new("/aiemp/pair/1");
 const READY: u8 = 1;
 /// Opening takes two round trips; `open_stream` by itself may wait for ever.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The other side drops streams that come at the same moment; each pause is twice as long as the one before.
+const OPEN_ATTEMPTS_MAX: u32 = 5;
 
-/// Opens a stream on any connection of a connected peer.
+/// Opens a stream on any connection of a connected peer; one that was dropped is opened again.
 pub(super) async fn open(mut control: Control, peer: PeerId, protocol: StreamProtocol) -> io::Result<Stream> {
+    let mut attempt = 1;
+    loop {
+        match open_once(&mut control, peer, protocol.clone()).await {
+            Err(error) if error.kind() != io::ErrorKind::TimedOut && attempt < OPEN_ATTEMPTS_MAX => {
+                sleep(Duration::from_millis(1 << attempt)).await;
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn open_once(control: &mut Control, peer: PeerId, protocol: StreamProtocol) -> io::Result<Stream> {
     let opened = timeout(OPEN_TIMEOUT, control.open_stream(peer, protocol)).await?;
     greet(opened.map_err(io::Error::other)?).await
 }

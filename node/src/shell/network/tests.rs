@@ -152,8 +152,15 @@ pub(super) fn roster(length: usize) -> Frame {
 }
 
 /// A frame that does not compress.
-fn noise(length: u32) -> Frame {
-    Frame::Roster { bytes: (0..length).map(|index| (index.wrapping_mul(2_654_435_761) >> 23) as u8).collect() }
+pub(super) fn noise(length: usize) -> Frame {
+    // xorshift64, Marsaglia 2003.
+    let step = |state: &u64| {
+        let state = state ^ (state << 13);
+        let state = state ^ (state >> 7);
+        Some(state ^ (state << 17))
+    };
+    let states = std::iter::successors(Some(0x9e37_79b9_7f4a_7c15), step);
+    Frame::Roster { bytes: states.flat_map(u64::to_le_bytes).take(length).collect() }
 }
 
 fn body(text: &[u8]) -> Cleared<Vec<u8>> {

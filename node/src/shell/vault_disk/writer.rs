@@ -92,6 +92,15 @@ impl VaultDisk {
         Ok(displaced.map_or(RemoveOutcome::Removed, RemoveOutcome::Changed))
     }
 
+    /// The file that lies at a path now; `None` when there is none that syncs.
+    pub fn read(&self, path: &VaultPath) -> Option<Vec<u8>> {
+        let place = self.place(path, Missing::Leave).ok()??;
+        match reading::read(&place.folder, place.name()) {
+            Found::File { bytes, is_linked: false, .. } => Some(bytes),
+            Found::File { .. } | Found::Nothing | Found::Folder | Found::Skipped(_) => None,
+        }
+    }
+
     /// Lets go of a save that a write or removal displaced: it is safe elsewhere.
     pub fn forget_displaced(&self, hash: ContentHash) {
         self.kept.forget(hash);

@@ -95,12 +95,12 @@ async fn a_revoked_member_is_cut_off_and_stays_out() {
     assert!(seen.iter().any(|event| matches!(event, Event::Connected(peer) if *peer == third.id())), "{seen:?}");
     first.send(second.id(), roster(1)).await;
     first.send(third.id(), roster(2)).await;
-    loop {
-        match third.next().await {
-            Event::Connected(_) => {}
-            event => break assert!(matches!(event, Event::Frame { frame, .. } if frame == roster(2))),
-        }
+    // The revoked one may have reached the third first.
+    let mut event = third.next().await;
+    while matches!(event, Event::Connected(_)) {
+        event = third.next().await;
     }
+    assert!(matches!(event, Event::Frame { frame, .. } if frame == roster(2)));
     assert!(first.events.try_recv().is_err());
 }
 
@@ -163,8 +163,8 @@ async fn a_port_in_use_is_named_with_what_to_do() {
     assert_eq!(
         format!("{error:#}"),
         format!(
-            "cannot listen on /ip4/127.0.0.1/tcp/{port}: if the port is in use, stop the other program (`ss -ltnp \
-             sport = :{port}` names it) or start with another --listen: Address already in use (os error 98)"
+            "cannot listen on /ip4/127.0.0.1/tcp/{port}: the port is in use; stop the other program (`ss -ltnp sport \
+             = :{port}` names it) or start with another --listen"
         )
     );
 }

@@ -1,0 +1,451 @@
+//! Real nodes: homes and vaults in a temporary folder, and processes that end with their test.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Nothing that works takes longer, on a slow machine with other tests beside it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Log lines that a failed wait shows of each node.
+const LAST_WORDS: usize = 25;
+
+/// Folders whose files every member has.
+const SHARED: [&str; 11] = [
+    "Inbox",
+    "Needs_Action",
+    "Plans",
+    "Pending_Approval",
+    "Updates",
+    "Signals",
+    "Logs",
+    "In_Progress",
+    "Approved",
+    "Rejected",
+    "Done",
+];
+
+/// The node's program, which lies above this test's own; built if it is absent or older than the test.
+pub(crate) fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().expect("a running test has a path");
+        let folder = test.ancestors().nth(2).expect("a test lies in target/<profile>/deps");
+        let binary = folder.join("aiemp-node");
+        let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+        if modified(&binary) < modified(&test) {
+            build_into(folder);
+        }
+        binary
+    })
+}
+
+fn build_into(folder: &Path) {
+    let profile = match folder.file_name().and_then(|name| name.to_str()).expect("a profile has a name") {
+        "debug" => "dev",
+        name => name,
+    };
+    let target = folder.parent().expect("a profile lies below the target folder");
+    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--quiet", "--package", "aiemp-node", "--profile", profile, "--target-dir"])
+        .arg(target)
+        .output()
+        .expect("cargo runs");
+    assert!(built.status.success(), "aiemp-node does not build: {}", text(&built.stderr));
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Whether it became true in time.
+pub(crate) fn becomes(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + limit;
+    loop {
+        if done() {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// A port that is free now, below those that the system gives to outgoing connections.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 20_000).expect("below 20,000");
+    loop {
+        let port = 10_240 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// How a command refused: its exit code, and what it said.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) code: Option<i32>,
+    pub(crate) said: String,
+}
+
+impl Refusal {
+    fn of(output: &Output) -> Self {
+        Self { code: output.status.code(), said: text(&output.stderr) }
+    }
+
+    /// Asserts the exit code, and that each piece stands in what was said.
+    pub(crate) fn assert(&self, code: i32, pieces: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.said);
+        for piece in pieces {
+            assert!(self.said.contains(piece), "{piece:?} is not in: {}", self.said);
+        }
+    }
+}
+
+/// One node: its home, its vault, and its process while it runs.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) role: &'static str,
+    pub(crate) home: PathBuf,
+    pub(crate) vault: PathBuf,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Node {
+    /// A node that was not initialised.
+    pub(crate) fn at(dir: &Path, role: &'static str) -> Self {
+        let place = |what: &str| dir.join(format!("{role}-{what}"));
+        Self { role, home: place("home"), vault: place("vault"), log: place("log"), child: None }
+    }
+
+    /// A new home and vault. Keys are unprotected unless `extra` says how they are protected.
+    pub(crate) fn init(dir: &Path, role: &'static str, extra: &[&str]) -> Self {
+        let node = Self::at(dir, role);
+        let vault = node.vault.to_string_lossy().into_owned();
+        let mut args = vec!["init", "--role", role, "--vault", &vault];
+        args.extend(if extra.is_empty() { &["--unprotected-keys"] } else { extra });
+        node.must(&args);
+        node
+    }
+
+    /// Replaces the settings; the vault stays.
+    pub(crate) fn configure(&self, settings: &str) {
+        let vault = Value::from(self.vault.to_string_lossy().into_owned());
+        fs::write(self.home.join("config.toml"), format!("vault = {vault}\n{settings}")).expect("settings are written");
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.arg("--home").arg(&self.home).args(args).stdin(Stdio::null()).env_remove("AIEMP_LOG");
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the node's program runs")
+    }
+
+    /// What a command that has to succeed printed.
+    pub(crate) fn must(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{} {args:?} ended with {}: {said}", self.role, output.status);
+        text(&output.stdout).trim().to_owned()
+    }
+
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.must(args)).expect("the command prints JSON")
+    }
+
+    /// What a command that has to fail said. One that would run the node is ended when it does not fail.
+    pub(crate) fn refused(&self, args: &[&str]) -> Refusal {
+        let mut child = self
+            .command(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the node's program runs");
+        if !becomes(PATIENCE, || child.try_wait().is_ok_and(|ended| ended.is_some())) {
+            signal(child.id(), Signal::TERM);
+        }
+        let refusal = Refusal::of(&child.wait_with_output().expect("the command ends"));
+        assert_ne!(refusal.code, Some(0), "{} {args:?} was not refused", self.role);
+        refusal
+    }
+
+    /// Starts the node and waits until it is ready.
+    pub(crate) fn start(&mut self) {
+        let before = self.log().len();
+        self.spawn();
+        let role = self.role;
+        let is_ready = |node: &mut Self| node.log()[before..].lines().any(|line| line == "ready");
+        let ready = becomes(PATIENCE, || is_ready(self) || !self.is_running());
+        assert!(ready && is_ready(self), "{role} does not become ready: {}", self.last_words());
+    }
+
+    /// Starts the node and does not wait.
+    pub(crate) fn spawn(&mut self) {
+        assert!(self.child.is_none(), "{} runs already", self.role);
+        let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("the log opens");
+        let mut command = self.command(&["--role", self.role]);
+        self.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().expect("the node starts"));
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_none()))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the node runs").id()
+    }
+
+    /// Ends the node with SIGTERM; its exit code, and how long it took.
+    pub(crate) fn stop(&mut self) -> (Option<i32>, Duration) {
+        let Some(mut child) = self.child.take() else { return (None, Duration::ZERO) };
+        let started = Instant::now();
+        signal(child.id(), Signal::TERM);
+        if !becomes(PATIENCE, || child.try_wait().is_ok_and(|ended| ended.is_some())) {
+            child.kill().ok();
+        }
+        let ended = child.wait().expect("the node ends");
+        (ended.code(), started.elapsed())
+    }
+
+    /// Waits until the node ended by itself, or because a process of its was killed.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        assert!(becomes(PATIENCE, || !self.is_running()), "{} does not end", self.role);
+        self.child.take().and_then(|mut child| child.wait().ok()).and_then(|ended| ended.code())
+    }
+
+    /// Process ids of the processes that the node started, by name.
+    pub(crate) fn processes(&self) -> BTreeMap<String, u32> {
+        let parent = self.pid();
+        let is_child = |pid: &u32| status_field(*pid, "PPid").is_some_and(|found| found == parent.to_string());
+        let name = |pid: u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            let words: Vec<String> = line.split(|byte| *byte == 0).map(text).collect();
+            let at = words.iter().position(|word| word == "process")?;
+            words.get(at + 1).cloned()
+        };
+        all_processes().into_iter().filter(is_child).filter_map(|pid| Some((name(pid)?, pid))).collect()
+    }
+
+    /// What the node wrote to stderr so far.
+    pub(crate) fn log(&self) -> String {
+        text(&fs::read(&self.log).unwrap_or_default())
+    }
+
+    pub(crate) fn last_words(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let from = lines.len().saturating_sub(LAST_WORDS);
+        lines[from..].iter().map(|line| format!("\n  {}: {line}", self.role)).collect()
+    }
+
+    /// Puts a mail into `Inbox/`, whole at once.
+    pub(crate) fn drop_mail(&self, name: &str, mail: &[u8]) {
+        let made = self.vault.join(format!(".{name}.made"));
+        fs::write(&made, mail).expect("the mail is written");
+        fs::rename(made, self.vault.join("Inbox").join(name)).expect("the mail is dropped");
+    }
+
+    /// Saves a note, folders included.
+    pub(crate) fn save(&self, path: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.vault.join(path);
+        fs::create_dir_all(path.parent().expect("a note lies in a folder")).expect("its folder is made");
+        fs::write(path, bytes).expect("the note is saved");
+    }
+
+    pub(crate) fn read(&self, path: &str) -> Option<Vec<u8>> {
+        fs::read(self.vault.join(path)).ok()
+    }
+
+    /// Files of the vault's folder, by path below the vault; names with a dot in front are left out.
+    pub(crate) fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        collect(&self.vault.join(folder), folder, &mut found);
+        found
+    }
+
+    /// The files that every member should have.
+    pub(crate) fn shared(&self) -> BTreeMap<String, Vec<u8>> {
+        SHARED.iter().flat_map(|folder| self.files(folder)).collect()
+    }
+
+    /// The files of a folder whose names begin and end so.
+    pub(crate) fn named(&self, folder: &str, prefix: &str, suffix: &str) -> Vec<String> {
+        let is_named = |path: &String| {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            name.starts_with(prefix) && name.ends_with(suffix)
+        };
+        self.files(folder).into_keys().filter(is_named).collect()
+    }
+
+    /// The mails that the outbox hand wrote.
+    pub(crate) fn outbox(&self) -> Vec<String> {
+        let files = fs::read_dir(self.home.join("outbox/new")).into_iter().flatten().flatten();
+        files.map(|file| text(&fs::read(file.path()).expect("a mail in the outbox"))).collect()
+    }
+
+    /// The listing of `approvals`.
+    pub(crate) fn approvals(&self) -> Vec<Value> {
+        let listed = self.json(&["approvals", "list", "--json"]);
+        listed["items"].as_array().cloned().expect("a listing has items")
+    }
+
+    /// The IDs of what is in this state.
+    pub(crate) fn approvals_in(&self, state: &str) -> Vec<String> {
+        let ids = self.approvals().into_iter().filter(|item| item["state"] == state);
+        ids.map(|item| item["id"].as_str().expect("an item has an ID").to_owned()).collect()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Sends a signal to a process that this test started; one that ended meanwhile is left alone.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+        kill_process(pid, signal).ok();
+    }
+}
+
+pub(crate) fn all_processes() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// A line of `/proc/<pid>/status`.
+pub(crate) fn status_field(pid: u32, field: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    Some(line.trim().to_owned())
+}
+
+fn collect(folder: &Path, at: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') {
+            continue;
+        }
+        let path = format!("{at}/{name}");
+        match fs::symlink_metadata(entry.path()) {
+            Ok(kind) if kind.is_dir() => collect(&entry.path(), &path, found),
+            Ok(kind) if kind.is_file() => {
+                // What is renamed away between the listing and the reading is seen at its new place next time.
+                found.extend(fs::read(entry.path()).ok().map(|bytes| (path, bytes)));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// A Cloud and a Local node of one mesh.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) cloud: Node,
+    pub(crate) local: Node,
+    dir: TempDir,
+}
+
+impl Pair {
+    /// Two homes that are not paired, in a folder of their own; neither runs.
+    pub(crate) fn strangers() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        Self::strangers_in(dir, &[])
+    }
+
+    /// Two homes that are not paired; `extra` goes to Local's `init`.
+    pub(crate) fn strangers_in(dir: TempDir, extra: &[&str]) -> Self {
+        let cloud = Node::init(dir.path(), "cloud", &[]);
+        let local = Node::init(dir.path(), "local", extra);
+        cloud.configure(&format!(
+            "listen = [\"/ip4/127.0.0.1/tcp/{}\"]\n[brain]\nkind = \"template\"\n",
+            free_port()
+        ));
+        local.configure("[mail]\nfrom = \"Me <me@example.test>\"\n");
+        Self { cloud, local, dir }
+    }
+
+    /// A mesh of two of which Cloud runs.
+    pub(crate) fn paired() -> Self {
+        let mut pair = Self::strangers();
+        pair.pair(&[]);
+        pair
+    }
+
+    /// A mesh of two that both run.
+    pub(crate) fn running() -> Self {
+        let mut pair = Self::paired();
+        pair.local.start();
+        pair
+    }
+
+    /// Starts Cloud and pairs the two; `extra` goes to `pair accept`.
+    pub(crate) fn pair(&mut self, extra: &[&str]) {
+        self.cloud.start();
+        let ticket = self.invite();
+        let mut args = vec!["pair", "accept", &ticket, "--yes"];
+        args.extend(extra);
+        self.local.must(&args);
+        self.wait("Cloud is in the mesh", |pair| pair.cloud.home.join("run/control.sock").exists());
+    }
+
+    /// A ticket of the running Cloud node.
+    pub(crate) fn invite(&self) -> String {
+        let addresses = self.cloud.home.join("run/addresses");
+        self.wait("Cloud listens", |_| fs::metadata(&addresses).is_ok_and(|file| file.len() > 0));
+        self.cloud.must(&["pair", "invite"])
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Waits until it is true; fails with the last words of both nodes.
+    pub(crate) fn wait(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let is_done = becomes(PATIENCE, || done(self));
+        assert!(is_done, "{what}: not within {PATIENCE:?}{}{}", self.cloud.last_words(), self.local.last_words());
+    }
+
+    /// Waits until both vaults show the same shared files, among them all that `wanted` asks for.
+    pub(crate) fn wait_same(&self, what: &str, mut wanted: impl FnMut(&BTreeMap<String, Vec<u8>>) -> bool) {
+        let mut last = (BTreeMap::new(), BTreeMap::new());
+        let same = becomes(PATIENCE, || {
+            last = (self.cloud.shared(), self.local.shared());
+            last.0 == last.1 && wanted(&last.0)
+        });
+        let logs = || format!("{}{}", self.cloud.last_words(), self.local.last_words());
+        assert!(same, "{what}: not within {PATIENCE:?}\n{}{}", differences(&last.0, &last.1), logs());
+    }
+}
+
+/// What differs between two vaults, one file a line.
+pub(crate) fn differences(cloud: &BTreeMap<String, Vec<u8>>, local: &BTreeMap<String, Vec<u8>>) -> String {
+    let paths: std::collections::BTreeSet<_> = cloud.keys().chain(local.keys()).collect();
+    let differs = paths.into_iter().filter(|path| cloud.get(*path) != local.get(*path));
+    let shown = |bytes: Option<&Vec<u8>>| bytes.map_or_else(|| "absent".to_owned(), |b| format!("{} bytes", b.len()));
+    let line = |path: &String| format!("  {path}: cloud {}, local {}\n", shown(cloud.get(path)), shown(local.get(path)));
+    differs.map(line).collect()
+}
