@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{fault::Fault, home::Home};
 
+mod a2a;
 mod approvals;
+mod config;
 mod conflicts;
 mod demo;
 mod doctor;
@@ -91,6 +93,14 @@ enum Command {
     /// Passwords that the executor needs; read from the terminal or stdin, never from the command line
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
+    /// Talk to another member as agents do
+    #[command(subcommand)]
+    A2a(a2a::A2aCommand),
+    /// The settings in force
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// The version of this binary
+    Version,
     /// How the node is
     Status {
         /// Print JSON
@@ -137,6 +147,12 @@ impl Cli {
             Some(Command::Approvals(args)) => approvals::approvals(&home, args),
             Some(Command::Conflicts(args)) => conflicts::conflicts(&home, args),
             Some(Command::Secrets(command)) => secrets::secrets(&home, command),
+            Some(Command::A2a(command)) => a2a::a2a(&home, command),
+            Some(Command::Config(command)) => config::config(&home, command),
+            Some(Command::Version) => {
+                print::data(format!("aiemp-node {}", env!("CARGO_PKG_VERSION")));
+                Ok(ExitCode::SUCCESS)
+            }
             Some(Command::Status { json }) => status::status(&home, json),
             Some(Command::Doctor { json }) => doctor::doctor(&home, json),
             Some(Command::Demo(args)) => demo::demo(&args),

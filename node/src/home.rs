@@ -42,6 +42,8 @@ places! {
     run => "run";
     /// Addresses the node listens on, one a line.
     addresses => "run/addresses";
+    /// What `--announce` said, one multiaddress a line.
+    announced => "run/announced";
     /// Where the other commands ask a running node.
     control_socket => "run/control.sock";
     /// Signed approvals on their way to the executor.

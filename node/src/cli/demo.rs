@@ -256,6 +256,7 @@ impl Story {
         self.wait("Local starts", |story| story.local.home.control_socket().exists())?;
         self.step("local_back", "Local is back", &self.local.log.clone());
         self.wait("the vaults merge", |story| draft(&story.local.vault).is_some())?;
+        self.wait("Local knows the task", |story| story.task_state() == "TASK_STATE_AUTH_REQUIRED")?;
         self.step("merged", "the draft is in Local's vault", &self.local.vault.join("Pending_Approval/email"));
         let listed = self.local.json(&["approvals", "list", "--json"])?;
         let item = listed["items"].as_array().and_then(|items| items.first()).context("nothing waits for approval")?;
@@ -284,6 +285,7 @@ impl Story {
                 find(vault, "Done/email", "REPLY_").is_some() && find(vault, "Done/email", "EMAIL_").is_some()
             })
         })?;
+        self.wait("Cloud's task is completed", |story| story.task_state() == "TASK_STATE_COMPLETED")?;
         self.step("done", "task, plan and reply are filed", &self.local.vault.join("Done/email"));
         Ok(())
     }
@@ -331,6 +333,12 @@ impl Story {
             &self.local.vault.join("Pending_Approval/email"),
         );
         Ok(())
+    }
+
+    /// How Local says that the announced draft stands.
+    fn task_state(&self) -> String {
+        let tasks = self.cloud.json(&["a2a", "tasks", "local", "--json"]).unwrap_or_default();
+        tasks["items"][0]["status"]["state"].as_str().unwrap_or_default().to_owned()
     }
 
     fn sent(&self) -> Vec<PathBuf> {

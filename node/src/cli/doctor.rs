@@ -151,7 +151,7 @@ fn check_mesh(home: &Home, rosters: &RosterChain, config: Option<&Config>, findi
     if roster.unattended {
         findings.warning(
             "keys of this mesh open without a person; it refuses real sending",
-            "For real use run init again without --unprotected-keys.",
+            "For real use make a new home: init without --unprotected-keys and --passphrase-file.",
         );
     }
     match member.role {
@@ -177,13 +177,11 @@ fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
     if Keystore::at(home.path()).is_protected() == Some(true) {
         findings.ok("approving needs your passphrase");
     }
-    let landlock =
-        std::fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|modules| modules.contains("landlock"));
-    if landlock {
+    if shell::walls::can_stand() {
         findings.ok("boundary: the mesh process cannot read keys, approvals or credentials (landlock)");
     } else {
         findings.warning(
-            "boundary off: this kernel does not say that landlock is on, so the mesh process may be able to read keys",
+            "boundary off: this kernel has no landlock, so the mesh process could read keys",
             "Use a kernel with landlock (5.13 or newer, `lsm=…,landlock`).",
         );
     }

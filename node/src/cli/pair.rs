@@ -78,8 +78,12 @@ fn own_addresses(home: &Home, config: &Config, announce: &[String]) -> Result<Ve
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Fault::usage(error.to_string(), "Give HOST or HOST:PORT.").into());
     }
-    let bound = std::fs::read_to_string(home.addresses()).unwrap_or_default();
-    let bound: Vec<_> = bound.lines().map(str::to_owned).collect();
+    let lines = |path| std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    let announced = lines(home.announced());
+    if !announced.is_empty() {
+        return Ok(announced);
+    }
+    let bound = lines(home.addresses());
     if bound.is_empty() {
         let message = "where this node can be reached is not known";
         let fix = "Start the node first, or give --announce HOST[:PORT].";
@@ -110,6 +114,7 @@ fn accept(home: &Home, ticket: &str, yes: bool, passphrase: &Passphrase) -> Resu
         if !compare(&answered, yes) {
             let reason = "the words differ, or nobody compared them".to_owned();
             stream.send(&Message::Refused { reason }).await?;
+            stream.finish().await;
             let message = "not paired: the words were not confirmed";
             return Err(Fault::operator("not_confirmed", message, "Run pair invite and pair accept again.").into());
         }

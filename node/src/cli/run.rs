@@ -14,6 +14,7 @@ use crate::{
     shell::{
         self,
         mesh::{self, MeshOptions},
+        network::addresses,
         supervisor, walls,
     },
 };
@@ -69,6 +70,7 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     if !args.listen.is_empty() {
         config.listen.clone_from(&args.listen);
     }
+    remember_announced(home, &args.announce)?;
     let signer = shell::identity::load(home)?;
     walls::not_dumpable()?;
     if role == Role::Local {
@@ -85,11 +87,23 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Keeps what `--announce` says for `pair invite`, which is another process.
+fn remember_announced(home: &Home, announce: &[String]) -> Result<()> {
+    let mut text = String::new();
+    for host in announce {
+        let address = addresses::announced(host)
+            .map_err(|error| Fault::usage(error.to_string(), "Give --announce HOST or HOST:PORT."))?;
+        text.push_str(&format!("{address}\n"));
+    }
+    Ok(aiemp_keys::private_file::write_private(&home.announced(), text.as_bytes())?)
+}
+
 fn mesh_arguments(args: &RunArgs) -> Vec<String> {
     let mut arguments = Vec::new();
     if let Some(vault) = &args.vault {
         arguments.extend(["--vault".to_owned(), vault.to_string_lossy().into_owned()]);
     }
+    arguments.extend(args.announce.iter().flat_map(|host| ["--announce".to_owned(), host.clone()]));
     arguments.extend(args.listen.iter().flat_map(|address| ["--listen".to_owned(), address.clone()]));
     arguments
 }

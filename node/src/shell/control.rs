@@ -51,6 +51,11 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// The tasks that this node announced to a member, as that member sees them.
+    Tasks {
+        /// The member's name.
+        peer: String,
+    },
     /// How the node is.
     Status,
 }
@@ -87,6 +92,11 @@ pub enum Response {
     Conflicts {
         /// The items.
         items: Vec<WireConflict>,
+    },
+    /// To `tasks`: each as A2A writes it.
+    Tasks {
+        /// The tasks.
+        tasks: Vec<serde_json::Value>,
     },
     /// It is done.
     Done,

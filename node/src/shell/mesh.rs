@@ -309,6 +309,9 @@ impl Mesh {
     }
 
     async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {
+        if let control::Request::Tasks { peer } = request {
+            return self.ask_for_tasks(&peer, answer).await;
+        }
         match questions::question(request) {
             Ok(question) => {
                 self.next_request += 1;

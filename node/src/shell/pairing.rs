@@ -20,13 +20,18 @@ pub fn open_invite(home: &Home) -> Option<Invite> {
 pub async fn respond(home: &Home, me: NodeId, dialer: NodeId, mut stream: PairingStream) -> Result<RosterChain> {
     take_out_of_use(home, dialer)?;
     match converse(home, me, dialer, &mut stream).await {
-        Ok(rosters) => Ok(rosters),
+        Ok(rosters) => {
+            stream.finish().await;
+            Ok(rosters)
+        }
         Err(error) => {
             let reason = error
                 .downcast_ref::<PairingError>()
                 .map_or_else(|| "it did not work there; see its log".to_owned(), ToString::to_string);
             // The other side may be gone already.
-            stream.send(&Message::Refused { reason }).await.ok();
+            if stream.send(&Message::Refused { reason }).await.is_ok() {
+                stream.finish().await;
+            }
             Err(error)
         }
     }

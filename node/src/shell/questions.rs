@@ -34,6 +34,7 @@ pub fn question(request: Request) -> Result<Question, String> {
         Request::Reject { file, reason } => {
             Question::Reject { file: file.parse().map_err(|_| bad("the file id"))?, reason }
         }
+        Request::Tasks { .. } => return Err("tasks are asked of a member, not of this node".to_owned()),
         Request::Status => Question::Status,
     })
 }

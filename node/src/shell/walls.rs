@@ -45,6 +45,12 @@ pub fn around_mesh(home: &Home, vault: &Path) -> Result<Wall> {
     })
 }
 
+/// Whether this kernel can put the wall up.
+pub fn can_stand() -> bool {
+    let strict = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    strict.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create).is_ok()
+}
+
 /// Keeps other processes of this user from reading the process's memory, and the memory from core files.
 pub fn not_dumpable() -> Result<()> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};

@@ -1,12 +1,16 @@
 //! A2A calls to and from members. A call to a member that is away waits on disk, thirty days at most.
 
 use aiemp_keys::NodeId;
-use aiemp_protocol::{egress::Cleared, limits::OUTBOX_LIFETIME};
+use aiemp_protocol::{
+    a2a::binding::{self, Operation},
+    egress::Cleared,
+    limits::OUTBOX_LIFETIME,
+};
 use anyhow::Result;
 use tokio::sync::oneshot;
 
 use super::Mesh;
-use crate::shell::{clock, network, store};
+use crate::shell::{clock, control::Response, network, store};
 
 impl Mesh {
     /// Durable first; then it is tried if the member is there.
@@ -59,10 +63,43 @@ impl Mesh {
         Ok(self.store.send(store::Command::Write(store::Write::Unqueue { peer, id })).await?)
     }
 
+    /// Asks a member for the tasks that this node announced to it.
+    pub(super) async fn ask_for_tasks(&self, peer: &str, answer: oneshot::Sender<Response>) -> Result<()> {
+        let member = self.core.replication().rosters().current().member_named(peer).map(|member| member.node);
+        let Some(peer) = member else {
+            let message = format!("no member is named `{peer}`");
+            answer.send(Response::BadRequest { message }).ok();
+            return Ok(());
+        };
+        let body = binding::encode_call(Operation::ListTasks, &serde_json::json!({}))?;
+        let (reply, answered) = oneshot::channel();
+        let request = self.core.guard().clear_bytes(body)?;
+        self.network.commands.send(network::Command::Call { peer, request, reply }).await?;
+        tokio::spawn(async move {
+            let response = match answered.await {
+                Ok(Ok(bytes)) => tasks_in(&bytes),
+                Ok(Err(error)) => Response::BadRequest { message: error.to_string() },
+                Err(_) => Response::BadRequest { message: "the network stopped".to_owned() },
+            };
+            answer.send(response).ok();
+        });
+        Ok(())
+    }
+
     pub(super) fn answer_call(&mut self, request: u64, body: Cleared<Vec<u8>>) {
         if let Some(reply) = self.calls.remove(&request) {
             // The caller may have gone.
             reply.send(body).ok();
         }
+    }
+}
+
+fn tasks_in(bytes: &[u8]) -> Response {
+    match binding::read_answer::<serde_json::Value>(bytes) {
+        Ok(mut page) => {
+            let tasks = page["tasks"].as_array_mut().map(std::mem::take).unwrap_or_default();
+            Response::Tasks { tasks }
+        }
+        Err(error) => Response::BadRequest { message: error.to_string() },
     }
 }
