@@ -151,8 +151,14 @@ impl Core {
                 self.replication.handle(now, replication::Input::PayloadRead(effect, payload));
             }
             Input::Loaded(effect, payloads) => self.vault_input(now, vault::Input::Loaded(effect, payloads)),
-            Input::FileWritten(effect, outcome) => self.vault_input(now, vault::Input::FileWritten(effect, outcome)),
-            Input::FileRemoved(effect, outcome) => self.vault_input(now, vault::Input::FileRemoved(effect, outcome)),
+            Input::FileWritten(effect, outcome) => {
+                let outcome = self.clear_written(effect, outcome);
+                self.vault_input(now, vault::Input::FileWritten(effect, outcome));
+            }
+            Input::FileRemoved(effect, outcome) => {
+                let outcome = self.clear_removed(effect, outcome);
+                self.vault_input(now, vault::Input::FileRemoved(effect, outcome));
+            }
             Input::BrainAnswered(id, answer) => self.brain_answered(now, id, answer),
             Input::ReceiptFound(receipt) => self.receipt_found(now, receipt),
             Input::Called { request, peer, body } => self.called(now, request, peer, &body),
@@ -268,6 +274,7 @@ impl Core {
                 Output::WriteFile { effect, path, bytes, expected }
             }
             vault::Output::RemoveFile { effect, path, expected } => Output::RemoveFile { effect, path, expected },
+            vault::Output::LookAt(path) => Output::LookAt(path),
             vault::Output::RecordProjection { key, projection } => Output::RecordProjection { key, projection },
             vault::Output::Hold { path, bytes, reason } => Output::Notice(Notice::Kept { path, bytes, reason }),
             vault::Output::ReportRefused { file, author, why } => {

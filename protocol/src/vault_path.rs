@@ -96,6 +96,15 @@ impl VaultPath {
         };
         Self::join(self.folder(), &name)
     }
+
+    /// The path that `with_stem_suffix` with a number made this one from: `a (2).md` came from `a.md`.
+    pub fn without_stem_suffix(&self) -> Option<Self> {
+        let (stem, extension) = self.name().rsplit_once('.').map_or((self.name(), None), |(s, e)| (s, Some(e)));
+        let (bare, number) = stem.strip_suffix(')')?.rsplit_once(" (")?;
+        let numbered = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let name = extension.map_or_else(|| bare.to_owned(), |extension| format!("{bare}.{extension}"));
+        Self::join(self.folder(), &name).ok().filter(|_| numbered)
+    }
 }
 
 fn canonical_name(name: &str) -> String {

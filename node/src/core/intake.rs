@@ -1,6 +1,6 @@
 //! Files from the disk: past the guard, mails into tasks, the rest into the vault.
 
-use aiemp_crdt::vault;
+use aiemp_crdt::vault::{self, RemoveOutcome, WriteOutcome};
 use aiemp_protocol::{
     egress::Cleared,
     ids::{Audience, ContentHash, FileId, WorkId},
@@ -43,6 +43,39 @@ impl Core {
             Err(why) => {
                 self.notice(Notice::Held { path: path.clone(), why });
                 None
+            }
+        }
+    }
+
+    /// A save that a write found in its way passes the guard as any other; what does not pass is kept for the person.
+    pub(super) fn clear_written(&mut self, effect: vault::EffectId, outcome: WriteOutcome) -> WriteOutcome {
+        match outcome {
+            WriteOutcome::Displaced(bytes) if !self.passes(effect, &bytes) => WriteOutcome::Written,
+            // It lies there still, and is looked at again when the write is tried again.
+            WriteOutcome::Occupied(bytes) if !self.passes(effect, &bytes) => WriteOutcome::Failed,
+            WriteOutcome::Displaced(_) | WriteOutcome::Occupied(_) | WriteOutcome::Written | WriteOutcome::Failed => {
+                outcome
+            }
+        }
+    }
+
+    /// As [`Core::clear_written`], for a removal.
+    pub(super) fn clear_removed(&mut self, effect: vault::EffectId, outcome: RemoveOutcome) -> RemoveOutcome {
+        match outcome {
+            RemoveOutcome::Changed(bytes) if !self.passes(effect, &bytes) => RemoveOutcome::Removed,
+            RemoveOutcome::Changed(_) | RemoveOutcome::Removed | RemoveOutcome::Failed => outcome,
+        }
+    }
+
+    fn passes(&mut self, effect: vault::EffectId, bytes: &[u8]) -> bool {
+        let Some((path, file)) = self.vault.place_of_effect(effect) else { return true };
+        match self.guard.clear_file(&path, file.zone.audience(), bytes.to_vec()) {
+            Ok(_) => true,
+            Err(why) => {
+                let reason = vault::HoldReason::Secret;
+                self.notice(Notice::Kept { path: path.clone(), bytes: bytes.to_vec(), reason });
+                self.notice(Notice::Held { path, why });
+                false
             }
         }
     }

@@ -83,6 +83,8 @@ pub enum Output {
         /// Digest of what should lie there.
         expected: ContentHash,
     },
+    /// Look at a place of the vault once more and hand in what lies there now, as `FilesChanged`.
+    LookAt(VaultPath),
     /// Take a dropped mail off the disk if it is still this one; its content is in the logs.
     RemoveIntake {
         /// Where.

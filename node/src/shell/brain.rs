@@ -59,3 +59,48 @@ async fn converse(
     let text = String::from_utf8(output).map_err(|_| "the brain's answer is not UTF-8".to_owned())?;
     if text.trim().is_empty() { Err("the brain answered nothing".to_owned()) } else { Ok(text) }
 }
+
+#[cfg(test)]
+mod tests {
+    use aiemp_keys::{FingerprintKey, Fingerprints};
+    use aiemp_protocol::egress::Guard;
+
+    use super::*;
+    use crate::config::BrainKind;
+
+    fn settings(script: &str) -> Brain {
+        let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        Brain { kind: BrainKind::Command, command, timeout_s: 5, output_bytes_max: 1024 }
+    }
+
+    fn prompt(text: &str) -> Cleared<String> {
+        let guard = Guard::new(Fingerprints::new(FingerprintKey::from_bytes([1; 32])));
+        guard.clear_text(text.to_owned()).expect("holds no secret")
+    }
+
+    #[tokio::test]
+    async fn the_prompt_goes_in_and_the_body_comes_out() {
+        let answer = run(&settings("tr a-z A-Z"), prompt("hello")).await;
+        assert_eq!(answer, Ok("HELLO".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_brain_sees_nothing_of_our_environment() {
+        let answer = run(&settings("cat >/dev/null; env | cut -d= -f1 | sort | tr '\\n' ' '"), prompt("x")).await;
+        let answer = answer.expect("env runs");
+        assert!(answer.split_whitespace().all(|name| ["HOME", "PATH", "PWD", "SHLVL", "_", "OLDPWD"].contains(&name)), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn what_a_brain_does_wrong_is_told() {
+        let told = |answer: Result<String, String>| answer.expect_err("an error");
+        assert!(told(run(&settings("exit 3"), prompt("x")).await).contains("ended with"));
+        assert!(told(run(&settings("true"), prompt("x")).await).contains("answered nothing"));
+        assert!(told(run(&settings("yes"), prompt("x")).await).contains("more than 1024 bytes"));
+        assert!(told(run(&settings("printf '\\377'"), prompt("x")).await).contains("not UTF-8"));
+        let slow = Brain { timeout_s: 0, ..settings("sleep 60") };
+        assert!(told(run(&slow, prompt("x")).await).contains("longer than 0 s"));
+        let missing = Brain { command: vec!["/nonexistent/brain".to_owned()], ..settings("") };
+        assert!(told(run(&missing, prompt("x")).await).contains("[brain] command"));
+    }
+}

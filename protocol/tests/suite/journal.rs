@@ -1,0 +1,176 @@
+//! The journal: at most one send for an action and for a piece of work, whatever ends in between.
+
+use std::time::Duration;
+
+use aiemp_protocol::{
+    approval::{
+        Outcome, Settlement,
+        journal::{Dispatched, Found, Input, Journal, Output, Refusal, Row, State},
+    },
+    time::Timestamp,
+};
+
+use crate::mesh::{NOW, Owner, owner};
+
+/// Runs the machine with a store that is always prompt, and collects the rest.
+fn settle_down(journal: &mut Journal, now: Timestamp) -> Vec<Output> {
+    let mut seen = Vec::new();
+    while let Some(output) = journal.poll_output() {
+        if let Output::Persist(row) = &output {
+            journal.handle(now, Input::RowDurable(row.verified.decision.nonce));
+        }
+        seen.push(output);
+    }
+    seen
+}
+
+fn approve(
+    journal: &mut Journal,
+    owner: &Owner,
+    to: &str,
+    work: u8,
+    nonce: u8,
+    repeat_of: Option<[u8; 16]>,
+) -> Vec<Output> {
+    let bundle = owner.approval(to, work, nonce, repeat_of);
+    let verified = bundle.verify(owner.rosters.current(), owner.executor(), NOW).expect("verifies");
+    journal.handle(NOW, Input::Approved(Box::new(verified)));
+    settle_down(journal, NOW)
+}
+
+fn dispatches(outputs: &[Output]) -> usize {
+    outputs.iter().filter(|output| matches!(output, Output::Dispatch(_))).count()
+}
+
+fn refusals(outputs: &[Output]) -> Vec<Refusal> {
+    let why = |output: &Output| if let Output::Refuse { why, .. } = output { Some(*why) } else { None };
+    outputs.iter().filter_map(why).collect()
+}
+
+fn outcomes(outputs: &[Output]) -> Vec<Outcome> {
+    let outcome =
+        |output: &Output| if let Output::WriteReceipt(receipt) = output { Some(receipt.outcome) } else { None };
+    outputs.iter().filter_map(outcome).collect()
+}
+
+fn row(journal: &Journal) -> Row {
+    journal.rows().next().expect("one row").clone()
+}
+
+#[test]
+fn nothing_is_sent_before_the_row_says_so_durably() {
+    let owner = owner(10);
+    let mut journal = Journal::default();
+    let verified = owner.approval("a@client.test", 1, 1, None);
+    let verified = verified.verify(owner.rosters.current(), owner.executor(), NOW).expect("verifies");
+    journal.handle(NOW, Input::Approved(Box::new(verified)));
+    let mut states = Vec::new();
+    while let Some(output) = journal.poll_output() {
+        match output {
+            Output::Persist(row) => {
+                states.push(row.state);
+                journal.handle(NOW, Input::RowDurable(row.verified.decision.nonce));
+            }
+            Output::Dispatch(_) => {
+                assert_eq!(states, [State::Reserved, State::Dispatching]);
+                return;
+            }
+            Output::WriteReceipt(_) => {}
+            other @ (Output::LookUp(_) | Output::Refuse { .. } | Output::ReportClockBehind { .. }) => {
+                panic!("{other:?}")
+            }
+        }
+    }
+    panic!("never dispatched");
+}
+
+#[test]
+fn a_sent_action_is_never_sent_again() {
+    let owner = owner(10);
+    let mut journal = Journal::default();
+    let outputs = approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    assert_eq!(dispatches(&outputs), 1);
+    journal.handle(NOW, Input::Dispatched([1; 16], Dispatched::Sent("250".into())));
+    assert_eq!(outcomes(&settle_down(&mut journal, NOW)), [Outcome::Sent]);
+    assert_eq!(refusals(&approve(&mut journal, &owner, "a@client.test", 1, 1, None)), [Refusal::Replayed]);
+    assert_eq!(refusals(&approve(&mut journal, &owner, "a@client.test", 1, 2, None)), [Refusal::ActionTaken]);
+    assert_eq!(refusals(&approve(&mut journal, &owner, "b@client.test", 1, 3, None)), [Refusal::WorkTaken]);
+    assert_eq!(dispatches(&approve(&mut journal, &owner, "b@client.test", 2, 4, None)), 1);
+}
+
+#[test]
+fn a_repetition_is_sent_only_when_it_was_signed_as_one_and_once() {
+    let owner = owner(10);
+    let mut journal = Journal::default();
+    approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    journal.handle(NOW, Input::Dispatched([1; 16], Dispatched::Sent("250".into())));
+    settle_down(&mut journal, NOW);
+    assert_eq!(dispatches(&approve(&mut journal, &owner, "a@client.test", 1, 2, Some([1; 16]))), 1);
+    assert_eq!(refusals(&approve(&mut journal, &owner, "a@client.test", 1, 3, Some([1; 16]))), [Refusal::ActionTaken]);
+}
+
+#[test]
+fn an_unknown_end_waits_for_a_person() {
+    let owner = owner(10);
+    let mut journal = Journal::default();
+    approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    journal.handle(NOW, Input::Dispatched([1; 16], Dispatched::Unknown("cut".into())));
+    assert_eq!(outcomes(&settle_down(&mut journal, NOW)), [Outcome::Unknown]);
+    journal.handle(NOW + Duration::from_secs(60), Input::TimeoutReached);
+    assert_eq!(dispatches(&settle_down(&mut journal, NOW)), 0);
+    let action = row(&journal).verified.decision.action;
+    journal.handle(NOW, Input::Settled(Settlement { action, nonce: [9; 16], sent: false }));
+    assert_eq!(refusals(&settle_down(&mut journal, NOW)), [Refusal::NothingToSettle]);
+    journal.handle(NOW, Input::Settled(Settlement { action, nonce: [1; 16], sent: false }));
+    assert_eq!(outcomes(&settle_down(&mut journal, NOW)), [Outcome::Failed]);
+    assert_eq!(dispatches(&approve(&mut journal, &owner, "a@client.test", 1, 2, None)), 1);
+}
+
+#[test]
+fn after_a_crash_it_looks_before_it_sends() {
+    let owner = owner(10);
+    for (found, sends, state) in [
+        (Found::Sent("there".into()), 0, State::Sent),
+        (Found::CannotTell, 0, State::Unknown),
+        (Found::Absent, 1, State::Dispatching),
+    ] {
+        let mut before = Journal::default();
+        approve(&mut before, &owner, "a@client.test", 1, 1, None);
+        assert_eq!(row(&before).state, State::Dispatching);
+        let mut journal = Journal::restore([row(&before)], before.highest_time());
+        let looked = settle_down(&mut journal, NOW);
+        assert!(matches!(looked[..], [Output::LookUp(_)]), "{looked:?}");
+        journal.handle(NOW, Input::LookedUp([1; 16], found.clone()));
+        assert_eq!(dispatches(&settle_down(&mut journal, NOW)), sends, "{found:?}");
+        assert_eq!(row(&journal).state, state, "{found:?}");
+    }
+}
+
+#[test]
+fn a_service_that_is_away_is_tried_until_the_approval_expires() {
+    let owner = owner(10);
+    let mut journal = Journal::default();
+    approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    let away = Dispatched::NotSent { reason: "connection refused".into(), retryable: true };
+    journal.handle(NOW, Input::Dispatched([1; 16], away));
+    assert_eq!(dispatches(&settle_down(&mut journal, NOW)), 0);
+    let again = journal.poll_timeout().expect("tries again");
+    journal.handle(again, Input::TimeoutReached);
+    assert_eq!(dispatches(&settle_down(&mut journal, again)), 1);
+    let away = Dispatched::NotSent { reason: "connection refused".into(), retryable: true };
+    journal.handle(again, Input::Dispatched([1; 16], away));
+    settle_down(&mut journal, again);
+    let late = NOW + Duration::from_secs(3600);
+    journal.handle(late, Input::TimeoutReached);
+    let outputs = settle_down(&mut journal, late);
+    assert_eq!((dispatches(&outputs), outcomes(&outputs)), (0, vec![Outcome::Failed]));
+}
+
+#[test]
+fn nothing_is_sent_while_the_clock_runs_behind() {
+    let owner = owner(10);
+    let mut journal = Journal::restore([], NOW + Duration::from_secs(3600));
+    let outputs = approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    assert_eq!(dispatches(&outputs), 0);
+    assert!(outputs.iter().any(|output| matches!(output, Output::ReportClockBehind { .. })));
+}

@@ -1,0 +1,6 @@
+//! Scenarios of the machines, through their public API alone.
+
+mod approval;
+mod journal;
+mod mesh;
+mod pairing;
