@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aiemp_keys::{Hash, NodeId, cbor};
+use aiemp_keys::{Hash, NodeId, Value as Cbor, cbor};
 use aiemp_protocol::ids::{ContentHash, DocId, FileId};
 use automerge::{
     ActorId, AutoCommit, Change, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, TextEncoding, Value,
@@ -29,6 +29,11 @@ pub fn actor(author: NodeId, doc: DocId, generation: u64, lane: u64) -> ActorId 
     ActorId::from(&Hash::labelled("aiemp-node 2026 actor", parts).as_bytes()[..16])
 }
 
+/// The actor of a change that is never sent: it carries a replacement over to a later state of the document.
+pub(crate) fn actor_of_rewriting(parts: impl IntoIterator<Item = Cbor>) -> ActorId {
+    ActorId::from(&Hash::labelled("aiemp-node 2026 rewriting actor", parts).as_bytes()[..16])
+}
+
 /// One field that concurrent changes gave different values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldConflict {
@@ -36,6 +41,8 @@ pub struct FieldConflict {
     pub key: String,
     /// The raw blocks, each with the actor that wrote it, ordered by their operation ids.
     pub sides: Vec<FieldSide>,
+    /// The raw block that is shown meanwhile.
+    pub shown: String,
 }
 
 /// One of the values of a conflicting field.
@@ -154,8 +161,9 @@ impl Document {
                     })
                     .collect();
                 sides.sort_by(|a, b| a.operation.cmp(&b.operation));
+                let shown = self.note.front_matter.as_ref().and_then(|front| front.blocks.get(&key)).cloned();
                 let differ = sides.windows(2).any(|pair| pair[0].block != pair[1].block);
-                differ.then_some(FieldConflict { key, sides })
+                differ.then_some(FieldConflict { key, sides, shown: shown.unwrap_or_default() })
             })
             .collect()
     }

@@ -42,6 +42,8 @@ pub trait Boundaries: fmt::Debug + Send {
     fn may_write(&self, zone: Zone) -> bool;
     /// Whether this node may archive files of the zone.
     fn may_archive(&self, zone: Zone) -> bool;
+    /// Whether a member may close conflicts of the zone's files.
+    fn may_resolve(&self, author: NodeId, zone: Zone) -> bool;
 }
 
 /// What lies on disk at one place, as far as this node wrote it or read it.
@@ -83,13 +85,15 @@ pub struct Vault {
     positions: Positions,
     index: Index,
     claims: Claims,
-    resolved: BTreeSet<ConflictId>,
+    resolved: BTreeMap<ConflictId, BTreeSet<NodeId>>,
     field_conflicts: BTreeMap<FileId, Vec<FieldConflict>>,
+    /// What archived notes say since an edit that their archiving did not know of.
+    late_texts: BTreeMap<FileId, String>,
     refused: BTreeSet<(FileId, NodeId)>,
     docs: BTreeMap<FileId, DocState>,
     recent: VecDeque<FileId>,
-    /// Texts of the node's own that wait for its change before to apply.
-    postponed_rewrites: BTreeMap<FileId, Vec<Vec<u8>>>,
+    /// What waits until the node's own changes of a file are merged.
+    postponed_tasks: BTreeMap<FileId, Vec<Task>>,
     /// Own changes appended but not yet applied, by file.
     unapplied: BTreeMap<FileId, usize>,
     on_disk: BTreeMap<String, Projection>,
@@ -97,14 +101,16 @@ pub struct Vault {
     places: BTreeMap<FileId, String>,
     /// Where a write or removal is under way, and what content will lie there.
     in_flight: BTreeMap<String, Option<ContentHash>>,
-    /// Saves seen at such a place meanwhile.
-    deferred: Vec<(VaultPath, Vec<u8>)>,
+    /// Such places at which something was seen meanwhile; what lies there is looked at again afterwards.
+    deferred: BTreeSet<VaultPath>,
     /// Places at which nothing lies any more, until they count as removed.
     missing: BTreeMap<String, Timestamp>,
     /// Files to project when the place they want is free, or the disk works again.
     postponed: BTreeSet<FileId>,
     retry_at: Option<Timestamp>,
     batches: BTreeMap<Audience, Batch>,
+    /// Entries asked for since `positions` were told.
+    appended: BTreeMap<Audience, u64>,
     pending: BTreeMap<EffectId, Pending>,
     next_effect: u64,
     now: Timestamp,
@@ -121,21 +127,23 @@ impl Vault {
             positions,
             index: Index::default(),
             claims: Claims::default(),
-            resolved: BTreeSet::new(),
+            resolved: BTreeMap::new(),
             field_conflicts: BTreeMap::new(),
+            late_texts: BTreeMap::new(),
             refused: BTreeSet::new(),
             docs: BTreeMap::new(),
             recent: VecDeque::new(),
-            postponed_rewrites: BTreeMap::new(),
+            postponed_tasks: BTreeMap::new(),
             unapplied: BTreeMap::new(),
             on_disk: BTreeMap::new(),
             places: BTreeMap::new(),
             in_flight: BTreeMap::new(),
-            deferred: Vec::new(),
+            deferred: BTreeSet::new(),
             missing: BTreeMap::new(),
             postponed: BTreeSet::new(),
             retry_at: None,
             batches: BTreeMap::new(),
+            appended: BTreeMap::new(),
             pending: BTreeMap::new(),
             next_effect: 0,
             now: Timestamp::default(),
@@ -159,6 +167,7 @@ impl Vault {
     pub fn handle(&mut self, now: Timestamp, positions: Positions, input: Input) {
         self.now = now;
         self.positions = positions;
+        self.appended.clear();
         match input {
             Input::FilesChanged { changed, removed } => self.files_changed(changed, removed),
             Input::Applied { entry, past } => self.applied(entry, past),
@@ -171,6 +180,7 @@ impl Vault {
             Input::RewriteRequested { file, content } => self.with_document(file, Task::Rewrite(content.into_inner())),
             Input::MoveRequested { file, to } => self.move_file(file, to),
             Input::ArchiveRequested(file) => self.archive(file),
+            Input::ArchiveAsRequested { file, content } => self.with_document(file, Task::ArchiveAs(content)),
             Input::UnarchiveRequested(file) => self.bring_back(file),
             Input::ClaimRequested { work, file, to } => self.claim(work, file, to),
             Input::ResolveRequested { id, choice } => self.resolve(id, choice),
@@ -205,6 +215,15 @@ impl Vault {
     /// The file whose content lies at a path on disk.
     pub fn file_at(&self, path: &VaultPath) -> Option<FileId> {
         self.on_disk.get(&path.key()).map(|projection| projection.file)
+    }
+
+    /// Where a write or removal under way works, and on whose behalf.
+    pub fn place_of_effect(&self, effect: EffectId) -> Option<(VaultPath, FileId)> {
+        match self.pending.get(&effect)? {
+            Pending::Write { projection, .. } => Some((projection.path.clone(), projection.file)),
+            Pending::Remove { key, file } => Some((self.on_disk.get(key)?.path.clone(), *file)),
+            Pending::Load { .. } => None,
+        }
     }
 
     /// What lies on disk, by canonical key.
@@ -242,9 +261,7 @@ impl Vault {
             Audience::All => self.positions.all,
             Audience::Local => self.positions.local,
         };
-        let queued =
-            self.outputs.iter().filter(|output| matches!(output, Output::Append { audience: a, .. } if *a == audience));
-        let seq = next + queued.count() as u64;
+        let seq = next + self.appended.get(&audience).copied().unwrap_or(0);
         let item = self.batches.get(&audience).map_or(0, |batch| batch.items.len());
         FileId::fresh(zone, log, seq, item as u64)
     }
@@ -267,6 +284,7 @@ impl Vault {
 
     fn flush_batch(&mut self, audience: Audience) {
         if let Some(batch) = self.batches.remove(&audience) {
+            *self.appended.entry(audience).or_default() += 1;
             self.outputs.push_back(Output::Append { audience, items: batch.items, payloads: batch.payloads });
         }
     }

@@ -13,7 +13,8 @@ use crate::executor::smtp::Security;
 pub struct Config {
     /// The vault: an absolute path outside the home.
     pub vault: PathBuf,
-    /// Multiaddresses to listen on. Cloud's default is all interfaces, tcp/4001; Local's is none.
+    /// Multiaddresses to listen on. None by default; `init --role cloud` writes all interfaces,
+    /// tcp/4001.
     pub listen: Vec<String>,
     /// `HOST` or `HOST:PORT` under which others reach this node; goes into tickets.
     pub announce: Vec<String>,

@@ -63,6 +63,9 @@ pub struct Core {
     work: Work,
     desk: TaskDesk,
     outputs: VecDeque<Output>,
+    /// Records of the disk that follow everything else an input asked for: one that became durable before the entry of
+    /// the save it speaks of would hide that save after a crash.
+    projections: Vec<Output>,
 }
 
 /// What the roster allows this node, in the words of the vault.
@@ -85,6 +88,10 @@ impl Boundaries for RosterBoundaries {
     fn may_archive(&self, zone: Zone) -> bool {
         zone.may_archive(self.me, self.role)
     }
+
+    fn may_resolve(&self, author: NodeId, zone: Zone) -> bool {
+        self.roster.member(author).is_some_and(|member| zone.may_archive(author, member.role))
+    }
 }
 
 impl Core {
@@ -103,7 +110,7 @@ impl Core {
         let boundaries = boundaries(replication.rosters().current(), me);
         let work = Work::new(replication.rosters().current(), me, start.brain);
         let vault = Vault::new(me, Box::new(boundaries), positions(&replication));
-        Self { replication, vault, guard, work, desk: TaskDesk::default(), outputs: VecDeque::new() }
+        Self { replication, vault, guard, work, desk: TaskDesk::default(), outputs: VecDeque::new(), projections: Vec::new() }
     }
 
     /// Takes back a durable entry, in the order they became durable. An entry that does not verify ends the start:
@@ -210,15 +217,20 @@ impl Core {
         self.pump_vault(now);
     }
 
-    /// Carries outputs of one machine to the other until both are quiet.
     fn pump(&mut self, now: Timestamp) {
+        self.carry_all(now);
+        self.refresh_dashboard(now);
+        self.carry_all(now);
+        self.outputs.extend(self.projections.drain(..));
+    }
+
+    /// Carries outputs of one machine to the other until both are quiet.
+    fn carry_all(&mut self, now: Timestamp) {
         loop {
             self.pump_vault(now);
             let Some(output) = self.replication.poll_output() else { break };
             self.carry_replication(now, output);
         }
-        self.refresh_dashboard(now);
-        self.pump_vault(now);
     }
 
     fn pump_vault(&mut self, now: Timestamp) {
@@ -275,7 +287,9 @@ impl Core {
             }
             vault::Output::RemoveFile { effect, path, expected } => Output::RemoveFile { effect, path, expected },
             vault::Output::LookAt(path) => Output::LookAt(path),
-            vault::Output::RecordProjection { key, projection } => Output::RecordProjection { key, projection },
+            vault::Output::RecordProjection { key, projection } => {
+                return self.projections.push(Output::RecordProjection { key, projection });
+            }
             vault::Output::Hold { path, bytes, reason } => Output::Notice(Notice::Kept { path, bytes, reason }),
             vault::Output::ReportRefused { file, author, why } => {
                 Output::Notice(Notice::ChangeRefused { file, author, why: why.to_string() })

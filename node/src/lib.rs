@@ -1,4 +1,11 @@
 //! Floor 3: one node, from the command line to the network.
+//!
+//! [`core`] composes the machines of the floors below into one without IO; [`shell`] is the files, sockets, clocks and
+//! processes around it; [`cli`] is the command line. Beside them stand the processes that hold powers of their own: the
+//! [`executor`], which alone sends, and the [`reviewer`], which alone signs approvals.
+//!
+//! Nothing decides in the shell, and nothing does IO in the core: the simulation runs whole meshes of cores.
+
 pub mod audit;
 pub mod cli;
 pub mod config;

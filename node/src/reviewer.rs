@@ -261,7 +261,7 @@ fn check_roster(roster: &Roster, owner: &OwnerKeys, now: Timestamp) -> Result<()
         return Err(Fault::operator(
             "roster_expired",
             format!("the roster expired at {}; nothing can be approved until it is renewed", roster.not_after),
-            "Run `aiemp-node peers list` with the passphrase to renew it.",
+            "Run `aiemp-node peers renew`; it asks for the passphrase.",
         ));
     }
     if roster.approvers.contains(&owner.approve.public()) {

@@ -102,7 +102,7 @@ pub struct Roster {
     pub prev: Option<Hash>,
     /// When it was signed.
     pub issued: Timestamp,
-    /// After this no pairing and no approval; editing and replication go on.
+    /// After this no approval; editing and replication go on.
     pub not_after: Timestamp,
     /// Digest of the root key that may follow, made from the recovery words.
     pub next_root_hash: Hash,
@@ -141,7 +141,7 @@ pub enum RosterError {
         got: u64,
     },
     /// Another roster of an epoch that is held already: the root key signed twice.
-    #[error("two different rosters of epoch {epoch} exist; approvals stop until you run `aiemp-node peers heal`")]
+    #[error("two different rosters of epoch {epoch} exist, so the root key signed twice; found a new mesh if you did not do that")]
     Fork {
         /// The epoch.
         epoch: u64,

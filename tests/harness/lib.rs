@@ -11,7 +11,7 @@
 //! - [`people`], [`ledger`]: edits with words that occur once, and what became of each.
 //! - [`executor`]: reviewer, journal and provider of one node.
 //! - [`check`]: what must hold at every step, and at the end.
-//! - [`simulation`]: one run from a seed.
+//! - [`simulation`]: one run from a seed; [`story`] tells it line by line.
 
 pub mod check;
 pub mod disk;
@@ -23,6 +23,7 @@ pub mod people;
 pub mod random;
 pub mod simulation;
 pub mod store;
+pub mod story;
 pub mod world;
 
 /// Words that tell which promise was broken, and how.

@@ -42,6 +42,8 @@ pub struct Node {
     pub dirty: BTreeSet<VaultPath>,
     /// Whether a look at them is due.
     pub look_due: bool,
+    /// Peers whose session broke without this node's noticing.
+    pub broken_sessions: BTreeSet<usize>,
     /// Whether the store's writer is at work.
     pub committing: bool,
     /// Writes and removals that were asked for and not answered.
@@ -70,6 +72,7 @@ impl Node {
             receipts: Vec::new(),
             dirty: BTreeSet::new(),
             look_due: false,
+            broken_sessions: BTreeSet::new(),
             committing: false,
             writes_under_way: 0,
             answers_until: 0,
@@ -126,6 +129,7 @@ impl Node {
         }
         self.core = Some(core);
         self.dirty.clear();
+        self.broken_sessions.clear();
         self.look_due = false;
         Ok(vec![self.scan(), Input::Restored])
     }

@@ -66,6 +66,7 @@ pub fn save(world: &mut World, node: usize, path: VaultPath, after: Vec<u8>) {
         world.ledger.published(&after);
     }
     world.mix(&after);
+    world.tell(node, || format!("saves {path} = {}", crate::story::text(&after)));
     world.nodes[node].disk.files.insert(path.clone(), after);
     world.touched(node, path);
 }
@@ -153,6 +154,7 @@ fn rename(world: &mut World, node: usize) {
             world.ledger.published(&bytes);
         }
         world.nodes[node].disk.files.insert(to.clone(), bytes);
+        world.tell(node, || format!("renames {from} to {to}"));
         world.touched(node, from);
         world.touched(node, to);
     }
@@ -162,6 +164,7 @@ fn delete(world: &mut World, node: usize) {
     let Some(path) = some_file(world, node) else { return };
     if let Some(bytes) = world.nodes[node].disk.files.remove(&path) {
         world.ledger.replaced(&bytes, b"");
+        world.tell(node, || format!("deletes {path}"));
         world.touched(node, path);
     }
 }
@@ -176,7 +179,9 @@ fn edit(world: &mut World, node: usize) {
         return;
     }
     let word = word_for(world, node, &path, true);
-    let after = edited(&mut world.rng, &text, &word);
+    // What stands between the dashboard's markers is the node's, not the person's.
+    let own_part = text.contains("<!-- aiemp:begin -->");
+    let after = if own_part { format!("{text}\n{word}\n") } else { edited(&mut world.rng, &text, &word) };
     save(world, node, path, after.into_bytes());
 }
 

@@ -22,28 +22,50 @@ pub struct Outcome {
 
 /// Runs one seed from beginning to end. A panic of a machine is a violation like any other.
 pub fn run(seed: u64) -> Result<Outcome, Violation> {
-    let caught = panic::catch_unwind(AssertUnwindSafe(|| run_unguarded(seed)));
+    guarded(|| run_from(seed, &mut None))
+}
+
+/// Runs one seed and tells its story.
+pub fn tell(seed: u64) -> (Vec<String>, Result<Outcome, Violation>) {
+    let mut story = Some(Vec::new());
+    let outcome = guarded(|| run_from(seed, &mut story));
+    (story.unwrap_or_default(), outcome)
+}
+
+fn guarded(run: impl FnOnce() -> Result<Outcome, Violation>) -> Result<Outcome, Violation> {
+    let caught = panic::catch_unwind(AssertUnwindSafe(run));
     caught.unwrap_or_else(|cause| {
         let text = cause.downcast_ref::<String>().map(String::as_str).or(cause.downcast_ref::<&str>().copied());
         Err(format!("no panics: {}", text.unwrap_or("without a message")))
     })
 }
 
-fn run_unguarded(seed: u64) -> Result<Outcome, Violation> {
+fn run_from(seed: u64, story: &mut Option<Vec<String>>) -> Result<Outcome, Violation> {
     let mut rng = Rng::new(seed);
     let (cast, links) = setting(&mut rng);
     let mut world = World::new(rng.next(), &cast, &links)?;
+    world.story = story.take();
+    let outcome = live(&mut world, &mut rng);
+    for node in 0..world.nodes.len() {
+        let vault = world.nodes[node].core.as_ref().map(|core| format!("{:?}", core.vault()));
+        world.tell(node, || format!("ends as {}", vault.unwrap_or_default()));
+    }
+    *story = world.story;
+    outcome
+}
+
+fn live(world: &mut World, rng: &mut Rng) -> Result<Outcome, Violation> {
     world.network.lossy = rng.chance(25);
     let calm = rng.chance(20);
     let steps = rng.between(30, 70);
     for _ in 0..steps {
-        step(&mut world, &mut rng, calm)?;
+        step(world, rng, calm)?;
     }
     world.heal();
     world.run_for(HEALING_MS)?;
-    if check::healed(&world).is_err() {
+    if check::healed(world).is_err() {
         world.run_for(3 * HEALING_MS)?;
-        check::healed(&world)?;
+        check::healed(world)?;
     }
     Ok(Outcome { trace: world.trace, sent: world.executor.sent_count() })
 }
@@ -99,6 +121,9 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
         0 => (None, Choice::Both),
         at => (Some(at - 1), Choice::Side(at - 1)),
     };
+    if !core.vault().can_resolve(item, &choice) {
+        return Ok(());
+    }
     if let Some(keeps) = keeps {
         let kept = item.sides.get(keeps).map(|side| side.text.clone()).unwrap_or_default();
         for side in &item.sides {

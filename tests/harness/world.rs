@@ -20,6 +20,7 @@ use crate::{
     network::{Network, ends},
     node::Node,
     random::Rng,
+    story,
 };
 
 /// When the world begins: 2026-01-07T10:30:00Z.
@@ -82,6 +83,8 @@ pub struct World {
     pub healing: bool,
     /// Digest of all that happened.
     pub trace: u64,
+    /// All that happened, line by line, if somebody wants to read it.
+    pub story: Option<Vec<String>>,
     queue: BTreeMap<(u64, u64), Event>,
     next_event: u64,
 }
@@ -116,6 +119,7 @@ impl World {
             executor: Executor::default(),
             healing: false,
             trace: 0xcbf2_9ce4_8422_2325,
+            story: None,
             queue: BTreeMap::new(),
             next_event: 0,
         };
@@ -209,15 +213,23 @@ impl World {
                 let input = self.nodes[node].look();
                 self.input(node, input)
             }
-            Event::Hangup(node, life, peer) => {
-                let peer = self.nodes[peer].id();
-                self.input_to(node, life, Input::PeerDisconnected(peer))
-            }
+            Event::Hangup(node, life, peer) if self.lives(node, life) => self.hang_up(node, peer),
             Event::Dial(one, other) => self.dial(one, other),
             Event::Start(node) => self.start(node),
             Event::Executor(life, event) => executor::happen(self, life, *event),
-            Event::Write(..) | Event::Remove(..) | Event::RemoveIntake(..) | Event::Look(..) => Ok(()),
+            Event::Write(..) | Event::Remove(..) | Event::RemoveIntake(..) | Event::Look(..) | Event::Hangup(..) => {
+                Ok(())
+            }
         }
+    }
+
+    /// A side notices that its session broke, at the latest when the next one opens.
+    fn hang_up(&mut self, node: usize, peer: usize) -> Result<(), Violation> {
+        if self.nodes[node].broken_sessions.remove(&peer) {
+            let peer = self.nodes[peer].id();
+            self.input(node, Input::PeerDisconnected(peer))?;
+        }
+        Ok(())
     }
 
     fn lives(&self, node: usize, life: u64) -> bool {
@@ -231,6 +243,9 @@ impl World {
     /// Hands an input to a core and does what it wants done.
     pub fn input(&mut self, node: usize, input: Input) -> Result<(), Violation> {
         let now = self.time();
+        if self.nodes[node].core.is_some() {
+            self.tell(node, || story::of_input(&input));
+        }
         let state = &mut self.nodes[node];
         let Some(core) = &mut state.core else { return Ok(()) };
         if matches!(input, Input::FileWritten(..) | Input::FileRemoved(..)) {
@@ -244,6 +259,7 @@ impl World {
     }
 
     fn carry_out(&mut self, node: usize, output: Output) -> Result<(), Violation> {
+        self.tell(node, || story::of_output(&output));
         let life = self.nodes[node].life;
         match output {
             Output::Persist(effect, record) => self.nodes[node].store.enqueue(effect, record),
@@ -283,6 +299,7 @@ impl World {
                 let delay = self.rng.delay_ms();
                 self.after(delay, Event::Remove(node, life, effect, path, expected));
             }
+            Output::LookAt(path) => self.touched(node, path),
             Output::RemoveIntake { path, expected } => {
                 let delay = self.rng.delay_ms();
                 self.after(delay, Event::RemoveIntake(node, life, path, expected));
@@ -416,6 +433,8 @@ impl World {
             return Ok(());
         }
         if self.network.open(ends(one, other)).is_some() {
+            self.hang_up(one, other)?;
+            self.hang_up(other, one)?;
             let (id_one, id_other) = (self.nodes[one].id(), self.nodes[other].id());
             self.input(one, Input::PeerConnected(id_other))?;
             self.input(other, Input::PeerConnected(id_one))?;
@@ -432,6 +451,7 @@ impl World {
         for (side, peer) in [(one, other), (other, one)] {
             let (delay, life) = (self.rng.delay_ms(), self.nodes[side].life);
             noticed = noticed.max(delay);
+            self.nodes[side].broken_sessions.insert(peer);
             self.after(delay, Event::Hangup(side, life, peer));
         }
         let wait = noticed + 1 + self.rng.delay_ms();
@@ -463,6 +483,7 @@ impl World {
         if node == 0 {
             executor::crash(self);
         }
+        self.tell(node, || "crashes".to_owned());
         self.after(down_ms, Event::Start(node));
     }
 
@@ -523,6 +544,14 @@ impl World {
         let links: Vec<_> = self.network.links.keys().copied().collect();
         for (one, other) in links {
             self.after(1, Event::Dial(one, other));
+        }
+    }
+
+    /// Adds a line to the story.
+    pub fn tell(&mut self, node: usize, line: impl FnOnce() -> String) {
+        let (now, name) = (self.now - BEGINNING, &self.nodes[node].name);
+        if let Some(story) = &mut self.story {
+            story.push(format!("{now:>8} {name}: {}", line()));
         }
     }
 

@@ -21,7 +21,7 @@ pub(crate) fn read(path: &str) -> String {
 }
 
 /// Says why something could not be tested: to the file that test.sh counts, else to stderr.
-fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     let line = format!("skipped: {why}\n");
     let written = match std::env::var_os("AIEMP_TEST_SKIPS") {
         Some(path) => {

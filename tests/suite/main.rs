@@ -1,4 +1,12 @@
 //! The suites that need more than one crate, in one binary.
 
+mod bad_input;
+mod cose_peer;
 mod deploy;
+mod deploy_config;
+mod editors;
+mod gate;
+mod node;
+mod processes;
+mod smtp;
 mod tidy;

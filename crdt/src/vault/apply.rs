@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use aiemp_protocol::{
     causality::Past,
-    entry::Item,
+    entry::{FieldWrite, Item},
     ids::{ContentHash, FileId},
     replication::EntryWithPayloads,
     vault_path::VaultPath,
@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     claim::Claim,
-    index::{ChangeRef, Origin},
+    conflict,
+    index::{ChangeRef, FileRecord, Origin},
 };
 
 impl Vault {
@@ -26,6 +27,7 @@ impl Vault {
         let origin = Origin { log: position.log, seq: position.seq, hash: position.hash, hlc, past };
         let mut payloads = entry.payloads.into_iter();
         let mut touched = BTreeSet::new();
+        let mut places_left = BTreeSet::new();
         for item in &entry.signed.entry.items {
             let payload = if item.payload().is_some() { payloads.next().flatten() } else { None };
             match item {
@@ -34,9 +36,12 @@ impl Vault {
                     self.claims.apply(*work, Claim { origin: origin.clone(), to: *to, lease_until });
                 }
                 Item::Resolve { id, .. } => {
-                    self.resolved.insert(*id);
+                    self.resolved.entry(*id).or_default().insert(origin.author());
                 }
                 Item::New { .. } | Item::Set { .. } | Item::Change { .. } | Item::Blob { .. } => {}
+            }
+            if let Item::New { file, .. } | Item::Set { file, write: FieldWrite::Path(_) } = item {
+                places_left.extend(self.shown_key(*file));
             }
             if let Some(file) = self.index.apply(item, &origin) {
                 self.item_applied(file, item, &origin, payload);
@@ -45,14 +50,32 @@ impl Vault {
         }
         for file in touched {
             self.outputs.push_back(Output::FileUpdated(file));
-            self.rewrite_postponed(file);
+            let late = |record: &FileRecord| !conflict::edits_past_archive(record).is_empty();
+            if !self.restoring && self.index.get(file).is_some_and(late) {
+                self.with_document(file, Task::Inspect);
+            }
+            self.resume_postponed(file);
             self.project_with_namesakes(file);
+        }
+        for key in places_left {
+            self.project_all_at(&key);
+        }
+    }
+
+    fn shown_key(&self, file: FileId) -> Option<String> {
+        self.index.get(file).and_then(|record| record.path.shown()).map(VaultPath::key)
+    }
+
+    fn project_all_at(&mut self, key: &str) {
+        let here: Vec<_> = self.index.namesakes(key).collect();
+        for file in here.into_iter().rev() {
+            self.project(file);
         }
     }
 
     /// A file that comes or goes may free or take the name of another.
     fn project_with_namesakes(&mut self, file: FileId) {
-        let key = self.index.get(file).and_then(|record| record.path.shown()).map(VaultPath::key);
+        let key = self.shown_key(file);
         let namesakes: Vec<_> = key.iter().flat_map(|key| self.index.namesakes(key)).collect();
         for other in namesakes.into_iter().filter(|other| *other > file).rev() {
             self.project(other);
@@ -60,12 +83,12 @@ impl Vault {
         self.project(file);
     }
 
-    fn rewrite_postponed(&mut self, file: FileId) {
+    fn resume_postponed(&mut self, file: FileId) {
         if !self.unapplied.contains_key(&file)
-            && let Some(texts) = self.postponed_rewrites.remove(&file)
+            && let Some(tasks) = self.postponed_tasks.remove(&file)
         {
-            for text in texts {
-                self.with_document(file, Task::Rewrite(text));
+            for task in tasks {
+                self.with_document(file, task);
             }
         }
     }
@@ -78,7 +101,7 @@ impl Vault {
             }
             Item::New { .. } => self.created(file),
             // The content is another one now.
-            Item::Set { write: aiemp_protocol::entry::FieldWrite::Base(_), .. } => self.reload(file),
+            Item::Set { write: FieldWrite::Base(_), .. } => self.reload(file),
             Item::Set { .. } | Item::Blob { .. } | Item::Claim { .. } | Item::Resolve { .. } => {}
         }
     }
@@ -129,7 +152,7 @@ impl Vault {
     }
 
     pub(super) fn payload_arrived(&mut self, hash: ContentHash) {
-        let waits = |record: &crate::index::FileRecord| {
+        let waits = |record: &FileRecord| {
             record.base.shown() == Some(&hash) || record.changes.iter().any(|change| change.hash == hash)
         };
         let files: Vec<_> = self.index.iter().filter(|(_, record)| waits(record)).map(|(file, _)| file).collect();
@@ -152,7 +175,10 @@ impl Vault {
         self.restoring = false;
         let files: Vec<_> = self.index.iter().map(|(file, _)| file).collect();
         for file in files {
-            if self.index.get(file).is_some_and(crate::index::FileRecord::has_concurrent_changes) {
+            let may_conflict = |record: &FileRecord| {
+                record.has_concurrent_changes() || !conflict::edits_past_archive(record).is_empty()
+            };
+            if self.index.get(file).is_some_and(may_conflict) {
                 self.with_document(file, Task::Inspect);
             }
             self.project(file);

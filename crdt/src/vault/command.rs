@@ -9,7 +9,7 @@ use aiemp_protocol::{
 
 use super::{
     Output, Vault,
-    open::{DocState, Task},
+    open::{DocState, OpenNote, Task},
 };
 
 impl Vault {
@@ -17,9 +17,22 @@ impl Vault {
         match task {
             Task::DiskEdit(bytes) => self.edit_from_disk(file, bytes),
             Task::Rewrite(bytes) => self.rewrite(file, bytes),
+            task @ (Task::RewriteEarlier(_) | Task::ArchiveAs(_) | Task::MoveAcross { .. })
+                if self.unapplied.contains_key(&file) =>
+            {
+                // What the node does with a file's content must not pass over its own edits that are not merged yet.
+                self.postponed_tasks.entry(file).or_default().push(task);
+            }
+            Task::RewriteEarlier(raw) => self.rewrite_earlier(file, raw),
+            Task::ArchiveAs(content) => {
+                if self.merged_bytes(file).is_some_and(|bytes| ContentHash::of(&bytes) == content) {
+                    self.archive(file);
+                }
+            }
             Task::MoveAcross { to, content, claim } => self.move_across(file, to, content, claim),
             Task::Project => self.project_open(file),
-            Task::Inspect => {}
+            Task::Inspect => self.remember_conflicts(file),
+            Task::Recognise { path, bytes } => self.recognise(file, path, bytes),
             Task::Read(request) => {
                 let bytes = self.merged_bytes(file);
                 self.outputs.push_back(Output::Content { request, bytes });
@@ -38,22 +51,31 @@ impl Vault {
     }
 
     fn rewrite(&mut self, file: FileId, bytes: Vec<u8>) {
-        if self.unapplied.contains_key(&file) {
-            // One of our own changes is not merged yet; this one must follow it.
-            self.postponed_rewrites.entry(file).or_default().push(bytes);
-            return;
-        }
         let (me, generation) = (self.me, self.generation());
         let Some(text) = super::local::note_text(&bytes) else { return };
         let Some(mut state) = self.docs.remove(&file) else { return };
         self.promote(file, &mut state);
         let edited = match &mut state {
+            DocState::Note(note) if self.unapplied.contains_key(&file) => {
+                // One of our own changes is not merged yet; this one must follow it, and leave it as it is.
+                let later = note.rewriting(text).map(Task::RewriteEarlier);
+                self.postponed_tasks.entry(file).or_default().extend(later);
+                None
+            }
             DocState::Note(note) => note.edit_merged(me, file, generation, text).map(|raw| (note.base, raw)),
             DocState::Plain(_) | DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_) => None,
         };
         self.docs.insert(file, state);
         if let Some((base, raw)) = edited {
             self.push_change(file, base, raw);
+        }
+    }
+
+    fn rewrite_earlier(&mut self, file: FileId, raw: Vec<u8>) {
+        if let Some(DocState::Note(note)) = self.docs.get(&file)
+            && let Some(text) = note.rewritten(raw)
+        {
+            self.rewrite(file, text.into_bytes());
         }
     }
 
@@ -74,14 +96,23 @@ impl Vault {
         let Ok(zone) = self.boundaries.zone_of(&to) else { return };
         let target = file.moved_to(zone);
         let lies_there = content.is_some();
-        let Some(bytes) = content.or_else(|| self.merged_bytes(file)) else { return };
+        let Some(merged) = self.merged_bytes(file) else { return };
+        let bytes = content.unwrap_or_else(|| merged.clone());
         let known = self.index.get(target).is_some() || self.docs.contains_key(&target);
         if known || !self.boundaries.may_write(zone) {
             return;
         }
         let hash = ContentHash::of(&bytes);
         self.docs.insert(target, DocState::Uncreated([].into()));
+        // The person moved what lay on disk. What the merge has beyond it goes along as a change, unless more people
+        // would read it than do now: then it stays where it is.
+        let widens = zone.audience() != file.zone.audience();
+        let ahead = if widens { None } else { self.change_between(target, &bytes, &merged) };
+        let stays = widens && bytes != merged;
         self.push_new(target, &to, bytes);
+        if let Some(raw) = ahead {
+            self.push_change(target, hash, raw);
+        }
         if lies_there {
             self.lies_on_disk(target, to, hash);
         }
@@ -89,7 +120,19 @@ impl Vault {
             let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
             self.push_item(zone.audience(), Item::Claim { work, from: file, to: target, lease_ms }, None);
         }
-        self.archive(file);
+        if stays {
+            self.project(file);
+        } else {
+            self.archive(file);
+        }
+    }
+
+    fn change_between(&self, file: FileId, old: &[u8], new: &[u8]) -> Option<Vec<u8>> {
+        if old == new {
+            return None;
+        }
+        let (old, new) = (super::local::note_text(old)?, super::local::note_text(new)?);
+        OpenNote::import(old).edit_merged(self.me, file, self.generation(), new)
     }
 
     pub(super) fn archive(&mut self, file: FileId) {

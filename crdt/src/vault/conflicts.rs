@@ -26,10 +26,27 @@ impl Vault {
             .iter()
             .flat_map(|(file, fields)| fields.iter().filter_map(move |field| self.field_item(*file, field)));
         let of_archives = self.index.iter().flat_map(|(file, record)| self.archive_items(file, record));
-        let mut items: Vec<_> = of_fields.chain(of_archives).filter(|item| !self.resolved.contains(&item.id)).collect();
+        let mut items: Vec<_> = of_fields.chain(of_archives).filter(|item| !self.is_resolved(item)).collect();
         items.sort_by_key(|item| item.id);
         items.dedup_by_key(|item| item.id);
         items
+    }
+
+    /// Closed by somebody who may: a word of others about files that they may not touch closes nothing.
+    fn is_resolved(&self, item: &Conflict) -> bool {
+        let closers = self.resolved.get(&item.id);
+        closers.is_some_and(|by| by.iter().any(|author| self.boundaries.may_resolve(*author, item.file.zone)))
+    }
+
+    /// Whether this node may close the item in this way.
+    pub fn can_resolve(&self, item: &Conflict, choice: &Choice) -> bool {
+        let zone = item.file.zone;
+        let leaves_all = match (item.kind, choice) {
+            (ConflictKind::Field, Choice::Both) => true,
+            (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => true,
+            (_, Choice::Side(_) | Choice::Both | Choice::With(_)) => false,
+        };
+        self.boundaries.may_resolve(self.me, zone) && (leaves_all || self.boundaries.may_write(zone))
     }
 
     pub(super) fn remember_conflicts(&mut self, file: FileId) {
@@ -39,6 +56,11 @@ impl Vault {
             self.field_conflicts.remove(&file);
         } else {
             self.field_conflicts.insert(file, found);
+        }
+        if self.index.get(file).is_some_and(|record| !conflict::edits_past_archive(record).is_empty()) {
+            self.late_texts.insert(file, note.merged.text());
+        } else {
+            self.late_texts.remove(&file);
         }
     }
 
@@ -53,7 +75,7 @@ impl Vault {
             path: record.path.shown()?.clone(),
             field: Some(field.key.clone()),
             sides: field.sides.iter().map(|side| self.field_side(file, record, side)).collect(),
-            merged: self.shown_block(file, &field.key),
+            merged: field.shown.trim_end().to_owned(),
         })
     }
 
@@ -70,18 +92,6 @@ impl Vault {
         }
     }
 
-    fn shown_block(&self, file: FileId, key: &str) -> String {
-        match self.docs.get(&file) {
-            Some(DocState::Note(note)) => {
-                let front_matter = note.merged.note().front_matter.as_ref();
-                front_matter.and_then(|front| front.blocks.get(key)).map(|block| block.trim_end().to_owned())
-            }
-            Some(DocState::Plain(_) | DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_))
-            | None => None,
-        }
-        .unwrap_or_default()
-    }
-
     fn archive_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
         let Some(path) = record.path.shown() else { return Vec::new() };
         conflict::edits_past_archive(record)
@@ -94,15 +104,11 @@ impl Vault {
                 field: None,
                 sides: vec![
                     Side { node: Some(archiving.author()), text: "(moved away)".to_owned(), hlc: archiving.hlc },
-                    Side { node: Some(change.origin.author()), text: self.merged_text(file), hlc: change.origin.hlc },
+                    Side { node: Some(change.origin.author()), text: self.late_texts.get(&file).cloned().unwrap_or_default(), hlc: change.origin.hlc },
                 ],
                 merged: "(moved away)".to_owned(),
             })
             .collect()
-    }
-
-    fn merged_text(&self, file: FileId) -> String {
-        self.merged_bytes(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// A note that was moved on has a successor in another zone; one that was deleted has none.
@@ -114,6 +120,9 @@ impl Vault {
 
     pub(super) fn resolve(&mut self, id: ConflictId, choice: Choice) {
         let Some(item) = self.conflicts().into_iter().find(|item| item.id == id) else { return };
+        if !self.can_resolve(&item, &choice) {
+            return;
+        }
         let audience = item.file.zone.audience();
         let said = match &choice {
             Choice::Side(index) => item

@@ -97,6 +97,13 @@ pub enum Input {
     },
     /// The node itself archives a file.
     ArchiveRequested(FileId),
+    /// The node itself archives a note if it says exactly this; one that says something else stays in sight.
+    ArchiveAsRequested {
+        /// The note.
+        file: FileId,
+        /// Digest of what it should say.
+        content: ContentHash,
+    },
     /// The node itself brings an archived file back.
     UnarchiveRequested(FileId),
     /// The node takes a piece of work: a move into its claim folder, with a lease.

@@ -27,7 +27,9 @@ impl Vault {
     pub(super) fn files_changed(&mut self, changed: Vec<(VaultPath, Cleared<Vec<u8>>)>, removed: Vec<VaultPath>) {
         for path in removed {
             let key = path.key();
-            if self.on_disk.contains_key(&key) && !self.in_flight.contains_key(&key) {
+            if self.in_flight.contains_key(&key) {
+                self.deferred.insert(path);
+            } else if self.on_disk.contains_key(&key) {
                 self.missing.entry(key).or_insert(self.now);
             }
         }
@@ -37,11 +39,51 @@ impl Vault {
     }
 
     pub(super) fn file_saved(&mut self, path: VaultPath, bytes: Vec<u8>) {
+        // At the start a file that differs from its record may be one that a write before a crash left.
+        match self.file_for(&path).filter(|_| self.restoring) {
+            Some(file) => self.with_document(file, Task::Recognise { path, bytes }),
+            None => self.saved_by_hand(path, bytes),
+        }
+    }
+
+    /// The file that lies at a place, or belongs there.
+    fn file_for(&self, path: &VaultPath) -> Option<FileId> {
+        let key = path.key();
+        if let Some(projection) = self.on_disk.get(&key) {
+            return Some(projection.file);
+        }
+        let bare = path.without_stem_suffix().map(|bare| bare.key());
+        let live = self.index.namesakes(&key).chain(bare.iter().flat_map(|bare| self.index.namesakes(bare)));
+        live.into_iter().find(|file| self.wanted_path(*file).is_some_and(|wanted| wanted.key() == key))
+    }
+
+    /// What lies at the place is the file in a state that it passed through, or a save by hand.
+    pub(super) fn recognise(&mut self, file: FileId, path: VaultPath, bytes: Vec<u8>) {
+        let hash = ContentHash::of(&bytes);
+        let heads = match self.docs.get_mut(&file) {
+            Some(DocState::Note(note)) if ContentHash::of(note.disk.text().as_bytes()) == hash => {
+                Some(note.disk.heads().iter().map(|head| head.0).collect())
+            }
+            Some(DocState::Plain(bytes)) if ContentHash::of(bytes) == hash => Some(Vec::new()),
+            Some(_) | None => None,
+        };
+        match heads {
+            Some(heads) => {
+                let key = path.key();
+                self.missing.remove(&key);
+                self.now_on_disk(key, Projection { path, file, hash, heads, merged_changes: None });
+            }
+            None => self.saved_by_hand(path, bytes),
+        }
+    }
+
+    fn saved_by_hand(&mut self, path: VaultPath, bytes: Vec<u8>) {
         let key = path.key();
         let hash = ContentHash::of(&bytes);
         if let Some(coming) = self.in_flight.get(&key) {
             if *coming != Some(hash) {
-                self.deferred.push((path, bytes));
+                // Whether the writer found this or left it cannot be told from here: it may have been displaced since.
+                self.deferred.insert(path);
             }
             return;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use aiemp_keys::cbor;
 use aiemp_protocol::{
     entry::FileKind,
     ids::{ContentHash, FileId},
@@ -27,12 +28,18 @@ pub(super) enum Task {
     DiskEdit(Vec<u8>),
     /// The node replaces the merged text.
     Rewrite(Vec<u8>),
+    /// The node replaced an earlier merged text; the raw change says what it replaced.
+    RewriteEarlier(Vec<u8>),
+    /// The file goes out of sight if this is its content.
+    ArchiveAs(ContentHash),
     /// The file moves to another zone; the content is the merged one unless the disk already holds another.
     MoveAcross { to: VaultPath, content: Option<Vec<u8>>, claim: Option<aiemp_protocol::ids::WorkId> },
     /// Compare with the disk and write.
     Project,
-    /// Look for field conflicts.
+    /// Remember what open conflicts are about.
     Inspect,
+    /// This lay at a place of the file when the node started.
+    Recognise { path: VaultPath, bytes: Vec<u8> },
     /// Answer a read.
     Read(u64),
 }
@@ -111,7 +118,18 @@ impl Vault {
             return;
         }
         let found: BTreeMap<_, _> = hashes.into_iter().zip(payloads).collect();
-        match self.open(file, &found) {
+        let lies_there = queue.iter().find_map(|task| match task {
+            Task::Recognise { bytes, .. } => Some(ContentHash::of(bytes)),
+            Task::DiskEdit(_)
+            | Task::Rewrite(_)
+            | Task::RewriteEarlier(_)
+            | Task::ArchiveAs(_)
+            | Task::MoveAcross { .. }
+            | Task::Project
+            | Task::Inspect
+            | Task::Read(_) => None,
+        });
+        match self.open(file, &found, lies_there) {
             Some(state) => {
                 self.docs.insert(file, state);
                 self.touch(file);
@@ -139,7 +157,14 @@ impl Vault {
         left
     }
 
-    fn open(&mut self, file: FileId, found: &BTreeMap<ContentHash, Option<Vec<u8>>>) -> Option<DocState> {
+    /// Builds the content from its payloads. The disk handle is the state that `lies_there` names, if the file passed
+    /// through it: a crash between a write and its record leaves such a one.
+    fn open(
+        &mut self,
+        file: FileId,
+        found: &BTreeMap<ContentHash, Option<Vec<u8>>>,
+        lies_there: Option<ContentHash>,
+    ) -> Option<DocState> {
         let record = self.index.get(file)?;
         let base = *record.base.shown()?;
         let bytes = found.get(&base)?.as_ref()?;
@@ -150,15 +175,20 @@ impl Vault {
         };
         let mut merged = Document::import(text);
         let mut applied = Vec::new();
+        let is_there = |document: &Document| lies_there == Some(ContentHash::of(document.text().as_bytes()));
+        let mut passed = lies_there.and_then(|_| is_there(&merged).then(|| merged.clone()));
         for change in &changes {
             // A payload that is under way ends the prefix that can be shown; the rest follows when it arrives.
             let Some(raw) = found.get(&change.hash).and_then(Option::as_ref) else { break };
             if let Some(change) = self.vet_change(file, &merged, change, raw) {
                 applied.push(change.clone());
                 merged.apply(change);
+                if lies_there.is_some() && is_there(&merged) {
+                    passed = Some(merged.clone());
+                }
             }
         }
-        let disk = self.disk_handle(file, text, &merged, &applied);
+        let disk = passed.unwrap_or_else(|| self.disk_handle(file, text, &merged, &applied));
         let mut own_last = BTreeMap::new();
         for change in &changes {
             if change.origin.author() == self.me {
@@ -187,16 +217,8 @@ impl Vault {
             }
         }
         let mut disk = Document::import(base);
-        let mut prefix = disk.clone();
-        for change in applied {
-            if wanted.contains(&change.hash()) {
-                disk.apply(change.clone());
-            }
-            // A crash between a write and its record: the disk then holds a state that we passed through.
-            if ContentHash::of(prefix.text().as_bytes()) == projection.hash {
-                return prefix;
-            }
-            prefix.apply(change.clone());
+        for change in applied.iter().filter(|change| wanted.contains(&change.hash())) {
+            disk.apply(change.clone());
         }
         disk
     }
@@ -297,6 +319,20 @@ impl OpenNote {
             self.own_last.insert(lane, *hash);
         }
         Some(raw)
+    }
+
+    /// What replacing the merged text by `text` would change, as a change that merges into any later state.
+    pub(super) fn rewriting(&self, text: &str) -> Option<Vec<u8>> {
+        let parts = [cbor::text(text), cbor::text(&self.merged.text())];
+        self.merged.clone().edit(text, document::actor_of_rewriting(parts))
+    }
+
+    /// The text that a change from [`OpenNote::rewriting`] gives now.
+    pub(super) fn rewritten(&self, raw: Vec<u8>) -> Option<String> {
+        let change = Change::from_bytes(raw).ok()?;
+        let mut copy = self.merged.clone();
+        copy.apply(change);
+        Some(copy.text())
     }
 
     /// Edits a copy of the merged handle; the change merges when its entry applies.

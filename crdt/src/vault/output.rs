@@ -17,6 +17,8 @@ pub enum HoldReason {
     NotWritable,
     /// The file is larger than a blob may be.
     TooLarge,
+    /// The guard found a secret in it.
+    Secret,
     /// A program wrote into a file that had been replaced under it: the save was made on an older text.
     LateSave,
     /// Many files vanished at once; that is rarely meant.
@@ -29,6 +31,7 @@ impl HoldReason {
         match self {
             Self::NotWritable => "not_writable",
             Self::TooLarge => "too_large",
+            Self::Secret => "secret",
             Self::LateSave => "late_save",
             Self::MassRemoval => "mass_removal",
         }
@@ -74,6 +77,8 @@ pub enum Output {
         /// Digest of what should lie there.
         expected: ContentHash,
     },
+    /// Look at a place once more and hand in what lies there now, as `FilesChanged`.
+    LookAt(VaultPath),
     /// Remember what lies on disk at a canonical key; `None` forgets it. Needs not be durable at once.
     RecordProjection {
         /// The canonical key.

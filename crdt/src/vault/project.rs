@@ -50,7 +50,7 @@ impl Vault {
     }
 
     /// Where a live file belongs. Of files with one name, the lowest id has it bare; the others get a number.
-    fn wanted_path(&self, file: FileId) -> Option<VaultPath> {
+    pub(super) fn wanted_path(&self, file: FileId) -> Option<VaultPath> {
         let record = self.index.get(file)?;
         if record.is_archived() {
             return None;
@@ -156,21 +156,31 @@ impl Vault {
                 }
                 self.now_on_disk(key, Projection { merged_changes: None, ..projection });
             }
-            WriteOutcome::Occupied(bytes) => {
+            WriteOutcome::Occupied(bytes) if ContentHash::of(&bytes) == projection.hash => {
+                self.now_on_disk(key, projection);
+            }
+            WriteOutcome::Occupied(bytes) if self.boundaries.may_write(file.zone) => {
                 self.postponed.insert(file);
                 self.file_saved(projection.path, bytes);
+            }
+            WriteOutcome::Occupied(bytes) => {
+                // Held, so the place is free for the file that belongs there.
+                let (path, hash) = (projection.path.clone(), ContentHash::of(&bytes));
+                let reason = super::HoldReason::NotWritable;
+                self.outputs.push_back(Output::Hold { path, bytes, reason });
+                self.now_on_disk(key, Projection { hash, heads: Vec::new(), merged_changes: None, ..projection });
             }
             WriteOutcome::Failed => {
                 self.postponed.insert(file);
                 self.retry_at = Some(self.now + RETRY);
-                return self.replay_deferred();
+                return self.look_at_deferred();
             }
         }
-        self.replay_deferred();
+        self.look_at_deferred();
         self.project_postponed();
     }
 
-    fn now_on_disk(&mut self, key: String, projection: Projection) {
+    pub(super) fn now_on_disk(&mut self, key: String, projection: Projection) {
         let file = projection.file;
         let before = self.places.get(&file).cloned();
         self.record_projection(key.clone(), Some(projection));
@@ -207,16 +217,20 @@ impl Vault {
             RemoveOutcome::Failed => {
                 self.postponed.insert(file);
                 self.retry_at = Some(self.now + RETRY);
-                return self.replay_deferred();
+                return self.look_at_deferred();
             }
         }
-        self.replay_deferred();
+        self.look_at_deferred();
         self.project_postponed();
     }
 
-    fn replay_deferred(&mut self) {
-        for (path, bytes) in std::mem::take(&mut self.deferred) {
-            self.file_saved(path, bytes);
+    fn look_at_deferred(&mut self) {
+        for path in std::mem::take(&mut self.deferred) {
+            if self.in_flight.contains_key(&path.key()) {
+                self.deferred.insert(path);
+            } else {
+                self.outputs.push_back(Output::LookAt(path));
+            }
         }
     }
 

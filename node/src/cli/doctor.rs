@@ -140,12 +140,12 @@ fn check_mesh(home: &Home, rosters: &RosterChain, config: Option<&Config>, findi
     if roster.not_after < now {
         findings.error(
             format!("the roster expired at {}", roster.not_after),
-            "Unlock the root key once, for instance by pairing; until then nothing can be approved.",
+            "Run `aiemp-node peers renew`; until then nothing can be approved.",
         );
     } else if roster.not_after < now + ROSTER_WARNING {
         findings.warning(
             format!("the roster expires at {}", roster.not_after),
-            "Unlock the root key once before that, for instance by pairing.",
+            "Run `aiemp-node peers renew` before that.",
         );
     }
     if roster.unattended {

@@ -175,8 +175,8 @@ fn show_words(words: &RecoveryWords, file: Option<&Path>) -> Result<()> {
     match std::fs::OpenOptions::new().write(true).open("/dev/tty") {
         Ok(mut terminal) => {
             let text = format!(
-                "\nYour 24 recovery words. Write them on paper; with them, and only with them, you get your mesh\n\
-                 back when this computer and its backup are gone:\n\n  {}\n\n",
+                "\nYour 24 recovery words. Write them on paper: they make the root key that may follow this one, should\n\
+                 this computer and its backup be gone:\n\n  {}\n\n",
                 phrase.expose()
             );
             terminal.write_all(text.as_bytes()).context("cannot write to the terminal")

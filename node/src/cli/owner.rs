@@ -27,7 +27,7 @@ pub(super) fn unlock(home: &Home, passphrase: &Passphrase) -> Result<OwnerKeys> 
     };
     let unlocked = keystore.unlock(secret.as_ref().map(|secret| secret.expose().as_str()));
     if let Err(KeystoreError::Seal(SealError::WrongPassphrase)) = unlocked {
-        let fix = "Try again. If it is lost, the 24 recovery words make new keys.";
+        let fix = "Try again; nothing was changed.";
         return Err(Fault::operator("wrong_passphrase", "the passphrase is wrong", fix).into());
     }
     Ok(unlocked?)

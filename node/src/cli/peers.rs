@@ -18,6 +18,11 @@ pub(super) enum PeersCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Sign the roster anew, for another year; needs the passphrase
+    Renew {
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
     /// Take a node out of the mesh for good; needs the passphrase
     Revoke {
         /// Its name
@@ -30,6 +35,7 @@ pub(super) enum PeersCommand {
 pub(super) fn peers(home: &Home, command: PeersCommand) -> Result<ExitCode> {
     match command {
         PeersCommand::List { json } => list(&owner::rosters(home)?, json),
+        PeersCommand::Renew { passphrase } => renew(home, &passphrase)?,
         PeersCommand::Revoke { name, passphrase } => revoke(home, &name, &passphrase)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -51,6 +57,16 @@ fn list(rosters: &RosterChain, as_json: bool) {
     }
 }
 
+fn renew(home: &Home, passphrase: &Passphrase) -> Result<()> {
+    let mut rosters = owner::rosters(home)?;
+    let keys = owner::unlock(home, passphrase)?;
+    let next = rosters.current().successor(shell::clock::now());
+    rosters.extend(&SignedRoster::sign(&keys.root, next).to_bytes())?;
+    shell::rosters::store(home, &rosters)?;
+    print::data(format!("good until {}", rosters.current().not_after));
+    Ok(())
+}
+
 fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     let mut rosters = owner::rosters(home)?;
     let roster = rosters.current();
@@ -61,7 +77,7 @@ fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     };
     if member.node == roster.executor {
         let message = format!("`{name}` is the node that sends; a mesh without it cannot act");
-        return Err(Fault::operator("executor", message, "Pair another Local node first.").into());
+        return Err(Fault::operator("executor", message, "To leave this mesh, make a new one: `aiemp-node init --role local` with another --home.").into());
     }
     let node = member.node;
     let keys = owner::unlock(home, passphrase)?;

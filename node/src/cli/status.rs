@@ -37,7 +37,7 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
         print::json(json!({ "role": role, "node": node.to_string(), "mesh": roster.mesh.to_string(),
             "running": running.is_some(), "peers": peers, "approvals_waiting": state.approvals_waiting,
             "conflicts": state.conflicts, "holds": state.holds, "files": state.files, "settled": state.settled,
-            "frozen": false, "frozen_logs": state.frozen_logs, "unattended": roster.unattended,
+            "frozen": home.path().join("frozen").exists(), "frozen_logs": state.frozen_logs, "unattended": roster.unattended,
             "promises": promises }));
     } else {
         print_text(role, &running, &state, roster.unattended, &promises);

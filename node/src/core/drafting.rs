@@ -30,6 +30,7 @@ impl Core {
     pub(super) fn file_updated(&mut self, now: Timestamp, file: FileId) {
         self.touch_dashboard(now, file);
         self.continue_day_log(now, file);
+        self.clear_drops();
         let Some(record) = self.vault.index().get(file) else { return };
         let Some(path) = record.path.shown().cloned() else { return };
         if record.is_archived() {

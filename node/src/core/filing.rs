@@ -3,7 +3,7 @@
 use aiemp_crdt::vault;
 use aiemp_protocol::{
     approval::{Outcome, Receipt},
-    ids::{Audience, FileId, WorkId},
+    ids::{Audience, ContentHash, FileId, WorkId},
     roster::Role,
     time::Timestamp,
     vault_path::VaultPath,
@@ -84,7 +84,8 @@ impl Core {
                 Err(why) => self.notice(Notice::Held { path, why }),
             },
         }
-        self.vault_input(now, vault::Input::ArchiveRequested(receipt.file));
+        let content = ContentHash::of(&receipt.note);
+        self.vault_input(now, vault::Input::ArchiveAsRequested { file: receipt.file, content });
     }
 
     /// Takes the task note, its mail and its plan along: every live file that carries the work's id in its name.

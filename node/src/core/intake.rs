@@ -111,12 +111,24 @@ impl Core {
                 self.vault_input(now, vault::Input::CreateRequested { file: eml, path: eml_path, content: raw });
                 let create = vault::Input::CreateRequested { file: task, path: task_path.clone(), content: note };
                 self.vault_input(now, create);
-                self.outputs.push_back(Output::RemoveIntake { path: path.clone(), expected: content });
+                self.work.drops.push(([eml, task], path.clone(), content));
+                self.clear_drops();
                 self.notice(Notice::MailTaken { work, path: task_path });
             }
             Err(why) => self.notice(Notice::Held { path: path.clone(), why }),
         }
         true
+    }
+
+    /// Takes dropped mails away whose files are durable: an entry applies only then.
+    pub(super) fn clear_drops(&mut self) {
+        let (done, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.work.drops)
+            .into_iter()
+            .partition(|(files, ..)| files.iter().all(|file| self.vault.index().get(*file).is_some()));
+        self.work.drops = waiting;
+        for (_, path, expected) in done {
+            self.outputs.push_back(Output::RemoveIntake { path, expected });
+        }
     }
 
     fn work_of(&self, mail: &Mail, raw: &[u8]) -> WorkId {

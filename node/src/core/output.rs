@@ -92,7 +92,7 @@ pub enum Output {
         /// Digest of what should lie there.
         expected: ContentHash,
     },
-    /// Remember what lies on disk.
+    /// Remember what lies on disk: at leisure, but never durable before a record that was to be persisted earlier.
     RecordProjection {
         /// The canonical key.
         key: String,
@@ -156,7 +156,7 @@ pub struct DraftSource {
     pub author: Option<NodeId>,
     /// When, by the author's clock.
     pub created: Timestamp,
-    /// Open conflicts on fields that decide what is sent; approval waits for them.
+    /// Open conflicts on the draft; approval waits for them.
     pub blocked_by: Vec<String>,
 }
 

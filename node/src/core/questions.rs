@@ -91,7 +91,8 @@ impl Core {
     }
 
     fn resolve(&mut self, now: Timestamp, request: u64, id: ConflictId, choice: Choice) {
-        if self.vault.conflicts().iter().any(|conflict| conflict.id == id) {
+        let open = self.vault.conflicts().into_iter().find(|conflict| conflict.id == id);
+        if open.is_some_and(|conflict| self.vault.can_resolve(&conflict, &choice)) {
             self.vault_input(now, vault::Input::ResolveRequested { id, choice });
             self.answer(request, Answer::Done);
         } else {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     approval::Receipt,
-    ids::{ActionHash, FileId, MeshId, WorkId},
+    ids::{ActionHash, ContentHash, FileId, MeshId, WorkId},
     roster::{Role, Roster},
     time::Timestamp,
     vault_path::VaultPath,
@@ -77,6 +77,8 @@ pub(super) struct Work {
     pub(super) receipts: BTreeMap<ActionHash, Receipt>,
     /// Copies under `Approved/` that receipts account for.
     pub(super) filed: BTreeSet<FileId>,
+    /// Dropped mails that are taken away once their files, mail and task note, are in the log.
+    pub(super) drops: Vec<([FileId; 2], VaultPath, ContentHash)>,
     pub(super) dashboard_due: Option<Timestamp>,
     pub(super) dashboard_shown: Option<String>,
     /// Lines for the day logs, one file at a time.
@@ -103,6 +105,7 @@ impl Work {
             listings: BTreeMap::new(),
             receipts: BTreeMap::new(),
             filed: BTreeSet::new(),
+            drops: Vec::new(),
             dashboard_due: None,
             dashboard_shown: None,
             log_lines: Vec::new(),

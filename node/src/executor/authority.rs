@@ -86,7 +86,7 @@ fn check_follows(chain: &RosterChain, epoch: u64, hash: Hash) -> Result<(), Refu
     match chain.at(epoch) {
         Some(held) if held.hash() == hash => Ok(()),
         Some(_) => Err(Refused(format!(
-            "two different rosters of epoch {epoch} exist; approvals stop until you run `aiemp-node peers heal`"
+            "two different rosters of epoch {epoch} exist, so the root key signed twice; found a new mesh if you did not do that"
         ))),
         None => Err(Refused(format!(
             "the roster is of epoch {}, older than epoch {epoch}, which this executor has seen; restore the newer \

@@ -177,6 +177,7 @@ impl Mesh {
             Output::RemoveFile { effect, path, expected } => {
                 self.disk.send(DiskJob::Remove { effect, path, expected }).await?;
             }
+            Output::LookAt(path) => self.disk.send(DiskJob::LookAgain(vec![path])).await?,
             Output::RemoveIntake { path, expected } => self.disk.send(DiskJob::RemoveIntake { path, expected }).await?,
             Output::CallPeer { peer, id, body } => self.queue_call(peer, id, body).await?,
             Output::AnswerCall { request, body } => self.answer_call(request, body),
@@ -274,7 +275,7 @@ impl Mesh {
                 notices::tell_skipped(&scan.skipped);
                 self.files_changed(scan.changed, scan.removed).await
             }
-            DiskDone::LookedAgain(changed) => self.handle(Input::FilesChanged { changed, removed: Vec::new() }).await,
+            DiskDone::LookedAgain { changed, removed } => self.handle(Input::FilesChanged { changed, removed }).await,
             DiskDone::LateSaves(saves) => {
                 for (path, bytes) in saves {
                     notices::tell(&self.home, Notice::Kept { path, bytes, reason: HoldReason::LateSave });

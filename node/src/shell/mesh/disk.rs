@@ -42,7 +42,7 @@ pub(super) enum DiskDone {
     Written(EffectId, WriteOutcome),
     Removed(EffectId, RemoveOutcome),
     Scanned(Scan),
-    LookedAgain(Vec<(VaultPath, Vec<u8>)>),
+    LookedAgain { changed: Vec<(VaultPath, Vec<u8>)>, removed: Vec<VaultPath> },
     LateSaves(Vec<(VaultPath, Vec<u8>)>),
 }
 
@@ -90,7 +90,7 @@ fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDo
             Some(DiskDone::Removed(effect, outcome))
         }
         DiskJob::RemoveIntake { path, expected } => match disk.remove(&path, expected) {
-            Ok(RemoveOutcome::Changed(bytes)) => Some(DiskDone::LookedAgain(vec![(path, bytes)])),
+            Ok(RemoveOutcome::Changed(bytes)) => Some(DiskDone::LookedAgain { changed: vec![(path, bytes)], removed: Vec::new() }),
             Ok(RemoveOutcome::Removed | RemoveOutcome::Failed) => None,
             Err(error) => {
                 tracing::error!(%error, "a mail that was taken up could not be removed from Inbox/");
@@ -105,8 +105,14 @@ fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDo
             Some(DiskDone::Scanned(found))
         }
         DiskJob::LookAgain(paths) => {
-            let there = paths.into_iter().filter_map(|path| disk.read(&path).map(|bytes| (path, bytes)));
-            Some(DiskDone::LookedAgain(there.collect()))
+            let (mut changed, mut removed) = (Vec::new(), Vec::new());
+            for path in paths {
+                match disk.read(&path) {
+                    Some(bytes) => changed.push((path, bytes)),
+                    None => removed.push(path),
+                }
+            }
+            Some(DiskDone::LookedAgain { changed, removed })
         }
         DiskJob::LateSaves => Some(DiskDone::LateSaves(disk.late_saves())),
     }

@@ -1,0 +1,11 @@
+//! What goes wrong in a real house: each case ends with a clear word, and with nothing lost.
+
+mod crashes;
+mod full_disk;
+mod homes;
+mod links;
+mod mails;
+mod names;
+mod notes;
+mod restored;
+mod tickets;

@@ -1,0 +1,71 @@
+//! A disk without space: a clear word, nothing lost, and all is well once there is space again.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{deploy::skip, node::Pair};
+
+/// A small file system of its own; gone with the test.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Mounts it; only root can.
+    fn mount(at: &Path) -> Option<Self> {
+        fs::create_dir_all(at).expect("a folder");
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs"]).arg(at);
+        let output = command.output().ok()?;
+        output.status.success().then(|| Self(at.to_owned()))
+    }
+
+    /// Leaves no space at all.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join(".filler");
+        let mut file = File::create(&path).expect("a file");
+        while file.write_all(&[7; 4096]).is_ok() {}
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What still has files open here ends with the test.
+        Command::new("umount").arg("--lazy").arg(&self.0).status().ok();
+    }
+}
+
+#[test]
+fn a_full_vault_disk_is_told_and_filled_up_once_there_is_space() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let Some(disk) = SmallDisk::mount(&dir.path().join("local-vault")) else {
+        skip("only root can mount a small disk, so none ran full");
+        return;
+    };
+    let mut pair = Pair::strangers_in(dir, &[]);
+    pair.pair(&[]);
+    pair.local.start();
+    pair.local.save("Plans/before.md", "before\n");
+    pair.wait_same("it works with space", |files| files.contains_key("Plans/before.md"));
+    let filler = disk.fill();
+    for number in 0..20 {
+        pair.cloud.save(&format!("Plans/note-{number}.md"), format!("note {number}\n").repeat(2_000));
+    }
+    pair.cloud.save("Plans/before.md", "before\nand after\n".repeat(500));
+    pair.wait("it is told with what to do", |pair| {
+        let log = pair.local.log();
+        log.contains("no space left to write") && log.contains("free some space, nothing was lost and it is tried")
+    });
+    assert!(pair.local.is_running() && pair.cloud.is_running());
+    assert_eq!(pair.local.read("Plans/before.md").as_deref(), Some(b"before\n".as_slice()));
+    pair.local.must(&["status"]);
+    fs::remove_file(filler).expect("there is space again");
+    pair.wait_same("all arrives", |files| files.len() >= 21 && files["Plans/before.md"].len() > 1_000);
+    // Under half a file was never taken for a save.
+    assert_eq!(pair.cloud.files("Plans").len(), 21);
+    drop(pair);
+    drop(disk);
+}
