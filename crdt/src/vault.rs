@@ -96,6 +96,8 @@ pub struct Vault {
     postponed_tasks: BTreeMap<FileId, Vec<Task>>,
     /// Own changes appended but not yet applied, by file.
     unapplied: BTreeMap<FileId, usize>,
+    /// Own writes of `archived` that have not applied, by file.
+    archivings: BTreeMap<FileId, VecDeque<bool>>,
     on_disk: BTreeMap<String, Projection>,
     /// Where each file lies on disk; the newer place while it moves.
     places: BTreeMap<FileId, String>,
@@ -135,6 +137,7 @@ impl Vault {
             recent: VecDeque::new(),
             postponed_tasks: BTreeMap::new(),
             unapplied: BTreeMap::new(),
+            archivings: BTreeMap::new(),
             on_disk: BTreeMap::new(),
             places: BTreeMap::new(),
             in_flight: BTreeMap::new(),

@@ -22,6 +22,7 @@ use aiemp_protocol::{
 };
 
 mod announce;
+mod divergence;
 mod dashboard;
 mod drafting;
 mod filing;
@@ -33,6 +34,7 @@ mod questions;
 pub mod template;
 mod work;
 
+pub use divergence::Divergence;
 pub use input::{BrainId, Input, Question};
 pub use output::{Answer, DraftSource, Notice, Output, Status};
 pub use work::Brain;
@@ -62,6 +64,7 @@ pub struct Core {
     guard: Guard,
     work: Work,
     desk: TaskDesk,
+    divergence: Option<Divergence>,
     outputs: VecDeque<Output>,
     /// Records of the disk that follow everything else an input asked for: one that became durable before the entry of
     /// the save it speaks of would hide that save after a crash.
@@ -110,7 +113,7 @@ impl Core {
         let boundaries = boundaries(replication.rosters().current(), me);
         let work = Work::new(replication.rosters().current(), me, start.brain);
         let vault = Vault::new(me, Box::new(boundaries), positions(&replication));
-        Self { replication, vault, guard, work, desk: TaskDesk::default(), outputs: VecDeque::new(), projections: Vec::new() }
+        Self { replication, vault, guard, work, desk: TaskDesk::default(), divergence: None, outputs: VecDeque::new(), projections: Vec::new() }
     }
 
     /// Takes back a durable entry, in the order they became durable. An entry that does not verify ends the start:
@@ -262,6 +265,10 @@ impl Core {
             replication::Output::ClosePeer { peer, fault } => Output::ClosePeer { peer, fault },
             replication::Output::ReportFrozen { log, reason } => Output::Notice(Notice::Frozen { log, reason }),
             replication::Output::ReportRestored { generation } => Output::Notice(Notice::Restored { generation }),
+            replication::Output::ReportDiverged { log, keep } => {
+                self.divergence = Some(self.divergence_of(log, keep));
+                return;
+            }
             replication::Output::ReportWithheld { peer, why } => Output::Notice(Notice::Withheld { peer, why }),
         };
         self.outputs.push_back(output);

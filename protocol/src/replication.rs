@@ -76,6 +76,10 @@ pub struct Replication {
     guard: Guard,
     rosters: RosterChain,
     generation: u64,
+    /// Own logs of which a peer holds other or later entries: nothing of them is handed out until that is cleared up.
+    suspect: BTreeSet<LogId>,
+    /// The own log that was found to have forked.
+    diverged: Option<LogId>,
     /// Entries accepted, durable or on their way.
     chains: Chains,
     /// How many entries of each log are durable.
@@ -128,6 +132,8 @@ impl Replication {
             has_brain: start.has_brain,
             guard: start.guard,
             rosters: start.rosters,
+            suspect: BTreeSet::new(),
+            diverged: None,
             chains: Chains::default(),
             durable: BTreeMap::new(),
             epochs: BTreeMap::new(),
@@ -144,6 +150,11 @@ impl Replication {
             next_effect: 0,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Writes no generation below this one: an older one of this node's own had to be given up.
+    pub fn raise_generation(&mut self, generation: u64) {
+        self.generation = self.generation.max(generation);
     }
 
     /// Takes back a durable entry, in the order they were made durable, and answers its causal past.

@@ -49,6 +49,7 @@ pub struct Executor {
     rows: BTreeMap<Nonce, Row>,
     highest_time: Timestamp,
     life: u64,
+    runs: bool,
     rows_durable_until: u64,
     next_request: u64,
     asked: BTreeSet<u64>,
@@ -185,12 +186,14 @@ fn settle(world: &mut World) -> Result<(), Violation> {
 /// The executor's process dies.
 pub fn crash(world: &mut World) {
     world.executor.life += 1;
+    world.executor.runs = false;
     world.executor.journal = Journal::default();
 }
 
 /// It starts again from its durable rows.
 pub fn start(world: &mut World) -> Result<(), Violation> {
     let executor = &mut world.executor;
+    executor.runs = true;
     executor.journal = Journal::restore(executor.rows.values().cloned(), executor.highest_time);
     drain(world)
 }
@@ -198,6 +201,9 @@ pub fn start(world: &mut World) -> Result<(), Violation> {
 /// Hands the journal an input.
 pub fn hear(world: &mut World, input: journal::Input) -> Result<(), Violation> {
     let now = world.time();
+    if !world.executor.runs {
+        return Ok(());
+    }
     world.executor.journal.handle(now, input);
     drain(world)
 }

@@ -66,12 +66,16 @@ impl Ledger {
     }
 }
 
-/// The words of the ledger's form in these bytes.
+/// The words of the ledger's form in these bytes: a mark, eight hexadecimal digits, `n`, a number, `x`.
 pub fn words_in(bytes: &[u8]) -> impl Iterator<Item = &str> + Clone {
-    let runs = bytes.split(|byte| !byte.is_ascii_alphanumeric());
-    runs.filter_map(|run| std::str::from_utf8(run).ok()).filter_map(|run| {
-        let start = [PRIVATE_MARK, "Wort"].into_iter().filter_map(|mark| run.find(mark)).min()?;
-        let word = &run[start..];
-        word.ends_with('x').then_some(word)
+    let starts = (0..bytes.len()).filter(|at| matches!(bytes[*at], b'W' | b'P'));
+    starts.filter_map(|at| {
+        let rest = &bytes[at..];
+        let mark = [PRIVATE_MARK, "Wort"].into_iter().find(|mark| rest.starts_with(mark.as_bytes()))?;
+        let number_at = mark.len() + 9;
+        let digits = rest.get(number_at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let word = rest.get(..=number_at + digits)?;
+        let fits = rest[number_at - 1] == b'n' && digits > 0 && word.ends_with(b"x");
+        std::str::from_utf8(word).ok().filter(|_| fits)
     })
 }

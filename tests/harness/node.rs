@@ -27,7 +27,8 @@ pub struct Node {
     /// What drafts on it.
     pub brain: Brain,
     seed: [u8; 32],
-    founding: Vec<u8>,
+    id: NodeId,
+    chain: Option<RosterChain>,
     /// The machine; none while the process is dead.
     pub core: Option<Core>,
     /// Counts starts: answers meant for an earlier process reach nobody.
@@ -64,7 +65,8 @@ impl Node {
             role,
             brain,
             seed,
-            founding: Vec::new(),
+            id: Signer::from_seed(seed).node_id(),
+            chain: None,
             core: None,
             life: 0,
             store: Store::default(),
@@ -82,8 +84,8 @@ impl Node {
     }
 
     /// Its identity.
-    pub fn id(&self) -> NodeId {
-        self.signer().node_id()
+    pub const fn id(&self) -> NodeId {
+        self.id
     }
 
     /// Its key.
@@ -93,12 +95,12 @@ impl Node {
 
     /// Gives it the rosters it was paired with.
     pub fn found(&mut self, chain: &RosterChain) {
-        self.founding = chain.to_bytes();
+        self.chain = Some(chain.clone());
     }
 
     /// The rosters it holds.
     pub fn rosters(&self) -> RosterChain {
-        let mut chain = RosterChain::from_bytes(&self.founding).expect("the chain was made by the world");
+        let mut chain = self.chain.clone().expect("the world founded the mesh");
         for roster in &self.store.rosters {
             chain.extend(roster).expect("the store holds rosters that extend the chain");
         }

@@ -102,13 +102,27 @@ impl Vault {
             Item::New { .. } => self.created(file),
             // The content is another one now.
             Item::Set { write: FieldWrite::Base(_), .. } => self.reload(file),
+            Item::Set { write: FieldWrite::Archived(_), .. } if origin.author() == self.me => {
+                if let Some(queued) = self.archivings.get_mut(&file) {
+                    queued.pop_front();
+                    if queued.is_empty() {
+                        self.archivings.remove(&file);
+                    }
+                }
+            }
             Item::Set { .. } | Item::Blob { .. } | Item::Claim { .. } | Item::Resolve { .. } => {}
         }
     }
 
     fn created(&mut self, file: FileId) {
-        if let Some(DocState::Uncreated(queue)) = self.docs.remove(&file) {
-            self.load(file, queue);
+        match self.docs.remove(&file) {
+            Some(DocState::Uncreated(queue)) => self.load(file, queue),
+            Some(state) => {
+                // Created twice, perhaps with another content: what is shown may have changed.
+                self.docs.insert(file, state);
+                self.reload(file);
+            }
+            None => {}
         }
     }
 

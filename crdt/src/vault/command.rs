@@ -11,6 +11,7 @@ use super::{
     Output, Vault,
     open::{DocState, OpenNote, Task},
 };
+use crate::index::FileRecord;
 
 impl Vault {
     pub(super) fn do_task(&mut self, file: FileId, task: Task) {
@@ -32,7 +33,7 @@ impl Vault {
             Task::MoveAcross { to, content, claim } => self.move_across(file, to, content, claim),
             Task::Project => self.project_open(file),
             Task::Inspect => self.remember_conflicts(file),
-            Task::Recognise { path, bytes } => self.recognise(file, path, bytes),
+            Task::Recognise { path, bytes, gone_from, other } => self.recognise(file, path, bytes, gone_from, other),
             Task::Read(request) => {
                 let bytes = self.merged_bytes(file);
                 self.outputs.push_back(Output::Content { request, bytes });
@@ -136,10 +137,26 @@ impl Vault {
     }
 
     pub(super) fn archive(&mut self, file: FileId) {
-        let shown = self.index.get(file).is_none_or(|record| !record.is_archived());
-        if shown && self.boundaries.may_archive(file.zone) {
-            self.push_item(file.zone.audience(), Item::Set { file, write: FieldWrite::Archived(true) }, None);
+        if !self.will_be_archived(file) && self.boundaries.may_archive(file.zone) {
+            self.set_archived(file, true);
         }
+    }
+
+    pub(super) fn bring_back(&mut self, file: FileId) {
+        if self.will_be_archived(file) && self.boundaries.may_write(file.zone) {
+            self.set_archived(file, false);
+        }
+    }
+
+    fn set_archived(&mut self, file: FileId, archived: bool) {
+        self.archivings.entry(file).or_default().push_back(archived);
+        self.push_item(file.zone.audience(), Item::Set { file, write: FieldWrite::Archived(archived) }, None);
+    }
+
+    /// Whether the file is out of sight once this node's own entries have applied.
+    fn will_be_archived(&self, file: FileId) -> bool {
+        let last = self.archivings.get(&file).and_then(|queued| queued.back().copied());
+        last.unwrap_or_else(|| self.index.get(file).is_some_and(FileRecord::is_archived))
     }
 
     pub(super) fn claim(&mut self, work: WorkId, file: FileId, to: VaultPath) {

@@ -2,7 +2,7 @@
 
 use aiemp_keys::{NodeId, cbor};
 use aiemp_protocol::{
-    entry::{FieldWrite, Item},
+    entry::Item,
     ids::{ConflictId, FileId},
     limits::LANES_MAX,
     vault_path::VaultPath,
@@ -145,14 +145,6 @@ impl Vault {
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(_) | Choice::Both) => {
                 self.bring_back(item.file);
             }
-        }
-    }
-
-    pub(super) fn bring_back(&mut self, file: FileId) {
-        let archived = self.index.get(file).is_some_and(FileRecord::is_archived);
-        if archived && self.boundaries.may_write(file.zone) {
-            let write = FieldWrite::Archived(false);
-            self.push_item(file.zone.audience(), Item::Set { file, write }, None);
         }
     }
 

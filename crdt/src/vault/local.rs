@@ -40,25 +40,39 @@ impl Vault {
 
     pub(super) fn file_saved(&mut self, path: VaultPath, bytes: Vec<u8>) {
         // At the start a file that differs from its record may be one that a write before a crash left.
-        match self.file_for(&path).filter(|_| self.restoring) {
-            Some(file) => self.with_document(file, Task::Recognise { path, bytes }),
+        let recorded = self.on_disk.get(&path.key()).map(|projection| projection.file).filter(|_| self.restoring);
+        let wanted = self.file_wanted_at(&path).filter(|_| self.restoring);
+        match wanted.or(recorded) {
+            Some(file) => self.ask_whether_it_is(file, path, bytes, recorded.filter(|recorded| *recorded != file)),
             None => self.saved_by_hand(path, bytes),
         }
     }
 
-    /// The file that lies at a place, or belongs there.
-    fn file_for(&self, path: &VaultPath) -> Option<FileId> {
+    /// The file that belongs at a place.
+    fn file_wanted_at(&self, path: &VaultPath) -> Option<FileId> {
         let key = path.key();
-        if let Some(projection) = self.on_disk.get(&key) {
-            return Some(projection.file);
-        }
         let bare = path.without_stem_suffix().map(|bare| bare.key());
-        let live = self.index.namesakes(&key).chain(bare.iter().flat_map(|bare| self.index.namesakes(bare)));
-        live.into_iter().find(|file| self.wanted_path(*file).is_some_and(|wanted| wanted.key() == key))
+        let mut live = self.index.namesakes(&key).chain(bare.iter().flat_map(|bare| self.index.namesakes(bare)));
+        live.find(|file| self.wanted_path(*file).is_some_and(|wanted| wanted.key() == key))
+    }
+
+    fn ask_whether_it_is(&mut self, file: FileId, path: VaultPath, bytes: Vec<u8>, other: Option<FileId>) {
+        let gone_from = self.places.get(&file).filter(|place| self.missing.contains_key(*place)).cloned();
+        if let Some(place) = &gone_from {
+            self.missing.remove(place);
+        }
+        self.with_document(file, Task::Recognise { path, bytes, gone_from, other });
     }
 
     /// What lies at the place is the file in a state that it passed through, or a save by hand.
-    pub(super) fn recognise(&mut self, file: FileId, path: VaultPath, bytes: Vec<u8>) {
+    pub(super) fn recognise(
+        &mut self,
+        file: FileId,
+        path: VaultPath,
+        bytes: Vec<u8>,
+        gone_from: Option<String>,
+        other: Option<FileId>,
+    ) {
         let hash = ContentHash::of(&bytes);
         let heads = match self.docs.get_mut(&file) {
             Some(DocState::Note(note)) if ContentHash::of(note.disk.text().as_bytes()) == hash => {
@@ -70,10 +84,18 @@ impl Vault {
         match heads {
             Some(heads) => {
                 let key = path.key();
-                self.missing.remove(&key);
+                if let Some(place) = gone_from.filter(|place| *place != key) {
+                    self.record_projection(place, None);
+                }
                 self.now_on_disk(key, Projection { path, file, hash, heads, merged_changes: None });
             }
-            None => self.saved_by_hand(path, bytes),
+            None => {
+                self.missing.extend(gone_from.map(|place| (place, self.now)));
+                match other {
+                    Some(other) => self.ask_whether_it_is(other, path, bytes, None),
+                    None => self.saved_by_hand(path, bytes),
+                }
+            }
         }
     }
 
@@ -266,7 +288,11 @@ impl Vault {
         for key in gone {
             self.missing.remove(&key);
             let Some(projection) = self.on_disk.get(&key).cloned() else { continue };
+            let elsewhere = self.places.get(&projection.file) != Some(&key);
             self.record_projection(key, None);
+            if elsewhere {
+                continue;
+            }
             if held || !self.boundaries.may_archive(projection.file.zone) {
                 let reason = if held { HoldReason::MassRemoval } else { HoldReason::NotWritable };
                 self.outputs.push_back(Output::Hold { path: projection.path, bytes: Vec::new(), reason });

@@ -38,8 +38,9 @@ pub(super) enum Task {
     Project,
     /// Remember what open conflicts are about.
     Inspect,
-    /// This lay at a place of the file when the node started.
-    Recognise { path: VaultPath, bytes: Vec<u8> },
+    /// This lay at a place of the file when the node started, while its recorded place was empty. If it is not this
+    /// file's, it may be the other's.
+    Recognise { path: VaultPath, bytes: Vec<u8>, gone_from: Option<String>, other: Option<FileId> },
     /// Answer a read.
     Read(u64),
 }

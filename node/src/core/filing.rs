@@ -1,5 +1,7 @@
 //! Receipts, rejections and notes that a person moved: where everything ends up.
 
+use std::collections::BTreeMap;
+
 use aiemp_crdt::vault;
 use aiemp_protocol::{
     approval::{Outcome, Receipt},
@@ -43,11 +45,20 @@ impl Core {
         self.notice(Notice::Filed { receipt: Box::new(receipt) });
     }
 
-    /// Filing is idempotent: after a crash every receipt is filed again, and what is in place stays.
+    /// Filing is idempotent: after a crash the newest receipt of each draft is filed again, and what is in place stays.
     pub(super) fn file_receipts(&mut self, now: Timestamp) {
-        let receipts: Vec<_> = self.work.receipts.values().cloned().collect();
-        for receipt in receipts {
-            self.file_receipt(now, &receipt);
+        let mut newest: BTreeMap<FileId, Receipt> = BTreeMap::new();
+        for receipt in self.work.receipts.values() {
+            let held = newest.get(&receipt.file);
+            if held.is_none_or(|held| (held.at, held.outcome) < (receipt.at, receipt.outcome)) {
+                newest.insert(receipt.file, receipt.clone());
+            }
+        }
+        for receipt in newest.into_values() {
+            let is_filed = receipt.outcome == Outcome::Failed && !self.is_live(receipt.file.moved_to(Zone::Owner));
+            if !is_filed {
+                self.file_receipt(now, &receipt);
+            }
         }
     }
 
@@ -72,20 +83,32 @@ impl Core {
     fn file_copy(&mut self, now: Timestamp, receipt: &Receipt, draft_path: &VaultPath, folder: &str) {
         let copy = receipt.file.moved_to(Zone::Owner);
         let Some(path) = beside(draft_path, folder) else { return };
-        match self.path_of(copy) {
-            Some(at) if at == path => {}
-            Some(_) => self.vault_input(now, vault::Input::MoveRequested { file: copy, to: path }),
-            None => match self.guard.clear_file(&path, Audience::All, receipt.note.clone()) {
+        let at = self.path_of(copy);
+        // A copy of a try that failed was put away. Once the draft is put away too, filing is complete, and what a
+        // person does with the copy stands.
+        let comes_back = at.is_some() && !self.is_live(copy) && self.is_live(receipt.file);
+        if at.is_none() || comes_back {
+            match self.guard.clear_file(&path, Audience::All, receipt.note.clone()) {
+                Ok(content) if comes_back => {
+                    self.vault_input(now, vault::Input::RewriteRequested { file: copy, content });
+                    self.vault_input(now, vault::Input::UnarchiveRequested(copy));
+                }
                 Ok(content) => {
                     self.vault_input(now, vault::Input::CreateRequested { file: copy, path: path.clone(), content });
-                    // Created a moment ago under `Approved/` and not applied yet: the path is set once more, in order.
-                    self.vault_input(now, vault::Input::MoveRequested { file: copy, to: path });
                 }
-                Err(why) => self.notice(Notice::Held { path, why }),
-            },
+                Err(why) => self.notice(Notice::Held { path: path.clone(), why }),
+            }
+        }
+        if at.as_ref() != Some(&path) {
+            // Also for a copy created a moment ago under `Approved/` and not applied yet: the path is set, in order.
+            self.vault_input(now, vault::Input::MoveRequested { file: copy, to: path });
         }
         let content = ContentHash::of(&receipt.note);
         self.vault_input(now, vault::Input::ArchiveAsRequested { file: receipt.file, content });
+    }
+
+    fn is_live(&self, file: FileId) -> bool {
+        self.vault.index().get(file).is_some_and(|record| !record.is_archived())
     }
 
     /// Takes the task note, its mail and its plan along: every live file that carries the work's id in its name.

@@ -73,10 +73,17 @@ pub async fn run(options: MeshOptions) -> Result<()> {
             }
         }
     };
-    let mut mesh = Mesh::start(options, rosters).await?;
-    let worked = mesh.work(&mut stop).await;
-    mesh.wind_down().await;
-    worked
+    let mut rosters = rosters;
+    loop {
+        let mut mesh = Mesh::start(&options, rosters).await?;
+        let worked = mesh.work(&mut stop).await;
+        let divergence = mesh.core.divergence().cloned();
+        mesh.wind_down().await;
+        worked?;
+        let Some(divergence) = divergence else { return Ok(()) };
+        start::give_up(&options.home, divergence)?;
+        rosters = super::rosters::load(&options.home)?.context("the rosters are gone")?;
+    }
 }
 
 /// A draft's body, or why there is none.
@@ -103,7 +110,9 @@ struct Mesh {
     brain_answers: (mpsc::Sender<BrainAnswer>, mpsc::Receiver<BrainAnswer>),
     calls: BTreeMap<u64, oneshot::Sender<Cleared<Vec<u8>>>>,
     calls_done: (mpsc::Sender<CallDone>, mpsc::Receiver<CallDone>),
-    paired: (mpsc::Sender<RosterChain>, mpsc::Receiver<RosterChain>),
+    paired: (mpsc::Sender<Option<RosterChain>>, mpsc::Receiver<Option<RosterChain>>),
+    /// Pairings under way.
+    pairings: usize,
     answers: BTreeMap<u64, oneshot::Sender<Response>>,
     next_request: u64,
     listening: Vec<String>,
@@ -119,6 +128,9 @@ impl Mesh {
         start::say_ready();
         loop {
             let timeout = self.next_timeout();
+            if self.core.divergence().is_some() {
+                return Ok(());
+            }
             tokio::select! {
                 _ = stop.recv() => return Ok(()),
                 Some(event) = self.network_events.recv() => self.network_event(event).await?,
@@ -129,7 +141,7 @@ impl Mesh {
                 Some((request, answer)) = self.asked.recv() => self.asked(request, answer).await?,
                 Some((id, answer)) = self.brain_answers.1.recv() => self.handle(Input::BrainAnswered(id, answer)).await?,
                 Some((peer, id)) = self.calls_done.1.recv() => self.call_done(peer, id).await?,
-                Some(rosters) = self.paired.1.recv() => self.handle(Input::RosterChanged(rosters)).await?,
+                Some(rosters) = self.paired.1.recv() => self.pairing_ended(rosters).await?,
                 _ = late_saves.tick() => self.disk.send(DiskJob::LateSaves).await?,
                 () = sleep_until(timeout) => self.handle(Input::TimeoutReached).await?,
             }
@@ -233,13 +245,13 @@ impl Mesh {
             network::Event::Frame { peer, frame } => self.handle(Input::FrameReceived { peer, frame }).await,
             network::Event::PairingRequested { dialer, stream } => {
                 let (home, me, paired) = (self.home.clone(), self.me, self.paired.0.clone());
+                self.pairings += 1;
                 tokio::spawn(async move {
-                    match super::pairing::respond(&home, me, dialer, stream).await {
-                        Ok(rosters) => {
-                            paired.send(rosters).await.ok();
-                        }
-                        Err(error) => tracing::warn!(error = format!("{error:#}"), "pairing failed"),
+                    let answered = super::pairing::respond(&home, me, dialer, stream).await;
+                    if let Err(error) = &answered {
+                        tracing::warn!(error = format!("{error:#}"), "pairing failed");
                     }
+                    paired.send(answered.ok()).await.ok();
                 });
                 Ok(())
             }
@@ -335,11 +347,27 @@ impl Mesh {
             self.handle(Input::RosterChanged(rosters)).await?;
         }
         self.members_changed().await?;
-        self.tell_network(network::Command::SetInvite(super::pairing::open_invite(&self.home))).await?;
+        self.invite_changed().await?;
         for receipt in receipts::load(&self.home, self.receipt_key.as_ref(), self.core.replication().rosters()) {
             self.handle(Input::ReceiptFound(receipt)).await?;
         }
         Ok(())
+    }
+
+    async fn pairing_ended(&mut self, rosters: Option<RosterChain>) -> Result<()> {
+        self.pairings -= 1;
+        if let Some(rosters) = rosters {
+            self.handle(Input::RosterChanged(rosters)).await?;
+        }
+        self.invite_changed().await
+    }
+
+    /// The network cuts off whoever is not invited any more, and a ticket is out of use as soon as its pairing begins.
+    async fn invite_changed(&self) -> Result<()> {
+        if self.pairings > 0 {
+            return Ok(());
+        }
+        self.tell_network(network::Command::SetInvite(super::pairing::open_invite(&self.home))).await
     }
 
     async fn members_changed(&self) -> Result<()> {

@@ -76,6 +76,13 @@ pub enum Write {
         /// The present time.
         now: Timestamp,
     },
+    /// Takes the entries of a log after `keep` out: they stand nowhere else, and their author writes them anew.
+    Truncate {
+        /// The log.
+        log: LogId,
+        /// Its last entry that stands.
+        keep: u64,
+    },
     /// A value of the node's own.
     Meta {
         /// Its name.

@@ -9,12 +9,14 @@ use anyhow::{Context, Result};
 use tokio::{
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
-    time::{sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
-/// A process that ends sooner than this after its start is started again later and later.
+/// An executor that ends soon after its start is started again later and later.
 const RESTART_DELAYS: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
+/// After this long a process has shown that it can run, and begins anew with the first delay.
+const STEADY: Duration = Duration::from_secs(60);
 /// How long a process may take to stop before it is ended.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// Exit code of a role or configuration that is refused: starting again would not help.
@@ -29,25 +31,25 @@ pub async fn run(home: &std::path::Path, arguments: &[String]) -> Result<ExitCod
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut mesh = start(home, "mesh", arguments)?;
     let mut executor = start(home, "executor", &[])?;
-    let mut restarts = 0;
+    let (mut started, mut restart_at, mut restarts) = (Instant::now(), None, 0);
     let code = loop {
         tokio::select! {
             _ = terminated.recv() => break 0,
             _ = interrupted.recv() => break 0,
             ended = mesh.wait() => break ended?.code().unwrap_or(255),
-            ended = executor.wait() => {
+            ended = executor.wait(), if restart_at.is_none() => {
                 let ended = ended?;
                 if ended.code() == Some(REFUSED) {
                     break REFUSED;
                 }
-                let delay = RESTART_DELAYS[usize::min(restarts, RESTART_DELAYS.len() - 1)];
-                restarts += 1;
+                restarts = if started.elapsed() < STEADY { restarts + 1 } else { 1 };
+                let delay = RESTART_DELAYS[usize::min(restarts, RESTART_DELAYS.len()) - 1];
+                restart_at = Some(Instant::now() + delay);
                 tracing::error!(%ended, ?delay, "the executor ended; it is started again");
-                tokio::select! {
-                    _ = terminated.recv() => break 0,
-                    _ = interrupted.recv() => break 0,
-                    () = sleep(delay) => executor = start(home, "executor", &[])?,
-                }
+            }
+            () = sleep_until(restart_at.unwrap_or(started)), if restart_at.is_some() => {
+                executor = start(home, "executor", &[])?;
+                (started, restart_at) = (Instant::now(), None);
             }
         }
     };

@@ -55,7 +55,9 @@ impl Replication {
         match SignedEntry::verify(self.mesh, log, prev, &cose) {
             Ok(signed) if seq < next => self.compare_with_held(now, peer, signed),
             Ok(signed) => self.receive_next(now, peer, EntryWithPayloads { signed, payloads }),
-            Err(EntryError::Signature(_)) if 1 < seq && seq < next => self.look_below(peer, log, seq),
+            Err(EntryError::Signature(_)) if 1 < seq && (seq < next || log.author == self.me) => {
+                self.look_below(peer, log, seq);
+            }
             Err(EntryError::Signature(_)) => self.close_peer(peer, PeerFault::BadSignature),
             Err(EntryError::Form(_) | EntryError::Cap(_)) => self.freeze(log, FreezeReason::Malformed, cose),
         }
@@ -67,6 +69,9 @@ impl Replication {
             self.fetching.remove(&signed.log);
             self.fetch_if_behind(now, peer, signed.log);
             return;
+        }
+        if signed.log.author == self.me {
+            return self.diverged(signed.log, signed.entry.seq - 1);
         }
         self.freeze(signed.log, FreezeReason::Equivocation, signed.cose);
     }
@@ -159,6 +164,7 @@ impl Replication {
     pub(super) fn entry_durable(&mut self, now: Timestamp, entry: EntryWithPayloads, past: Past, from: Option<NodeId>) {
         let position = entry.signed.position();
         self.durable.insert(position.log, position.seq);
+        self.clear_suspicion(position.log);
         let absent: Vec<_> = entry
             .carried()
             .filter(|(_, _, payload)| payload.is_none())

@@ -44,6 +44,23 @@ impl Replication {
         advanced
     }
 
+    /// A peer holds another entry of this node's own log than it does: the store is an older copy that has written
+    /// since. What it wrote is taken out of the logs, and written anew in the next generation from what lies on disk.
+    pub(super) fn diverged(&mut self, log: LogId, keep: u64) {
+        if self.diverged.replace(log).is_none() {
+            self.outputs.push_back(Output::ReportDiverged { log, keep });
+        }
+    }
+
+    /// What a peer held more of this node's own log has been fetched: the log can be handed on again.
+    pub(super) fn clear_suspicion(&mut self, log: LogId) {
+        let durable = self.durable.get(&log).copied().unwrap_or(0);
+        let known = self.sessions.values().filter_map(|session| session.known.as_ref()?.get(&log).copied());
+        if self.diverged.is_none() && known.max().unwrap_or(0) <= durable {
+            self.suspect.remove(&log);
+        }
+    }
+
     /// A peer holds more of this node's own log than it does: the store is an older copy. What the peer has is
     /// fetched; what is written from now on goes into the next generation, for a log cannot fork.
     pub(super) fn own_log_is_behind(&mut self, position: &Position) {

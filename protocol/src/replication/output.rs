@@ -155,6 +155,14 @@ pub enum Output {
         /// The generation it writes from now on.
         generation: u64,
     },
+    /// This node's own log forked from what its peers hold: end, forget the entries after `keep`, and start again in the
+    /// next generation.
+    ReportDiverged {
+        /// The log.
+        log: LogId,
+        /// Its last entry that the peers hold too.
+        keep: u64,
+    },
     /// Tell the operator: a payload was withheld from a peer by the guard.
     ReportWithheld {
         /// From whom.

@@ -93,14 +93,16 @@ impl Replication {
 
     fn compare_position(&mut self, now: Timestamp, peer: NodeId, position: &Position) {
         let held = self.chains.len(position.log);
+        let same = self.chains.hash(position.log, position.seq) == Some(position.hash);
+        if position.log.author == self.me && !same {
+            self.suspect.insert(position.log);
+        }
         if position.seq > held {
             if position.log.author == self.me {
                 self.own_log_is_behind(position);
             }
             self.fetch(now, peer, position.log);
-        } else if self.chains.hash(position.log, position.seq) != Some(position.hash)
-            && !self.frozen.contains_key(&position.log)
-        {
+        } else if !same && !self.frozen.contains_key(&position.log) {
             // One place, two entries: fetch the other as evidence.
             self.send(peer, Frame::Fetch { log: position.log, from_seq: position.seq, count: 1 });
         }
@@ -124,7 +126,8 @@ impl Replication {
     fn serve_entries(&mut self, peer: NodeId, log: LogId, from_seq: u64, count: u64) {
         let Some(session) = self.sessions.get(&peer) else { return };
         let durable = self.durable.get(&log).copied().unwrap_or(0);
-        if !readable_by(session.role, log.audience) || from_seq == 0 || from_seq > durable {
+        let unknown = from_seq == 0 || from_seq > durable || self.suspect.contains(&log);
+        if !readable_by(session.role, log.audience) || unknown {
             return;
         }
         let effect = self.effect();
@@ -165,6 +168,9 @@ impl Replication {
         let (log, seq) = (entry.signed.log, entry.signed.entry.seq);
         let Some(session) = self.sessions.get(&peer) else { return };
         let Some(known) = &session.known else { return };
+        if self.suspect.contains(&log) {
+            return;
+        }
         if !readable_by(session.role, log.audience) || known.get(&log).copied().unwrap_or(0) + 1 != seq {
             return;
         }

@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{EVENTS_MAX, Mesh, MeshOptions, brain_of, disk, notices, receipts};
 use crate::{
-    core::{Core, Input, Start},
+    core::{Core, Divergence, Input, Start},
     fault::Fault,
     home::Home,
     shell::{
@@ -24,6 +24,8 @@ use crate::{
     },
 };
 
+/// The lowest generation that this node may write, in the store.
+const GENERATION: &str = "generation";
 /// One `EntriesRead` may hold a fetch's worth of payloads, so few may wait.
 const STORE_EVENTS_MAX: usize = 16;
 
@@ -39,6 +41,17 @@ pub(super) fn lock(home: &Home) -> Result<File> {
         return Err(Fault::operator("locked", message, "Stop it first, or give this one another --home.").into());
     }
     Ok(file)
+}
+
+/// Takes out of the store what an older copy of this home wrote before it met a peer.
+pub(super) fn give_up(home: &Home, divergence: Divergence) -> Result<()> {
+    let Divergence { log, keep, generation, projections } = divergence;
+    tracing::warn!(keep, generation, "this home is an older copy of itself that has written since; that is written anew");
+    let mut writes: Vec<_> =
+        projections.into_iter().map(|(key, projection)| store::Write::Projection { key, projection }).collect();
+    writes.push(store::Write::Truncate { log, keep });
+    writes.push(store::Write::Meta { key: GENERATION.to_owned(), value: generation.to_be_bytes().to_vec() });
+    Ok(Store::open(&home.store())?.persist(&writes)?)
 }
 
 /// Yields once when the process is told to stop.
@@ -76,13 +89,15 @@ pub(super) fn open_network(options: &MeshOptions, events: mpsc::Sender<network::
 }
 
 impl Mesh {
-    pub(super) async fn start(options: MeshOptions, rosters: RosterChain) -> Result<Self> {
+    pub(super) async fn start(options: &MeshOptions, rosters: RosterChain) -> Result<Self> {
         let (home, config) = (options.home.clone(), options.config.clone());
         let me = options.signer.node_id();
-        check_membership(&options, &rosters)?;
+        check_membership(options, &rosters)?;
         let vault_disk = VaultDisk::open(&config.vault)?;
         let store = Store::open(&home.store())?;
         let loaded = store.load()?;
+        let generation = store.read_meta(GENERATION)?.and_then(|bytes| bytes.try_into().ok());
+        let generation = generation.map_or(0, u64::from_be_bytes);
         let announced = store.read_queue(me, clock::now())?;
         let brain = brain_of(&config, options.role)?;
         let receipt_key = receipts::key(&home)?;
@@ -94,6 +109,7 @@ impl Mesh {
             frozen: loaded.frozen,
             missing: loaded.missing,
         });
+        core.raise_generation(generation);
         for (log, cose) in &loaded.entries {
             core.restore_entry(*log, cose).context("the store holds an entry that does not verify")?;
         }
@@ -110,7 +126,7 @@ impl Mesh {
         let watcher = VaultWatcher::spawn(&config.vault, disk_sent)?;
         let found = scan(&config.vault, core.vault().on_disk())?;
         let (network_sent, network_events) = mpsc::channel(EVENTS_MAX);
-        let network = open_network(&options, network_sent)?;
+        let network = open_network(options, network_sent)?;
         let (store_sent, store_events) = mpsc::channel(STORE_EVENTS_MAX);
         let store = store::spawn(store, store_sent)?;
         let (disk, disk_done) = disk::spawn(vault_disk, config.vault.clone())?;
@@ -139,6 +155,7 @@ impl Mesh {
             calls: std::collections::BTreeMap::new(),
             calls_done: mpsc::channel(EVENTS_MAX),
             paired: mpsc::channel(1),
+            pairings: 0,
             answers: std::collections::BTreeMap::new(),
             next_request: 0,
             listening: Vec::new(),

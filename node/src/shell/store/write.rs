@@ -49,6 +49,10 @@ impl Writer<'_> {
                 let now = integer(now.as_millis());
                 self.execute("DELETE FROM queue WHERE expires <= ?1", params![now]).map(|_| ())
             }
+            Write::Truncate { log, keep } => {
+                let (log, keep) = (log_key(*log), integer(*keep));
+                self.execute("DELETE FROM entries WHERE log = ?1 AND seq > ?2", params![log, keep]).map(|_| ())
+            }
             Write::Meta { key, value } => {
                 let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2)
                      ON CONFLICT (key) DO UPDATE SET value = excluded.value";
