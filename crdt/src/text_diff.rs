@@ -51,18 +51,28 @@ pub fn splices(old: &str, new: &str) -> Vec<Splice> {
     found
 }
 
-/// The part of both texts between their common ends: `(start, end in old, end in new)`, on character boundaries.
+/// The part of both texts between their common ends: `(start, end in old, end in new)`, on character boundaries and
+/// never inside a word. Half a word kept would be torn when somebody else removes it.
 fn trim(old: &str, new: &str) -> (usize, usize, usize) {
     let mut start = old.bytes().zip(new.bytes()).take_while(|(a, b)| a == b).count();
-    while !old.is_char_boundary(start) || !new.is_char_boundary(start) {
+    while !is_cut(old, start) || !is_cut(new, start) {
         start -= 1;
     }
     let (old_rest, new_rest) = (&old[start..], &new[start..]);
     let mut tail = old_rest.bytes().rev().zip(new_rest.bytes().rev()).take_while(|(a, b)| a == b).count();
-    while !old.is_char_boundary(old.len() - tail) || !new.is_char_boundary(new.len() - tail) {
+    while !is_cut(old, old.len() - tail) || !is_cut(new, new.len() - tail) {
         tail -= 1;
     }
     (start, old.len() - tail, new.len() - tail)
+}
+
+/// Whether a text may be cut here: between characters that are not both of one word.
+fn is_cut(text: &str, at: usize) -> bool {
+    let within_word = || {
+        let before = text[..at].chars().next_back().is_some_and(char::is_alphanumeric);
+        before && text[at..].chars().next().is_some_and(char::is_alphanumeric)
+    };
+    text.is_char_boundary(at) && !within_word()
 }
 
 struct Run<'a> {

@@ -22,8 +22,8 @@ use aiemp_protocol::{
 };
 
 mod announce;
-mod divergence;
 mod dashboard;
+mod divergence;
 mod drafting;
 mod filing;
 mod input;
@@ -113,7 +113,16 @@ impl Core {
         let boundaries = boundaries(replication.rosters().current(), me);
         let work = Work::new(replication.rosters().current(), me, start.brain);
         let vault = Vault::new(me, Box::new(boundaries), positions(&replication));
-        Self { replication, vault, guard, work, desk: TaskDesk::default(), divergence: None, outputs: VecDeque::new(), projections: Vec::new() }
+        Self {
+            replication,
+            vault,
+            guard,
+            work,
+            desk: TaskDesk::default(),
+            divergence: None,
+            outputs: VecDeque::new(),
+            projections: Vec::new(),
+        }
     }
 
     /// Takes back a durable entry, in the order they became durable. An entry that does not verify ends the start:

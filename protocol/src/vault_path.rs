@@ -108,6 +108,9 @@ impl VaultPath {
 }
 
 fn canonical_name(name: &str) -> String {
+    if name.is_ascii() {
+        return name.trim_end_matches(['.', ' ']).to_ascii_lowercase();
+    }
     let composed: String = name.nfc().collect();
     let folded = caseless::default_case_fold_str(&composed);
     let recomposed: String = folded.nfc().collect();

@@ -1,6 +1,7 @@
 //! The machine and the program under test.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -29,7 +30,12 @@ pub(crate) fn build_node() -> Result<()> {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
-    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Build scripts ask for what cargo tells this bench of its own package; it would make them run again, both ways.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_this_package(name)) {
+        cargo.env_remove(name);
+    }
+    let built = cargo
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["build", "--quiet", "--package", "aiemp-node", "--profile", profile, "--target-dir"])
         .arg(target)
@@ -38,6 +44,10 @@ pub(crate) fn build_node() -> Result<()> {
         .context("cannot run cargo")?;
     ensure!(built.success(), "aiemp-node does not build");
     Ok(())
+}
+
+fn is_of_this_package(variable: &OsStr) -> bool {
+    variable.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
 }
 
 /// What a reader needs to judge the numbers.

@@ -7,7 +7,7 @@ use std::{
     io::{Seek, SeekFrom, Write},
 };
 
-use crate::node::{Node, Pair, PATIENCE, becomes};
+use crate::node::{Node, PATIENCE, Pair, becomes};
 
 const NOTE: &str = "Plans/together.md";
 const EDITS: usize = 100;

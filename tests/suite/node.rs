@@ -177,12 +177,8 @@ impl Node {
 
     /// What a command that has to fail said. One that would run the node is ended when it does not fail.
     pub(crate) fn refused(&self, args: &[&str]) -> Refusal {
-        let mut child = self
-            .command(args)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the node's program runs");
+        let mut child =
+            self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the node's program runs");
         if !becomes(PATIENCE, || child.try_wait().is_ok_and(|ended| ended.is_some())) {
             signal(child.id(), Signal::TERM);
         }
@@ -380,10 +376,7 @@ impl Pair {
     pub(crate) fn strangers_in(dir: TempDir, extra: &[&str]) -> Self {
         let cloud = Node::init(dir.path(), "cloud", &[]);
         let local = Node::init(dir.path(), "local", extra);
-        cloud.configure(&format!(
-            "listen = [\"/ip4/127.0.0.1/tcp/{}\"]\n[brain]\nkind = \"template\"\n",
-            free_port()
-        ));
+        cloud.configure(&format!("listen = [\"/ip4/127.0.0.1/tcp/{}\"]\n[brain]\nkind = \"template\"\n", free_port()));
         local.configure("[mail]\nfrom = \"Me <me@example.test>\"\n");
         Self { cloud, local, dir }
     }
@@ -441,11 +434,21 @@ impl Pair {
     }
 }
 
+/// With `AIEMP_TEST_KEEP` set, the homes and vaults of a test that fails stay to be looked at.
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if thread::panicking() && std::env::var_os("AIEMP_TEST_KEEP").is_some() {
+            self.dir.disable_cleanup(true);
+        }
+    }
+}
+
 /// What differs between two vaults, one file a line.
 pub(crate) fn differences(cloud: &BTreeMap<String, Vec<u8>>, local: &BTreeMap<String, Vec<u8>>) -> String {
     let paths: std::collections::BTreeSet<_> = cloud.keys().chain(local.keys()).collect();
     let differs = paths.into_iter().filter(|path| cloud.get(*path) != local.get(*path));
     let shown = |bytes: Option<&Vec<u8>>| bytes.map_or_else(|| "absent".to_owned(), |b| format!("{} bytes", b.len()));
-    let line = |path: &String| format!("  {path}: cloud {}, local {}\n", shown(cloud.get(path)), shown(local.get(path)));
+    let line =
+        |path: &String| format!("  {path}: cloud {}, local {}\n", shown(cloud.get(path)), shown(local.get(path)));
     differs.map(line).collect()
 }

@@ -115,7 +115,8 @@ fn a_mesh_that_dies_ends_the_node_so_that_whoever_started_it_learns_of_it() {
 #[test]
 fn whatever_approves_or_sends_refuses_a_cloud_home() {
     let pair = Pair::paired();
-    for command in [&["process", "executor"][..], &["approvals"], &["approvals", "approve", "00"], &["secrets", "list"]] {
+    for command in [&["process", "executor"][..], &["approvals"], &["approvals", "approve", "00"], &["secrets", "list"]]
+    {
         let refused = pair.cloud.refused(command);
         assert_eq!(refused.code, Some(78), "{command:?}: {}", refused.said);
     }

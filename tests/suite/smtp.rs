@@ -177,6 +177,39 @@ fn a_mail_whose_recipient_is_refused_failed_and_can_be_approved_again() {
 }
 
 #[test]
+fn a_draft_that_failed_and_was_edited_is_filed_as_it_was_approved_then_and_stays_so() {
+    let Some(mut post) = Post::office(Security::Starttls) else { return };
+    post.server.start(Behaviour::RefuseRecipients);
+    let id = post.draft("typo");
+    post.approve(&id);
+    post.wait_for_state(&id, "failed");
+    post.pair.wait("the draft is back", |pair| !pair.local.named("Pending_Approval", "REPLY_", ".md").is_empty());
+    let path = post.pair.local.named("Pending_Approval", "REPLY_", ".md").remove(0);
+    let text = text(&post.pair.local.read(&path).expect("the draft")).replace("typo@client.test", "type@client.test");
+    post.pair.local.save(&path, &text);
+    let edited = |post: &Post| post.item_for("typo").filter(|item| item["state"] == "pending");
+    post.pair.wait("the edit is listed", |_| edited(&post).is_some());
+    let second = edited(&post).expect("it is listed")["id"].as_str().expect("an ID").to_owned();
+    assert_ne!(second, id);
+    post.server.start(Behaviour::Accept);
+    post.approve(&second);
+    post.wait_until_filed(&second);
+    let assert_filed = |post: &Post| {
+        let done = post.pair.cloud.named("Done", "REPLY_", ".md");
+        assert_eq!(done.len(), 1, "{done:?}");
+        assert_eq!(post.pair.cloud.read(&done[0]).as_deref(), Some(text.as_bytes()));
+        assert!(post.pair.local.named("Pending_Approval", "REPLY_", ".md").is_empty());
+        assert_eq!(post.server.mails().len(), 1);
+    };
+    assert_filed(&post);
+    post.pair.local.stop();
+    post.pair.local.start();
+    post.pair.local.save("Plans/after.md", "after\n");
+    post.pair.wait_same("what is saved after the restart arrives", |files| files.contains_key("Plans/after.md"));
+    assert_filed(&post);
+}
+
+#[test]
 fn a_mail_whose_end_nobody_knows_waits_for_a_person_and_is_sent_again_if_it_was_not() {
     let Some(mut post) = Post::office(Security::Starttls) else { return };
     post.server.start(Behaviour::DieAfterData);

@@ -104,7 +104,11 @@ impl Vault {
                 field: None,
                 sides: vec![
                     Side { node: Some(archiving.author()), text: "(moved away)".to_owned(), hlc: archiving.hlc },
-                    Side { node: Some(change.origin.author()), text: self.late_texts.get(&file).cloned().unwrap_or_default(), hlc: change.origin.hlc },
+                    Side {
+                        node: Some(change.origin.author()),
+                        text: self.late_texts.get(&file).cloned().unwrap_or_default(),
+                        hlc: change.origin.hlc,
+                    },
                 ],
                 merged: "(moved away)".to_owned(),
             })

@@ -174,6 +174,9 @@ impl Vault {
         let (Some(FileKind::Note), Some(text)) = (record.kind.shown(), text) else {
             return Some(DocState::Plain(bytes.clone()));
         };
+        if changes.is_empty() {
+            return Some(DocState::Plain(bytes.clone()));
+        }
         let mut merged = Document::import(text);
         let mut applied = Vec::new();
         let is_there = |document: &Document| lies_there == Some(ContentHash::of(document.text().as_bytes()));

@@ -77,7 +77,12 @@ fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     };
     if member.node == roster.executor {
         let message = format!("`{name}` is the node that sends; a mesh without it cannot act");
-        return Err(Fault::operator("executor", message, "To leave this mesh, make a new one: `aiemp-node init --role local` with another --home.").into());
+        return Err(Fault::operator(
+            "executor",
+            message,
+            "To leave this mesh, make a new one: `aiemp-node init --role local` with another --home.",
+        )
+        .into());
     }
     let node = member.node;
     let keys = owner::unlock(home, passphrase)?;

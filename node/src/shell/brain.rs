@@ -88,7 +88,10 @@ mod tests {
     async fn a_brain_sees_nothing_of_our_environment() {
         let answer = run(&settings("cat >/dev/null; env | cut -d= -f1 | sort | tr '\\n' ' '"), prompt("x")).await;
         let answer = answer.expect("env runs");
-        assert!(answer.split_whitespace().all(|name| ["HOME", "PATH", "PWD", "SHLVL", "_", "OLDPWD"].contains(&name)), "{answer}");
+        assert!(
+            answer.split_whitespace().all(|name| ["HOME", "PATH", "PWD", "SHLVL", "_", "OLDPWD"].contains(&name)),
+            "{answer}"
+        );
     }
 
     #[tokio::test]

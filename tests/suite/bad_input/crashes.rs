@@ -92,7 +92,7 @@ fn approve_all(local: &Node) {
 }
 
 /// Kills one of the four processes and starts again what does not start by itself.
-fn kill_one(pair: &mut Pair, dice: &mut Dice) -> &'static str {
+fn kill_one(pair: &mut Pair, dice: &mut Dice) {
     let (name, pid) = match dice.below(4) {
         0 => ("cloud", Some(pair.cloud.pid())),
         1 => ("supervisor", Some(pair.local.pid())),
@@ -107,7 +107,6 @@ fn kill_one(pair: &mut Pair, dice: &mut Dice) -> &'static str {
         "executor" => {}
         _ => restart(&mut pair.local),
     }
-    name
 }
 
 fn restart(node: &mut Node) {
@@ -118,16 +117,30 @@ fn restart(node: &mut Node) {
     node.spawn();
 }
 
-fn all_tokens() -> impl Iterator<Item = (&'static str, String)> {
-    (0..EDITS).flat_map(|number| ["cloud", "local"].map(|role| (role, token(role, number))))
+fn all_tokens() -> impl Iterator<Item = String> {
+    (0..EDITS).flat_map(|number| ["cloud", "local"].map(|role| token(role, number)))
 }
 
-/// Everything that a node shows, and what it keeps of saves that it could not merge.
-fn texts(node: &Node) -> String {
-    let shown = node.files("Plans").into_values();
-    let holds = fs::read_dir(node.home.join("mesh/holds")).into_iter().flatten().flatten();
-    let kept = holds.filter_map(|file| fs::read(file.path()).ok());
-    shown.chain(kept).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
+/// Every note that a node shows.
+fn shown(node: &Node) -> String {
+    node.files("Plans").into_values().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
+}
+
+/// Saves that could not be merged, kept where they were made: a line that was being added to a file in the very moment
+/// in which a merge took its place.
+fn kept(pair: &Pair) -> String {
+    let holds = [&pair.cloud, &pair.local].map(|node| fs::read_dir(node.home.join("mesh/holds")));
+    let files = holds.into_iter().flatten().flatten().flatten();
+    files
+        .filter_map(|file| fs::read(file.path()).ok())
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .collect()
+}
+
+/// Tokens that a node neither shows nor finds kept.
+fn absent(pair: &Pair, node: &Node) -> Vec<String> {
+    let (shown, kept) = (shown(node), kept(pair));
+    all_tokens().filter(|token| !shown.contains(token) && !kept.contains(token)).collect()
 }
 
 fn sent_to(local: &Node) -> Vec<String> {
@@ -137,9 +150,7 @@ fn sent_to(local: &Node) -> Vec<String> {
 
 fn assert_nothing_lost(pair: &Pair, seed: u64) {
     for node in [&pair.cloud, &pair.local] {
-        let texts = texts(node);
-        let absent: Vec<_> = all_tokens().filter(|(_, token)| !texts.contains(token)).collect();
-        assert!(absent.is_empty(), "seed {seed}: {} lacks {absent:?}", node.role);
+        assert_eq!(absent(pair, node), [""; 0], "seed {seed}: {}", node.role);
     }
     let mut sent = sent_to(&pair.local);
     sent.sort();
@@ -159,7 +170,7 @@ fn twenty_kills_lose_nothing_and_send_nothing_twice() {
     let seed = dice.0;
     let day = (Node::at(pair.dir(), "cloud"), Node::at(pair.dir(), "local"));
     let done = AtomicBool::new(false);
-    let mut killed = Vec::new();
+    let mut kills = 0;
     thread::scope(|scope| {
         scope.spawn(|| work_day(&day.0, &day.1, &done));
         scope.spawn(|| {
@@ -167,10 +178,11 @@ fn twenty_kills_lose_nothing_and_send_nothing_twice() {
                 approve_all(&day.1);
             }
         });
-        while killed.len() < KILLS {
+        while kills < KILLS {
             let next = Instant::now() + Duration::from_millis(20 + dice.below(350));
             becomes(Duration::from_secs(1), || Instant::now() >= next);
-            killed.push(kill_one(&mut pair, &mut dice));
+            kill_one(&mut pair, &mut dice);
+            kills += 1;
         }
     });
     pair.wait("all is sent", |pair| {
@@ -181,15 +193,6 @@ fn twenty_kills_lose_nothing_and_send_nothing_twice() {
         files.keys().filter(|path| path.starts_with("Done/email/EMAIL_") && path.ends_with(".md")).count() >= MAILS
             && !files.keys().any(|path| path.starts_with("Pending_Approval/email/"))
     });
-    let is_whole = |pair: &Pair| {
-        [&pair.cloud, &pair.local].iter().all(|node| {
-            let texts = texts(node);
-            all_tokens().all(|(_, token)| texts.contains(&token))
-        })
-    };
-    becomes(Duration::from_secs(20), || is_whole(&pair));
+    becomes(Duration::from_secs(20), || [&pair.cloud, &pair.local].iter().all(|node| absent(&pair, node).is_empty()));
     assert_nothing_lost(&pair, seed);
-    for process in ["cloud", "supervisor", "mesh", "executor"] {
-        assert!(killed.len() == KILLS, "{process}: {killed:?}");
-    }
 }

@@ -181,12 +181,13 @@ fn a_wrong_passphrase_opens_nothing() {
     fs::write(&empty, "\n").expect("written");
     let node = Node::init(dir.path(), "local", &["--passphrase-file", &shown(&right)]);
     let add = |file: &Path| {
-        let output = with_input(&node, &["secrets", "add", "smtp", "--passphrase-file", &shown(file)], "0123456789abc\n");
+        let output =
+            with_input(&node, &["secrets", "add", "smtp", "--passphrase-file", &shown(file)], "0123456789abc\n");
         (output.status.code(), text(&output.stderr))
     };
     let (code, said) = add(&wrong);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("the passphrase is wrong") && said.contains("recovery words"), "{said}");
+    assert!(said.contains("the passphrase is wrong") && said.contains("Try again"), "{said}");
     let (code, said) = add(&empty);
     assert!(code == Some(1) && said.contains("is empty") && said.contains("first line"), "{said}");
     let (code, said) = add(&dir.path().join("absent"));

@@ -138,7 +138,8 @@ fn odd_mails_become_one_task_each_and_inject_nothing() {
         pair.cloud.drop_mail(&format!("{name}.eml"), mail);
     }
     pair.wait("each mail is answered", |pair| {
-        pair.cloud.files("Inbox").is_empty() && pair.cloud.named("Pending_Approval", "REPLY_", ".md").len() == mails.len()
+        pair.cloud.files("Inbox").is_empty()
+            && pair.cloud.named("Pending_Approval", "REPLY_", ".md").len() == mails.len()
     });
     pair.wait_same("both sides have them", |_| true);
     assert_one_task_each(&pair.cloud, &mails);
@@ -169,7 +170,9 @@ fn the_same_mail_dropped_again_and_again_is_one_task() {
         pair.cloud.drop_mail(name, &mail);
         pair.wait("the drop is taken up", |pair| pair.cloud.files("Inbox").is_empty());
     }
-    pair.wait_same("it is answered", |files| files.keys().any(|path| path.starts_with("Pending_Approval/email/REPLY_")));
+    pair.wait_same("it is answered", |files| {
+        files.keys().any(|path| path.starts_with("Pending_Approval/email/REPLY_"))
+    });
     assert_one_task_each(&pair.local, &[("once", mail)]);
     assert_eq!(pair.local.named("Pending_Approval", "REPLY_", ".md").len(), 1);
 }

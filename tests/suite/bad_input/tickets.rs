@@ -78,7 +78,7 @@ fn a_paired_cloud_takes_no_other_owner() {
     let pair = Pair::running();
     let thief = Node::init(&pair.dir().join("thief"), "local", &[]);
     let ticket = pair.invite();
-    refuse(&thief, &ticket, &["the Cloud node refused"]);
+    refuse(&thief, &ticket, &["this Cloud node belongs to another mesh", "its own root key"]);
     let members = pair.cloud.json(&["peers", "list", "--json"]);
     assert_eq!(members["members"].as_array().map(Vec::len), Some(2), "{members}");
     pair.local.save("Plans/after.md", "still in step\n");

@@ -90,7 +90,9 @@ fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDo
             Some(DiskDone::Removed(effect, outcome))
         }
         DiskJob::RemoveIntake { path, expected } => match disk.remove(&path, expected) {
-            Ok(RemoveOutcome::Changed(bytes)) => Some(DiskDone::LookedAgain { changed: vec![(path, bytes)], removed: Vec::new() }),
+            Ok(RemoveOutcome::Changed(bytes)) => {
+                Some(DiskDone::LookedAgain { changed: vec![(path, bytes)], removed: Vec::new() })
+            }
             Ok(RemoveOutcome::Removed | RemoveOutcome::Failed) => None,
             Err(error) => {
                 tracing::error!(%error, "a mail that was taken up could not be removed from Inbox/");

@@ -46,7 +46,11 @@ pub(super) fn lock(home: &Home) -> Result<File> {
 /// Takes out of the store what an older copy of this home wrote before it met a peer.
 pub(super) fn give_up(home: &Home, divergence: Divergence) -> Result<()> {
     let Divergence { log, keep, generation, projections } = divergence;
-    tracing::warn!(keep, generation, "this home is an older copy of itself that has written since; that is written anew");
+    tracing::warn!(
+        keep,
+        generation,
+        "this home is an older copy of itself that has written since; that is written anew"
+    );
     let mut writes: Vec<_> =
         projections.into_iter().map(|(key, projection)| store::Write::Projection { key, projection }).collect();
     writes.push(store::Write::Truncate { log, keep });
