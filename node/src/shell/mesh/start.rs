@@ -2,7 +2,7 @@
 
 use std::{fs::File, os::unix::fs::OpenOptionsExt};
 
-use aiemp_keys::private_file;
+use aiemp_keys::{PublicKey, private_file};
 use aiemp_protocol::roster::RosterChain;
 use anyhow::{Context, Result};
 use tokio::{
@@ -99,33 +99,8 @@ impl Mesh {
         check_membership(options, &rosters)?;
         let vault_disk = VaultDisk::open(&config.vault)?;
         let store = Store::open(&home.store())?;
-        let loaded = store.load()?;
-        let generation = store.read_meta(GENERATION)?.and_then(|bytes| bytes.try_into().ok());
-        let generation = generation.map_or(0, u64::from_be_bytes);
-        let announced = store.read_queue(me, clock::now())?;
-        let brain = brain_of(&config, options.role)?;
         let receipt_key = receipts::key(&home)?;
-        let mut core = Core::new(Start {
-            signer: options.signer.clone(),
-            rosters,
-            fingerprints: fingerprints::load(&home)?,
-            brain,
-            frozen: loaded.frozen,
-            missing: loaded.missing,
-        });
-        core.raise_generation(generation);
-        for (log, cose) in &loaded.entries {
-            core.restore_entry(*log, cose).context("the store holds an entry that does not verify")?;
-        }
-        for (key, projection) in loaded.projections {
-            core.restore_projection(key, projection);
-        }
-        for (_, bytes) in &announced {
-            core.restore_announcement(bytes);
-        }
-        for receipt in receipts::load(&home, receipt_key.as_ref(), core.replication().rosters()) {
-            core.restore_receipt(receipt);
-        }
+        let core = restored_core(options, rosters, &store, receipt_key.as_ref())?;
         let (disk_sent, disk_events) = mpsc::channel(EVENTS_MAX);
         let watcher = VaultWatcher::spawn(&config.vault, disk_sent)?;
         let found = scan(&config.vault, core.vault().on_disk())?;
@@ -169,6 +144,40 @@ impl Mesh {
         mesh.handle(Input::FilesChanged { changed: found.changed, removed: found.removed }).await?;
         Ok(mesh)
     }
+}
+
+/// The core with everything that was durable.
+fn restored_core(
+    options: &MeshOptions,
+    rosters: RosterChain,
+    store: &Store,
+    receipt_key: Option<&PublicKey>,
+) -> Result<Core> {
+    let home = &options.home;
+    let loaded = store.load()?;
+    let generation = store.read_meta(GENERATION)?.and_then(|bytes| bytes.try_into().ok());
+    let mut core = Core::new(Start {
+        signer: options.signer.clone(),
+        rosters,
+        fingerprints: fingerprints::load(home)?,
+        brain: brain_of(&options.config, options.role)?,
+        frozen: loaded.frozen,
+        missing: loaded.missing,
+    });
+    core.raise_generation(generation.map_or(0, u64::from_be_bytes));
+    for (log, cose) in &loaded.entries {
+        core.restore_entry(*log, cose).context("the store holds an entry that does not verify")?;
+    }
+    for (key, projection) in loaded.projections {
+        core.restore_projection(key, projection);
+    }
+    for (_, bytes) in store.read_queue(options.signer.node_id(), clock::now())? {
+        core.restore_announcement(&bytes);
+    }
+    for receipt in receipts::load(home, receipt_key, core.replication().rosters()) {
+        core.restore_receipt(receipt);
+    }
+    Ok(core)
 }
 
 fn check_membership(options: &MeshOptions, rosters: &RosterChain) -> Result<(), Fault> {
