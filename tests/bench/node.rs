@@ -82,6 +82,13 @@ impl Node {
             .with_context(|| self.last_words())
     }
 
+    /// Fails with the node's last words when it ended by itself.
+    pub(crate) fn must_run(&mut self) -> Result<()> {
+        let ended = self.child.as_mut().context("the node was not started")?.try_wait()?;
+        ensure!(ended.is_none(), "{} ended by itself: {ended:?}{}", self.role, self.last_words());
+        Ok(())
+    }
+
     /// Process ids of the node, by name.
     pub(crate) fn processes(&self) -> Vec<(String, u32)> {
         let Some(own) = self.child.as_ref().map(Child::id) else { return Vec::new() };

@@ -9,6 +9,7 @@ use aiemp_protocol::{ids::ContentHash, replication::Record};
 const LINE_CHARS: usize = 160;
 
 /// What a core is told.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what has no words of its own is told as it prints")]
 pub fn of_input(input: &Input) -> String {
     match input {
         Input::FilesChanged { changed, removed } => {
@@ -21,6 +22,7 @@ pub fn of_input(input: &Input) -> String {
 }
 
 /// What a core wants done.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what has no words of its own is told as it prints")]
 pub fn of_output(output: &Output) -> String {
     match output {
         Output::Persist(effect, Record::Entry(entry)) => {

@@ -263,11 +263,13 @@ impl Node {
         fs::rename(made, self.vault.join("Inbox").join(name)).expect("the mail is dropped");
     }
 
-    /// Saves a note, folders included.
+    /// Saves a note at once, folders included.
     pub(crate) fn save(&self, path: &str, bytes: impl AsRef<[u8]>) {
         let path = self.vault.join(path);
-        fs::create_dir_all(path.parent().expect("a note lies in a folder")).expect("its folder is made");
-        fs::write(path, bytes).expect("the note is saved");
+        let folder = path.parent().expect("a note lies in a folder");
+        fs::create_dir_all(folder).expect("its folder is made");
+        let made = folder.join(".made");
+        fs::write(&made, bytes).and_then(|()| fs::rename(made, path)).expect("the note is saved");
     }
 
     pub(crate) fn read(&self, path: &str) -> Option<Vec<u8>> {

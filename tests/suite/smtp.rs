@@ -83,6 +83,15 @@ impl Post {
         self.pair.wait(&format!("{id} becomes {state}"), |_| self.state_of(id).iter().any(|found| found == state));
     }
 
+    /// Waits until the draft of an action that failed lies among the drafts again.
+    fn wait_until_back(&self, id: &str) {
+        self.wait_for_state(id, "failed");
+        self.pair.wait("the draft is back", |pair| {
+            let waits = |item: &Value| item["id"] == id && item["path"].as_str().is_some_and(|at| at.contains(".md"));
+            pair.local.approvals().iter().any(waits)
+        });
+    }
+
     /// Waits until the answer lies under `Done/` in both vaults and the listing says that it was sent.
     fn wait_until_filed(&self, id: &str) {
         self.wait_for_state(id, "sent");
@@ -162,7 +171,7 @@ fn a_mail_whose_recipient_is_refused_failed_and_can_be_approved_again() {
     post.server.start(Behaviour::RefuseRecipients);
     let id = post.draft("nobody");
     post.approve(&id);
-    post.wait_for_state(&id, "failed");
+    post.wait_until_back(&id);
     assert!(post.server.mails().is_empty());
     post.pair.wait_same("the draft is back", |files| {
         files.keys().any(|path| path.starts_with("Pending_Approval/email/REPLY_"))
@@ -182,8 +191,7 @@ fn a_draft_that_failed_and_was_edited_is_filed_as_it_was_approved_then_and_stays
     post.server.start(Behaviour::RefuseRecipients);
     let id = post.draft("typo");
     post.approve(&id);
-    post.wait_for_state(&id, "failed");
-    post.pair.wait("the draft is back", |pair| !pair.local.named("Pending_Approval", "REPLY_", ".md").is_empty());
+    post.wait_until_back(&id);
     let path = post.pair.local.named("Pending_Approval", "REPLY_", ".md").remove(0);
     let text = text(&post.pair.local.read(&path).expect("the draft")).replace("typo@client.test", "type@client.test");
     post.pair.local.save(&path, &text);
@@ -227,7 +235,7 @@ fn a_mail_whose_end_nobody_knows_waits_for_a_person_and_is_sent_again_if_it_was_
     post.wait_for_state(&id, "unknown");
     assert_eq!(post.server.mails().len(), 1);
     post.settle(&id, "--not-sent");
-    post.wait_for_state(&id, "failed");
+    post.wait_until_back(&id);
     post.approve(&id);
     post.wait_until_filed(&id);
     let mails = post.server.mails();

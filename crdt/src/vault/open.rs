@@ -150,9 +150,10 @@ impl Vault {
     fn answer_reads(&mut self, queue: VecDeque<Task>) -> VecDeque<Task> {
         let mut left = VecDeque::new();
         for task in queue {
-            match task {
-                Task::Read(request) => self.outputs.push_back(Output::Content { request, bytes: None }),
-                task => left.push_back(task),
+            if let Task::Read(request) = task {
+                self.outputs.push_back(Output::Content { request, bytes: None });
+            } else {
+                left.push_back(task);
             }
         }
         left

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use crate::{
     deploy::skip,
-    node::{Node, Pair, becomes, signal},
+    node::{Node, PATIENCE, Pair, becomes, signal},
 };
 
 const KILLS: usize = 20;
@@ -116,7 +116,7 @@ fn restart(node: &mut Node) {
     node.ended();
     // Processes of a killed supervisor are told by the system and end in their own time.
     let lock = || fs::File::open(node.home.join("mesh/lock")).is_ok_and(|file| file.try_lock().is_ok());
-    assert!(becomes(crate::node::PATIENCE, lock), "the mesh of a killed supervisor goes on");
+    assert!(becomes(PATIENCE, lock), "the mesh of a killed supervisor goes on");
     node.spawn();
 }
 
@@ -199,6 +199,6 @@ fn twenty_kills_lose_nothing_and_send_nothing_twice() {
         files.keys().filter(|path| path.starts_with("Done/email/EMAIL_") && path.ends_with(".md")).count() >= MAILS
             && !files.keys().any(|path| path.starts_with("Pending_Approval/email/"))
     });
-    becomes(Duration::from_secs(20), || [&pair.cloud, &pair.local].iter().all(|node| absent(&pair, node).is_empty()));
+    becomes(PATIENCE, || [&pair.cloud, &pair.local].iter().all(|node| absent(&pair, node).is_empty()));
     assert_nothing_lost(&pair, seed);
 }

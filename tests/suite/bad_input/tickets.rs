@@ -86,6 +86,24 @@ fn a_paired_cloud_takes_no_other_owner() {
 }
 
 #[test]
+fn an_owner_can_pair_with_the_running_cloud_again() {
+    let pair = Pair::running();
+    for round in ["first", "second"] {
+        let ticket = pair.invite();
+        pair.local.must(&["pair", "accept", &ticket, "--yes"]);
+        refuse_used(&pair.local, &ticket);
+        pair.local.save(&format!("Plans/{round}.md"), "still in step\n");
+        pair.wait_same("the two go on", |files| files.contains_key(&format!("Plans/{round}.md")));
+    }
+    let members = pair.cloud.json(&["peers", "list", "--json"]);
+    assert_eq!(members["members"].as_array().map(Vec::len), Some(2), "{members}");
+}
+
+fn refuse_used(node: &Node, ticket: &str) {
+    node.refused(&["pair", "accept", ticket, "--yes"]).assert(1, &["pair invite"]);
+}
+
+#[test]
 fn invitations_come_from_cloud_alone_and_need_an_address() {
     let pair = Pair::strangers();
     pair.local.refused(&["pair", "invite"]).assert(78, &["this is a Local node", "on the Cloud node"]);
