@@ -88,6 +88,8 @@ pub struct Replication {
     frozen: BTreeMap<LogId, FreezeReason>,
     waiting: BTreeMap<LogId, Waiting>,
     fetching: BTreeMap<LogId, Timestamp>,
+    /// The last entry that the running or last fetch of a log asks for.
+    fetch_ends: BTreeMap<LogId, u64>,
     /// What this node's own logs have named in `seen` so far.
     seen_said: BTreeMap<(LogId, LogId), u64>,
     hlc: Timestamp,
@@ -140,6 +142,7 @@ impl Replication {
             frozen: start.frozen,
             waiting: BTreeMap::new(),
             fetching: BTreeMap::new(),
+            fetch_ends: BTreeMap::new(),
             seen_said: BTreeMap::new(),
             hlc: Timestamp::default(),
             sessions: BTreeMap::new(),

@@ -66,8 +66,7 @@ impl Replication {
     /// An entry for a place that is taken: the same one again, or proof that its author signed two.
     fn compare_with_held(&mut self, now: Timestamp, peer: NodeId, signed: SignedEntry) {
         if self.chains.hash(signed.log, signed.entry.seq) == Some(signed.hash) {
-            self.fetching.remove(&signed.log);
-            self.fetch_if_behind(now, peer, signed.log);
+            self.fetch_on(now, peer, signed.log, signed.entry.seq);
             return;
         }
         if signed.log.author == self.me {
@@ -131,13 +130,12 @@ impl Replication {
     }
 
     fn take(&mut self, now: Timestamp, peer: NodeId, entry: EntryWithPayloads) {
-        let log = entry.signed.log;
+        let (log, entry_seq) = (entry.signed.log, entry.signed.entry.seq);
         self.epochs.insert(log, entry.signed.entry.epoch);
         self.hlc = self.hlc.max(entry.signed.entry.hlc.min(now + crate::limits::HLC_AHEAD_MAX));
         let past = self.chains.push(&entry.signed);
         self.persist(Record::Entry(entry.clone()), InFlight::Entry { entry, past, from: Some(peer) });
-        self.fetching.remove(&log);
-        self.fetch_if_behind(now, peer, log);
+        self.fetch_on(now, peer, log, entry_seq);
         self.retry_waiting(now);
     }
 
@@ -181,6 +179,14 @@ impl Replication {
         }
     }
 
+    /// The next fetch of a log follows the last entry of the one before, not each of them.
+    fn fetch_on(&mut self, now: Timestamp, peer: NodeId, log: LogId, seq: u64) {
+        if self.fetch_ends.get(&log).is_none_or(|end| *end <= seq) {
+            self.fetching.remove(&log);
+            self.fetch_if_behind(now, peer, log);
+        }
+    }
+
     pub(super) fn fetch_if_behind(&mut self, now: Timestamp, peer: NodeId, log: LogId) {
         let theirs = self.sessions.get(&peer).and_then(|session| session.known.as_ref()?.get(&log).copied());
         if theirs.is_some_and(|theirs| theirs > self.chains.len(log)) {
@@ -195,6 +201,8 @@ impl Replication {
         }
         self.fetching.insert(log, now + FETCH_PATIENCE);
         let from_seq = self.chains.len(log) + 1;
+        let theirs = self.sessions.get(&peer).and_then(|session| session.known.as_ref()?.get(&log).copied());
+        self.fetch_ends.insert(log, theirs.unwrap_or(from_seq).min(from_seq + ENTRIES_PER_FETCH - 1));
         self.send(peer, Frame::Fetch { log, from_seq, count: ENTRIES_PER_FETCH });
     }
 }

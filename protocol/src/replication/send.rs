@@ -138,11 +138,21 @@ impl Replication {
 
     pub(super) fn entries_read(&mut self, effect: EffectId, entries: Vec<StoredEntry>) {
         let Some(Serving::Entries { peer }) = self.serving.remove(&effect) else { return };
+        let mut last = None;
         for StoredEntry { log, cose, payloads } in entries {
             if let Ok(seq) = crate::entry::SignedEntry::claimed_seq(&cose) {
                 self.note_held(peer, log, seq);
+                last = Some((log, seq));
             }
             self.send(peer, Frame::Entry { log, cose, payloads: inline_only(payloads) });
+        }
+        // What became durable while these were read was not pushed, for the peer lacked these.
+        if let Some((log, seq)) = last {
+            let known = self.sessions.get(&peer).and_then(|session| session.known.as_ref()?.get(&log).copied());
+            let durable = self.durable.get(&log).copied().unwrap_or(0);
+            if known == Some(seq) && durable > seq && durable - seq < ENTRIES_PER_FETCH {
+                self.serve_entries(peer, log, seq + 1, ENTRIES_PER_FETCH);
+            }
         }
     }
 
