@@ -20,6 +20,8 @@ pub enum ConflictKind {
     DeleteEdit,
     /// An edit of a note that had moved on, to approval or to another folder.
     LateEdit,
+    /// Two contents for one file: created twice, or edited under a content that was replaced.
+    Content,
 }
 
 impl ConflictKind {
@@ -29,6 +31,7 @@ impl ConflictKind {
             Self::Field => "field",
             Self::DeleteEdit => "delete_edit",
             Self::LateEdit => "late_edit",
+            Self::Content => "content",
         }
     }
 }

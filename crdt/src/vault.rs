@@ -24,6 +24,7 @@ use crate::{claim::Claims, document::FieldConflict, index::Index};
 mod apply;
 mod command;
 mod conflicts;
+mod hidden;
 mod input;
 mod local;
 mod open;
@@ -65,6 +66,7 @@ pub struct Projection {
 #[derive(Debug)]
 enum Pending {
     Load { file: FileId },
+    Hidden { file: FileId, hashes: Vec<ContentHash> },
     Write { key: String, projection: Projection },
     Remove { key: String, file: FileId },
 }
@@ -89,18 +91,28 @@ pub struct Vault {
     field_conflicts: BTreeMap<FileId, Vec<FieldConflict>>,
     /// What archived notes say since an edit that their archiving did not know of.
     late_texts: BTreeMap<FileId, String>,
+    /// Content under bases that compete with the shown one.
+    hidden: BTreeMap<(FileId, ContentHash), hidden::Hidden>,
     refused: BTreeSet<(FileId, NodeId)>,
     docs: BTreeMap<FileId, DocState>,
     recent: VecDeque<FileId>,
     /// What waits until the node's own changes of a file are merged.
     postponed_tasks: BTreeMap<FileId, Vec<Task>>,
-    /// Own changes appended but not yet applied, by file.
+    /// Places that wait for the same before they are emptied.
+    postponed_removals: BTreeMap<FileId, BTreeSet<String>>,
+    /// Own edits appended but not yet applied, by file.
     unapplied: BTreeMap<FileId, usize>,
+    /// Files whose creation by this node has not applied.
+    creating: BTreeSet<FileId>,
+    /// The last places that files left, oldest first, while the stored entries are given back.
+    left: VecDeque<(String, FileId)>,
     /// Own writes of `archived` that have not applied, by file.
     archivings: BTreeMap<FileId, VecDeque<bool>>,
     on_disk: BTreeMap<String, Projection>,
     /// Where each file lies on disk; the newer place while it moves.
     places: BTreeMap<FileId, String>,
+    /// Files that are being written: one write of a file at a time, or the older may end last.
+    writing: BTreeSet<FileId>,
     /// Where a write or removal is under way, and what content will lie there.
     in_flight: BTreeMap<String, Option<ContentHash>>,
     /// Such places at which something was seen meanwhile; what lies there is looked at again afterwards.
@@ -132,14 +144,19 @@ impl Vault {
             resolved: BTreeMap::new(),
             field_conflicts: BTreeMap::new(),
             late_texts: BTreeMap::new(),
+            hidden: BTreeMap::new(),
             refused: BTreeSet::new(),
             docs: BTreeMap::new(),
             recent: VecDeque::new(),
             postponed_tasks: BTreeMap::new(),
+            postponed_removals: BTreeMap::new(),
             unapplied: BTreeMap::new(),
+            creating: BTreeSet::new(),
+            left: VecDeque::new(),
             archivings: BTreeMap::new(),
             on_disk: BTreeMap::new(),
             places: BTreeMap::new(),
+            writing: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             deferred: BTreeSet::new(),
             missing: BTreeMap::new(),
@@ -182,8 +199,10 @@ impl Vault {
             Input::CreateRequested { file, path, content } => self.create(file, path, content.into_inner()),
             Input::RewriteRequested { file, content } => self.with_document(file, Task::Rewrite(content.into_inner())),
             Input::MoveRequested { file, to } => self.move_file(file, to),
-            Input::ArchiveRequested(file) => self.archive(file),
-            Input::ArchiveAsRequested { file, content } => self.with_document(file, Task::ArchiveAs(content)),
+            Input::ArchiveAsRequested { file, content } if self.exists(file) => {
+                self.with_document(file, Task::ArchiveAs(content));
+            }
+            Input::ArchiveAsRequested { .. } => {}
             Input::UnarchiveRequested(file) => self.bring_back(file),
             Input::ClaimRequested { work, file, to } => self.claim(work, file, to),
             Input::ResolveRequested { id, choice } => self.resolve(id, choice),
@@ -225,7 +244,7 @@ impl Vault {
         match self.pending.get(&effect)? {
             Pending::Write { projection, .. } => Some((projection.path.clone(), projection.file)),
             Pending::Remove { key, file } => Some((self.on_disk.get(key)?.path.clone(), *file)),
-            Pending::Load { .. } => None,
+            Pending::Load { .. } | Pending::Hidden { .. } => None,
         }
     }
 

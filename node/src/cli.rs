@@ -121,6 +121,9 @@ enum Command {
         /// Which
         #[arg(value_enum)]
         process: run::ProcessName,
+        /// The process id of the node that starts it, and without which it ends
+        #[arg(long, value_name = "PID")]
+        supervisor: Option<u32>,
         #[command(flatten)]
         run: RunArgs,
     },
@@ -156,7 +159,7 @@ impl Cli {
             Some(Command::Status { json }) => status::status(&home, json),
             Some(Command::Doctor { json }) => doctor::doctor(&home, json),
             Some(Command::Demo(args)) => demo::demo(&args),
-            Some(Command::Process { process, run }) => run::process(&home, process, &run),
+            Some(Command::Process { process, supervisor, run }) => run::process(&home, process, supervisor, &run),
         }
     }
 

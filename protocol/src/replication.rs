@@ -205,7 +205,8 @@ impl Replication {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let frontiers = self.sessions.values().map(|session| session.next_frontier);
-        frontiers.chain(self.fetching.values().copied()).min()
+        let payloads = self.incoming.values().map(|incoming| incoming.until);
+        frontiers.chain(self.fetching.values().copied()).chain(payloads).min()
     }
 
     /// The roster in force.
@@ -282,9 +283,9 @@ impl Replication {
 
     fn close_session(&mut self, peer: NodeId) {
         self.sessions.remove(&peer);
+        self.incoming.retain(|_, incoming| incoming.from != peer);
         if self.sessions.is_empty() {
             self.fetching.clear();
-            self.incoming.clear();
         }
     }
 

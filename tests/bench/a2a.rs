@@ -29,24 +29,27 @@ struct Times {
 }
 
 pub(crate) fn measure() -> Result<Vec<Figure>> {
-    // As many workers as the node gives its mesh.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let runs = runtime.block_on(async {
-        let mut binding = Binding::start().await?;
+    // Each side has a runtime of its own, with as many workers as a node gives its mesh: two nodes share no thread.
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let (here, there) = (runtime()?, runtime()?);
+    let (runs, request, response) = here.block_on(async {
+        let binding = Binding::start(there.handle()).await?;
         let (request, response) = (binding.request().to_vec(), binding.response().await?);
-        let bare = Bare::start(request.clone(), response.clone()).await?;
-        run(&mut binding, &bare, TURN).await?;
+        let bytes = (request.len(), response.len());
+        let bare = Bare::start(there.handle(), request, response).await?;
+        run(&binding, &bare, TURN).await?;
         let mut runs = Vec::new();
         for _ in 0..RUNS {
-            runs.push(run(&mut binding, &bare, CALLS).await?);
+            runs.push(run(&binding, &bare, CALLS).await?);
         }
-        anyhow::Ok((runs, request.len(), response.len()))
+        anyhow::Ok((runs, bytes.0, bytes.1))
     })?;
-    runtime.shutdown_background();
-    Ok(figures(&runs.0, runs.1, runs.2))
+    here.shutdown_background();
+    there.shutdown_background();
+    Ok(figures(&runs, request, response))
 }
 
-async fn run(binding: &mut Binding, bare: &Bare, calls: usize) -> Result<Times> {
+async fn run(binding: &Binding, bare: &Bare, calls: usize) -> Result<Times> {
     let mut times = Times::default();
     let mut standing = bare.stand().await?;
     for _ in 0..calls / TURN {

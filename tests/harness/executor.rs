@@ -16,7 +16,7 @@ use aiemp_protocol::{
     time::Timestamp,
 };
 
-use crate::{Violation, world};
+use crate::{Violation, story, world};
 use world::World;
 
 /// What is going to happen at the executor.
@@ -193,6 +193,9 @@ pub fn crash(world: &mut World) {
 /// It starts again from its durable rows.
 pub fn start(world: &mut World) -> Result<(), Violation> {
     let executor = &mut world.executor;
+    if executor.runs {
+        return Ok(());
+    }
     executor.runs = true;
     executor.journal = Journal::restore(executor.rows.values().cloned(), executor.highest_time);
     drain(world)
@@ -204,12 +207,14 @@ pub fn hear(world: &mut World, input: journal::Input) -> Result<(), Violation> {
     if !world.executor.runs {
         return Ok(());
     }
+    world.tell(0, || format!("journal > {}", story::short(&input)));
     world.executor.journal.handle(now, input);
     drain(world)
 }
 
 fn drain(world: &mut World) -> Result<(), Violation> {
     while let Some(output) = world.executor.journal.poll_output() {
+        world.tell(0, || story::of_journal(&output));
         let life = world.executor.life;
         let mut delay = world.rng.delay_ms();
         let event = match output {

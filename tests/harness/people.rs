@@ -61,6 +61,7 @@ pub fn save(world: &mut World, node: usize, path: VaultPath, after: Vec<u8>) {
     if let Some(before) = world.nodes[node].disk.files.get(&path) {
         let before = before.clone();
         world.ledger.replaced(&before, &after);
+        decide_fields(world, node, &path, &after);
     }
     if !is_private(world, node, &path) {
         world.ledger.published(&after);
@@ -69,6 +70,17 @@ pub fn save(world: &mut World, node: usize, path: VaultPath, after: Vec<u8>) {
     world.tell(node, || format!("saves {path} = {}", crate::story::text(&after)));
     world.nodes[node].disk.files.insert(path.clone(), after);
     world.touched(node, path);
+}
+
+/// Who sets a field that two people gave different values has decided between them.
+fn decide_fields(world: &mut World, node: usize, path: &VaultPath, after: &[u8]) {
+    let conflicts = world.nodes[node].core.as_ref().map(|core| core.vault().conflicts()).unwrap_or_default();
+    for item in conflicts.iter().filter(|item| item.path == *path && item.field.is_some()) {
+        let kept = String::from_utf8_lossy(after).contains(&item.merged);
+        for side in item.sides.iter().filter(|_| !kept) {
+            world.ledger.replaced(side.text.as_bytes(), after);
+        }
+    }
 }
 
 fn word_for(world: &mut World, node: usize, path: &VaultPath, in_text: bool) -> String {
@@ -114,9 +126,10 @@ fn new_binary(world: &mut World, node: usize) {
 
 /// The text of a mail that has never been seen.
 pub fn mail(number: u64, word: &str) -> Vec<u8> {
+    let date = if number.is_multiple_of(3) { "some day" } else { "Wed, 7 Jan 2026 10:30:00 +0000" };
     format!(
         "Message-ID: <{number}@client.test>\r\nFrom: Client <a@client.test>\r\nTo: me@mine.test\r\n\
-         Date: Wed, 7 Jan 2026 10:30:00 +0000\r\nSubject: Question {number}\r\n\r\nPlease answer {word}.\r\n"
+         Date: {date}\r\nSubject: Question {number}\r\n\r\nPlease answer {word}.\r\n"
     )
     .into_bytes()
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{self, AssertUnwindSafe};
 
-use aiemp_crdt::vault::Choice;
+use aiemp_crdt::{conflict::ConflictKind, vault::Choice};
 use aiemp_node::core::{Brain, Input, Question};
 use aiemp_protocol::roster::Role;
 
@@ -58,7 +58,7 @@ fn run_from(seed: u64, story: &mut Option<Vec<String>>) -> Result<Outcome, Viola
 fn live(world: &mut World, rng: &mut Rng) -> Result<Outcome, Violation> {
     world.network.lossy = rng.chance(25);
     let calm = rng.chance(20);
-    let steps = rng.between(30, 70);
+    let steps = rng.between(25, 60);
     for _ in 0..steps {
         step(world, rng, calm)?;
     }
@@ -116,17 +116,21 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     let Some(core) = &world.nodes[node].core else { return Ok(()) };
     let conflicts = core.vault().conflicts();
     let Some(item) = world.rng.pick(&conflicts) else { return Ok(()) };
-    // What the person decides against was seen by them.
+    if item.sides.iter().any(|side| side.text.is_empty()) {
+        return Ok(());
+    }
     let taken = world.rng.below(3);
-    let (keeps, choice) = match taken {
-        0 => (None, Choice::Both),
-        at => (Some(at - 1), Choice::Side(at - 1)),
-    };
+    let choice = if taken == 0 { Choice::Both } else { Choice::Side(taken - 1) };
     if !core.vault().can_resolve(item, &choice) {
         return Ok(());
     }
-    if let Some(keeps) = keeps {
-        let kept = item.sides.get(keeps).map(|side| side.text.clone()).unwrap_or_default();
+    // What the person decides against was seen by them. `Both` brings a note back, and lets a field stand as shown.
+    let kept = match (taken, item.kind) {
+        (0, ConflictKind::DeleteEdit | ConflictKind::LateEdit) => None,
+        (0, ConflictKind::Field | ConflictKind::Content) => Some(item.merged.clone()),
+        (side, _) => Some(item.sides.get(side - 1).map(|side| side.text.clone()).unwrap_or_default()),
+    };
+    if let Some(kept) = kept {
         for side in &item.sides {
             world.ledger.replaced(side.text.as_bytes(), kept.as_bytes());
         }

@@ -364,7 +364,8 @@ impl World {
         let answered = self.nodes[node].store.commit_next();
         let state = &mut self.nodes[node];
         state.committing = false;
-        if !state.store.is_busy() && state.writes_under_way == 0 {
+        let settled = state.core.as_ref().is_some_and(|core| core.vault().is_settled());
+        if settled && !state.store.is_busy() && state.writes_under_way == 0 {
             state.disk.displaced.clear();
         }
         self.keep_committing(node);

@@ -8,5 +8,6 @@ mod editors;
 mod gate;
 mod node;
 mod processes;
+mod simulation;
 mod smtp;
 mod tidy;

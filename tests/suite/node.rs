@@ -2,19 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Mutex, OnceLock},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getuid, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -87,16 +84,20 @@ pub(crate) fn becomes(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// A port that is free now, below those that the system gives to outgoing connections.
+/// A port that is this process's until it ends: free now, below those that the system gives to outgoing connections,
+/// and locked against the tests that run beside this one.
 pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 20_000).expect("below 20,000");
-    loop {
-        let port = 10_240 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+    static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let locks = std::env::temp_dir().join(format!("aiemp-test-ports-{}", getuid().as_raw()));
+    fs::create_dir_all(&locks).expect("a folder for locks");
+    for port in 10_240..30_240 {
+        let lock = File::create(locks.join(port.to_string())).expect("a lock");
+        if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            TAKEN.lock().expect("nobody panics here").push(lock);
             return port;
         }
     }
+    panic!("no port is free");
 }
 
 /// How a command refused: its exit code, and what it said.

@@ -1,5 +1,7 @@
 //! Whole meshes on virtual time, from seeds.
 
+mod scenarios;
+
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
@@ -18,12 +20,15 @@ fn number_from(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
 }
 
+/// Runs one seed; one that fails tells its whole story.
+#[expect(clippy::print_stdout, reason = "for the person who looks at one seed")]
 fn run_seed(seed: u64) {
-    if let Err(violation) = simulation::run(seed) {
-        panic!(
-            "simulation seed {seed} failed: {violation}: reproduce with AIEMP_SIM_SEED={seed} \
-             cargo test -p aiemp-tests simulation"
-        );
+    let (story, outcome) = simulation::tell(seed);
+    if let Err(violation) = outcome {
+        for line in story {
+            println!("{line}");
+        }
+        panic!("simulation seed {seed} failed: {violation}");
     }
 }
 
@@ -35,7 +40,9 @@ fn every_promise_holds_for_every_seed() {
     let found: Vec<u64> = FOUND
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a line begins with a seed"))
+        .map(|line| {
+            line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a line begins with a seed")
+        })
         .collect();
     let seeds = number_from("AIEMP_SIM_SEEDS").unwrap_or(SEEDS);
     let next = AtomicU64::new(0);

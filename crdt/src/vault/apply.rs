@@ -20,6 +20,10 @@ use crate::{
     index::{ChangeRef, FileRecord, Origin},
 };
 
+/// How many of the last places that files left a start compares with what lies there: as many as may have been under
+/// way when the node ended. What lies where a file left earlier was brought back by hand.
+const LEFT_MAX: usize = 1_000;
+
 impl Vault {
     pub(super) fn applied(&mut self, entry: EntryWithPayloads, past: Past) {
         let position = entry.signed.position();
@@ -40,8 +44,12 @@ impl Vault {
                 }
                 Item::New { .. } | Item::Set { .. } | Item::Change { .. } | Item::Blob { .. } => {}
             }
-            if let Item::New { file, .. } | Item::Set { file, write: FieldWrite::Path(_) } = item {
-                places_left.extend(self.shown_key(*file));
+            if let Item::New { file, .. } | Item::Set { file, write: FieldWrite::Path(_) | FieldWrite::Archived(true) } =
+                item
+                && let Some(path) = self.shown_path(*file)
+            {
+                self.remember_left(&path, *file);
+                places_left.insert(path);
             }
             if let Some(file) = self.index.apply(item, &origin) {
                 self.item_applied(file, item, &origin, payload);
@@ -54,41 +62,59 @@ impl Vault {
             if !self.restoring && self.index.get(file).is_some_and(late) {
                 self.with_document(file, Task::Inspect);
             }
+            self.inspect_hidden(file);
             self.resume_postponed(file);
             self.project_with_namesakes(file);
         }
-        for key in places_left {
-            self.project_all_at(&key);
+        for path in places_left {
+            self.project_all_at(&path);
         }
     }
 
-    fn shown_key(&self, file: FileId) -> Option<String> {
-        self.index.get(file).and_then(|record| record.path.shown()).map(VaultPath::key)
+    fn remember_left(&mut self, path: &VaultPath, file: FileId) {
+        if self.restoring {
+            self.left.push_back((path.key(), file));
+        }
+        if self.left.len() > LEFT_MAX {
+            self.left.pop_front();
+        }
     }
 
-    fn project_all_at(&mut self, key: &str) {
-        let here: Vec<_> = self.index.namesakes(key).collect();
-        for file in here.into_iter().rev() {
+    fn shown_path(&self, file: FileId) -> Option<VaultPath> {
+        self.index.get(file)?.path.shown().cloned()
+    }
+
+    /// A file that comes or goes may free or take the name of another, or the number beside it.
+    fn project_all_at(&mut self, path: &VaultPath) {
+        let bare = path.without_stem_suffix().map(|bare| bare.key());
+        for key in bare.into_iter().chain([path.key()]) {
+            let here: Vec<_> = self.index.namesakes(&key).collect();
+            for file in here.into_iter().rev() {
+                self.project(file);
+            }
+        }
+    }
+
+    fn project_with_namesakes(&mut self, file: FileId) {
+        if self.index.get(file).is_some_and(FileRecord::is_archived) {
             self.project(file);
         }
-    }
-
-    /// A file that comes or goes may free or take the name of another.
-    fn project_with_namesakes(&mut self, file: FileId) {
-        let key = self.shown_key(file);
-        let namesakes: Vec<_> = key.iter().flat_map(|key| self.index.namesakes(key)).collect();
-        for other in namesakes.into_iter().filter(|other| *other > file).rev() {
-            self.project(other);
+        if let Some(path) = self.shown_path(file) {
+            self.project_all_at(&path);
         }
-        self.project(file);
     }
 
     fn resume_postponed(&mut self, file: FileId) {
-        if !self.unapplied.contains_key(&file)
-            && let Some(tasks) = self.postponed_tasks.remove(&file)
-        {
-            for task in tasks {
-                self.with_document(file, task);
+        if self.unapplied.contains_key(&file) {
+            return;
+        }
+        for task in self.postponed_tasks.remove(&file).into_iter().flatten() {
+            self.with_document(file, task);
+        }
+        let wanted = self.wanted_path(file).map(|wanted| wanted.key());
+        for key in self.postponed_removals.remove(&file).into_iter().flatten() {
+            if wanted.as_ref() != Some(&key) {
+                self.remove_from_disk(key);
             }
         }
     }
@@ -101,7 +127,10 @@ impl Vault {
             }
             Item::New { .. } => self.created(file),
             // The content is another one now.
-            Item::Set { write: FieldWrite::Base(_), .. } => self.reload(file),
+            Item::Set { write: FieldWrite::Base(_), .. } => {
+                self.own_edit_applied(file, origin);
+                self.reload(file);
+            }
             Item::Set { write: FieldWrite::Archived(_), .. } if origin.author() == self.me => {
                 if let Some(queued) = self.archivings.get_mut(&file) {
                     queued.pop_front();
@@ -115,6 +144,7 @@ impl Vault {
     }
 
     fn created(&mut self, file: FileId) {
+        self.creating.remove(&file);
         match self.docs.remove(&file) {
             Some(DocState::Uncreated(queue)) => self.load(file, queue),
             Some(state) => {
@@ -126,8 +156,8 @@ impl Vault {
         }
     }
 
-    fn change_applied(&mut self, file: FileId, change: &ChangeRef, payload: Option<Vec<u8>>) {
-        if change.origin.author() == self.me
+    fn own_edit_applied(&mut self, file: FileId, origin: &Origin) {
+        if origin.author() == self.me
             && let Some(count) = self.unapplied.get_mut(&file)
         {
             *count -= 1;
@@ -135,6 +165,10 @@ impl Vault {
                 self.unapplied.remove(&file);
             }
         }
+    }
+
+    fn change_applied(&mut self, file: FileId, change: &ChangeRef, payload: Option<Vec<u8>>) {
+        self.own_edit_applied(file, &change.origin);
         match self.docs.remove(&file) {
             Some(DocState::Note(mut note)) if note.base == change.base => match payload {
                 Some(raw) => {
@@ -167,7 +201,8 @@ impl Vault {
 
     pub(super) fn payload_arrived(&mut self, hash: ContentHash) {
         let waits = |record: &FileRecord| {
-            record.base.shown() == Some(&hash) || record.changes.iter().any(|change| change.hash == hash)
+            record.base.writes().any(|(_, base)| *base == hash)
+                || record.changes.iter().any(|change| change.hash == hash)
         };
         let files: Vec<_> = self.index.iter().filter(|(_, record)| waits(record)).map(|(file, _)| file).collect();
         for file in files {
@@ -180,6 +215,7 @@ impl Vault {
                 None => {}
             }
             self.outputs.push_back(Output::FileUpdated(file));
+            self.inspect_hidden(file);
             self.project(file);
         }
     }
@@ -187,8 +223,12 @@ impl Vault {
     /// Everything stored was given back: find what the disk lacks, and conflicts that only documents show.
     pub(super) fn restored(&mut self) {
         self.restoring = false;
+        self.left.clear();
+        self.settle_places();
+        self.forget_own_removals();
         let files: Vec<_> = self.index.iter().map(|(file, _)| file).collect();
         for file in files {
+            self.inspect_hidden(file);
             let may_conflict = |record: &FileRecord| {
                 record.has_concurrent_changes() || !conflict::edits_past_archive(record).is_empty()
             };
@@ -197,14 +237,50 @@ impl Vault {
             }
             self.project(file);
         }
-        let orphans: Vec<_> = self
-            .on_disk
-            .iter()
-            .filter(|(key, projection)| self.places.get(&projection.file) != Some(*key))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in orphans {
-            self.remove_from_disk(key);
+    }
+
+    /// A note that was put away, and perhaps brought back, may be missing because this node removed it before a crash:
+    /// then nobody wants it gone.
+    fn forget_own_removals(&mut self) {
+        let was_put_away = |key: &String| {
+            let file = self.on_disk.get(key)?.file;
+            self.index.get(file)?.archived.shown().map(|_| file)
+        };
+        let files: Vec<_> = self.missing.keys().filter_map(was_put_away).collect();
+        for file in files {
+            self.forget_missing(file);
+        }
+    }
+
+    /// That nothing lies at the file's place is as it should be.
+    pub(super) fn forget_missing(&mut self, file: FileId) {
+        if let Some(place) = self.places.get(&file).filter(|place| self.missing.contains_key(*place)).cloned() {
+            self.missing.remove(&place);
+            self.record_projection(place, None);
+        }
+    }
+
+    /// A crash between the two steps of a move leaves two records of one file: one place is its own, the other goes.
+    fn settle_places(&mut self) {
+        let records: Vec<_> = self.on_disk.iter().map(|(key, projection)| (key.clone(), projection.file)).collect();
+        for (key, file) in &records {
+            let fitness = |place: &String| {
+                let wanted = self.wanted_path(*file).is_some_and(|wanted| wanted.key() == *place);
+                (!self.missing.contains_key(place), wanted)
+            };
+            if self.places.get(file).is_none_or(|place| fitness(place) < fitness(key)) {
+                self.places.insert(*file, key.clone());
+            }
+        }
+        for (key, file) in records {
+            if self.places.get(&file) == Some(&key) {
+                continue;
+            }
+            if self.missing.remove(&key).is_some() {
+                self.record_projection(key, None);
+            } else {
+                self.remove_from_disk(key);
+            }
         }
     }
 }

@@ -16,7 +16,14 @@ use crate::index::FileRecord;
 impl Vault {
     pub(super) fn do_task(&mut self, file: FileId, task: Task) {
         match task {
-            Task::DiskEdit(bytes) => self.edit_from_disk(file, bytes),
+            Task::DiskEdit(bytes) => self.edit_from_disk(file, bytes, true),
+            Task::DisplacedEdit { bytes, over } => {
+                self.edit_from_disk(file, bytes, false);
+                if over.is_some() {
+                    // The disk handle stood for what was displaced; the next task opens it by what is recorded now.
+                    self.docs.remove(&file);
+                }
+            }
             Task::Rewrite(bytes) => self.rewrite(file, bytes),
             task @ (Task::RewriteEarlier(_) | Task::ArchiveAs(_) | Task::MoveAcross { .. })
                 if self.unapplied.contains_key(&file) =>
@@ -28,12 +35,14 @@ impl Vault {
             Task::ArchiveAs(content) => {
                 if self.merged_bytes(file).is_some_and(|bytes| ContentHash::of(&bytes) == content) {
                     self.archive(file);
+                } else {
+                    self.project(file);
                 }
             }
             Task::MoveAcross { to, content, claim } => self.move_across(file, to, content, claim),
             Task::Project => self.project_open(file),
             Task::Inspect => self.remember_conflicts(file),
-            Task::Recognise { path, bytes, gone_from, other } => self.recognise(file, path, bytes, gone_from, other),
+            Task::Recognise { found, others } => self.recognise(file, found, others),
             Task::Read(request) => {
                 let bytes = self.merged_bytes(file);
                 self.outputs.push_back(Output::Content { request, bytes });
@@ -43,12 +52,21 @@ impl Vault {
 
     pub(super) fn create(&mut self, file: FileId, path: VaultPath, bytes: Vec<u8>) {
         let zone_fits = self.boundaries.zone_of(&path) == Ok(file.zone) && self.boundaries.may_write(file.zone);
-        let exists = self.index.get(file).is_some() || self.docs.contains_key(&file);
-        if exists || !zone_fits {
+        if self.exists(file) || !zone_fits {
             return;
         }
-        self.docs.insert(file, DocState::Uncreated([].into()));
-        self.push_new(file, &path, bytes);
+        self.create_new(file, &path, bytes);
+    }
+
+    /// Whether the file is there, or will be once this node's own entries have applied.
+    pub(super) fn exists(&self, file: FileId) -> bool {
+        self.index.get(file).is_some() || self.creating.contains(&file)
+    }
+
+    fn create_new(&mut self, file: FileId, path: &VaultPath, bytes: Vec<u8>) {
+        self.creating.insert(file);
+        self.docs.entry(file).or_insert_with(|| DocState::Uncreated([].into()));
+        self.push_new(file, path, bytes);
     }
 
     fn rewrite(&mut self, file: FileId, bytes: Vec<u8>) {
@@ -99,23 +117,25 @@ impl Vault {
         let lies_there = content.is_some();
         let Some(merged) = self.merged_bytes(file) else { return };
         let bytes = content.unwrap_or_else(|| merged.clone());
-        let known = self.index.get(target).is_some() || self.docs.contains_key(&target);
-        if known || !self.boundaries.may_write(zone) {
+        if !self.boundaries.may_write(zone) || (self.exists(target) && !lies_there) {
             return;
         }
+        // It went there before and came back: what the person moved now is a file of its own.
+        let target = if self.exists(target) { self.fresh_id(zone, bytes.len()) } else { target };
         let hash = ContentHash::of(&bytes);
-        self.docs.insert(target, DocState::Uncreated([].into()));
         // The person moved what lay on disk. What the merge has beyond it goes along as a change, unless more people
         // would read it than do now: then it stays where it is.
         let widens = zone.audience() != file.zone.audience();
         let ahead = if widens { None } else { self.change_between(target, &bytes, &merged) };
         let stays = widens && bytes != merged;
-        self.push_new(target, &to, bytes);
+        self.create_new(target, &to, bytes);
         if let Some(raw) = ahead {
             self.push_change(target, hash, raw);
         }
         if lies_there {
-            self.lies_on_disk(target, to, hash);
+            self.lies_on_disk(target, to.clone(), hash);
+            // It did when the person moved it, which may be a while ago.
+            self.outputs.push_back(Output::LookAt(to));
         }
         if let Some(work) = claim {
             let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
@@ -142,8 +162,19 @@ impl Vault {
         }
     }
 
+    /// Also takes back an archiving that still waits for the content.
     pub(super) fn bring_back(&mut self, file: FileId) {
+        let archives = |task: &Task| matches!(task, Task::ArchiveAs(_));
+        if let Some(DocState::Uncreated(queue) | DocState::Loading { queue, .. } | DocState::Incomplete(queue)) =
+            self.docs.get_mut(&file)
+        {
+            queue.retain(|task| !archives(task));
+        }
+        if let Some(tasks) = self.postponed_tasks.get_mut(&file) {
+            tasks.retain(|task| !archives(task));
+        }
         if self.will_be_archived(file) && self.boundaries.may_write(file.zone) {
+            self.forget_missing(file);
             self.set_archived(file, false);
         }
     }
@@ -153,7 +184,11 @@ impl Vault {
         self.push_item(file.zone.audience(), Item::Set { file, write: FieldWrite::Archived(archived) }, None);
     }
 
-    /// Whether the file is out of sight once this node's own entries have applied.
+    /// Whether the file is in sight once this node's own entries have applied.
+    pub fn is_live(&self, file: FileId) -> bool {
+        self.exists(file) && !self.will_be_archived(file)
+    }
+
     fn will_be_archived(&self, file: FileId) -> bool {
         let last = self.archivings.get(&file).and_then(|queued| queued.back().copied());
         last.unwrap_or_else(|| self.index.get(file).is_some_and(FileRecord::is_archived))

@@ -26,7 +26,9 @@ impl Vault {
             .iter()
             .flat_map(|(file, fields)| fields.iter().filter_map(move |field| self.field_item(*file, field)));
         let of_archives = self.index.iter().flat_map(|(file, record)| self.archive_items(file, record));
-        let mut items: Vec<_> = of_fields.chain(of_archives).filter(|item| !self.is_resolved(item)).collect();
+        let of_contents = self.index.iter().flat_map(|(file, record)| self.hidden_items(file, record));
+        let mut items: Vec<_> =
+            of_fields.chain(of_archives).chain(of_contents).filter(|item| !self.is_resolved(item)).collect();
         items.sort_by_key(|item| item.id);
         items.dedup_by_key(|item| item.id);
         items
@@ -43,7 +45,8 @@ impl Vault {
         let zone = item.file.zone;
         let leaves_all = match (item.kind, choice) {
             (ConflictKind::Field, Choice::Both) => true,
-            (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => true,
+            (ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content, Choice::Side(0)) => true,
+            (ConflictKind::Content, Choice::Both) => true,
             (_, Choice::Side(_) | Choice::Both | Choice::With(_)) => false,
         };
         self.boundaries.may_resolve(self.me, zone) && (leaves_all || self.boundaries.may_write(zone))
@@ -144,7 +147,12 @@ impl Vault {
                 self.with_document(item.file, Task::Rewrite(bytes));
             }
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
-            (ConflictKind::Field, Choice::Both) => {}
+            (ConflictKind::Field | ConflictKind::Content, Choice::Both) | (ConflictKind::Content, Choice::Side(0)) => {}
+            (ConflictKind::Content, Choice::Side(_)) => {
+                if let Some(bytes) = self.hidden_bytes(&item) {
+                    self.with_document(item.file, Task::Rewrite(bytes));
+                }
+            }
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(_) | Choice::Both) => {
                 self.bring_back(item.file);

@@ -95,8 +95,6 @@ pub enum Input {
         /// Where to.
         to: VaultPath,
     },
-    /// The node itself archives a file.
-    ArchiveRequested(FileId),
     /// The node itself archives a note if it says exactly this; one that says something else stays in sight.
     ArchiveAsRequested {
         /// The note.

@@ -1,6 +1,6 @@
 //! Saves, renames and removals on disk become items.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use aiemp_protocol::{
     egress::Cleared,
@@ -13,7 +13,7 @@ use aiemp_protocol::{
 
 use super::{
     HoldReason, Output, Projection, Vault,
-    open::{DocState, Task},
+    open::{DocState, Found, Task},
 };
 
 /// How long nothing must lie at a place before that counts as a removal: editors that save by rename leave it empty
@@ -39,41 +39,44 @@ impl Vault {
     }
 
     pub(super) fn file_saved(&mut self, path: VaultPath, bytes: Vec<u8>) {
-        // At the start a file that differs from its record may be one that a write before a crash left.
-        let recorded = self.on_disk.get(&path.key()).map(|projection| projection.file).filter(|_| self.restoring);
-        let wanted = self.file_wanted_at(&path).filter(|_| self.restoring);
-        match wanted.or(recorded) {
-            Some(file) => self.ask_whether_it_is(file, path, bytes, recorded.filter(|recorded| *recorded != file)),
-            None => self.saved_by_hand(path, bytes),
-        }
+        let candidates = if self.restoring { self.files_that_may_lie_at(&path) } else { VecDeque::new() };
+        self.ask_whose_it_is(path, bytes, candidates);
     }
 
-    /// The file that belongs at a place.
-    fn file_wanted_at(&self, path: &VaultPath) -> Option<FileId> {
+    /// At the start a file that differs from its record may be one that a write before a crash left: of the file that
+    /// belongs there, the one recorded there, or one that left before its removal or its record was done.
+    fn files_that_may_lie_at(&self, path: &VaultPath) -> VecDeque<FileId> {
         let key = path.key();
         let bare = path.without_stem_suffix().map(|bare| bare.key());
         let mut live = self.index.namesakes(&key).chain(bare.iter().flat_map(|bare| self.index.namesakes(bare)));
-        live.find(|file| self.wanted_path(*file).is_some_and(|wanted| wanted.key() == key))
+        let wanted = live.find(|file| self.wanted_path(*file).is_some_and(|wanted| wanted.key() == key));
+        let recorded = self.on_disk.get(&key).map(|projection| projection.file);
+        let left_here = |(place, _): &&(String, FileId)| *place == key || bare.as_ref() == Some(place);
+        let left = self.left.iter().rev().filter(left_here).map(|(_, file)| *file);
+        let mut candidates = VecDeque::new();
+        for file in wanted.into_iter().chain(recorded).chain(left) {
+            if !candidates.contains(&file) {
+                candidates.push_back(file);
+            }
+        }
+        candidates
     }
 
-    fn ask_whether_it_is(&mut self, file: FileId, path: VaultPath, bytes: Vec<u8>, other: Option<FileId>) {
+    fn ask_whose_it_is(&mut self, path: VaultPath, bytes: Vec<u8>, mut candidates: VecDeque<FileId>) {
+        let Some(file) = candidates.pop_front() else { return self.saved_by_hand(path, bytes) };
         let gone_from = self.places.get(&file).filter(|place| self.missing.contains_key(*place)).cloned();
         if let Some(place) = &gone_from {
             self.missing.remove(place);
         }
-        self.with_document(file, Task::Recognise { path, bytes, gone_from, other });
+        // Nothing else touches the place until it is known.
+        self.in_flight.insert(path.key(), Some(ContentHash::of(&bytes)));
+        let found = Found { path, bytes, gone_from };
+        self.with_document(file, Task::Recognise { found, others: candidates });
     }
 
     /// What lies at the place is the file in a state that it passed through, or a save by hand.
-    pub(super) fn recognise(
-        &mut self,
-        file: FileId,
-        path: VaultPath,
-        bytes: Vec<u8>,
-        gone_from: Option<String>,
-        other: Option<FileId>,
-    ) {
-        let hash = ContentHash::of(&bytes);
+    pub(super) fn recognise(&mut self, file: FileId, found: Found, others: VecDeque<FileId>) {
+        let hash = ContentHash::of(&found.bytes);
         let heads = match self.docs.get_mut(&file) {
             Some(DocState::Note(note)) if ContentHash::of(note.disk.text().as_bytes()) == hash => {
                 Some(note.disk.heads().iter().map(|head| head.0).collect())
@@ -81,22 +84,33 @@ impl Vault {
             Some(DocState::Plain(bytes)) if ContentHash::of(bytes) == hash => Some(Vec::new()),
             Some(_) | None => None,
         };
-        match heads {
-            Some(heads) => {
-                let key = path.key();
-                if let Some(place) = gone_from.filter(|place| *place != key) {
-                    self.record_projection(place, None);
-                }
-                self.now_on_disk(key, Projection { path, file, hash, heads, merged_changes: None });
-            }
-            None => {
-                self.missing.extend(gone_from.map(|place| (place, self.now)));
-                match other {
-                    Some(other) => self.ask_whether_it_is(other, path, bytes, None),
-                    None => self.saved_by_hand(path, bytes),
-                }
-            }
+        let Some(heads) = heads else { return self.not_recognised(found, others) };
+        let key = found.path.key();
+        self.in_flight.remove(&key);
+        if let Some(place) = found.gone_from.filter(|place| *place != key) {
+            self.record_projection(place, None);
         }
+        let projection = Projection { path: found.path, file, hash, heads, merged_changes: None };
+        let belongs_here = self.wanted_path(file).is_some_and(|wanted| wanted.key() == key);
+        match self.places.get(&file).filter(|place| **place != key && !belongs_here).cloned() {
+            // It left this place for that one.
+            Some(place) => {
+                self.record_projection(key.clone(), Some(projection));
+                self.places.insert(file, place);
+                self.remove_from_disk(key);
+            }
+            None => self.now_on_disk(key, projection),
+        }
+        self.look_at_deferred();
+        self.project_postponed();
+    }
+
+    pub(super) fn not_recognised(&mut self, found: Found, others: VecDeque<FileId>) {
+        self.in_flight.remove(&found.path.key());
+        self.missing.extend(found.gone_from.map(|place| (place, self.now)));
+        self.ask_whose_it_is(found.path, found.bytes, others);
+        self.look_at_deferred();
+        self.project_postponed();
     }
 
     fn saved_by_hand(&mut self, path: VaultPath, bytes: Vec<u8>) {
@@ -203,8 +217,8 @@ impl Vault {
         self.push_item(file.zone.audience(), item, Some(bytes));
     }
 
-    /// Turns a save into a change of the file's document, or replaces a blob.
-    pub(super) fn edit_from_disk(&mut self, file: FileId, bytes: Vec<u8>) {
+    /// Turns a save into a change of the file's document, or replaces a blob. The disk holds it if it `lies_there`.
+    pub(super) fn edit_from_disk(&mut self, file: FileId, bytes: Vec<u8>, lies_there: bool) {
         let hash = ContentHash::of(&bytes);
         let (me, generation) = (self.me, self.generation());
         let Some(mut state) = self.docs.remove(&file) else { return };
@@ -213,8 +227,12 @@ impl Vault {
         let edited = match (&mut state, text) {
             (DocState::Note(note), Some(text)) => {
                 let base = note.base;
+                let on_disk = (!lies_there).then(|| note.disk.clone());
                 let raw = note.edit_disk(me, file, generation, text);
                 let heads = note.disk.heads().iter().map(|head| head.0).collect();
+                if let Some(on_disk) = on_disk {
+                    note.disk = on_disk;
+                }
                 raw.map(|raw| (base, raw, heads))
             }
             _ => None,
@@ -223,12 +241,18 @@ impl Vault {
         match edited {
             Some((base, raw, heads)) => {
                 self.push_change(file, base, raw);
-                self.disk_holds(file, hash, heads);
+                if lies_there {
+                    self.disk_holds(file, hash, heads);
+                }
             }
             None if text.is_none() || matches!(self.docs.get(&file), Some(DocState::Plain(_))) => {
                 self.replace_blob(file, bytes);
+                if lies_there {
+                    self.disk_holds(file, hash, Vec::new());
+                }
             }
-            None => self.disk_holds_now(file, hash),
+            None if lies_there => self.disk_holds_now(file, hash),
+            None => self.project(file),
         }
     }
 
@@ -246,7 +270,13 @@ impl Vault {
     pub(super) fn push_change(&mut self, file: FileId, base: ContentHash, raw: Vec<u8>) {
         let hash = ContentHash::of(&raw);
         let item = Item::Change { file, base, length: raw.len() as u64, hash };
-        self.push_item(file.zone.audience(), item, Some(raw));
+        // An entry is one moment: an edit that follows the archiving must not stand in the same one.
+        let audience = file.zone.audience();
+        let archives = Item::Set { file, write: FieldWrite::Archived(true) };
+        if self.batches.get(&audience).is_some_and(|batch| batch.items.contains(&archives)) {
+            self.flush_batch(audience);
+        }
+        self.push_item(audience, item, Some(raw));
         *self.unapplied.entry(file).or_default() += 1;
     }
 
@@ -258,8 +288,8 @@ impl Vault {
         self.push_item(audience, Item::Blob { length: bytes.len() as u64, hash }, Some(bytes));
         self.push_item(audience, Item::Set { file, write: FieldWrite::Kind(kind) }, None);
         self.push_item(audience, Item::Set { file, write: FieldWrite::Base(hash) }, None);
+        *self.unapplied.entry(file).or_default() += 1;
         self.docs.remove(&file);
-        self.disk_holds(file, hash, Vec::new());
     }
 
     fn disk_holds(&mut self, file: FileId, hash: ContentHash, heads: Vec<[u8; 32]>) {
@@ -298,7 +328,8 @@ impl Vault {
                 self.outputs.push_back(Output::Hold { path: projection.path, bytes: Vec::new(), reason });
                 self.project(projection.file);
             } else {
-                self.archive(projection.file);
+                // What was removed is what lay there; a note that says more by now comes back.
+                self.with_document(projection.file, Task::ArchiveAs(projection.hash));
             }
         }
         if self.retry_at.is_some_and(|at| at <= self.now) {

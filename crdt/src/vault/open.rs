@@ -11,7 +11,7 @@ use aiemp_protocol::{
 };
 use automerge::{Change, ChangeHash};
 
-use super::{EffectId, Output, Pending, Vault};
+use super::{EffectId, Output, Pending, Projection, Vault};
 use crate::{
     document::{self, Document},
     index::ChangeRef,
@@ -26,6 +26,8 @@ const OPEN_MAX: usize = 48;
 pub(super) enum Task {
     /// The person saved this at the file's place.
     DiskEdit(Vec<u8>),
+    /// The person saved this where the file lay, over what was recorded there; it was taken away or replaced since.
+    DisplacedEdit { bytes: Vec<u8>, over: Option<Projection> },
     /// The node replaces the merged text.
     Rewrite(Vec<u8>),
     /// The node replaced an earlier merged text; the raw change says what it replaced.
@@ -38,11 +40,18 @@ pub(super) enum Task {
     Project,
     /// Remember what open conflicts are about.
     Inspect,
-    /// This lay at a place of the file when the node started, while its recorded place was empty. If it is not this
-    /// file's, it may be the other's.
-    Recognise { path: VaultPath, bytes: Vec<u8>, gone_from: Option<String>, other: Option<FileId> },
+    /// This lay at a place of the file when the node started. If it is not this file's, it may be one of the others'.
+    Recognise { found: Found, others: VecDeque<FileId> },
     /// Answer a read.
     Read(u64),
+}
+
+/// What lay on disk when the node started, and where the file that it may be is missing from.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) path: VaultPath,
+    pub(super) bytes: Vec<u8>,
+    pub(super) gone_from: Option<String>,
 }
 
 /// A note's two handles: `disk` is what was last written or saved, `merged` what the logs say. Usually the same.
@@ -105,6 +114,9 @@ impl Vault {
     }
 
     pub(super) fn loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
+        if matches!(self.pending.get(&effect), Some(Pending::Hidden { .. })) {
+            return self.hidden_loaded(effect, payloads);
+        }
         let Some(Pending::Load { file }) = self.pending.remove(&effect) else { return };
         // Another load of the file was asked for since, because more of it applied: its answer is the one to open.
         let is_newest =
@@ -119,44 +131,41 @@ impl Vault {
             return;
         }
         let found: BTreeMap<_, _> = hashes.into_iter().zip(payloads).collect();
-        let lies_there = queue.iter().find_map(|task| match task {
-            Task::Recognise { bytes, .. } => Some(ContentHash::of(bytes)),
-            Task::DiskEdit(_)
-            | Task::Rewrite(_)
-            | Task::RewriteEarlier(_)
-            | Task::ArchiveAs(_)
-            | Task::MoveAcross { .. }
-            | Task::Project
-            | Task::Inspect
-            | Task::Read(_) => None,
+        let lies_there = queue.iter().find_map(|task| {
+            if let Task::Recognise { found, .. } = task { Some(ContentHash::of(&found.bytes)) } else { None }
         });
-        match self.open(file, &found, lies_there) {
+        let over =
+            queue.iter().find_map(|task| if let Task::DisplacedEdit { over, .. } = task { over.clone() } else { None });
+        match self.open(file, &found, lies_there, over) {
             Some(state) => {
                 self.docs.insert(file, state);
                 self.touch(file);
                 self.remember_conflicts(file);
-                for task in queue {
+                // What lies on disk is taken in before anything is written there.
+                let (writes, others): (Vec<_>, Vec<_>) =
+                    queue.into_iter().partition(|task| matches!(task, Task::Project));
+                for task in others.into_iter().chain(writes) {
                     self.with_document(file, task);
                 }
             }
             None => {
-                let queue = self.answer_reads(queue);
-                self.docs.insert(file, DocState::Incomplete(queue));
+                self.docs.insert(file, DocState::Incomplete([].into()));
+                for task in queue {
+                    self.without_content(file, task);
+                }
             }
         }
     }
 
-    /// Tells whoever asked that the content is not held; the tasks that can wait are left.
-    fn answer_reads(&mut self, queue: VecDeque<Task>) -> VecDeque<Task> {
-        let mut left = VecDeque::new();
-        for task in queue {
-            if let Task::Read(request) = task {
-                self.outputs.push_back(Output::Content { request, bytes: None });
-            } else {
-                left.push_back(task);
-            }
+    /// The content is not held: who asked is told, what lies on disk cannot be compared, and the rest waits.
+    fn without_content(&mut self, file: FileId, task: Task) {
+        if let Task::Read(request) = task {
+            self.outputs.push_back(Output::Content { request, bytes: None });
+        } else if let Task::Recognise { found, others } = task {
+            self.not_recognised(found, others);
+        } else {
+            self.with_document(file, task);
         }
-        left
     }
 
     /// Builds the content from its payloads. The disk handle is the state that `lies_there` names, if the file passed
@@ -166,6 +175,7 @@ impl Vault {
         file: FileId,
         found: &BTreeMap<ContentHash, Option<Vec<u8>>>,
         lies_there: Option<ContentHash>,
+        over: Option<Projection>,
     ) -> Option<DocState> {
         let record = self.index.get(file)?;
         let base = *record.base.shown()?;
@@ -193,7 +203,8 @@ impl Vault {
                 }
             }
         }
-        let disk = passed.unwrap_or_else(|| self.disk_handle(file, text, &merged, &applied));
+        let recorded = over.as_ref().or_else(|| self.projection_of(file).map(|(_, projection)| projection));
+        let disk = passed.unwrap_or_else(|| disk_handle(recorded, text, &merged, &applied));
         let mut own_last = BTreeMap::new();
         for change in &changes {
             if change.origin.author() == self.me {
@@ -203,29 +214,23 @@ impl Vault {
         Some(DocState::Note(Box::new(OpenNote { base, disk, merged, written: None, own_last })))
     }
 
-    /// The handle that stands for what lies on disk: the ancestors of the heads it was written with.
-    fn disk_handle(&self, file: FileId, base: &str, merged: &Document, applied: &[Change]) -> Document {
-        let Some((_, projection)) = self.projection_of(file) else {
-            return merged.clone();
-        };
-        if ContentHash::of(merged.text().as_bytes()) == projection.hash {
-            return merged.clone();
-        }
-        let by_hash: BTreeMap<_, _> = applied.iter().map(|change| (change.hash(), change)).collect();
-        let mut wanted = BTreeSet::new();
-        let mut stack: Vec<_> = projection.heads.iter().map(|head| ChangeHash(*head)).collect();
-        while let Some(hash) = stack.pop() {
-            if let Some(change) = by_hash.get(&hash)
-                && wanted.insert(hash)
-            {
-                stack.extend(change.deps());
+    /// An edit of what `over` recorded: the content is loaded once more, for the handles of today do not stand for it.
+    /// Earlier saves at the place that still wait are contained in this one.
+    pub(super) fn edit_displaced(&mut self, file: FileId, bytes: Vec<u8>, over: Option<Projection>) {
+        let task = Task::DisplacedEdit { bytes, over };
+        match self.docs.remove(&file) {
+            Some(DocState::Loading { mut queue, .. } | DocState::Incomplete(mut queue)) => {
+                queue.retain(|waiting| !matches!(waiting, Task::DiskEdit(_)));
+                queue.push_front(task);
+                self.load(file, queue);
             }
+            Some(DocState::Uncreated(mut queue)) => {
+                queue.retain(|waiting| !matches!(waiting, Task::DiskEdit(_)));
+                queue.push_front(task);
+                self.docs.insert(file, DocState::Uncreated(queue));
+            }
+            Some(DocState::Note(_) | DocState::Plain(_)) | None => self.load(file, [task].into()),
         }
-        let mut disk = Document::import(base);
-        for change in applied.iter().filter(|change| wanted.contains(&change.hash())) {
-            disk.apply(change.clone());
-        }
-        disk
     }
 
     pub(super) fn vet_change(
@@ -260,8 +265,7 @@ impl Vault {
         let mut kept = VecDeque::new();
         while self.recent.len() + kept.len() > OPEN_MAX {
             let Some(file) = self.recent.pop_front() else { break };
-            let writing = self.places.get(&file).is_some_and(|key| self.in_flight.contains_key(key));
-            if self.unapplied.contains_key(&file) || writing {
+            if self.unapplied.contains_key(&file) || self.writing.contains(&file) {
                 kept.push_back(file);
             } else if matches!(self.docs.get(&file), Some(DocState::Note(_) | DocState::Plain(_))) {
                 self.docs.remove(&file);
@@ -273,6 +277,31 @@ impl Vault {
         kept.append(&mut self.recent);
         self.recent = kept;
     }
+}
+
+/// The handle that stands for what lies on disk: the ancestors of the heads it was written with.
+fn disk_handle(recorded: Option<&Projection>, base: &str, merged: &Document, applied: &[Change]) -> Document {
+    let Some(projection) = recorded else {
+        return merged.clone();
+    };
+    if ContentHash::of(merged.text().as_bytes()) == projection.hash {
+        return merged.clone();
+    }
+    let by_hash: BTreeMap<_, _> = applied.iter().map(|change| (change.hash(), change)).collect();
+    let mut wanted = BTreeSet::new();
+    let mut stack: Vec<_> = projection.heads.iter().map(|head| ChangeHash(*head)).collect();
+    while let Some(hash) = stack.pop() {
+        if let Some(change) = by_hash.get(&hash)
+            && wanted.insert(hash)
+        {
+            stack.extend(change.deps());
+        }
+    }
+    let mut disk = Document::import(base);
+    for change in applied.iter().filter(|change| wanted.contains(&change.hash())) {
+        disk.apply(change.clone());
+    }
+    disk
 }
 
 fn note_own(

@@ -1,6 +1,6 @@
 //! From the merge to the disk: each file at its place, nothing of the person's overwritten.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use aiemp_protocol::{
     ids::{ContentHash, FileId},
@@ -25,7 +25,7 @@ impl Vault {
         }
         let Some(record) = self.index.get(file) else { return };
         let place = self.places.get(&file).cloned();
-        if place.as_ref().is_some_and(|key| self.in_flight.contains_key(key)) {
+        if self.writing.contains(&file) || place.as_ref().is_some_and(|key| self.in_flight.contains_key(key)) {
             self.postponed.insert(file);
             return;
         }
@@ -49,7 +49,8 @@ impl Vault {
         }
     }
 
-    /// Where a live file belongs. Of files with one name, the lowest id has it bare; the others get a number.
+    /// Where a live file belongs. Of files with one name, the lowest id has it bare; the others get a number that no
+    /// other file has as its name.
     pub(super) fn wanted_path(&self, file: FileId) -> Option<VaultPath> {
         let record = self.index.get(file)?;
         if record.is_archived() {
@@ -58,11 +59,11 @@ impl Vault {
         let path = record.path.shown()?;
         let key = path.key();
         let before = self.index.namesakes(&key).filter(|other| *other < file).count();
-        match before {
-            0 => Some(path.clone()),
-            1..NAMESAKES_MAX => path.with_stem_suffix(&format!(" ({})", before + 1)).ok(),
-            _ => None,
-        }
+        let Some(nth) = before.checked_sub(1) else { return Some(path.clone()) };
+        (2..NAMESAKES_MAX)
+            .filter_map(|number| path.with_stem_suffix(&format!(" ({number})")).ok())
+            .filter(|numbered| self.index.namesakes(&numbered.key()).next().is_none())
+            .nth(nth)
     }
 
     /// The content is at hand: write what differs.
@@ -75,8 +76,8 @@ impl Vault {
         let merged_changes = (!self.unapplied.contains_key(&file)).then_some(changes);
         let projection = Projection { path: wanted.clone(), file, hash, heads, merged_changes };
         let key = wanted.key();
-        let place = self.places.get(&file).cloned();
-        if self.in_flight.contains_key(&key) || place.as_ref().is_some_and(|place| self.in_flight.contains_key(place)) {
+        let lies_in_flight = self.places.get(&file).is_some_and(|place| self.in_flight.contains_key(place));
+        if self.writing.contains(&file) || self.in_flight.contains_key(&key) || lies_in_flight {
             self.postponed.insert(file);
             return;
         }
@@ -88,12 +89,29 @@ impl Vault {
         match &there {
             Some(there) if there.file != file => {
                 self.postponed.insert(file);
+                if self.is_in_circle(file, there.file) {
+                    self.postponed.insert(there.file);
+                    self.remove_from_disk(key);
+                }
             }
             Some(there) if there.hash == hash && there.path == wanted => {
                 self.in_step(file, key, projection);
             }
             Some(_) | None => self.write(key, wanted, bytes, there.map(|there| there.hash), projection),
         }
+    }
+
+    /// Whether `file` waits for the place of `other`, which waits for that of a third, and so on back to `file`: then
+    /// one has to leave the disk for a moment.
+    fn is_in_circle(&self, file: FileId, other: FileId) -> bool {
+        let mut passed = BTreeSet::new();
+        let mut at = other;
+        while at != file && passed.insert(at) {
+            let Some(wanted) = self.wanted_path(at) else { return false };
+            let Some(there) = self.on_disk.get(&wanted.key()) else { return false };
+            at = there.file;
+        }
+        at == file
     }
 
     fn in_step(&mut self, file: FileId, key: String, projection: Projection) {
@@ -124,6 +142,7 @@ impl Vault {
         if let Some(DocState::Note(note)) = self.docs.get_mut(&projection.file) {
             note.written = Some(note.merged.clone());
         }
+        self.writing.insert(projection.file);
         self.in_flight.insert(key.clone(), Some(projection.hash));
         let effect = self.effect(Pending::Write { key, projection });
         self.outputs.push_back(Output::WriteFile { effect, path, bytes, expected });
@@ -131,7 +150,16 @@ impl Vault {
 
     pub(super) fn remove_from_disk(&mut self, key: String) {
         let Some(projection) = self.on_disk.get(&key).cloned() else { return };
-        if self.in_flight.contains_key(&key) || self.missing.contains_key(&key) {
+        if self.in_flight.contains_key(&key) {
+            self.postponed.insert(projection.file);
+            return;
+        }
+        if self.missing.contains_key(&key) {
+            return;
+        }
+        if self.unapplied.contains_key(&projection.file) {
+            // What lies there may be the only copy of an edit that is not durable yet.
+            self.postponed_removals.entry(projection.file).or_default().insert(key);
             return;
         }
         self.in_flight.insert(key.clone(), None);
@@ -141,19 +169,26 @@ impl Vault {
 
     pub(super) fn file_written(&mut self, effect: EffectId, outcome: WriteOutcome) {
         let Some(Pending::Write { key, projection }) = self.pending.remove(&effect) else { return };
-        self.in_flight.remove(&key);
         let file = projection.file;
+        self.writing.remove(&file);
+        if let WriteOutcome::Displaced(bytes) = &outcome {
+            // The save was made on what lay there before, so it is an edit of the old disk handle; the place stays in
+            // flight until what lies there now is recorded.
+            if self.boundaries.may_write(file.zone) {
+                if matches!(self.docs.get(&file), Some(DocState::Note(_) | DocState::Plain(_))) {
+                    self.with_document(file, Task::DisplacedEdit { bytes: bytes.clone(), over: None });
+                } else {
+                    self.edit_displaced(file, bytes.clone(), self.on_disk.get(&key).cloned());
+                }
+            } else {
+                let (path, reason) = (projection.path.clone(), super::HoldReason::NotWritable);
+                self.outputs.push_back(Output::Hold { path, bytes: bytes.clone(), reason });
+            }
+        }
+        self.in_flight.remove(&key);
         match outcome {
             WriteOutcome::Written => self.now_on_disk(key, projection),
-            WriteOutcome::Displaced(bytes) => {
-                // The save was made on what lay there before, so it is an edit of the old disk handle.
-                let path = projection.path.clone();
-                if self.boundaries.may_write(file.zone) {
-                    self.edit_from_disk(file, bytes);
-                } else {
-                    let reason = super::HoldReason::NotWritable;
-                    self.outputs.push_back(Output::Hold { path, bytes, reason });
-                }
+            WriteOutcome::Displaced(_) => {
                 self.now_on_disk(key, Projection { merged_changes: None, ..projection });
             }
             WriteOutcome::Occupied(bytes) if ContentHash::of(&bytes) == projection.hash => {
@@ -207,7 +242,7 @@ impl Vault {
             RemoveOutcome::Changed(bytes) => {
                 // Saved on a note that had gone: the edit is kept, and listed against the archiving.
                 if self.boundaries.may_write(file.zone) {
-                    self.with_document(file, Task::DiskEdit(bytes));
+                    self.edit_displaced(file, bytes, self.on_disk.get(&key).cloned());
                 } else if let Some(projection) = self.on_disk.get(&key) {
                     let (path, reason) = (projection.path.clone(), super::HoldReason::NotWritable);
                     self.outputs.push_back(Output::Hold { path, bytes, reason });
@@ -224,7 +259,7 @@ impl Vault {
         self.project_postponed();
     }
 
-    fn look_at_deferred(&mut self) {
+    pub(super) fn look_at_deferred(&mut self) {
         for path in std::mem::take(&mut self.deferred) {
             if self.in_flight.contains_key(&path.key()) {
                 self.deferred.insert(path);

@@ -45,10 +45,13 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
     }
 }
 
-pub(super) fn process(home: &Home, process: ProcessName, args: &RunArgs) -> Result<ExitCode> {
+pub(super) fn process(home: &Home, process: ProcessName, supervisor: Option<u32>, args: &RunArgs) -> Result<ExitCode> {
     log();
-    // A child of the supervisor ends with it.
+    // A child of the supervisor ends with it. One that ended before this line sends no signal any more.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    if supervisor.is_some_and(|supervisor| supervisor != std::os::unix::process::parent_id()) {
+        return Ok(ExitCode::SUCCESS);
+    }
     match process {
         ProcessName::Mesh => mesh_process(home, Role::Local, args),
         ProcessName::Executor => {

@@ -74,7 +74,8 @@ impl Core {
 
     /// Where a draft stands, from registers and receipts.
     fn standing_of(&self, file: FileId) -> Standing {
-        if let Some(receipt) = self.work.receipts.values().find(|receipt| receipt.file == file) {
+        let of_file = self.work.receipts.values().filter(|receipt| receipt.file == file);
+        if let Some(receipt) = of_file.max_by_key(|receipt| (receipt.at, receipt.outcome)) {
             return match receipt.outcome {
                 Outcome::Accepted => Standing::Accepted,
                 Outcome::Sent => Standing::Sent,

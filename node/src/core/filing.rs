@@ -25,7 +25,7 @@ impl Core {
             .receipts
             .get(&receipt.action)
             .is_none_or(|held| (held.at, held.outcome) <= (receipt.at, receipt.outcome));
-        self.work.filed.insert(receipt.file.moved_to(Zone::Owner));
+        self.work.filed.extend([receipt.file.moved_to(Zone::Owner), later_copy(&receipt)]);
         if newer {
             self.work.receipts.insert(receipt.action, receipt);
         }
@@ -55,7 +55,7 @@ impl Core {
             }
         }
         for receipt in newest.into_values() {
-            let is_filed = receipt.outcome == Outcome::Failed && !self.is_live(receipt.file.moved_to(Zone::Owner));
+            let is_filed = receipt.outcome == Outcome::Failed && !self.is_live(self.copy_of(&receipt));
             if !is_filed {
                 self.file_receipt(now, &receipt);
             }
@@ -63,9 +63,14 @@ impl Core {
     }
 
     fn file_receipt(&mut self, now: Timestamp, receipt: &Receipt) {
+        // Receipts are files, found in any order: the newest of a draft says where it stands.
+        let mut of_draft = self.work.receipts.values().filter(|other| other.file == receipt.file);
+        if of_draft.any(|other| (other.at, other.outcome) > (receipt.at, receipt.outcome)) {
+            return;
+        }
         let draft = receipt.file;
         let Some(draft_path) = self.path_of(draft) else { return };
-        let copy = draft.moved_to(Zone::Owner);
+        let copy = self.copy_of(receipt);
         match receipt.outcome {
             Outcome::Accepted | Outcome::Unknown => self.file_copy(now, receipt, &draft_path, "Approved"),
             Outcome::Sent => {
@@ -74,25 +79,33 @@ impl Core {
             }
             Outcome::Failed => {
                 self.vault_input(now, vault::Input::UnarchiveRequested(draft));
-                self.vault_input(now, vault::Input::ArchiveRequested(copy));
+                let content = ContentHash::of(&receipt.note);
+                self.vault_input(now, vault::Input::ArchiveAsRequested { file: copy, content });
             }
         }
     }
 
+    /// The file that the draft became. Where it became another text, or a rejected note, that one stays as it is.
+    fn copy_of(&self, receipt: &Receipt) -> FileId {
+        let moved = receipt.file.moved_to(Zone::Owner);
+        let rejected = self.path_of(moved).is_some_and(|path| is_in(&path, "rejected"));
+        let base = self.vault.index().get(moved).and_then(|record| record.base.shown());
+        let other_text = base.is_some_and(|base| *base != ContentHash::of(&receipt.note));
+        if rejected || other_text { later_copy(receipt) } else { moved }
+    }
+
     /// The copy under `Approved/` and `Done/` is made from the bytes that were signed, not from the note as it is now.
     fn file_copy(&mut self, now: Timestamp, receipt: &Receipt, draft_path: &VaultPath, folder: &str) {
-        let copy = receipt.file.moved_to(Zone::Owner);
+        let copy = self.copy_of(receipt);
         let Some(path) = beside(draft_path, folder) else { return };
         let at = self.path_of(copy);
         // A copy of a try that failed was put away. Once the draft is put away too, filing is complete, and what a
         // person does with the copy stands.
-        let comes_back = at.is_some() && !self.is_live(copy) && self.is_live(receipt.file);
-        if at.is_none() || comes_back {
+        if self.is_live(receipt.file) {
+            self.vault_input(now, vault::Input::UnarchiveRequested(copy));
+        }
+        if at.is_none() {
             match self.guard.clear_file(&path, Audience::All, receipt.note.clone()) {
-                Ok(content) if comes_back => {
-                    self.vault_input(now, vault::Input::RewriteRequested { file: copy, content });
-                    self.vault_input(now, vault::Input::UnarchiveRequested(copy));
-                }
                 Ok(content) => {
                     self.vault_input(now, vault::Input::CreateRequested { file: copy, path: path.clone(), content });
                 }
@@ -108,7 +121,7 @@ impl Core {
     }
 
     fn is_live(&self, file: FileId) -> bool {
-        self.vault.index().get(file).is_some_and(|record| !record.is_archived())
+        self.vault.is_live(file)
     }
 
     /// Takes the task note, its mail and its plan along: every live file that carries the work's id in its name.
@@ -134,7 +147,9 @@ impl Core {
 
     /// A note that came to lie under `Approved/` or `Rejected/` by hand.
     pub(super) fn owner_file_seen(&mut self, now: Timestamp, file: FileId, path: &VaultPath) {
-        if self.work.role != Role::Local || self.work.filed.contains(&file) {
+        // Only the executor knows what its receipts account for; to another node every filed copy looks moved by hand.
+        let executor = self.replication.rosters().current().executor;
+        if self.work.role != Role::Local || executor != self.work.me || self.work.filed.contains(&file) {
             return;
         }
         if is_in(path, "approved") {
@@ -187,4 +202,9 @@ impl Core {
     pub(super) fn path_of(&self, file: FileId) -> Option<VaultPath> {
         self.vault.index().get(file)?.path.shown().cloned()
     }
+}
+
+/// The copy of one approval alone.
+fn later_copy(receipt: &Receipt) -> FileId {
+    FileId::for_work(Zone::Owner, receipt.work, &format!("approved {:02x?}", receipt.nonce))
 }

@@ -101,7 +101,9 @@ impl Core {
         let eml_path = mail_path("Needs_Action", "EMAIL", &work, "eml");
         let task = FileId::for_work(Zone::Intake, work, "task");
         let task_path = mail_path("Needs_Action", "EMAIL", &work, "md");
-        let note = mail::task_note(&mail, &work, now, eml_path.as_str()).into_bytes();
+        // A function of the mail alone where it can be: taken in twice, it is one note with one content.
+        let received = mail.date.filter(|date| *date <= now).unwrap_or(now);
+        let note = mail::task_note(&mail, &work, received, eml_path.as_str()).into_bytes();
         let cleared = self
             .guard
             .clear_file(&eml_path, Audience::All, raw.to_vec())

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use aiemp_crdt::vault::HoldReason;
+use aiemp_crdt::vault::{HoldReason, RemoveOutcome, WriteOutcome};
 use aiemp_keys::{NodeId, PublicKey, Signer};
 use aiemp_protocol::{
     egress::Cleared,
+    ids::ContentHash,
     replication::{PeerFault, Record},
     roster::{Role, RosterChain},
     vault_path::VaultPath,
@@ -117,6 +118,8 @@ struct Mesh {
     next_request: u64,
     listening: Vec<String>,
     rescan_busy: bool,
+    /// Saves that were taken off their paths and are not merged for certain.
+    displaced: Vec<ContentHash>,
     _watches: (VaultWatcher, HomeWatch),
 }
 
@@ -280,8 +283,18 @@ impl Mesh {
 
     async fn disk_done(&mut self, done: DiskDone) -> Result<()> {
         match done {
-            DiskDone::Written(effect, outcome) => self.handle(Input::FileWritten(effect, outcome)).await,
-            DiskDone::Removed(effect, outcome) => self.handle(Input::FileRemoved(effect, outcome)).await,
+            DiskDone::Written(effect, outcome) => {
+                if let WriteOutcome::Displaced(bytes) = &outcome {
+                    self.displaced.push(ContentHash::of(bytes));
+                }
+                self.handle(Input::FileWritten(effect, outcome)).await
+            }
+            DiskDone::Removed(effect, outcome) => {
+                if let RemoveOutcome::Changed(bytes) = &outcome {
+                    self.displaced.push(ContentHash::of(bytes));
+                }
+                self.handle(Input::FileRemoved(effect, outcome)).await
+            }
             DiskDone::Scanned(scan) => {
                 self.rescan_busy = false;
                 notices::tell_skipped(&scan.skipped);
@@ -292,9 +305,17 @@ impl Mesh {
                 for (path, bytes) in saves {
                     notices::tell(&self.home, Notice::Kept { path, bytes, reason: HoldReason::LateSave });
                 }
-                Ok(())
+                self.forget_displaced().await
             }
         }
+    }
+
+    /// Where nothing waits any more, every save that was displaced is in the logs.
+    async fn forget_displaced(&mut self) -> Result<()> {
+        if self.displaced.is_empty() || !self.core.vault().is_settled() {
+            return Ok(());
+        }
+        self.disk.send(DiskJob::Forget(std::mem::take(&mut self.displaced))).await
     }
 
     async fn disk_event(&mut self, event: DiskEvent) -> Result<()> {

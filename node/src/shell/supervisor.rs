@@ -63,7 +63,7 @@ fn start(home: &std::path::Path, process: &str, arguments: &[String]) -> Result<
     Command::new(program)
         .arg("--home")
         .arg(home)
-        .args(["process", process])
+        .args(["process", process, "--supervisor", &std::process::id().to_string()])
         .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true)

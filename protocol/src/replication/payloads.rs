@@ -3,7 +3,7 @@
 use aiemp_keys::NodeId;
 
 use super::{
-    InFlight, Replication,
+    FETCH_PATIENCE, InFlight, Replication,
     output::{PeerFault, Record},
 };
 use crate::{frame::Frame, ids::ContentHash, limits::BLOB_BYTES_MAX, time::Timestamp};
@@ -11,8 +11,10 @@ use crate::{frame::Frame, ids::ContentHash, limits::BLOB_BYTES_MAX, time::Timest
 /// A payload under way from one peer.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    from: NodeId,
+    pub(super) from: NodeId,
     bytes: Vec<u8>,
+    /// After this without a further part it is asked for again.
+    pub(super) until: Timestamp,
 }
 
 /// Payloads fetched at once: bounds memory to this many times the largest blob.
@@ -25,7 +27,7 @@ impl Replication {
     }
 
     /// Asks connected peers for payloads that are missing, a few at a time.
-    pub(super) fn request_missing(&mut self, _now: Timestamp) {
+    pub(super) fn request_missing(&mut self, now: Timestamp) {
         let Some(peer) = self.sessions.iter().find(|(_, session)| session.known.is_some()).map(|(peer, _)| *peer)
         else {
             return;
@@ -35,7 +37,7 @@ impl Replication {
             if self.incoming.len() >= INCOMING_MAX {
                 return;
             }
-            self.incoming.insert(hash, Incoming { from: peer, bytes: Vec::new() });
+            self.incoming.insert(hash, Incoming { from: peer, bytes: Vec::new(), until: now + FETCH_PATIENCE });
             self.send(peer, Frame::PayloadWanted { hash, offset: 0 });
         }
     }
@@ -52,15 +54,17 @@ impl Replication {
         let Some(expected) = self.missing.get(&hash).copied() else { return };
         let Some(incoming) = self.incoming.get_mut(&hash).filter(|incoming| incoming.from == peer) else { return };
         if bytes.is_empty() {
-            return self.ask_another(peer, hash);
+            return self.ask_another(now, peer, hash);
         }
         let held = incoming.bytes.len() as u64;
+        if offset != held {
+            // A part that was asked for twice.
+            return;
+        }
         if length != expected || expected > BLOB_BYTES_MAX as u64 || held + bytes.len() as u64 > expected {
             return self.close_peer(peer, PeerFault::PayloadMismatch);
         }
-        if offset != held {
-            return;
-        }
+        incoming.until = now + FETCH_PATIENCE;
         incoming.bytes.extend_from_slice(bytes);
         let held = incoming.bytes.len() as u64;
         if held < expected {
@@ -76,11 +80,11 @@ impl Replication {
     }
 
     /// The peer does not hold it either; the next connected one may.
-    fn ask_another(&mut self, peer: NodeId, hash: ContentHash) {
+    fn ask_another(&mut self, now: Timestamp, peer: NodeId, hash: ContentHash) {
         self.incoming.remove(&hash);
         let next = self.sessions.keys().copied().find(|other| *other > peer);
         if let Some(next) = next {
-            self.incoming.insert(hash, Incoming { from: next, bytes: Vec::new() });
+            self.incoming.insert(hash, Incoming { from: next, bytes: Vec::new(), until: now + FETCH_PATIENCE });
             self.send(next, Frame::PayloadWanted { hash, offset: 0 });
         }
     }

@@ -218,13 +218,17 @@ impl Replication {
 
     pub(super) fn timeout(&mut self, now: Timestamp) {
         self.fetching.retain(|_, until| *until > now);
+        let held_up = self.incoming.len();
+        self.incoming.retain(|_, incoming| incoming.until > now);
         let due: Vec<_> =
             self.sessions.iter().filter(|(_, session)| session.next_frontier <= now).map(|(peer, _)| *peer).collect();
+        if self.incoming.len() < held_up || !due.is_empty() {
+            self.request_missing(now);
+        }
         for peer in due {
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.next_frontier = now + FRONTIER_INTERVAL;
             }
-            self.incoming.clear();
             self.send_hello(peer);
         }
     }

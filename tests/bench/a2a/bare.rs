@@ -12,7 +12,7 @@ use libp2p::{
     tcp, yamux,
 };
 use libp2p_stream::{Behaviour, Control};
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 use super::PATIENCE;
 
@@ -28,14 +28,16 @@ pub(super) struct Bare {
 }
 
 impl Bare {
-    pub(super) async fn start(request: Vec<u8>, response: Vec<u8>) -> Result<Self> {
-        let (mut here, mut there) = (swarm()?, swarm()?);
-        let (peer, response_bytes) = (*there.local_peer_id(), response.len());
-        let mut control = there.behaviour().new_control();
+    /// The caller's swarm runs here, the echoing one `there`.
+    pub(super) async fn start(there: &Handle, request: Vec<u8>, response: Vec<u8>) -> Result<Self> {
+        let mut here = swarm()?;
+        let (echoing, address) = there.spawn(timeout(PATIENCE, listening())).await???;
+        let (peer, response_bytes) = (*echoing.local_peer_id(), response.len());
+        let mut control = echoing.behaviour().new_control();
         for protocol in [PLAIN, GREETED] {
             let mut incoming = control.accept(protocol.clone())?;
             let (request_bytes, response) = (request.len(), response.clone());
-            tokio::spawn(async move {
+            there.spawn(async move {
                 while let Some((_, stream)) = incoming.next().await {
                     let (response, greets) = (response.clone(), protocol == GREETED);
                     // The caller notices a stream that breaks.
@@ -44,8 +46,7 @@ impl Bare {
             });
         }
         let control = here.behaviour().new_control();
-        let address = timeout(PATIENCE, listening(&mut there)).await??;
-        tokio::spawn(run(there));
+        there.spawn(run(echoing));
         here.dial(address.with_p2p(peer).ok().context("an address without a peer")?)?;
         timeout(PATIENCE, established(&mut here)).await?;
         tokio::spawn(run(here));
@@ -111,11 +112,12 @@ fn swarm() -> Result<Swarm<Behaviour>> {
         .build())
 }
 
-async fn listening(swarm: &mut Swarm<Behaviour>) -> Result<Multiaddr> {
+async fn listening() -> Result<(Swarm<Behaviour>, Multiaddr)> {
+    let mut swarm = swarm()?;
     swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse()?)?;
     loop {
         if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
-            return Ok(address);
+            return Ok((swarm, address));
         }
     }
 }

@@ -22,6 +22,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use libp2p::Multiaddr;
 use serde_json::{Value, json};
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     time::timeout,
 };
@@ -41,11 +42,12 @@ pub(super) struct Binding {
 }
 
 impl Binding {
-    pub(super) async fn start() -> Result<Self> {
+    /// The caller's network runs here, the answering one `there`.
+    pub(super) async fn start(there: &Handle) -> Result<Self> {
         let (caller, answerer) = (Signer::generate()?, Signer::generate()?);
         let (cloud, local) = (caller.node_id(), answerer.node_id());
         let (caller, mut events, _) = network(caller).await?;
-        let (answering, mut called, address) = network(answerer).await?;
+        let (answering, mut called, address) = there.spawn(network(answerer)).await??;
         set_members(&answering, cloud, vec![]).await?;
         set_members(&caller, local, vec![address]).await?;
         connected(&mut events).await?;
@@ -58,8 +60,7 @@ impl Binding {
         };
         let mut desk = TaskDesk::default();
         desk.announced(&draft, cloud, now());
-        let answer_guard = guard.clone();
-        tokio::spawn(async move { answer(desk, called, answer_guard, answering).await });
+        there.spawn(answer(desk, called, guard.clone(), answering));
         let request = encode_call(Operation::GetTask, &json!({ "id": task_id(draft.file) }))?;
         Ok(Self { caller, _events: events, answerer: local, guard, request })
     }

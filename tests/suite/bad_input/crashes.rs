@@ -11,10 +11,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::{
-    deploy::skip,
-    node::{Node, PATIENCE, Pair, becomes, signal},
-};
+use crate::node::{Node, PATIENCE, Pair, becomes, signal};
 
 const KILLS: usize = 20;
 const MAILS: usize = 24;
@@ -168,9 +165,6 @@ fn assert_nothing_lost(pair: &Pair, seed: u64) {
 
 #[test]
 fn twenty_kills_lose_nothing_and_send_nothing_twice() {
-    if std::env::var_os("AIEMP_TEST_ALL").is_none() {
-        return skip("twenty kills take minutes; ./test.sh --all runs them");
-    }
     let mut pair = Pair::running();
     let mut dice = Dice::thrown();
     let seed = dice.0;

@@ -34,6 +34,8 @@ pub(super) enum DiskJob {
     /// Read these again, after every write and removal that was asked for before.
     LookAgain(Vec<VaultPath>),
     LateSaves,
+    /// These displaced saves are safe elsewhere.
+    Forget(Vec<ContentHash>),
 }
 
 /// What came of it.
@@ -117,5 +119,9 @@ fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDo
             Some(DiskDone::LookedAgain { changed, removed })
         }
         DiskJob::LateSaves => Some(DiskDone::LateSaves(disk.late_saves())),
+        DiskJob::Forget(saves) => {
+            saves.into_iter().for_each(|save| disk.forget_displaced(save));
+            None
+        }
     }
 }

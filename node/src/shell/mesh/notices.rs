@@ -38,16 +38,23 @@ pub(super) fn tell(home: &Home, notice: Notice) {
     }
 }
 
+/// Keeps a save that was being merged when the node ended; says whether it could.
+pub(super) fn tell_interrupted(home: &Home, bytes: &[u8]) -> bool {
+    tracing::warn!("a save was being merged when the node ended; it is kept under mesh/holds");
+    keep(home, "", "interrupted", "compare it with the note that it belongs to", bytes)
+}
+
 /// Keeps what did not sync, once for each content, with a line on why beside it.
-fn keep(home: &Home, path: &str, reason: &str, detail: &str, bytes: &[u8]) {
+fn keep(home: &Home, path: &str, reason: &str, detail: &str, bytes: &[u8]) -> bool {
     let name = format!("{}-{reason}", &ContentHash::of([path.as_bytes(), bytes].concat().as_slice()).to_string()[..16]);
     let about = serde_json::json!({ "path": path, "reason": reason, "detail": detail });
     let kept = private_file::write_private(&home.holds().join(&name), bytes).and_then(|()| {
         private_file::write_private(&home.holds().join(format!("{name}.json")), about.to_string().as_bytes())
     });
-    if let Err(error) = kept {
+    if let Err(error) = &kept {
         tracing::error!(%error, "what was held could not be kept");
     }
+    kept.is_ok()
 }
 
 pub(super) fn count_holds(home: &Home) -> usize {

@@ -3,7 +3,7 @@
 use std::{fs::File, os::unix::fs::OpenOptionsExt};
 
 use aiemp_keys::{PublicKey, private_file};
-use aiemp_protocol::roster::RosterChain;
+use aiemp_protocol::{ids::ContentHash, roster::RosterChain};
 use anyhow::{Context, Result};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -98,6 +98,11 @@ impl Mesh {
         let me = options.signer.node_id();
         check_membership(options, &rosters)?;
         let vault_disk = VaultDisk::open(&config.vault)?;
+        for save in vault_disk.interrupted_saves()? {
+            if notices::tell_interrupted(&home, &save) {
+                vault_disk.forget_displaced(ContentHash::of(&save));
+            }
+        }
         let store = Store::open(&home.store())?;
         let receipt_key = receipts::key(&home)?;
         let core = restored_core(options, rosters, &store, receipt_key.as_ref())?;
@@ -139,6 +144,7 @@ impl Mesh {
             next_request: 0,
             listening: Vec::new(),
             rescan_busy: false,
+            displaced: Vec::new(),
             _watches: (watcher, home_watch),
         };
         mesh.handle(Input::FilesChanged { changed: found.changed, removed: found.removed }).await?;

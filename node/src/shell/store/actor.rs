@@ -2,8 +2,9 @@
 //!
 //! It takes whatever waits in its channel as one batch, commits the batch's writes in one transaction, and then
 //! answers in the order of the commands; a read therefore sees every write before it (and may see later ones). Answers
-//! that nobody has room for are owed while commands are still taken, so a loop that sends commands from where it
-//! receives answers does not lock up. What is owed is read only when there is room for it, so it takes no memory.
+//! that nobody has room for are owed while commands are still taken, however many, so a loop that sends commands from
+//! where it receives answers does not lock up. What is owed is read only when there is room for it: until then it
+//! takes a few words of memory.
 
 use std::{
     collections::VecDeque,
@@ -31,8 +32,6 @@ use super::{
 
 /// Commands that wait: some times what the machines put out at once, so that a commit gathers many.
 const COMMANDS_MAX: usize = 1024;
-/// Answers that wait for room; from there on no command is taken.
-const OWED_MAX: usize = 4096;
 /// How long projections may wait for company: losing one costs a comparison at the next start, a commit an fsync.
 const PROJECTION_WAIT: Duration = Duration::from_millis(200);
 
@@ -121,9 +120,7 @@ impl Actor {
             biased;
             room = self.events.clone().reserve_owned(), if !self.owed.is_empty() => Woken::Room(room.ok()),
             () = tokio::time::sleep_until(due.into()), if self.commit_by.is_some() => Woken::Due,
-            command = self.commands.recv(), if self.owed.len() < OWED_MAX => {
-                command.map_or(Woken::Dropped, Woken::Command)
-            }
+            command = self.commands.recv() => command.map_or(Woken::Dropped, Woken::Command),
         }
     }
 

@@ -141,6 +141,17 @@ impl Kept {
         Ok(kept)
     }
 
+    /// The content of the kept files.
+    pub(super) fn displaced(&self) -> Result<Vec<Vec<u8>>, DiskError> {
+        let entries = tree::entries(&self.folder).map_err(|error| DiskError::new("list", &self.path, error))?;
+        let names = entries.iter().filter_map(|(name, _)| name.to_str()).filter(|name| name.starts_with("displaced-"));
+        let read = names.filter_map(|name| match reading::read(&self.folder, OsStr::new(name)) {
+            Found::File { bytes, .. } => Some(bytes),
+            Found::Nothing | Found::Folder | Found::Skipped(_) => None,
+        });
+        Ok(read.collect())
+    }
+
     /// Lets go of a kept file. One that may still be written to goes when that time is over.
     pub(super) fn forget(&self, hash: ContentHash) {
         let name = displaced_name(hash);

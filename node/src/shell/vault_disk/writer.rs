@@ -101,6 +101,11 @@ impl VaultDisk {
         }
     }
 
+    /// Displaced saves that an earlier run did not let go of: it ended before they were safe elsewhere.
+    pub fn interrupted_saves(&self) -> Result<Vec<Vec<u8>>, DiskError> {
+        self.kept.displaced()
+    }
+
     /// Lets go of a save that a write or removal displaced: it is safe elsewhere.
     pub fn forget_displaced(&self, hash: ContentHash) {
         self.kept.forget(hash);
