@@ -124,10 +124,10 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     if !core.vault().can_resolve(item, &choice) {
         return Ok(());
     }
-    // What the person decides against was seen by them. `Both` brings a note back, and lets a field stand as shown.
+    // What the person decides against was seen by them. `Both` shows a note too, and lets a field stand as shown.
     let kept = match (taken, item.kind) {
-        (0, ConflictKind::DeleteEdit | ConflictKind::LateEdit) => None,
-        (0, ConflictKind::Field | ConflictKind::Content) => Some(item.merged.clone()),
+        (0, ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content) => None,
+        (0, ConflictKind::Field) => Some(item.merged.clone()),
         (side, _) => Some(item.sides.get(side - 1).map(|side| side.text.clone()).unwrap_or_default()),
     };
     if let Some(kept) = kept {

@@ -46,9 +46,12 @@ impl Vault {
         let leaves_all = match (item.kind, choice) {
             (ConflictKind::Field, Choice::Both) => true,
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content, Choice::Side(0)) => true,
-            (ConflictKind::Content, Choice::Both) => true,
             (_, Choice::Side(_) | Choice::Both | Choice::With(_)) => false,
         };
+        let needs_other = item.kind == ConflictKind::Content && !leaves_all && !matches!(choice, Choice::With(_));
+        if needs_other && self.hidden_bytes(item).is_none() {
+            return false;
+        }
         self.boundaries.may_resolve(self.me, zone) && (leaves_all || self.boundaries.may_write(zone))
     }
 
@@ -147,13 +150,10 @@ impl Vault {
                 self.with_document(item.file, Task::Rewrite(bytes));
             }
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
-            (ConflictKind::Field | ConflictKind::Content, Choice::Both) | (ConflictKind::Content, Choice::Side(0)) => {}
-            (ConflictKind::Content, Choice::Side(_)) => {
-                if let Some(bytes) = self.hidden_bytes(&item) {
-                    self.with_document(item.file, Task::Rewrite(bytes));
-                }
-            }
-            (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
+            (ConflictKind::Field, Choice::Both) => {}
+            (ConflictKind::Content | ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
+            (ConflictKind::Content, Choice::Side(_)) => self.take_hidden(&item),
+            (ConflictKind::Content, Choice::Both) => self.show_hidden_beside(&item),
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(_) | Choice::Both) => {
                 self.bring_back(item.file);
             }

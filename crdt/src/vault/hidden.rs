@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use aiemp_keys::cbor;
 use aiemp_protocol::ids::{ContentHash, FileId};
 
-use super::{EffectId, Output, Pending, Vault};
+use super::{EffectId, Output, Pending, Vault, open::Task};
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
     document::Document,
@@ -108,6 +108,23 @@ impl Vault {
             }
         };
         hidden_of(record).into_iter().map(item).collect()
+    }
+
+    /// What was hidden is shown from now on.
+    pub(super) fn take_hidden(&mut self, item: &Conflict) {
+        let Some(bytes) = self.hidden_bytes(item) else { return };
+        if super::local::note_text(&bytes).is_some() {
+            self.with_document(item.file, Task::Rewrite(bytes));
+        } else {
+            self.replace_blob(item.file, bytes);
+        }
+    }
+
+    /// What was hidden becomes a file of its own, of the same name.
+    pub(super) fn show_hidden_beside(&mut self, item: &Conflict) {
+        let Some(bytes) = self.hidden_bytes(item) else { return };
+        let file = self.fresh_id(item.file.zone, bytes.len());
+        self.push_new(file, &item.path, bytes);
     }
 
     /// The bytes that an item hides.

@@ -281,7 +281,7 @@ impl Vault {
     }
 
     /// A blob, or a note that became one: a new base. Both versions stay in the logs.
-    fn replace_blob(&mut self, file: FileId, bytes: Vec<u8>) {
+    pub(super) fn replace_blob(&mut self, file: FileId, bytes: Vec<u8>) {
         let hash = ContentHash::of(&bytes);
         let audience = file.zone.audience();
         let kind = kind_of(&bytes);
