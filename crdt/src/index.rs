@@ -162,7 +162,8 @@ impl Index {
     pub fn namesakes<'a>(&'a self, key: &'a str) -> impl DoubleEndedIterator<Item = FileId> + 'a {
         let shown_here = move |file: &&FileId| {
             self.files.get(file).is_some_and(|record| {
-                !record.is_archived() && record.path.shown().is_some_and(|path| path.key() == key)
+                let lies_here = || record.path.shown().is_some_and(|path| path.key() == key);
+                !record.is_archived() && record.base.shown().is_some() && lies_here()
             })
         };
         self.by_key.get(key).into_iter().flatten().filter(shown_here).copied()

@@ -106,6 +106,7 @@ pub struct Vault {
     creating: BTreeSet<FileId>,
     /// The last places that files left, oldest first, while the stored entries are given back.
     left: VecDeque<(String, FileId)>,
+    remembers_left: bool,
     /// Own writes of `archived` that have not applied, by file.
     archivings: BTreeMap<FileId, VecDeque<bool>>,
     on_disk: BTreeMap<String, Projection>,
@@ -153,6 +154,7 @@ impl Vault {
             unapplied: BTreeMap::new(),
             creating: BTreeSet::new(),
             left: VecDeque::new(),
+            remembers_left: true,
             archivings: BTreeMap::new(),
             on_disk: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -170,6 +172,11 @@ impl Vault {
             restoring: true,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// The last run ended with nothing under way: whatever lies where nothing should was put there by hand.
+    pub const fn ended_well(&mut self) {
+        self.remembers_left = false;
     }
 
     /// Takes back what lay on disk when it was last looked at.
@@ -255,7 +262,16 @@ impl Vault {
 
     /// Whether nothing is under way: no load, write, removal, or save that waits.
     pub fn is_settled(&self) -> bool {
-        self.pending.is_empty() && self.deferred.is_empty() && self.missing.is_empty() && self.unapplied.is_empty()
+        self.pending.is_empty()
+            && self.deferred.is_empty()
+            && self.missing.is_empty()
+            && self.unapplied.is_empty()
+            && !self.saves_wait()
+    }
+
+    /// Whether a load, write or removal is under way.
+    pub fn has_effects(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     fn effect(&mut self, pending: Pending) -> EffectId {

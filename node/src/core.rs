@@ -54,6 +54,8 @@ pub struct Start {
     pub frozen: BTreeMap<LogId, FreezeReason>,
     /// Payloads that durable entries lack.
     pub missing: BTreeMap<ContentHash, u64>,
+    /// Whether the last run ended with nothing under way.
+    pub ended_well: bool,
 }
 
 /// The machine. Holds state and dispatch; each handler has its own file.
@@ -112,7 +114,10 @@ impl Core {
         let me = replication.me();
         let boundaries = boundaries(replication.rosters().current(), me);
         let work = Work::new(replication.rosters().current(), me, start.brain);
-        let vault = Vault::new(me, Box::new(boundaries), positions(&replication));
+        let mut vault = Vault::new(me, Box::new(boundaries), positions(&replication));
+        if start.ended_well {
+            vault.ended_well();
+        }
         Self {
             replication,
             vault,

@@ -75,23 +75,22 @@ impl Guard {
                 if !readable(log.audience) {
                     return Err(Held::Audience);
                 }
-                if role == Role::Cloud {
-                    payloads.iter().flatten().try_for_each(|payload| self.refuse_secrets(payload))?;
-                }
+                payloads.iter().flatten().try_for_each(|payload| self.check_payload(role, payload))?;
             }
             Frame::Frontier { positions } => {
                 if positions.iter().any(|position| !readable(position.log.audience)) {
                     return Err(Held::Audience);
                 }
             }
-            Frame::PayloadPart { bytes, .. } => {
-                if role == Role::Cloud {
-                    self.refuse_secrets(bytes)?;
-                }
-            }
+            Frame::PayloadPart { bytes, .. } => self.check_payload(role, bytes)?,
             Frame::Hello { .. } | Frame::Fetch { .. } | Frame::Roster { .. } | Frame::PayloadWanted { .. } => {}
         }
         Ok(Cleared(frame))
+    }
+
+    /// Whether a payload may go to a peer in `role`.
+    pub fn check_payload(&self, role: Role, payload: &[u8]) -> Result<(), Held> {
+        if role == Role::Cloud { self.refuse_secrets(payload) } else { Ok(()) }
     }
 
     /// Clears text for another process or service: a brain's prompt, an A2A message.

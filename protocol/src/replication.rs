@@ -48,12 +48,18 @@ struct Session {
     next_frontier: Timestamp,
 }
 
-/// What one log waits for.
+/// An entry that cannot be taken yet.
 #[derive(Debug)]
 struct Waiting {
     from: NodeId,
     cose: Vec<u8>,
     payloads: Vec<Option<Vec<u8>>>,
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        self.cose.len() + self.payloads.iter().flatten().map(Vec::len).sum::<usize>()
+    }
 }
 
 /// A record on its way to the disk.
@@ -86,7 +92,8 @@ pub struct Replication {
     durable: BTreeMap<LogId, u64>,
     epochs: BTreeMap<LogId, u64>,
     frozen: BTreeMap<LogId, FreezeReason>,
-    waiting: BTreeMap<LogId, Waiting>,
+    /// Entries that follow what is held, in order, and wait for others that their authors had seen.
+    waiting: BTreeMap<LogId, VecDeque<Waiting>>,
     fetching: BTreeMap<LogId, Timestamp>,
     /// The last entry that the running or last fetch of a log asks for.
     fetch_ends: BTreeMap<LogId, u64>,
@@ -96,6 +103,8 @@ pub struct Replication {
     sessions: BTreeMap<NodeId, Session>,
     missing: BTreeMap<ContentHash, u64>,
     incoming: BTreeMap<ContentHash, payloads::Incoming>,
+    /// Payloads that no connected peer held when it was asked; asked for again with the next frontier.
+    unavailable: BTreeSet<ContentHash>,
     in_flight: BTreeMap<EffectId, InFlight>,
     serving: BTreeMap<EffectId, send::Serving>,
     next_effect: u64,
@@ -148,6 +157,7 @@ impl Replication {
             sessions: BTreeMap::new(),
             missing: start.missing,
             incoming: BTreeMap::new(),
+            unavailable: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             serving: BTreeMap::new(),
             next_effect: 0,

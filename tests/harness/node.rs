@@ -55,6 +55,8 @@ pub struct Node {
     pub kept: Vec<(VaultPath, Vec<u8>)>,
     /// Answers to questions, by number.
     pub answers: BTreeMap<u64, Answer>,
+    /// What its guard knows from its next start on.
+    pub secrets: Vec<String>,
 }
 
 impl Node {
@@ -80,6 +82,7 @@ impl Node {
             answers_until: 0,
             kept: Vec::new(),
             answers: BTreeMap::new(),
+            secrets: vec![KNOWN_SECRET.to_owned()],
         }
     }
 
@@ -111,8 +114,11 @@ impl Node {
     pub fn start(&mut self) -> Result<Vec<Input>, Violation> {
         self.life += 1;
         let mut fingerprints = Fingerprints::new(FingerprintKey::from_bytes([7; 32]));
-        fingerprints.add("test", KNOWN_SECRET.as_bytes()).map_err(|error| error.to_string())?;
+        for secret in &self.secrets {
+            fingerprints.add("test", secret.as_bytes()).map_err(|error| error.to_string())?;
+        }
         let mut core = Core::new(Start {
+            ended_well: false,
             signer: self.signer(),
             rosters: self.rosters(),
             fingerprints,

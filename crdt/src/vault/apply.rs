@@ -72,7 +72,7 @@ impl Vault {
     }
 
     fn remember_left(&mut self, path: &VaultPath, file: FileId) {
-        if self.restoring {
+        if self.restoring && self.remembers_left {
             self.left.push_back((path.key(), file));
         }
         if self.left.len() > LEFT_MAX {
@@ -113,7 +113,8 @@ impl Vault {
         }
         let wanted = self.wanted_path(file).map(|wanted| wanted.key());
         for key in self.postponed_removals.remove(&file).into_iter().flatten() {
-            if wanted.as_ref() != Some(&key) {
+            let lies_there = self.on_disk.get(&key).is_some_and(|projection| projection.file == file);
+            if lies_there && wanted.as_ref() != Some(&key) {
                 self.remove_from_disk(key);
             }
         }
@@ -239,14 +240,16 @@ impl Vault {
         }
     }
 
-    /// A note that was put away, and perhaps brought back, may be missing because this node removed it before a crash:
-    /// then nobody wants it gone.
+    /// A note that was put away, and perhaps brought back, or that belongs at another place, may be missing because this
+    /// node removed it before a crash: then nobody wants it gone.
     fn forget_own_removals(&mut self) {
-        let was_put_away = |key: &String| {
-            let file = self.on_disk.get(key)?.file;
-            self.index.get(file)?.archived.shown().map(|_| file)
+        let taken_away = |key: &String| {
+            let there = self.on_disk.get(key)?;
+            let was_put_away = self.index.get(there.file)?.archived.shown().is_some();
+            let belongs_here = self.wanted_path(there.file).as_ref() == Some(&there.path);
+            (was_put_away || !belongs_here).then_some(there.file)
         };
-        let files: Vec<_> = self.missing.keys().filter_map(was_put_away).collect();
+        let files: Vec<_> = self.missing.keys().filter_map(taken_away).collect();
         for file in files {
             self.forget_missing(file);
         }

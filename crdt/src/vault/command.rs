@@ -3,7 +3,7 @@
 use aiemp_protocol::{
     entry::{FieldWrite, Item},
     ids::{ContentHash, FileId, WorkId},
-    limits::LEASE,
+    limits::{CHANGE_BYTES_MAX, LEASE},
     vault_path::VaultPath,
 };
 
@@ -85,8 +85,10 @@ impl Vault {
             DocState::Plain(_) | DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_) => None,
         };
         self.docs.insert(file, state);
-        if let Some((base, raw)) = edited {
-            self.push_change(file, base, raw);
+        match edited {
+            Some((base, raw)) if raw.len() <= CHANGE_BYTES_MAX => self.push_change(file, base, raw),
+            Some(_) => self.replace_content(file, bytes),
+            None => {}
         }
     }
 

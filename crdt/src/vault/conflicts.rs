@@ -6,6 +6,7 @@ use aiemp_protocol::{
     ids::{ConflictId, FileId},
     limits::LANES_MAX,
     vault_path::VaultPath,
+    zone::Zone,
 };
 
 use super::{
@@ -104,7 +105,7 @@ impl Vault {
             .into_iter()
             .map(|(change, archiving)| Conflict {
                 id: conflict::archive_edit_id(file, change, archiving),
-                kind: self.kind_of_archiving(file),
+                kind: self.kind_of_archiving(file, archiving.author()),
                 file,
                 path: path.clone(),
                 field: None,
@@ -122,9 +123,9 @@ impl Vault {
     }
 
     /// A note that was moved on has a successor in another zone; one that was deleted has none.
-    fn kind_of_archiving(&self, file: FileId) -> ConflictKind {
-        let moved_on =
-            self.index.iter().any(|(other, _)| other.zone != file.zone && file.moved_to(other.zone) == other);
+    fn kind_of_archiving(&self, file: FileId, by: NodeId) -> ConflictKind {
+        let zones = [Zone::Intake, Zone::Drafts, Zone::Owner, Zone::Private, Zone::Claim(by)];
+        let moved_on = zones.iter().any(|zone| *zone != file.zone && self.index.get(file.moved_to(*zone)).is_some());
         if moved_on { ConflictKind::LateEdit } else { ConflictKind::DeleteEdit }
     }
 

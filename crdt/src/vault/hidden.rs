@@ -116,7 +116,7 @@ impl Vault {
         if super::local::note_text(&bytes).is_some() {
             self.with_document(item.file, Task::Rewrite(bytes));
         } else {
-            self.replace_blob(item.file, bytes);
+            self.replace_content(item.file, bytes);
         }
     }
 

@@ -6,7 +6,7 @@ use aiemp_protocol::{
     egress::Cleared,
     entry::{FieldWrite, FileKind, Item},
     ids::{ContentHash, FileId},
-    limits::{BLOB_BYTES_MAX, NOTE_BYTES_MAX},
+    limits::{BLOB_BYTES_MAX, CHANGE_BYTES_MAX, NOTE_BYTES_MAX},
     vault_path::VaultPath,
     zone::Zone,
 };
@@ -29,7 +29,8 @@ impl Vault {
             let key = path.key();
             if self.in_flight.contains_key(&key) {
                 self.deferred.insert(path);
-            } else if self.on_disk.contains_key(&key) {
+            } else if self.on_disk.get(&key).is_some_and(|projection| projection.path == path) {
+                // Under another spelling it may lie there still.
                 self.missing.entry(key).or_insert(self.now);
             }
         }
@@ -226,33 +227,39 @@ impl Vault {
         let text = note_text(&bytes);
         let edited = match (&mut state, text) {
             (DocState::Note(note), Some(text)) => {
-                let base = note.base;
                 let on_disk = (!lies_there).then(|| note.disk.clone());
-                let raw = note.edit_disk(me, file, generation, text);
-                let heads = note.disk.heads().iter().map(|head| head.0).collect();
+                let edited = match note.edit_disk(me, file, generation, text) {
+                    Some(raw) if raw.len() <= CHANGE_BYTES_MAX => {
+                        let heads = note.disk.heads().iter().map(|head| head.0).collect();
+                        Edited::Change { base: note.base, raw, heads }
+                    }
+                    None if note.disk.text() == text => Edited::Nothing,
+                    // No change can say it: the note starts anew from this text.
+                    Some(_) | None => Edited::Content,
+                };
                 if let Some(on_disk) = on_disk {
                     note.disk = on_disk;
                 }
-                raw.map(|raw| (base, raw, heads))
+                edited
             }
-            _ => None,
+            _ => Edited::Content,
         };
         self.docs.insert(file, state);
         match edited {
-            Some((base, raw, heads)) => {
+            Edited::Change { base, raw, heads } => {
                 self.push_change(file, base, raw);
                 if lies_there {
                     self.disk_holds(file, hash, heads);
                 }
             }
-            None if text.is_none() || matches!(self.docs.get(&file), Some(DocState::Plain(_))) => {
-                self.replace_blob(file, bytes);
+            Edited::Content => {
+                self.replace_content(file, bytes);
                 if lies_there {
                     self.disk_holds(file, hash, Vec::new());
                 }
             }
-            None if lies_there => self.disk_holds_now(file, hash),
-            None => self.project(file),
+            Edited::Nothing if lies_there => self.disk_holds_now(file, hash),
+            Edited::Nothing => self.project(file),
         }
     }
 
@@ -280,8 +287,9 @@ impl Vault {
         *self.unapplied.entry(file).or_default() += 1;
     }
 
-    /// A blob, or a note that became one: a new base. Both versions stay in the logs.
-    pub(super) fn replace_blob(&mut self, file: FileId, bytes: Vec<u8>) {
+    /// A blob, a note that became one, or one that changed beyond what a change can say: a new base. Both versions stay
+    /// in the logs.
+    pub(super) fn replace_content(&mut self, file: FileId, bytes: Vec<u8>) {
         let hash = ContentHash::of(&bytes);
         let audience = file.zone.audience();
         let kind = kind_of(&bytes);
@@ -332,11 +340,19 @@ impl Vault {
                 self.with_document(projection.file, Task::ArchiveAs(projection.hash));
             }
         }
-        if self.retry_at.is_some_and(|at| at <= self.now) {
-            self.retry_at = None;
+        self.retry_at = self.retry_at.filter(|at| *at > self.now);
+        if self.retry_at.is_none() {
+            // A place may have become free as well.
             self.project_postponed();
         }
     }
+}
+
+/// What a save is, compared with what lay there.
+enum Edited {
+    Change { base: ContentHash, raw: Vec<u8>, heads: Vec<[u8; 32]> },
+    Content,
+    Nothing,
 }
 
 /// The text of bytes that can be a note.

@@ -87,6 +87,9 @@ impl Vault {
     /// Does `task` with the file's content, now or when it is loaded.
     pub(super) fn with_document(&mut self, file: FileId, task: Task) {
         match self.docs.get_mut(&file) {
+            Some(DocState::Incomplete(_)) if matches!(task, Task::Read(_)) && !self.unapplied.contains_key(&file) => {
+                self.without_content(file, task);
+            }
             Some(DocState::Uncreated(queue) | DocState::Loading { queue, .. } | DocState::Incomplete(queue)) => {
                 queue.push_back(task)
             }
@@ -103,7 +106,7 @@ impl Vault {
 
     pub(super) fn load(&mut self, file: FileId, queue: VecDeque<Task>) {
         let Some(record) = self.index.get(file) else { return };
-        let Some(base) = record.base.shown().copied() else { return };
+        let Some(base) = record.base.shown().copied() else { return self.lacks_content(file, queue) };
         let mut hashes = vec![base];
         if record.kind.shown() == Some(&FileKind::Note) {
             hashes.extend(record.current_changes().map(|change| change.hash));
@@ -149,12 +152,26 @@ impl Vault {
                 }
             }
             None => {
-                self.docs.insert(file, DocState::Incomplete([].into()));
-                for task in queue {
-                    self.without_content(file, task);
-                }
+                self.lacks_content(file, queue);
             }
         }
+    }
+
+    fn lacks_content(&mut self, file: FileId, queue: VecDeque<Task>) {
+        self.docs.insert(file, DocState::Incomplete([].into()));
+        for task in queue {
+            self.without_content(file, task);
+        }
+    }
+
+    /// Whether a save waits in memory alone for the content of its file.
+    pub(super) fn saves_wait(&self) -> bool {
+        self.docs.values().any(|state| match state {
+            DocState::Uncreated(queue) | DocState::Loading { queue, .. } | DocState::Incomplete(queue) => {
+                queue.iter().any(|task| matches!(task, Task::DiskEdit(_) | Task::DisplacedEdit { .. }))
+            }
+            DocState::Note(_) | DocState::Plain(_) => false,
+        })
     }
 
     /// The content is not held: who asked is told, what lies on disk cannot be compared, and the rest waits.

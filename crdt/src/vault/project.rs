@@ -53,7 +53,7 @@ impl Vault {
     /// other file has as its name.
     pub(super) fn wanted_path(&self, file: FileId) -> Option<VaultPath> {
         let record = self.index.get(file)?;
-        if record.is_archived() {
+        if record.is_archived() || record.base.shown().is_none() {
             return None;
         }
         let path = record.path.shown()?;
@@ -94,7 +94,12 @@ impl Vault {
                     self.remove_from_disk(key);
                 }
             }
-            Some(there) if there.hash == hash && there.path == wanted => {
+            Some(there) if there.path != wanted => {
+                // Another spelling of the same place: it goes first, or both would lie there.
+                self.postponed.insert(file);
+                self.remove_from_disk(key);
+            }
+            Some(there) if there.hash == hash => {
                 self.in_step(file, key, projection);
             }
             Some(_) | None => self.write(key, wanted, bytes, there.map(|there| there.hash), projection),

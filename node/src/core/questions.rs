@@ -75,10 +75,11 @@ impl Core {
     fn draft_read(&mut self, request: u64, mut source: DraftSource, bytes: Option<Vec<u8>>) {
         if let Some(listing) = self.work.listings.get_mut(&request) {
             listing.waiting -= 1;
-            if let Some(note) = bytes {
-                source.note = note;
-                listing.drafts.push(source);
+            match bytes {
+                Some(note) => source.note = note,
+                None => source.blocked_by.push("its content has not arrived yet".to_owned()),
             }
+            listing.drafts.push(source);
         }
         self.finish_listing(request);
     }

@@ -44,6 +44,8 @@ use disk::{DiskDone, DiskHandle, DiskJob};
 
 /// Events that wait for the core; whoever sends more, waits.
 const EVENTS_MAX: usize = 256;
+/// How long each step of an orderly end may take.
+const WIND_DOWN: Duration = Duration::from_secs(2);
 /// How often saves through old file handles are looked for.
 const LATE_SAVES: Duration = Duration::from_secs(5);
 
@@ -333,13 +335,17 @@ impl Mesh {
     }
 
     /// What was read at a place where this node shows nothing may be its own file, moved on since the read. The disk
-    /// thread reads it again after all that was asked of it; what is still there is new.
+    /// thread reads it again after all that was asked of it; what is still there is new. What is gone is told together
+    /// with it, for the two may be one rename.
     async fn files_changed(&mut self, changed: Vec<(VaultPath, Vec<u8>)>, removed: Vec<VaultPath>) -> Result<()> {
         let (known, unknown): (Vec<_>, Vec<_>) =
             changed.into_iter().partition(|(path, _)| self.core.vault().file_at(path).is_some());
-        self.handle(Input::FilesChanged { changed: known, removed }).await?;
-        let paths: Vec<_> = unknown.into_iter().map(|(path, _)| path).collect();
-        if paths.is_empty() { Ok(()) } else { self.disk.send(DiskJob::LookAgain(paths)).await }
+        if unknown.is_empty() {
+            return self.handle(Input::FilesChanged { changed: known, removed }).await;
+        }
+        self.handle(Input::FilesChanged { changed: known, removed: Vec::new() }).await?;
+        let paths = unknown.into_iter().map(|(path, _)| path).chain(removed).collect();
+        self.disk.send(DiskJob::LookAgain(paths)).await
     }
 
     async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {
@@ -401,13 +407,29 @@ impl Mesh {
         self.tell_network(network::Command::SetMembers(members.collect())).await
     }
 
-    /// Stops in the order that loses nothing: no more input, then what is queued for the store becomes durable.
-    async fn wind_down(self) {
+    /// Until nothing is being loaded, written or removed.
+    async fn end_effects(&mut self) -> Result<()> {
+        while self.core.vault().has_effects() {
+            tokio::select! {
+                Some(event) = self.store_events.recv() => self.store_event(event).await?,
+                Some(done) = self.disk_done.recv() => self.disk_done(done).await?,
+                else => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops in the order that loses nothing: no more input, what is under way ends, then what is queued for the store
+    /// becomes durable.
+    async fn wind_down(mut self) {
         let (done, stopped) = oneshot::channel();
         if self.network.commands.send(network::Command::Shutdown(done)).await.is_ok() {
-            tokio::time::timeout(Duration::from_secs(2), stopped).await.ok();
+            tokio::time::timeout(WIND_DOWN, stopped).await.ok();
         }
-        // A store that failed has told so already.
+        // A store or a disk that failed has told so already; the next start looks closer then.
+        if let Ok(Ok(())) = tokio::time::timeout(WIND_DOWN, self.end_effects()).await {
+            self.store.send(start::ended_well(true)).await.ok();
+        }
         self.store.flush().await.ok();
         std::fs::remove_file(self.home.control_socket()).ok();
         std::fs::remove_file(self.home.addresses()).ok();

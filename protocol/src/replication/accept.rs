@@ -13,10 +13,13 @@ use crate::{
     entry::{EntryError, Item, SignedEntry},
     frame::Frame,
     ids::{ContentHash, LogId},
-    limits::ENTRIES_PER_FETCH,
+    limits::{ENTRIES_PER_FETCH, GENERATIONS_AHEAD_MAX},
     roster::{Member, Roster},
     time::Timestamp,
 };
+
+/// Bytes of entries that may wait behind the first of their logs.
+const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// Whether the author may still append at this place.
 enum Standing<'a> {
@@ -40,7 +43,7 @@ impl Replication {
         if !readable_by(self.role, log.audience) || theirs.is_none_or(|role| !readable_by(role, log.audience)) {
             return self.close_peer(peer, PeerFault::AudienceLeak);
         }
-        if self.frozen.contains_key(&log) {
+        if self.frozen.contains_key(&log) || !self.may_exist(log) {
             return;
         }
         let Ok(seq) = SignedEntry::claimed_seq(&cose) else {
@@ -49,18 +52,33 @@ impl Replication {
         self.note_held(peer, log, seq);
         let next = self.chains.len(log) + 1;
         if seq > next {
-            return self.fetch(now, peer, log);
+            return self.receive_later(now, peer, log, seq, Waiting { from: peer, cose, payloads });
         }
         let prev = self.chains.hash(log, seq.saturating_sub(1));
         match SignedEntry::verify(self.mesh, log, prev, &cose) {
             Ok(signed) if seq < next => self.compare_with_held(now, peer, signed),
-            Ok(signed) => self.receive_next(now, peer, EntryWithPayloads { signed, payloads }),
+            Ok(signed) => {
+                self.pop_waiting(log);
+                if self.receive_next(now, peer, EntryWithPayloads { signed, payloads }) {
+                    self.retry_waiting(now);
+                }
+            }
             Err(EntryError::Signature(_)) if 1 < seq && (seq < next || log.author == self.me) => {
                 self.look_below(peer, log, seq);
             }
             Err(EntryError::Signature(_)) => self.close_peer(peer, PeerFault::BadSignature),
             Err(EntryError::Form(_) | EntryError::Cap(_)) => self.freeze(log, FreezeReason::Malformed, cose),
         }
+    }
+
+    /// Whether a member may have such a log: anything else is neither kept nor waited for.
+    pub(super) fn may_exist(&self, log: LogId) -> bool {
+        let roster = self.rosters.current();
+        let generations = roster
+            .member(log.author)
+            .map(|member| member.generation_min..=member.generation_min.saturating_add(GENERATIONS_AHEAD_MAX));
+        generations.is_some_and(|generations| generations.contains(&log.generation))
+            || roster.closed.iter().any(|closed| closed.log == log)
     }
 
     /// An entry for a place that is taken: the same one again, or proof that its author signed two.
@@ -80,25 +98,34 @@ impl Replication {
         self.send(peer, Frame::Fetch { log, from_seq: seq - 1, count: 1 });
     }
 
-    fn receive_next(&mut self, now: Timestamp, peer: NodeId, entry: EntryWithPayloads) {
+    /// Takes the entry that follows what is held, or lets it wait; says whether it was taken.
+    fn receive_next(&mut self, now: Timestamp, peer: NodeId, entry: EntryWithPayloads) -> bool {
         let log = entry.signed.log;
         if !payloads_match(&entry) {
-            return self.close_peer(peer, PeerFault::PayloadMismatch);
+            self.close_peer(peer, PeerFault::PayloadMismatch);
+            return false;
         }
         match self.standing(&entry.signed) {
-            Standing::Closed => return,
-            Standing::EpochAhead => return self.wait(peer, entry),
+            Standing::Closed => return false,
+            Standing::EpochAhead => {
+                self.wait(peer, entry);
+                return false;
+            }
             Standing::Open(author, roster) => {
                 let before = self.epochs.get(&log).copied().unwrap_or(0);
                 if let Err(reason) = validity::check(&entry.signed, author, roster, before) {
-                    return self.freeze(log, reason, entry.signed.cose);
+                    self.freeze(log, reason, entry.signed.cose);
+                    return false;
                 }
             }
         }
-        if !self.has_seen(&entry.signed) {
-            return self.wait(peer, entry);
+        let has_seen = self.has_seen(&entry.signed);
+        if has_seen {
+            self.take(now, peer, entry)
+        } else {
+            self.wait(peer, entry)
         }
-        self.take(now, peer, entry);
+        has_seen
     }
 
     fn standing(&self, signed: &SignedEntry) -> Standing<'_> {
@@ -126,7 +153,30 @@ impl Replication {
 
     fn wait(&mut self, from: NodeId, entry: EntryWithPayloads) {
         let log = entry.signed.log;
-        self.waiting.insert(log, Waiting { from, cose: entry.signed.cose, payloads: entry.payloads });
+        let waiting = self.waiting.entry(log).or_default();
+        waiting.push_front(Waiting { from, cose: entry.signed.cose, payloads: entry.payloads });
+        self.fetch_ends.insert(log, self.chains.len(log) + waiting.len() as u64);
+    }
+
+    fn pop_waiting(&mut self, log: LogId) -> Option<Waiting> {
+        let waiting = self.waiting.get_mut(&log)?;
+        let first = waiting.pop_front();
+        if waiting.is_empty() {
+            self.waiting.remove(&log);
+        }
+        first
+    }
+
+    /// What follows an entry that waits, waits behind it, as far as there is room; anything else is asked for.
+    fn receive_later(&mut self, now: Timestamp, peer: NodeId, log: LogId, seq: u64, entry: Waiting) {
+        let held: usize = self.waiting.values().flatten().map(Waiting::bytes).sum();
+        let Some(waiting) = self.waiting.get_mut(&log) else { return self.fetch(now, peer, log) };
+        let follows = seq == self.chains.len(log) + waiting.len() as u64 + 1;
+        let room = (waiting.len() as u64) < ENTRIES_PER_FETCH && held + entry.bytes() <= WAITING_BYTES_MAX;
+        if follows && room {
+            waiting.push_back(entry);
+            self.fetch_ends.insert(log, seq);
+        }
     }
 
     fn take(&mut self, now: Timestamp, peer: NodeId, entry: EntryWithPayloads) {
@@ -136,17 +186,30 @@ impl Replication {
         let past = self.chains.push(&entry.signed);
         self.persist(Record::Entry(entry.clone()), InFlight::Entry { entry, past, from: Some(peer) });
         self.fetch_on(now, peer, log, entry_seq);
-        self.retry_waiting(now);
     }
 
-    /// Offers every waiting entry again: one that was taken may be what another waits for.
+    /// Offers every waiting entry again, until none is taken: one that was may be what another waits for.
     pub(super) fn retry_waiting(&mut self, now: Timestamp) {
-        let logs: Vec<_> = self.waiting.keys().copied().collect();
-        for log in logs {
-            let Some(waiting) = self.waiting.remove(&log) else { continue };
-            let prev = self.chains.head(log);
-            if let Ok(signed) = SignedEntry::verify(self.mesh, log, prev, &waiting.cose) {
-                self.receive_next(now, waiting.from, EntryWithPayloads { signed, payloads: waiting.payloads });
+        loop {
+            let logs: Vec<_> = self.waiting.keys().copied().collect();
+            let mut taken = false;
+            for log in logs {
+                taken |= self.retry_first(now, log);
+            }
+            if !taken {
+                return;
+            }
+        }
+    }
+
+    fn retry_first(&mut self, now: Timestamp, log: LogId) -> bool {
+        let Some(first) = self.pop_waiting(log) else { return false };
+        match SignedEntry::verify(self.mesh, log, self.chains.head(log), &first.cose) {
+            Ok(signed) => self.receive_next(now, first.from, EntryWithPayloads { signed, payloads: first.payloads }),
+            Err(_) => {
+                // Nothing can follow it.
+                self.waiting.remove(&log);
+                false
             }
         }
     }

@@ -65,7 +65,8 @@ impl Replication {
     /// fetched; what is written from now on goes into the next generation, for a log cannot fork.
     pub(super) fn own_log_is_behind(&mut self, position: &Position) {
         let minimum = self.rosters.current().member(self.me).map_or(0, |member| member.generation_min);
-        if position.log.generation < self.generation || self.generation >= minimum + GENERATIONS_AHEAD_MAX {
+        let highest = minimum.saturating_add(GENERATIONS_AHEAD_MAX);
+        if position.log.generation < self.generation || position.log.generation >= highest {
             return;
         }
         self.generation = position.log.generation + 1;

@@ -32,11 +32,10 @@ impl Replication {
         else {
             return;
         };
-        let wanted: Vec<_> = self.missing.keys().filter(|hash| !self.incoming.contains_key(hash)).copied().collect();
+        let askable = |hash: &&ContentHash| !self.incoming.contains_key(*hash) && !self.unavailable.contains(*hash);
+        let room = INCOMING_MAX.saturating_sub(self.incoming.len());
+        let wanted: Vec<_> = self.missing.keys().filter(askable).take(room).copied().collect();
         for hash in wanted {
-            if self.incoming.len() >= INCOMING_MAX {
-                return;
-            }
             self.incoming.insert(hash, Incoming { from: peer, bytes: Vec::new(), until: now + FETCH_PATIENCE });
             self.send(peer, Frame::PayloadWanted { hash, offset: 0 });
         }
@@ -79,13 +78,16 @@ impl Replication {
         self.request_missing(now);
     }
 
-    /// The peer does not hold it either; the next connected one may.
+    /// The peer does not hold it either; the next connected one may. Where none does, others have their turn.
     fn ask_another(&mut self, now: Timestamp, peer: NodeId, hash: ContentHash) {
         self.incoming.remove(&hash);
         let next = self.sessions.keys().copied().find(|other| *other > peer);
         if let Some(next) = next {
             self.incoming.insert(hash, Incoming { from: next, bytes: Vec::new(), until: now + FETCH_PATIENCE });
             self.send(next, Frame::PayloadWanted { hash, offset: 0 });
+        } else {
+            self.unavailable.insert(hash);
+            self.request_missing(now);
         }
     }
 }

@@ -81,11 +81,14 @@ impl Replication {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let role = session.role;
         session.known = Some(positions.iter().map(|position| (position.log, position.seq)).collect());
+        self.unavailable.clear();
         for position in &positions {
             if !readable_by(role, position.log.audience) || !readable_by(self.role, position.log.audience) {
                 return self.close_peer(peer, PeerFault::AudienceLeak);
             }
-            self.compare_position(now, peer, position);
+            if self.may_exist(position.log) {
+                self.compare_position(now, peer, position);
+            }
         }
         self.request_missing(now);
         self.push_all(peer);
@@ -144,7 +147,8 @@ impl Replication {
                 self.note_held(peer, log, seq);
                 last = Some((log, seq));
             }
-            self.send(peer, Frame::Entry { log, cose, payloads: inline_only(payloads) });
+            let payloads = self.withhold(peer, inline_only(payloads));
+            self.send(peer, Frame::Entry { log, cose, payloads });
         }
         // What became durable while these were read was not pushed, for the peer lacked these.
         if let Some((log, seq)) = last {
@@ -166,7 +170,8 @@ impl Replication {
 
     pub(super) fn payload_read(&mut self, effect: EffectId, payload: Option<Vec<u8>>) {
         let Some(Serving::Payload { peer, hash, offset }) = self.serving.remove(&effect) else { return };
-        let whole = payload.unwrap_or_default();
+        // The whole is looked at, for a secret may lie across two parts. What is withheld is as if it were not held.
+        let whole = self.withhold(peer, vec![payload]).pop().flatten().unwrap_or_default();
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(whole.len());
         let end = whole.len().min(start + BLOB_CHUNK_BYTES);
         let part = Frame::PayloadPart { hash, offset, length: whole.len() as u64, bytes: whole[start..end].to_vec() };
@@ -185,7 +190,7 @@ impl Replication {
             return;
         }
         self.note_held(peer, log, seq);
-        let payloads = inline_only(entry.payloads.clone());
+        let payloads = self.withhold(peer, inline_only(entry.payloads.clone()));
         self.send(peer, Frame::Entry { log, cose: entry.signed.cose.clone(), payloads });
     }
 
@@ -222,6 +227,9 @@ impl Replication {
         self.incoming.retain(|_, incoming| incoming.until > now);
         let due: Vec<_> =
             self.sessions.iter().filter(|(_, session)| session.next_frontier <= now).map(|(peer, _)| *peer).collect();
+        if !due.is_empty() {
+            self.unavailable.clear();
+        }
         if self.incoming.len() < held_up || !due.is_empty() {
             self.request_missing(now);
         }
@@ -231,6 +239,19 @@ impl Replication {
             }
             self.send_hello(peer);
         }
+    }
+
+    /// Leaves out the payloads that the peer must not have: the entries around them reach it all the same.
+    fn withhold(&mut self, peer: NodeId, mut payloads: Vec<Option<Vec<u8>>>) -> Vec<Option<Vec<u8>>> {
+        let role = self.sessions.get(&peer).map_or(Role::Cloud, |session| session.role);
+        for payload in &mut payloads {
+            let checked = payload.as_ref().map_or(Ok(()), |payload| self.guard.check_payload(role, payload));
+            if let Err(why) = checked {
+                *payload = None;
+                self.outputs.push_back(Output::ReportWithheld { peer, why });
+            }
+        }
+        payloads
     }
 
     pub(super) fn send(&mut self, peer: NodeId, frame: Frame) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aiemp_crdt::conflict::ConflictKind;
-use aiemp_node::core::{Brain, Core, Input};
+use aiemp_node::core::{Answer, Brain, Core, Input, Question};
 use aiemp_protocol::{
     entry::{Entry, FileKind, Item, SignedEntry},
     frame::Frame,
@@ -57,6 +57,33 @@ fn core(world: &World, node: usize) -> &Core {
 
 fn log_of(world: &World, node: usize) -> LogId {
     core(world, node).replication().own_log(Audience::All)
+}
+
+/// Another name for a file, given by the person.
+fn rename(world: &mut World, node: usize, names: &[(&str, &str)]) {
+    let files = &mut world.nodes[node].disk.files;
+    let moved: Vec<_> =
+        names.iter().map(|(from, to)| (path(to), files.remove(&path(from)).expect("it is there"))).collect();
+    files.extend(moved);
+    for (from, to) in names {
+        world.touched(node, path(from));
+        world.touched(node, path(to));
+    }
+}
+
+/// An entry of this node that creates a note, as it may or may not write it.
+fn forged(world: &World, node: usize, log: LogId, at: &str, text: &[u8]) -> Frame {
+    let (mesh, epoch) = {
+        let chain = world.nodes[node].rosters();
+        (chain.current().mesh, chain.current().epoch)
+    };
+    let zone = if at.starts_with("Approved/") { Zone::Owner } else { Zone::Drafts };
+    let file = FileId { zone, hash: aiemp_keys::Hash::of_content(at.as_bytes()) };
+    let (base, length) = (ContentHash::of(text), text.len() as u64);
+    let item = Item::New { file, path: path(at), kind: FileKind::Note, base, length };
+    let entry = Entry { seq: 1, epoch, hlc: world.time(), seen: Vec::new(), items: vec![item] };
+    let signed = SignedEntry::sign(&world.nodes[node].signer(), mesh, log, None, entry);
+    Frame::Entry { log, cose: signed.cose, payloads: vec![Some(text.to_vec())] }
 }
 
 /// Hands a node the entries of a log as a peer that relays them would.
@@ -166,20 +193,9 @@ fn entries_wait_for_what_their_author_had_seen() {
 fn a_hostile_entry_outside_its_zone_freezes_that_log_alone() {
     let mut world = world(6, &[LAPTOP, IDLE_CLOUD, DESKTOP], &[(0, 1), (0, 2)]);
     let log = log_of(&world, 1);
-    let (mesh, epoch) = {
-        let chain = world.nodes[1].rosters();
-        (chain.current().mesh, chain.current().epoch)
-    };
-    let bytes = b"approved by nobody\n";
-    let file = FileId { zone: Zone::Owner, hash: aiemp_keys::Hash::of_content(b"forged") };
-    let base = ContentHash::of(bytes);
-    let item =
-        Item::New { file, path: path("Approved/forged.md"), kind: FileKind::Note, base, length: bytes.len() as u64 };
-    let entry = Entry { seq: 1, epoch, hlc: world.time(), seen: Vec::new(), items: vec![item] };
-    let forged = SignedEntry::sign(&world.nodes[1].signer(), mesh, log, None, entry);
+    let frame = forged(&world, 1, log, "Approved/forged.md", b"approved by nobody\n");
     world.executor.hostile = BTreeSet::from([log]);
     let peer = world.nodes[1].id();
-    let frame = Frame::Entry { log, cose: forged.cose, payloads: vec![Some(bytes.to_vec())] };
     world.input(0, Input::FrameReceived { peer, frame }).expect("it takes the frame");
     save(&mut world, 2, "Plans/a.md", "honest\n");
     pass(&mut world, 20_000);
@@ -215,4 +231,114 @@ fn three_nodes_relay_for_each_other() {
     save(&mut world, 2, "Updates/b.md", "from desktop\n");
     pass(&mut world, 300_000);
     assert_eq!(text(&world, 1, "Updates/b.md").as_deref(), Some("from desktop\n"));
+}
+
+#[test]
+fn logs_of_generations_that_nobody_may_reach_are_not_taken() {
+    let mut world = world(9, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let peer = world.nodes[1].id();
+    for (generation, taken) in [(16, 1), (17, 0), (u64::MAX, 0)] {
+        let log = LogId { generation, ..log_of(&world, 1) };
+        let frame = forged(&world, 1, log, &format!("Plans/{generation}.md"), b"one\n");
+        world.input(0, Input::FrameReceived { peer, frame }).expect("it takes the frame");
+        pass(&mut world, 5_000);
+        assert_eq!(world.nodes[0].store.length(log), taken, "generation {generation}");
+    }
+}
+
+#[test]
+fn a_name_that_changes_its_case_is_one_file() {
+    let mut world = world(10, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, "Plans/note.md", "one\n");
+    pass(&mut world, 15_000);
+    rename(&mut world, 0, &[("Plans/note.md", "Plans/Note.md")]);
+    settle(&mut world);
+    assert_eq!((text(&world, 1, "Plans/note.md"), text(&world, 1, "Plans/Note.md").as_deref()), (None, Some("one\n")));
+    save(&mut world, 1, "Plans/Note.md", "one\ntwo\n");
+    settle(&mut world);
+    assert_eq!(text(&world, 0, "Plans/Note.md").as_deref(), Some("one\ntwo\n"));
+}
+
+#[test]
+fn two_notes_that_exchange_their_names_do_so_everywhere() {
+    let mut world = world(11, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, "Plans/a.md", "first\n");
+    save(&mut world, 0, "Plans/b.md", "second\n");
+    pass(&mut world, 15_000);
+    rename(&mut world, 0, &[("Plans/a.md", "Plans/c.md")]);
+    pass(&mut world, 15_000);
+    world.partition(0, 1, 40_000);
+    rename(&mut world, 0, &[("Plans/b.md", "Plans/a.md")]);
+    pass(&mut world, 15_000);
+    rename(&mut world, 0, &[("Plans/c.md", "Plans/b.md")]);
+    settle(&mut world);
+    let texts = ["Plans/a.md", "Plans/b.md", "Plans/c.md"].map(|at| text(&world, 1, at));
+    assert_eq!(texts, [Some("second\n".to_owned()), Some("first\n".to_owned()), None]);
+}
+
+#[test]
+fn a_note_that_changes_beyond_what_a_change_holds_starts_anew() {
+    let mut world = world(12, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, "Plans/a.md", "a line\n");
+    pass(&mut world, 15_000);
+    let after = "🦀".repeat((1 << 18) - 1);
+    save(&mut world, 0, "Plans/a.md", &after);
+    settle(&mut world);
+    assert!(text(&world, 1, "Plans/a.md").is_some_and(|text| text == after));
+}
+
+#[test]
+fn two_long_logs_that_name_each_other_arrive_without_a_pause() {
+    let mut world = world(13, &[LAPTOP, IDLE_CLOUD, DESKTOP], &[(0, 1), (0, 2)]);
+    world.crash(2, 1_000_000);
+    for number in 0..180 {
+        save(&mut world, number % 2, &format!("Plans/{number}.md"), "text\n");
+        pass(&mut world, 5_000);
+    }
+    pass(&mut world, 99_000);
+    let lengths = |world: &World, node: usize| [0, 1].map(|of| world.nodes[node].store.length(log_of(world, of)));
+    assert_eq!(lengths(&world, 2), [0, 0]);
+    assert!(lengths(&world, 0).into_iter().all(|length| length >= 90));
+    // Some 10 s to connect, and what the slow disk takes for each entry.
+    pass(&mut world, 28_000);
+    assert_eq!(lengths(&world, 2), lengths(&world, 0));
+}
+
+#[test]
+fn a_secret_in_history_holds_up_nothing_else() {
+    let mut world = world(14, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    world.partition(0, 1, 40_000);
+    save(&mut world, 0, "Plans/a.md", "the password is correct-horse-7\n");
+    pass(&mut world, 10_000);
+    world.nodes[0].secrets.push("correct-horse-7".to_owned());
+    world.crash(0, 1_000);
+    pass(&mut world, 10_000);
+    save(&mut world, 0, "Plans/b.md", "nothing secret\n");
+    pass(&mut world, 100_000);
+    assert_eq!(text(&world, 1, "Plans/b.md").as_deref(), Some("nothing secret\n"));
+    let held = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("correct-horse-7");
+    assert!(!world.nodes[1].store.payloads.values().any(held));
+}
+
+#[test]
+fn a_draft_whose_content_is_missing_does_not_hold_up_the_list() {
+    let mut world = world(15, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let peer = world.nodes[1].id();
+    let Frame::Entry { log, cose, .. } =
+        forged(&world, 1, log_of(&world, 1), "Pending_Approval/email/a.md", b"never served\n")
+    else {
+        unreachable!("an entry")
+    };
+    world
+        .input(0, Input::FrameReceived { peer, frame: Frame::Entry { log, cose, payloads: vec![None] } })
+        .expect("taken");
+    pass(&mut world, 5_000);
+    for request in [901, 902] {
+        world.input(0, Input::Asked { request, question: Question::Drafts }).expect("asked");
+        pass(&mut world, 2_000);
+        let Some(Answer::Drafts { drafts, .. }) = world.nodes[0].answers.get(&request) else {
+            panic!("{request} is not answered")
+        };
+        assert_eq!(drafts[0].blocked_by, ["its content has not arrived yet"]);
+    }
 }

@@ -26,6 +26,8 @@ use crate::{
 
 /// The lowest generation that this node may write, in the store.
 const GENERATION: &str = "generation";
+/// Whether the last run ended with nothing under way, in the store.
+const ENDED_WELL: &str = "ended_well";
 /// One `EntriesRead` may hold a fetch's worth of payloads, so few may wait.
 const STORE_EVENTS_MAX: usize = 16;
 
@@ -56,6 +58,11 @@ pub(super) fn give_up(home: &Home, divergence: Divergence) -> Result<()> {
     writes.push(store::Write::Truncate { log, keep });
     writes.push(store::Write::Meta { key: GENERATION.to_owned(), value: generation.to_be_bytes().to_vec() });
     Ok(Store::open(&home.store())?.persist(&writes)?)
+}
+
+/// Notes how this run ends; as long as it runs, that it did not end well.
+pub(super) fn ended_well(well: bool) -> store::Command {
+    store::Command::Write(store::Write::Meta { key: ENDED_WELL.to_owned(), value: vec![u8::from(well)] })
 }
 
 /// Yields once when the process is told to stop.
@@ -113,6 +120,7 @@ impl Mesh {
         let network = open_network(options, network_sent)?;
         let (store_sent, store_events) = mpsc::channel(STORE_EVENTS_MAX);
         let store = store::spawn(store, store_sent)?;
+        store.send(ended_well(false)).await?;
         let (disk, disk_done) = disk::spawn(vault_disk, config.vault.clone())?;
         let (asked_sent, asked) = mpsc::channel(EVENTS_MAX);
         control::serve(&home.control_socket(), asked_sent)?;
@@ -169,6 +177,7 @@ fn restored_core(
         brain: brain_of(&options.config, options.role)?,
         frozen: loaded.frozen,
         missing: loaded.missing,
+        ended_well: store.read_meta(ENDED_WELL)?.is_some_and(|value| value == [1]),
     });
     core.raise_generation(generation.map_or(0, u64::from_be_bytes));
     for (log, cose) in &loaded.entries {
