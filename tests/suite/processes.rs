@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::{
     deploy::skip,
-    node::{Node, PATIENCE, Pair, becomes, signal, status_field},
+    node::{Node, PATIENCE, Pair, becomes, free_port, signal, status_field},
 };
 
 const STOP_MAX: Duration = Duration::from_secs(3);
@@ -140,4 +140,23 @@ fn a_cloud_that_is_not_paired_ingests_nothing_until_it_is() {
     pair.wait_same("now it does", |files| {
         files.contains_key("Plans/note.md") && files.keys().any(|path| path.starts_with("Pending_Approval/email/"))
     });
+}
+
+#[test]
+fn a_cloud_that_takes_the_place_of_a_revoked_one_gets_the_whole_vault() {
+    let mut pair = Pair::running();
+    pair.cloud.save("Plans/first.md", "by the first Cloud\n");
+    pair.wait_same("the note is on both sides", |files| files.contains_key("Plans/first.md"));
+    pair.local.save("Plans/answer.md", "by Local, who had seen it\n");
+    pair.wait_same("the answer is on both sides", |files| files.contains_key("Plans/answer.md"));
+    pair.cloud.stop();
+    pair.local.must(&["peers", "revoke", "cloud"]);
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    pair.cloud = Node::init(dir.path(), "cloud", &[]);
+    pair.cloud.configure(&format!("listen = [\"/ip4/127.0.0.1/tcp/{}\"]\n", free_port()));
+    pair.pair(&[]);
+    let all = ["Plans/first.md", "Plans/answer.md"];
+    pair.wait_same("the new Cloud has all of it", |files| all.iter().all(|path| files.contains_key(*path)));
+    pair.cloud.save("Plans/second.md", "by the second Cloud\n");
+    pair.wait_same("and takes part", |files| files.contains_key("Plans/second.md"));
 }

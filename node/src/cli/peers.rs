@@ -8,7 +8,11 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Passphrase, owner, print};
-use crate::{fault::Fault, home::Home, shell};
+use crate::{
+    fault::Fault,
+    home::Home,
+    shell::{self, store::Store},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PeersCommand {
@@ -88,6 +92,8 @@ fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     let keys = owner::unlock(home, passphrase)?;
     let mut next = roster.successor(shell::clock::now());
     next.members.retain(|member| member.node != node);
+    // What it wrote up to here stands, also for nodes that join later.
+    next.closed.extend(Store::open(&home.store())?.ends_of(node)?);
     rosters.extend(&SignedRoster::sign(&keys.root, next).to_bytes())?;
     shell::rosters::store(home, &rosters)?;
     print::data(format!("revoked {name}"));

@@ -8,6 +8,7 @@ use aiemp_protocol::{
     ids::{Audience, ContentHash, EntryHash, FileId, LogId},
     limits::ENTRY_PAYLOAD_BYTES_MAX,
     replication::{FreezeReason, StoredEntry},
+    roster::ClosedLog,
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -102,6 +103,22 @@ impl Store {
             return Err(Damage::Payload(hash).into());
         }
         Ok(bytes)
+    }
+
+    /// Where the logs of an author end here.
+    pub fn ends_of(&self, author: NodeId) -> Result<Vec<ClosedLog>, StoreError> {
+        let sql = "SELECT log, MAX(seq), hash, cose, cose_hash, payload_hashes FROM entries GROUP BY log";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        let mut ends = Vec::new();
+        while let Some(row) = rows.next()? {
+            let EntryRow { log, .. } = EntryRow::read(row)?;
+            if log.author == author {
+                let seq = row.get::<_, i64>(1)?.unsigned_abs();
+                ends.push(ClosedLog { log, seq, hash: digest(row, 2)? });
+            }
+        }
+        Ok(ends)
     }
 
     fn all_entries(&self) -> Result<Vec<(LogId, Vec<u8>)>, StoreError> {
