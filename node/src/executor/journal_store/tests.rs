@@ -51,7 +51,7 @@ fn row(nonce: u8, work: u8) -> Row {
         attachments: vec![b"attachment".to_vec()],
     };
     let verified = Verified { decision, action, bundle };
-    Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before: NOW }
+    Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before: NOW, changed: NOW }
 }
 
 fn journal() -> (tempfile::TempDir, PathBuf) {

@@ -143,7 +143,7 @@ impl World {
         let decision = self.decision(action, nonce);
         let bundle = self.bundle(action, &decision);
         let verified = Verified { decision, action: action.clone(), bundle };
-        Row { verified, state, detail: String::new(), attempts: 0, not_before: now() }
+        Row { verified, state, detail: String::new(), attempts: 0, not_before: now(), changed: now() }
     }
 
     /// A journal as an earlier run left it.
