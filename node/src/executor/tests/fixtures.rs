@@ -169,6 +169,12 @@ impl World {
         paths.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
     }
 
+    /// Marks of deliveries whose end is not durable.
+    pub(super) fn marks(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.home.executor().join("under-way")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
     pub(super) fn receipt_path(&self, action: &Action, nonce: [u8; 16], outcome: Outcome) -> PathBuf {
         let name = format!("{}-{}-{}.receipt", action.hash(), HEXLOWER.encode(&nonce), outcome.as_str());
         self.home.receipts().join(name)
