@@ -21,6 +21,8 @@ use tokio::{
 const LINE_BYTES_MAX: u64 = 256 << 20;
 /// Requests served at once.
 const CONNECTIONS_MAX: usize = 16;
+/// Wait after a connection that could not be taken, so that a lasting reason does not keep a core busy.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a command waits for the node.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -223,7 +225,8 @@ pub fn serve(path: &Path, asked: mpsc::Sender<Asked>) -> Result<()> {
     let own = rustix::process::getuid().as_raw();
     let slots = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        loop {
+            let stream = next_connection(|| listener.accept()).await;
             let same_user = stream.peer_cred().is_ok_and(|peer| peer.uid() == own);
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             if same_user {
@@ -238,6 +241,22 @@ pub fn serve(path: &Path, asked: mpsc::Sender<Asked>) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// Too many open files, or a caller that hung up: either passes, and later commands must not find nobody listening.
+async fn next_connection<A, T, S>(mut accept: impl FnMut() -> A) -> T
+where
+    A: Future<Output = std::io::Result<(T, S)>>,
+{
+    loop {
+        match accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!(%error, "a command cannot be answered now; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
 
 fn set_private(path: &Path) -> Result<()> {
@@ -312,6 +331,14 @@ fn exchange(stream: &mut BufReader<UnixStream>, request: &Request) -> Result<Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_cannot_be_taken_does_not_end_the_listening() {
+        let refused = [rustix::io::Errno::MFILE, rustix::io::Errno::CONNABORTED].map(|errno| Err(errno.into()));
+        let mut connections = refused.into_iter().chain([Ok(("the stream", ()))]);
+        let stream = next_connection(|| std::future::ready(connections.next().expect("not asked again"))).await;
+        assert_eq!(stream, "the stream");
+    }
 
     #[test]
     fn a_late_answer_is_taken_for_no_other_request() {
