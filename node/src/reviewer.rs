@@ -99,11 +99,21 @@ impl Desk {
         self.receipts.iter().find(|receipt| receipt.action == action)
     }
 
-    /// A receipt that shows the same piece of work answered in the same way.
+    /// The newest receipt that shows the same piece of work answered in the same way.
     pub fn receipt_for_work(&self, action: &Action) -> Option<&WireReceipt> {
+        self.of_work(action).filter(|receipt| receipt.outcome != "failed").max_by_key(|receipt| receipt.at_ms)
+    }
+
+    /// The approval that a wanted repetition goes on from: it stands last in the chain of what was sent before.
+    ///
+    /// It may have failed itself, as a repetition. The executor follows the chain through it.
+    pub fn repeated(&self, action: &Action) -> Option<&WireReceipt> {
+        self.of_work(action).max_by_key(|receipt| receipt.at_ms)
+    }
+
+    fn of_work(&self, action: &Action) -> impl Iterator<Item = &WireReceipt> {
         let (work, kind) = (action.work.to_string(), action.kind().as_str());
-        let taken = |receipt: &&WireReceipt| receipt.outcome != "failed";
-        self.receipts.iter().filter(taken).find(|receipt| receipt.work == work && receipt.kind == kind)
+        self.receipts.iter().filter(move |receipt| receipt.work == work && receipt.kind == kind)
     }
 }
 
@@ -362,5 +372,35 @@ mod tests {
             let error = read(&mut client_of(answers)).unwrap_err();
             assert_eq!(error.to_string(), expected);
         }
+    }
+
+    fn receipt(action: &Action, nonce: u8, outcome: &str, at_ms: u64) -> WireReceipt {
+        WireReceipt {
+            action: format!("{nonce:064x}"),
+            work: action.work.to_string(),
+            kind: action.kind().as_str().to_owned(),
+            file: "f".to_owned(),
+            nonce: format!("{nonce:032x}"),
+            outcome: outcome.to_owned(),
+            at_ms,
+            message_id: None,
+            detail: String::new(),
+            path: "Done/mail.md".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_third_approval_of_one_work_repeats_the_second() {
+        let content = r#"{"answer":"file","content":"YQ=="}"#;
+        let action = read(&mut client_of(&[content; 2])).unwrap().unwrap().action;
+        let by_hash =
+            vec![receipt(&action, 1, "sent", 10), receipt(&action, 2, "sent", 20), receipt(&action, 3, "failed", 15)];
+        let mut desk = Desk { items: Vec::new(), receipts: by_hash };
+        let nonce = |receipt: Option<&WireReceipt>| nonce_of(receipt.expect("a receipt")).unwrap()[15];
+        assert_eq!((nonce(desk.receipt_for_work(&action)), nonce(desk.repeated(&action))), (2, 2));
+        desk.receipts.push(receipt(&action, 4, "failed", 30));
+        assert_eq!((nonce(desk.receipt_for_work(&action)), nonce(desk.repeated(&action))), (2, 4));
+        desk.receipts.retain(|receipt| receipt.outcome == "failed");
+        assert!(desk.receipt_for_work(&action).is_none(), "what failed is approved again without a word");
     }
 }

@@ -110,6 +110,20 @@ fn a_repetition_is_sent_only_when_it_was_signed_as_one_and_once() {
 }
 
 #[test]
+fn a_repetition_that_failed_can_be_repeated() {
+    let owner = owner(10);
+    let mut journal = Journal::default();
+    approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    journal.handle(NOW, Input::Dispatched([1; 16], Dispatched::Sent("250".into())));
+    settle_down(&mut journal, NOW);
+    approve(&mut journal, &owner, "a@client.test", 1, 2, Some([1; 16]));
+    let refused = Dispatched::NotSent { reason: "550".into(), retryable: false };
+    journal.handle(NOW, Input::Dispatched([2; 16], refused));
+    settle_down(&mut journal, NOW);
+    assert_eq!(dispatches(&approve(&mut journal, &owner, "a@client.test", 1, 3, Some([2; 16]))), 1);
+}
+
+#[test]
 fn an_unknown_end_waits_for_a_person() {
     let owner = owner(10);
     let mut journal = Journal::default();
