@@ -29,7 +29,7 @@ use aiemp_keys::NodeId;
 use aiemp_protocol::{
     approval::{
         Receipt,
-        journal::{Dispatched, Input, Journal, Nonce, Output, Refusal, Row},
+        journal::{Dispatched, Input, Journal, Nonce, Output, Refusal, Row, State},
     },
     ids::ActionHash,
     time::Timestamp,
@@ -151,6 +151,9 @@ impl Executor {
         match output {
             Output::Persist(row) => {
                 self.store.persist(&row, self.journal.highest_time())?;
+                if matches!(row.state, State::Sent | State::Failed | State::Unknown) {
+                    self.hands.forget(&row);
+                }
                 self.handle(Input::RowDurable(row.verified.decision.nonce));
             }
             Output::Dispatch(row) => {

@@ -17,7 +17,7 @@ use aiemp_protocol::{
     time::Timestamp,
     vault_path::VaultPath,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use data_encoding::BASE64;
 
 use crate::{
@@ -76,7 +76,7 @@ impl Desk {
     /// Asks the running node for the drafts and derives each.
     pub fn load(home: &Home, config: &Config, client: &mut Client) -> Result<Self> {
         let Response::Drafts { drafts, receipts } = client.ask(&Request::Drafts)? else {
-            anyhow::bail!("the node answered something else; are both of one version?");
+            bail!("the node answered something else; are both of one version?");
         };
         let known = known_recipients(home);
         let mut items = Vec::new();
@@ -99,18 +99,28 @@ impl Desk {
         self.receipts.iter().find(|receipt| receipt.action == action)
     }
 
-    /// A receipt that shows the same piece of work answered in the same way.
+    /// The newest receipt that shows the same piece of work answered in the same way.
     pub fn receipt_for_work(&self, action: &Action) -> Option<&WireReceipt> {
+        self.of_work(action).filter(|receipt| receipt.outcome != "failed").max_by_key(|receipt| receipt.at_ms)
+    }
+
+    /// The approval that a wanted repetition goes on from: it stands last in the chain of what was sent before.
+    ///
+    /// It may have failed itself, as a repetition. The executor follows the chain through it.
+    pub fn repeated(&self, action: &Action) -> Option<&WireReceipt> {
+        self.of_work(action).max_by_key(|receipt| receipt.at_ms)
+    }
+
+    fn of_work(&self, action: &Action) -> impl Iterator<Item = &WireReceipt> {
         let (work, kind) = (action.work.to_string(), action.kind().as_str());
-        let taken = |receipt: &&WireReceipt| receipt.outcome != "failed";
-        self.receipts.iter().filter(taken).find(|receipt| receipt.work == work && receipt.kind == kind)
+        self.receipts.iter().filter(move |receipt| receipt.work == work && receipt.kind == kind)
     }
 }
 
 fn read_item(config: &Config, client: &mut Client, known: &BTreeSet<String>, draft: WireDraft) -> Result<Item> {
     let file: FileId = draft.file.parse().context("a file id")?;
     let note = BASE64.decode(draft.note.as_bytes()).context("a note")?;
-    let readable = read_draft(config, client, known, file, &note);
+    let readable = read_draft(config, client, known, file, &note)?;
     let id = match &readable {
         Ok(readable) => readable.action.hash().to_string(),
         Err(_) => file.to_string(),
@@ -127,23 +137,29 @@ fn read_item(config: &Config, client: &mut Client, known: &BTreeSet<String>, dra
     })
 }
 
+/// The outer error is the node's, which says nothing about the draft.
 fn read_draft(
     config: &Config,
     client: &mut Client,
     known: &BTreeSet<String>,
     file: FileId,
     note: &[u8],
-) -> Result<Readable, Vec<Refusal>> {
+) -> Result<Result<Readable, Vec<Refusal>>> {
     let fetched: RefCell<BTreeMap<ContentHash, Vec<u8>>> = RefCell::default();
+    let failed = RefCell::new(None);
     let client = RefCell::new(client);
     let attachment = |path: &str| {
-        let bytes = fetch(&mut client.borrow_mut(), path)?;
+        let answer = fetch(&mut client.borrow_mut(), path);
+        let bytes = answer.unwrap_or_else(|error| {
+            failed.borrow_mut().get_or_insert(error);
+            None
+        })?;
         let hash = ContentHash::of(&bytes);
         let info = AttachmentInfo { length: bytes.len() as u64, hash, media_type: media_type(path).to_owned() };
         fetched.borrow_mut().insert(hash, bytes);
         Some(info)
     };
-    let draft = action::derive(
+    let derived = action::derive(
         note,
         &DeriveContext {
             file,
@@ -152,7 +168,14 @@ fn read_draft(
             default_from: config.mail.from.as_deref(),
             attachment: &attachment,
         },
-    )?;
+    );
+    if let Some(error) = failed.into_inner() {
+        return Err(error);
+    }
+    let draft = match derived {
+        Ok(draft) => draft,
+        Err(refusals) => return Ok(Err(refusals)),
+    };
     let mut marks = Marks::default();
     if let Content::Email(email) = &draft.action.content {
         let first = email.recipients().into_iter().filter(|to| !known.contains(action::address_of(to)));
@@ -165,12 +188,21 @@ fn read_draft(
         Content::Payment(_) | Content::Tool(_) | Content::Http(_) | Content::A2a(_) => Vec::new(),
     };
     let rendered = action::render(&draft.action, &marks);
-    Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered, attachments })
+    Ok(Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered, attachments }))
 }
 
-fn fetch(client: &mut Client, path: &str) -> Option<Vec<u8>> {
-    let Response::File { content } = client.ask(&Request::File { path: path.to_owned() }).ok()? else { return None };
-    BASE64.decode(content?.as_bytes()).ok()
+/// The content at a path; none where the vault has none.
+fn fetch(client: &mut Client, path: &str) -> Result<Option<Vec<u8>>> {
+    match client.ask(&Request::File { path: path.to_owned() })? {
+        Response::File { content: Some(content) } => Ok(Some(BASE64.decode(content.as_bytes()).context("a content")?)),
+        Response::File { content: None } | Response::NotFound => Ok(None),
+        Response::Drafts { .. }
+        | Response::Conflicts { .. }
+        | Response::Tasks { .. }
+        | Response::Done
+        | Response::BadRequest { .. }
+        | Response::Status(_) => bail!("the node answered something else; are both of one version?"),
+    }
 }
 
 /// The media type that a file's extension stands for; what is unknown is bytes.
@@ -281,4 +313,94 @@ fn not_approvable(item: &Item, refusals: &[Refusal]) -> Fault {
         format!("{} cannot be approved: {first}", item.path),
         "Edit the draft, then show it again.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader, Write as _},
+        os::unix::net::UnixListener,
+    };
+
+    use aiemp_keys::Hash;
+    use aiemp_protocol::zone::Zone;
+
+    use super::*;
+
+    /// A node that gives these answers to one caller, and hangs up when it is asked for more.
+    fn client_of(answers: &[&str]) -> Client {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let client = Client::connect(&path).unwrap().expect("somebody listens");
+        let (stream, _) = listener.accept().unwrap();
+        let answers: Vec<_> = answers.iter().map(|answer| format!("{answer}\n")).collect();
+        std::thread::spawn(move || {
+            let mut stream = BufReader::new(stream);
+            for answer in answers {
+                stream.read_line(&mut String::new()).unwrap();
+                stream.get_mut().write_all(answer.as_bytes()).unwrap();
+            }
+            stream.read_line(&mut String::new()).ok();
+        });
+        client
+    }
+
+    fn read(client: &mut Client) -> Result<Result<Readable, Vec<Refusal>>> {
+        let config = Config::parse("vault = \"/vault\"\n").unwrap();
+        let file = FileId { zone: Zone::Drafts, hash: Hash::of_content(b"file") };
+        let note = "---\naction: email\nfrom: me@mine.test\nto: a@client.test\nsubject: x\nattachments: [a.pdf, b.pdf]\n---\n\
+                    the body\n";
+        read_draft(&config, client, &BTreeSet::new(), file, note.as_bytes())
+    }
+
+    #[test]
+    fn an_attachment_that_the_vault_does_not_hold_is_the_drafts_fault() {
+        for absent in [r#"{"answer":"not_found"}"#, r#"{"answer":"file","content":null}"#] {
+            let mut client = client_of(&[r#"{"answer":"file","content":"YQ=="}"#, absent]);
+            let refusals = read(&mut client).expect("the node answered").unwrap_err();
+            let text = refusals.iter().map(ToString::to_string).collect::<String>();
+            assert!(text.contains("`b.pdf` is not in the vault"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_fails_is_not_the_drafts_fault() {
+        let gone = "the node stopped while it was asked; run the command again";
+        let other = "the node answered something else; are both of one version?";
+        for (answers, expected) in [(&[][..], gone), (&[r#"{"answer":"done"}"#; 2], other)] {
+            let error = read(&mut client_of(answers)).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    fn receipt(action: &Action, nonce: u8, outcome: &str, at_ms: u64) -> WireReceipt {
+        WireReceipt {
+            action: format!("{nonce:064x}"),
+            work: action.work.to_string(),
+            kind: action.kind().as_str().to_owned(),
+            file: "f".to_owned(),
+            nonce: format!("{nonce:032x}"),
+            outcome: outcome.to_owned(),
+            at_ms,
+            message_id: None,
+            detail: String::new(),
+            path: "Done/mail.md".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_third_approval_of_one_work_repeats_the_second() {
+        let content = r#"{"answer":"file","content":"YQ=="}"#;
+        let action = read(&mut client_of(&[content; 2])).unwrap().unwrap().action;
+        let by_hash =
+            vec![receipt(&action, 1, "sent", 10), receipt(&action, 2, "sent", 20), receipt(&action, 3, "failed", 15)];
+        let mut desk = Desk { items: Vec::new(), receipts: by_hash };
+        let nonce = |receipt: Option<&WireReceipt>| nonce_of(receipt.expect("a receipt")).unwrap()[15];
+        assert_eq!((nonce(desk.receipt_for_work(&action)), nonce(desk.repeated(&action))), (2, 2));
+        desk.receipts.push(receipt(&action, 4, "failed", 30));
+        assert_eq!((nonce(desk.receipt_for_work(&action)), nonce(desk.repeated(&action))), (2, 4));
+        desk.receipts.retain(|receipt| receipt.outcome == "failed");
+        assert!(desk.receipt_for_work(&action).is_none(), "what failed is approved again without a word");
+    }
 }

@@ -292,7 +292,8 @@ fn approve(home: &Home, desk: &Desk, id: &str, again: bool, passphrase: &Passphr
     }
     let keys = owner::unlock(home, passphrase)?;
     let roster = owner::rosters(home)?;
-    let repeat_of = earlier.map(reviewer::nonce_of).transpose()?;
+    let repeated = desk.repeated(&readable.action).filter(|_| again);
+    let repeat_of = repeated.map(reviewer::nonce_of).transpose()?;
     reviewer::approve(home, roster.current(), &keys, item, repeat_of, shell::clock::now())?;
     if as_json {
         print::json(json!({ "id": item.id, "state": "approved" }));

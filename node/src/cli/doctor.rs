@@ -3,13 +3,18 @@
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use aiemp_keys::{Keystore, private_file};
-use aiemp_protocol::roster::{Role, RosterChain};
+use aiemp_protocol::{
+    limits::CLOCK_BEHIND_MAX,
+    roster::{Role, RosterChain},
+    time::Timestamp,
+};
 use anyhow::Result;
 use serde_json::json;
 
 use super::print;
 use crate::{
     config::{BrainKind, Config},
+    executor::journal_store::JournalStore,
     home::Home,
     shell::{self, control::Client},
 };
@@ -174,6 +179,7 @@ fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
             "The rosters were replaced: restore the home from a backup.",
         );
     }
+    check_clock(home, shell::clock::now(), findings);
     if Keystore::at(home.path()).is_protected() == Some(true) {
         findings.ok("approving needs your passphrase");
     }
@@ -189,6 +195,21 @@ fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
         "boundary off: all processes run as one user; malicious code outside the mesh process could read everything",
         "Run nothing else as this user that reads mail or runs a language model with tools.",
     );
+}
+
+/// The executor remembers the latest time it saw, and sends nothing while the clock is behind it.
+fn check_clock(home: &Home, now: Timestamp, findings: &mut Findings) {
+    if !home.journal().exists() {
+        return;
+    }
+    match JournalStore::open(&home.journal()).and_then(|journal| journal.highest_time()) {
+        Ok(seen) if now + CLOCK_BEHIND_MAX < seen => findings.error(
+            format!("the clock says {now}, but the executor has seen {seen}; nothing is sent until then"),
+            "Set the clock right. If it is right, it was once set forward: wait, or see \"The clock\" in SECURITY.md.",
+        ),
+        Ok(_) => findings.ok("the clock is not behind what the executor has seen"),
+        Err(error) => findings.error(error.to_string(), "The executor does not run with this journal."),
+    }
 }
 
 fn check_settings(home: &Home, config: &Config, findings: &mut Findings) {
@@ -247,5 +268,39 @@ fn check_running(home: &Home, findings: &mut Findings) {
         Ok(Some(_)) => findings.ok("the node is running"),
         Ok(None) => findings.warning("the node is not running", "Start it with `aiemp-node --role cloud|local`."),
         Err(error) => findings.error(format!("{error:#}"), "Check who owns the home."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_behind_what_the_executor_has_seen_is_an_error_that_says_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        private_file::create_private_dir(&home.executor()).unwrap();
+        let now = Timestamp::from_millis(1_767_781_800_000);
+        let found = |at| {
+            let mut findings = Findings::default();
+            check_clock(&home, at, &mut findings);
+            findings.0.pop().map(|finding| (finding.level.as_str(), finding.what, finding.fix))
+        };
+        assert_eq!(found(now), None, "nothing was sent yet");
+        drop(JournalStore::open(&home.journal()).unwrap());
+        let journal = rusqlite::Connection::open(home.journal()).unwrap();
+        let ahead = i64::try_from(now.as_millis()).unwrap() + 3_600_000;
+        journal.execute("UPDATE meta SET highest_time = ?1", [ahead]).unwrap();
+        let error = (
+            "error",
+            "the clock says 2026-01-07T10:30:00Z, but the executor has seen 2026-01-07T11:30:00Z; nothing is sent until \
+             then"
+            .to_owned(),
+            "Set the clock right. If it is right, it was once set forward: wait, or see \"The clock\" in SECURITY.md."
+                .to_owned(),
+        );
+        assert_eq!(found(now), Some(error));
+        let level = found(now + Duration::from_secs(3600)).map(|(level, ..)| level);
+        assert_eq!(level, Some("ok"));
     }
 }

@@ -1,6 +1,9 @@
 //! The hands: from a row of the journal to the service that sends it, and back to what is known then.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use aiemp_protocol::{
     action::{Content, Email},
@@ -8,6 +11,7 @@ use aiemp_protocol::{
     limits::APPROVAL_LIFETIME,
     roster::Roster,
 };
+use data_encoding::HEXLOWER;
 
 use super::{
     message::{self, ComposeError, OutgoingMessage},
@@ -40,7 +44,7 @@ pub(super) struct Job {
 
 #[derive(Debug)]
 enum Way {
-    Outbox(PathBuf),
+    Outbox { dir: PathBuf, mark: PathBuf },
     Smtp(SmtpSettings),
 }
 
@@ -55,7 +59,7 @@ impl Hands {
     pub(super) fn prepare(&self, row: Box<Row>, roster: &Roster) -> Result<Job, Dispatched> {
         let action = &row.verified.action;
         let way = match (&action.content, action.hand()) {
-            (Content::Email(_), OUTBOX) => Way::Outbox(self.outbox.clone()),
+            (Content::Email(_), OUTBOX) => Way::Outbox { dir: self.outbox.clone(), mark: self.mark_of(&row) },
             (Content::Email(_), SMTP) => Way::Smtp(self.smtp_settings(roster).map_err(not_sent)?),
             (Content::Email(_), hand) => {
                 return Err(not_sent(format!(
@@ -105,14 +109,10 @@ impl Hands {
     pub(super) fn look_up(&self, row: &Row) -> Found {
         match &row.verified.action.content {
             Content::Email(email) if email.hand == OUTBOX => {
-                match outbox::find(&self.outbox, &message_id_of(row, email)) {
-                    Ok(Some(path)) => Found::Sent(format!("found in {}", path.display())),
-                    Ok(None) => Found::Absent,
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot look for an earlier send");
-                        Found::CannotTell
-                    }
-                }
+                self.look_into_outbox(row, email).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "cannot look for an earlier send");
+                    Found::CannotTell
+                })
             }
             // A server that took a mail does not say so afterwards; and what has no hand here may have had one.
             Content::Email(_)
@@ -122,6 +122,27 @@ impl Hands {
             | Content::Http(_)
             | Content::A2a(_) => Found::CannotTell,
         }
+    }
+
+    fn look_into_outbox(&self, row: &Row, email: &Email) -> Result<Found, OutboxError> {
+        let dir = &self.outbox;
+        Ok(match outbox::find(dir, &message_id_of(row, email))? {
+            Some(path) => Found::Sent(format!("found in {}", path.display())),
+            None if outbox::was_tried(&self.mark_of(row))? => return Err(OutboxError::Gone { path: dir.clone() }),
+            None => Found::Absent,
+        })
+    }
+
+    /// Forgets what was noted about a row whose end is durable.
+    pub(super) fn forget(&self, row: &Row) {
+        if let Err(error) = outbox::forget(&self.mark_of(row)) {
+            tracing::warn!(%error, "a mark of the outbox is left behind; it may be deleted");
+        }
+    }
+
+    /// Says that the outbox may have shown a row's mail to whoever reads it.
+    fn mark_of(&self, row: &Row) -> PathBuf {
+        self.home.executor().join("under-way").join(HEXLOWER.encode(&row.verified.decision.nonce))
     }
 }
 
@@ -141,7 +162,7 @@ impl Job {
             Err(error) => return not_sent(format!("the mail cannot be composed: {error}")),
         };
         match way {
-            Way::Outbox(dir) => tokio::task::spawn_blocking(move || deliver(dir, &message, &name))
+            Way::Outbox { dir, mark } => tokio::task::spawn_blocking(move || deliver(&dir, &message, &name, &mark))
                 .await
                 .unwrap_or_else(|error| Dispatched::Unknown(format!("the outbox stopped: {error}"))),
             Way::Smtp(settings) => match smtp::send(&settings, &message).await {
@@ -153,15 +174,16 @@ impl Job {
     }
 }
 
-fn deliver(dir: PathBuf, message: &OutgoingMessage, name: &str) -> Dispatched {
-    match outbox::deliver(&dir, message, name) {
-        Ok(path) => Dispatched::Sent(format!("written to {}", path.display())),
-        Err(error @ OutboxError::Taken { .. }) => not_sent(error.to_string()),
-        // The file may be there although its directory could not be synced.
-        Err(error) => match outbox::find(&dir, name) {
-            Ok(Some(_)) => Dispatched::Unknown(error.to_string()),
-            Ok(None) | Err(_) => Dispatched::NotSent { reason: error.to_string(), retryable: true },
-        },
+fn deliver(dir: &Path, message: &OutgoingMessage, name: &str, mark: &Path) -> Dispatched {
+    let error = match outbox::deliver(dir, message, name, mark) {
+        Ok(path) => return Dispatched::Sent(format!("written to {}", path.display())),
+        Err(error) => error,
+    };
+    match outbox::was_tried(mark) {
+        Ok(false) if matches!(error, OutboxError::Taken { .. }) => not_sent(error.to_string()),
+        Ok(false) => Dispatched::NotSent { reason: error.to_string(), retryable: true },
+        // The file may have been there although a later step failed.
+        Ok(true) | Err(_) => Dispatched::Unknown(error.to_string()),
     }
 }
 
@@ -199,6 +221,38 @@ mod tests {
         }
         for host in ["localhost.test", "127.0.0.1.test", "192.0.2.1", "mail.example.org", "", "0.0.0.0"] {
             assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    fn message() -> OutgoingMessage {
+        OutgoingMessage {
+            envelope_from: "me@own.test".into(),
+            envelope_to: vec!["a@client.test".into()],
+            bytes: b"one".to_vec(),
+        }
+    }
+
+    #[test]
+    fn an_outbox_that_fails_before_the_mail_is_seen_is_tried_again() {
+        let home = tempfile::tempdir().unwrap();
+        let (dir, mark) = (home.path().join("outbox"), home.path().join("mark"));
+        std::fs::write(&dir, b"in the way").unwrap();
+        let dispatched = deliver(&dir, &message(), "1@own.test", &mark);
+        assert!(matches!(dispatched, Dispatched::NotSent { retryable: true, .. }), "{dispatched:?}");
+    }
+
+    #[test]
+    fn an_outbox_that_fails_after_the_mail_may_have_been_seen_leaves_the_end_unknown() {
+        let home = tempfile::tempdir().unwrap();
+        let (dir, mark) = (home.path().join("outbox"), home.path().join("mark"));
+        for in_the_way in [false, true] {
+            std::fs::write(&mark, b"").unwrap();
+            if in_the_way {
+                std::fs::remove_dir_all(&dir).unwrap();
+                std::fs::write(&dir, b"in the way").unwrap();
+            }
+            let dispatched = deliver(&dir, &message(), "1@own.test", &mark);
+            assert!(matches!(dispatched, Dispatched::Unknown(_)), "{dispatched:?}");
         }
     }
 }

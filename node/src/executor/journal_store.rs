@@ -121,7 +121,7 @@ impl JournalStore {
                 row.detail,
                 row.attempts,
                 signed(row.not_before),
-                signed(highest_time)
+                signed(row.changed)
             ],
         )?;
         if changed == 0 {
@@ -142,7 +142,7 @@ impl JournalStore {
                     row.detail,
                     row.attempts,
                     signed(row.not_before),
-                    signed(highest_time)
+                    signed(row.changed)
                 ],
             )?;
         }
@@ -156,7 +156,8 @@ impl JournalStore {
     /// are at their end are left out, for nothing sends them any more.
     pub fn load(&self) -> Result<Vec<Row>, JournalError> {
         let mut statement = self.connection.prepare(
-            "SELECT nonce, action, state, bundle, bundle_hash, detail, attempts, not_before FROM rows ORDER BY nonce",
+            "SELECT nonce, action, state, bundle, bundle_hash, detail, attempts, not_before, updated
+             FROM rows ORDER BY nonce",
         )?;
         let mut rows = statement.query([])?;
         let mut loaded = Vec::new();
@@ -177,8 +178,8 @@ impl JournalStore {
             if !matches!(state, State::Reserved | State::Dispatching) {
                 verified.bundle.attachments.clear();
             }
-            let not_before = unsigned(row.get(7)?);
-            loaded.push(Row { verified, state, detail: row.get(5)?, attempts: row.get(6)?, not_before });
+            let (not_before, changed) = (unsigned(row.get(7)?), unsigned(row.get(8)?));
+            loaded.push(Row { verified, state, detail: row.get(5)?, attempts: row.get(6)?, not_before, changed });
         }
         Ok(loaded)
     }

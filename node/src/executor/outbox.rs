@@ -1,6 +1,7 @@
 //! The outbox hand: a Maildir that takes each message once.
 //!
-//! The name of a file is made from the message id, so a message that is delivered again is found, not doubled.
+//! The name of a file is made from the message id, so a message that is delivered again is found, not doubled. Whoever
+//! reads the Maildir may take the file at once, so a mark outside of it says that a delivery was tried.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -9,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aiemp_keys::Hash;
+use aiemp_keys::{Hash, PrivacyError, private_file};
 use thiserror::Error;
 
 use super::message::OutgoingMessage;
@@ -19,7 +20,7 @@ const NAME_BYTES_MAX: usize = 200;
 /// Directories of a Maildir.
 const DIRECTORIES: [&str; 3] = ["tmp", "new", "cur"];
 
-/// Why a message did not get into the outbox. It is then not there, and the delivery may be repeated.
+/// Why a delivery failed. Without a mark nothing was delivered, and it may be repeated; with one nobody knows.
 #[derive(Debug, Error)]
 pub enum OutboxError {
     /// The file system refused.
@@ -38,31 +39,66 @@ pub enum OutboxError {
         /// The file in the way.
         path: PathBuf,
     },
+    /// A delivery was tried before, and the message is not there.
+    #[error(
+        "an earlier try may have put the mail into {}, and it is not there now; find out whether it was sent, then say \
+         so with `aiemp-node approvals settle`",
+        path.display()
+    )]
+    Gone {
+        /// The Maildir.
+        path: PathBuf,
+    },
+    /// The mark cannot be written.
+    #[error("cannot note that a mail is under way: {0}; check that the home is writable and the disk not full")]
+    Mark(#[source] PrivacyError),
 }
 
 /// Delivers a message into the Maildir `dir`; gives the path of its file.
 ///
 /// `name` is the message id. A message that lies in `new/` or `cur/` already, with the same bytes, is a success. When
-/// this returns, file and directory entry are on disk.
-pub fn deliver(dir: &Path, message: &OutgoingMessage, name: &str) -> Result<PathBuf, OutboxError> {
+/// this returns, file and directory entry are on disk. `mark` is a file that is on disk from before the message can be
+/// seen; whoever calls removes it with [`forget`] once the end is durable.
+pub fn deliver(dir: &Path, message: &OutgoingMessage, name: &str, mark: &Path) -> Result<PathBuf, OutboxError> {
     create_directories(dir)?;
     if let Some(path) = find(dir, name)? {
         let held = fs::read(&path).map_err(failed("read", &path))?;
         return if held == message.bytes { Ok(path) } else { Err(OutboxError::Taken { path }) };
     }
+    if was_tried(mark)? {
+        return Err(OutboxError::Gone { path: dir.to_owned() });
+    }
     let file_name = file_name(name);
     let (temporary, path) = (dir.join("tmp").join(&file_name), dir.join("new").join(&file_name));
     write_new(&temporary, &message.bytes)?;
+    write_mark(mark).map_err(OutboxError::Mark)?;
     // A link fails where a rename would replace; the file appears whole or not at all.
-    fs::hard_link(&temporary, &path).map_err(failed("create", &path))?;
+    if let Err(source) = fs::hard_link(&temporary, &path) {
+        forget(mark)?;
+        return Err(failed("create", &path)(source));
+    }
     sync_directory(&dir.join("new"))?;
     fs::remove_file(&temporary).map_err(failed("remove", &temporary))?;
     Ok(path)
 }
 
+/// Whether a delivery with this mark came so far that the message may have been seen.
+pub fn was_tried(mark: &Path) -> Result<bool, OutboxError> {
+    mark.try_exists().map_err(failed("look for", mark))
+}
+
+/// Removes a mark; one that is not there is no failure.
+pub fn forget(mark: &Path) -> Result<(), OutboxError> {
+    match fs::remove_file(mark) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("remove", mark)(source)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Looks for a delivered message in `new/` and `cur/`, with or without Maildir flags.
 ///
-/// A missing directory holds nothing; one that cannot be read is an error, for nothing is known about it.
+/// What is found is on disk. A missing directory holds nothing; one that cannot be read is an error, for nothing is known
+/// about it.
 pub fn find(dir: &Path, name: &str) -> Result<Option<PathBuf>, OutboxError> {
     let file_name = file_name(name);
     let flagged = format!("{file_name}:2,");
@@ -76,6 +112,8 @@ pub fn find(dir: &Path, name: &str) -> Result<Option<PathBuf>, OutboxError> {
             let entry = entry.map_err(failed("list", &directory))?.file_name();
             let is_it = entry.to_str().is_some_and(|entry| entry == file_name || entry.starts_with(&flagged));
             if is_it {
+                // The process may have ended between the link and its sync.
+                sync_directory(&directory)?;
                 return Ok(Some(directory.join(entry)));
             }
         }
@@ -99,6 +137,13 @@ fn create_directories(dir: &Path) -> Result<(), OutboxError> {
         }
     }
     Ok(())
+}
+
+fn write_mark(mark: &Path) -> Result<(), PrivacyError> {
+    if let Some(directory) = mark.parent() {
+        private_file::create_private_dir(directory)?;
+    }
+    private_file::write_private(mark, b"")
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), OutboxError> {
@@ -129,6 +174,13 @@ mod tests {
 
     const ID: &str = "0123456789abcdef@own.test";
 
+    /// Delivers with a mark beside the Maildir that is removed at the end.
+    fn deliver_once(dir: &Path, message: &OutgoingMessage, name: &str) -> Result<PathBuf, OutboxError> {
+        let mark = dir.join("marks").join("one");
+        let delivered = deliver(dir, message, name, &mark);
+        forget(&mark).map(|()| delivered)?
+    }
+
     fn message(bytes: &[u8]) -> OutgoingMessage {
         OutgoingMessage {
             envelope_from: "me@own.test".into(),
@@ -142,11 +194,11 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         let dir = home.path().join("outbox");
         assert_eq!(find(&dir, ID).expect("readable"), None);
-        let path = deliver(&dir, &message(b"one"), ID).expect("delivered");
+        let path = deliver_once(&dir, &message(b"one"), ID).expect("delivered");
         assert_eq!(path, dir.join("new").join("0123456789abcdef@own.test.eml"));
         assert_eq!(fs::read(&path).expect("the file"), b"one");
         assert_eq!(fs::metadata(&path).expect("the file").permissions().mode() & 0o777, 0o600);
-        assert_eq!(deliver(&dir, &message(b"one"), ID).expect("found"), path);
+        assert_eq!(deliver_once(&dir, &message(b"one"), ID).expect("found"), path);
         assert_eq!(fs::read_dir(dir.join("new")).expect("new").count(), 1);
         assert_eq!(fs::read_dir(dir.join("tmp")).expect("tmp").count(), 0);
     }
@@ -154,18 +206,18 @@ mod tests {
     #[test]
     fn a_message_that_was_read_is_still_found() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = deliver(dir.path(), &message(b"one"), ID).expect("delivered");
+        let path = deliver_once(dir.path(), &message(b"one"), ID).expect("delivered");
         let seen = dir.path().join("cur").join(format!("{ID}.eml:2,S"));
         fs::rename(path, &seen).expect("renamed");
         assert_eq!(find(dir.path(), ID).expect("readable"), Some(seen.clone()));
-        assert_eq!(deliver(dir.path(), &message(b"one"), ID).expect("found"), seen);
+        assert_eq!(deliver_once(dir.path(), &message(b"one"), ID).expect("found"), seen);
     }
 
     #[test]
     fn another_message_under_the_same_id_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = deliver(dir.path(), &message(b"one"), ID).expect("delivered");
-        let error = deliver(dir.path(), &message(b"two"), ID).expect_err("refused");
+        let path = deliver_once(dir.path(), &message(b"one"), ID).expect("delivered");
+        let error = deliver_once(dir.path(), &message(b"two"), ID).expect_err("refused");
         let expected =
             format!("{} holds another message under the same id; move it away and look at both", path.display());
         assert_eq!(error.to_string(), expected);
@@ -177,7 +229,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         create_directories(dir.path()).expect("created");
         fs::write(dir.path().join("tmp").join(format!("{ID}.eml")), b"half").expect("written");
-        let path = deliver(dir.path(), &message(b"whole"), ID).expect("delivered");
+        let path = deliver_once(dir.path(), &message(b"whole"), ID).expect("delivered");
         assert_eq!(fs::read(path).expect("the file"), b"whole");
     }
 
@@ -185,9 +237,40 @@ mod tests {
     fn a_name_cannot_leave_the_directory() {
         let dir = tempfile::tempdir().expect("a directory");
         for name in ["../../x", "a/b@c", ".hidden", "a:2,S", "", "\u{e9}"] {
-            let path = deliver(dir.path(), &message(b"one"), name).expect("delivered");
+            let path = deliver_once(dir.path(), &message(b"one"), name).expect("delivered");
             assert_eq!(path.parent(), Some(dir.path().join("new").as_path()));
             assert_eq!(find(dir.path(), name).expect("readable"), Some(path));
         }
+    }
+
+    #[test]
+    fn the_mark_stands_from_before_the_message_is_seen() {
+        let home = tempfile::tempdir().expect("a directory");
+        let (dir, mark) = (home.path().join("outbox"), home.path().join("marks").join("one"));
+        assert!(!was_tried(&mark).expect("readable"));
+        let path = deliver(&dir, &message(b"one"), ID, &mark).expect("delivered");
+        assert!(was_tried(&mark).expect("readable"));
+        assert_eq!(fs::metadata(&mark).expect("the mark").permissions().mode() & 0o777, 0o600);
+        fs::remove_file(path).expect("taken");
+        let error = deliver(&dir, &message(b"one"), ID, &mark).expect_err("nobody knows");
+        let expected = format!(
+            "an earlier try may have put the mail into {}, and it is not there now; find out whether it was sent, then \
+             say so with `aiemp-node approvals settle`",
+            dir.display()
+        );
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(fs::read_dir(dir.join("new")).expect("new").count(), 0);
+        forget(&mark).expect("removed");
+        forget(&mark).expect("nothing to remove");
+        deliver(&dir, &message(b"one"), ID, &mark).expect("delivered");
+    }
+
+    #[test]
+    fn nothing_is_delivered_without_a_mark() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("marks"), b"in the way").expect("written");
+        let mark = dir.path().join("marks").join("one");
+        deliver(dir.path(), &message(b"one"), ID, &mark).expect_err("no mark");
+        assert_eq!(find(dir.path(), ID).expect("readable"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use aiemp_protocol::{
     action::{Content, Payment},
-    approval::{Outcome, Settlement, journal::State},
+    approval::{Outcome, Settlement},
 };
 
 use self::fixtures::{SmtpServer, World, email, until};
@@ -20,7 +20,7 @@ async fn an_approval_is_sent_once_and_both_steps_are_told() {
     until(|| world.receipt(&action, [1; 16], Outcome::Sent).is_some()).await;
     running.stop().await.unwrap();
     let mails = world.mails();
-    assert_eq!(mails.len(), 1);
+    assert_eq!((mails.len(), world.marks().len()), (1, 0));
     let accepted = world.receipt(&action, [1; 16], Outcome::Accepted).expect("the first step");
     let sent = world.receipt(&action, [1; 16], Outcome::Sent).expect("the second");
     assert_eq!((accepted.unattended, sent.unattended), (false, false));
@@ -139,6 +139,28 @@ async fn a_mail_that_was_under_way_when_the_process_ended_is_sent_exactly_once()
         let detail = world.receipt(&action, [1; 16], Outcome::Sent).unwrap().detail;
         assert_eq!(world.mails().len(), 1);
         assert!(detail.starts_with(if was_written { "found in" } else { "written to" }), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_was_taken_from_the_outbox_before_its_row_said_so_is_not_sent_again() {
+    for is_unmounted in [false, true] {
+        let world = World::new("");
+        let action = email("outbox", 1);
+        let row = world.row(&action, [1; 16], State::Dispatching);
+        world.store(&row);
+        let job = Hands::of(&world.home, world.config()).prepare(Box::new(row), &world.roster()).unwrap();
+        assert!(matches!(job.run().await, Dispatched::Sent(_)));
+        if is_unmounted {
+            fs::remove_dir_all(world.home.outbox()).unwrap();
+        } else {
+            fs::remove_file(&world.mails()[0].0).unwrap();
+        }
+        let running = world.start();
+        until(|| world.receipt(&action, [1; 16], Outcome::Unknown).is_some()).await;
+        running.stop().await.unwrap();
+        assert_eq!(world.mails(), []);
+        assert!(world.marks().is_empty(), "the row is at its end");
     }
 }
 

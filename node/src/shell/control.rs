@@ -21,6 +21,8 @@ use tokio::{
 const LINE_BYTES_MAX: u64 = 256 << 20;
 /// Requests served at once.
 const CONNECTIONS_MAX: usize = 16;
+/// Wait after a connection that could not be taken, so that a lasting reason does not keep a core busy.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a command waits for the node.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -223,7 +225,8 @@ pub fn serve(path: &Path, asked: mpsc::Sender<Asked>) -> Result<()> {
     let own = rustix::process::getuid().as_raw();
     let slots = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        loop {
+            let stream = next_connection(|| listener.accept()).await;
             let same_user = stream.peer_cred().is_ok_and(|peer| peer.uid() == own);
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             if same_user {
@@ -238,6 +241,22 @@ pub fn serve(path: &Path, asked: mpsc::Sender<Asked>) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// Too many open files, or a caller that hung up: either passes, and later commands must not find nobody listening.
+async fn next_connection<A, T, S>(mut accept: impl FnMut() -> A) -> T
+where
+    A: Future<Output = std::io::Result<(T, S)>>,
+{
+    loop {
+        match accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!(%error, "a command cannot be answered now; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
 
 fn set_private(path: &Path) -> Result<()> {
@@ -267,7 +286,8 @@ async fn answer(stream: tokio::net::UnixStream, asked: mpsc::Sender<Asked>) -> R
 /// A connection to the running node.
 #[derive(Debug)]
 pub struct Client {
-    stream: BufReader<UnixStream>,
+    /// Gone after a failure: answers carry no id, so one that comes late would be taken for another request's.
+    stream: Option<BufReader<UnixStream>>,
 }
 
 impl Client {
@@ -276,7 +296,7 @@ impl Client {
         match UnixStream::connect(path) {
             Ok(stream) => {
                 stream.set_read_timeout(Some(PATIENCE))?;
-                Ok(Some(Self { stream: BufReader::new(stream) }))
+                Ok(Some(Self { stream: Some(BufReader::new(stream)) }))
             }
             Err(error)
                 if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) =>
@@ -287,15 +307,51 @@ impl Client {
         }
     }
 
-    /// Asks and waits for the answer.
+    /// Asks and waits for the answer. After a failure every later question fails.
     pub fn ask(&mut self, request: &Request) -> Result<Response> {
-        let mut bytes = serde_json::to_vec(request)?;
-        bytes.push(b'\n');
-        self.stream.get_mut().write_all(&bytes)?;
-        let mut line = String::new();
-        if self.stream.read_line(&mut line).context("the node did not answer in 30 seconds")? == 0 {
-            bail!("the node stopped while it was asked");
-        }
-        Ok(serde_json::from_str(&line)?)
+        let stream = self.stream.take();
+        let mut stream = stream.context("the node failed to answer before; run the command again")?;
+        let response = exchange(&mut stream, request)?;
+        self.stream = Some(stream);
+        Ok(response)
+    }
+}
+
+fn exchange(stream: &mut BufReader<UnixStream>, request: &Request) -> Result<Response> {
+    let mut bytes = serde_json::to_vec(request)?;
+    bytes.push(b'\n');
+    stream.get_mut().write_all(&bytes).context("the node stopped listening; run the command again")?;
+    let mut line = String::new();
+    if stream.read_line(&mut line).context("the node did not answer in 30 seconds; run the command again")? == 0 {
+        bail!("the node stopped while it was asked; run the command again");
+    }
+    Ok(serde_json::from_str(&line)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_cannot_be_taken_does_not_end_the_listening() {
+        let refused = [rustix::io::Errno::MFILE, rustix::io::Errno::CONNABORTED].map(|errno| Err(errno.into()));
+        let mut connections = refused.into_iter().chain([Ok(("the stream", ()))]);
+        let stream = next_connection(|| std::future::ready(connections.next().expect("not asked again"))).await;
+        assert_eq!(stream, "the stream");
+    }
+
+    #[test]
+    fn a_late_answer_is_taken_for_no_other_request() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut client = Client::connect(&path).unwrap().expect("somebody listens");
+        let (mut node, _) = listener.accept().unwrap();
+        client.stream.as_mut().unwrap().get_mut().set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let error = client.ask(&Request::Conflicts).unwrap_err();
+        assert_eq!(error.to_string(), "the node did not answer in 30 seconds; run the command again");
+        node.write_all(b"{\"answer\":\"done\"}\n").ok();
+        let error = client.ask(&Request::Reject { file: "f".to_owned(), reason: "r".to_owned() }).unwrap_err();
+        assert_eq!(error.to_string(), "the node failed to answer before; run the command again");
     }
 }

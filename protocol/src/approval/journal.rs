@@ -87,6 +87,8 @@ pub struct Row {
     pub attempts: u32,
     /// Not before this.
     pub not_before: Timestamp,
+    /// When it came to stand there; later than every change before it, whatever the clock did.
+    pub changed: Timestamp,
 }
 
 /// How asking the hand ended.
@@ -219,7 +221,7 @@ impl Journal {
         match input {
             Input::Approved(verified) => self.approved(now, *verified),
             Input::Settled(settlement) => self.settled(now, &settlement),
-            Input::RowDurable(nonce) => self.row_durable(now, nonce),
+            Input::RowDurable(nonce) => self.row_durable(nonce),
             Input::Dispatched(nonce, dispatched) => self.dispatched(now, nonce, dispatched),
             Input::LookedUp(nonce, found) => self.looked_up(now, nonce, found),
             Input::TimeoutReached => {}
@@ -258,7 +260,8 @@ impl Journal {
             return;
         }
         let nonce = decision.nonce;
-        let row = Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before: now };
+        let (not_before, changed) = (now, self.time_of_change());
+        let row = Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before, changed };
         self.rows.insert(nonce, row);
         self.persist(nonce);
     }
@@ -293,7 +296,7 @@ impl Journal {
         false
     }
 
-    fn row_durable(&mut self, now: Timestamp, nonce: Nonce) {
+    fn row_durable(&mut self, nonce: Nonce) {
         let left = self.undurable.remove(&nonce).unwrap_or(1) - 1;
         if left > 0 {
             self.undurable.insert(nonce, left);
@@ -301,12 +304,12 @@ impl Journal {
         }
         let Some(row) = self.rows.get(&nonce) else { return };
         match row.state {
-            State::Reserved if row.attempts == 0 => self.receipt(now, nonce, Outcome::Accepted),
+            State::Reserved if row.attempts == 0 => self.receipt(nonce, Outcome::Accepted),
             State::Reserved => {}
             State::Dispatching => self.outputs.push_back(Output::Dispatch(Box::new(row.clone()))),
-            State::Sent => self.receipt(now, nonce, Outcome::Sent),
-            State::Failed => self.receipt(now, nonce, Outcome::Failed),
-            State::Unknown => self.receipt(now, nonce, Outcome::Unknown),
+            State::Sent => self.receipt(nonce, Outcome::Sent),
+            State::Failed => self.receipt(nonce, Outcome::Failed),
+            State::Unknown => self.receipt(nonce, Outcome::Unknown),
         }
     }
 
@@ -376,11 +379,19 @@ impl Journal {
     }
 
     fn change(&mut self, nonce: Nonce, state: State, detail: String) {
+        let changed = self.time_of_change();
         if let Some(row) = self.rows.get_mut(&nonce) {
+            row.changed = changed;
             row.state = state;
             row.detail = detail;
             self.persist(nonce);
         }
+    }
+
+    /// Receipts are put in order by this: it goes on by a millisecond where the clock stands still or steps back.
+    fn time_of_change(&mut self) -> Timestamp {
+        self.highest_time = self.highest_time + Duration::from_millis(1);
+        self.highest_time
     }
 
     fn persist(&mut self, nonce: Nonce) {
@@ -390,7 +401,7 @@ impl Journal {
         }
     }
 
-    fn receipt(&mut self, now: Timestamp, nonce: Nonce, outcome: Outcome) {
+    fn receipt(&mut self, nonce: Nonce, outcome: Outcome) {
         let Some(row) = self.rows.get(&nonce) else { return };
         let action = &row.verified.action;
         let receipt = Receipt {
@@ -400,7 +411,7 @@ impl Journal {
             file: row.verified.bundle.file,
             nonce,
             outcome,
-            at: now,
+            at: row.changed,
             message_id: None,
             detail: row.detail.clone(),
             note: row.verified.bundle.note.clone(),

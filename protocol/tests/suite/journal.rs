@@ -110,6 +110,20 @@ fn a_repetition_is_sent_only_when_it_was_signed_as_one_and_once() {
 }
 
 #[test]
+fn a_repetition_that_failed_can_be_repeated() {
+    let owner = owner(10);
+    let mut journal = Journal::default();
+    approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    journal.handle(NOW, Input::Dispatched([1; 16], Dispatched::Sent("250".into())));
+    settle_down(&mut journal, NOW);
+    approve(&mut journal, &owner, "a@client.test", 1, 2, Some([1; 16]));
+    let refused = Dispatched::NotSent { reason: "550".into(), retryable: false };
+    journal.handle(NOW, Input::Dispatched([2; 16], refused));
+    settle_down(&mut journal, NOW);
+    assert_eq!(dispatches(&approve(&mut journal, &owner, "a@client.test", 1, 3, Some([2; 16]))), 1);
+}
+
+#[test]
 fn an_unknown_end_waits_for_a_person() {
     let owner = owner(10);
     let mut journal = Journal::default();
@@ -173,4 +187,45 @@ fn nothing_is_sent_while_the_clock_runs_behind() {
     let outputs = approve(&mut journal, &owner, "a@client.test", 1, 1, None);
     assert_eq!(dispatches(&outputs), 0);
     assert!(outputs.iter().any(|output| matches!(output, Output::ReportClockBehind { .. })));
+}
+
+/// Receipts in the order in which they were written.
+fn receipt_times(outputs: &[Output]) -> Vec<(Timestamp, Outcome)> {
+    let time = |output: &Output| {
+        if let Output::WriteReceipt(receipt) = output { Some((receipt.at, receipt.outcome)) } else { None }
+    };
+    outputs.iter().filter_map(time).collect()
+}
+
+#[test]
+fn receipts_stay_in_order_when_the_clock_steps_back() {
+    let owner = owner(10);
+    let mut journal = Journal::default();
+    let earlier = NOW.earlier_by(Duration::from_secs(1));
+    let mut outputs = approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    let action = row(&journal).verified.decision.action;
+    journal.handle(earlier, Input::Dispatched([1; 16], Dispatched::Unknown("cut".into())));
+    outputs.extend(settle_down(&mut journal, earlier));
+    let mut journal = Journal::restore([row(&journal)], journal.highest_time());
+    journal.handle(earlier, Input::Settled(Settlement { action, nonce: [1; 16], sent: true }));
+    outputs.extend(settle_down(&mut journal, earlier));
+    let times = receipt_times(&outputs);
+    assert_eq!(
+        times.iter().map(|(_, outcome)| *outcome).collect::<Vec<_>>(),
+        [Outcome::Accepted, Outcome::Unknown, Outcome::Sent]
+    );
+    assert!(times.is_sorted_by(|before, after| before.0 < after.0), "{times:?}");
+}
+
+#[test]
+fn a_receipt_told_again_names_the_time_of_the_change() {
+    let owner = owner(10);
+    let mut journal = Journal::default();
+    approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    journal.handle(NOW, Input::Dispatched([1; 16], Dispatched::Sent("250".into())));
+    let told = receipt_times(&settle_down(&mut journal, NOW));
+    let later = NOW + Duration::from_secs(60);
+    let mut journal = Journal::restore([row(&journal)], journal.highest_time());
+    journal.handle(later, Input::RowDurable([1; 16]));
+    assert_eq!(receipt_times(&settle_down(&mut journal, later)), told);
 }

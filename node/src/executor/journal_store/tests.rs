@@ -51,7 +51,7 @@ fn row(nonce: u8, work: u8) -> Row {
         attachments: vec![b"attachment".to_vec()],
     };
     let verified = Verified { decision, action, bundle };
-    Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before: NOW }
+    Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before: NOW, changed: NOW }
 }
 
 fn journal() -> (tempfile::TempDir, PathBuf) {
@@ -70,6 +70,7 @@ fn rows_come_back_as_they_were_stored_even_after_they_expired() {
     first.detail = "a detail".to_owned();
     first.attempts = 3;
     first.not_before = Timestamp::from_millis(7);
+    first.changed = Timestamp::from_millis(9);
     store.persist(&first, Timestamp::from_millis(5)).unwrap();
     let mut second = row(2, 2);
     second.state = State::Sent;
@@ -80,7 +81,7 @@ fn rows_come_back_as_they_were_stored_even_after_they_expired() {
     let rows = store.load().unwrap();
     assert_eq!(rows.len(), 2);
     assert_eq!((rows[0].state, rows[0].detail.as_str(), rows[0].attempts), (State::Dispatching, "a detail", 3));
-    assert_eq!(rows[0].not_before, Timestamp::from_millis(7));
+    assert_eq!((rows[0].not_before, rows[0].changed), (Timestamp::from_millis(7), Timestamp::from_millis(9)));
     assert_eq!(rows[0].verified.decision, first.verified.decision);
     assert_eq!(rows[0].verified.action, first.verified.action);
     assert_eq!(rows[0].verified.bundle, first.verified.bundle);

@@ -143,7 +143,7 @@ impl World {
         let decision = self.decision(action, nonce);
         let bundle = self.bundle(action, &decision);
         let verified = Verified { decision, action: action.clone(), bundle };
-        Row { verified, state, detail: String::new(), attempts: 0, not_before: now() }
+        Row { verified, state, detail: String::new(), attempts: 0, not_before: now(), changed: now() }
     }
 
     /// A journal as an earlier run left it.
@@ -167,6 +167,12 @@ impl World {
         let Ok(entries) = fs::read_dir(self.home.outbox().join("new")) else { return Vec::new() };
         let paths = entries.map(|entry| entry.unwrap().path());
         paths.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+    }
+
+    /// Marks of deliveries whose end is not durable.
+    pub(super) fn marks(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.home.executor().join("under-way")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
     }
 
     pub(super) fn receipt_path(&self, action: &Action, nonce: [u8; 16], outcome: Outcome) -> PathBuf {
