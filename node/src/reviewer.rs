@@ -1,17 +1,14 @@
 //! The reviewer: derives, renders, hashes and signs by itself. It asks the mesh for bytes and believes nothing else.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-};
+mod attachments;
+
+use std::{cell::RefCell, collections::BTreeSet};
 
 use aiemp_keys::{OwnerKeys, private_file, random};
 use aiemp_protocol::{
-    action::{
-        self, Action, AttachmentInfo, Content, DeriveContext, Marks, NOT_A_DRAFT, RENDERER_VERSION, Refusal, Rendered,
-    },
+    action::{self, Action, Content, DeriveContext, Marks, NOT_A_DRAFT, RENDERER_VERSION, Refusal, Rendered},
     approval::{Bundle, Decision, Settlement, no_policy},
-    ids::{ContentHash, FileId, WorkId},
+    ids::{FileId, WorkId},
     limits::APPROVAL_LIFETIME,
     roster::Roster,
     time::Timestamp,
@@ -20,6 +17,7 @@ use aiemp_protocol::{
 use anyhow::{Context, Result};
 use data_encoding::BASE64;
 
+use self::attachments::Files;
 use crate::{
     config::Config,
     fault::Fault,
@@ -59,8 +57,8 @@ pub struct Readable {
     pub marks: Marks,
     /// What the person sees.
     pub rendered: Rendered,
-    /// Contents of the attachments, in order.
-    pub attachments: Vec<Vec<u8>>,
+    /// Where the attachments lie, in order.
+    pub attachments: Vec<VaultPath>,
 }
 
 /// Everything there is to decide, and what became of what was decided.
@@ -79,9 +77,11 @@ impl Desk {
             anyhow::bail!("the node answered something else; are both of one version?");
         };
         let known = known_recipients(home);
+        let mut fetch = |path: &str| fetch(client, path);
+        let mut files = Files::new(&mut fetch);
         let mut items = Vec::new();
         for draft in drafts {
-            items.push(read_item(config, client, &known, draft)?);
+            items.push(read_item(config, &mut files, &known, draft)?);
         }
         Ok(Self { items, receipts })
     }
@@ -107,10 +107,10 @@ impl Desk {
     }
 }
 
-fn read_item(config: &Config, client: &mut Client, known: &BTreeSet<String>, draft: WireDraft) -> Result<Item> {
+fn read_item(config: &Config, files: &mut Files<'_>, known: &BTreeSet<String>, draft: WireDraft) -> Result<Item> {
     let file: FileId = draft.file.parse().context("a file id")?;
     let note = BASE64.decode(draft.note.as_bytes()).context("a note")?;
-    let readable = read_draft(config, client, known, file, &note);
+    let readable = read_draft(config, files, known, file, &note);
     let id = match &readable {
         Ok(readable) => readable.action.hash().to_string(),
         Err(_) => file.to_string(),
@@ -129,20 +129,12 @@ fn read_item(config: &Config, client: &mut Client, known: &BTreeSet<String>, dra
 
 fn read_draft(
     config: &Config,
-    client: &mut Client,
+    files: &mut Files<'_>,
     known: &BTreeSet<String>,
     file: FileId,
     note: &[u8],
 ) -> Result<Readable, Vec<Refusal>> {
-    let fetched: RefCell<BTreeMap<ContentHash, Vec<u8>>> = RefCell::default();
-    let client = RefCell::new(client);
-    let attachment = |path: &str| {
-        let bytes = fetch(&mut client.borrow_mut(), path)?;
-        let hash = ContentHash::of(&bytes);
-        let info = AttachmentInfo { length: bytes.len() as u64, hash, media_type: media_type(path).to_owned() };
-        fetched.borrow_mut().insert(hash, bytes);
-        Some(info)
-    };
+    let files = RefCell::new(files);
     let draft = action::derive(
         note,
         &DeriveContext {
@@ -150,7 +142,7 @@ fn read_draft(
             fallback_work: WorkId(action::action_id(file)),
             default_hand: &config.mail.hand,
             default_from: config.mail.from.as_deref(),
-            attachment: &attachment,
+            attachment: &|path| files.borrow_mut().info(path),
         },
     )?;
     let mut marks = Marks::default();
@@ -158,35 +150,13 @@ fn read_draft(
         let first = email.recipients().into_iter().filter(|to| !known.contains(action::address_of(to)));
         marks.first_time_recipients = first.map(str::to_owned).collect();
     }
-    let fetched = fetched.into_inner();
-    let attachments = match &draft.action.content {
-        Content::Email(email) => email.attachments.iter().filter_map(|one| fetched.get(&one.hash).cloned()).collect(),
-        Content::Post(post) => post.attachments.iter().filter_map(|one| fetched.get(&one.hash).cloned()).collect(),
-        Content::Payment(_) | Content::Tool(_) | Content::Http(_) | Content::A2a(_) => Vec::new(),
-    };
     let rendered = action::render(&draft.action, &marks);
-    Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered, attachments })
+    Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered, attachments: draft.attachments })
 }
 
 fn fetch(client: &mut Client, path: &str) -> Option<Vec<u8>> {
     let Response::File { content } = client.ask(&Request::File { path: path.to_owned() }).ok()? else { return None };
     BASE64.decode(content?.as_bytes()).ok()
-}
-
-/// The media type that a file's extension stands for; what is unknown is bytes.
-fn media_type(path: &str) -> &'static str {
-    match path.rsplit('.').next().unwrap_or_default().to_lowercase().as_str() {
-        "pdf" => "application/pdf",
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "txt" | "md" => "text/plain",
-        "csv" => "text/csv",
-        "html" => "text/html",
-        "zip" => "application/zip",
-        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        _ => "application/octet-stream",
-    }
 }
 
 /// Addresses that something was sent to before, one a line; the reviewer's own file.
@@ -203,9 +173,10 @@ fn remember_recipients(home: &Home, action: &Action) -> Result<()> {
     private_file::write_private(&home.known_recipients(), text.as_bytes()).context("cannot remember the recipients")
 }
 
-/// Signs the approval of exactly what was rendered and hands it to the executor.
+/// Signs the approval of exactly what was rendered and hands it to the executor, with the attachments' contents.
 pub fn approve(
     home: &Home,
+    client: &mut Client,
     roster: &Roster,
     owner: &OwnerKeys,
     item: &Item,
@@ -214,6 +185,8 @@ pub fn approve(
 ) -> Result<()> {
     let readable = item.draft.as_ref().map_err(|refusals| not_approvable(item, refusals))?;
     check_roster(roster, owner, now)?;
+    let contents =
+        attachments::contents(&readable.action, &readable.attachments, &mut |path: &str| fetch(client, path))?;
     let decision = Decision {
         action: readable.action.hash(),
         render: readable.rendered.hash(),
@@ -232,7 +205,7 @@ pub fn approve(
         file: item.file,
         path: item.path.clone(),
         note: item.note.clone(),
-        attachments: readable.attachments.clone(),
+        attachments: contents,
     };
     remember_recipients(home, &readable.action)?;
     let name = format!("{}-{}.approval", decision.action, data_encoding::HEXLOWER.encode(&decision.nonce[..4]));

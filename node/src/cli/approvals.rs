@@ -91,7 +91,7 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
         Some(ApprovalsCommand::List { json }) => list(&desk, json),
         Some(ApprovalsCommand::Show { id, json }) => show(home, &desk, &id, json)?,
         Some(ApprovalsCommand::Approve { id, again, passphrase, json }) => {
-            approve(home, &desk, &id, again, &passphrase, json)?;
+            approve(home, &desk, &mut client, &id, again, &passphrase, json)?;
         }
         Some(ApprovalsCommand::Reject { id, reason }) => reject(&desk, &mut client, &id, reason)?,
         Some(ApprovalsCommand::Settle { id, sent, not_sent: _, passphrase }) => {
@@ -263,7 +263,15 @@ fn remember_shown(home: &Home, item: &Item, readable: &Readable) -> Result<()> {
     Ok(private_file::write_private(&home.shown(), &serde_json::to_vec(&all)?)?)
 }
 
-fn approve(home: &Home, desk: &Desk, id: &str, again: bool, passphrase: &Passphrase, as_json: bool) -> Result<()> {
+fn approve(
+    home: &Home,
+    desk: &Desk,
+    client: &mut Client,
+    id: &str,
+    again: bool,
+    passphrase: &Passphrase,
+    as_json: bool,
+) -> Result<()> {
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
     let item = find(home, desk, id, terminal)?;
     let readable = item.draft.as_ref().map_err(|refusals| {
@@ -293,7 +301,7 @@ fn approve(home: &Home, desk: &Desk, id: &str, again: bool, passphrase: &Passphr
     let keys = owner::unlock(home, passphrase)?;
     let roster = owner::rosters(home)?;
     let repeat_of = earlier.map(reviewer::nonce_of).transpose()?;
-    reviewer::approve(home, roster.current(), &keys, item, repeat_of, shell::clock::now())?;
+    reviewer::approve(home, client, roster.current(), &keys, item, repeat_of, shell::clock::now())?;
     if as_json {
         print::json(json!({ "id": item.id, "state": "approved" }));
     } else {

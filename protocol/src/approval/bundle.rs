@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::decision::Decision;
 use crate::{
-    action::{self, Action, ActionError, Attachment, Content, Marks, RENDERER_VERSION},
+    action::{self, Action, ActionError, Attachment, Marks, RENDERER_VERSION},
     ids::{ActionHash, ContentHash, FileId},
     roster::Roster,
     time::Timestamp,
@@ -150,7 +150,7 @@ impl Bundle {
     }
 
     fn check_attachments(&self, action: &Action) -> Result<(), BundleError> {
-        let listed = attachments_of(&action.content);
+        let listed = action.content.attachments();
         let fits = |(listed, bytes): (&Attachment, &Vec<u8>)| {
             listed.length == bytes.len() as u64 && ContentHash::of(bytes) == listed.hash
         };
@@ -164,14 +164,6 @@ impl Bundle {
     /// The hash that the file's action bytes claim, before anything is verified: for messages.
     pub fn claimed_action(&self) -> Option<ActionHash> {
         Action::from_bytes(&self.action).ok().map(|action| action.hash())
-    }
-}
-
-fn attachments_of(content: &Content) -> &[Attachment] {
-    match content {
-        Content::Email(email) => &email.attachments,
-        Content::Post(post) => &post.attachments,
-        Content::Payment(_) | Content::Tool(_) | Content::Http(_) | Content::A2a(_) => &[],
     }
 }
 

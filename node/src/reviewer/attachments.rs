@@ -1,0 +1,151 @@
+//! The files that a draft wants sent along: looked at once when drafts are read, taken once when one is approved.
+
+use std::collections::BTreeMap;
+
+use aiemp_protocol::{
+    action::{Action, AttachmentInfo},
+    ids::ContentHash,
+    vault_path::VaultPath,
+};
+use anyhow::Result;
+
+use crate::fault::Fault;
+
+/// Asks the node for a file of the vault.
+pub(super) type Fetch<'a> = &'a mut dyn FnMut(&str) -> Option<Vec<u8>>;
+
+/// What the files of the vault are. Each is asked for once, however many lines and drafts name it, and no content is
+/// kept: memory holds one file at a time.
+pub(super) struct Files<'a> {
+    fetch: Fetch<'a>,
+    known: BTreeMap<String, Option<AttachmentInfo>>,
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn new(fetch: Fetch<'a>) -> Self {
+        Self { fetch, known: BTreeMap::new() }
+    }
+
+    pub(super) fn info(&mut self, path: &str) -> Option<AttachmentInfo> {
+        if let Some(known) = self.known.get(path) {
+            return known.clone();
+        }
+        let info = (self.fetch)(path).map(|bytes| AttachmentInfo {
+            length: bytes.len() as u64,
+            hash: ContentHash::of(&bytes),
+            media_type: media_type(path).to_owned(),
+        });
+        self.known.insert(path.to_owned(), info.clone());
+        info
+    }
+}
+
+/// The contents of an action's attachments, in its order; each is what the action names, or none is given.
+pub(super) fn contents(action: &Action, paths: &[VaultPath], fetch: Fetch<'_>) -> Result<Vec<Vec<u8>>> {
+    let mut held: BTreeMap<ContentHash, Vec<u8>> = BTreeMap::new();
+    let mut contents = Vec::new();
+    for (listed, path) in action.content.attachments().iter().zip(paths) {
+        if !held.contains_key(&listed.hash) {
+            let bytes = fetch(path.as_str()).filter(|bytes| ContentHash::of(bytes) == listed.hash);
+            held.insert(listed.hash, bytes.ok_or_else(|| changed(path))?);
+        }
+        contents.extend(held.get(&listed.hash).cloned());
+    }
+    Ok(contents)
+}
+
+fn changed(path: &VaultPath) -> Fault {
+    Fault::operator(
+        "changed",
+        format!("the attachment {path} changed while the draft was read; nothing is approved"),
+        "Run `aiemp-node approvals` and read the draft again under its new ID.",
+    )
+}
+
+/// The media type that a file's extension stands for; what is unknown is bytes.
+fn media_type(path: &str) -> &'static str {
+    match path.rsplit('.').next().unwrap_or_default().to_lowercase().as_str() {
+        "pdf" => "application/pdf",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "txt" | "md" => "text/plain",
+        "csv" => "text/csv",
+        "html" => "text/html",
+        "zip" => "application/zip",
+        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aiemp_keys::Hash;
+    use aiemp_protocol::{
+        action::{Attachment, Content, Post},
+        ids::WorkId,
+    };
+
+    use super::*;
+
+    fn paths(texts: &[&str]) -> Vec<VaultPath> {
+        texts.iter().map(|text| VaultPath::parse(text).expect("a path")).collect()
+    }
+
+    fn post(contents: &[&[u8]]) -> Action {
+        let attachment = |bytes: &&[u8]| Attachment {
+            name: "a.pdf".to_owned(),
+            media_type: "application/pdf".to_owned(),
+            length: bytes.len() as u64,
+            hash: ContentHash::of(bytes),
+        };
+        let attachments = contents.iter().map(attachment).collect();
+        let content =
+            Content::Post(Post { hand: "x".to_owned(), network: "x".to_owned(), text: String::new(), attachments });
+        let hash = Hash::of_content(b"any");
+        Action { file: hash, work: WorkId(hash), content }
+    }
+
+    #[test]
+    fn a_file_is_asked_for_once_however_many_drafts_name_it() {
+        let mut asked = Vec::new();
+        let mut fetch = |path: &str| {
+            asked.push(path.to_owned());
+            (path == "In/a.pdf").then(|| b"content".to_vec())
+        };
+        let mut files = Files::new(&mut fetch);
+        for _ in 0..3 {
+            let info = files.info("In/a.pdf").expect("it is there");
+            assert_eq!((info.length, info.hash), (7, ContentHash::of(b"content")));
+            assert_eq!(info.media_type, "application/pdf");
+            assert_eq!(files.info("In/gone.pdf"), None);
+        }
+        assert_eq!(asked, ["In/a.pdf", "In/gone.pdf"]);
+    }
+
+    #[test]
+    fn contents_are_those_of_the_action_in_its_order_each_fetched_once() {
+        let mut asked = 0;
+        let mut fetch = |path: &str| {
+            asked += 1;
+            Some(path.as_bytes().to_vec())
+        };
+        let action = post(&[b"b.pdf", b"a.pdf", b"b.pdf"]);
+        let taken = contents(&action, &paths(&["b.pdf", "a.pdf", "b.pdf"]), &mut fetch).expect("all are there");
+        assert_eq!(taken, [b"b.pdf", b"a.pdf", b"b.pdf"]);
+        assert_eq!(asked, 2);
+    }
+
+    #[test]
+    fn a_file_that_changed_since_it_was_shown_is_not_taken() {
+        let action = post(&[b"as shown"]);
+        for now in [Some(b"another".to_vec()), None] {
+            let refused = contents(&action, &paths(&["In/a.pdf"]), &mut |_| now.clone()).expect_err("refused");
+            assert_eq!(
+                refused.to_string(),
+                "the attachment In/a.pdf changed while the draft was read; nothing is approved\n  \
+                 Run `aiemp-node approvals` and read the draft again under its new ID."
+            );
+        }
+    }
+}
