@@ -57,8 +57,6 @@ pub struct Readable {
     pub marks: Marks,
     /// What the person sees.
     pub rendered: Rendered,
-    /// Where the attachments lie, in order.
-    pub attachments: Vec<VaultPath>,
 }
 
 /// Everything there is to decide, and what became of what was decided.
@@ -72,7 +70,7 @@ pub struct Desk {
 
 impl Desk {
     /// Asks the running node for the drafts and derives each.
-    pub fn load(home: &Home, config: &Config, client: &mut Client) -> Result<Self> {
+    pub fn load(home: &Home, config: &Config, roster: &Roster, client: &mut Client) -> Result<Self> {
         let Response::Drafts { drafts, receipts } = client.ask(&Request::Drafts)? else {
             anyhow::bail!("the node answered something else; are both of one version?");
         };
@@ -81,7 +79,7 @@ impl Desk {
         let mut files = Files::new(&mut fetch);
         let mut items = Vec::new();
         for draft in drafts {
-            items.push(read_item(config, &mut files, &known, draft)?);
+            items.push(read_item(config, roster, &mut files, &known, draft)?);
         }
         Ok(Self { items, receipts })
     }
@@ -107,10 +105,16 @@ impl Desk {
     }
 }
 
-fn read_item(config: &Config, files: &mut Files<'_>, known: &BTreeSet<String>, draft: WireDraft) -> Result<Item> {
+fn read_item(
+    config: &Config,
+    roster: &Roster,
+    files: &mut Files<'_>,
+    known: &BTreeSet<String>,
+    draft: WireDraft,
+) -> Result<Item> {
     let file: FileId = draft.file.parse().context("a file id")?;
     let note = BASE64.decode(draft.note.as_bytes()).context("a note")?;
-    let readable = read_draft(config, files, known, file, &note);
+    let readable = read_draft(config, roster, files, known, file, &note);
     let id = match &readable {
         Ok(readable) => readable.action.hash().to_string(),
         Err(_) => file.to_string(),
@@ -129,6 +133,7 @@ fn read_item(config: &Config, files: &mut Files<'_>, known: &BTreeSet<String>, d
 
 fn read_draft(
     config: &Config,
+    roster: &Roster,
     files: &mut Files<'_>,
     known: &BTreeSet<String>,
     file: FileId,
@@ -145,13 +150,14 @@ fn read_draft(
             attachment: &|path| files.borrow_mut().info(path),
         },
     )?;
-    let mut marks = Marks::default();
+    let attachment_sources = attachments::sources(draft.attachments, roster);
+    let mut marks = Marks { attachment_sources, ..Marks::default() };
     if let Content::Email(email) = &draft.action.content {
         let first = email.recipients().into_iter().filter(|to| !known.contains(action::address_of(to)));
         marks.first_time_recipients = first.map(str::to_owned).collect();
     }
     let rendered = action::render(&draft.action, &marks);
-    Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered, attachments: draft.attachments })
+    Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered })
 }
 
 fn fetch(client: &mut Client, path: &str) -> Option<Vec<u8>> {
@@ -185,8 +191,7 @@ pub fn approve(
 ) -> Result<()> {
     let readable = item.draft.as_ref().map_err(|refusals| not_approvable(item, refusals))?;
     check_roster(roster, owner, now)?;
-    let contents =
-        attachments::contents(&readable.action, &readable.attachments, &mut |path: &str| fetch(client, path))?;
+    let contents = attachments::contents(&readable.action, &readable.marks, &mut |path: &str| fetch(client, path))?;
     let decision = Decision {
         action: readable.action.hash(),
         render: readable.rendered.hash(),

@@ -30,7 +30,7 @@ pub use derive::{AttachmentInfo, DeriveContext, Draft, NOT_A_DRAFT, derive};
 pub use draft_note::{DraftFields, write_email_draft};
 pub use field::address_of;
 pub use reader::{IGNORED_KEYS, Refusal};
-pub use render::{Marks, RENDERER_VERSION, Rendered, render};
+pub use render::{AttachmentSource, Marks, RENDERER_VERSION, Rendered, render};
 
 const ACTION_LABEL: &str = "aiemp-node 2026 action";
 const ACTION_ID_LABEL: &str = "aiemp-node 2026 action id";

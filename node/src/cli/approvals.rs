@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, process::ExitCode};
 
 use aiemp_keys::private_file;
-use aiemp_protocol::{action::Refusal, roster::Role, time::Timestamp};
+use aiemp_protocol::{
+    action::Refusal,
+    roster::{Role, Roster},
+    time::Timestamp,
+};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use data_encoding::BASE64;
@@ -82,10 +86,11 @@ enum ApprovalsCommand {
 }
 
 pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
-    check_local(home)?;
+    let rosters = owner::rosters(home)?;
+    check_local(home, rosters.current())?;
     let config = shell::settings::load(home)?;
     let mut client = client(home)?;
-    let desk = Desk::load(home, &config, &mut client)?;
+    let desk = Desk::load(home, &config, rosters.current(), &mut client)?;
     match args.command {
         None => list(&desk, args.json),
         Some(ApprovalsCommand::List { json }) => list(&desk, json),
@@ -101,10 +106,9 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_local(home: &Home) -> Result<()> {
-    let rosters = owner::rosters(home)?;
+fn check_local(home: &Home, roster: &Roster) -> Result<()> {
     let node = shell::identity::own_id(home)?;
-    if rosters.current().member(node).is_some_and(|member| member.role == Role::Local) {
+    if roster.member(node).is_some_and(|member| member.role == Role::Local) {
         return Ok(());
     }
     let message = "this is a Cloud node; approvals are decided on Local alone";

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use aiemp_protocol::{
-    action::{Action, AttachmentInfo},
-    ids::ContentHash,
+    action::{Action, AttachmentInfo, AttachmentSource, Marks},
+    ids::{Audience, ContentHash},
     vault_path::VaultPath,
+    zone::{Claimants, Zone},
 };
 use anyhow::Result;
 
@@ -40,11 +41,18 @@ impl<'a> Files<'a> {
     }
 }
 
+/// Where the attachments lie, for the person to see. What has no zone nobody else may read.
+pub(super) fn sources(paths: Vec<VaultPath>, claimants: &impl Claimants) -> Vec<AttachmentSource> {
+    let is_private =
+        |path: &VaultPath| Zone::of(path, claimants).map_or(true, |zone| zone.audience() == Audience::Local);
+    paths.into_iter().map(|path| AttachmentSource { is_private: is_private(&path), path }).collect()
+}
+
 /// The contents of an action's attachments, in its order; each is what the action names, or none is given.
-pub(super) fn contents(action: &Action, paths: &[VaultPath], fetch: Fetch<'_>) -> Result<Vec<Vec<u8>>> {
+pub(super) fn contents(action: &Action, marks: &Marks, fetch: Fetch<'_>) -> Result<Vec<Vec<u8>>> {
     let mut held: BTreeMap<ContentHash, Vec<u8>> = BTreeMap::new();
     let mut contents = Vec::new();
-    for (listed, path) in action.content.attachments().iter().zip(paths) {
+    for (listed, AttachmentSource { path, .. }) in action.content.attachments().iter().zip(&marks.attachment_sources) {
         if !held.contains_key(&listed.hash) {
             let bytes = fetch(path.as_str()).filter(|bytes| ContentHash::of(bytes) == listed.hash);
             held.insert(listed.hash, bytes.ok_or_else(|| changed(path))?);
@@ -80,7 +88,7 @@ fn media_type(path: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use aiemp_keys::Hash;
+    use aiemp_keys::{Hash, NodeId};
     use aiemp_protocol::{
         action::{Attachment, Content, Post},
         ids::WorkId,
@@ -88,8 +96,26 @@ mod tests {
 
     use super::*;
 
-    fn paths(texts: &[&str]) -> Vec<VaultPath> {
-        texts.iter().map(|text| VaultPath::parse(text).expect("a path")).collect()
+    struct NoClaimants;
+
+    impl Claimants for NoClaimants {
+        fn claimant(&self, _: &str) -> Option<NodeId> {
+            None
+        }
+    }
+
+    fn marks(texts: &[&str]) -> Marks {
+        let paths = texts.iter().map(|text| VaultPath::parse(text).expect("a path")).collect();
+        Marks { attachment_sources: sources(paths, &NoClaimants), ..Marks::default() }
+    }
+
+    #[test]
+    fn what_only_local_reads_is_shown_as_private() {
+        let texts =
+            ["Inbox/report.pdf", "Private/report.pdf", "INBOX./x", "report.pdf", "In_Progress/nobody/x", "Done/x"];
+        let marks = marks(&texts);
+        let seen: Vec<_> = marks.attachment_sources.iter().map(|one| (one.path.as_str(), one.is_private)).collect();
+        assert_eq!(seen, texts.into_iter().zip([false, true, false, true, true, false]).collect::<Vec<_>>());
     }
 
     fn post(contents: &[&[u8]]) -> Action {
@@ -131,7 +157,7 @@ mod tests {
             Some(path.as_bytes().to_vec())
         };
         let action = post(&[b"b.pdf", b"a.pdf", b"b.pdf"]);
-        let taken = contents(&action, &paths(&["b.pdf", "a.pdf", "b.pdf"]), &mut fetch).expect("all are there");
+        let taken = contents(&action, &marks(&["b.pdf", "a.pdf", "b.pdf"]), &mut fetch).expect("all are there");
         assert_eq!(taken, [b"b.pdf", b"a.pdf", b"b.pdf"]);
         assert_eq!(asked, 2);
     }
@@ -140,7 +166,7 @@ mod tests {
     fn a_file_that_changed_since_it_was_shown_is_not_taken() {
         let action = post(&[b"as shown"]);
         for now in [Some(b"another".to_vec()), None] {
-            let refused = contents(&action, &paths(&["In/a.pdf"]), &mut |_| now.clone()).expect_err("refused");
+            let refused = contents(&action, &marks(&["In/a.pdf"]), &mut |_| now.clone()).expect_err("refused");
             assert_eq!(
                 refused.to_string(),
                 "the attachment In/a.pdf changed while the draft was read; nothing is approved\n  \

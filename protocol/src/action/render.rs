@@ -6,11 +6,12 @@ use aiemp_keys::{Hash, cbor};
 
 use super::{
     A2a, Action, Attachment, Content, Email, Http, Payment, Post, Tool, field, money,
-    spell::{self, EMPTY, FIRST_TIME, FOREIGN_DOMAIN, Manner, UNVERIFIED},
+    spell::{self, EMPTY, FIRST_TIME, FOREIGN_DOMAIN, Manner, PRIVATE, UNVERIFIED},
 };
+use crate::vault_path::VaultPath;
 
 /// Raised with every change of what [`render`] writes; a signed approval names the version it was shown in.
-pub const RENDERER_VERSION: u64 = 1;
+pub const RENDERER_VERSION: u64 = 2;
 
 const RENDER_LABEL: &str = "aiemp-node 2026 render";
 /// Width of the terminal that everything fits: a line that wraps by itself could begin like one of ours.
@@ -29,6 +30,17 @@ pub struct Marks {
     pub first_time_recipients: BTreeSet<String>,
     /// Values that stand in no source of the owner's own hand.
     pub unverified_values: BTreeSet<String>,
+    /// Where each attachment lies, in the action's order.
+    pub attachment_sources: Vec<AttachmentSource>,
+}
+
+/// The file of the vault that an attachment is a copy of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentSource {
+    /// Its path.
+    pub path: VaultPath,
+    /// Only Local nodes may read it, until it is sent.
+    pub is_private: bool,
 }
 
 /// The text that a person reads before deciding.
@@ -123,8 +135,12 @@ impl Page<'_> {
     }
 
     fn attachments(&mut self, attachments: &[Attachment]) {
-        for Attachment { name, media_type, length, hash } in attachments {
+        for (at, Attachment { name, media_type, length, hash }) in attachments.iter().enumerate() {
             self.value("attachment", name);
+            let source = self.marks.attachment_sources.get(at);
+            let (path, is_private) = source.map_or(("", false), |source| (source.path.as_str(), source.is_private));
+            let notes: &[&str] = if is_private { &[PRIVATE] } else { &[] };
+            self.fact("  in vault", path, spell::pieces(path, Manner::Text), notes);
             self.name("  type", media_type);
             self.name("  size", &format!("{length} bytes"));
             self.name("  content", &hash.to_string());

@@ -32,6 +32,7 @@ fn a_mail_shows_everything() {
     let marks = Marks {
         first_time_recipients: ["a@client.test".to_owned(), "zoe@b\u{fc}cher.test".to_owned()].into(),
         unverified_values: ["book@client.test".to_owned()].into(),
+        attachment_sources: vec![source("Invoices/2026-01_Client_A.pdf", true)],
     };
     let rendered = render(&action, &marks);
     let expected = "\
@@ -47,6 +48,7 @@ subject:     January 2026 Invoice - $1,500
 in reply to: <1@client.test>
 reference:   <0@client.test>
 attachment:  2026-01_Client_A.pdf
+  in vault:  Invoices/2026-01_Client_A.pdf (private)
   type:      application/pdf
   size:      48213 bytes
   content:   CONTENT
@@ -61,7 +63,30 @@ body:
 ";
     let content = ContentHash::of(b"invoice").to_string();
     assert_eq!(rendered.text, format!("{}{}", expected.replace("CONTENT", &content), tail()));
-    assert_eq!(rendered.hash().to_string(), "436093f9818c51a6a4605010923534444ef49011ae16eb70834de8b40ae85b61");
+    assert_eq!(rendered.hash().to_string(), "b32cffb323905b55edeb0b515453b3d80657a4114fc2de63db651a4d73538c33");
+}
+
+fn source(path: &str, is_private: bool) -> AttachmentSource {
+    AttachmentSource { path: VaultPath::parse(path).expect("a path"), is_private }
+}
+
+#[test]
+fn the_folder_of_an_attachment_shows() {
+    let action = changed(|email| email.attachments = vec![fixtures::invoice(), fixtures::invoice()]);
+    let shown = |first: AttachmentSource, second: AttachmentSource| {
+        let marks = Marks { attachment_sources: vec![first, second], ..Marks::default() };
+        let text = render(&action, &marks).text;
+        let line = |line: &str| line.strip_prefix("  in vault:  ").map(str::to_owned);
+        text.lines().filter_map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown(source("Inbox/report.pdf", false), source("Private/report.pdf", true)),
+        ["Inbox/report.pdf", "Private/report.pdf (private)"]
+    );
+    assert_eq!(
+        shown(source("Inbox/\u{202e}x", false), source("x (private)", false)),
+        ["Inbox/[U+202E RIGHT-TO-LEFT OVERRIDE]x", "x [U+0028]private)"]
+    );
 }
 
 fn tail() -> String {
@@ -82,6 +107,7 @@ fn a_payment_shows_everything() {
     let marks = Marks {
         first_time_recipients: ["Client A".to_owned()].into(),
         unverified_values: [payment.account.clone()].into(),
+        ..Marks::default()
     };
     let expected = "\
 action:      payment
@@ -178,6 +204,7 @@ fn read_back(text: &str) -> (Email, Vec<String>) {
             ("in reply to:", _) => email.in_reply_to = Some(value),
             ("reference:", _) => email.references.push(value),
             ("attachment:", _) => email.attachments.push(Attachment { name: value, ..fixtures::invoice() }),
+            ("  in vault:", Some(_)) => assert_eq!(shown, EMPTY),
             ("  type:", Some(attachment)) => attachment.media_type = value,
             ("  size:", Some(attachment)) => {
                 attachment.length = value.strip_suffix(" bytes").and_then(|n| n.parse().ok()).expect("a size");
