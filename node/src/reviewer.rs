@@ -165,7 +165,7 @@ fn fetch(client: &mut Client, path: &str) -> Option<Vec<u8>> {
     BASE64.decode(content?.as_bytes()).ok()
 }
 
-/// Addresses that something was sent to before, one a line; the reviewer's own file.
+/// Addresses that a mail was approved to before, one a line; the reviewer's own file.
 fn known_recipients(home: &Home) -> BTreeSet<String> {
     let text = std::fs::read_to_string(home.known_recipients()).unwrap_or_default();
     text.lines().map(str::to_owned).collect()

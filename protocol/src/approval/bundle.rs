@@ -84,7 +84,7 @@ pub enum BundleError {
 }
 
 impl Bundle {
-    /// The wire form: `[approval, action, [first time, unverified, attachment sources], file, path, note, attachments]`.
+    /// The wire form: `[approval, action, [first time, attachment sources], file, path, note, attachments]`.
     pub fn to_bytes(&self) -> Vec<u8> {
         cbor::encode(&cbor::array([
             cbor::bytes(&self.approval),
@@ -104,7 +104,6 @@ impl Bundle {
         };
         cbor::array([
             words(&self.marks.first_time_recipients),
-            words(&self.marks.unverified_values),
             cbor::array(self.marks.attachment_sources.iter().map(source)),
         ])
     }
@@ -116,7 +115,6 @@ impl Bundle {
         let action = fields.bytes()?;
         let mut marks = Fields::of(fields.value()?, "marks")?;
         let first_time_recipients = marks.list_of(read_text)?.into_iter().collect();
-        let unverified_values = marks.list_of(read_text)?.into_iter().collect();
         let attachment_sources = marks.list_of(read_source)?;
         marks.end()?;
         let file = FileId::read(&mut fields)?;
@@ -124,7 +122,7 @@ impl Bundle {
         let note = fields.bytes()?;
         let attachments = fields.list_of(|value| value.into_bytes().map_err(|_| CborError::Malformed))?;
         fields.end()?;
-        let marks = Marks { first_time_recipients, unverified_values, attachment_sources };
+        let marks = Marks { first_time_recipients, attachment_sources };
         Ok(Self { approval, action, marks, file, path, note, attachments })
     }
 

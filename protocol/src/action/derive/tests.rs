@@ -55,6 +55,9 @@ fn the_contract_page_tells_the_truth() {
     let example = page.split("```\n").nth(1).expect("an example");
     assert_eq!(read(example.as_bytes()).expect("a draft").action.kind(), ActionKind::Email);
     assert!(page.contains(&format!("`{}`", crate::action::IGNORED_KEYS.join(" "))));
+    let shown = page.split("## How an action is shown").nth(1).expect("a section");
+    let forms: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix("| `(")?.split('`').next()).collect();
+    assert_eq!(forms, ["first time)", "international domain name)", "empty)"], "a mark that nothing fills");
     for bound in [
         format!("at most {RECIPIENTS_MAX} recipients"),
         format!("at most {REFERENCES_MAX} message ids"),
