@@ -256,7 +256,7 @@ fn not_approvable(item: &Item, refusals: &[Refusal]) -> Fault {
     let first = refusals.first().map_or_else(|| NOT_A_DRAFT.to_owned(), ToString::to_string);
     Fault::operator(
         "not_approvable",
-        format!("{} cannot be approved: {first}", item.path),
+        format!("{} cannot be approved: {first}", action::spelt(&item.path)),
         "Edit the draft, then show it again.",
     )
 }

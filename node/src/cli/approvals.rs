@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use aiemp_keys::private_file;
 use aiemp_protocol::{
-    action::Refusal,
+    action::{Refusal, spelt},
     roster::{Role, Roster},
     time::Timestamp,
 };
@@ -141,16 +141,20 @@ fn list(desk: &Desk, as_json: bool) {
         print::talk("Nothing waits for your approval.");
     }
     for item in &desk.items {
-        print::data(format!("{}  {:<14}  {}", &item.id[..12], state_of(desk, item), item.path));
-        match &item.draft {
-            Ok(readable) => print::data(format!("              {}", readable.action.summary())),
-            Err(refusals) => print::data(format!("              {}", first(refusals))),
-        }
+        print::data(lines_of(desk, item));
     }
     for receipt in desk.receipts.iter().filter(|receipt| receipt.outcome != "sent") {
-        print::data(format!("{}  {:<14}  {}", &receipt.action[..12], receipt.outcome, receipt.path));
-        print::data(format!("              {}", receipt.detail));
+        print::data(format!("{}  {:<14}  {}", &receipt.action[..12], receipt.outcome, spelt(&receipt.path)));
+        print::data(format!("              {}", spelt(&receipt.detail)));
     }
+}
+
+fn lines_of(desk: &Desk, item: &Item) -> String {
+    let what = match &item.draft {
+        Ok(readable) => readable.action.summary(),
+        Err(refusals) => first(refusals),
+    };
+    format!("{}  {:<14}  {}\n{:14}{what}", &item.id[..12], state_of(desk, item), spelt(&item.path), "")
 }
 
 fn first(refusals: &[Refusal]) -> String {
@@ -197,14 +201,14 @@ fn show(home: &Home, desk: &Desk, id: &str, as_json: bool) -> Result<()> {
     }
     match &item.draft {
         Ok(readable) => {
-            print::data(format!("ID  {}\nin  {}\n", item.id, item.path));
+            print::data(format!("ID  {}\nin  {}\n", item.id, spelt(&item.path)));
             print::data(&readable.rendered.text);
             for block in &item.blocked_by {
                 print::talk(format!("waits for: {block} (`aiemp-node conflicts`)"));
             }
         }
         Err(refusals) => {
-            print::data(format!("{} cannot be approved:", item.path));
+            print::data(format!("{} cannot be approved:", spelt(&item.path)));
             for refusal in refusals {
                 print::data(format!("  {refusal}"));
             }
@@ -279,11 +283,11 @@ fn approve(
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
     let item = find(home, desk, id, terminal)?;
     let readable = item.draft.as_ref().map_err(|refusals| {
-        let message = format!("{} cannot be approved: {}", item.path, first(refusals));
+        let message = format!("{} cannot be approved: {}", spelt(&item.path), first(refusals));
         Fault::operator("not_approvable", message, "Edit the draft, then show it again.")
     })?;
     if !item.blocked_by.is_empty() {
-        let message = format!("{} waits for {}", item.path, item.blocked_by.join(", "));
+        let message = format!("{} waits for {}", spelt(&item.path), item.blocked_by.join(", "));
         return Err(Fault::operator("blocked", message, "Close the conflict first: `aiemp-node conflicts`.").into());
     }
     if readable.expires.is_some_and(|expires| expires < shell::clock::now()) {
@@ -321,7 +325,7 @@ fn reject(desk: &Desk, client: &mut Client, id: &str, reason: String) -> Result<
     let Response::Done = client.ask(&Request::Reject { file: item.file.to_string(), reason })? else {
         return Err(unknown().into());
     };
-    print::data(format!("rejected {}", item.path));
+    print::data(format!("rejected {}", spelt(&item.path)));
     Ok(())
 }
 
@@ -337,3 +341,6 @@ fn settle(home: &Home, desk: &Desk, id: &str, sent: bool, passphrase: &Passphras
     print::data(format!("settled {} as {}", receipt.action, if sent { "sent" } else { "not sent" }));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

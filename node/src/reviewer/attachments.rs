@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aiemp_protocol::{
-    action::{Action, AttachmentInfo, AttachmentSource, Marks},
+    action::{Action, AttachmentInfo, AttachmentSource, Marks, spelt},
     ids::{Audience, ContentHash},
     vault_path::VaultPath,
     zone::{Claimants, Zone},
@@ -65,7 +65,7 @@ pub(super) fn contents(action: &Action, marks: &Marks, fetch: Fetch<'_>) -> Resu
 fn changed(path: &VaultPath) -> Fault {
     Fault::operator(
         "changed",
-        format!("the attachment {path} changed while the draft was read; nothing is approved"),
+        format!("the attachment {} changed while the draft was read; nothing is approved", spelt(path)),
         "Run `aiemp-node approvals` and read the draft again under its new ID.",
     )
 }
