@@ -1,8 +1,9 @@
 //! `approvals`: read, approve, reject, settle. A process of its own; it alone opens the approve key.
 
-use std::{collections::BTreeMap, process::ExitCode};
+mod shown;
 
-use aiemp_keys::private_file;
+use std::process::ExitCode;
+
 use aiemp_protocol::{
     action::{Refusal, spelt},
     roster::{Role, Roster},
@@ -13,11 +14,12 @@ use clap::{Args, Subcommand};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
+use self::shown::Shown;
 use super::{Passphrase, owner, print};
 use crate::{
     fault::Fault,
     home::Home,
-    reviewer::{self, Desk, Item, Readable},
+    reviewer::{self, Desk, Item},
     shell::{
         self,
         control::{Client, Request, Response},
@@ -188,7 +190,9 @@ fn item_json(desk: &Desk, item: &Item) -> Value {
 fn show(home: &Home, desk: &Desk, id: &str, as_json: bool) -> Result<()> {
     let item = find(home, desk, id, true)?;
     if let Ok(readable) = &item.draft {
-        remember_shown(home, item, readable)?;
+        let text = readable.rendered.text.clone();
+        let (file, path) = (item.file.to_string(), item.path.as_str().to_owned());
+        shown::remember(home, Shown { id: item.id.clone(), file, path, text })?;
     }
     if as_json {
         let mut value = item_json(desk, item);
@@ -225,12 +229,11 @@ fn find<'a>(home: &Home, desk: &'a Desk, id: &str, prefix: bool) -> Result<&'a I
     if let Some(receipt) = desk.receipt_for_action(id).filter(|receipt| receipt.outcome != "failed") {
         return Err(already(&receipt.outcome, receipt.at_ms).into());
     }
-    let shown = shown(home);
-    if let Some((file, text)) = shown.get(id)
-        && let Some(item) = desk.items.iter().find(|item| &item.file.to_string() == file)
+    if let Some(shown) = shown::find(home, id)
+        && let Some(item) = desk.items.iter().find(|item| item.file.to_string() == shown.file)
     {
         let now = item.draft.as_ref().map(|readable| readable.rendered.text.as_str()).unwrap_or_default();
-        print::talk(difference(text, now));
+        print::talk(difference(&shown.text, now));
         let message = format!("changed since shown; now ID {}", item.id);
         let fix = format!("Read it again: aiemp-node approvals show {}", item.id);
         return Err(Fault::operator("changed", message, fix).into());
@@ -254,21 +257,6 @@ fn difference(before: &str, after: &str) -> String {
     let gone = old.iter().filter(|line| !new.contains(line)).map(|line| format!("- {line}"));
     let come = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}"));
     gone.chain(come).collect::<Vec<_>>().join("\n")
-}
-
-fn shown(home: &Home) -> BTreeMap<String, (String, String)> {
-    let bytes = std::fs::read(home.shown()).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
-/// Keeps the newest hundred renders.
-fn remember_shown(home: &Home, item: &Item, readable: &Readable) -> Result<()> {
-    let mut all = shown(home);
-    while all.len() >= 100 {
-        all.pop_first();
-    }
-    all.insert(item.id.clone(), (item.file.to_string(), readable.rendered.text.clone()));
-    Ok(private_file::write_private(&home.shown(), &serde_json::to_vec(&all)?)?)
 }
 
 fn approve(

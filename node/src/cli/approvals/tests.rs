@@ -26,3 +26,33 @@ fn what_a_path_hides_is_spelt_out_in_the_list() {
          Pending_Approval/[U+202E RIGHT-TO-LEFT OVERRIDE]dm.x[U+200B ZERO WIDTH SPACE]\n              "
     );
 }
+
+fn a_home() -> (tempfile::TempDir, Home) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::at(dir.path());
+    std::fs::create_dir(home.keys()).expect("a folder");
+    (dir, home)
+}
+
+fn as_shown(id: &str) -> Shown {
+    let (file, path) = ("file".to_owned(), "Pending_Approval/email/REPLY_1.md".to_owned());
+    Shown { id: id.to_owned(), file, path, text: format!("text of {id}") }
+}
+
+#[test]
+fn the_newest_hundred_renders_are_kept() {
+    let (_dir, home) = a_home();
+    // IDs fall as time goes on, so that their order is not that of time.
+    for n in (0..150).rev() {
+        shown::remember(&home, as_shown(&format!("{n:03}"))).expect("written");
+    }
+    let ids = |home: &Home| shown::all(home).into_iter().map(|shown| shown.id).collect::<Vec<_>>();
+    assert_eq!(ids(&home), (0..100).rev().map(|n| format!("{n:03}")).collect::<Vec<_>>());
+    // Shown again, the oldest is the newest, and the next one goes.
+    shown::remember(&home, as_shown("099")).expect("written");
+    shown::remember(&home, as_shown("new")).expect("written");
+    let ids = ids(&home);
+    assert_eq!((ids.len(), ids[0].as_str(), ids[98].as_str(), ids[99].as_str()), (100, "097", "099", "new"));
+    assert_eq!(shown::find(&home, "098"), None);
+    assert_eq!(shown::find(&home, "new"), Some(as_shown("new")));
+}
