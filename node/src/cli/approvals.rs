@@ -22,7 +22,7 @@ use crate::{
     reviewer::{self, Desk, Item},
     shell::{
         self,
-        control::{Client, Request, Response},
+        control::{Client, Request, Response, WireReceipt},
     },
 };
 
@@ -226,10 +226,11 @@ fn find<'a>(home: &Home, desk: &'a Desk, id: &str, prefix: bool) -> Result<&'a I
     if let Some(item) = desk.find(id, prefix) {
         return Ok(item);
     }
+    let shown = shown::find(home, id);
     if let Some(receipt) = desk.receipt_for_action(id).filter(|receipt| receipt.outcome != "failed") {
-        return Err(already(&receipt.outcome, receipt.at_ms).into());
+        return Err(filed(receipt, shown.as_ref()).into());
     }
-    if let Some(shown) = shown::find(home, id)
+    if let Some(shown) = shown
         && let Some(item) = desk.items.iter().find(|item| item.file.to_string() == shown.file)
     {
         let now = item.draft.as_ref().map(|readable| readable.rendered.text.as_str()).unwrap_or_default();
@@ -249,6 +250,33 @@ fn already(outcome: &str, at_ms: u64) -> Fault {
         format!("already {outcome} at {at}; nothing more is sent for it"),
         "To have it sent a second time, approve with --again.",
     )
+}
+
+/// An action whose draft does not wait any more: what `--again` would act on has to be put back first.
+fn filed(receipt: &WireReceipt, shown: Option<&Shown>) -> Fault {
+    let at = Timestamp::from_millis(receipt.at_ms);
+    let (action, folder) = (&receipt.action, spelt(&receipt.path));
+    let (end, fix) = match receipt.outcome.as_str() {
+        "approved" => {
+            ("approved", "Wait until it is sent or has failed: `aiemp-node approvals` tells which.".to_owned())
+        }
+        "unknown" => {
+            let settle = format!("aiemp-node approvals settle {action}");
+            ("tried, with an unknown end,", format!("Say first how it ended: `{settle} --sent` or `--not-sent`."))
+        }
+        _ => {
+            let path = shown.and_then(|shown| shown.path.split_once('/'));
+            let copy = path.map_or_else(
+                || format!("its note under {folder}/ back to the same place under Pending_Approval/"),
+                |(pending, rest)| format!("{folder}/{0} back to {1}/{0}", spelt(rest), spelt(pending)),
+            );
+            let then = "then approve it under the ID that `aiemp-node approvals` lists, with --again";
+            ("sent", format!("To have it sent a second time, copy {copy}, {then}."))
+        }
+    };
+    let message =
+        format!("already {end} at {at}, and the draft was filed under {folder}/; nothing more is sent for it");
+    Fault::operator("already_sent", message, fix)
 }
 
 /// Lines that were shown and are not any more, and the other way round.

@@ -56,3 +56,55 @@ fn the_newest_hundred_renders_are_kept() {
     assert_eq!(shown::find(&home, "098"), None);
     assert_eq!(shown::find(&home, "new"), Some(as_shown("new")));
 }
+
+fn receipt(outcome: &str, folder: &str) -> WireReceipt {
+    WireReceipt {
+        action: "ab".repeat(32),
+        work: String::new(),
+        kind: "email".to_owned(),
+        file: String::new(),
+        nonce: String::new(),
+        outcome: outcome.to_owned(),
+        at_ms: 1_767_781_800_000,
+        message_id: None,
+        detail: String::new(),
+        path: folder.to_owned(),
+    }
+}
+
+#[test]
+fn who_asks_for_a_filed_draft_is_told_to_put_it_back_first() {
+    let (_dir, home) = a_home();
+    let refused = |receipt: WireReceipt| {
+        let id = receipt.action.clone();
+        let desk = Desk { items: Vec::new(), receipts: vec![receipt] };
+        find(&home, &desk, &id, false).expect_err("refused").to_string()
+    };
+    assert_eq!(
+        refused(receipt("sent", "Done")),
+        "already sent at 2026-01-07T10:30:00Z, and the draft was filed under Done/; nothing more is sent for it\n  \
+         To have it sent a second time, copy its note under Done/ back to the same place under Pending_Approval/, \
+         then approve it under the ID that `aiemp-node approvals` lists, with --again."
+    );
+    shown::remember(&home, as_shown(&"ab".repeat(32))).expect("written");
+    assert_eq!(
+        refused(receipt("sent", "Done")),
+        "already sent at 2026-01-07T10:30:00Z, and the draft was filed under Done/; nothing more is sent for it\n  \
+         To have it sent a second time, copy Done/email/REPLY_1.md back to Pending_Approval/email/REPLY_1.md, \
+         then approve it under the ID that `aiemp-node approvals` lists, with --again."
+    );
+    let id = "ab".repeat(32);
+    assert_eq!(
+        refused(receipt("unknown", "Approved")),
+        format!(
+            "already tried, with an unknown end, at 2026-01-07T10:30:00Z, and the draft was filed under Approved/; \
+             nothing more is sent for it\n  Say first how it ended: \
+             `aiemp-node approvals settle {id} --sent` or `--not-sent`."
+        )
+    );
+    assert_eq!(
+        refused(receipt("approved", "Approved")),
+        "already approved at 2026-01-07T10:30:00Z, and the draft was filed under Approved/; nothing more is sent \
+         for it\n  Wait until it is sent or has failed: `aiemp-node approvals` tells which."
+    );
+}
