@@ -1,6 +1,6 @@
 //! The files that a draft wants sent along: looked at once when drafts are read, taken once when one is approved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use aiemp_protocol::{
     action::{Action, AttachmentInfo, AttachmentSource, Marks, spelt},
@@ -53,9 +53,9 @@ pub(super) fn contents(action: &Action, marks: &Marks, fetch: Fetch<'_>) -> Resu
     let mut held: BTreeMap<ContentHash, Vec<u8>> = BTreeMap::new();
     let mut contents = Vec::new();
     for (listed, AttachmentSource { path, .. }) in action.content.attachments().iter().zip(&marks.attachment_sources) {
-        if !held.contains_key(&listed.hash) {
+        if let Entry::Vacant(missing) = held.entry(listed.hash) {
             let bytes = fetch(path.as_str()).filter(|bytes| ContentHash::of(bytes) == listed.hash);
-            held.insert(listed.hash, bytes.ok_or_else(|| changed(path))?);
+            missing.insert(bytes.ok_or_else(|| changed(path))?);
         }
         contents.extend(held.get(&listed.hash).cloned());
     }
