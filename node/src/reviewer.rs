@@ -1,25 +1,24 @@
 //! The reviewer: derives, renders, hashes and signs by itself. It asks the mesh for bytes and believes nothing else.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-};
+mod attachments;
+
+use std::{cell::RefCell, collections::BTreeSet};
 
 use aiemp_keys::{OwnerKeys, private_file, random};
 use aiemp_protocol::{
-    action::{
-        self, Action, AttachmentInfo, Content, DeriveContext, Marks, NOT_A_DRAFT, RENDERER_VERSION, Refusal, Rendered,
-    },
+    action::{self, Action, Content, DeriveContext, Marks, NOT_A_DRAFT, RENDERER_VERSION, Refusal, Rendered},
     approval::{Bundle, Decision, Settlement, no_policy},
-    ids::{ContentHash, FileId, WorkId},
+    ids::{FileId, WorkId},
     limits::APPROVAL_LIFETIME,
     roster::Roster,
     time::Timestamp,
     vault_path::VaultPath,
+    zone::Claimants,
 };
 use anyhow::{Context, Result, bail};
 use data_encoding::BASE64;
 
+use self::attachments::Files;
 use crate::{
     config::Config,
     fault::Fault,
@@ -59,8 +58,6 @@ pub struct Readable {
     pub marks: Marks,
     /// What the person sees.
     pub rendered: Rendered,
-    /// Contents of the attachments, in order.
-    pub attachments: Vec<Vec<u8>>,
 }
 
 /// Everything there is to decide, and what became of what was decided.
@@ -74,14 +71,16 @@ pub struct Desk {
 
 impl Desk {
     /// Asks the running node for the drafts and derives each.
-    pub fn load(home: &Home, config: &Config, client: &mut Client) -> Result<Self> {
+    pub fn load(home: &Home, config: &Config, roster: &Roster, client: &mut Client) -> Result<Self> {
         let Response::Drafts { drafts, receipts } = client.ask(&Request::Drafts)? else {
             bail!("the node answered something else; are both of one version?");
         };
         let known = known_recipients(home);
+        let mut fetch = |path: &str| fetch(client, path);
+        let mut files = Files::new(&mut fetch);
         let mut items = Vec::new();
         for draft in drafts {
-            items.push(read_item(config, client, &known, draft)?);
+            items.push(read_item(config, roster, &mut files, &known, draft)?);
         }
         Ok(Self { items, receipts })
     }
@@ -117,10 +116,16 @@ impl Desk {
     }
 }
 
-fn read_item(config: &Config, client: &mut Client, known: &BTreeSet<String>, draft: WireDraft) -> Result<Item> {
+fn read_item(
+    config: &Config,
+    roster: &Roster,
+    files: &mut Files<'_>,
+    known: &BTreeSet<String>,
+    draft: WireDraft,
+) -> Result<Item> {
     let file: FileId = draft.file.parse().context("a file id")?;
     let note = BASE64.decode(draft.note.as_bytes()).context("a note")?;
-    let readable = read_draft(config, client, known, file, &note)?;
+    let readable = read_draft(config, roster, files, known, file, &note)?;
     let id = match &readable {
         Ok(readable) => readable.action.hash().to_string(),
         Err(_) => file.to_string(),
@@ -140,25 +145,13 @@ fn read_item(config: &Config, client: &mut Client, known: &BTreeSet<String>, dra
 /// The outer error is the node's, which says nothing about the draft.
 fn read_draft(
     config: &Config,
-    client: &mut Client,
+    claimants: &impl Claimants,
+    files: &mut Files<'_>,
     known: &BTreeSet<String>,
     file: FileId,
     note: &[u8],
 ) -> Result<Result<Readable, Vec<Refusal>>> {
-    let fetched: RefCell<BTreeMap<ContentHash, Vec<u8>>> = RefCell::default();
-    let failed = RefCell::new(None);
-    let client = RefCell::new(client);
-    let attachment = |path: &str| {
-        let answer = fetch(&mut client.borrow_mut(), path);
-        let bytes = answer.unwrap_or_else(|error| {
-            failed.borrow_mut().get_or_insert(error);
-            None
-        })?;
-        let hash = ContentHash::of(&bytes);
-        let info = AttachmentInfo { length: bytes.len() as u64, hash, media_type: media_type(path).to_owned() };
-        fetched.borrow_mut().insert(hash, bytes);
-        Some(info)
-    };
+    let files = RefCell::new(files);
     let derived = action::derive(
         note,
         &DeriveContext {
@@ -166,29 +159,24 @@ fn read_draft(
             fallback_work: WorkId(action::action_id(file)),
             default_hand: &config.mail.hand,
             default_from: config.mail.from.as_deref(),
-            attachment: &attachment,
+            attachment: &|path| files.borrow_mut().info(path),
         },
     );
-    if let Some(error) = failed.into_inner() {
+    if let Some(error) = files.borrow_mut().failure() {
         return Err(error);
     }
     let draft = match derived {
         Ok(draft) => draft,
         Err(refusals) => return Ok(Err(refusals)),
     };
-    let mut marks = Marks::default();
+    let attachment_sources = attachments::sources(draft.attachments, claimants);
+    let mut marks = Marks { attachment_sources, ..Marks::default() };
     if let Content::Email(email) = &draft.action.content {
         let first = email.recipients().into_iter().filter(|to| !known.contains(action::address_of(to)));
         marks.first_time_recipients = first.map(str::to_owned).collect();
     }
-    let fetched = fetched.into_inner();
-    let attachments = match &draft.action.content {
-        Content::Email(email) => email.attachments.iter().filter_map(|one| fetched.get(&one.hash).cloned()).collect(),
-        Content::Post(post) => post.attachments.iter().filter_map(|one| fetched.get(&one.hash).cloned()).collect(),
-        Content::Payment(_) | Content::Tool(_) | Content::Http(_) | Content::A2a(_) => Vec::new(),
-    };
     let rendered = action::render(&draft.action, &marks);
-    Ok(Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered, attachments }))
+    Ok(Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered }))
 }
 
 /// The content at a path; none where the vault has none.
@@ -205,23 +193,7 @@ fn fetch(client: &mut Client, path: &str) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The media type that a file's extension stands for; what is unknown is bytes.
-fn media_type(path: &str) -> &'static str {
-    match path.rsplit('.').next().unwrap_or_default().to_lowercase().as_str() {
-        "pdf" => "application/pdf",
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "txt" | "md" => "text/plain",
-        "csv" => "text/csv",
-        "html" => "text/html",
-        "zip" => "application/zip",
-        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        _ => "application/octet-stream",
-    }
-}
-
-/// Addresses that something was sent to before, one a line; the reviewer's own file.
+/// Addresses that a mail was approved to before, one a line; the reviewer's own file.
 fn known_recipients(home: &Home) -> BTreeSet<String> {
     let text = std::fs::read_to_string(home.known_recipients()).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
@@ -235,9 +207,10 @@ fn remember_recipients(home: &Home, action: &Action) -> Result<()> {
     private_file::write_private(&home.known_recipients(), text.as_bytes()).context("cannot remember the recipients")
 }
 
-/// Signs the approval of exactly what was rendered and hands it to the executor.
+/// Signs the approval of exactly what was rendered and hands it to the executor, with the attachments' contents.
 pub fn approve(
     home: &Home,
+    client: &mut Client,
     roster: &Roster,
     owner: &OwnerKeys,
     item: &Item,
@@ -246,6 +219,7 @@ pub fn approve(
 ) -> Result<()> {
     let readable = item.draft.as_ref().map_err(|refusals| not_approvable(item, refusals))?;
     check_roster(roster, owner, now)?;
+    let contents = attachments::contents(&readable.action, &readable.marks, &mut |path: &str| fetch(client, path))?;
     let decision = Decision {
         action: readable.action.hash(),
         render: readable.rendered.hash(),
@@ -264,7 +238,7 @@ pub fn approve(
         file: item.file,
         path: item.path.clone(),
         note: item.note.clone(),
-        attachments: readable.attachments.clone(),
+        attachments: contents,
     };
     remember_recipients(home, &readable.action)?;
     let name = format!("{}-{}.approval", decision.action, data_encoding::HEXLOWER.encode(&decision.nonce[..4]));
@@ -310,7 +284,7 @@ fn not_approvable(item: &Item, refusals: &[Refusal]) -> Fault {
     let first = refusals.first().map_or_else(|| NOT_A_DRAFT.to_owned(), ToString::to_string);
     Fault::operator(
         "not_approvable",
-        format!("{} cannot be approved: {first}", item.path),
+        format!("{} cannot be approved: {first}", action::spelt(&item.path)),
         "Edit the draft, then show it again.",
     )
 }
@@ -322,10 +296,18 @@ mod tests {
         os::unix::net::UnixListener,
     };
 
-    use aiemp_keys::Hash;
+    use aiemp_keys::{Hash, NodeId};
     use aiemp_protocol::zone::Zone;
 
     use super::*;
+
+    struct NoClaimants;
+
+    impl Claimants for NoClaimants {
+        fn claimant(&self, _: &str) -> Option<NodeId> {
+            None
+        }
+    }
 
     /// A node that gives these answers to one caller, and hangs up when it is asked for more.
     fn client_of(answers: &[&str]) -> Client {
@@ -351,7 +333,9 @@ mod tests {
         let file = FileId { zone: Zone::Drafts, hash: Hash::of_content(b"file") };
         let note = "---\naction: email\nfrom: me@mine.test\nto: a@client.test\nsubject: x\nattachments: [a.pdf, b.pdf]\n---\n\
                     the body\n";
-        read_draft(&config, client, &BTreeSet::new(), file, note.as_bytes())
+        let mut fetch = |path: &str| fetch(client, path);
+        let mut files = Files::new(&mut fetch);
+        read_draft(&config, &NoClaimants, &mut files, &BTreeSet::new(), file, note.as_bytes())
     }
 
     #[test]

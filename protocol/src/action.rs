@@ -17,6 +17,8 @@ mod scalar;
 mod spell;
 mod unicode;
 
+use std::fmt;
+
 use aiemp_keys::{
     Hash,
     cbor::{self, CborError},
@@ -30,7 +32,7 @@ pub use derive::{AttachmentInfo, DeriveContext, Draft, NOT_A_DRAFT, derive};
 pub use draft_note::{DraftFields, write_email_draft};
 pub use field::address_of;
 pub use reader::{IGNORED_KEYS, Refusal};
-pub use render::{Marks, RENDERER_VERSION, Rendered, render};
+pub use render::{AttachmentSource, Marks, RENDERER_VERSION, Rendered, render};
 
 const ACTION_LABEL: &str = "aiemp-node 2026 action";
 const ACTION_ID_LABEL: &str = "aiemp-node 2026 action id";
@@ -120,6 +122,12 @@ impl Action {
     }
 }
 
+/// A name, path or message for one line of a terminal: what is hidden, steers others or passes for another character is
+/// spelt out, as in what is shown of an action.
+pub fn spelt(text: impl fmt::Display) -> String {
+    spell::indented_pieces(&text.to_string()).concat()
+}
+
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
@@ -130,6 +138,7 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault_path::VaultPath;
 
     #[test]
     fn the_hash_covers_every_byte() {
@@ -138,6 +147,14 @@ mod tests {
         let mut moved = action.clone();
         moved.file = Hash::of_content(b"another file");
         assert_ne!(action.hash(), moved.hash());
+    }
+
+    #[test]
+    fn a_path_for_the_terminal_hides_nothing() {
+        let path =
+            VaultPath::parse("Inbox/\u{202e}fdp.exe\u{200b}").expect("bidi characters are no control characters");
+        assert_eq!(spelt(&path), "Inbox/[U+202E RIGHT-TO-LEFT OVERRIDE]fdp.exe[U+200B ZERO WIDTH SPACE]");
+        assert_eq!(spelt("Rechnungen/März 2026 (neu).pdf"), "Rechnungen/März 2026 (neu).pdf");
     }
 
     #[test]

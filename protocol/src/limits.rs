@@ -15,6 +15,17 @@ pub const ENTRY_PAYLOAD_BYTES_MAX: usize = 1 << 20;
 pub const NOTE_BYTES_MAX: usize = 1 << 20;
 /// Largest blob accepted; a mail with attachments at the usual provider limit of 25 MB fits.
 pub const BLOB_BYTES_MAX: usize = 32 << 20;
+/// Recipients of one mail, in `to`, `cc` and `bcc` together: more than a person reads before approving.
+pub const RECIPIENTS_MAX: usize = 64;
+/// Message ids of the thread that a mail stands in: what is drafted here names at most 33.
+pub const REFERENCES_MAX: usize = 64;
+/// Parameters of one connector call.
+pub const PARAMS_MAX: usize = 64;
+/// Files sent along with one action.
+pub const ATTACHMENTS_MAX: usize = 32;
+/// Bytes of all files sent along with one action: above any provider's limit, and a quarter of the largest approval
+/// file that the executor reads, so that what is approved is never refused for its size.
+pub const ATTACHMENT_BYTES_MAX: u64 = 64 << 20;
 /// Largest field value of a register.
 pub const FIELD_VALUE_BYTES_MAX: usize = 2048;
 /// `seen` names at most this many logs: members x generations x audiences, with room.

@@ -124,7 +124,7 @@ fn approve(world: &mut World, draft: &DraftSource) -> Result<(), Violation> {
     let action = derived.action.hash();
     let earlier = world.executor.sent.iter().rev().find(|sent| sent.action == action).map(|sent| sent.nonce);
     let repeat_of = earlier.filter(|_| world.rng.chance(30));
-    let marks = Marks { first_time_recipients: BTreeSet::new(), unverified_values: BTreeSet::new() };
+    let marks = Marks::default();
     let chain = world.nodes[0].rosters();
     let mut nonce = [0; 16];
     nonce[..8].copy_from_slice(&world.rng.next().to_le_bytes());

@@ -152,6 +152,31 @@ fn an_approved_mail_goes_by_starttls_with_password_exactly_once() {
 }
 
 #[test]
+fn a_filed_draft_is_sent_a_second_time_once_it_is_put_back_as_the_message_says() {
+    let Some(mut post) = Post::office(Security::Starttls) else { return };
+    post.server.start(Behaviour::Accept);
+    let id = post.draft("twice");
+    post.pair.local.must(&["approvals", "show", &id]);
+    post.approve(&id);
+    post.wait_until_filed(&id);
+    let passphrase = post.shown();
+    let refused = post.pair.local.run(&["approvals", "approve", &id, "--again", "--passphrase-file", &passphrase]);
+    let told = said(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    let (from, rest) = told.split_once("copy ").and_then(|(_, rest)| rest.split_once(" back to ")).expect(&told);
+    let (to, _) = rest.split_once(", then").expect(&told);
+    let vault = &post.pair.local.vault;
+    fs::copy(vault.join(from), vault.join(to)).expect("the draft is put back");
+    let back = || post.pair.local.approvals().into_iter().find(|item| item["path"] == to);
+    post.pair.wait("the draft is listed", |_| back().is_some());
+    let id = back().expect("a draft")["id"].as_str().expect("an ID").to_owned();
+    let once = post.pair.local.run(&["approvals", "approve", &id, "--passphrase-file", &passphrase]);
+    assert!(said(&once).contains("approve with --again"), "{}", said(&once));
+    post.pair.local.must(&["approvals", "approve", &id, "--again", "--passphrase-file", &passphrase]);
+    post.pair.wait("it is sent again", |_| post.server.mails().len() == 2);
+}
+
+#[test]
 fn a_server_that_comes_up_after_the_approval_gets_the_mail_once() {
     let Some(mut post) = Post::office(Security::Tls) else { return };
     let id = post.draft("late");

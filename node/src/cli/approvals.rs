@@ -1,22 +1,28 @@
 //! `approvals`: read, approve, reject, settle. A process of its own; it alone opens the approve key.
 
-use std::{collections::BTreeMap, process::ExitCode};
+mod shown;
 
-use aiemp_keys::private_file;
-use aiemp_protocol::{action::Refusal, roster::Role, time::Timestamp};
+use std::process::ExitCode;
+
+use aiemp_protocol::{
+    action::{Refusal, spelt},
+    roster::{Role, Roster},
+    time::Timestamp,
+};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
+use self::shown::Shown;
 use super::{Passphrase, owner, print};
 use crate::{
     fault::Fault,
     home::Home,
-    reviewer::{self, Desk, Item, Readable},
+    reviewer::{self, Desk, Item},
     shell::{
         self,
-        control::{Client, Request, Response},
+        control::{Client, Request, Response, WireReceipt},
     },
 };
 
@@ -82,16 +88,17 @@ enum ApprovalsCommand {
 }
 
 pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
-    check_local(home)?;
+    let rosters = owner::rosters(home)?;
+    check_local(home, rosters.current())?;
     let config = shell::settings::load(home)?;
     let mut client = client(home)?;
-    let desk = Desk::load(home, &config, &mut client)?;
+    let desk = Desk::load(home, &config, rosters.current(), &mut client)?;
     match args.command {
         None => list(&desk, args.json),
         Some(ApprovalsCommand::List { json }) => list(&desk, json),
         Some(ApprovalsCommand::Show { id, json }) => show(home, &desk, &id, json)?,
         Some(ApprovalsCommand::Approve { id, again, passphrase, json }) => {
-            approve(home, &desk, &id, again, &passphrase, json)?;
+            approve(home, &desk, &mut client, &id, again, &passphrase, json)?;
         }
         Some(ApprovalsCommand::Reject { id, reason }) => reject(&desk, &mut client, &id, reason)?,
         Some(ApprovalsCommand::Settle { id, sent, not_sent: _, passphrase }) => {
@@ -101,10 +108,9 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_local(home: &Home) -> Result<()> {
-    let rosters = owner::rosters(home)?;
+fn check_local(home: &Home, roster: &Roster) -> Result<()> {
     let node = shell::identity::own_id(home)?;
-    if rosters.current().member(node).is_some_and(|member| member.role == Role::Local) {
+    if roster.member(node).is_some_and(|member| member.role == Role::Local) {
         return Ok(());
     }
     let message = "this is a Cloud node; approvals are decided on Local alone";
@@ -137,16 +143,20 @@ fn list(desk: &Desk, as_json: bool) {
         print::talk("Nothing waits for your approval.");
     }
     for item in &desk.items {
-        print::data(format!("{}  {:<14}  {}", &item.id[..12], state_of(desk, item), item.path));
-        match &item.draft {
-            Ok(readable) => print::data(format!("              {}", readable.action.summary())),
-            Err(refusals) => print::data(format!("              {}", first(refusals))),
-        }
+        print::data(lines_of(desk, item));
     }
     for receipt in desk.receipts.iter().filter(|receipt| receipt.outcome != "sent") {
-        print::data(format!("{}  {:<14}  {}", &receipt.action[..12], receipt.outcome, receipt.path));
-        print::data(format!("              {}", receipt.detail));
+        print::data(format!("{}  {:<14}  {}", &receipt.action[..12], receipt.outcome, spelt(&receipt.path)));
+        print::data(format!("              {}", spelt(&receipt.detail)));
     }
+}
+
+fn lines_of(desk: &Desk, item: &Item) -> String {
+    let what = match &item.draft {
+        Ok(readable) => readable.action.summary(),
+        Err(refusals) => first(refusals),
+    };
+    format!("{}  {:<14}  {}\n{:14}{what}", &item.id[..12], state_of(desk, item), spelt(&item.path), "")
 }
 
 fn first(refusals: &[Refusal]) -> String {
@@ -180,7 +190,9 @@ fn item_json(desk: &Desk, item: &Item) -> Value {
 fn show(home: &Home, desk: &Desk, id: &str, as_json: bool) -> Result<()> {
     let item = find(home, desk, id, true)?;
     if let Ok(readable) = &item.draft {
-        remember_shown(home, item, readable)?;
+        let text = readable.rendered.text.clone();
+        let (file, path) = (item.file.to_string(), item.path.as_str().to_owned());
+        shown::remember(home, Shown { id: item.id.clone(), file, path, text })?;
     }
     if as_json {
         let mut value = item_json(desk, item);
@@ -193,14 +205,14 @@ fn show(home: &Home, desk: &Desk, id: &str, as_json: bool) -> Result<()> {
     }
     match &item.draft {
         Ok(readable) => {
-            print::data(format!("ID  {}\nin  {}\n", item.id, item.path));
+            print::data(format!("ID  {}\nin  {}\n", item.id, spelt(&item.path)));
             print::data(&readable.rendered.text);
             for block in &item.blocked_by {
                 print::talk(format!("waits for: {block} (`aiemp-node conflicts`)"));
             }
         }
         Err(refusals) => {
-            print::data(format!("{} cannot be approved:", item.path));
+            print::data(format!("{} cannot be approved:", spelt(&item.path)));
             for refusal in refusals {
                 print::data(format!("  {refusal}"));
             }
@@ -214,15 +226,15 @@ fn find<'a>(home: &Home, desk: &'a Desk, id: &str, prefix: bool) -> Result<&'a I
     if let Some(item) = desk.find(id, prefix) {
         return Ok(item);
     }
+    let shown = shown::find(home, id);
     if let Some(receipt) = desk.receipt_for_action(id).filter(|receipt| receipt.outcome != "failed") {
-        return Err(already(&receipt.outcome, receipt.at_ms).into());
+        return Err(filed(receipt, shown.as_ref()).into());
     }
-    let shown = shown(home);
-    if let Some((file, text)) = shown.get(id)
-        && let Some(item) = desk.items.iter().find(|item| &item.file.to_string() == file)
+    if let Some(shown) = shown
+        && let Some(item) = desk.items.iter().find(|item| item.file.to_string() == shown.file)
     {
         let now = item.draft.as_ref().map(|readable| readable.rendered.text.as_str()).unwrap_or_default();
-        print::talk(difference(text, now));
+        print::talk(difference(&shown.text, now));
         let message = format!("changed since shown; now ID {}", item.id);
         let fix = format!("Read it again: aiemp-node approvals show {}", item.id);
         return Err(Fault::operator("changed", message, fix).into());
@@ -240,6 +252,33 @@ fn already(outcome: &str, at_ms: u64) -> Fault {
     )
 }
 
+/// An action whose draft does not wait any more: what `--again` would act on has to be put back first.
+fn filed(receipt: &WireReceipt, shown: Option<&Shown>) -> Fault {
+    let at = Timestamp::from_millis(receipt.at_ms);
+    let (action, folder) = (&receipt.action, spelt(&receipt.path));
+    let (end, fix) = match receipt.outcome.as_str() {
+        "approved" => {
+            ("approved", "Wait until it is sent or has failed: `aiemp-node approvals` tells which.".to_owned())
+        }
+        "unknown" => {
+            let settle = format!("aiemp-node approvals settle {action}");
+            ("tried, with an unknown end,", format!("Say first how it ended: `{settle} --sent` or `--not-sent`."))
+        }
+        _ => {
+            let path = shown.and_then(|shown| shown.path.split_once('/'));
+            let copy = path.map_or_else(
+                || format!("its note under {folder}/ back to the same place under Pending_Approval/"),
+                |(pending, rest)| format!("{folder}/{0} back to {1}/{0}", spelt(rest), spelt(pending)),
+            );
+            let then = "then approve it under the ID that `aiemp-node approvals` lists, with --again";
+            ("sent", format!("To have it sent a second time, copy {copy}, {then}."))
+        }
+    };
+    let message =
+        format!("already {end} at {at}, and the draft was filed under {folder}/; nothing more is sent for it");
+    Fault::operator("already_sent", message, fix)
+}
+
 /// Lines that were shown and are not any more, and the other way round.
 fn difference(before: &str, after: &str) -> String {
     let (old, new): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
@@ -248,32 +287,26 @@ fn difference(before: &str, after: &str) -> String {
     gone.chain(come).collect::<Vec<_>>().join("\n")
 }
 
-fn shown(home: &Home) -> BTreeMap<String, (String, String)> {
-    let bytes = std::fs::read(home.shown()).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
-/// Keeps the newest hundred renders.
-fn remember_shown(home: &Home, item: &Item, readable: &Readable) -> Result<()> {
-    let mut all = shown(home);
-    while all.len() >= 100 {
-        all.pop_first();
-    }
-    all.insert(item.id.clone(), (item.file.to_string(), readable.rendered.text.clone()));
-    Ok(private_file::write_private(&home.shown(), &serde_json::to_vec(&all)?)?)
-}
-
-fn approve(home: &Home, desk: &Desk, id: &str, again: bool, passphrase: &Passphrase, as_json: bool) -> Result<()> {
+fn approve(
+    home: &Home,
+    desk: &Desk,
+    client: &mut Client,
+    id: &str,
+    again: bool,
+    passphrase: &Passphrase,
+    as_json: bool,
+) -> Result<()> {
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
     let item = find(home, desk, id, terminal)?;
+    if !item.blocked_by.is_empty() {
+        let message = format!("{} cannot be approved yet: {}", spelt(&item.path), item.blocked_by.join(", "));
+        let fix = "Close its conflicts (`aiemp-node conflicts`); what has not arrived comes with the next connection.";
+        return Err(Fault::operator("blocked", message, fix).into());
+    }
     let readable = item.draft.as_ref().map_err(|refusals| {
-        let message = format!("{} cannot be approved: {}", item.path, first(refusals));
+        let message = format!("{} cannot be approved: {}", spelt(&item.path), first(refusals));
         Fault::operator("not_approvable", message, "Edit the draft, then show it again.")
     })?;
-    if !item.blocked_by.is_empty() {
-        let message = format!("{} waits for {}", item.path, item.blocked_by.join(", "));
-        return Err(Fault::operator("blocked", message, "Close the conflict first: `aiemp-node conflicts`.").into());
-    }
     if readable.expires.is_some_and(|expires| expires < shell::clock::now()) {
         let message = format!("the draft expired at {}", readable.expires.unwrap_or_default());
         return Err(
@@ -294,7 +327,7 @@ fn approve(home: &Home, desk: &Desk, id: &str, again: bool, passphrase: &Passphr
     let roster = owner::rosters(home)?;
     let repeated = desk.repeated(&readable.action).filter(|_| again);
     let repeat_of = repeated.map(reviewer::nonce_of).transpose()?;
-    reviewer::approve(home, roster.current(), &keys, item, repeat_of, shell::clock::now())?;
+    reviewer::approve(home, client, roster.current(), &keys, item, repeat_of, shell::clock::now())?;
     if as_json {
         print::json(json!({ "id": item.id, "state": "approved" }));
     } else {
@@ -310,7 +343,7 @@ fn reject(desk: &Desk, client: &mut Client, id: &str, reason: String) -> Result<
     let Response::Done = client.ask(&Request::Reject { file: item.file.to_string(), reason })? else {
         return Err(unknown().into());
     };
-    print::data(format!("rejected {}", item.path));
+    print::data(format!("rejected {}", spelt(&item.path)));
     Ok(())
 }
 
@@ -326,3 +359,6 @@ fn settle(home: &Home, desk: &Desk, id: &str, sent: bool, passphrase: &Passphras
     print::data(format!("settled {} as {}", receipt.action, if sent { "sent" } else { "not sent" }));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

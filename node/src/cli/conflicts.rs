@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use aiemp_protocol::action::spelt;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use data_encoding::BASE64;
@@ -95,27 +96,32 @@ fn list(items: &[WireConflict], as_json: bool) {
         print::talk("No conflicts.");
     }
     for item in items {
-        let field = item.field.as_deref().map(|field| format!(" ({field})")).unwrap_or_default();
-        print::data(format!("{}  {:<11}  {}{field}", &item.id[..12], item.kind, item.path));
+        print::data(line_of(item));
     }
+}
+
+fn line_of(item: &WireConflict) -> String {
+    let field = item.field.as_ref().map(|field| format!(" ({})", spelt(field))).unwrap_or_default();
+    format!("{}  {:<11}  {}{field}", &item.id[..12], item.kind, spelt(&item.path))
 }
 
 fn show(item: &WireConflict, as_json: bool) {
     if as_json {
         return print::json(to_json(item));
     }
-    print::data(format!("{}  {}", item.kind, item.path));
-    if let Some(field) = &item.field {
-        print::data(format!("field   {field}"));
-    }
-    print::data(format!("shown   {}", item.merged));
-    for side in &item.sides {
-        print::data(format!("\n{} at {}:", side.node, side.hlc));
-        for line in side.text.lines() {
-            print::data(format!("  | {line}"));
-        }
-    }
+    print::data(page_of(item));
     print::talk(format!("\ndecide: aiemp-node conflicts resolve {} --take NODE|both, or --with FILE", &item.id[..12]));
+}
+
+fn page_of(item: &WireConflict) -> String {
+    let mut lines = vec![format!("{}  {}", item.kind, spelt(&item.path))];
+    lines.extend(item.field.as_ref().map(|field| format!("field   {}", spelt(field))));
+    lines.push(format!("shown   {}", item.merged.lines().map(spelt).collect::<Vec<_>>().join("\n")));
+    for side in &item.sides {
+        lines.push(format!("\n{} at {}:", side.node, side.hlc));
+        lines.extend(side.text.lines().map(|line| format!("  | {}", spelt(line))));
+    }
+    lines.join("\n")
 }
 
 fn resolve(client: &mut Client, item: &WireConflict, take: Option<&str>, with: Option<PathBuf>) -> Result<()> {
@@ -143,4 +149,32 @@ fn resolve(client: &mut Client, item: &WireConflict, take: Option<&str>, with: O
     };
     print::data(format!("resolved {}", item.id));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::control::WireSide;
+
+    #[test]
+    fn what_steers_a_terminal_is_spelt_out() {
+        let side = WireSide { node: "cloud".to_owned(), text: "  - a\n\u{1b}[2Jb".to_owned(), hlc: "now".to_owned() };
+        let item = WireConflict {
+            id: "0123456789abcdef".to_owned(),
+            kind: "field".to_owned(),
+            path: "Plans/\u{202e}dm.x".to_owned(),
+            field: Some("due\u{200b}".to_owned()),
+            sides: vec![side],
+            merged: "one\ntwo\u{7}".to_owned(),
+        };
+        assert_eq!(
+            line_of(&item),
+            "0123456789ab  field        Plans/[U+202E RIGHT-TO-LEFT OVERRIDE]dm.x (due[U+200B ZERO WIDTH SPACE])"
+        );
+        assert_eq!(
+            page_of(&item),
+            "field  Plans/[U+202E RIGHT-TO-LEFT OVERRIDE]dm.x\nfield   due[U+200B ZERO WIDTH SPACE]\n\
+             shown   one\ntwo[U+0007]\n\ncloud at now:\n  |   - a\n  | [U+001B ESCAPE][2Jb"
+        );
+    }
 }

@@ -7,7 +7,10 @@ use super::{
     field::{Fault, Rule},
     json, money,
 };
-use crate::ids::{ContentHash, WorkId};
+use crate::{
+    ids::{ContentHash, WorkId},
+    limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, PARAMS_MAX, RECIPIENTS_MAX, REFERENCES_MAX},
+};
 
 /// Raised when a field is added or changes its meaning.
 const FORMAT_VERSION: u64 = 1;
@@ -125,11 +128,13 @@ fn read_email(fields: &mut Fields) -> Result<Email, ActionError> {
             Some(value) => Some(checked_text(value, "in_reply_to", field::message_id)?),
         },
         references: checked_list(fields, "references", field::message_id)?,
-        attachments: fields.list_of(read_attachment)?,
+        attachments: read_attachments(fields)?,
     };
     if email.to.is_empty() {
         return Err(ActionError::Value { field: "to", problem: "nobody".to_owned() });
     }
+    at_most(RECIPIENTS_MAX, "to", email.recipients().len())?;
+    at_most(REFERENCES_MAX, "references", email.references.len())?;
     Ok(email)
 }
 
@@ -138,7 +143,7 @@ fn read_post(fields: &mut Fields) -> Result<Post, ActionError> {
         hand: checked(fields, "hand", field::name)?,
         network: checked(fields, "network", field::name)?,
         text: checked(fields, "text", field::body)?,
-        attachments: fields.list_of(read_attachment)?,
+        attachments: read_attachments(fields)?,
     };
     if post.attachments.is_empty() {
         field::message(&post.text).map_err(|fault| value_error("text", fault))?;
@@ -189,10 +194,29 @@ fn read_http(fields: &mut Fields) -> Result<Http, ActionError> {
         fields.end()?;
         Ok::<_, ActionError>((name, value))
     })?;
+    at_most(PARAMS_MAX, "params", params.len())?;
     if !params.is_sorted_by(|(before, _), (after, _)| before < after) {
         return Err(ActionError::Value { field: "params", problem: "not sorted by name, or a name twice".to_owned() });
     }
     Ok(Http { connector, params })
+}
+
+fn read_attachments(fields: &mut Fields) -> Result<Vec<Attachment>, ActionError> {
+    let attachments: Vec<_> = fields.list_of(read_attachment)?;
+    at_most(ATTACHMENTS_MAX, "attachment", attachments.len())?;
+    let total = attachments.iter().fold(0u64, |total, one| total.saturating_add(one.length));
+    if total > ATTACHMENT_BYTES_MAX {
+        let problem = format!("more than {ATTACHMENT_BYTES_MAX} bytes together");
+        return Err(ActionError::Value { field: "attachment", problem });
+    }
+    Ok(attachments)
+}
+
+fn at_most(max: usize, field: &'static str, count: usize) -> Result<(), ActionError> {
+    if count <= max {
+        return Ok(());
+    }
+    Err(ActionError::Value { field, problem: format!("{count} of them, and {max} are the most") })
 }
 
 fn read_attachment(value: Value) -> Result<Attachment, ActionError> {
@@ -251,6 +275,35 @@ mod tests {
         let mut bytes = fixtures::invoice_mail().to_bytes();
         bytes[1] = 2;
         assert_eq!(Action::from_bytes(&bytes), Err(ActionError::Version { found: 2 }));
+    }
+
+    #[test]
+    fn lists_that_are_too_long_are_refused() {
+        let refused = |change: &dyn Fn(&mut Email)| {
+            let mut action = fixtures::invoice_mail();
+            let Content::Email(email) = &mut action.content else { panic!("an email") };
+            change(email);
+            match Action::from_bytes(&action.to_bytes()) {
+                Err(ActionError::Value { field, .. }) => Some(field),
+                Ok(_) | Err(_) => None,
+            }
+        };
+        let addresses = |count: usize| vec!["a@client.test".to_owned(); count];
+        assert_eq!(refused(&|email| email.bcc = addresses(RECIPIENTS_MAX - 2)), None);
+        assert_eq!(refused(&|email| email.bcc = addresses(RECIPIENTS_MAX - 1)), Some("to"));
+        assert_eq!(refused(&|email| email.references = addresses(REFERENCES_MAX)), None);
+        assert_eq!(refused(&|email| email.references = addresses(REFERENCES_MAX + 1)), Some("references"));
+        let files = |count, length| vec![Attachment { length, ..fixtures::invoice() }; count];
+        assert_eq!(refused(&|email| email.attachments = files(ATTACHMENTS_MAX, 1)), None);
+        assert_eq!(refused(&|email| email.attachments = files(ATTACHMENTS_MAX + 1, 1)), Some("attachment"));
+        assert_eq!(refused(&|email| email.attachments = files(2, ATTACHMENT_BYTES_MAX / 2)), None);
+        assert_eq!(refused(&|email| email.attachments = files(2, ATTACHMENT_BYTES_MAX / 2 + 1)), Some("attachment"));
+        assert_eq!(refused(&|email| email.attachments = files(2, u64::MAX)), Some("attachment"));
+
+        let params = (0..=PARAMS_MAX).map(|n| (format!("{n:03}"), String::new())).collect();
+        let content = Content::Http(Http { connector: "crm".to_owned(), params });
+        let read = Action::from_bytes(&Action { content, ..fixtures::invoice_mail() }.to_bytes());
+        assert!(matches!(read, Err(ActionError::Value { field: "params", .. })), "{read:?}");
     }
 
     proptest! {

@@ -194,6 +194,15 @@ impl Content {
         }
     }
 
+    /// The files sent along.
+    pub fn attachments(&self) -> &[Attachment] {
+        match self {
+            Self::Email(email) => &email.attachments,
+            Self::Post(post) => &post.attachments,
+            Self::Payment(_) | Self::Tool(_) | Self::Http(_) | Self::A2a(_) => &[],
+        }
+    }
+
     pub(super) fn hand(&self) -> &str {
         match self {
             Self::Email(email) => &email.hand,

@@ -6,11 +6,12 @@ use super::{
     A2a, Action, Attachment, Content, Email, Http, Payment, Post, Tool, action_id,
     field::{self, Fault, Rule},
     front_matter, json, money,
-    reader::{Checked, Reader, Refusal, Refused},
+    reader::{Bound, Checked, Reader, Refusal, Refused},
     spell,
 };
 use crate::{
     ids::{ContentHash, FileId, WorkId},
+    limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, PARAMS_MAX, RECIPIENTS_MAX, REFERENCES_MAX},
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -50,6 +51,8 @@ pub struct Draft {
     pub action: Action,
     /// When it stops being approvable; never, when it does not say.
     pub expires: Option<Timestamp>,
+    /// Where its attachments lie in the vault, in the action's order.
+    pub attachments: Vec<VaultPath>,
 }
 
 /// Derives the action of a note, or tells everything that stands against it, in the order of lines.
@@ -60,7 +63,7 @@ pub fn derive(note: &[u8], context: &DeriveContext<'_>) -> Result<Draft, Vec<Ref
     let note = front_matter::read(note).map_err(|refusal| vec![refusal])?;
     let says_action = note.entries.iter().any(|entry| entry.key == "action");
     let reader = Reader::new(note.entries, note.refusals);
-    let mut draft = DraftReader { reader, context, body: note.body, body_line: note.body_line };
+    let mut draft = DraftReader { reader, context, body: note.body, body_line: note.body_line, paths: Vec::new() };
     if !says_action {
         let fix = "a draft names what it does in a key `action`, for example `action: email`";
         draft.reader.refuse_home(Fault::new(NOT_A_DRAFT, fix));
@@ -70,11 +73,12 @@ pub fn derive(note: &[u8], context: &DeriveContext<'_>) -> Result<Draft, Vec<Ref
     let work = draft.reader.scalar(&["work_id"], |scalar| parse_hash(scalar.as_text()?).map(WorkId));
     let expires = draft.reader.scalar(&["expires"], |scalar| parse_time(&scalar.text));
     draft.refuse_boilerplate();
+    let attachments = draft.paths;
     let refusals = draft.reader.finish(content.is_some());
     match (content, work, expires) {
         (Some(Ok(content)), Ok(work), Ok(expires)) if refusals.is_empty() => {
             let work = work.unwrap_or(context.fallback_work);
-            Ok(Draft { action: Action { file: action_id(context.file), work, content }, expires })
+            Ok(Draft { action: Action { file: action_id(context.file), work, content }, expires, attachments })
         }
         _ => Err(refusals),
     }
@@ -85,6 +89,8 @@ struct DraftReader<'a> {
     context: &'a DeriveContext<'a>,
     body: String,
     body_line: usize,
+    /// Where the attachments lie.
+    paths: Vec<VaultPath>,
 }
 
 impl DraftReader<'_> {
@@ -118,16 +124,20 @@ impl DraftReader<'_> {
             Ok(Some(from)) => Ok(from),
             Err(Refused) => Err(Refused),
         };
-        let to = self.addresses("to");
+        let to = self.addresses("to", 0);
+        let mut taken = to.as_ref().map_or(0, Vec::len);
         let to = to.and_then(|to| self.reader.present(&["to"], Some(to).filter(|to| !to.is_empty())));
-        let cc = self.addresses("cc");
-        let bcc = self.addresses("bcc");
+        let cc = self.addresses("cc", taken);
+        taken += cc.as_ref().map_or(0, Vec::len);
+        let bcc = self.addresses("bcc", taken);
         let subject = self.reader.required(&["subject"], field::any_line);
         let mut in_reply_to = self.reader.text(&["in_reply_to"], field::message_id);
         if is_reply {
             in_reply_to = in_reply_to.and_then(|id| self.reader.present(&["in_reply_to"], id).map(Some));
         }
-        let references = self.reader.list(&["references"], |text| checked(text, field::message_id));
+        let references = self
+            .reader
+            .list(&["references"], at_most(REFERENCES_MAX, "message ids"), |text| checked(text, field::message_id));
         let attachments = self.attachments();
         let body = self.body_lines();
         Ok(Email {
@@ -184,7 +194,7 @@ impl DraftReader<'_> {
 
     fn http(&mut self) -> Checked<Http> {
         let connector = self.reader.required(&["connector"], field::name);
-        let mut params = self.reader.list(&["params"], parse_param)?;
+        let mut params = self.reader.list(&["params"], at_most(PARAMS_MAX, "parameters"), parse_param)?;
         params.sort();
         if params.windows(2).any(|pair| matches!(pair, [(before, _), (after, _)] if before == after)) {
             return Err(self.reader.refuse_home(Fault::new("`params`: a name stands twice", "keep one of them")));
@@ -221,13 +231,31 @@ impl DraftReader<'_> {
         })
     }
 
-    fn addresses(&mut self, key: &'static str) -> Checked<Vec<String>> {
-        self.reader.list(&[key], |text| checked(text, field::address))
+    /// `taken` recipients stand in other keys.
+    fn addresses(&mut self, key: &'static str, taken: usize) -> Checked<Vec<String>> {
+        let bound = Bound { taken, ..at_most(RECIPIENTS_MAX, "recipients in `to`, `cc` and `bcc` together") };
+        self.reader.list(&[key], bound, |text| checked(text, field::address))
     }
 
     fn attachments(&mut self) -> Checked<Vec<Attachment>> {
-        let find = self.context.attachment;
-        self.reader.list(&["attachments", "attachment"], |text| attach(text, find))
+        let (find, paths) = (self.context.attachment, &mut self.paths);
+        let mut total = 0u64;
+        self.reader.list(&["attachments", "attachment"], at_most(ATTACHMENTS_MAX, "attachments"), |text| {
+            let (attachment, path) = attach(text, find)?;
+            total = total.saturating_add(attachment.length);
+            if total > ATTACHMENT_BYTES_MAX {
+                let message = format!(
+                    "with `{}` the attachments have more than {ATTACHMENT_BYTES_MAX} bytes together",
+                    spell::line(text)
+                );
+                return Err(Fault::new(
+                    message,
+                    "attach fewer or smaller files, or put them where a link reaches them",
+                ));
+            }
+            paths.push(path);
+            Ok(attachment)
+        })
     }
 
     /// The body with its control characters refused line by line.
@@ -266,11 +294,15 @@ fn is_boilerplate(line: &str) -> bool {
     starts("move this file to") || (is_heading && (starts("to approve") || starts("to reject")))
 }
 
+fn at_most(max: usize, what: &'static str) -> Bound {
+    Bound { max, taken: 0, what }
+}
+
 fn checked(text: &str, rule: Rule) -> Result<String, Fault> {
     rule(text).map(|()| text.to_owned())
 }
 
-fn attach(text: &str, find: &dyn Fn(&str) -> Option<AttachmentInfo>) -> Result<Attachment, Fault> {
+fn attach(text: &str, find: &dyn Fn(&str) -> Option<AttachmentInfo>) -> Result<(Attachment, VaultPath), Fault> {
     field::line(text)?;
     let relative = text.strip_prefix("/Vault/").or_else(|| text.strip_prefix('/')).unwrap_or(text);
     let shown = spell::line(text);
@@ -281,7 +313,7 @@ fn attach(text: &str, find: &dyn Fn(&str) -> Option<AttachmentInfo>) -> Result<A
         Fault::new(format!("`{shown}` is not in the vault"), "save the file there, or correct the path")
     })?;
     field::media_type(&media_type)?;
-    Ok(Attachment { name: path.name().to_owned(), media_type, length, hash })
+    Ok((Attachment { name: path.name().to_owned(), media_type, length, hash }, path))
 }
 
 fn parse_param(text: &str) -> Result<(String, String), Fault> {

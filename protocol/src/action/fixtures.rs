@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::{A2a, Action, Attachment, Content, Email, Http, Payment, Post, Tool, action_id};
 use crate::{
     ids::{ContentHash, FileId, WorkId},
+    limits::ATTACHMENT_BYTES_MAX,
     zone::Zone,
 };
 
@@ -96,14 +97,13 @@ pub(crate) fn emails() -> impl Strategy<Value = Email> {
 }
 
 fn attachments() -> impl Strategy<Value = Vec<Attachment>> {
-    let attachment =
-        (r"[a-z\u{430}\u{202e}\[(]{1,12}\.pdf", any::<u64>(), any::<[u8; 32]>()).prop_map(|(name, length, hash)| {
-            Attachment {
-                name,
-                media_type: "application/pdf".to_owned(),
-                length,
-                hash: ContentHash(Hash::from_bytes(hash)),
-            }
-        });
+    let attachment = (r"[a-z\u{430}\u{202e}\[(]{1,12}\.pdf", 0..=ATTACHMENT_BYTES_MAX / 2, any::<[u8; 32]>()).prop_map(
+        |(name, length, hash)| Attachment {
+            name,
+            media_type: "application/pdf".to_owned(),
+            length,
+            hash: ContentHash(Hash::from_bytes(hash)),
+        },
+    );
     prop::collection::vec(attachment, 0..3)
 }

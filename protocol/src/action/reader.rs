@@ -56,6 +56,23 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// How many values a list may hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) max: usize,
+    /// Those that other keys hold already.
+    pub(super) taken: usize,
+    /// What is counted.
+    pub(super) what: &'static str,
+}
+
+impl Bound {
+    fn exceeded(&self) -> Fault {
+        let Self { max, what, .. } = self;
+        Fault::new(format!("more than {max} {what}"), format!("keep at most {max}; the rest needs another draft"))
+    }
+}
+
 /// A value could not be had; its refusal is noted.
 #[derive(Debug)]
 pub(super) struct Refused;
@@ -124,10 +141,12 @@ impl Reader {
         self.present(names, text)
     }
 
-    /// Takes a list of values, or one value as a list of one; missing is empty.
+    /// Takes a list of values, or one value as a list of one; missing is empty. Nothing of a list that is too long is
+    /// read.
     pub(super) fn list<T>(
         &mut self,
         names: &[&'static str],
+        bound: Bound,
         mut read: impl FnMut(&str) -> Result<T, Fault>,
     ) -> Checked<Vec<T>> {
         let Some(Entry { line, key, value }) = self.take(names) else { return Ok(Vec::new()) };
@@ -137,6 +156,9 @@ impl Reader {
             Value::One(scalar) => vec![(line, scalar)],
             Value::Many(items) => items,
         };
+        if let Some((line, _)) = items.get(bound.max.saturating_sub(bound.taken)) {
+            return Err(self.refuse(*line, about(&key, bound.exceeded())));
+        }
         let mut values = Vec::with_capacity(items.len());
         let mut outcome = Ok(());
         for (line, item) in items {

@@ -6,11 +6,12 @@ use aiemp_keys::{Hash, cbor};
 
 use super::{
     A2a, Action, Attachment, Content, Email, Http, Payment, Post, Tool, field, money,
-    spell::{self, EMPTY, FIRST_TIME, FOREIGN_DOMAIN, Manner, UNVERIFIED},
+    spell::{self, EMPTY, FIRST_TIME, FOREIGN_DOMAIN, Manner, PRIVATE},
 };
+use crate::vault_path::VaultPath;
 
 /// Raised with every change of what [`render`] writes; a signed approval names the version it was shown in.
-pub const RENDERER_VERSION: u64 = 1;
+pub const RENDERER_VERSION: u64 = 2;
 
 const RENDER_LABEL: &str = "aiemp-node 2026 render";
 /// Width of the terminal that everything fits: a line that wraps by itself could begin like one of ours.
@@ -25,10 +26,19 @@ const CONTINUED: &str = "  : ";
 /// What the node knows about an action's values; shown beside them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// Addresses, payees, accounts or agents that nothing was sent to before.
+    /// Addresses, payees, accounts or agents that nothing was approved to before.
     pub first_time_recipients: BTreeSet<String>,
-    /// Values that stand in no source of the owner's own hand.
-    pub unverified_values: BTreeSet<String>,
+    /// Where each attachment lies, in the action's order.
+    pub attachment_sources: Vec<AttachmentSource>,
+}
+
+/// The file of the vault that an attachment is a copy of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentSource {
+    /// Its path.
+    pub path: VaultPath,
+    /// Only Local nodes may read it, until it is sent.
+    pub is_private: bool,
 }
 
 /// The text that a person reads before deciding.
@@ -123,8 +133,12 @@ impl Page<'_> {
     }
 
     fn attachments(&mut self, attachments: &[Attachment]) {
-        for Attachment { name, media_type, length, hash } in attachments {
+        for (at, Attachment { name, media_type, length, hash }) in attachments.iter().enumerate() {
             self.value("attachment", name);
+            let source = self.marks.attachment_sources.get(at);
+            let (path, is_private) = source.map_or(("", false), |source| (source.path.as_str(), source.is_private));
+            let notes: &[&str] = if is_private { &[PRIVATE] } else { &[] };
+            self.fact("  in vault", spell::pieces(path, Manner::Text), notes);
             self.name("  type", media_type);
             self.name("  size", &format!("{length} bytes"));
             self.name("  content", &hash.to_string());
@@ -133,17 +147,17 @@ impl Page<'_> {
 
     /// A value that machines act upon.
     fn name(&mut self, label: &str, value: &str) {
-        self.fact(label, value, spell::pieces(value, Manner::Identifier), &[]);
+        self.fact(label, spell::pieces(value, Manner::Identifier), &[]);
     }
 
     /// A value that people read.
     fn value(&mut self, label: &str, value: &str) {
-        self.fact(label, value, spell::pieces(value, Manner::Text), &[]);
+        self.fact(label, spell::pieces(value, Manner::Text), &[]);
     }
 
     fn recipient(&mut self, label: &str, value: &str, manner: Manner) {
         let is_first = self.marks.first_time_recipients.contains(value);
-        self.fact(label, value, spell::pieces(value, manner), if is_first { &[FIRST_TIME] } else { &[] });
+        self.fact(label, spell::pieces(value, manner), if is_first { &[FIRST_TIME] } else { &[] });
     }
 
     /// A mail address: its name is for people, the rest for machines.
@@ -166,18 +180,16 @@ impl Page<'_> {
             .filter(|(is, _)| *is)
             .map(|(_, note)| note)
             .collect();
-        self.fact(label, value, pieces, &notes);
+        self.fact(label, pieces, &notes);
     }
 
-    fn fact(&mut self, label: &str, value: &str, mut pieces: Vec<String>, notes: &[&str]) {
+    fn fact(&mut self, label: &str, mut pieces: Vec<String>, notes: &[&str]) {
         if pieces.is_empty() {
             pieces.push(EMPTY.to_owned());
         }
-        let unverified = self.marks.unverified_values.contains(value)
-            || self.marks.unverified_values.contains(field::address_of(value));
-        for note in notes.iter().copied().chain(unverified.then_some(UNVERIFIED)) {
+        for note in notes {
             pieces.push(" ".to_owned());
-            pieces.push(note.to_owned());
+            pieces.push((*note).to_owned());
         }
         self.lines(&format!("{:<LABEL_COLUMNS$}", format!("{label}:")), &pieces);
     }

@@ -14,16 +14,16 @@ pub(super) enum Manner {
     Identifier,
 }
 
-/// Shown after a recipient that nothing was sent to before.
+/// Shown after a recipient that no mail was approved to before.
 pub(super) const FIRST_TIME: &str = "(first time)";
-/// Shown after a value that no source of the owner's own hand holds.
-pub(super) const UNVERIFIED: &str = "(not found in anything you wrote)";
 /// Shown after an address whose domain shows other letters than it has.
 pub(super) const FOREIGN_DOMAIN: &str = "(international domain name)";
+/// Shown after the vault path of a file that only Local nodes may read.
+pub(super) const PRIVATE: &str = "(private)";
 /// Shown instead of a text without characters.
 pub(super) const EMPTY: &str = "(empty)";
 
-const RESERVED: [&str; 7] = ["[U+", "[byte ", "\\t", FIRST_TIME, UNVERIFIED, FOREIGN_DOMAIN, EMPTY];
+const RESERVED: [&str; 7] = ["[U+", "[byte ", "\\t", FIRST_TIME, FOREIGN_DOMAIN, PRIVATE, EMPTY];
 
 /// One line of text as pieces that must not be torn apart; leading and trailing spaces are spelt.
 pub(super) fn pieces(text: &str, manner: Manner) -> Vec<String> {

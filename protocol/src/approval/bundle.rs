@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::decision::Decision;
 use crate::{
-    action::{self, Action, ActionError, Attachment, Content, Marks, RENDERER_VERSION},
+    action::{self, Action, ActionError, Attachment, AttachmentSource, Marks, RENDERER_VERSION},
     ids::{ActionHash, ContentHash, FileId},
     roster::Roster,
     time::Timestamp,
@@ -84,18 +84,28 @@ pub enum BundleError {
 }
 
 impl Bundle {
-    /// The wire form: `[approval, action, [first time, unverified], file, path, note, attachments]`.
+    /// The wire form: `[approval, action, [first time, attachment sources], file, path, note, attachments]`.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let words = |set: &BTreeSet<String>| cbor::array(set.iter().map(|word| cbor::text(word)));
         cbor::encode(&cbor::array([
             cbor::bytes(&self.approval),
             cbor::bytes(&self.action),
-            cbor::array([words(&self.marks.first_time_recipients), words(&self.marks.unverified_values)]),
+            self.marks_value(),
             self.file.to_value(),
             cbor::text(self.path.as_str()),
             cbor::bytes(&self.note),
             cbor::array(self.attachments.iter().map(|bytes| cbor::bytes(bytes))),
         ]))
+    }
+
+    fn marks_value(&self) -> Value {
+        let words = |set: &BTreeSet<String>| cbor::array(set.iter().map(|word| cbor::text(word)));
+        let source = |AttachmentSource { path, is_private }: &AttachmentSource| {
+            cbor::array([cbor::text(path.as_str()), Value::Bool(*is_private)])
+        };
+        cbor::array([
+            words(&self.marks.first_time_recipients),
+            cbor::array(self.marks.attachment_sources.iter().map(source)),
+        ])
     }
 
     /// Reads the wire form.
@@ -105,14 +115,14 @@ impl Bundle {
         let action = fields.bytes()?;
         let mut marks = Fields::of(fields.value()?, "marks")?;
         let first_time_recipients = marks.list_of(read_text)?.into_iter().collect();
-        let unverified_values = marks.list_of(read_text)?.into_iter().collect();
+        let attachment_sources = marks.list_of(read_source)?;
         marks.end()?;
         let file = FileId::read(&mut fields)?;
         let path = VaultPath::parse(&fields.text()?).map_err(|_| fields.invalid())?;
         let note = fields.bytes()?;
         let attachments = fields.list_of(|value| value.into_bytes().map_err(|_| CborError::Malformed))?;
         fields.end()?;
-        let marks = Marks { first_time_recipients, unverified_values };
+        let marks = Marks { first_time_recipients, attachment_sources };
         Ok(Self { approval, action, marks, file, path, note, attachments })
     }
 
@@ -150,7 +160,12 @@ impl Bundle {
     }
 
     fn check_attachments(&self, action: &Action) -> Result<(), BundleError> {
-        let listed = attachments_of(&action.content);
+        let listed = action.content.attachments();
+        let sources = &self.marks.attachment_sources;
+        let named = |(listed, source): (&Attachment, &AttachmentSource)| listed.name == source.path.name();
+        if listed.len() != sources.len() || !listed.iter().zip(sources).all(named) {
+            return Err(BundleError::OtherAttachment);
+        }
         let fits = |(listed, bytes): (&Attachment, &Vec<u8>)| {
             listed.length == bytes.len() as u64 && ContentHash::of(bytes) == listed.hash
         };
@@ -167,12 +182,12 @@ impl Bundle {
     }
 }
 
-fn attachments_of(content: &Content) -> &[Attachment] {
-    match content {
-        Content::Email(email) => &email.attachments,
-        Content::Post(post) => &post.attachments,
-        Content::Payment(_) | Content::Tool(_) | Content::Http(_) | Content::A2a(_) => &[],
-    }
+fn read_source(value: Value) -> Result<AttachmentSource, CborError> {
+    let mut fields = Fields::of(value, "attachment source")?;
+    let path = VaultPath::parse(&fields.text()?).map_err(|_| fields.invalid())?;
+    let is_private = fields.bool()?;
+    fields.end()?;
+    Ok(AttachmentSource { path, is_private })
 }
 
 fn read_text(value: Value) -> Result<String, CborError> {

@@ -1,6 +1,10 @@
 //! An approval holds for exactly one action, executor, mesh and time.
 
-use aiemp_protocol::approval::{Bundle, BundleError};
+use aiemp_protocol::{
+    action::AttachmentSource,
+    approval::{Bundle, BundleError},
+    vault_path::VaultPath,
+};
 use std::time::Duration;
 
 use crate::mesh::{NOW, owner};
@@ -32,9 +36,33 @@ fn no_bit_of_what_decides_the_send_can_change() {
     let mut unmarked = bundle.clone();
     unmarked.marks.first_time_recipients.clear();
     assert!(refused(unmarked), "the person saw the mark");
+    let mut elsewhere = bundle.clone();
+    let path = VaultPath::parse("Private/report.pdf").expect("a path");
+    elsewhere.marks.attachment_sources.push(AttachmentSource { path, is_private: true });
+    assert!(refused(elsewhere), "the person saw no such file");
     let mut attached = bundle;
     attached.attachments.push(vec![1]);
     assert!(refused(attached), "an attachment nobody saw");
+}
+
+#[test]
+fn an_attachment_is_sent_from_where_the_person_saw_it() {
+    let owner = owner(10);
+    let verify = |bundle: &Bundle| {
+        let read = Bundle::from_bytes(&bundle.to_bytes()).expect("reads back");
+        assert_eq!(&read, bundle);
+        read.verify(owner.rosters.current(), owner.executor(), NOW).map(|_| ())
+    };
+    let bundle = owner.approval_with(("report.pdf", b"report"), "Private/report.pdf");
+    assert_eq!(verify(&bundle), Ok(()));
+    let mut public = bundle.clone();
+    public.marks.attachment_sources[0].is_private = false;
+    assert_eq!(verify(&public), Err(BundleError::OtherRender));
+    let mut moved = bundle;
+    moved.marks.attachment_sources[0].path = VaultPath::parse("Inbox/report.pdf").expect("a path");
+    assert_eq!(verify(&moved), Err(BundleError::OtherRender));
+    let misnamed = owner.approval_with(("report.pdf", b"report"), "Private/other.pdf");
+    assert_eq!(verify(&misnamed), Err(BundleError::OtherAttachment));
 }
 
 #[test]

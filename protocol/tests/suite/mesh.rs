@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use aiemp_keys::{Hash, NodeId, Signer, next_root_hash};
 use aiemp_protocol::{
-    action::{self, Action, Content, Email, Marks, RENDERER_VERSION},
+    action::{self, Action, Attachment, AttachmentSource, Content, Email, Marks, RENDERER_VERSION},
     approval::{Bundle, Decision, no_policy},
-    ids::{FileId, LogId, WorkId},
+    ids::{ContentHash, FileId, LogId, WorkId},
     roster::{Member, Quota, Role, Roster, RosterChain, SignedRoster},
     time::Timestamp,
     vault_path::VaultPath,
@@ -54,11 +54,33 @@ impl Owner {
     pub(crate) fn approval(&self, to: &str, work: u8, nonce: u8, repeat_of: Option<[u8; 16]>) -> Bundle {
         let log = LogId { author: self.executor(), generation: 0, audience: aiemp_protocol::ids::Audience::All };
         let file = FileId::fresh(Zone::Drafts, log, u64::from(work), 0);
-        let action = mail(file, to, work);
         let marks = Marks { first_time_recipients: BTreeSet::from([to.to_owned()]), ..Marks::default() };
+        self.sign(file, &mail(file, to, work), marks, nonce, repeat_of)
+    }
+
+    /// An approval of a mail with one attachment, shown as a copy of the file at `path`.
+    pub(crate) fn approval_with(&self, attachment: (&str, &[u8]), path: &str) -> Bundle {
+        let log = LogId { author: self.executor(), generation: 0, audience: aiemp_protocol::ids::Audience::All };
+        let file = FileId::fresh(Zone::Drafts, log, 1, 0);
+        let mut action = mail(file, "a@client.test", 1);
+        let (name, bytes) = attachment;
+        let Content::Email(email) = &mut action.content else { panic!("a mail") };
+        email.attachments.push(Attachment {
+            name: name.to_owned(),
+            media_type: "application/pdf".to_owned(),
+            length: bytes.len() as u64,
+            hash: ContentHash::of(bytes),
+        });
+        let path = VaultPath::parse(path).expect("a path");
+        let attachment_sources = vec![AttachmentSource { path, is_private: true }];
+        let bundle = self.sign(file, &action, Marks { attachment_sources, ..Marks::default() }, 1, None);
+        Bundle { attachments: vec![bytes.to_vec()], ..bundle }
+    }
+
+    fn sign(&self, file: FileId, action: &Action, marks: Marks, nonce: u8, repeat_of: Option<[u8; 16]>) -> Bundle {
         let decision = Decision {
             action: action.hash(),
-            render: action::render(&action, &marks).hash(),
+            render: action::render(action, &marks).hash(),
             renderer: RENDERER_VERSION,
             nonce: [nonce; 16],
             expiry: NOW + std::time::Duration::from_secs(60),

@@ -10,15 +10,18 @@ fn find(path: &str) -> Option<AttachmentInfo> {
     })
 }
 
-fn read(note: &[u8]) -> Result<Draft, Vec<Refusal>> {
-    let context = DeriveContext {
+fn context() -> DeriveContext<'static> {
+    DeriveContext {
         file: fixtures::file(),
         fallback_work: fixtures::work(),
         default_hand: "smtp",
         default_from: Some("me@mine.test"),
         attachment: &find,
-    };
-    derive(note, &context)
+    }
+}
+
+fn read(note: &[u8]) -> Result<Draft, Vec<Refusal>> {
+    derive(note, &context())
 }
 
 /// The content of a note with these keys and body.
@@ -52,6 +55,17 @@ fn the_contract_page_tells_the_truth() {
     let example = page.split("```\n").nth(1).expect("an example");
     assert_eq!(read(example.as_bytes()).expect("a draft").action.kind(), ActionKind::Email);
     assert!(page.contains(&format!("`{}`", crate::action::IGNORED_KEYS.join(" "))));
+    let shown = page.split("## How an action is shown").nth(1).expect("a section");
+    let forms: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix("| `(")?.split('`').next()).collect();
+    assert_eq!(forms, ["first time)", "international domain name)", "empty)"], "a mark that nothing fills");
+    for bound in [
+        format!("at most {RECIPIENTS_MAX} recipients"),
+        format!("at most {REFERENCES_MAX} message ids"),
+        format!("at most {ATTACHMENTS_MAX} attachments, with at most {} MiB", ATTACHMENT_BYTES_MAX >> 20),
+        format!("at most {PARAMS_MAX} `name=value`"),
+    ] {
+        assert!(page.contains(&bound), "{bound}");
+    }
 }
 
 #[test]
@@ -193,6 +207,54 @@ fn bytes_that_are_no_text_are_refused_with_their_line() {
     let refusals = read(b"---\naction: email\n---\nHi \xff\n").expect_err("refused");
     assert_eq!(refusals.iter().map(|refusal| refusal.line).collect::<Vec<_>>(), [4]);
     assert!(read(&vec![b'x'; crate::limits::NOTE_BYTES_MAX + 1]).is_err());
+}
+
+#[test]
+fn lists_that_are_too_long_are_refused_where_they_become_so() {
+    let lines = |key: &str, value: &str, count: usize| format!("\n{key}:{}", format!("\n- {value}").repeat(count));
+    let mail = |lines: String| format!("action: email\nsubject: x{lines}");
+    let recipients =
+        |cc| mail(format!("\nto: a@b.test{}{}", lines("cc", "c@d.test", cc), lines("bcc", "e@f.test", 32)));
+    let Content::Email(email) = content(&recipients(31), "") else { panic!("an email") };
+    assert_eq!(email.recipients().len(), 64);
+    let together = "`bcc`: more than 64 recipients in `to`, `cc` and `bcc` together";
+    assert_eq!(refusals(&recipients(32), ""), [(70, together.to_owned())]);
+
+    let references = |count| mail(format!("\nto: a@b.test{}", lines("references", "<1@b.test>", count)));
+    assert!(matches!(content(&references(64), ""), Content::Email(_)));
+    let told = refusals(&references(65), "");
+    assert_eq!(told, [(70, "`references`: more than 64 message ids".to_owned())]);
+
+    let params = format!("action: http\nconnector: crm{}", lines("params", "a=b", 100));
+    assert_eq!(refusals(&params, ""), [(69, "`params`: more than 64 parameters".to_owned())]);
+}
+
+#[test]
+fn too_many_attachments_are_refused_without_a_look_at_them() {
+    let note = format!("---\naction: post\nnetwork: x\nattachments:\n{}---\nHi", "- a.pdf\n".repeat(100_000));
+    let context = DeriveContext { attachment: &|path| panic!("asked for {path}"), ..context() };
+    let refusals = derive(note.as_bytes(), &context).expect_err("refused");
+    assert_eq!(
+        refusals.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["line 37: `attachments`: more than 32 attachments; keep at most 32; the rest needs another draft"]
+    );
+}
+
+#[test]
+fn attachments_have_a_size_together() {
+    let half = AttachmentInfo { length: 32 << 20, hash: fixtures::invoice().hash, media_type: "a/b".to_owned() };
+    let context = DeriveContext { attachment: &|_| Some(half.clone()), ..context() };
+    let read = |files: &str| {
+        derive(format!("---\naction: post\nnetwork: x\nattachments: [{files}]\n---\nHi").as_bytes(), &context)
+    };
+    let draft = read("/Vault/In/a.pdf, In/a.pdf").expect("a draft");
+    assert_eq!(draft.attachments.iter().map(VaultPath::as_str).collect::<Vec<_>>(), ["In/a.pdf", "In/a.pdf"]);
+    assert_eq!(draft.action.content.attachments().len(), 2);
+    assert_eq!(
+        read("a.pdf, b.pdf, c.pdf").expect_err("refused").iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["line 4: `attachments`: with `c.pdf` the attachments have more than 67108864 bytes together; \
+          attach fewer or smaller files, or put them where a link reaches them"]
+    );
 }
 
 #[test]

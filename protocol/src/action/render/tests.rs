@@ -31,7 +31,7 @@ fn a_mail_shows_everything() {
     });
     let marks = Marks {
         first_time_recipients: ["a@client.test".to_owned(), "zoe@b\u{fc}cher.test".to_owned()].into(),
-        unverified_values: ["book@client.test".to_owned()].into(),
+        attachment_sources: vec![source("Invoices/2026-01_Client_A.pdf", true)],
     };
     let rendered = render(&action, &marks);
     let expected = "\
@@ -39,7 +39,7 @@ action:      email
 hand:        smtp
 from:        Me <me@mine.test>
 to:          a@client.test (first time)
-cc:          book@client.test (not found in anything you wrote)
+cc:          book@client.test
 bcc:         Zoë <zoe@b[U+00FC]cher.test> (international domain name)
   :  (first time)
 bcc:         x@xn--e1awd7f.test (international domain name)
@@ -47,6 +47,7 @@ subject:     January 2026 Invoice - $1,500
 in reply to: <1@client.test>
 reference:   <0@client.test>
 attachment:  2026-01_Client_A.pdf
+  in vault:  Invoices/2026-01_Client_A.pdf (private)
   type:      application/pdf
   size:      48213 bytes
   content:   CONTENT
@@ -61,7 +62,30 @@ body:
 ";
     let content = ContentHash::of(b"invoice").to_string();
     assert_eq!(rendered.text, format!("{}{}", expected.replace("CONTENT", &content), tail()));
-    assert_eq!(rendered.hash().to_string(), "436093f9818c51a6a4605010923534444ef49011ae16eb70834de8b40ae85b61");
+    assert_eq!(rendered.hash().to_string(), "ef6564000f24d48c2d274385543225aaffbb16a53734322c596465f2fd06be36");
+}
+
+fn source(path: &str, is_private: bool) -> AttachmentSource {
+    AttachmentSource { path: VaultPath::parse(path).expect("a path"), is_private }
+}
+
+#[test]
+fn the_folder_of_an_attachment_shows() {
+    let action = changed(|email| email.attachments = vec![fixtures::invoice(), fixtures::invoice()]);
+    let shown = |first: AttachmentSource, second: AttachmentSource| {
+        let marks = Marks { attachment_sources: vec![first, second], ..Marks::default() };
+        let text = render(&action, &marks).text;
+        let line = |line: &str| line.strip_prefix("  in vault:  ").map(str::to_owned);
+        text.lines().filter_map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown(source("Inbox/report.pdf", false), source("Private/report.pdf", true)),
+        ["Inbox/report.pdf", "Private/report.pdf (private)"]
+    );
+    assert_eq!(
+        shown(source("Inbox/\u{202e}x", false), source("x (private)", false)),
+        ["Inbox/[U+202E RIGHT-TO-LEFT OVERRIDE]x", "x [U+0028]private)"]
+    );
 }
 
 fn tail() -> String {
@@ -79,15 +103,12 @@ fn a_payment_shows_everything() {
         currency: "USD".to_owned(),
         reference: String::new(),
     };
-    let marks = Marks {
-        first_time_recipients: ["Client A".to_owned()].into(),
-        unverified_values: [payment.account.clone()].into(),
-    };
+    let marks = Marks { first_time_recipients: ["Client A".to_owned()].into(), ..Marks::default() };
     let expected = "\
 action:      payment
 hand:        bank
 payee:       Client A (first time)
-account:     DE89 3704 [U+041E CYRILLIC]044 (not found in anything you wrote)
+account:     DE89 3704 [U+041E CYRILLIC]044
 amount:      500.00 USD
 reference:   (empty)
 ";
@@ -178,6 +199,7 @@ fn read_back(text: &str) -> (Email, Vec<String>) {
             ("in reply to:", _) => email.in_reply_to = Some(value),
             ("reference:", _) => email.references.push(value),
             ("attachment:", _) => email.attachments.push(Attachment { name: value, ..fixtures::invoice() }),
+            ("  in vault:", Some(_)) => assert_eq!(shown, EMPTY),
             ("  type:", Some(attachment)) => attachment.media_type = value,
             ("  size:", Some(attachment)) => {
                 attachment.length = value.strip_suffix(" bytes").and_then(|n| n.parse().ok()).expect("a size");
