@@ -179,8 +179,12 @@ impl Vault {
         self.remembers_left = false;
     }
 
-    /// Takes back what lay on disk when it was last looked at.
+    /// Takes back what lay on disk when it was last looked at, once the entries are. What they do not know, because an
+    /// older copy of the logs took their place, is as good as never seen.
     pub fn restore_projection(&mut self, key: String, projection: Projection) {
+        if self.index.get(projection.file).is_none() {
+            return;
+        }
         self.places.insert(projection.file, key.clone());
         self.on_disk.insert(key, projection);
     }

@@ -426,8 +426,11 @@ impl Mesh {
         if self.network.commands.send(network::Command::Shutdown(done)).await.is_ok() {
             tokio::time::timeout(WIND_DOWN, stopped).await.ok();
         }
-        // A store or a disk that failed has told so already; the next start looks closer then.
-        if let Ok(Ok(())) = tokio::time::timeout(WIND_DOWN, self.end_effects()).await {
+        // A store or a disk that failed has told so already, and logs that forked are taken back: the next start looks
+        // closer then.
+        if self.core.divergence().is_none()
+            && let Ok(Ok(())) = tokio::time::timeout(WIND_DOWN, self.end_effects()).await
+        {
             self.store.send(start::ended_well(true)).await.ok();
         }
         self.store.flush().await.ok();

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -32,6 +32,7 @@ struct Gauge {
     waiting_bytes: AtomicUsize,
     progress: AtomicU64,
     overflowed: Notify,
+    is_over: AtomicBool,
 }
 
 /// The end that the actor fills; it never blocks.
@@ -68,6 +69,7 @@ impl Outbox {
         let waiting = self.gauge.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         if waiting + bytes > BYTES_MAX || frames.try_send(Queued { frame, bytes }).is_err() {
             self.frames = None;
+            self.gauge.is_over.store(true, Ordering::Relaxed);
             self.gauge.overflowed.notify_one();
         }
     }
@@ -87,6 +89,11 @@ impl Drain {
         let queued = self.batch.next()?;
         self.gauge.waiting_bytes.fetch_sub(queued.bytes, Ordering::Relaxed);
         Some(queued.frame)
+    }
+
+    /// Whether the queue ended because too much waited in it.
+    pub(super) fn overflowed(&self) -> bool {
+        self.gauge.is_over.load(Ordering::Relaxed)
     }
 
     /// Notes that the peer took something.

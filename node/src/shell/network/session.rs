@@ -63,6 +63,8 @@ enum End {
     Sent(FrameError),
     #[error("too much waited for the peer")]
     Overflow,
+    #[error("this side ended it")]
+    Stopped,
     #[error("the application is gone")]
     Deaf,
 }
@@ -144,6 +146,7 @@ fn log_end(peer: NodeId, end: &End) {
         End::Stream(reason) if reason.kind() != io::ErrorKind::InvalidData => {
             tracing::info!(?peer, %reason, "session ended");
         }
+        End::Stopped => tracing::info!(?peer, "session closed"),
         End::Stream(_) | End::Received(_) | End::Sent(_) | End::Overflow | End::Deaf => {
             tracing::warn!(?peer, reason = %end, "session closed");
         }
@@ -182,13 +185,12 @@ async fn next_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Frame, End>
 
 async fn write_frames(mut writer: WriteHalf<Stream>, mut drain: Drain) -> End {
     match write_until_closed(&mut writer, &mut drain).await {
-        Ok(()) => {
-            // The queue overflowed and is written out: what follows is the next session's.
-            match writer.close().await {
-                Ok(()) => End::Overflow,
-                Err(error) => End::Stream(error),
-            }
-        }
+        // What was queued is written out: what follows is the next session's.
+        Ok(()) => match writer.close().await {
+            Ok(()) if drain.overflowed() => End::Overflow,
+            Ok(()) => End::Stopped,
+            Err(error) => End::Stream(error),
+        },
         Err(end) => end,
     }
 }
