@@ -9,6 +9,7 @@ use std::{
 
 use aiemp_keys::{Keystore, NodeId, OwnerKeys, Protection, RecoveryWords, Signer, private_file};
 use aiemp_protocol::{
+    action::is_address,
     roster::{Member, Quota, Role, Roster, RosterChain, SignedRoster},
     vault_path::VaultPath,
 };
@@ -42,6 +43,9 @@ pub(super) struct InitArgs {
     /// What people call this node; also its claim folder [default: the role]
     #[arg(long)]
     name: Option<String>,
+    /// Who your mails are from, as in `Ann Example <ann@example.org>` (Local only)
+    #[arg(long, value_name = "SENDER")]
+    from: Option<String>,
     #[command(flatten)]
     passphrase: Passphrase,
     /// Keep the owner's keys without a passphrase: for trying things out; such a mesh refuses real sending
@@ -56,6 +60,7 @@ pub(super) fn init(home: &Home, args: &InitArgs) -> Result<ExitCode> {
     let vault = vault_path(home, args)?;
     let name = args.name.clone().unwrap_or_else(|| args.role.role().as_str().to_owned());
     check_name(&name)?;
+    check_from(args)?;
     if home.keys().join("node.key").exists() {
         let fix = "Use it, or choose another --home. Nothing was changed.";
         let message = format!("{} holds a node already", home.path().display());
@@ -73,8 +78,8 @@ pub(super) fn init(home: &Home, args: &InitArgs) -> Result<ExitCode> {
         found_mesh(home, &node, &owner, &name, unattended)?;
         show_words(&words, args.recovery_file.as_deref())?;
     }
-    private_file::write_private(&home.config(), settings(&vault, args.role).as_bytes())?;
-    report(home, &vault, args.role, &name, node.node_id());
+    private_file::write_private(&home.config(), settings(&vault, args).as_bytes())?;
+    report(home, &vault, args, &name, node.node_id());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -98,6 +103,18 @@ fn check_name(name: &str) -> Result<(), Fault> {
         format!("`{name}` cannot be a node's name"),
         "Use 1 to 40 letters, digits, `-` and `_`; it is also the name of a folder.",
     ))
+}
+
+fn check_from(args: &InitArgs) -> Result<(), Fault> {
+    let Some(from) = &args.from else { return Ok(()) };
+    if args.role == RoleArg::Cloud {
+        return Err(Fault::usage("a Cloud node sends nothing", "Give --from to the Local node."));
+    }
+    if !is_address(from) {
+        let fix = "Write `Ann Example <ann@example.org>`, or the address alone.";
+        return Err(Fault::usage(format!("`{from}` is no mail address"), fix));
+    }
+    Ok(())
 }
 
 fn protection(args: &InitArgs) -> Result<Protection> {
@@ -189,10 +206,10 @@ fn show_words(words: &RecoveryWords, file: Option<&Path>) -> Result<()> {
     }
 }
 
-fn settings(vault: &Path, role: RoleArg) -> String {
+fn settings(vault: &Path, args: &InitArgs) -> String {
     let vault = toml::Value::from(vault.to_string_lossy().into_owned());
     let mut text = format!("# Settings of this node. A key that is not known refuses the start.\nvault = {vault}\n");
-    match role {
+    match args.role {
         RoleArg::Cloud => {
             text.push_str("listen = [\"/ip4/0.0.0.0/tcp/4001\"]\n# announce = [\"vm.example.org:4001\"]\n\n");
             text.push_str("[brain]\n# \"none\", \"template\" (built in) or \"command\"\nkind = \"template\"\n");
@@ -201,7 +218,10 @@ fn settings(vault: &Path, role: RoleArg) -> String {
             text.push_str(
                 "\n[mail]\n# \"outbox\" writes .eml files; \"smtp\" sends and needs [smtp]\nhand = \"outbox\"\n",
             );
-            text.push_str("# from = \"Your Name <you@example.org>\"\n\n");
+            match &args.from {
+                Some(from) => text.push_str(&format!("from = {}\n\n", toml::Value::from(from.as_str()))),
+                None => text.push_str("# from = \"Your Name <you@example.org>\"\n\n"),
+            }
             text.push_str("# [smtp]\n# host = \"smtp.example.org\"\n# username = \"you@example.org\"\n");
             text.push_str("# password_secret = \"smtp-password\"\n");
         }
@@ -209,16 +229,17 @@ fn settings(vault: &Path, role: RoleArg) -> String {
     text
 }
 
-fn report(home: &Home, vault: &Path, role: RoleArg, name: &str, node: NodeId) {
+fn report(home: &Home, vault: &Path, args: &InitArgs, name: &str, node: NodeId) {
     let mut text = String::new();
-    let _ = writeln!(text, "node   {name} ({})  {node}", role.role().as_str());
+    let _ = writeln!(text, "node   {name} ({})  {node}", args.role.role().as_str());
     let _ = writeln!(text, "home   {}", home.path().display());
     let _ = write!(text, "vault  {}", vault.display());
     print::data(text);
-    print::talk(match role {
+    print::talk(match args.role {
         RoleArg::Cloud => {
             "next: start it with `aiemp-node --role cloud`, then run `aiemp-node pair invite` and take the ticket to Local."
         }
+        RoleArg::Local if args.from.is_some() => "next: pair with `aiemp-node pair accept TICKET`.",
         RoleArg::Local => "next: set `[mail] from` in config.toml, then pair with `aiemp-node pair accept TICKET`.",
     });
 }

@@ -73,6 +73,11 @@ fn split_address(recipient: &str) -> (&str, &str) {
     recipient.strip_suffix('>').and_then(|rest| rest.split_once('<')).unwrap_or(("", recipient))
 }
 
+/// Whether a draft may name this as sender or recipient.
+pub fn is_address(text: &str) -> bool {
+    address(text).is_ok()
+}
+
 /// `a@b.test` or `Name <a@b.test>`: one `@`, and nothing that could start another address or header.
 pub(super) fn address(text: &str) -> Result<(), Fault> {
     any_line(text)?;

@@ -174,7 +174,11 @@ impl Reader {
     pub(super) fn present<T>(&mut self, names: &[&'static str], value: Option<T>) -> Checked<T> {
         let key = names.first().copied().unwrap_or_default();
         value.ok_or_else(|| {
-            self.refuse_home(Fault::new(format!("`{key}` is missing"), format!("add a line `{key}: …`")))
+            let fix = match key {
+                "from" => "set `[mail] from` in the settings, or add a line `from: …`".to_owned(),
+                key => format!("add a line `{key}: …`"),
+            };
+            self.refuse_home(Fault::new(format!("`{key}` is missing"), fix))
         })
     }
 

@@ -210,3 +210,15 @@ fn commands_for_a_running_node_say_that_none_runs() {
     node.start();
     assert!(becomes(crate::node::PATIENCE, || node.run(&["approvals"]).status.success()));
 }
+
+#[test]
+fn a_sender_given_to_init_is_checked_and_stands_in_the_settings() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::at(dir.path(), "local");
+    let vault = node.vault.to_string_lossy().into_owned();
+    let init = |role, from| ["init", "--role", role, "--vault", &vault, "--unprotected-keys", "--from", from];
+    node.refused(&init("local", "me at example.test")).assert(2, &["is no mail address", "Ann Example"]);
+    node.refused(&init("cloud", "me@example.test")).assert(2, &["sends nothing", "Local"]);
+    node.must(&init("local", "Me <me@example.test>"));
+    assert!(node.must(&["config", "show"]).contains("from = \"Me <me@example.test>\""));
+}
