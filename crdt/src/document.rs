@@ -130,6 +130,11 @@ impl Document {
         heads
     }
 
+    /// The heads as they are recorded beside a file.
+    pub fn head_bytes(&mut self) -> Vec<[u8; 32]> {
+        self.heads().iter().map(|head| head.0).collect()
+    }
+
     /// The text it stands for.
     pub fn text(&self) -> String {
         self.note.to_text()

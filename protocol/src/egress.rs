@@ -66,16 +66,23 @@ impl Guard {
         Ok(Cleared(bytes))
     }
 
-    /// Clears a frame for a peer in `role`: entries of an audience that it may not read are refused, and payloads are
-    /// looked at once more.
-    pub fn clear_frame(&self, role: Role, frame: Frame) -> Result<Cleared<Frame>, Held> {
+    /// Clears a frame for a peer in `role`: entries of an audience that it may not read are refused. Payloads that it
+    /// must not have are left out of their entry, which reaches it all the same, and answered with the reasons.
+    pub fn clear_frame(&self, role: Role, mut frame: Frame) -> Result<(Cleared<Frame>, Vec<Held>), Held> {
         let readable = |audience| audience == Audience::All || role == Role::Local;
-        match &frame {
+        let mut withheld = Vec::new();
+        match &mut frame {
             Frame::Entry { log, payloads, .. } => {
                 if !readable(log.audience) {
                     return Err(Held::Audience);
                 }
-                payloads.iter().flatten().try_for_each(|payload| self.check_payload(role, payload))?;
+                for payload in payloads {
+                    let checked = payload.as_ref().map_or(Ok(()), |payload| self.check_payload(role, payload));
+                    if let Err(why) = checked {
+                        *payload = None;
+                        withheld.push(why);
+                    }
+                }
             }
             Frame::Frontier { positions } => {
                 if positions.iter().any(|position| !readable(position.log.audience)) {
@@ -85,7 +92,7 @@ impl Guard {
             Frame::PayloadPart { bytes, .. } => self.check_payload(role, bytes)?,
             Frame::Hello { .. } | Frame::Fetch { .. } | Frame::Roster { .. } | Frame::PayloadWanted { .. } => {}
         }
-        Ok(Cleared(frame))
+        Ok((Cleared(frame), withheld))
     }
 
     /// Whether a payload may go to a peer in `role`.

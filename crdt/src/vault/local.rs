@@ -80,7 +80,7 @@ impl Vault {
         let hash = ContentHash::of(&found.bytes);
         let heads = match self.docs.get_mut(&file) {
             Some(DocState::Note(note)) if ContentHash::of(note.disk.text().as_bytes()) == hash => {
-                Some(note.disk.heads().iter().map(|head| head.0).collect())
+                Some(note.disk.head_bytes())
             }
             Some(DocState::Plain(bytes)) if ContentHash::of(bytes) == hash => Some(Vec::new()),
             Some(_) | None => None,
@@ -230,8 +230,7 @@ impl Vault {
                 let on_disk = (!lies_there).then(|| note.disk.clone());
                 let edited = match note.edit_disk(me, file, generation, text) {
                     Some(raw) if raw.len() <= CHANGE_BYTES_MAX => {
-                        let heads = note.disk.heads().iter().map(|head| head.0).collect();
-                        Edited::Change { base: note.base, raw, heads }
+                        Edited::Change { base: note.base, raw, heads: note.disk.head_bytes() }
                     }
                     None if note.disk.text() == text => Edited::Nothing,
                     // No change can say it: the note starts anew from this text.

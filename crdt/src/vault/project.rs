@@ -69,12 +69,6 @@ impl Vault {
     /// The content is at hand: write what differs.
     pub(super) fn project_open(&mut self, file: FileId) {
         let Some(wanted) = self.wanted_path(file) else { return self.project(file) };
-        let Some(bytes) = self.merged_bytes(file) else { return };
-        let hash = ContentHash::of(&bytes);
-        let heads = self.merged_heads(file);
-        let changes = self.index.get(file).map_or(0, |record| record.current_changes().count() as u64);
-        let merged_changes = (!self.unapplied.contains_key(&file)).then_some(changes);
-        let projection = Projection { path: wanted.clone(), file, hash, heads, merged_changes };
         let key = wanted.key();
         let lies_in_flight = self.places.get(&file).is_some_and(|place| self.in_flight.contains_key(place));
         if self.writing.contains(&file) || self.in_flight.contains_key(&key) || lies_in_flight {
@@ -85,6 +79,11 @@ impl Vault {
             // What lies on disk is ahead of the merge by our own edits, which apply in a moment.
             return;
         }
+        let Some(bytes) = self.merged_bytes(file) else { return };
+        let hash = ContentHash::of(&bytes);
+        let heads = self.merged_heads(file);
+        let changes = self.index.get(file).map_or(0, |record| record.current_changes().count() as u64);
+        let projection = Projection { path: wanted.clone(), file, hash, heads, merged_changes: Some(changes) };
         let there = self.on_disk.get(&key).cloned();
         match &there {
             Some(there) if there.file != file => {
@@ -130,7 +129,7 @@ impl Vault {
 
     fn merged_heads(&mut self, file: FileId) -> Vec<[u8; 32]> {
         match self.docs.get_mut(&file) {
-            Some(DocState::Note(note)) => note.merged.heads().iter().map(|head| head.0).collect(),
+            Some(DocState::Note(note)) => note.merged.head_bytes(),
             Some(DocState::Plain(_) | DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_))
             | None => Vec::new(),
         }

@@ -74,8 +74,7 @@ impl Core {
 
     /// Where a draft stands, from registers and receipts.
     fn standing_of(&self, file: FileId) -> Standing {
-        let of_file = self.work.receipts.values().filter(|receipt| receipt.file == file);
-        if let Some(receipt) = of_file.max_by_key(|receipt| (receipt.at, receipt.outcome)) {
+        if let Some(receipt) = self.newest_receipt(file) {
             return match receipt.outcome {
                 Outcome::Accepted => Standing::Accepted,
                 Outcome::Sent => Standing::Sent,

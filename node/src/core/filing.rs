@@ -37,7 +37,11 @@ impl Core {
             return;
         }
         self.remember_receipt(receipt.clone());
-        self.file_receipt(now, &receipt);
+        // Receipts are files, found in any order: the newest of a draft says where it stands.
+        let newest = self.newest_receipt(receipt.file);
+        if newest.is_none_or(|newest| (newest.at, newest.outcome) <= (receipt.at, receipt.outcome)) {
+            self.file_receipt(now, &receipt);
+        }
         self.work.dashboard_due = Some(now);
         if receipt.outcome == Outcome::Sent {
             self.log_sent(now, &receipt);
@@ -62,12 +66,13 @@ impl Core {
         }
     }
 
+    /// What is known last of a draft's actions.
+    pub(super) fn newest_receipt(&self, draft: FileId) -> Option<&Receipt> {
+        let of_draft = self.work.receipts.values().filter(|receipt| receipt.file == draft);
+        of_draft.max_by_key(|receipt| (receipt.at, receipt.outcome))
+    }
+
     fn file_receipt(&mut self, now: Timestamp, receipt: &Receipt) {
-        // Receipts are files, found in any order: the newest of a draft says where it stands.
-        let mut of_draft = self.work.receipts.values().filter(|other| other.file == receipt.file);
-        if of_draft.any(|other| (other.at, other.outcome) > (receipt.at, receipt.outcome)) {
-            return;
-        }
         let draft = receipt.file;
         let Some(draft_path) = self.path_of(draft) else { return };
         let copy = self.copy_of(receipt);
@@ -109,6 +114,7 @@ impl Core {
                 Ok(content) => {
                     self.vault_input(now, vault::Input::CreateRequested { file: copy, path: path.clone(), content });
                 }
+
                 Err(why) => self.notice(Notice::Held { path: path.clone(), why }),
             }
         }

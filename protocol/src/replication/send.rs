@@ -147,8 +147,7 @@ impl Replication {
                 self.note_held(peer, log, seq);
                 last = Some((log, seq));
             }
-            let payloads = self.withhold(peer, inline_only(payloads));
-            self.send(peer, Frame::Entry { log, cose, payloads });
+            self.send(peer, Frame::Entry { log, cose, payloads: inline_only(payloads) });
         }
         // What became durable while these were read was not pushed, for the peer lacked these.
         if let Some((log, seq)) = last {
@@ -171,7 +170,12 @@ impl Replication {
     pub(super) fn payload_read(&mut self, effect: EffectId, payload: Option<Vec<u8>>) {
         let Some(Serving::Payload { peer, hash, offset }) = self.serving.remove(&effect) else { return };
         // The whole is looked at, for a secret may lie across two parts. What is withheld is as if it were not held.
-        let whole = self.withhold(peer, vec![payload]).pop().flatten().unwrap_or_default();
+        let role = self.sessions.get(&peer).map_or(Role::Cloud, |session| session.role);
+        let mut whole = payload.unwrap_or_default();
+        if let Err(why) = self.guard.check_payload(role, &whole) {
+            whole.clear();
+            self.outputs.push_back(Output::ReportWithheld { peer, why });
+        }
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(whole.len());
         let end = whole.len().min(start + BLOB_CHUNK_BYTES);
         let part = Frame::PayloadPart { hash, offset, length: whole.len() as u64, bytes: whole[start..end].to_vec() };
@@ -190,7 +194,7 @@ impl Replication {
             return;
         }
         self.note_held(peer, log, seq);
-        let payloads = self.withhold(peer, inline_only(entry.payloads.clone()));
+        let payloads = inline_only(entry.payloads.clone());
         self.send(peer, Frame::Entry { log, cose: entry.signed.cose.clone(), payloads });
     }
 
@@ -241,23 +245,13 @@ impl Replication {
         }
     }
 
-    /// Leaves out the payloads that the peer must not have: the entries around them reach it all the same.
-    fn withhold(&mut self, peer: NodeId, mut payloads: Vec<Option<Vec<u8>>>) -> Vec<Option<Vec<u8>>> {
-        let role = self.sessions.get(&peer).map_or(Role::Cloud, |session| session.role);
-        for payload in &mut payloads {
-            let checked = payload.as_ref().map_or(Ok(()), |payload| self.guard.check_payload(role, payload));
-            if let Err(why) = checked {
-                *payload = None;
-                self.outputs.push_back(Output::ReportWithheld { peer, why });
-            }
-        }
-        payloads
-    }
-
     pub(super) fn send(&mut self, peer: NodeId, frame: Frame) {
         let Some(session) = self.sessions.get(&peer) else { return };
         match self.guard.clear_frame(session.role, frame) {
-            Ok(frame) => self.outputs.push_back(Output::SendFrame { peer, frame }),
+            Ok((frame, withheld)) => {
+                self.outputs.extend(withheld.into_iter().map(|why| Output::ReportWithheld { peer, why }));
+                self.outputs.push_back(Output::SendFrame { peer, frame });
+            }
             Err(why) => self.outputs.push_back(Output::ReportWithheld { peer, why }),
         }
     }

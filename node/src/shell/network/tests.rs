@@ -144,7 +144,7 @@ fn guard() -> Guard {
 }
 
 pub(super) fn cleared(frame: Frame) -> Cleared<Frame> {
-    guard().clear_frame(Role::Local, frame).unwrap()
+    guard().clear_frame(Role::Local, frame).unwrap().0
 }
 
 pub(super) fn roster(length: usize) -> Frame {
