@@ -114,8 +114,8 @@ impl Core {
                 Ok(content) => {
                     self.vault_input(now, vault::Input::CreateRequested { file: copy, path: path.clone(), content });
                 }
-
-                Err(why) => self.notice(Notice::Held { path: path.clone(), why }),
+                // The draft stays in sight, for nothing takes its place.
+                Err(why) => return self.notice(Notice::Held { path, why }),
             }
         }
         if at.as_ref() != Some(&path) {

@@ -342,3 +342,22 @@ fn a_draft_whose_content_is_missing_does_not_hold_up_the_list() {
         assert_eq!(drafts[0].blocked_by, ["its content has not arrived yet"]);
     }
 }
+
+#[test]
+fn a_sent_draft_that_must_not_be_copied_stays_in_sight() {
+    let mut sent = 0;
+    for seed in 0..16 {
+        let mut world = world(seed, &[LAPTOP], &[]);
+        let note = "---\naction: email\nto: a@client.test\nsubject: Hello\n---\n\ncorrect-horse-7\n";
+        save(&mut world, 0, "Pending_Approval/email/a.md", note);
+        pass(&mut world, 15_000);
+        world.nodes[0].secrets.push("correct-horse-7".to_owned());
+        world.crash(0, 1_000);
+        pass(&mut world, 15_000);
+        executor::review(&mut world).expect("the person looks");
+        pass(&mut world, 60_000);
+        sent += world.executor.sent_count();
+        assert!(world.nodes[0].disk.files.values().any(|bytes| bytes == note.as_bytes()), "seed {seed}");
+    }
+    assert!(sent > 2, "the provider took {sent}");
+}
