@@ -1,6 +1,9 @@
 //! A note as an automerge document: `{fm: {key: raw}, fence, order, body: Text, eol, bom}`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{self, AssertUnwindSafe},
+};
 
 use aiemp_keys::{Hash, NodeId, Value as Cbor, cbor};
 use aiemp_protocol::ids::{ContentHash, DocId, FileId};
@@ -12,6 +15,7 @@ use automerge::{
 use crate::{
     note::{Eol, FrontMatter, Note},
     text_diff,
+    vet::Refused,
 };
 
 /// The document format; part of every [`DocId`].
@@ -109,13 +113,36 @@ impl Document {
         Some(change.raw_bytes().to_vec())
     }
 
-    /// Applies a vetted change.
-    pub(crate) fn apply(&mut self, change: Change) {
+    /// Applies a vetted change; one that cannot be applied leaves the document as it was.
+    pub(crate) fn apply(&mut self, change: Change) -> Result<(), Refused> {
+        let mut copy = self.clone();
+        copy.apply_in_place(change)?;
+        *self = copy;
+        Ok(())
+    }
+
+    /// Applies a vetted change; after an error the document is of no use any more.
+    ///
+    /// Vetting does not look at the operations themselves. automerge answers some that make no sense with an error and
+    /// some with a panic, and either may come half way.
+    pub(crate) fn apply_in_place(&mut self, change: Change) -> Result<(), Refused> {
         let known = Known { max_op: change.max_op() };
-        self.last.insert(change.actor_id().clone(), (change.seq(), change.hash()));
-        self.known.insert(change.hash(), known);
-        self.doc.apply_changes([change]).expect("a vetted change applies");
-        self.note = read_note(&self.doc);
+        let (actor, seq, hash) = (change.actor_id().clone(), change.seq(), change.hash());
+        let doc = &mut self.doc;
+        let applied = panic::catch_unwind(AssertUnwindSafe(|| {
+            doc.apply_changes([change]).ok()?;
+            Some(read_note(doc))
+        }));
+        let Ok(Some(note)) = applied else { return Err(Refused::Apply) };
+        self.note = note;
+        self.last.insert(actor, (seq, hash));
+        self.known.insert(hash, known);
+        Ok(())
+    }
+
+    /// The highest operation counter: no fewer operations made the document.
+    pub(crate) fn max_op(&self) -> u64 {
+        self.known.values().map(|known| known.max_op).max().unwrap_or(0)
     }
 
     /// Whether the change is held.
@@ -289,8 +316,8 @@ mod tests {
         let (mut left, mut right) = (base.clone(), base);
         let approved = left.edit("---\nstatus: approved\n---\n", author(1)).expect("a change");
         let rejected = right.edit("---\nstatus: rejected\n---\n", author(2)).expect("a change");
-        left.apply(Change::from_bytes(rejected).expect("decodes"));
-        right.apply(Change::from_bytes(approved).expect("decodes"));
+        left.apply(Change::from_bytes(rejected).expect("decodes")).expect("applies");
+        right.apply(Change::from_bytes(approved).expect("decodes")).expect("applies");
         assert_eq!(left.text(), right.text());
         assert!(["---\nstatus: approved\n---\n", "---\nstatus: rejected\n---\n"].contains(&left.text().as_str()));
         let conflicts = left.field_conflicts();
@@ -310,7 +337,7 @@ mod tests {
             prop_assert_eq!(document.text(), new.clone());
             if let Some(change) = change {
                 let mut other = Document::import(&old);
-                other.apply(Change::from_bytes(change).expect("decodes"));
+                other.apply(Change::from_bytes(change).expect("decodes")).expect("applies");
                 prop_assert_eq!(other.text(), new);
             }
         }

@@ -93,7 +93,8 @@ pub struct Vault {
     late_texts: BTreeMap<FileId, String>,
     /// Content under bases that compete with the shown one.
     hidden: BTreeMap<(FileId, ContentHash), hidden::Hidden>,
-    refused: BTreeSet<(FileId, NodeId)>,
+    /// The first change of an author that a document, told by its file and base, does not take.
+    refused: BTreeMap<(FileId, ContentHash, NodeId), ContentHash>,
     docs: BTreeMap<FileId, DocState>,
     recent: VecDeque<FileId>,
     /// What waits until the node's own changes of a file are merged.
@@ -146,7 +147,7 @@ impl Vault {
             field_conflicts: BTreeMap::new(),
             late_texts: BTreeMap::new(),
             hidden: BTreeMap::new(),
-            refused: BTreeSet::new(),
+            refused: BTreeMap::new(),
             docs: BTreeMap::new(),
             recent: VecDeque::new(),
             postponed_tasks: BTreeMap::new(),

@@ -7,7 +7,7 @@
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     ids::DocId,
-    limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, LANES_MAX},
+    limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, DOCUMENT_OPS_MAX, LANES_MAX},
 };
 use automerge::Change;
 use thiserror::Error;
@@ -34,7 +34,10 @@ pub enum Refused {
     /// A wrong checksum, or bytes that automerge would carry along without knowing what they mean.
     #[error("checksum or trailing bytes")]
     Extra,
-    /// More operations than a note can need.
+    /// automerge decodes it and cannot apply it.
+    #[error("cannot be applied")]
+    Apply,
+    /// More operations than a note can need, or than its bytes and its document account for.
     #[error("too many operations")]
     Operations,
     /// Written under an actor id that is not the author's.
@@ -51,8 +54,12 @@ pub enum Refused {
     Counter,
 }
 
-/// Decodes and checks a raw change of `author` in `generation` for `document`.
-pub fn vet(document: &Document, doc: DocId, author: NodeId, generation: u64, raw: &[u8]) -> Result<Change, Refused> {
+/// What can be said of a raw change without its document; done where a fault of the decoder does no harm.
+pub fn screen(raw: &[u8]) -> Result<(), Refused> {
+    decode(raw).map(|_| ())
+}
+
+fn decode(raw: &[u8]) -> Result<Change, Refused> {
     if raw.len() > CHANGE_BYTES_MAX {
         return Err(Refused::Length);
     }
@@ -65,6 +72,19 @@ pub fn vet(document: &Document, doc: DocId, author: NodeId, generation: u64, raw
         return Err(Refused::Extra);
     }
     if change.len() > CHANGE_OPS_MAX {
+        return Err(Refused::Operations);
+    }
+    Ok(change)
+}
+
+/// Decodes and checks a raw change of `author` in `generation` for `document`.
+pub fn vet(document: &Document, doc: DocId, author: NodeId, generation: u64, raw: &[u8]) -> Result<Change, Refused> {
+    let change = decode(raw)?;
+    // A few bytes can stand for millions of deletions. An honest change inserts at most a character a byte, and deletes
+    // at most what is there.
+    let accounted_for = raw.len() as u64 + document.max_op();
+    let after = document.max_op() + change.len() as u64;
+    if change.len() as u64 > accounted_for || after > DOCUMENT_OPS_MAX {
         return Err(Refused::Operations);
     }
     if !(0..LANES_MAX).any(|lane| document::actor(author, doc, generation, lane) == *change.actor_id()) {
@@ -98,7 +118,7 @@ mod tests {
         let (mut document, doc, author) = setting();
         let raw = document.clone().edit("one\ntwo\n", document::actor(author, doc, 0, 0)).expect("a change");
         let change = vet(&document, doc, author, 0, &raw).expect("honest");
-        document.apply(change);
+        document.apply(change).expect("applies");
         assert_eq!(vet(&document, doc, author, 0, &raw).err(), Some(Refused::Sequence));
     }
 
@@ -123,5 +143,51 @@ mod tests {
             flipped[index] ^= 1;
             assert!(vet(&document, doc, author, 0, &flipped).is_err(), "byte {index}");
         }
+    }
+
+    /// An honest change with other operations than its author gave it.
+    fn with_operations(raw: &[u8], operations: impl FnOnce(&mut Vec<automerge::legacy::Op>)) -> Vec<u8> {
+        let mut expanded = Change::from_bytes(raw.to_vec()).expect("honest").decode();
+        operations(&mut expanded.operations);
+        expanded.hash = None;
+        Change::from(expanded).raw_bytes().to_vec()
+    }
+
+    #[test]
+    fn a_few_bytes_that_stand_for_many_deletions_are_refused() {
+        let (document, doc, author) = setting();
+        let raw = document.clone().edit("ne\n", document::actor(author, doc, 0, 0)).expect("a change");
+        let bomb = with_operations(&raw, |operations| {
+            let deletion = operations.last().expect("a deletion").clone();
+            operations.extend(std::iter::repeat_n(deletion, 1_000_000));
+        });
+        assert!(bomb.len() < 300, "{} bytes", bomb.len());
+        assert_eq!(vet(&document, doc, author, 0, &bomb).err(), Some(Refused::Operations));
+    }
+
+    #[test]
+    fn operations_that_make_no_sense_leave_the_document_as_it_was() {
+        let (document, doc, author) = setting();
+        let raw = document.clone().edit("one\ntwo\n", document::actor(author, doc, 0, 0)).expect("a change");
+        let nowhere = automerge::legacy::OpId(999_999, document::actor(author, doc, 0, 0));
+        let mut refused = 0;
+        for case in 0..3 {
+            let changed = with_operations(&raw, |operations| {
+                let first = operations.first_mut().expect("an operation");
+                match case {
+                    0 => first.obj = automerge::legacy::ObjectId::Id(nowhere.clone()),
+                    1 => first.key = automerge::legacy::Key::Seq(automerge::legacy::ElementId::Id(nowhere.clone())),
+                    _ => first.pred = [nowhere.clone()].into_iter().collect(),
+                }
+            });
+            let mut copy = document.clone();
+            let applied = vet(&copy, doc, author, 0, &changed).and_then(|change| copy.apply(change));
+            if applied.is_err() {
+                refused += 1;
+                assert_eq!(copy.text(), "one\n", "case {case}");
+                assert!(copy.edit("one\nmore\n", document::actor(author, doc, 0, 1)).is_some(), "case {case}");
+            }
+        }
+        assert!(refused > 0, "none of the cases is refused");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use aiemp_protocol::replication::Room;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -18,6 +19,8 @@ pub struct Config {
     pub listen: Vec<String>,
     /// `HOST` or `HOST:PORT` under which others reach this node; goes into tickets.
     pub announce: Vec<String>,
+    /// How much of this disk the other members may fill.
+    pub admission: Admission,
     /// What drafts.
     pub brain: Brain,
     /// How mails leave, and in whose name.
@@ -26,6 +29,32 @@ pub struct Config {
     pub outbox: Outbox,
     /// The hand that sends mails.
     pub smtp: Option<Smtp>,
+}
+
+/// How much of this disk the other members may fill, beside the daily amounts of the roster. What exceeds it waits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admission {
+    /// Files that one member may have here, archived ones not counted.
+    pub files_per_member: u64,
+    /// Megabytes that one member may fill in all.
+    pub megabytes_per_member: u64,
+    /// Megabytes of the disk below the home that peers leave free.
+    pub disk_floor_megabytes: u64,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        let room = Room::default();
+        Self { files_per_member: room.files, megabytes_per_member: room.bytes >> 20, disk_floor_megabytes: 256 }
+    }
+}
+
+impl Admission {
+    /// The amounts as replication knows them.
+    pub const fn room(&self) -> Room {
+        Room { files: self.files_per_member, bytes: self.megabytes_per_member.saturating_mul(1 << 20) }
+    }
 }
 
 /// What drafts. A brain can only produce drafts.

@@ -12,9 +12,9 @@ use aiemp_protocol::{
     a2a::TaskDesk,
     approval::Receipt,
     egress::Guard,
-    entry::{Item, SignedEntry},
+    entry::{EntryError, Item, SignedEntry},
     ids::{Audience, ContentHash, LogId},
-    replication::{self, EntryWithPayloads, FreezeReason, Replication},
+    replication::{self, EntryWithPayloads, Frozen, Missing, Replication, Room},
     roster::{Role, Roster, RosterChain},
     time::Timestamp,
     vault_path::VaultPath,
@@ -36,7 +36,7 @@ mod work;
 
 pub use divergence::Divergence;
 pub use input::{BrainId, Input, Question};
-pub use output::{Answer, DraftSource, Notice, Output, Status};
+pub use output::{Answer, DraftSource, LogStanding, Notice, Output, Status};
 pub use work::Brain;
 use work::Work;
 
@@ -51,9 +51,11 @@ pub struct Start {
     /// What drafts here.
     pub brain: Brain,
     /// Logs found invalid before.
-    pub frozen: BTreeMap<LogId, FreezeReason>,
+    pub frozen: BTreeMap<LogId, Frozen>,
     /// Payloads that durable entries lack.
-    pub missing: BTreeMap<ContentHash, u64>,
+    pub missing: BTreeMap<ContentHash, Missing>,
+    /// What this node keeps of any one member.
+    pub room: Room,
     /// Whether the last run ended with nothing under way.
     pub ended_well: bool,
 }
@@ -110,6 +112,7 @@ impl Core {
             has_brain: start.brain != Brain::None,
             frozen: start.frozen,
             missing: start.missing,
+            room: start.room,
         });
         let me = replication.me();
         let boundaries = boundaries(replication.rosters().current(), me);
@@ -132,10 +135,10 @@ impl Core {
 
     /// Takes back a durable entry, in the order they became durable. An entry that does not verify ends the start:
     /// the store is not the one this node wrote.
-    pub fn restore_entry(&mut self, log: LogId, cose: &[u8]) -> Result<(), aiemp_protocol::entry::EntryError> {
+    pub fn restore_entry(&mut self, log: LogId, cose: &[u8], received: Timestamp) -> Result<(), EntryError> {
         let mesh = self.replication.rosters().current().mesh;
         let signed = SignedEntry::verify(mesh, log, self.replication.head(log), cose)?;
-        let past = self.replication.restore(&signed);
+        let past = self.replication.restore(&signed, received);
         let payloads = signed.entry.items.iter().filter_map(Item::payload).map(|_| None).collect();
         let entry = EntryWithPayloads { signed, payloads };
         let positions = positions(&self.replication);
@@ -187,6 +190,10 @@ impl Core {
             Input::ReceiptFound(receipt) => self.receipt_found(now, receipt),
             Input::Called { request, peer, body } => self.called(now, request, peer, &body),
             Input::RosterChanged(chain) => self.replication.handle(now, replication::Input::RosterChanged(chain)),
+            Input::ChangesScreened(effect, passed) => {
+                self.replication.handle(now, replication::Input::ChangesScreened(effect, passed));
+            }
+            Input::DiskChecked { full } => self.replication.handle(now, replication::Input::DiskChecked { full }),
             Input::Asked { request, question } => self.asked(now, request, question),
             Input::TimeoutReached => self.timeout(now),
         }
@@ -278,6 +285,10 @@ impl Core {
             }
             replication::Output::ClosePeer { peer, fault } => Output::ClosePeer { peer, fault },
             replication::Output::ReportFrozen { log, reason } => Output::Notice(Notice::Frozen { log, reason }),
+            replication::Output::Screen { effect, changes } => Output::Screen { effect, changes },
+            replication::Output::ReportDropped { hash, author } => Output::Notice(Notice::Dropped { hash, author }),
+            replication::Output::ReportRosterFork { bytes } => Output::KeepRosterFork { bytes },
+            replication::Output::ReportWaiting { log, reason } => Output::Notice(Notice::Waiting { log, reason }),
             replication::Output::ReportRestored { generation } => Output::Notice(Notice::Restored { generation }),
             replication::Output::ReportDiverged { log, keep } => {
                 self.divergence = Some(self.divergence_of(log, keep));

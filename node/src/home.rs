@@ -28,6 +28,8 @@ places! {
     lock => "mesh/lock";
     /// The roster chain; verifies itself.
     rosters => "mesh/rosters";
+    /// A second roster of one epoch, where the root key signed two; verifies itself.
+    roster_fork => "mesh/roster-fork";
     /// An open invitation.
     invite => "mesh/invite";
     /// The name given at `init`, until a roster carries it.

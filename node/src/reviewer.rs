@@ -187,6 +187,7 @@ fn fetch(client: &mut Client, path: &str) -> Result<Option<Vec<u8>>> {
         Response::Drafts { .. }
         | Response::Conflicts { .. }
         | Response::Tasks { .. }
+        | Response::Logs { .. }
         | Response::Done
         | Response::BadRequest { .. }
         | Response::Status(_) => bail!("the node answered something else; are both of one version?"),

@@ -143,13 +143,17 @@ impl Item {
         }
     }
 
-    fn from_value(value: Value) -> Result<Self, CborError> {
+    /// `None` for what a later version may say and this one does not know.
+    fn from_value(value: Value) -> Result<Option<Self>, CborError> {
         let mut fields = Fields::of(value, "item")?;
         let item = match fields.uint()? {
             0 => Self::New {
                 file: FileId::read(&mut fields)?,
                 path: read_path(&mut fields)?,
-                kind: read_kind(&mut fields)?,
+                kind: match read_kind(&mut fields)? {
+                    Some(kind) => kind,
+                    None => return Ok(None),
+                },
                 base: ContentHash::read(&mut fields)?,
                 length: fields.uint()?,
             },
@@ -157,10 +161,13 @@ impl Item {
                 let file = FileId::read(&mut fields)?;
                 let write = match fields.uint()? {
                     0 => FieldWrite::Path(read_path(&mut fields)?),
-                    1 => FieldWrite::Kind(read_kind(&mut fields)?),
+                    1 => match read_kind(&mut fields)? {
+                        Some(kind) => FieldWrite::Kind(kind),
+                        None => return Ok(None),
+                    },
                     2 => FieldWrite::Base(ContentHash::read(&mut fields)?),
                     3 => FieldWrite::Archived(fields.bool()?),
-                    _ => return Err(fields.invalid()),
+                    _ => return Ok(None),
                 };
                 Self::Set { file, write }
             }
@@ -178,10 +185,10 @@ impl Item {
                 lease_ms: fields.uint()?,
             },
             5 => Self::Resolve { id: ConflictId::read(&mut fields)?, choice: read_choice(&mut fields)? },
-            _ => return Err(fields.invalid()),
+            _ => return Ok(None),
         };
         fields.end()?;
-        Ok(item)
+        Ok(Some(item))
     }
 }
 
@@ -192,11 +199,11 @@ fn kind_value(kind: FileKind) -> Value {
     })
 }
 
-fn read_kind(fields: &mut Fields) -> Result<FileKind, CborError> {
+fn read_kind(fields: &mut Fields) -> Result<Option<FileKind>, CborError> {
     match fields.uint()? {
-        0 => Ok(FileKind::Note),
-        1 => Ok(FileKind::Blob),
-        _ => Err(fields.invalid()),
+        0 => Ok(Some(FileKind::Note)),
+        1 => Ok(Some(FileKind::Blob)),
+        _ => Ok(None),
     }
 }
 
@@ -260,6 +267,10 @@ pub enum EntryError {
     /// Not signed by the author over this mesh, log and predecessor.
     #[error("entry signature: {0}")]
     Signature(#[from] CoseError),
+    /// A later version of the format, or an item that only a later one knows. Signed and chained as it is, it may be
+    /// valid: whoever reads it with a newer version knows.
+    #[error("the entry was written by a newer version; update this node")]
+    Newer,
     /// More items, logs or bytes than the format allows.
     #[error("the entry exceeds a cap of the format: {0}")]
     Cap(&'static str),
@@ -279,15 +290,18 @@ impl Entry {
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, EntryError> {
         let mut fields = Fields::decode(bytes, "entry")?;
-        if fields.uint()? != ENTRY_VERSION {
-            return Err(fields.invalid().into());
+        match fields.uint()? {
+            ENTRY_VERSION => {}
+            version if version > ENTRY_VERSION => return Err(EntryError::Newer),
+            _ => return Err(fields.invalid().into()),
         }
         let seq = fields.uint()?;
         let epoch = fields.uint()?;
         let hlc = Timestamp::from_millis(fields.uint()?);
         let seen = fields.list_of(Position::from_value)?;
-        let items = fields.list_of(Item::from_value)?;
+        let items: Vec<_> = fields.list_of(Item::from_value)?;
         fields.end()?;
+        let items = items.into_iter().collect::<Option<_>>().ok_or(EntryError::Newer)?;
         let entry = Self { seq, epoch, hlc, seen, items };
         entry.check_caps()?;
         Ok(entry)
@@ -349,6 +363,12 @@ impl SignedEntry {
         let mut fields = Fields::decode(&payload, "entry")?;
         fields.uint()?;
         Ok(fields.uint()?)
+    }
+
+    /// How many payloads the items of an entry have, before anything about it is verified.
+    pub fn claimed_payloads(cose: &[u8]) -> Result<usize, EntryError> {
+        let entry = Entry::from_bytes(&cose::payload_unverified(cose)?)?;
+        Ok(entry.items.iter().filter_map(Item::payload).count())
     }
 
     /// Where it stands.

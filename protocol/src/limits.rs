@@ -39,12 +39,19 @@ pub const BLOB_CHUNK_BYTES: usize = 1 << 20;
 pub const ENTRIES_PER_FETCH: u64 = 64;
 /// Members of a roster: the frontier of a mesh must fit a frame many times over.
 pub const MEMBERS_MAX: usize = 64;
+/// Files of one member that another node keeps by default: twenty times the largest real vault.
+pub const DOCUMENTS_PER_MEMBER_MAX: u64 = 200_000;
+/// Bytes of one member that another node keeps by default: mails with attachments of some years.
+pub const BYTES_PER_MEMBER_MAX: u64 = 32 << 30;
 /// Generations a log may open above the roster's `generation_min` before a person must look.
 pub const GENERATIONS_AHEAD_MAX: u64 = 16;
 /// Lanes of one author in one document: parallel edits on a stale copy; two is the usual most.
 pub const LANES_MAX: u64 = 8;
 /// Operations of one automerge change: a full note in one edit fits.
 pub const CHANGE_OPS_MAX: usize = 1 << 21;
+/// Operations of one document, four times a full note: some hundred megabytes of memory. Half way there an edit starts
+/// it anew.
+pub const DOCUMENT_OPS_MAX: u64 = 1 << 22;
 /// Raw bytes of one automerge change.
 pub const CHANGE_BYTES_MAX: usize = ENTRY_PAYLOAD_BYTES_MAX;
 

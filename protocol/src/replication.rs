@@ -23,18 +23,24 @@ use crate::{
 };
 
 mod accept;
+mod admission;
 mod append;
 mod input;
 mod output;
 mod payloads;
+mod screening;
 mod send;
 mod validity;
 
+use admission::Admission;
+pub use admission::{Room, Usage, WaitReason};
 pub use input::{EffectId, EntryWithPayloads, Input, StoredEntry};
 pub use output::{FreezeReason, Output, PeerFault, Record};
 
 /// How often frontiers are compared again on a standing session: heals whatever a lossy path or a bug lost.
 const FRONTIER_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a peer that says to hold more of this node's own log has to show it.
+const SUSPICION_PATIENCE: Duration = Duration::from_secs(60);
 /// After this a fetch that nobody answered may be asked again.
 const FETCH_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -46,6 +52,8 @@ struct Session {
     known: Option<BTreeMap<LogId, u64>>,
     has_brain: bool,
     next_frontier: Timestamp,
+    /// An entry of the peer's does not follow what is held; whether a fork lies below is being looked up.
+    looks_below: Option<(LogId, u64)>,
 }
 
 /// An entry that cannot be taken yet.
@@ -60,6 +68,24 @@ impl Waiting {
     fn bytes(&self) -> usize {
         self.cose.len() + self.payloads.iter().flatten().map(Vec::len).sum::<usize>()
     }
+}
+
+/// A payload that has yet to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Its length in bytes.
+    pub length: u64,
+    /// Whether an entry calls it a change, so that it is screened when it comes.
+    pub is_change: bool,
+}
+
+/// A log that is invalid for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// Why.
+    pub reason: FreezeReason,
+    /// The COSE_Sign1 of the entry that shows it; handed to every peer.
+    pub evidence: Vec<u8>,
 }
 
 /// A record on its way to the disk.
@@ -82,8 +108,9 @@ pub struct Replication {
     guard: Guard,
     rosters: RosterChain,
     generation: u64,
-    /// Own logs of which a peer holds other or later entries: nothing of them is handed out until that is cleared up.
-    suspect: BTreeSet<LogId>,
+    /// Own logs of which a peer says to hold other or later entries, with the peer and how long it has to show one:
+    /// until that is cleared up nothing of them is handed out.
+    suspect: BTreeMap<LogId, (NodeId, Timestamp)>,
     /// The own log that was found to have forked.
     diverged: Option<LogId>,
     /// Entries accepted, durable or on their way.
@@ -91,9 +118,10 @@ pub struct Replication {
     /// How many entries of each log are durable.
     durable: BTreeMap<LogId, u64>,
     epochs: BTreeMap<LogId, u64>,
-    frozen: BTreeMap<LogId, FreezeReason>,
+    frozen: BTreeMap<LogId, Frozen>,
     /// Entries that follow what is held, in order, and wait for others that their authors had seen.
     waiting: BTreeMap<LogId, VecDeque<Waiting>>,
+    admission: Admission,
     fetching: BTreeMap<LogId, Timestamp>,
     /// The last entry that the running or last fetch of a log asks for.
     fetch_ends: BTreeMap<LogId, u64>,
@@ -101,7 +129,12 @@ pub struct Replication {
     seen_said: BTreeMap<(LogId, LogId), u64>,
     hlc: Timestamp,
     sessions: BTreeMap<NodeId, Session>,
-    missing: BTreeMap<ContentHash, u64>,
+    missing: BTreeMap<ContentHash, Missing>,
+    screening: BTreeMap<EffectId, screening::Screening>,
+    /// Which changes of the entries that wait passed.
+    screened: BTreeMap<ContentHash, bool>,
+    /// Changes that did not pass: not asked for again.
+    dropped: BTreeSet<ContentHash>,
     incoming: BTreeMap<ContentHash, payloads::Incoming>,
     /// Payloads that no connected peer held when it was asked; asked for again with the next frontier.
     unavailable: BTreeSet<ContentHash>,
@@ -122,10 +155,12 @@ pub struct Start {
     pub guard: Guard,
     /// Whether this node takes part in claims.
     pub has_brain: bool,
+    /// What this node keeps of any one member.
+    pub room: Room,
     /// Logs found invalid before.
-    pub frozen: BTreeMap<LogId, FreezeReason>,
-    /// Payloads that durable entries lack, with their lengths.
-    pub missing: BTreeMap<ContentHash, u64>,
+    pub frozen: BTreeMap<LogId, Frozen>,
+    /// Payloads that durable entries lack.
+    pub missing: BTreeMap<ContentHash, Missing>,
 }
 
 impl Replication {
@@ -134,6 +169,9 @@ impl Replication {
         let me = start.signer.node_id();
         let roster = start.rosters.current();
         let member = roster.member(me);
+        let mut frozen = start.frozen;
+        // Where a log ends is settled then, and with it which of two entries stands.
+        frozen.retain(|log, _| !roster.closed.iter().any(|closed| closed.log == *log));
         Self {
             mesh: roster.mesh,
             me,
@@ -143,19 +181,23 @@ impl Replication {
             has_brain: start.has_brain,
             guard: start.guard,
             rosters: start.rosters,
-            suspect: BTreeSet::new(),
+            suspect: BTreeMap::new(),
             diverged: None,
             chains: Chains::default(),
             durable: BTreeMap::new(),
             epochs: BTreeMap::new(),
-            frozen: start.frozen,
+            frozen,
             waiting: BTreeMap::new(),
+            admission: Admission::new(start.room),
             fetching: BTreeMap::new(),
             fetch_ends: BTreeMap::new(),
             seen_said: BTreeMap::new(),
             hlc: Timestamp::default(),
             sessions: BTreeMap::new(),
             missing: start.missing,
+            screening: BTreeMap::new(),
+            screened: BTreeMap::new(),
+            dropped: BTreeSet::new(),
             incoming: BTreeMap::new(),
             unavailable: BTreeSet::new(),
             in_flight: BTreeMap::new(),
@@ -170,17 +212,19 @@ impl Replication {
         self.generation = self.generation.max(generation);
     }
 
-    /// Takes back a durable entry, in the order they were made durable, and answers its causal past.
+    /// Takes back a durable entry, in the order they were made durable, and answers its causal past; `received` is when
+    /// it was taken.
     ///
     /// The store checked its bytes against their hashes; signatures were verified before they were stored.
-    pub fn restore(&mut self, signed: &SignedEntry) -> Past {
+    pub fn restore(&mut self, signed: &SignedEntry, received: Timestamp) -> Past {
         if signed.log.author == self.me {
             self.generation = self.generation.max(signed.log.generation);
             for seen in &signed.entry.seen {
                 self.seen_said.insert((signed.log, seen.log), seen.seq);
             }
         }
-        self.hlc = self.hlc.max(signed.entry.hlc);
+        self.hlc = self.hlc.max(self.believed(signed, received));
+        self.admission.count(self.me, received, signed);
         self.epochs.insert(signed.log, signed.entry.epoch);
         self.durable.insert(signed.log, signed.entry.seq);
         self.chains.push(signed)
@@ -202,6 +246,8 @@ impl Replication {
             Input::EntriesRead(effect, entries) => self.entries_read(effect, entries),
             Input::PayloadRead(effect, payload) => self.payload_read(effect, payload),
             Input::RosterChanged(chain) => self.roster_changed(now, chain),
+            Input::ChangesScreened(effect, passed) => self.changes_screened(now, effect, &passed),
+            Input::DiskChecked { full } => self.disk_checked(now, full),
             Input::TimeoutReached => self.timeout(now),
         }
     }
@@ -216,7 +262,9 @@ impl Replication {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let frontiers = self.sessions.values().map(|session| session.next_frontier);
         let payloads = self.incoming.values().map(|incoming| incoming.until);
-        frontiers.chain(self.fetching.values().copied()).chain(payloads).min()
+        let suspicions = self.suspect.values().map(|(_, until)| *until);
+        let waits = frontiers.chain(self.fetching.values().copied()).chain(payloads).chain(suspicions);
+        waits.chain(self.admission.next_day()).min()
     }
 
     /// The roster in force.
@@ -240,13 +288,23 @@ impl Replication {
     }
 
     /// Logs found invalid, with the reason.
-    pub const fn frozen(&self) -> &BTreeMap<LogId, FreezeReason> {
+    pub const fn frozen(&self) -> &BTreeMap<LogId, Frozen> {
         &self.frozen
     }
 
     /// Members that are connected, with whether each has a brain.
     pub fn connected(&self) -> impl Iterator<Item = (NodeId, bool)> + '_ {
         self.sessions.iter().map(|(node, session)| (*node, session.has_brain))
+    }
+
+    /// How many entries of a log its author's session says there are, or whoever else is connected.
+    pub fn known_of(&self, log: LogId) -> Option<u64> {
+        self.sessions.values().filter_map(|session| session.known.as_ref()?.get(&log).copied()).max()
+    }
+
+    /// Whether the next entry of a log waits for entries of others that its author had seen.
+    pub fn lacks_past(&self, log: LogId) -> bool {
+        self.waiting.contains_key(&log)
     }
 
     /// How many durable entries a connected peer is not known to hold; `None` while that is not known.
@@ -315,10 +373,13 @@ impl Replication {
             }
         }
         self.retry_waiting(now);
+        self.admit_again(now);
     }
 
     fn membership_changed(&mut self) {
         let roster = self.rosters.current();
+        let closed: BTreeSet<_> = roster.closed.iter().map(|closed| closed.log).collect();
+        self.frozen.retain(|log, _| !closed.contains(log));
         if let Some(member) = roster.member(self.me) {
             self.role = member.role;
             self.generation = self.generation.max(member.generation_min);

@@ -31,6 +31,7 @@ pub fn frame(world: &World, from: usize, to: usize, frame: &Frame, bytes: &[u8])
     let (sender, receiver) = (&world.nodes[from], &world.nodes[to]);
     if let Frame::Entry { log, cose, .. } = frame
         && !sender.store.holds(*log, cose)
+        && sender.store.frozen.get(log).is_none_or(|frozen| frozen.evidence != *cose)
     {
         return Err(format!("durable before visible: {} sends an entry that is not stored", sender.name));
     }

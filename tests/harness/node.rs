@@ -7,6 +7,7 @@ use aiemp_node::core::{Answer, Brain, Core, Input, Start};
 use aiemp_protocol::{
     approval::Receipt,
     ids::ContentHash,
+    replication::Room,
     roster::{Role, RosterChain},
     time::Timestamp,
     vault_path::VaultPath,
@@ -125,9 +126,11 @@ impl Node {
             brain: self.brain,
             frozen: self.store.frozen.clone(),
             missing: self.store.missing(),
+            room: Room::default(),
         });
         for kept in &self.store.entries {
-            core.restore_entry(kept.signed.log, &kept.signed.cose).map_err(|error| format!("restore: {error}"))?;
+            core.restore_entry(kept.signed.log, &kept.signed.cose, kept.received)
+                .map_err(|error| format!("restore: {error}"))?;
         }
         for (key, projection) in &self.store.projections {
             core.restore_projection(key.clone(), projection.clone());

@@ -6,7 +6,8 @@ use aiemp_crdt::vault::Projection;
 use aiemp_protocol::{
     entry::{Item, SignedEntry},
     ids::{Audience, ContentHash, EntryHash, LogId},
-    replication::{EffectId, EntryWithPayloads, FreezeReason, Record, StoredEntry},
+    replication::{EffectId, EntryWithPayloads, Frozen, Missing, Record, StoredEntry},
+    time::Timestamp,
 };
 
 use crate::random::Rng;
@@ -16,6 +17,8 @@ use crate::random::Rng;
 pub struct Kept {
     /// The entry.
     pub signed: SignedEntry,
+    /// When it was taken.
+    pub received: Timestamp,
     payloads: Vec<(ContentHash, u64)>,
 }
 
@@ -36,7 +39,7 @@ pub struct Store {
     pub payloads: BTreeMap<ContentHash, Vec<u8>>,
     shared: BTreeSet<ContentHash>,
     /// Logs found invalid.
-    pub frozen: BTreeMap<LogId, FreezeReason>,
+    pub frozen: BTreeMap<LogId, Frozen>,
     /// Rosters that came by the network.
     pub rosters: Vec<Vec<u8>>,
     /// What lay on disk, by canonical key.
@@ -99,18 +102,18 @@ impl Store {
 
     fn apply(&mut self, record: Record) {
         match record {
-            Record::Entry(entry) => self.apply_entry(entry),
+            Record::Entry { entry, received } => self.apply_entry(entry, received),
             Record::Payload(hash, bytes) => {
                 self.payloads.insert(hash, bytes);
             }
-            Record::Frozen { log, reason, .. } => {
-                self.frozen.insert(log, reason);
+            Record::Frozen { log, reason, evidence } => {
+                self.frozen.entry(log).or_insert(Frozen { reason, evidence });
             }
             Record::Roster(bytes) => self.rosters.push(bytes),
         }
     }
 
-    fn apply_entry(&mut self, entry: EntryWithPayloads) {
+    fn apply_entry(&mut self, entry: EntryWithPayloads, received: Timestamp) {
         let log = entry.signed.log;
         let payloads: Vec<_> = entry.signed.entry.items.iter().filter_map(Item::payload).collect();
         if log.audience == Audience::All {
@@ -122,7 +125,7 @@ impl Store {
             }
         }
         self.by_log.entry(log).or_default().push(self.entries.len());
-        self.entries.push(Kept { signed: entry.signed, payloads });
+        self.entries.push(Kept { signed: entry.signed, received, payloads });
     }
 
     /// Durable entries of a log, from `from_seq` on.
@@ -149,9 +152,14 @@ impl Store {
     }
 
     /// Payloads that durable entries lack.
-    pub fn missing(&self) -> BTreeMap<ContentHash, u64> {
-        let all = self.entries.iter().flat_map(|kept| &kept.payloads);
-        all.filter(|(hash, _)| !self.payloads.contains_key(hash)).copied().collect()
+    pub fn missing(&self) -> BTreeMap<ContentHash, Missing> {
+        let items = self.entries.iter().flat_map(|kept| &kept.signed.entry.items);
+        let missing = items.filter_map(|item| {
+            let (hash, length) = item.payload()?;
+            let is_change = matches!(item, Item::Change { .. });
+            (!self.payloads.contains_key(&hash)).then_some((hash, Missing { length, is_change }))
+        });
+        missing.collect()
     }
 
     /// How many entries of a log are durable.

@@ -19,7 +19,7 @@ pub fn of_input(input: &Input) -> String {
 
 /// What a core wants done.
 pub fn of_output(output: &Output) -> String {
-    if let Output::Persist(effect, Record::Entry(entry)) = output {
+    if let Output::Persist(effect, Record::Entry { entry, .. }) = output {
         let position = entry.signed.position();
         let items = &entry.signed.entry.items;
         let seen: Vec<_> = entry.signed.entry.seen.iter().map(|seen| (seen.log, seen.seq)).collect();

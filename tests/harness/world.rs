@@ -279,6 +279,10 @@ impl World {
                 let payloads = hashes.iter().map(|hash| store.payload(*hash, false)).collect();
                 self.answer(node, Input::Loaded(effect, payloads));
             }
+            Output::Screen { effect, changes } => {
+                let passed = changes.iter().map(|change| aiemp_crdt::vet::screen(change).is_ok()).collect();
+                self.answer(node, Input::ChangesScreened(effect, passed));
+            }
             Output::SendFrame { peer, frame } => self.send(node, peer, frame.into_inner())?,
             Output::ClosePeer { peer, fault } => {
                 if !self.network.lossy {
@@ -314,6 +318,9 @@ impl World {
             | Output::CallPeer { .. }
             | Output::AnswerCall { .. }
             | Output::KeepAnnouncement { .. } => {}
+            Output::KeepRosterFork { .. } => {
+                return Err(format!("{} holds two rosters of one epoch", self.nodes[node].name));
+            }
         }
         self.keep_committing(node);
         Ok(())
@@ -325,8 +332,14 @@ impl World {
             Notice::ChangeRefused { file, why, .. } => {
                 return Err(format!("{} refuses an honest change of {file:?}: {why}", self.nodes[node].name));
             }
+            Notice::Dropped { author, .. } => {
+                return Err(format!("{} drops an honest change of {author:?}", self.nodes[node].name));
+            }
             Notice::Frozen { log, reason } if !self.executor.hostile.contains(&log) => {
                 return Err(format!("{} froze the honest {log:?}: {reason:?}", self.nodes[node].name));
+            }
+            Notice::Waiting { log, reason } if !self.executor.hostile.contains(&log) => {
+                return Err(format!("{} does not follow the honest {log:?}: {reason:?}", self.nodes[node].name));
             }
             Notice::MailTaken { .. }
             | Notice::NotAMail { .. }
@@ -336,6 +349,7 @@ impl World {
             | Notice::SignatureAsked { .. }
             | Notice::Filed { .. }
             | Notice::Frozen { .. }
+            | Notice::Waiting { .. }
             | Notice::Restored { .. }
             | Notice::Withheld { .. } => {}
         }

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     claim::Claim,
     conflict,
+    document::Document,
     index::{ChangeRef, FileRecord, Origin},
 };
 
@@ -173,8 +174,10 @@ impl Vault {
         match self.docs.remove(&file) {
             Some(DocState::Note(mut note)) if note.base == change.base => match payload {
                 Some(raw) => {
-                    if let Some(decoded) = self.vet_change(file, &note.merged, change, &raw) {
-                        note.merged.apply(decoded);
+                    if !self.refused.contains_key(&(file, change.base, change.origin.author())) {
+                        let lacks_changes = note.lacks_changes;
+                        let merged = &mut note.merged;
+                        self.apply_change(file, merged, change, &raw, lacks_changes, Document::apply).ok();
                     }
                     self.docs.insert(file, DocState::Note(note));
                     self.remember_conflicts(file);

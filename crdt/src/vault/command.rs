@@ -200,6 +200,10 @@ impl Vault {
         self.with_document(file, Task::MoveAcross { to, content: None, claim: Some(work) });
     }
 
+    pub(super) fn lacks_changes(&self, file: FileId) -> bool {
+        matches!(self.docs.get(&file), Some(DocState::Note(note)) if note.lacks_changes)
+    }
+
     /// The file's content as merged.
     pub(super) fn merged_bytes(&self, file: FileId) -> Option<Vec<u8>> {
         match self.docs.get(&file)? {

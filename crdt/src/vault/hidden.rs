@@ -70,8 +70,8 @@ impl Vault {
             let mut document = Document::import(text);
             for (hash, raw) in payloads {
                 let (Some(change), Some(raw)) = (known.get(hash), raw) else { return };
-                if let Some(decoded) = self.vet_change(file, &document, change, &raw) {
-                    document.apply(decoded);
+                if !self.refused.contains_key(&(file, change.base, change.origin.author())) {
+                    self.apply_change(file, &mut document, change, &raw, false, Document::apply).ok();
                 }
             }
             hidden.bytes = document.text().into_bytes();

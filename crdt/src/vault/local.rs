@@ -6,7 +6,7 @@ use aiemp_protocol::{
     egress::Cleared,
     entry::{FieldWrite, FileKind, Item},
     ids::{ContentHash, FileId},
-    limits::{BLOB_BYTES_MAX, CHANGE_BYTES_MAX, NOTE_BYTES_MAX},
+    limits::{BLOB_BYTES_MAX, CHANGE_BYTES_MAX, DOCUMENT_OPS_MAX, NOTE_BYTES_MAX},
     vault_path::VaultPath,
     zone::Zone,
 };
@@ -228,7 +228,9 @@ impl Vault {
         let edited = match (&mut state, text) {
             (DocState::Note(note), Some(text)) => {
                 let on_disk = (!lies_there).then(|| note.disk.clone());
+                let is_long = note.merged.max_op() > DOCUMENT_OPS_MAX / 2;
                 let edited = match note.edit_disk(me, file, generation, text) {
+                    Some(_) if is_long => Edited::Content,
                     Some(raw) if raw.len() <= CHANGE_BYTES_MAX => {
                         Edited::Change { base: note.base, raw, heads: note.disk.head_bytes() }
                     }

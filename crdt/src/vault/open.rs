@@ -15,7 +15,7 @@ use super::{EffectId, Output, Pending, Projection, Vault};
 use crate::{
     document::{self, Document},
     index::ChangeRef,
-    vet,
+    vet::{self, Refused},
 };
 
 /// Documents kept in memory; one costs some 22 KiB and a millisecond to make.
@@ -60,6 +60,8 @@ pub(super) struct OpenNote {
     pub(super) base: ContentHash,
     pub(super) disk: Document,
     pub(super) merged: Document,
+    /// Whether payloads of its changes have not arrived: what follows from them waits.
+    pub(super) lacks_changes: bool,
     /// What a write under way puts on disk.
     pub(super) written: Option<Document>,
     /// The last change of this node in each lane.
@@ -207,17 +209,31 @@ impl Vault {
         }
         let mut merged = Document::import(text);
         let mut applied = Vec::new();
+        let mut lacks_changes = false;
+        let mut dropped = BTreeSet::new();
         let is_there = |document: &Document| lies_there == Some(ContentHash::of(document.text().as_bytes()));
         let mut passed = lies_there.and_then(|_| is_there(&merged).then(|| merged.clone()));
         for change in &changes {
-            // A payload that is under way ends the prefix that can be shown; the rest follows when it arrives.
-            let Some(raw) = found.get(&change.hash).and_then(Option::as_ref) else { break };
-            if let Some(change) = self.vet_change(file, &merged, change, raw) {
-                applied.push(change.clone());
-                merged.apply(change);
-                if lies_there.is_some() && is_there(&merged) {
-                    passed = Some(merged.clone());
+            // What does not need a payload that is under way is shown; the rest follows when it arrives.
+            let Some(raw) = found.get(&change.hash).and_then(Option::as_ref) else {
+                lacks_changes = true;
+                continue;
+            };
+            let author = change.origin.author();
+            if dropped.contains(&author) || self.refused.get(&(file, base, author)) == Some(&change.hash) {
+                dropped.insert(author);
+                continue;
+            }
+            match self.apply_change(file, &mut merged, change, raw, lacks_changes, Document::apply_in_place) {
+                Ok(change) => {
+                    applied.push(change);
+                    if lies_there.is_some() && is_there(&merged) {
+                        passed = Some(merged.clone());
+                    }
                 }
+                // What stands in the document now, nobody knows: it is built once more, without that change.
+                Err(Refused::Apply) => return self.open(file, found, lies_there, over),
+                Err(_) => {}
             }
         }
         let recorded = over.as_ref().or_else(|| self.projection_of(file).map(|(_, projection)| projection));
@@ -228,7 +244,7 @@ impl Vault {
                 note_own(&mut own_last, self.me, file, base, change.origin.log.generation, &merged);
             }
         }
-        Some(DocState::Note(Box::new(OpenNote { base, disk, merged, written: None, own_last })))
+        Some(DocState::Note(Box::new(OpenNote { base, disk, merged, lacks_changes, written: None, own_last })))
     }
 
     /// An edit of what `over` recorded: the content is loaded once more, for the handles of today do not stand for it.
@@ -250,25 +266,36 @@ impl Vault {
         }
     }
 
-    pub(super) fn vet_change(
+    /// Vets a change and applies it. The first one of an author that is refused is reported, and no later one of that
+    /// author to that document is taken. Where the document `lacks_changes`, one that does not follow from what is there
+    /// is not its author's fault.
+    pub(super) fn apply_change(
         &mut self,
         file: FileId,
-        document: &Document,
+        document: &mut Document,
         change: &ChangeRef,
         raw: &[u8],
-    ) -> Option<Change> {
+        lacks_changes: bool,
+        apply: fn(&mut Document, Change) -> Result<(), Refused>,
+    ) -> Result<Change, Refused> {
         let author = change.origin.author();
-        if self.refused.contains(&(file, author)) {
-            return None;
-        }
         let doc = document::doc_id(file, change.base);
-        match vet::vet(document, doc, author, change.origin.log.generation, raw) {
-            Ok(change) => Some(change),
-            Err(why) => {
-                self.refused.insert((file, author));
-                self.outputs.push_back(Output::ReportRefused { file, author, why });
-                None
+        let vetted = vet::vet(document, doc, author, change.origin.log.generation, raw);
+        let applied = vetted.and_then(|change| apply(document, change.clone()).map(|()| change));
+        if let Err(why) = applied {
+            let does_not_follow = matches!(why, Refused::Sequence | Refused::Dependencies | Refused::Counter);
+            if !(lacks_changes && does_not_follow) {
+                self.refuse(file, change, why);
             }
+        }
+        applied
+    }
+
+    fn refuse(&mut self, file: FileId, change: &ChangeRef, why: Refused) {
+        let author = change.origin.author();
+        let place = (file, change.base, author);
+        if self.refused.insert(place, change.hash) != Some(change.hash) {
+            self.outputs.push_back(Output::ReportRefused { file, author, why });
         }
     }
 
@@ -316,7 +343,10 @@ fn disk_handle(recorded: Option<&Projection>, base: &str, merged: &Document, app
     }
     let mut disk = Document::import(base);
     for change in applied.iter().filter(|change| wanted.contains(&change.hash())) {
-        disk.apply(change.clone());
+        // What does not apply without the others ends the handle there; the merge has it.
+        if disk.apply(change.clone()).is_err() {
+            break;
+        }
     }
     disk
 }
@@ -345,6 +375,7 @@ impl OpenNote {
             base: ContentHash::of(text.as_bytes()),
             disk: document.clone(),
             merged: document,
+            lacks_changes: false,
             written: None,
             own_last: BTreeMap::new(),
         }
@@ -382,7 +413,7 @@ impl OpenNote {
     pub(super) fn rewritten(&self, raw: Vec<u8>) -> Option<String> {
         let change = Change::from_bytes(raw).ok()?;
         let mut copy = self.merged.clone();
-        copy.apply(change);
+        copy.apply(change).ok()?;
         Some(copy.text())
     }
 

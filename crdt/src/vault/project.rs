@@ -83,7 +83,9 @@ impl Vault {
         let hash = ContentHash::of(&bytes);
         let heads = self.merged_heads(file);
         let changes = self.index.get(file).map_or(0, |record| record.current_changes().count() as u64);
-        let projection = Projection { path: wanted.clone(), file, hash, heads, merged_changes: Some(changes) };
+        // What lacks changes is looked at again once they arrive.
+        let merged_changes = (!self.lacks_changes(file)).then_some(changes);
+        let projection = Projection { path: wanted.clone(), file, hash, heads, merged_changes };
         let there = self.on_disk.get(&key).cloned();
         match &there {
             Some(there) if there.file != file => {

@@ -36,6 +36,7 @@ pub(super) fn a2a(home: &Home, command: A2aCommand) -> Result<ExitCode> {
         Response::Drafts { .. }
         | Response::File { .. }
         | Response::Conflicts { .. }
+        | Response::Logs { .. }
         | Response::Done
         | Response::NotFound
         | Response::Status(_) => anyhow::bail!("the node answered something else; are both of one version?"),

@@ -26,6 +26,8 @@ pub(super) enum ProcessName {
     Mesh,
     /// Hands.
     Executor,
+    /// Decodes what peers sent, behind the strictest limits.
+    Decoder,
 }
 
 pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
@@ -53,6 +55,10 @@ pub(super) fn process(home: &Home, process: ProcessName, supervisor: Option<u32>
         return Ok(ExitCode::SUCCESS);
     }
     match process {
+        ProcessName::Decoder => {
+            shell::screen::decode_all()?;
+            Ok(ExitCode::SUCCESS)
+        }
         ProcessName::Mesh => mesh_process(home, Role::Local, args),
         ProcessName::Executor => {
             walls::not_dumpable()?;

@@ -37,7 +37,8 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
         print::json(json!({ "role": role, "node": node.to_string(), "mesh": roster.mesh.to_string(),
             "running": running.is_some(), "peers": peers, "approvals_waiting": state.approvals_waiting,
             "conflicts": state.conflicts, "holds": state.holds, "files": state.files, "settled": state.settled,
-            "frozen": home.path().join("frozen").exists(), "frozen_logs": state.frozen_logs, "unattended": roster.unattended,
+            "frozen": home.path().join("frozen").exists(), "frozen_logs": state.frozen_logs,
+            "waiting_logs": state.waiting_logs, "unattended": roster.unattended,
             "promises": promises }));
     } else {
         print_text(role, &running, &state, roster.unattended, &promises);
@@ -74,6 +75,9 @@ fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unat
     print::data(format!("held       {}", state.holds));
     for log in &state.frozen_logs {
         print::data(format!("FROZEN     {log}"));
+    }
+    for log in &state.waiting_logs {
+        print::data(format!("WAITS      {log}"));
     }
     if unattended {
         print::data("UNATTENDED keys of this mesh open without a person");

@@ -68,6 +68,13 @@ pub enum Input {
         /// What.
         question: Question,
     },
+    /// Changes were decoded: for each, in order, whether it passed.
+    ChangesScreened(replication::EffectId, Vec<bool>),
+    /// The disk was looked at.
+    DiskChecked {
+        /// Whether so little is free that peers have to wait.
+        full: bool,
+    },
     /// The time that `poll_timeout` named has come.
     TimeoutReached,
 }
@@ -101,4 +108,6 @@ pub enum Question {
     },
     /// How the node is.
     Status,
+    /// What this node holds of each log, and what each member has used.
+    Logs,
 }

@@ -10,7 +10,7 @@ use aiemp_protocol::{
     egress::{Cleared, Held},
     frame::Frame,
     ids::{ContentHash, FileId, LogId, WorkId},
-    replication::{self, FreezeReason, PeerFault, Record},
+    replication::{self, FreezeReason, PeerFault, Record, Usage, WaitReason},
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -41,6 +41,13 @@ pub enum Output {
         hash: ContentHash,
         /// Whether only a shared one may be read.
         shared_only: bool,
+    },
+    /// Decode changes where a fault of the decoder does no harm, then answer `ChangesScreened`.
+    Screen {
+        /// The answer's id.
+        effect: replication::EffectId,
+        /// The raw changes.
+        changes: Vec<Vec<u8>>,
     },
     /// Send a frame.
     SendFrame {
@@ -132,6 +139,11 @@ pub enum Output {
     },
     /// The roster in force is another one: who may connect may have changed.
     RosterInstalled,
+    /// Keep a roster that the root key signed beside the one in force: nothing is approved or executed any more.
+    KeepRosterFork {
+        /// Its wire form.
+        bytes: Vec<u8>,
+    },
     /// Answer a question.
     Answer {
         /// The asker's number.
@@ -180,6 +192,29 @@ pub enum Answer {
     NotFound,
     /// To `Status`.
     Status(Status),
+    /// To `Logs`.
+    Logs(Vec<LogStanding>),
+}
+
+/// What is held of one log.
+#[derive(Clone, Debug)]
+pub struct LogStanding {
+    /// The log.
+    pub log: LogId,
+    /// How many of its entries are durable here.
+    pub entries: u64,
+    /// How many its author's session says there are, as far as known.
+    pub known: Option<u64>,
+    /// Where the roster says that it ends.
+    pub closed_at: Option<u64>,
+    /// Why it is invalid.
+    pub frozen: Option<FreezeReason>,
+    /// Why it is not followed for now.
+    pub waiting: Option<WaitReason>,
+    /// Whether its next entry waits for entries of other logs.
+    pub lacks_past: bool,
+    /// What its author has used of this node.
+    pub usage: Usage,
 }
 
 /// How a node is.
@@ -195,6 +230,8 @@ pub struct Status {
     pub files: usize,
     /// Logs found invalid.
     pub frozen: Vec<(LogId, FreezeReason)>,
+    /// Logs that are not followed for now.
+    pub waiting: Vec<(LogId, WaitReason)>,
     /// Whether nothing is under way.
     pub settled: bool,
 }
@@ -262,6 +299,20 @@ pub enum Notice {
         log: LogId,
         /// Why.
         reason: FreezeReason,
+    },
+    /// A peer's change was dropped before anything decoded it here.
+    Dropped {
+        /// Its digest.
+        hash: ContentHash,
+        /// Whose it was, where one entry brought it.
+        author: Option<NodeId>,
+    },
+    /// A log is not followed for now.
+    Waiting {
+        /// The log.
+        log: LogId,
+        /// Why.
+        reason: WaitReason,
     },
     /// This node's store was an older copy.
     Restored {

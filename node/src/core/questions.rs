@@ -1,8 +1,10 @@
 //! What can be asked of a node: drafts, files, conflicts, status.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use aiemp_crdt::vault::{self, Choice};
 use aiemp_protocol::{
-    ids::{ConflictId, FileId},
+    ids::{ConflictId, FileId, LogId},
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -10,7 +12,7 @@ use aiemp_protocol::{
 use super::{
     Core,
     input::Question,
-    output::{Answer, DraftSource, Output, Status},
+    output::{Answer, DraftSource, LogStanding, Output, Status},
     work::{Listing, Reading},
 };
 
@@ -25,6 +27,10 @@ impl Core {
             }
             Question::Resolve { id, choice } => self.resolve(now, request, id, choice),
             Question::Reject { file, reason } => self.reject(now, request, file, reason),
+            Question::Logs => {
+                let logs = self.logs(now);
+                self.answer(request, Answer::Logs(logs));
+            }
             Question::Status => {
                 let status = self.status();
                 self.answer(request, Answer::Status(status));
@@ -107,9 +113,30 @@ impl Core {
             approvals_waiting: self.waiting_drafts().count(),
             conflicts: self.vault.conflicts().len(),
             files: self.vault.on_disk().len(),
-            frozen: self.replication.frozen().iter().map(|(log, reason)| (*log, *reason)).collect(),
+            frozen: self.replication.frozen().iter().map(|(log, frozen)| (*log, frozen.reason)).collect(),
+            waiting: self.replication.waiting().collect(),
             settled: self.vault.is_settled(),
         }
+    }
+
+    /// Every log that is held, or of which a reason is known why it is not.
+    fn logs(&self, now: Timestamp) -> Vec<LogStanding> {
+        let replication = &self.replication;
+        let roster = replication.rosters().current();
+        let waiting: BTreeMap<_, _> = replication.waiting().collect();
+        let held: BTreeMap<_, _> = replication.frontier().map(|position| (position.log, position.seq)).collect();
+        let logs = held.keys().chain(waiting.keys()).chain(replication.frozen().keys()).copied();
+        let standing = |log: LogId| LogStanding {
+            log,
+            entries: held.get(&log).copied().unwrap_or(0),
+            known: replication.known_of(log),
+            closed_at: roster.closed.iter().find(|closed| closed.log == log).map(|closed| closed.seq),
+            frozen: replication.frozen().get(&log).map(|frozen| frozen.reason),
+            waiting: waiting.get(&log).copied(),
+            lacks_past: replication.lacks_past(log),
+            usage: replication.usage_of(log.author, now),
+        };
+        logs.collect::<BTreeSet<_>>().into_iter().map(standing).collect()
     }
 
     /// Content that was asked for is at hand.

@@ -7,14 +7,15 @@ use std::{
 };
 
 use aiemp_keys::{Hash, NodeId, PublicKey, private_file};
-use aiemp_protocol::roster::{Roster, RosterChain};
+use aiemp_protocol::roster::{Roster, RosterChain, RosterError};
 
 use super::Refused;
-use crate::home::Home;
+use crate::{home::Home, shell::rosters};
 
 /// The roster in force. It verifies itself, so its file need not be private.
 #[derive(Debug)]
 pub(super) struct Authority {
+    home: Home,
     path: PathBuf,
     pinned: PublicKey,
     me: NodeId,
@@ -33,7 +34,8 @@ impl Authority {
         let stamp = stamp_of(&path)?;
         let chain = read_chain(&path)?;
         check(&chain, pinned, me)?;
-        Ok(Self { path, pinned, me, chain, stamp })
+        refuse_fork(home, &chain)?;
+        Ok(Self { home: home.clone(), path, pinned, me, chain, stamp })
     }
 
     /// Reads the roster again if its file changed; whether it did.
@@ -41,6 +43,7 @@ impl Authority {
     /// An error means that this node may not execute any more, or that nobody can tell.
     pub(super) fn refresh(&mut self) -> Result<bool, Refused> {
         let stamp = stamp_of(&self.path)?;
+        refuse_fork(&self.home, &self.chain)?;
         if stamp == self.stamp {
             return Ok(false);
         }
@@ -82,12 +85,18 @@ fn check(chain: &RosterChain, pinned: PublicKey, me: NodeId) -> Result<(), Refus
     Ok(())
 }
 
+fn refuse_fork(home: &Home, chain: &RosterChain) -> Result<(), Refused> {
+    rosters::forked_epoch(home, chain).map_or(Ok(()), |epoch| Err(forked(epoch)))
+}
+
+fn forked(epoch: u64) -> Refused {
+    Refused(RosterError::Fork { epoch }.to_string())
+}
+
 fn check_follows(chain: &RosterChain, epoch: u64, hash: Hash) -> Result<(), Refused> {
     match chain.at(epoch) {
         Some(held) if held.hash() == hash => Ok(()),
-        Some(_) => Err(Refused(format!(
-            "two different rosters of epoch {epoch} exist, so the root key signed twice; found a new mesh if you did not do that"
-        ))),
+        Some(_) => Err(forked(epoch)),
         None => Err(Refused(format!(
             "the roster is of epoch {}, older than epoch {epoch}, which this executor has seen; restore the newer \
              roster file",

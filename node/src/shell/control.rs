@@ -58,6 +58,8 @@ pub enum Request {
         /// The member's name.
         peer: String,
     },
+    /// What the node holds of each log, and what each member has used.
+    Logs,
     /// How the node is.
     Status,
 }
@@ -99,6 +101,11 @@ pub enum Response {
     Tasks {
         /// The tasks.
         tasks: Vec<serde_json::Value>,
+    },
+    /// To `logs`.
+    Logs {
+        /// One for each log.
+        logs: Vec<WireLog>,
     },
     /// It is done.
     Done,
@@ -199,8 +206,46 @@ pub struct WireStatus {
     pub files: usize,
     /// Logs found invalid: author's name and reason.
     pub frozen_logs: Vec<String>,
+    /// Logs that are not followed for now: author's name and reason.
+    pub waiting_logs: Vec<String>,
     /// Whether nothing is under way.
     pub settled: bool,
+}
+
+/// What is held of a log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireLog {
+    /// Its author's name.
+    pub author: String,
+    /// Its generation.
+    pub generation: u64,
+    /// `all` or `local`.
+    pub audience: String,
+    /// Entries held.
+    pub entries: u64,
+    /// Entries that a connected peer says there are.
+    pub known: Option<u64>,
+    /// The last entry that the roster lets stand.
+    pub closed_at: Option<u64>,
+    /// Why it is invalid.
+    pub frozen: Option<String>,
+    /// Why it is not followed for now; `past` where its next entry had seen what is not here yet.
+    pub waits: Option<String>,
+    /// What its author has used.
+    pub used: WireUsage,
+}
+
+/// What a member has used of this node.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct WireUsage {
+    /// Entries since midnight UTC.
+    pub entries_today: u64,
+    /// Bytes since midnight UTC.
+    pub bytes_today: u64,
+    /// Bytes in all.
+    pub bytes: u64,
+    /// Files that are not archived.
+    pub files: u64,
 }
 
 /// Another member.

@@ -22,7 +22,7 @@ use super::{
     control::{self, Response},
     home_watch::HomeWatch,
     network::{self, Network},
-    questions,
+    questions, screen,
     store::{self, StoreEvent, StoreHandle},
     vault_disk::{DiskEvent, VaultWatcher},
 };
@@ -46,6 +46,8 @@ use disk::{DiskDone, DiskHandle, DiskJob};
 const EVENTS_MAX: usize = 256;
 /// How long each step of an orderly end may take.
 const WIND_DOWN: Duration = Duration::from_secs(2);
+/// How often the free space below the home is looked at.
+const DISK_CHECKS: Duration = Duration::from_secs(5);
 /// How often saves through old file handles are looked for.
 const LATE_SAVES: Duration = Duration::from_secs(5);
 
@@ -101,6 +103,8 @@ struct Mesh {
     me: NodeId,
     receipt_key: Option<PublicKey>,
     core: Core,
+    screen: mpsc::Sender<screen::Request>,
+    screened: mpsc::Receiver<screen::Answer>,
     store: StoreHandle,
     store_events: mpsc::Receiver<StoreEvent>,
     network: Network,
@@ -120,6 +124,8 @@ struct Mesh {
     next_request: u64,
     listening: Vec<String>,
     rescan_busy: bool,
+    /// Whether less than the floor is free below the home.
+    disk_full: bool,
     /// Saves that were taken off their paths and are not merged for certain.
     displaced: Vec<ContentHash>,
     _watches: (VaultWatcher, HomeWatch),
@@ -128,6 +134,7 @@ struct Mesh {
 impl Mesh {
     async fn work(&mut self, stop: &mut mpsc::Receiver<()>) -> Result<()> {
         let mut late_saves = tokio::time::interval(LATE_SAVES);
+        let mut disk_checks = tokio::time::interval(DISK_CHECKS);
         self.home_has_changed().await?;
         self.handle(Input::Restored).await?;
         start::say_ready();
@@ -140,6 +147,9 @@ impl Mesh {
                 _ = stop.recv() => return Ok(()),
                 Some(event) = self.network_events.recv() => self.network_event(event).await?,
                 Some(event) = self.store_events.recv() => self.store_event(event).await?,
+                Some((effect, passed)) = self.screened.recv() => {
+                    self.handle(Input::ChangesScreened(effect, passed)).await?;
+                }
                 Some(done) = self.disk_done.recv() => self.disk_done(done).await?,
                 Some(event) = self.disk_events.recv() => self.disk_event(event).await?,
                 Some(()) = self.home_changed.recv() => self.home_has_changed().await?,
@@ -148,6 +158,7 @@ impl Mesh {
                 Some((peer, id)) = self.calls_done.1.recv() => self.call_done(peer, id).await?,
                 Some(rosters) = self.paired.1.recv() => self.pairing_ended(rosters).await?,
                 _ = late_saves.tick() => self.disk.send(DiskJob::LateSaves).await?,
+                _ = disk_checks.tick() => self.disk_checked().await?,
                 () = sleep_until(timeout) => self.handle(Input::TimeoutReached).await?,
             }
         }
@@ -186,6 +197,9 @@ impl Mesh {
             Output::RecordProjection { key, projection } => {
                 self.store.send(store::Command::Write(store::Write::Projection { key, projection })).await?;
             }
+            Output::Screen { effect, changes } => {
+                self.screen.send((effect, changes)).await.context("the screening task ended")?;
+            }
             Output::SendFrame { peer, frame } => self.tell_network(network::Command::Send { peer, frame }).await?,
             Output::ClosePeer { peer, fault } => self.close_peer(peer, &fault).await?,
             Output::WriteFile { effect, path, bytes, expected } => {
@@ -200,6 +214,7 @@ impl Mesh {
             Output::AnswerCall { request, body } => self.answer_call(request, body),
             Output::KeepAnnouncement { id, bytes } => self.keep_announcement(id, bytes).await?,
             Output::RunBrain { id, prompt } => self.run_brain(id, prompt),
+            Output::KeepRosterFork { bytes } => super::rosters::keep_fork(&self.home, &bytes)?,
             Output::RosterInstalled => self.members_changed().await?,
             Output::Answer { request, answer } => {
                 if let Some(back) = self.answers.remove(&request) {
@@ -310,6 +325,22 @@ impl Mesh {
                 self.forget_displaced().await
             }
         }
+    }
+
+    /// Peers wait while little space is left; what is saved here is taken in as long as there is any.
+    async fn disk_checked(&mut self) -> Result<()> {
+        let full = super::free_space::megabytes(self.home.path())? < self.config.admission.disk_floor_megabytes;
+        if full == self.disk_full {
+            return Ok(());
+        }
+        self.disk_full = full;
+        if full {
+            let floor = self.config.admission.disk_floor_megabytes;
+            tracing::warn!(floor_megabytes = floor, "the disk is nearly full: peers wait until there is space again");
+        } else {
+            tracing::info!("there is space on the disk again");
+        }
+        self.handle(Input::DiskChecked { full }).await
     }
 
     /// Where nothing waits any more, every save that was displaced is in the logs.

@@ -6,15 +6,18 @@ use aiemp_crdt::{conflict::Conflict, vault::Choice};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     approval::{Outcome, Receipt},
+    ids::Audience,
+    replication::WaitReason,
     roster::Roster,
     vault_path::VaultPath,
 };
 use data_encoding::{BASE64, HEXLOWER};
 
 use super::control::{
-    Request, ResolveChoice, Response, WireConflict, WireDraft, WirePeer, WireReceipt, WireSide, WireStatus,
+    Request, ResolveChoice, Response, WireConflict, WireDraft, WireLog, WirePeer, WireReceipt, WireSide, WireStatus,
+    WireUsage,
 };
-use crate::core::{Answer, DraftSource, Question, Status};
+use crate::core::{Answer, DraftSource, LogStanding, Question, Status};
 
 /// What a request asks of the core; the text says why it asks nothing.
 pub fn question(request: Request) -> Result<Question, String> {
@@ -35,6 +38,7 @@ pub fn question(request: Request) -> Result<Question, String> {
             Question::Reject { file: file.parse().map_err(|_| bad("the file id"))?, reason }
         }
         Request::Tasks { .. } => return Err("tasks are asked of a member, not of this node".to_owned()),
+        Request::Logs => Question::Logs,
         Request::Status => Question::Status,
     })
 }
@@ -53,6 +57,7 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
         }
         Answer::Done => Response::Done,
         Answer::NotFound => Response::NotFound,
+        Answer::Logs(logs) => Response::Logs { logs: logs.into_iter().map(|log| names.log(&log)).collect() },
         Answer::Status(status) => Response::Status(names.status(&status, roster, me, holds)),
     }
 }
@@ -95,6 +100,33 @@ impl Names {
         }
     }
 
+    fn log(&self, standing: &LogStanding) -> WireLog {
+        WireLog {
+            author: self.get(Some(standing.log.author)),
+            generation: standing.log.generation,
+            audience: match standing.log.audience {
+                Audience::All => "all",
+                Audience::Local => "local",
+            }
+            .to_owned(),
+            entries: standing.entries,
+            known: standing.known,
+            closed_at: standing.closed_at,
+            frozen: standing.frozen.map(|reason| reason.as_str().to_owned()),
+            waits: standing
+                .waiting
+                .map(WaitReason::as_str)
+                .or(standing.lacks_past.then_some("past"))
+                .map(str::to_owned),
+            used: WireUsage {
+                entries_today: standing.usage.entries_today,
+                bytes_today: standing.usage.bytes_today,
+                bytes: standing.usage.bytes,
+                files: standing.usage.files,
+            },
+        }
+    }
+
     fn status(&self, status: &Status, roster: &Roster, me: NodeId, holds: usize) -> WireStatus {
         let connected: BTreeMap<_, _> = status.connected.iter().copied().collect();
         let peers = roster.members.iter().filter(|member| member.node != me).map(|member| WirePeer {
@@ -106,7 +138,12 @@ impl Names {
             .frozen
             .iter()
             .map(|(log, reason)| format!("a log of {} is invalid: {}", self.get(Some(log.author)), reason.as_str()));
+        let waiting = status
+            .waiting
+            .iter()
+            .map(|(log, reason)| format!("a log of {} waits: {}", self.get(Some(log.author)), reason.as_str()));
         WireStatus {
+            waiting_logs: waiting.collect(),
             peers: peers.collect(),
             approvals_waiting: status.approvals_waiting,
             conflicts: status.conflicts,

@@ -1,7 +1,7 @@
 //! The roster chain on disk: it verifies itself, so any process may read it.
 
 use aiemp_keys::private_file;
-use aiemp_protocol::roster::RosterChain;
+use aiemp_protocol::roster::{RosterChain, RosterError};
 use anyhow::{Context, Result};
 
 use crate::home::Home;
@@ -25,4 +25,22 @@ pub fn store(home: &Home, chain: &RosterChain) -> Result<()> {
         return Ok(());
     }
     private_file::write_private(&home.rosters(), &chain.to_bytes()).context("cannot store the roster")
+}
+
+/// Keeps a roster that the root key signed beside one of the chain.
+pub fn keep_fork(home: &Home, bytes: &[u8]) -> Result<()> {
+    tracing::error!(
+        "two rosters of one epoch exist: nothing is approved or executed any more; see `aiemp-node doctor`"
+    );
+    private_file::write_private(&home.roster_fork(), bytes).context("cannot keep the second roster")
+}
+
+/// The epoch of which two rosters exist, as far as this home knows. What proves it verifies itself: a file that proves
+/// nothing is passed over.
+pub fn forked_epoch(home: &Home, chain: &RosterChain) -> Option<u64> {
+    let bytes = std::fs::read(home.roster_fork()).ok()?;
+    match chain.clone().extend(&bytes) {
+        Err(RosterError::Fork { epoch }) => Some(epoch),
+        Ok(_) | Err(_) => None,
+    }
 }

@@ -15,7 +15,7 @@ use aiemp_crdt::vault::Projection;
 use aiemp_keys::{Hash, NodeId, cbor};
 use aiemp_protocol::{
     ids::{ContentHash, EntryHash, LogId},
-    replication::{FreezeReason, Record},
+    replication::{Frozen, Missing, Record},
     time::Timestamp,
 };
 use rusqlite::Connection;
@@ -92,15 +92,26 @@ pub enum Write {
     },
 }
 
+/// An entry as the store holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedEntry {
+    /// Its log.
+    pub log: LogId,
+    /// The COSE_Sign1.
+    pub cose: Vec<u8>,
+    /// When it was taken.
+    pub received: Timestamp,
+}
+
 /// What a node starts from.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Entries as COSE_Sign1, in the order in which they were made durable.
-    pub entries: Vec<(LogId, Vec<u8>)>,
+    /// Entries, in the order in which they were made durable.
+    pub entries: Vec<LoadedEntry>,
     /// Logs found invalid, with the reason.
-    pub frozen: BTreeMap<LogId, FreezeReason>,
-    /// Payloads that entries refer to and that have yet to come, with their lengths in bytes.
-    pub missing: BTreeMap<ContentHash, u64>,
+    pub frozen: BTreeMap<LogId, Frozen>,
+    /// Payloads that entries refer to and that have yet to come.
+    pub missing: BTreeMap<ContentHash, Missing>,
     /// What lay on disk when it was last looked at, by canonical key.
     pub projections: BTreeMap<String, Projection>,
 }

@@ -30,8 +30,12 @@ const SYSTEM: [&str; 9] =
 pub fn around_mesh(home: &Home, vault: &Path) -> Result<Wall> {
     let abi = ABI::V3;
     let own = [home.mesh(), home.run(), home.audit(), vault.to_owned()];
-    let readable: Vec<PathBuf> =
-        SYSTEM.iter().map(PathBuf::from).chain([home.receipts(), home.receipt_key(), home.config()]).collect();
+    let readable: Vec<PathBuf> = SYSTEM
+        .iter()
+        .map(PathBuf::from)
+        .chain([home.receipts(), home.receipt_key(), home.config()])
+        .chain(std::env::current_exe())
+        .collect();
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(abi))?
@@ -43,6 +47,14 @@ pub fn around_mesh(home: &Home, vault: &Path) -> Result<Wall> {
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Wall::Stands,
         RulesetStatus::NotEnforced => Wall::Off,
     })
+}
+
+/// Shuts the calling thread out of every file; what is open already stays so.
+pub fn around_decoder() -> Result<()> {
+    not_dumpable()?;
+    let handled = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
+    handled.handle_access(AccessFs::from_all(ABI::V3))?.create()?.restrict_self()?;
+    Ok(())
 }
 
 /// Whether this kernel can put the wall up.

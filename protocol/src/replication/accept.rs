@@ -3,7 +3,8 @@
 use aiemp_keys::NodeId;
 
 use super::{
-    FETCH_PATIENCE, InFlight, Replication, Waiting,
+    FETCH_PATIENCE, Frozen, InFlight, Replication, Waiting,
+    admission::WaitReason,
     input::EntryWithPayloads,
     output::{FreezeReason, Output, PeerFault, Record},
     readable_by, validity,
@@ -13,7 +14,7 @@ use crate::{
     entry::{EntryError, Item, SignedEntry},
     frame::Frame,
     ids::{ContentHash, LogId},
-    limits::{ENTRIES_PER_FETCH, GENERATIONS_AHEAD_MAX},
+    limits::{ENTRIES_PER_FETCH, GENERATIONS_AHEAD_MAX, HLC_AHEAD_MAX},
     roster::{Member, Roster},
     time::Timestamp,
 };
@@ -50,6 +51,9 @@ impl Replication {
             return self.close_peer(peer, PeerFault::BadForm);
         };
         self.note_held(peer, log, seq);
+        if self.admission.is_waiting(log) {
+            return;
+        }
         let next = self.chains.len(log) + 1;
         if seq > next {
             return self.receive_later(now, peer, log, seq, Waiting { from: peer, cose, payloads });
@@ -63,10 +67,9 @@ impl Replication {
                     self.retry_waiting(now);
                 }
             }
-            Err(EntryError::Signature(_)) if 1 < seq && (seq < next || log.author == self.me) => {
-                self.look_below(peer, log, seq);
-            }
+            Err(EntryError::Signature(_)) if 1 < seq => self.look_below(peer, log, seq),
             Err(EntryError::Signature(_)) => self.close_peer(peer, PeerFault::BadSignature),
+            Err(EntryError::Newer) => self.let_wait(now, log, WaitReason::NewerVersion),
             Err(EntryError::Form(_) | EntryError::Cap(_)) => self.freeze(log, FreezeReason::Malformed, cose),
         }
     }
@@ -77,29 +80,44 @@ impl Replication {
         let generations = roster
             .member(log.author)
             .map(|member| member.generation_min..=member.generation_min.saturating_add(GENERATIONS_AHEAD_MAX));
-        generations.is_some_and(|generations| generations.contains(&log.generation))
-            || roster.closed.iter().any(|closed| closed.log == log)
+        generations.is_some_and(|generations| generations.contains(&log.generation)) || self.is_closed(log)
     }
 
     /// An entry for a place that is taken: the same one again, or proof that its author signed two.
     fn compare_with_held(&mut self, now: Timestamp, peer: NodeId, signed: SignedEntry) {
-        if self.chains.hash(signed.log, signed.entry.seq) == Some(signed.hash) {
-            self.fetch_on(now, peer, signed.log, signed.entry.seq);
+        let (log, seq) = (signed.log, signed.entry.seq);
+        if self.chains.hash(log, seq) == Some(signed.hash) {
+            let asked = self.sessions.get_mut(&peer).and_then(|session| session.looks_below.take());
+            if asked == Some((log, seq)) {
+                // Nothing forked below: the entry above was never signed.
+                return self.close_peer(peer, PeerFault::BadSignature);
+            }
+            return self.fetch_on(now, peer, log, seq);
+        }
+        if log.author == self.me {
+            return self.diverged(log, seq - 1);
+        }
+        if self.is_closed(log) {
             return;
         }
-        if signed.log.author == self.me {
-            return self.diverged(signed.log, signed.entry.seq - 1);
-        }
-        self.freeze(signed.log, FreezeReason::Equivocation, signed.cose);
+        self.freeze(log, FreezeReason::Equivocation, signed.cose);
+    }
+
+    /// Whether the roster says where a log ends, and so which of two entries stands.
+    pub(super) fn is_closed(&self, log: LogId) -> bool {
+        self.rosters.current().closed.iter().any(|closed| closed.log == log)
     }
 
     /// The entry follows another predecessor than ours: the fork lies further down, so ask for the one before.
     fn look_below(&mut self, peer: NodeId, log: LogId, seq: u64) {
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.looks_below = Some((log, seq - 1));
+        }
         self.send(peer, Frame::Fetch { log, from_seq: seq - 1, count: 1 });
     }
 
     /// Takes the entry that follows what is held, or lets it wait; says whether it was taken.
-    fn receive_next(&mut self, now: Timestamp, peer: NodeId, entry: EntryWithPayloads) -> bool {
+    fn receive_next(&mut self, now: Timestamp, peer: NodeId, mut entry: EntryWithPayloads) -> bool {
         let log = entry.signed.log;
         if !payloads_match(&entry) {
             self.close_peer(peer, PeerFault::PayloadMismatch);
@@ -119,19 +137,23 @@ impl Replication {
                 }
             }
         }
-        let has_seen = self.has_seen(&entry.signed);
-        if has_seen {
-            self.take(now, peer, entry)
-        } else {
-            self.wait(peer, entry)
+        if self.has_seen(&entry.signed) && !self.is_admitted(now, &entry.signed) {
+            return false;
         }
-        has_seen
+        if !self.has_seen(&entry.signed) || !self.is_screened(&mut entry) {
+            self.wait(peer, entry);
+            return false;
+        }
+        self.take(now, peer, entry);
+        true
     }
 
     fn standing(&self, signed: &SignedEntry) -> Standing<'_> {
         let current = self.rosters.current();
         let closed = current.closed.iter().find(|closed| closed.log == signed.log);
-        let beyond_end = closed.is_some_and(|closed| signed.entry.seq > closed.seq);
+        let seq = signed.entry.seq;
+        let beyond_end =
+            closed.is_some_and(|closed| seq > closed.seq || (seq == closed.seq && signed.hash.0 != closed.hash));
         let revoked = current.member(signed.author()).is_none() && closed.is_none();
         if beyond_end || revoked {
             return Standing::Closed;
@@ -182,10 +204,20 @@ impl Replication {
     fn take(&mut self, now: Timestamp, peer: NodeId, entry: EntryWithPayloads) {
         let (log, entry_seq) = (entry.signed.log, entry.signed.entry.seq);
         self.epochs.insert(log, entry.signed.entry.epoch);
-        self.hlc = self.hlc.max(entry.signed.entry.hlc.min(now + crate::limits::HLC_AHEAD_MAX));
+        self.hlc = self.hlc.max(self.believed(&entry.signed, now));
+        self.admission.count(self.me, now, &entry.signed);
+        if log.author == self.me {
+            self.own_log_was_behind(now, peer, log);
+        }
         let past = self.chains.push(&entry.signed);
-        self.persist(Record::Entry(entry.clone()), InFlight::Entry { entry, past, from: Some(peer) });
+        let record = Record::Entry { entry: entry.clone(), received: now };
+        self.persist(record, InFlight::Entry { entry, past, from: Some(peer) });
         self.fetch_on(now, peer, log, entry_seq);
+    }
+
+    /// An entry's time as far as it is believed: a peer's clock must not push this node's ahead.
+    pub(super) fn believed(&self, signed: &SignedEntry, received: Timestamp) -> Timestamp {
+        if signed.author() == self.me { signed.entry.hlc } else { signed.entry.hlc.min(received + HLC_AHEAD_MAX) }
     }
 
     /// Offers every waiting entry again, until none is taken: one that was may be what another waits for.
@@ -215,9 +247,13 @@ impl Replication {
     }
 
     pub(super) fn freeze(&mut self, log: LogId, reason: FreezeReason, evidence: Vec<u8>) {
-        self.frozen.insert(log, reason);
+        self.frozen.insert(log, Frozen { reason, evidence: evidence.clone() });
         self.waiting.remove(&log);
         self.fetching.remove(&log);
+        self.admission.forget(log);
+        for peer in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.send_evidence(peer);
+        }
         self.persist(Record::Frozen { log, reason, evidence }, InFlight::Frozen { log, reason });
     }
 
@@ -226,19 +262,15 @@ impl Replication {
         let position = entry.signed.position();
         self.durable.insert(position.log, position.seq);
         self.clear_suspicion(position.log);
-        let absent: Vec<_> = entry
-            .carried()
-            .filter(|(_, _, payload)| payload.is_none())
-            .map(|(hash, length, _)| (hash, length))
-            .collect();
+        let absent: Vec<_> = entry.absent().collect();
         for peer in self.sessions.keys().copied().collect::<Vec<_>>() {
             if Some(peer) != from {
                 self.push_entry(peer, &entry);
             }
         }
         self.outputs.push_back(Output::Apply { entry, past });
-        for (hash, length) in absent {
-            self.want_payload(now, hash, length);
+        for (hash, missing) in absent {
+            self.want_payload(now, hash, missing);
         }
     }
 
@@ -259,7 +291,8 @@ impl Replication {
 
     pub(super) fn fetch(&mut self, now: Timestamp, peer: NodeId, log: LogId) {
         let busy = self.fetching.get(&log).is_some_and(|until| *until > now);
-        if busy || self.waiting.contains_key(&log) || self.frozen.contains_key(&log) {
+        let waits = self.waiting.contains_key(&log) || self.admission.is_waiting(log);
+        if busy || waits || self.frozen.contains_key(&log) {
             return;
         }
         self.fetching.insert(log, now + FETCH_PATIENCE);

@@ -1,6 +1,12 @@
 //! This node's own entries.
 
-use super::{InFlight, Replication, input::EntryWithPayloads, output::Record};
+use aiemp_keys::NodeId;
+
+use super::{
+    InFlight, Replication, SUSPICION_PATIENCE,
+    input::EntryWithPayloads,
+    output::{PeerFault, Record},
+};
 use crate::{
     entry::{Entry, Item, Position, SignedEntry},
     ids::{Audience, LogId},
@@ -23,9 +29,11 @@ impl Replication {
         };
         let signed = SignedEntry::sign(&self.signer, self.mesh, log, self.chains.head(log), entry);
         self.epochs.insert(log, signed.entry.epoch);
+        self.admission.count(self.me, now, &signed);
         let past = self.chains.push(&signed);
         let entry = EntryWithPayloads { signed, payloads: payloads.into_iter().map(Some).collect() };
-        self.persist(Record::Entry(entry.clone()), InFlight::Entry { entry, past, from: None });
+        let record = Record::Entry { entry: entry.clone(), received: now };
+        self.persist(record, InFlight::Entry { entry, past, from: None });
     }
 
     /// The other logs of the audience that advanced since this log named them last.
@@ -52,6 +60,27 @@ impl Replication {
         }
     }
 
+    /// A peer says to hold other or later entries of this node's own log: until it has shown one, nothing of the log is
+    /// handed out, so that a log never forks for others to see.
+    pub(super) fn suspect(&mut self, now: Timestamp, peer: NodeId, log: LogId) {
+        self.suspect.entry(log).or_insert((peer, now + SUSPICION_PATIENCE));
+    }
+
+    /// Peers that did not show what they said to hold.
+    pub(super) fn end_suspicions(&mut self, now: Timestamp) {
+        let over = |(log, (peer, until)): (&LogId, &(_, Timestamp))| (*until <= now).then_some((*log, *peer));
+        let over: Vec<_> = self.suspect.iter().filter_map(over).collect();
+        if self.diverged.is_some() {
+            return;
+        }
+        for (log, peer) in over {
+            self.suspect.remove(&log);
+            if self.sessions.contains_key(&peer) {
+                self.close_peer(peer, PeerFault::Unshown);
+            }
+        }
+    }
+
     /// What a peer held more of this node's own log has been fetched: the log can be handed on again.
     pub(super) fn clear_suspicion(&mut self, log: LogId) {
         let durable = self.durable.get(&log).copied().unwrap_or(0);
@@ -61,15 +90,18 @@ impl Replication {
         }
     }
 
-    /// A peer holds more of this node's own log than it does: the store is an older copy. What the peer has is
+    /// A peer showed an entry of this node's own that it lacked: the store is an older copy. What the peer has is
     /// fetched; what is written from now on goes into the next generation, for a log cannot fork.
-    pub(super) fn own_log_is_behind(&mut self, position: &Position) {
+    pub(super) fn own_log_was_behind(&mut self, now: Timestamp, peer: NodeId, log: LogId) {
+        if let Some(suspicion) = self.suspect.get_mut(&log) {
+            *suspicion = (peer, now + SUSPICION_PATIENCE);
+        }
         let minimum = self.rosters.current().member(self.me).map_or(0, |member| member.generation_min);
         let highest = minimum.saturating_add(GENERATIONS_AHEAD_MAX);
-        if position.log.generation < self.generation || position.log.generation >= highest {
+        if log.generation < self.generation || log.generation >= highest {
             return;
         }
-        self.generation = position.log.generation + 1;
+        self.generation = log.generation + 1;
         self.outputs.push_back(Output::ReportRestored { generation: self.generation });
     }
 }

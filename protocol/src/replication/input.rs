@@ -1,5 +1,6 @@
 //! What happens to the machine: past tense, one variant each.
 
+use super::Missing;
 use crate::{
     entry::{Item, SignedEntry},
     frame::Frame,
@@ -26,6 +27,14 @@ impl EntryWithPayloads {
     pub fn carried(&self) -> impl Iterator<Item = (ContentHash, u64, Option<&Vec<u8>>)> {
         let of_items = self.signed.entry.items.iter().filter_map(Item::payload);
         of_items.zip(&self.payloads).map(|((hash, length), payload)| (hash, length, payload.as_ref()))
+    }
+
+    /// The payloads that are not at hand.
+    pub fn absent(&self) -> impl Iterator<Item = (ContentHash, Missing)> + '_ {
+        let of_items = self.signed.entry.items.iter().filter_map(|item| Some((item, item.payload()?)));
+        of_items.zip(&self.payloads).filter(|(_, payload)| payload.is_none()).map(|((item, (hash, length)), _)| {
+            (hash, Missing { length, is_change: matches!(item, Item::Change { .. }) })
+        })
     }
 }
 
@@ -71,6 +80,13 @@ pub enum Input {
     PayloadRead(EffectId, Option<Vec<u8>>),
     /// The roster chain grew by pairing or by the command line.
     RosterChanged(RosterChain),
+    /// A `Screen` is answered: for each change, in order, whether it passed.
+    ChangesScreened(EffectId, Vec<bool>),
+    /// The disk was looked at.
+    DiskChecked {
+        /// Whether so little is free that peers have to wait.
+        full: bool,
+    },
     /// The time that `poll_timeout` named has come.
     TimeoutReached,
 }

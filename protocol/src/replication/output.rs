@@ -2,13 +2,17 @@
 
 use aiemp_keys::NodeId;
 
-use super::input::{EffectId, EntryWithPayloads};
+use super::{
+    admission::WaitReason,
+    input::{EffectId, EntryWithPayloads},
+};
 use crate::{
     causality::Past,
     egress::Cleared,
     frame::Frame,
     ids::{ContentHash, LogId},
     roster::RosterError,
+    time::Timestamp,
 };
 
 /// Why a session is closed. The node itself lives on.
@@ -24,6 +28,8 @@ pub enum PeerFault {
     PayloadMismatch,
     /// It offered a log of an audience that one side may not read.
     AudienceLeak,
+    /// It said to hold entries of this node's own logs, and did not show them.
+    Unshown,
     /// Its roster was refused.
     BadRoster(RosterError),
 }
@@ -77,7 +83,12 @@ impl FreezeReason {
 #[derive(Clone, Debug)]
 pub enum Record {
     /// An entry and the payloads at hand.
-    Entry(EntryWithPayloads),
+    Entry {
+        /// Both.
+        entry: EntryWithPayloads,
+        /// When it was taken here: daily amounts count by it.
+        received: Timestamp,
+    },
     /// A payload that was fetched.
     Payload(ContentHash, Vec<u8>),
     /// A log that is invalid, with the entry that shows it.
@@ -125,6 +136,13 @@ pub enum Output {
         /// Whether the asker may read shared payloads only: a digest guessed right must not open a private one.
         shared_only: bool,
     },
+    /// Decode changes where a fault of the decoder does no harm, then answer `ChangesScreened`.
+    Screen {
+        /// The answer's id.
+        effect: EffectId,
+        /// The raw changes.
+        changes: Vec<Vec<u8>>,
+    },
     /// An entry is durable and everything it saw has been applied before: hand it to the vault.
     Apply {
         /// The entry with the payloads at hand.
@@ -149,6 +167,26 @@ pub enum Output {
         log: LogId,
         /// Why.
         reason: FreezeReason,
+    },
+    /// Keep a roster that the root key signed beside the one in force, and tell the operator: nothing is to be approved
+    /// or executed in a mesh that has two of them.
+    ReportRosterFork {
+        /// The other roster, in its wire form.
+        bytes: Vec<u8>,
+    },
+    /// Tell the operator: a change did not pass the screening and was dropped.
+    ReportDropped {
+        /// Its digest.
+        hash: ContentHash,
+        /// Whose it was, where one entry brought it.
+        author: Option<NodeId>,
+    },
+    /// Tell the operator: a log is not followed for now.
+    ReportWaiting {
+        /// The log.
+        log: LogId,
+        /// Why.
+        reason: WaitReason,
     },
     /// Tell the operator: this node's own store was restored from an older copy; it writes a new generation now.
     ReportRestored {

@@ -3,7 +3,7 @@
 use aiemp_keys::NodeId;
 
 use super::{
-    FETCH_PATIENCE, InFlight, Replication,
+    FETCH_PATIENCE, InFlight, Missing, Replication,
     output::{PeerFault, Record},
 };
 use crate::{frame::Frame, ids::ContentHash, limits::BLOB_BYTES_MAX, time::Timestamp};
@@ -21,8 +21,12 @@ pub(super) struct Incoming {
 const INCOMING_MAX: usize = 2;
 
 impl Replication {
-    pub(super) fn want_payload(&mut self, now: Timestamp, hash: ContentHash, length: u64) {
-        self.missing.insert(hash, length);
+    pub(super) fn want_payload(&mut self, now: Timestamp, hash: ContentHash, missing: Missing) {
+        if self.dropped.contains(&hash) {
+            return;
+        }
+        let wanted = self.missing.entry(hash).or_insert(missing);
+        wanted.is_change |= missing.is_change;
         self.request_missing(now);
     }
 
@@ -50,7 +54,7 @@ impl Replication {
         length: u64,
         bytes: &[u8],
     ) {
-        let Some(expected) = self.missing.get(&hash).copied() else { return };
+        let Some(Missing { length: expected, is_change }) = self.missing.get(&hash).copied() else { return };
         let Some(incoming) = self.incoming.get_mut(&hash).filter(|incoming| incoming.from == peer) else { return };
         if bytes.is_empty() {
             return self.ask_another(now, peer, hash);
@@ -74,7 +78,11 @@ impl Replication {
             return self.close_peer(peer, PeerFault::PayloadMismatch);
         }
         self.missing.remove(&hash);
-        self.persist(Record::Payload(hash, whole), InFlight::Payload(hash));
+        if is_change {
+            self.screen_fetched(hash, whole);
+        } else {
+            self.persist(Record::Payload(hash, whole), InFlight::Payload(hash));
+        }
         self.request_missing(now);
     }
 

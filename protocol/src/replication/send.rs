@@ -9,11 +9,11 @@ use super::{
     readable_by,
 };
 use crate::{
-    entry::Position,
+    entry::{Position, SignedEntry},
     frame::{Frame, frontier_digest},
     ids::{ContentHash, LogId},
     limits::{BLOB_CHUNK_BYTES, ENTRIES_PER_FETCH, ENTRY_PAYLOAD_BYTES_MAX},
-    roster::Role,
+    roster::{Role, RosterError},
     time::Timestamp,
 };
 
@@ -29,8 +29,13 @@ impl Replication {
         let Some(member) = self.rosters.current().member(peer) else {
             return self.close_peer(peer, PeerFault::NotAMember);
         };
-        let session =
-            Session { role: member.role, known: None, has_brain: false, next_frontier: now + FRONTIER_INTERVAL };
+        let session = Session {
+            role: member.role,
+            known: None,
+            has_brain: false,
+            next_frontier: now + FRONTIER_INTERVAL,
+            looks_below: None,
+        };
         self.sessions.insert(peer, session);
         self.send_hello(peer);
     }
@@ -66,6 +71,7 @@ impl Replication {
         for bytes in missing {
             self.send(peer, Frame::Roster { bytes });
         }
+        self.send_evidence(peer);
         let mine = self.frontier_for(peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.has_brain = has_brain;
@@ -98,12 +104,9 @@ impl Replication {
         let held = self.chains.len(position.log);
         let same = self.chains.hash(position.log, position.seq) == Some(position.hash);
         if position.log.author == self.me && !same {
-            self.suspect.insert(position.log);
+            self.suspect(now, peer, position.log);
         }
         if position.seq > held {
-            if position.log.author == self.me {
-                self.own_log_is_behind(position);
-            }
             self.fetch(now, peer, position.log);
         } else if !same && !self.frozen.contains_key(&position.log) {
             // One place, two entries: fetch the other as evidence.
@@ -129,7 +132,7 @@ impl Replication {
     fn serve_entries(&mut self, peer: NodeId, log: LogId, from_seq: u64, count: u64) {
         let Some(session) = self.sessions.get(&peer) else { return };
         let durable = self.durable.get(&log).copied().unwrap_or(0);
-        let unknown = from_seq == 0 || from_seq > durable || self.suspect.contains(&log);
+        let unknown = from_seq == 0 || from_seq > durable || self.suspect.contains_key(&log);
         if !readable_by(session.role, log.audience) || unknown {
             return;
         }
@@ -143,7 +146,7 @@ impl Replication {
         let Some(Serving::Entries { peer }) = self.serving.remove(&effect) else { return };
         let mut last = None;
         for StoredEntry { log, cose, payloads } in entries {
-            if let Ok(seq) = crate::entry::SignedEntry::claimed_seq(&cose) {
+            if let Ok(seq) = SignedEntry::claimed_seq(&cose) {
                 self.note_held(peer, log, seq);
                 last = Some((log, seq));
             }
@@ -187,7 +190,7 @@ impl Replication {
         let (log, seq) = (entry.signed.log, entry.signed.entry.seq);
         let Some(session) = self.sessions.get(&peer) else { return };
         let Some(known) = &session.known else { return };
-        if self.suspect.contains(&log) {
+        if self.suspect.contains_key(&log) {
             return;
         }
         if !readable_by(session.role, log.audience) || known.get(&log).copied().unwrap_or(0) + 1 != seq {
@@ -213,8 +216,14 @@ impl Replication {
                 self.rosters = chain;
                 self.membership_changed();
                 self.retry_waiting(now);
+                self.admit_again(now);
             }
-            Ok(false) => {}
+            // One that does not follow came out of order: the next hello asks for what lies between.
+            Ok(false) | Err(RosterError::NotNext { .. }) => {}
+            Err(error @ RosterError::Fork { .. }) => {
+                self.outputs.push_back(Output::ReportRosterFork { bytes });
+                self.close_peer(peer, PeerFault::BadRoster(error));
+            }
             Err(error) => self.close_peer(peer, PeerFault::BadRoster(error)),
         }
     }
@@ -225,7 +234,20 @@ impl Replication {
         self.frontier().filter(|position| both(position.log.audience)).collect()
     }
 
+    /// Hands over what shows that a log is invalid: it is refused at the same place by whoever holds what came before.
+    pub(super) fn send_evidence(&mut self, peer: NodeId) {
+        let Some(role) = self.sessions.get(&peer).map(|session| session.role) else { return };
+        let readable = self.frozen.iter().filter(|(log, _)| readable_by(role, log.audience));
+        let evidence: Vec<_> = readable.map(|(log, frozen)| (*log, frozen.evidence.clone())).collect();
+        for (log, cose) in evidence {
+            let payloads = SignedEntry::claimed_payloads(&cose).map_or_else(|_| Vec::new(), |count| vec![None; count]);
+            self.send(peer, Frame::Entry { log, cose, payloads });
+        }
+    }
+
     pub(super) fn timeout(&mut self, now: Timestamp) {
+        self.end_suspicions(now);
+        self.admit_again(now);
         self.fetching.retain(|_, until| *until > now);
         let held_up = self.incoming.len();
         self.incoming.retain(|_, incoming| incoming.until > now);

@@ -199,7 +199,8 @@ fn a_hostile_entry_outside_its_zone_freezes_that_log_alone() {
     world.input(0, Input::FrameReceived { peer, frame }).expect("it takes the frame");
     save(&mut world, 2, "Plans/a.md", "honest\n");
     pass(&mut world, 20_000);
-    assert_eq!(core(&world, 0).replication().frozen().get(&log), Some(&FreezeReason::ForeignZone));
+    let frozen = core(&world, 0).replication().frozen().get(&log).map(|frozen| frozen.reason);
+    assert_eq!(frozen, Some(FreezeReason::ForeignZone));
     assert_eq!(text(&world, 0, "Approved/forged.md"), None);
     assert_eq!(text(&world, 0, "Plans/a.md").as_deref(), Some("honest\n"));
 }
@@ -360,4 +361,30 @@ fn a_sent_draft_that_must_not_be_copied_stays_in_sight() {
         assert!(world.nodes[0].disk.files.values().any(|bytes| bytes == note.as_bytes()), "seed {seed}");
     }
     assert!(sent > 2, "the provider took {sent}");
+}
+
+#[test]
+fn an_edit_that_a_relay_withholds_holds_up_only_itself() {
+    let mut world = world(16, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 1, "Plans/a.md", "one\n");
+    pass(&mut world, 15_000);
+    world.partition(0, 1, 60_000);
+    for text in ["one\ntwo\n", "one\ntwo\nthree\n"] {
+        save(&mut world, 1, "Plans/a.md", text);
+        pass(&mut world, 5_000);
+    }
+    let (log, peer) = (log_of(&world, 1), world.nodes[1].id());
+    world.input(0, Input::PeerConnected(peer)).expect("a session");
+    for (withheld, entry) in [true, false].into_iter().zip(world.nodes[1].store.read(log, 2, 2)) {
+        let payloads = if withheld { vec![None] } else { entry.payloads };
+        let frame = Frame::Entry { log, cose: entry.cose, payloads };
+        world.input(0, Input::FrameReceived { peer, frame }).expect("it takes the frame");
+        pass(&mut world, 5_000);
+    }
+    save(&mut world, 0, "Plans/a.md", "zero\none\n");
+    pass(&mut world, 5_000);
+    assert_eq!(text(&world, 0, "Plans/a.md").as_deref(), Some("zero\none\n"));
+    world.input(0, Input::PeerDisconnected(peer)).expect("it ends");
+    settle(&mut world);
+    assert_eq!(text(&world, 0, "Plans/a.md").as_deref(), Some("zero\none\ntwo\nthree\n"));
 }

@@ -28,6 +28,13 @@ pub(super) fn tell(home: &Home, notice: Notice) {
         Notice::Frozen { log, reason } => {
             tracing::error!(author = %log.author, reason = reason.as_str(), "a log is invalid; nothing more of it is taken");
         }
+        Notice::Dropped { hash, author } => {
+            let author = author.map(tracing::field::display);
+            tracing::error!(%hash, author, "a change was dropped: it cannot be decoded within the limits");
+        }
+        Notice::Waiting { log, reason } => {
+            tracing::warn!(author = %log.author, reason = reason.as_str(), "a log is not followed for now; `peers show` tells more");
+        }
         Notice::Restored { generation } => {
             tracing::warn!(generation, "this home is an older copy of itself; it goes on in a new generation");
         }

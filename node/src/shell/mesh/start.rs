@@ -19,6 +19,7 @@ use crate::{
         clock, control, fingerprints,
         home_watch::HomeWatch,
         network::{self, NetworkConfig, addresses},
+        screen,
         store::{self, Store},
         vault_disk::{VaultDisk, VaultWatcher, scan},
     },
@@ -121,6 +122,8 @@ impl Mesh {
         let (store_sent, store_events) = mpsc::channel(STORE_EVENTS_MAX);
         let store = store::spawn(store, store_sent)?;
         store.send(ended_well(false)).await?;
+        let (screened_sent, screened) = mpsc::channel(EVENTS_MAX);
+        let screen = screen::spawn(screened_sent);
         let (disk, disk_done) = disk::spawn(vault_disk, config.vault.clone())?;
         let (asked_sent, asked) = mpsc::channel(EVENTS_MAX);
         control::serve(&home.control_socket(), asked_sent)?;
@@ -134,6 +137,8 @@ impl Mesh {
             me,
             receipt_key,
             core,
+            screen,
+            screened,
             store,
             store_events,
             network,
@@ -152,6 +157,7 @@ impl Mesh {
             next_request: 0,
             listening: Vec::new(),
             rescan_busy: false,
+            disk_full: false,
             displaced: Vec::new(),
             _watches: (watcher, home_watch),
         };
@@ -177,11 +183,13 @@ fn restored_core(
         brain: brain_of(&options.config, options.role)?,
         frozen: loaded.frozen,
         missing: loaded.missing,
+        room: options.config.admission.room(),
         ended_well: store.read_meta(ENDED_WELL)?.is_some_and(|value| value == [1]),
     });
     core.raise_generation(generation.map_or(0, u64::from_be_bytes));
-    for (log, cose) in &loaded.entries {
-        core.restore_entry(*log, cose).context("the store holds an entry that does not verify")?;
+    for entry in &loaded.entries {
+        core.restore_entry(entry.log, &entry.cose, entry.received)
+            .context("the store holds an entry that does not verify")?;
     }
     for (key, projection) in loaded.projections {
         core.restore_projection(key, projection);

@@ -7,7 +7,7 @@ use aiemp_keys::{Hash, NodeId, cbor};
 use aiemp_protocol::{
     ids::{Audience, ContentHash, EntryHash, FileId, LogId},
     limits::ENTRY_PAYLOAD_BYTES_MAX,
-    replication::{FreezeReason, StoredEntry},
+    replication::{FreezeReason, Frozen, Missing, StoredEntry},
     roster::ClosedLog,
     time::Timestamp,
     vault_path::VaultPath,
@@ -15,7 +15,7 @@ use aiemp_protocol::{
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{
-    Loaded, Store, entry_row_digest,
+    Loaded, LoadedEntry, Store, entry_row_digest,
     error::{Damage, StoreError},
     integer, log_key,
 };
@@ -121,36 +121,38 @@ impl Store {
         Ok(ends)
     }
 
-    fn all_entries(&self) -> Result<Vec<(LogId, Vec<u8>)>, StoreError> {
-        let sql = "SELECT log, seq, hash, cose, cose_hash, payload_hashes FROM entries ORDER BY position";
+    fn all_entries(&self) -> Result<Vec<LoadedEntry>, StoreError> {
+        let sql = "SELECT log, seq, hash, cose, cose_hash, payload_hashes, received FROM entries ORDER BY position";
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut entries = Vec::new();
         while let Some(row) = rows.next()? {
             let EntryRow { log, cose, .. } = EntryRow::read(row)?;
-            entries.push((log, cose));
+            let received = Timestamp::from_millis(row.get::<_, i64>(6)?.unsigned_abs());
+            entries.push(LoadedEntry { log, cose, received });
         }
         Ok(entries)
     }
 
-    fn frozen(&self) -> Result<BTreeMap<LogId, FreezeReason>, StoreError> {
-        let mut statement = self.connection.prepare("SELECT log, reason FROM frozen")?;
+    fn frozen(&self) -> Result<BTreeMap<LogId, Frozen>, StoreError> {
+        let mut statement = self.connection.prepare("SELECT log, reason, evidence FROM frozen")?;
         let mut rows = statement.query([])?;
         let mut frozen = BTreeMap::new();
         while let Some(row) = rows.next()? {
-            let (log, reason): (Vec<u8>, String) = (row.get(0)?, row.get(1)?);
+            let (log, reason, evidence): (Vec<u8>, String, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let reason = FreezeReason::parse(&reason).ok_or(Damage::Value("frozen"))?;
-            frozen.insert(parse_log(&log, "frozen")?, reason);
+            frozen.insert(parse_log(&log, "frozen")?, Frozen { reason, evidence });
         }
         Ok(frozen)
     }
 
-    fn missing(&self) -> Result<BTreeMap<ContentHash, u64>, StoreError> {
-        let mut statement = self.connection.prepare("SELECT hash, length FROM missing")?;
+    fn missing(&self) -> Result<BTreeMap<ContentHash, Missing>, StoreError> {
+        let mut statement = self.connection.prepare("SELECT hash, length, change FROM missing")?;
         let mut rows = statement.query([])?;
         let mut missing = BTreeMap::new();
         while let Some(row) = rows.next()? {
-            missing.insert(ContentHash(digest(row, 0)?), row.get::<_, i64>(1)?.unsigned_abs());
+            let length = row.get::<_, i64>(1)?.unsigned_abs();
+            missing.insert(ContentHash(digest(row, 0)?), Missing { length, is_change: row.get(2)? });
         }
         Ok(missing)
     }

@@ -10,7 +10,7 @@ use super::error::{Damage, StoreError};
 /// `aiem`: what tells `file(1)` and us that this SQLite file is a store.
 const APPLICATION_ID: i32 = 0x6169_656d;
 /// Raised with every change of [`TABLES`].
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 /// `doctor` may read beside a running node; nobody holds the lock for long.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// More than the number of different statements in this module.
@@ -25,6 +25,7 @@ CREATE TABLE entries (
     cose BLOB NOT NULL,
     cose_hash BLOB NOT NULL,                     -- over this whole row
     payload_hashes BLOB NOT NULL,                -- 32 bytes for each item that has a payload, in order
+    received INTEGER NOT NULL DEFAULT 0,         -- when it was taken, in milliseconds since the Unix epoch
     UNIQUE (log, seq)
 ) STRICT;
 CREATE TABLE payloads (
@@ -35,7 +36,8 @@ CREATE TABLE payloads (
 CREATE TABLE missing (
     hash BLOB PRIMARY KEY NOT NULL,
     length INTEGER NOT NULL,
-    shared INTEGER NOT NULL CHECK (shared IN (0, 1))
+    shared INTEGER NOT NULL CHECK (shared IN (0, 1)),
+    change INTEGER NOT NULL DEFAULT 0 CHECK (change IN (0, 1))
 ) STRICT;
 CREATE TABLE frozen (
     log BLOB PRIMARY KEY NOT NULL,
@@ -74,7 +76,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(LOCK_PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     // Before anything is changed: a file that is not ours stays as it is.
-    let is_new = recognise(&connection, path)?;
+    let found = recognise(&connection, path)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(StoreError::NoWriteAheadLog { path: path.to_owned(), mode });
@@ -84,8 +86,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    if is_new {
-        make_tables(&mut connection)?;
+    match found {
+        Found::Nothing => make_tables(&mut connection)?,
+        Found::Version(VERSION) => {}
+        Found::Version(_) => bring_up_to_date(&mut connection)?,
     }
     Ok(connection)
 }
@@ -98,23 +102,43 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Whether the file is still empty; refuses one of another program or a newer version.
-fn recognise(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+/// What the file is.
+enum Found {
+    /// Still empty.
+    Nothing,
+    /// A store of a version that can be read.
+    Version(i32),
+}
+
+/// Refuses a file of another program or of a newer version.
+fn recognise(connection: &Connection, path: &Path) -> Result<Found, StoreError> {
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if application != APPLICATION_ID {
         let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         return if (application, version, objects) == (0, 0, 0) {
-            Ok(true)
+            Ok(Found::Nothing)
         } else {
             Err(StoreError::Foreign { path: path.to_owned() })
         };
     }
     match version {
-        VERSION => Ok(false),
+        1..=VERSION => Ok(Found::Version(version)),
         found if found > VERSION => Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION }),
         found => Err(Damage::Version(found).into()),
     }
+}
+
+/// From version 1, which noted neither when an entry was taken (those count for no day) nor what a missing payload is
+/// (those are not screened).
+fn bring_up_to_date(connection: &mut Connection) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(
+        "ALTER TABLE entries ADD COLUMN received INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE missing ADD COLUMN change INTEGER NOT NULL DEFAULT 0 CHECK (change IN (0, 1))",
+    )?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    Ok(transaction.commit()?)
 }
 
 /// All in one transaction: after a crash there is an empty file or a whole store.

@@ -13,7 +13,7 @@ use aiemp_protocol::{
     entry::{Entry, Item, SignedEntry},
     ids::{Audience, ContentHash, EntryHash, FileId, LogId, MeshId},
     limits::ENTRY_PAYLOAD_BYTES_MAX,
-    replication::{EffectId, EntryWithPayloads, FreezeReason, Record},
+    replication::{EffectId, EntryWithPayloads, FreezeReason, Frozen, Missing, Record},
     time::Timestamp,
     vault_path::VaultPath,
     zone::Zone,
@@ -21,7 +21,9 @@ use aiemp_protocol::{
 use rusqlite::Connection;
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{Command, Damage, Store, StoreError, StoreEvent, StoreGone, StoreHandle, Write, schema, spawn};
+use super::{
+    Command, Damage, LoadedEntry, Store, StoreError, StoreEvent, StoreGone, StoreHandle, Write, schema, spawn,
+};
 
 /// Long enough for the slowest disk; nothing waits this long when all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,8 +78,11 @@ impl Author {
     }
 }
 
+/// When the entries of these tests were taken.
+const RECEIVED: Timestamp = Timestamp::from_millis(7);
+
 fn record(entry: &EntryWithPayloads) -> Write {
-    Write::Record(Record::Entry(entry.clone()))
+    Write::Record(Record::Entry { entry: entry.clone(), received: RECEIVED })
 }
 
 fn fetched(bytes: &[u8]) -> Write {
@@ -125,10 +130,12 @@ fn what_was_persisted_comes_back_after_closing() {
 
     let store = disk.open();
     let loaded = store.load().unwrap();
-    let expected: Vec<_> = [&first, &second, &third].map(|e| (e.signed.log, e.signed.cose.clone())).into();
+    let entry =
+        |e: &EntryWithPayloads| LoadedEntry { log: e.signed.log, cose: e.signed.cose.clone(), received: RECEIVED };
+    let expected: Vec<_> = [&first, &second, &third].map(entry).into();
     assert_eq!(loaded.entries, expected, "in the order they became durable");
-    assert_eq!(loaded.frozen, [(frozen, FreezeReason::Equivocation)].into());
-    assert_eq!(loaded.missing, [(ContentHash::of(b"two"), 3)].into());
+    assert_eq!(loaded.frozen, [(frozen, Frozen { reason: FreezeReason::Equivocation, evidence: vec![1] })].into());
+    assert_eq!(loaded.missing, [(ContentHash::of(b"two"), Missing { length: 3, is_change: false })].into());
     assert_eq!(loaded.projections, [("b".into(), projection(Some(4)))].into());
     assert_eq!(store.read_meta("hlc").unwrap(), Some(vec![5]));
     assert_eq!(store.read_meta("none").unwrap(), None);
@@ -311,9 +318,24 @@ fn a_newer_version_is_refused_with_the_remedy_and_left_alone() {
     let before = fs::read(&disk.path).unwrap();
     let path = disk.path.display();
     let expected =
-        format!("{path} was written by a newer aiemp-node (store version 2, this one knows 1): update the binary");
+        format!("{path} was written by a newer aiemp-node (store version 3, this one knows 2): update the binary");
     assert_eq!(refusal(&disk.path), expected);
     assert_eq!(fs::read(&disk.path).unwrap(), before);
+}
+
+#[test]
+fn a_store_of_the_version_before_is_read_and_brought_up_to_date() {
+    let disk = Disk::new();
+    let mut all = Author::new(Audience::All);
+    let entry = all.entry(&[(b"one", false)]);
+    disk.open().persist(&[record(&entry)]).unwrap();
+    let before = "ALTER TABLE entries DROP COLUMN received; ALTER TABLE missing DROP COLUMN change;
+                  PRAGMA user_version = 1";
+    Connection::open(&disk.path).unwrap().execute_batch(before).unwrap();
+    let loaded = disk.open().load().unwrap();
+    assert_eq!(loaded.entries[0].received, Timestamp::default());
+    assert_eq!(loaded.missing, [(ContentHash::of(b"one"), Missing { length: 3, is_change: false })].into());
+    assert!(disk.open().load().is_ok(), "once");
 }
 
 #[test]
@@ -352,7 +374,7 @@ async fn answers_come_in_order_and_reads_see_the_writes_before_them() {
     for (n, content) in contents.iter().enumerate() {
         let (n, hash) = (n as u64, ContentHash::of(content));
         let commands = vec![
-            Command::Persist(EffectId(n), Record::Entry(all.entry(&[(content, true)]))),
+            Command::Persist(EffectId(n), Record::Entry { entry: all.entry(&[(content, true)]), received: RECEIVED }),
             Command::ReadEntries { effect: EffectId(1000 + n), log: all.log, from_seq: n + 1, count: 1 },
             Command::ReadPayload { effect: EffectId(2000 + n), hash, shared_only: true },
             Command::Load { effect: vault::EffectId(n), hashes: vec![ContentHash::of(b"none"), hash] },
@@ -416,9 +438,9 @@ async fn after_a_failed_commit_the_store_says_so_once_and_stops() {
     let handle = spawn(disk.open(), sender).unwrap();
     let first = Author::new(Audience::All).entry(&[(b"one", true)]);
     let other = Author::new(Audience::All).entry(&[(b"two", true)]);
-    handle.send(Command::Persist(EffectId(1), Record::Entry(first))).await.unwrap();
+    handle.send(Command::Persist(EffectId(1), Record::Entry { entry: first, received: RECEIVED })).await.unwrap();
     assert!(matches!(next(&mut events).await, Some(StoreEvent::Persisted(EffectId(1)))));
-    handle.send(Command::Persist(EffectId(2), Record::Entry(other))).await.unwrap();
+    handle.send(Command::Persist(EffectId(2), Record::Entry { entry: other, received: RECEIVED })).await.unwrap();
     assert_eq!(timeout(PATIENCE, handle.flush()).await.unwrap(), Err(StoreGone));
     assert!(matches!(next(&mut events).await, Some(StoreEvent::Failed(StoreError::Conflict { seq: 1, .. }))));
     assert!(next(&mut events).await.is_none());

@@ -4,7 +4,7 @@ use aiemp_crdt::vault::Projection;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     ids::{Audience, ContentHash, EntryHash, LogId},
-    replication::{EntryWithPayloads, FreezeReason, Record},
+    replication::{EntryWithPayloads, FreezeReason, Missing, Record},
     time::Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
@@ -32,7 +32,7 @@ struct Writer<'a>(&'a Connection);
 impl Writer<'_> {
     fn write(&self, write: &Write) -> Result<(), StoreError> {
         match write {
-            Write::Record(Record::Entry(entry)) => self.entry(entry),
+            Write::Record(Record::Entry { entry, received }) => self.entry(entry, *received),
             Write::Record(Record::Payload(hash, bytes)) => self.fetched_payload(*hash, bytes),
             Write::Record(Record::Frozen { log, reason, evidence }) => self.frozen(*log, *reason, evidence),
             Write::Record(Record::Roster(_)) => Ok(()),
@@ -61,7 +61,7 @@ impl Writer<'_> {
         }
     }
 
-    fn entry(&self, entry: &EntryWithPayloads) -> Result<(), StoreError> {
+    fn entry(&self, entry: &EntryWithPayloads, received: Timestamp) -> Result<(), StoreError> {
         let signed = &entry.signed;
         let (log, seq) = (log_key(signed.log), integer(signed.entry.seq));
         let mut payload_hashes = Vec::new();
@@ -69,20 +69,20 @@ impl Writer<'_> {
             payload_hashes.extend_from_slice(hash.0.as_bytes());
         }
         let digest = entry_row_digest(&log, seq, signed.hash, &signed.cose, &payload_hashes);
-        let sql = "INSERT INTO entries (log, seq, hash, cose, cose_hash, payload_hashes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (log, seq) DO NOTHING";
-        let row = params![log, seq, signed.hash.0.as_bytes(), signed.cose, digest.as_bytes(), payload_hashes];
+        let sql = "INSERT INTO entries (log, seq, hash, cose, cose_hash, payload_hashes, received)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (log, seq) DO NOTHING";
+        let (hash, received) = (signed.hash.0.as_bytes(), integer(received.as_millis()));
+        let row = params![log, seq, hash, signed.cose, digest.as_bytes(), payload_hashes, received];
         if self.execute(sql, row)? == 0 && self.hash_at(&log, seq)? != signed.hash {
             return Err(StoreError::Conflict { log: signed.log, seq: signed.entry.seq });
         }
         let shared = signed.log.audience == Audience::All;
-        for (hash, length, payload) in entry.carried() {
-            match payload {
-                Some(bytes) => self.inline_payload(hash, bytes, shared)?,
-                None => self.absent_payload(hash, length, shared)?,
+        for (hash, _, payload) in entry.carried() {
+            if let Some(bytes) = payload {
+                self.inline_payload(hash, bytes, shared)?;
             }
         }
-        Ok(())
+        entry.absent().try_for_each(|(hash, missing)| self.absent_payload(hash, missing, shared))
     }
 
     fn hash_at(&self, log: &[u8], seq: i64) -> Result<EntryHash, StoreError> {
@@ -114,11 +114,13 @@ impl Writer<'_> {
         self.execute(sql, params![hash.0.as_bytes(), shared, bytes]).map(|_| ())
     }
 
-    fn absent_payload(&self, hash: ContentHash, length: u64, shared: bool) -> Result<(), StoreError> {
-        let sql = "INSERT INTO missing (hash, length, shared) SELECT ?1, ?2, ?3
+    fn absent_payload(&self, hash: ContentHash, missing: Missing, shared: bool) -> Result<(), StoreError> {
+        let sql = "INSERT INTO missing (hash, length, shared, change) SELECT ?1, ?2, ?3, ?4
              WHERE NOT EXISTS (SELECT 1 FROM payloads WHERE hash = ?1 AND shared >= ?3)
-             ON CONFLICT (hash) DO UPDATE SET shared = max(shared, excluded.shared)";
-        self.execute(sql, params![hash.0.as_bytes(), integer(length), shared]).map(|_| ())
+             ON CONFLICT (hash) DO UPDATE
+             SET shared = max(shared, excluded.shared), change = max(change, excluded.change)";
+        let row = params![hash.0.as_bytes(), integer(missing.length), shared, missing.is_change];
+        self.execute(sql, row).map(|_| ())
     }
 
     fn frozen(&self, log: LogId, reason: FreezeReason, evidence: &[u8]) -> Result<(), StoreError> {
