@@ -141,6 +141,9 @@ impl Cli {
     }
 
     fn dispatch(self) -> anyhow::Result<ExitCode> {
+        if let Some(Command::Process { process: run::ProcessName::Decoder, .. }) = self.command {
+            return run::decoder();
+        }
         let home = self.home()?;
         match self.command {
             None => run::run(&home, &self.run),

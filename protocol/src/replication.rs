@@ -339,7 +339,12 @@ impl Replication {
             Some(InFlight::Entry { entry, past, from }) => self.entry_durable(now, entry, past, from),
             Some(InFlight::Payload(hash)) => self.outputs.push_back(Output::PayloadArrived(hash)),
             Some(InFlight::Roster) => self.outputs.push_back(Output::RosterInstalled),
-            Some(InFlight::Frozen { log, reason }) => self.outputs.push_back(Output::ReportFrozen { log, reason }),
+            Some(InFlight::Frozen { log, reason }) => {
+                self.outputs.push_back(Output::ReportFrozen { log, reason });
+                for peer in self.sessions.keys().copied().collect::<Vec<_>>() {
+                    self.send_evidence(peer);
+                }
+            }
             None => {}
         }
     }

@@ -74,8 +74,9 @@ pub fn save(world: &mut World, node: usize, path: VaultPath, after: Vec<u8>) {
 
 /// Who sets a field that two people gave different values has decided between them.
 fn decide_fields(world: &mut World, node: usize, path: &VaultPath, after: &[u8]) {
-    let conflicts = world.nodes[node].core.as_ref().map(|core| core.vault().conflicts()).unwrap_or_default();
-    for item in conflicts.iter().filter(|item| item.path == *path && item.field.is_some()) {
+    let Some(core) = &world.nodes[node].core else { return };
+    let (conflicts, file) = (core.vault().conflicts(), core.file_at(path));
+    for item in conflicts.iter().filter(|item| Some(item.file) == file && item.field.is_some()) {
         let kept = String::from_utf8_lossy(after).contains(&item.merged);
         for side in item.sides.iter().filter(|_| !kept) {
             world.ledger.replaced(side.text.as_bytes(), after);

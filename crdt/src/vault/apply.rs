@@ -117,6 +117,9 @@ impl Vault {
             let lies_there = self.on_disk.get(&key).is_some_and(|projection| projection.file == file);
             if lies_there && wanted.as_ref() != Some(&key) {
                 self.remove_from_disk(key);
+            } else if lies_there && self.places.get(&file) != Some(&key) {
+                // Its own move away from there has not applied yet.
+                self.postponed_removals.entry(file).or_default().insert(key);
             }
         }
     }
@@ -262,7 +265,7 @@ impl Vault {
     pub(super) fn forget_missing(&mut self, file: FileId) {
         if let Some(place) = self.places.get(&file).filter(|place| self.missing.contains_key(*place)).cloned() {
             self.missing.remove(&place);
-            self.record_projection(place, None);
+            self.forget_place(place);
         }
     }
 

@@ -176,16 +176,23 @@ impl Vault {
             self.boundaries.may_write(zone) && self.boundaries.may_archive(file.zone)
         };
         if !allowed {
-            self.record_projection(from.to_owned(), None);
+            self.forget_place(from.to_owned());
             self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::NotWritable });
             return self.project(file);
         }
-        self.record_projection(from.to_owned(), None);
         if stays {
+            self.record_projection(from.to_owned(), None);
             let write = FieldWrite::Path(path.clone());
             self.push_item(zone.audience(), Item::Set { file, write }, None);
-            self.record_projection(path.key(), Some(Projection { path, ..before }));
+            let key = path.key();
+            self.record_projection(key.clone(), Some(Projection { path, ..before }));
+            // It may have been on its way from one place to another, and lie at both.
+            let elsewhere = self.on_disk.iter().filter(|(at, there)| there.file == file && **at != key);
+            for other in elsewhere.map(|(at, _)| at.clone()).collect::<Vec<_>>() {
+                self.remove_from_disk(other);
+            }
         } else {
+            self.forget_place(from.to_owned());
             self.with_document(file, Task::MoveAcross { to: path, content: Some(bytes), claim: None });
         }
     }
@@ -328,7 +335,7 @@ impl Vault {
             self.missing.remove(&key);
             let Some(projection) = self.on_disk.get(&key).cloned() else { continue };
             let elsewhere = self.places.get(&projection.file) != Some(&key);
-            self.record_projection(key, None);
+            self.forget_place(key);
             if elsewhere {
                 continue;
             }

@@ -106,6 +106,22 @@ impl Vault {
         }
     }
 
+    /// Nothing lies at a place any more. Saves of the file there that still wait for its content were made over what was
+    /// recorded until now.
+    pub(super) fn forget_place(&mut self, key: String) {
+        if let Some(over) = self.on_disk.get(&key).cloned()
+            && let Some(DocState::Uncreated(queue) | DocState::Loading { queue, .. } | DocState::Incomplete(queue)) =
+                self.docs.get_mut(&over.file)
+        {
+            for task in queue.iter_mut() {
+                if let Task::DiskEdit(bytes) = task {
+                    *task = Task::DisplacedEdit { bytes: std::mem::take(bytes), over: Some(over.clone()) };
+                }
+            }
+        }
+        self.record_projection(key, None);
+    }
+
     pub(super) fn load(&mut self, file: FileId, queue: VecDeque<Task>) {
         let Some(record) = self.index.get(file) else { return };
         let Some(base) = record.base.shown().copied() else { return self.lacks_content(file, queue) };

@@ -55,10 +55,7 @@ pub(super) fn process(home: &Home, process: ProcessName, supervisor: Option<u32>
         return Ok(ExitCode::SUCCESS);
     }
     match process {
-        ProcessName::Decoder => {
-            shell::screen::decode_all()?;
-            Ok(ExitCode::SUCCESS)
-        }
+        ProcessName::Decoder => decoder(),
         ProcessName::Mesh => mesh_process(home, Role::Local, args),
         ProcessName::Executor => {
             walls::not_dumpable()?;
@@ -68,6 +65,12 @@ pub(super) fn process(home: &Home, process: ProcessName, supervisor: Option<u32>
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The one process that needs no home.
+pub(super) fn decoder() -> Result<ExitCode> {
+    shell::screen::decode_all()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {

@@ -103,7 +103,6 @@ impl Decoder {
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .context("cannot start the decoder")?;

@@ -251,9 +251,6 @@ impl Replication {
         self.waiting.remove(&log);
         self.fetching.remove(&log);
         self.admission.forget(log);
-        for peer in self.sessions.keys().copied().collect::<Vec<_>>() {
-            self.send_evidence(peer);
-        }
         self.persist(Record::Frozen { log, reason, evidence }, InFlight::Frozen { log, reason });
     }
 

@@ -3,7 +3,7 @@
 use aiemp_keys::NodeId;
 
 use super::{
-    FRONTIER_INTERVAL, Replication, Session,
+    FRONTIER_INTERVAL, InFlight, Replication, Session,
     input::{EffectId, EntryWithPayloads, StoredEntry},
     output::{Output, PeerFault, Record},
     readable_by,
@@ -237,7 +237,10 @@ impl Replication {
     /// Hands over what shows that a log is invalid: it is refused at the same place by whoever holds what came before.
     pub(super) fn send_evidence(&mut self, peer: NodeId) {
         let Some(role) = self.sessions.get(&peer).map(|session| session.role) else { return };
-        let readable = self.frozen.iter().filter(|(log, _)| readable_by(role, log.audience));
+        let on_its_way = |of: &LogId| {
+            self.in_flight.values().any(|record| matches!(record, InFlight::Frozen { log, .. } if log == of))
+        };
+        let readable = self.frozen.iter().filter(|(log, _)| readable_by(role, log.audience) && !on_its_way(log));
         let evidence: Vec<_> = readable.map(|(log, frozen)| (*log, frozen.evidence.clone())).collect();
         for (log, cose) in evidence {
             let payloads = SignedEntry::claimed_payloads(&cose).map_or_else(|_| Vec::new(), |count| vec![None; count]);
