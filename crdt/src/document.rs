@@ -109,8 +109,8 @@ impl Document {
         Some(change.raw_bytes().to_vec())
     }
 
-    /// Applies a vetted change.
-    pub(crate) fn apply(&mut self, change: Change) {
+    /// Applies a change that [`vet`](crate::vet::vet) let pass for this state; any other one is a bug of the caller.
+    pub fn apply(&mut self, change: Change) {
         let known = Known { max_op: change.max_op() };
         self.last.insert(change.actor_id().clone(), (change.seq(), change.hash()));
         self.known.insert(change.hash(), known);
