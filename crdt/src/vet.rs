@@ -150,7 +150,8 @@ mod tests {
         let (document, doc, author) = setting();
         let stranger = document::actor(Signer::from_seed([2; 32]).node_id(), doc, 0, 0);
         let own = document::actor(author, doc, 0, 0);
-        for id in [OpId(1, stranger), OpId(999, own.clone()), OpId(1, own)] {
+        let importer = document.last.keys().next().expect("the import").clone();
+        for id in [OpId(1, stranger), OpId(999, own.clone()), OpId(1, own), OpId(0, importer)] {
             let at = |op: &mut Op| op.obj = ObjectId::Id(id.clone());
             let after = |op: &mut Op| op.key = Key::Seq(ElementId::Id(id.clone()));
             let over = |op: &mut Op| op.pred = vec![id.clone()].into();
