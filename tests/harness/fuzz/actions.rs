@@ -39,11 +39,8 @@ pub fn renderer(bytes: &[u8]) {
 }
 
 pub(super) fn derive(note: &[u8]) -> Result<Draft, Vec<Refusal>> {
-    let found = AttachmentInfo {
-        length: 9,
-        hash: ContentHash::of(b"attached"),
-        media_type: "application/pdf".to_owned(),
-    };
+    let found =
+        AttachmentInfo { length: 9, hash: ContentHash::of(b"attached"), media_type: "application/pdf".to_owned() };
     let context = DeriveContext {
         file: seeds::file(),
         fallback_work: seeds::work(),

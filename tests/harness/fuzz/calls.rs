@@ -11,7 +11,10 @@ use aiemp_protocol::{
 use data_encoding::BASE32_NOPAD;
 use serde_json::Value;
 
-use super::{seeds::{self, NOW}, text_of};
+use super::{
+    seeds::{self, NOW},
+    text_of,
+};
 
 /// A ticket has one text, and messages of the pairing one encoding.
 pub fn ticket(bytes: &[u8]) {

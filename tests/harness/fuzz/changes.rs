@@ -100,8 +100,7 @@ fn import() -> AutoCommit {
 
 /// Does four bytes' worth of anything at a time: operation, object, place, value.
 fn operate(doc: &mut AutoCommit, bytes: &[u8]) {
-    const KEYS: [&str; 12] =
-        ["fm", "body", "order", "fence", "eol", "bom", "type", "status", "", "new", "a\nb", "---"];
+    const KEYS: [&str; 12] = ["fm", "body", "order", "fence", "eol", "bom", "type", "status", "", "new", "a\nb", "---"];
     const TYPES: [ObjType; 4] = [ObjType::Map, ObjType::List, ObjType::Text, ObjType::Table];
     let object = |doc: &AutoCommit, key| doc.get(ROOT, key).ok().flatten().map(|(_, id)| id);
     let mut objects: Vec<ObjId> = vec![ROOT];

@@ -1,13 +1,7 @@
 //! The signed form, log entries and frames.
 
-use aiemp_keys::{Fingerprints, FingerprintKey, cbor, cose as sign};
-use aiemp_protocol::{
-    egress::Guard,
-    entry::SignedEntry,
-    frame::Frame,
-    ids::Audience,
-    roster::Role,
-};
+use aiemp_keys::{FingerprintKey, Fingerprints, cbor, cose as sign};
+use aiemp_protocol::{egress::Guard, entry::SignedEntry, frame::Frame, ids::Audience, roster::Role};
 
 use super::seeds::{self, ENTRY_DOMAIN, TEST_DOMAIN};
 

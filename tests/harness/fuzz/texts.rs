@@ -3,8 +3,7 @@
 use aiemp_crdt::{
     document::{self, Document},
     note::Note,
-    text_diff,
-    vet,
+    text_diff, vet,
 };
 use aiemp_keys::{FingerprintKey, Fingerprints};
 use aiemp_node::core::mail::{self as mails, Mail};
