@@ -14,11 +14,13 @@ use aiemp_protocol::{
 use super::objects::{self, bundle, log, mesh, receipt, receipt_key, second_roster, settlement, signed_entry};
 use crate::mesh::{NOW, Owner, owner};
 
+type Judge = Box<dyn Fn(&[u8]) -> bool>;
+
 /// A payload and the reader that must refuse every other encoding of it.
 struct Payload {
     name: &'static str,
     bytes: Vec<u8>,
-    is_accepted: Box<dyn Fn(&[u8]) -> bool>,
+    is_accepted: Judge,
 }
 
 fn signed(

@@ -18,11 +18,14 @@ use crate::mesh::{NOW, Owner, owner};
 /// Why an object was refused, in one word for all kinds: `form`, `signature`, and what the kind itself tells apart.
 pub(crate) type Verdict = Result<(), &'static str>;
 
+/// A reader of a wire form.
+pub(crate) type Verify = Box<dyn Fn(&[u8]) -> Verdict>;
+
 /// An object that a reader verifies.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) bytes: Vec<u8>,
-    pub(crate) verify: Box<dyn Fn(&[u8]) -> Verdict>,
+    pub(crate) verify: Verify,
     /// Every reason that a single flipped bit gives.
     pub(crate) reasons: &'static [&'static str],
 }
@@ -35,9 +38,9 @@ pub(crate) struct SignedKind {
     pub(crate) sibling: Vec<u8>,
     /// What the `COSE_Sign1` travels in.
     pub(crate) wrap: fn(&[u8]) -> Vec<u8>,
-    pub(crate) verify: Box<dyn Fn(&[u8]) -> Verdict>,
+    pub(crate) verify: Verify,
     /// Verifies the bare `COSE_Sign1` in another mesh.
-    pub(crate) verify_elsewhere: Box<dyn Fn(&[u8]) -> Verdict>,
+    pub(crate) verify_elsewhere: Verify,
     pub(crate) elsewhere: &'static str,
 }
 
@@ -272,7 +275,7 @@ fn roster_kind() -> SignedKind {
     }
 }
 
-fn in_mesh(mesh: MeshId, verify: impl Fn(MeshId, &[u8]) -> Verdict + 'static) -> Box<dyn Fn(&[u8]) -> Verdict> {
+fn in_mesh(mesh: MeshId, verify: impl Fn(MeshId, &[u8]) -> Verdict + 'static) -> Verify {
     Box::new(move |bytes| verify(mesh, bytes))
 }
 
