@@ -13,6 +13,7 @@ use automerge::{
 };
 
 use crate::{
+    form::{Clock, Form},
     note::{Eol, FrontMatter, Note},
     text_diff,
     vet::Refused,
@@ -61,9 +62,11 @@ pub struct FieldSide {
 }
 
 /// What a document knows of one change, to vet the next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) max_op: u64,
+    /// What its author had, the change included.
+    pub(crate) past: Clock,
 }
 
 /// An open document.
@@ -73,6 +76,7 @@ pub struct Document {
     pub(crate) known: BTreeMap<ChangeHash, Known>,
     /// The last change of each actor, with its seq.
     pub(crate) last: BTreeMap<ActorId, (u64, ChangeHash)>,
+    pub(crate) form: Form,
     note: Note,
 }
 
@@ -90,10 +94,12 @@ impl Document {
         let mut doc = AutoCommit::new_with_encoding(TextEncoding::Utf8CodeUnit);
         doc.set_actor(ActorId::from(&importer.as_bytes()[..16]));
         let note = Note::parse(text);
-        write_new(&mut doc, &note).expect("writing to an empty document");
+        let form = write_new(&mut doc, &note).expect("writing to an empty document");
         doc.commit_with(CommitOptions::default().with_time(0));
-        let mut document = Self { doc, known: BTreeMap::new(), last: BTreeMap::new(), note };
-        document.note_changes(&[]);
+        let mut document = Self { doc, known: BTreeMap::new(), last: BTreeMap::new(), form, note };
+        for change in document.doc.get_changes(&[]) {
+            document.note_change(&change);
+        }
         document
     }
 
@@ -107,27 +113,23 @@ impl Document {
         self.doc.set_actor(actor);
         write_difference(&mut self.doc, &self.note, &new).expect("the document has the form that import gave it");
         self.doc.commit_with(CommitOptions::default().with_time(0))?;
-        self.note_changes(&before);
+        for change in self.doc.get_changes(&before) {
+            self.form.record(&change);
+            self.note_change(&change);
+        }
         self.note = new;
         let change = self.doc.get_last_local_change()?;
         Some(change.raw_bytes().to_vec())
     }
 
-    /// Applies a vetted change; one that cannot be applied leaves the document as it was.
-    pub(crate) fn apply(&mut self, change: Change) -> Result<(), Refused> {
-        let mut copy = self.clone();
-        copy.apply_in_place(change)?;
-        *self = copy;
-        Ok(())
-    }
-
-    /// Applies a vetted change; after an error the document is of no use any more.
+    /// Applies a change that [`vet`](crate::vet::vet) let pass for this state; after an error the document is of no use any
+    /// more.
     ///
-    /// Vetting does not look at the operations themselves. automerge answers some that make no sense with an error and
-    /// some with a panic, and either may come half way.
-    pub(crate) fn apply_in_place(&mut self, change: Change) -> Result<(), Refused> {
-        let known = Known { max_op: change.max_op() };
-        let (actor, seq, hash) = (change.actor_id().clone(), change.seq(), change.hash());
+    /// What passes is what automerge can apply, as far as we know it. Where it cannot it panics, and a peer's change must
+    /// not end the node.
+    pub fn apply(&mut self, change: Change) -> Result<(), Refused> {
+        self.form.record(&change);
+        self.note_change(&change);
         let doc = &mut self.doc;
         let applied = panic::catch_unwind(AssertUnwindSafe(|| {
             doc.apply_changes([change]).ok()?;
@@ -135,8 +137,6 @@ impl Document {
         }));
         let Ok(Some(note)) = applied else { return Err(Refused::Apply) };
         self.note = note;
-        self.last.insert(actor, (seq, hash));
-        self.known.insert(hash, known);
         Ok(())
     }
 
@@ -200,17 +200,29 @@ impl Document {
             .collect()
     }
 
-    fn note_changes(&mut self, before: &[ChangeHash]) {
-        for change in self.doc.get_changes(before) {
-            self.known.insert(change.hash(), Known { max_op: change.max_op() });
-            self.last.insert(change.actor_id().clone(), (change.seq(), change.hash()));
+    /// What the author of a change with these dependencies had; none if one of them is not held.
+    pub(crate) fn past_of(&self, change: &Change) -> Option<Clock> {
+        let mut past = Clock::new();
+        for dep in change.deps() {
+            for (actor, last) in &self.known.get(dep)?.past {
+                let held = past.entry(actor.clone()).or_default();
+                *held = (*last).max(*held);
+            }
         }
+        Some(past)
+    }
+
+    fn note_change(&mut self, change: &Change) {
+        let mut past = self.past_of(change).unwrap_or_default();
+        past.insert(change.actor_id().clone(), change.max_op());
+        self.known.insert(change.hash(), Known { max_op: change.max_op(), past });
+        self.last.insert(change.actor_id().clone(), (change.seq(), change.hash()));
     }
 }
 
 type Written = Result<(), automerge::AutomergeError>;
 
-fn write_new(doc: &mut AutoCommit, note: &Note) -> Written {
+fn write_new(doc: &mut AutoCommit, note: &Note) -> Result<Form, automerge::AutomergeError> {
     let fields = doc.put_object(ROOT, "fm", ObjType::Map)?;
     let body = doc.put_object(ROOT, "body", ObjType::Text)?;
     let empty = FrontMatter::default();
@@ -222,14 +234,17 @@ fn write_new(doc: &mut AutoCommit, note: &Note) -> Written {
     for (key, block) in &front_matter.blocks {
         doc.put(&fields, key.as_str(), block.as_str())?;
     }
-    doc.splice_text(&body, 0, 0, &note.body)
+    doc.splice_text(&body, 0, 0, &note.body)?;
+    Ok(Form::of_import(&fields, &body, &["fence", "order", "eol", "bom"], note))
 }
 
 fn write_difference(doc: &mut AutoCommit, old: &Note, new: &Note) -> Written {
     let empty = FrontMatter::default();
     let old_front = old.front_matter.as_ref().unwrap_or(&empty);
     let new_front = new.front_matter.as_ref().unwrap_or(&empty);
-    if old.front_matter.is_some() != new.front_matter.is_some() {
+    // Not what the note shows: fields that a peer added show a fence, whatever the register says.
+    let fence = doc.get(ROOT, "fence")?.and_then(|(value, _)| value.as_bool());
+    if fence != Some(new.front_matter.is_some()) {
         doc.put(ROOT, "fence", new.front_matter.is_some())?;
     }
     if old.eol != new.eol {

@@ -19,6 +19,7 @@
 pub mod claim;
 pub mod conflict;
 pub mod document;
+mod form;
 pub mod index;
 pub mod note;
 pub mod text_diff;

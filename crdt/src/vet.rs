@@ -1,8 +1,8 @@
 //! Vetting: what an automerge change from a peer must satisfy before automerge sees it applied.
 //!
 //! automerge 0.12 trusts its peers: a small compressed change can unfold to gigabytes, an operation counter near its
-//! limit breaks every later edit, and a change under another's actor id shuts the true author out. Each rule here
-//! refuses one of these; honest changes satisfy all of them.
+//! limit breaks every later edit, a change under another's actor id shuts the true author out, and one that refers to
+//! what is not there makes it panic. Each rule here refuses one of these; honest changes satisfy all of them.
 
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
@@ -52,6 +52,9 @@ pub enum Refused {
     /// Its operation counter does not follow from its dependencies.
     #[error("operation counter does not follow")]
     Counter,
+    /// It does what no edit of a note does, or refers to what its author cannot have had.
+    #[error("not an edit of a note")]
+    Form,
 }
 
 /// What can be said of a raw change without its document; done where a fault of the decoder does no harm.
@@ -100,6 +103,10 @@ pub fn vet(document: &Document, doc: DocId, author: NodeId, generation: u64, raw
     if change.start_op().get() != max_op + 1 {
         return Err(Refused::Counter);
     }
+    let past = document.past_of(&change).ok_or(Refused::Dependencies)?;
+    if !document.form.admits(&change, &past) {
+        return Err(Refused::Form);
+    }
     Ok(change)
 }
 
@@ -107,6 +114,10 @@ pub fn vet(document: &Document, doc: DocId, author: NodeId, generation: u64, raw
 mod tests {
     use super::*;
     use aiemp_keys::{Hash, Signer};
+    use automerge::{
+        ObjType, ScalarValue,
+        legacy::{ElementId, Key, ObjectId, Op, OpId, OpType},
+    };
 
     fn setting() -> (Document, DocId, NodeId) {
         let author = Signer::from_seed([1; 32]).node_id();
@@ -145,11 +156,12 @@ mod tests {
         }
     }
 
-    /// An honest change with other operations than its author gave it.
-    fn with_operations(raw: &[u8], operations: impl FnOnce(&mut Vec<automerge::legacy::Op>)) -> Vec<u8> {
-        let mut expanded = Change::from_bytes(raw.to_vec()).expect("honest").decode();
-        operations(&mut expanded.operations);
-        expanded.hash = None;
+    /// The honest edit with its operations changed, under the author's own actor.
+    fn forged(document: &Document, doc: DocId, author: NodeId, change: impl Fn(&mut Vec<Op>)) -> Vec<u8> {
+        let raw =
+            document.clone().edit("---\na: 1\n---\none\ntwo\n", document::actor(author, doc, 0, 0)).expect("a change");
+        let mut expanded = Change::from_bytes(raw).expect("decodes").decode();
+        change(&mut expanded.operations);
         Change::from(expanded).raw_bytes().to_vec()
     }
 
@@ -157,37 +169,95 @@ mod tests {
     fn a_few_bytes_that_stand_for_many_deletions_are_refused() {
         let (document, doc, author) = setting();
         let raw = document.clone().edit("ne\n", document::actor(author, doc, 0, 0)).expect("a change");
-        let bomb = with_operations(&raw, |operations| {
-            let deletion = operations.last().expect("a deletion").clone();
-            operations.extend(std::iter::repeat_n(deletion, 1_000_000));
-        });
+        let mut expanded = Change::from_bytes(raw).expect("decodes").decode();
+        let deletion = expanded.operations.last().expect("a deletion").clone();
+        expanded.operations.extend(std::iter::repeat_n(deletion, 1_000_000));
+        let bomb = Change::from(expanded).raw_bytes().to_vec();
         assert!(bomb.len() < 300, "{} bytes", bomb.len());
         assert_eq!(vet(&document, doc, author, 0, &bomb).err(), Some(Refused::Operations));
     }
 
     #[test]
-    fn operations_that_make_no_sense_leave_the_document_as_it_was() {
+    fn a_change_that_refers_to_what_is_not_there_is_refused_and_no_panic() {
         let (document, doc, author) = setting();
-        let raw = document.clone().edit("one\ntwo\n", document::actor(author, doc, 0, 0)).expect("a change");
-        let nowhere = automerge::legacy::OpId(999_999, document::actor(author, doc, 0, 0));
-        let mut refused = 0;
-        for case in 0..3 {
-            let changed = with_operations(&raw, |operations| {
-                let first = operations.first_mut().expect("an operation");
-                match case {
-                    0 => first.obj = automerge::legacy::ObjectId::Id(nowhere.clone()),
-                    1 => first.key = automerge::legacy::Key::Seq(automerge::legacy::ElementId::Id(nowhere.clone())),
-                    _ => first.pred = [nowhere.clone()].into_iter().collect(),
+        let stranger = document::actor(Signer::from_seed([2; 32]).node_id(), doc, 0, 0);
+        let own = document::actor(author, doc, 0, 0);
+        let importer = document.last.keys().next().expect("the import").clone();
+        for id in [OpId(1, stranger), OpId(999, own.clone()), OpId(1, own), OpId(0, importer)] {
+            let at = |op: &mut Op| op.obj = ObjectId::Id(id.clone());
+            let after = |op: &mut Op| op.key = Key::Seq(ElementId::Id(id.clone()));
+            let over = |op: &mut Op| op.pred = vec![id.clone()].into();
+            for bend in [&at as &dyn Fn(&mut Op), &after, &over] {
+                for index in 0..4 {
+                    let raw = forged(&document, doc, author, |ops| bend(&mut ops[index]));
+                    assert_eq!(vet(&document, doc, author, 0, &raw).err(), Some(Refused::Form), "{id:?}, {index}");
                 }
-            });
-            let mut copy = document.clone();
-            let applied = vet(&copy, doc, author, 0, &changed).and_then(|change| copy.apply(change));
-            if applied.is_err() {
-                refused += 1;
-                assert_eq!(copy.text(), "one\n", "case {case}");
-                assert!(copy.edit("one\nmore\n", document::actor(author, doc, 0, 1)).is_some(), "case {case}");
             }
         }
-        assert!(refused > 0, "none of the cases is refused");
+    }
+
+    #[test]
+    fn what_no_edit_of_a_note_does_is_refused() {
+        let (document, doc, author) = setting();
+        let put = |key: &str, action: OpType| Op {
+            action,
+            obj: ObjectId::Root,
+            key: Key::Map(key.into()),
+            pred: Vec::new().into(),
+            insert: false,
+        };
+        let text = |text: &str| OpType::Put(ScalarValue::Str(text.into()));
+        for op in [
+            put("body", OpType::Make(ObjType::Map)),
+            put("body", OpType::Make(ObjType::Text)),
+            put("fm", OpType::Make(ObjType::List)),
+            put("body", text("gone")),
+            put("body", OpType::Delete),
+            put("fence", OpType::Increment(1)),
+            put("fence", text("yes")),
+            put("order", OpType::Put(ScalarValue::Null)),
+            put("else", text("x")),
+        ] {
+            let raw = forged(&document, doc, author, |ops| ops.push(op.clone()));
+            assert_eq!(vet(&document, doc, author, 0, &raw).err(), Some(Refused::Form), "{op:?}");
+        }
+        for action in [text("two characters"), text(""), OpType::Put(ScalarValue::Int(1)), OpType::Make(ObjType::Map)] {
+            let raw = forged(&document, doc, author, |ops| {
+                let character = ops.iter_mut().rfind(|op| op.insert).expect("a character");
+                character.action = action.clone();
+            });
+            assert_eq!(vet(&document, doc, author, 0, &raw).err(), Some(Refused::Form), "{action:?}");
+        }
+        let honest = forged(&document, doc, author, |_| {});
+        assert!(vet(&document, doc, author, 0, &honest).is_ok());
+    }
+
+    #[test]
+    fn a_change_may_refer_only_to_what_its_author_had() {
+        let (mut document, doc, author) = setting();
+        let other = Signer::from_seed([2; 32]).node_id();
+        let theirs = document.clone().edit("one\ntwo\n", document::actor(other, doc, 0, 0)).expect("a change");
+        let theirs = vet(&document, doc, other, 0, &theirs).expect("honest");
+        let id = OpId(theirs.start_op().get(), theirs.actor_id().clone());
+        let raw = forged(&document, doc, author, |ops| {
+            ops.iter_mut().rfind(|op| op.insert).expect("a character").key = Key::Seq(ElementId::Id(id.clone()));
+        });
+        document.apply(theirs).expect("applies");
+        assert_eq!(vet(&document, doc, author, 0, &raw).err(), Some(Refused::Form), "it is here, but was not there");
+    }
+
+    #[test]
+    fn a_fence_without_fields_reaches_every_peer() {
+        let (_, doc, author) = setting();
+        // A field that comes with a fence taken away at the same time shows the fence all the same.
+        let mut left = Document::import("---\na: 1\n---\n");
+        let mut right = left.clone();
+        let gone = left.edit("x\n", document::actor(author, doc, 0, 0)).expect("a change");
+        right.edit("---\na: 1\nb: 2\n---\n", document::actor(author, doc, 0, 1)).expect("a change");
+        right.apply(vet(&right, doc, author, 0, &gone).expect("honest")).expect("applies");
+        let mut peer = right.clone();
+        let raw = right.edit("---\n---\n", document::actor(author, doc, 0, 1)).expect("a change");
+        peer.apply(vet(&peer, doc, author, 0, &raw).expect("honest")).expect("applies");
+        assert_eq!(peer.text(), "---\n---\n");
     }
 }

@@ -12,10 +12,13 @@
 //! - [`executor`]: reviewer, journal and provider of one node.
 //! - [`check`]: what must hold at every step, and at the end.
 //! - [`simulation`]: one run from a seed; [`story`] tells it line by line.
+//!
+//! Beside it stand the fuzz targets: [`fuzz`].
 
 pub mod check;
 pub mod disk;
 pub mod executor;
+pub mod fuzz;
 pub mod ledger;
 pub mod network;
 pub mod node;

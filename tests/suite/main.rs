@@ -5,6 +5,7 @@ mod cose_peer;
 mod deploy;
 mod deploy_config;
 mod editors;
+mod fuzz;
 mod gate;
 mod node;
 mod processes;

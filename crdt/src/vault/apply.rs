@@ -17,8 +17,8 @@ use super::{
 use crate::{
     claim::Claim,
     conflict,
-    document::Document,
     index::{ChangeRef, FileRecord, Origin},
+    vet::Refused,
 };
 
 /// How many of the last places that files left a start compares with what lies there: as many as may have been under
@@ -179,8 +179,10 @@ impl Vault {
                 Some(raw) => {
                     if !self.refused.contains_key(&(file, change.base, change.origin.author())) {
                         let lacks_changes = note.lacks_changes;
-                        let merged = &mut note.merged;
-                        self.apply_change(file, merged, change, &raw, lacks_changes, Document::apply).ok();
+                        let applied = self.apply_change(file, &mut note.merged, change, &raw, lacks_changes);
+                        if applied.is_err_and(|why| why == Refused::Apply) {
+                            return self.load(file, [].into());
+                        }
                     }
                     self.docs.insert(file, DocState::Note(note));
                     self.remember_conflicts(file);

@@ -11,6 +11,7 @@ use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
     document::Document,
     index::{ChangeRef, FileRecord},
+    vet::Refused,
 };
 
 /// The content under one hidden base.
@@ -70,8 +71,9 @@ impl Vault {
             let mut document = Document::import(text);
             for (hash, raw) in payloads {
                 let (Some(change), Some(raw)) = (known.get(hash), raw) else { return };
-                if !self.refused.contains_key(&(file, change.base, change.origin.author())) {
-                    self.apply_change(file, &mut document, change, &raw, false, Document::apply).ok();
+                let is_dropped = self.refused.contains_key(&(file, change.base, change.origin.author()));
+                if !is_dropped && self.apply_change(file, &mut document, change, &raw, false) == Err(Refused::Apply) {
+                    return self.inspect_hidden(file);
                 }
             }
             hidden.bytes = document.text().into_bytes();

@@ -240,7 +240,7 @@ impl Vault {
                 dropped.insert(author);
                 continue;
             }
-            match self.apply_change(file, &mut merged, change, raw, lacks_changes, Document::apply_in_place) {
+            match self.apply_change(file, &mut merged, change, raw, lacks_changes) {
                 Ok(change) => {
                     applied.push(change);
                     if lies_there.is_some() && is_there(&merged) {
@@ -284,7 +284,7 @@ impl Vault {
 
     /// Vets a change and applies it. The first one of an author that is refused is reported, and no later one of that
     /// author to that document is taken. Where the document `lacks_changes`, one that does not follow from what is there
-    /// is not its author's fault.
+    /// is not its author's fault. After [`Refused::Apply`] the document is of no use.
     pub(super) fn apply_change(
         &mut self,
         file: FileId,
@@ -292,12 +292,11 @@ impl Vault {
         change: &ChangeRef,
         raw: &[u8],
         lacks_changes: bool,
-        apply: fn(&mut Document, Change) -> Result<(), Refused>,
     ) -> Result<Change, Refused> {
         let author = change.origin.author();
         let doc = document::doc_id(file, change.base);
         let vetted = vet::vet(document, doc, author, change.origin.log.generation, raw);
-        let applied = vetted.and_then(|change| apply(document, change.clone()).map(|()| change));
+        let applied = vetted.and_then(|change| document.apply(change.clone()).map(|()| change));
         if let Err(why) = applied {
             let does_not_follow = matches!(why, Refused::Sequence | Refused::Dependencies | Refused::Counter);
             if !(lacks_changes && does_not_follow) {

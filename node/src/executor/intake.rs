@@ -154,6 +154,7 @@ const fn code_of(error: &BundleError) -> &'static str {
         BundleError::OtherAttachment => "other_attachment",
         BundleError::OtherExecutor => "other_executor",
         BundleError::OldEpoch => "old_epoch",
+        BundleError::RosterExpired(_) => "roster_expired",
         BundleError::Expired(_) => "expired",
         BundleError::OtherPolicy => "other_policy",
     }

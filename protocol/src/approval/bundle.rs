@@ -75,6 +75,9 @@ pub enum BundleError {
     /// The roster changed who executes or approves.
     #[error("the approval is of an older roster; approve again")]
     OldEpoch,
+    /// The roster that names executor and approver expired.
+    #[error("the roster expired at {0}; renew it with the root key, then approve again")]
+    RosterExpired(Timestamp),
     /// It expired.
     #[error("the approval expired at {0}; approve again")]
     Expired(Timestamp),
@@ -114,7 +117,12 @@ impl Bundle {
         let approval = fields.bytes()?;
         let action = fields.bytes()?;
         let mut marks = Fields::of(fields.value()?, "marks")?;
-        let first_time_recipients = marks.list_of(read_text)?.into_iter().collect();
+        let first_time_recipients = marks.list_of(read_text)?;
+        // A set has one order and no doubles: any other list would be a second form of the same bundle.
+        if !first_time_recipients.is_sorted_by(|before, after| before < after) {
+            return Err(marks.invalid());
+        }
+        let first_time_recipients = first_time_recipients.into_iter().collect();
         let attachment_sources = marks.list_of(read_source)?;
         marks.end()?;
         let file = FileId::read(&mut fields)?;
@@ -152,6 +160,9 @@ impl Bundle {
         }
         if decision.policy != super::no_policy() {
             return Err(BundleError::OtherPolicy);
+        }
+        if roster.not_after < now {
+            return Err(BundleError::RosterExpired(roster.not_after));
         }
         if decision.expiry < now {
             return Err(BundleError::Expired(decision.expiry));

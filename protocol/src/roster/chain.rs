@@ -102,7 +102,10 @@ impl RosterChain {
             .map(|value| value.into_bytes().map_err(|_| CborError::Malformed));
         let mut chain = Self::begin(&rosters.next().ok_or(CborError::Malformed)??)?;
         for roster in rosters {
-            chain.extend(&roster?)?;
+            // One that is there already would make a second form of the same chain.
+            if !chain.extend(&roster?)? {
+                return Err(CborError::NotCanonical.into());
+            }
         }
         Ok(chain)
     }

@@ -4,3 +4,5 @@ mod approval;
 mod journal;
 mod mesh;
 mod pairing;
+mod tamper;
+mod vectors;

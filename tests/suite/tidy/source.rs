@@ -84,8 +84,8 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<Source>) {
         let kind = entry.file_type().expect("the tree is readable");
         if kind.is_dir() {
             let hidden = name.starts_with('.') && name != ".ci";
-            let recorded = ["tests/vectors", "tests/fixtures"].contains(&path.as_str());
-            let built = ["target", "node_modules", "__pycache__"].contains(&name.as_str());
+            let recorded = ["tests/vectors", "tests/fixtures", "tests/fuzz/corpus"].contains(&path.as_str());
+            let built = ["target", "node_modules", "__pycache__", "artifacts"].contains(&name.as_str());
             if !(hidden || recorded || built) {
                 walk(&entry.path(), &format!("{path}/"), found);
             }

@@ -1,0 +1,4 @@
+//! The target `note` of the harness.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| aiemp_tests::fuzz::note(bytes));
