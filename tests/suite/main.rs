@@ -11,3 +11,4 @@ mod processes;
 mod simulation;
 mod smtp;
 mod tidy;
+mod walls;

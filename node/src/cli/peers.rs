@@ -11,7 +11,7 @@ use super::{Passphrase, owner, print};
 use crate::{
     fault::Fault,
     home::Home,
-    shell::{self, store::Store},
+    shell::{self, store::Store, walls::Wall},
 };
 
 #[derive(Debug, Subcommand)]
@@ -63,7 +63,7 @@ fn list(rosters: &RosterChain, as_json: bool) {
 
 fn renew(home: &Home, passphrase: &Passphrase) -> Result<()> {
     let mut rosters = owner::rosters(home)?;
-    let keys = owner::unlock(home, passphrase)?;
+    let keys = owner::unlock(home, passphrase, &Wall::Owner)?;
     let next = rosters.current().successor(shell::clock::now());
     rosters.extend(&SignedRoster::sign(&keys.root, next).to_bytes())?;
     shell::rosters::store(home, &rosters)?;
@@ -89,7 +89,7 @@ fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
         .into());
     }
     let node = member.node;
-    let keys = owner::unlock(home, passphrase)?;
+    let keys = owner::unlock(home, passphrase, &Wall::Owner)?;
     let mut next = roster.successor(shell::clock::now());
     next.members.retain(|member| member.node != node);
     // What it wrote up to here stands, also for nodes that join later.
