@@ -3,4 +3,5 @@
 mod approval;
 mod journal;
 mod mesh;
+mod names;
 mod pairing;
