@@ -142,8 +142,10 @@ fn authority(node: &Node) -> BTreeMap<String, Vec<u8>> {
     for folder in ["approved", "keys", "roster", "receipts", "executor/secrets", "executor"] {
         for file in fs::read_dir(node.home.join(folder)).into_iter().flatten().flatten() {
             if file.path().is_file() && !file.file_name().to_string_lossy().starts_with("journal") {
-                found
-                    .insert(format!("{folder}/{}", file.file_name().to_string_lossy()), fs::read(file.path()).unwrap());
+                found.insert(
+                    format!("{folder}/{}", file.file_name().to_string_lossy()),
+                    fs::read(file.path()).expect("a file"),
+                );
             }
         }
     }
