@@ -153,6 +153,40 @@ fn authority(node: &Node) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
+/// Requests that would need a key, if they existed.
+const MADE_UP: [&str; 30] = [
+    "approve",
+    "unfreeze",
+    "freeze",
+    "release",
+    "egress_release",
+    "settle",
+    "policy",
+    "standing",
+    "hands",
+    "secrets",
+    "secrets_add",
+    "pair",
+    "revoke",
+    "heal",
+    "zones",
+    "share",
+    "handover",
+    "thaw",
+    "send",
+    "dispatch",
+    "execute",
+    "sign",
+    "unlock",
+    "config",
+    "roster",
+    "shutdown",
+    "exec",
+    "read",
+    "write",
+    "key",
+];
+
 #[test]
 fn nothing_with_authority_can_be_asked_over_the_control_socket() {
     let pair = local_with_a_secret();
@@ -161,39 +195,7 @@ fn nothing_with_authority_can_be_asked_over_the_control_socket() {
     let before = authority(&pair.local);
     let draft = ask(&pair.local, r#"{"ask":"drafts"}"#)["drafts"][0].clone();
     let (id, file) = (pair.local.approvals_in("pending").remove(0), draft["file"].clone());
-    let made_up = [
-        "approve",
-        "unfreeze",
-        "freeze",
-        "release",
-        "egress_release",
-        "settle",
-        "policy",
-        "standing",
-        "hands",
-        "secrets",
-        "secrets_add",
-        "pair",
-        "revoke",
-        "heal",
-        "zones",
-        "share",
-        "handover",
-        "thaw",
-        "send",
-        "dispatch",
-        "execute",
-        "sign",
-        "unlock",
-        "config",
-        "roster",
-        "shutdown",
-        "exec",
-        "read",
-        "write",
-        "key",
-    ];
-    for kind in made_up {
+    for kind in MADE_UP {
         for ask_for in [
             json!({ "ask": kind }),
             json!({ "ask": kind, "id": id, "file": file, "path": "Approved/x.md", "name": "n", "value": "v" }),
