@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{fault::Fault, home::Home};
+use crate::{fault::Fault, home::Home, shell::walls};
 
 mod a2a;
 mod approvals;
@@ -17,6 +17,7 @@ mod owner;
 mod pair;
 mod peers;
 mod print;
+mod probe;
 mod run;
 mod secrets;
 mod status;
@@ -117,16 +118,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// One of the node's processes; the node starts them itself
     #[command(hide = true)]
-    Process {
-        /// Which
-        #[arg(value_enum)]
-        process: run::ProcessName,
-        /// The process id of the node that starts it, and without which it ends
-        #[arg(long, value_name = "PID")]
-        supervisor: Option<u32>,
-        #[command(flatten)]
-        run: RunArgs,
-    },
+    Process(run::ProcessArgs),
 }
 
 impl Cli {
@@ -141,9 +133,8 @@ impl Cli {
     }
 
     fn dispatch(self) -> anyhow::Result<ExitCode> {
-        if let Some(Command::Process { process: run::ProcessName::Decoder, .. }) = self.command {
-            return run::decoder();
-        }
+        // Most commands read a key, and none has reason to be looked into.
+        walls::keep_memory()?;
         let home = self.home()?;
         match self.command {
             None => run::run(&home, &self.run),
@@ -162,7 +153,7 @@ impl Cli {
             Some(Command::Status { json }) => status::status(&home, json),
             Some(Command::Doctor { json }) => doctor::doctor(&home, json),
             Some(Command::Demo(args)) => demo::demo(&args),
-            Some(Command::Process { process, supervisor, run }) => run::process(&home, process, supervisor, &run),
+            Some(Command::Process(args)) => run::process(&home, &args),
         }
     }
 

@@ -26,10 +26,14 @@ places! {
     config => "config.toml";
     /// Held by the one process that may use the store.
     lock => "mesh/lock";
+    /// Where the roster chain lies: a folder of its own, so that a process may read it and nothing else of the mesh's.
+    roster_folder => "roster";
     /// The roster chain; verifies itself.
-    rosters => "mesh/rosters";
+    rosters => "roster/chain";
     /// A second roster of one epoch, where the root key signed two; verifies itself.
-    roster_fork => "mesh/roster-fork";
+    roster_fork => "roster/fork";
+    /// Where version 0.1.0 kept the chain.
+    old_rosters => "mesh/rosters";
     /// An open invitation.
     invite => "mesh/invite";
     /// The name given at `init`, until a roster carries it.

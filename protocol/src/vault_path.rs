@@ -19,7 +19,7 @@ pub enum VaultPathError {
     /// Nothing at all, or longer than 1,024 bytes.
     #[error("a path has 1 to {PATH_BYTES_MAX} bytes")]
     Length,
-    /// An empty name, `.` or `..`: the path would leave its folder.
+    /// An empty name, `.` or `..`, also where that is all that can be seen of it: the path would leave its folder.
     #[error("empty, `.` and `..` parts are not allowed")]
     Escape,
     /// A name of more than 255 bytes, which no file system takes.
@@ -37,7 +37,7 @@ impl VaultPath {
             return Err(VaultPathError::Length);
         }
         for name in text.split('/') {
-            if name.is_empty() || name == "." || name == ".." || canonical_name(name).is_empty() {
+            if name.is_empty() || name == "." || name == ".." || canonical_name(&visible(name)).is_empty() {
                 return Err(VaultPathError::Escape);
             }
             if name.len() > PATH_NAME_BYTES_MAX {
@@ -60,6 +60,14 @@ impl VaultPath {
     /// Two paths with one key are one place on some file system that people use.
     pub fn key(&self) -> String {
         self.0.split('/').map(canonical_name).collect::<Vec<_>>().join("/")
+    }
+
+    /// What each name is taken for where invisible characters and the styles of letters do not count.
+    ///
+    /// That is how some file systems compare names, and how a reader sees them. It decides what may never be written,
+    /// not which places are one: see [`VaultPath::key`].
+    pub(crate) fn likenesses(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.split('/').map(likeness)
     }
 
     /// The last name.
@@ -115,6 +123,32 @@ fn canonical_name(name: &str) -> String {
     let folded = caseless::default_case_fold_str(&composed);
     let recomposed: String = folded.nfc().collect();
     recomposed.trim_end_matches(['.', ' ']).to_owned()
+}
+
+fn likeness(name: &str) -> String {
+    let seen = visible(name);
+    if seen.is_ascii() {
+        return canonical_name(&seen);
+    }
+    // An ellipsis is no row of dots: many a title begins with one.
+    let is_hidden = seen.starts_with(['.', '\u{ff0e}', '\u{fe52}', '\u{2024}']);
+    let plain: String = seen.nfkc().collect();
+    let bare = canonical_name(&caseless::default_case_fold_str(&plain).nfkc().collect::<String>());
+    let bare = bare.trim_start_matches('.');
+    if is_hidden { format!(".{bare}") } else { bare.to_owned() }
+}
+
+fn visible(name: &str) -> String {
+    name.chars().filter(|c| !is_ignorable(*c)).collect()
+}
+
+/// Unicode's Default_Ignorable_Code_Point: what no font shows, and some file systems skip.
+const fn is_ignorable(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 impl fmt::Display for VaultPath {

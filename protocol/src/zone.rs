@@ -53,13 +53,17 @@ const SHARED_FOLDERS: [(&str, Zone); 10] = [
 const OWNER_FILES: [&str; 2] = ["company_handbook.md", "business_goals.md"];
 const CLAIM_FOLDER: &str = "in_progress";
 
-const INSTRUCTION_NAMES: [&str; 8] = [
+const INSTRUCTION_NAMES: [&str; 12] = [
     "claude.md",
     "claude.local.md",
     "agents.md",
+    "agents.override.md",
     "gemini.md",
+    "qwen.md",
+    "warp.md",
     "skill.md",
     "mcp.json",
+    "claude_desktop_config.json",
     "copilot-instructions.md",
     "soul.md",
 ];
@@ -89,8 +93,8 @@ pub trait Claimants {
 impl Zone {
     /// The zone of a path, by whole-folder prefix on its canonical key.
     pub fn of(path: &VaultPath, claimants: &impl Claimants) -> Result<Self, NeverPath> {
+        refuse_never(path)?;
         let key = path.key();
-        refuse_never(&key)?;
         let mut names = key.splitn(3, '/');
         let first = names.next().unwrap_or_default();
         let second = names.next();
@@ -163,8 +167,9 @@ impl Zone {
     }
 }
 
-fn refuse_never(key: &str) -> Result<(), NeverPath> {
-    for name in key.split('/') {
+fn refuse_never(path: &VaultPath) -> Result<(), NeverPath> {
+    for name in path.likenesses() {
+        let name = name.as_str();
         if name.starts_with('.') {
             return Err(NeverPath::DotName);
         }

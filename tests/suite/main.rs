@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cose_peer;
+mod decoder;
 mod deploy;
 mod deploy_config;
 mod editors;
@@ -12,3 +13,4 @@ mod processes;
 mod simulation;
 mod smtp;
 mod tidy;
+mod walls;

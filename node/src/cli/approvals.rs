@@ -23,6 +23,7 @@ use crate::{
     shell::{
         self,
         control::{Client, Request, Response, WireReceipt},
+        walls::Wall,
     },
 };
 
@@ -323,7 +324,7 @@ fn approve(
             return Err(Fault::operator("not_approved", "not approved; nothing was sent", "").into());
         }
     }
-    let keys = owner::unlock(home, passphrase)?;
+    let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
     let roster = owner::rosters(home)?;
     let repeated = desk.repeated(&readable.action).filter(|_| again);
     let repeat_of = repeated.map(reviewer::nonce_of).transpose()?;
@@ -353,7 +354,7 @@ fn settle(home: &Home, desk: &Desk, id: &str, sent: bool, passphrase: &Passphras
         let message = format!("no action {id} waits to be settled");
         Fault::operator("nothing_to_settle", message, "Run `aiemp-node approvals`: those marked `unknown` do.")
     })?;
-    let keys = owner::unlock(home, passphrase)?;
+    let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
     let roster = owner::rosters(home)?;
     reviewer::settle(home, roster.current(), &keys, receipt, sent)?;
     print::data(format!("settled {} as {}", receipt.action, if sent { "sent" } else { "not sent" }));

@@ -19,6 +19,8 @@ use crate::{
     shell::{self, control::Client},
 };
 
+mod walls;
+
 /// Days before a roster's end at which doctor begins to warn.
 const ROSTER_WARNING: Duration = Duration::from_secs(30 * 86_400);
 
@@ -47,19 +49,22 @@ struct Finding {
 }
 
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+struct Findings {
+    all: Vec<Finding>,
+    walls: Vec<walls::Found>,
+}
 
 impl Findings {
     fn ok(&mut self, what: impl Into<String>) {
-        self.0.push(Finding { level: Level::Ok, what: what.into(), fix: String::new() });
+        self.all.push(Finding { level: Level::Ok, what: what.into(), fix: String::new() });
     }
 
     fn warning(&mut self, what: impl Into<String>, fix: impl Into<String>) {
-        self.0.push(Finding { level: Level::Warning, what: what.into(), fix: fix.into() });
+        self.all.push(Finding { level: Level::Warning, what: what.into(), fix: fix.into() });
     }
 
     fn error(&mut self, what: impl Into<String>, fix: impl Into<String>) {
-        self.0.push(Finding { level: Level::Error, what: what.into(), fix: fix.into() });
+        self.all.push(Finding { level: Level::Error, what: what.into(), fix: fix.into() });
     }
 }
 
@@ -88,7 +93,7 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
         check_settings(home, config, &mut findings);
     }
     check_running(home, &mut findings);
-    let failed = findings.0.iter().any(|finding| finding.level == Level::Error);
+    let failed = findings.all.iter().any(|finding| finding.level == Level::Error);
     tell(&findings, as_json);
     Ok(ExitCode::from(u8::from(failed)))
 }
@@ -96,12 +101,13 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
 fn tell(findings: &Findings, as_json: bool) {
     if as_json {
         let items = findings
-            .0
+            .all
             .iter()
             .map(|finding| json!({ "level": finding.level.as_str(), "what": finding.what, "fix": finding.fix }));
-        return print::json(json!({ "findings": items.collect::<Vec<_>>() }));
+        let walls = findings.walls.iter().map(walls::Found::to_json);
+        return print::json(json!({ "findings": items.collect::<Vec<_>>(), "walls": walls.collect::<Vec<_>>() }));
     }
-    for finding in &findings.0 {
+    for finding in &findings.all {
         print::data(format!("{:<8} {}", finding.level.as_str(), finding.what));
         if !finding.fix.is_empty() {
             print::data(format!("         {}", finding.fix));
@@ -159,6 +165,9 @@ fn check_mesh(home: &Home, rosters: &RosterChain, config: Option<&Config>, findi
             "For real use make a new home: init without --unprotected-keys and --passphrase-file.",
         );
     }
+    if let Some(config) = config {
+        walls::check(member.role, config, findings);
+    }
     match member.role {
         Role::Local => check_local(home, rosters, findings),
         Role::Cloud => {
@@ -183,18 +192,6 @@ fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
     if Keystore::at(home.path()).is_protected() == Some(true) {
         findings.ok("approving needs your passphrase");
     }
-    if shell::walls::can_stand() {
-        findings.ok("boundary: the mesh process cannot read keys, approvals or credentials (landlock)");
-    } else {
-        findings.warning(
-            "boundary off: this kernel has no landlock, so the mesh process could read keys",
-            "Use a kernel with landlock (5.13 or newer, `lsm=…,landlock`).",
-        );
-    }
-    findings.warning(
-        "boundary off: all processes run as one user; malicious code outside the mesh process could read everything",
-        "Run nothing else as this user that reads mail or runs a language model with tools.",
-    );
 }
 
 /// The executor remembers the latest time it saw, and sends nothing while the clock is behind it.
@@ -284,7 +281,7 @@ mod tests {
         let found = |at| {
             let mut findings = Findings::default();
             check_clock(&home, at, &mut findings);
-            findings.0.pop().map(|finding| (finding.level.as_str(), finding.what, finding.fix))
+            findings.all.pop().map(|finding| (finding.level.as_str(), finding.what, finding.fix))
         };
         assert_eq!(found(now), None, "nothing was sent yet");
         drop(JournalStore::open(&home.journal()).unwrap());

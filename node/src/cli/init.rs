@@ -141,6 +141,7 @@ fn make_folders(home: &Home) -> Result<()> {
         home.mesh(),
         home.peers(),
         home.holds(),
+        home.roster_folder(),
         home.run(),
         home.approved(),
         home.receipts(),

@@ -7,10 +7,18 @@ use aiemp_protocol::roster::RosterChain;
 use anyhow::{Context, Result};
 
 use super::{Passphrase, print};
-use crate::{fault::Fault, home::Home};
+use crate::{
+    fault::Fault,
+    home::Home,
+    shell::{
+        self,
+        walls::{self, Wall},
+    },
+};
 
-/// Opens root and approve keys, asking for the passphrase where one is needed.
-pub(super) fn unlock(home: &Home, passphrase: &Passphrase) -> Result<OwnerKeys> {
+/// Opens root and approve keys, asking for the passphrase where one is needed; from then on the process is walled in.
+pub(super) fn unlock(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<OwnerKeys> {
+    walls::keep_memory()?;
     let keystore = Keystore::at(home.path());
     let secret = match (keystore.is_protected(), &passphrase.passphrase_file) {
         (None, _) => {
@@ -30,7 +38,10 @@ pub(super) fn unlock(home: &Home, passphrase: &Passphrase) -> Result<OwnerKeys> 
         let fix = "Try again; nothing was changed.";
         return Err(Fault::operator("wrong_passphrase", "the passphrase is wrong", fix).into());
     }
-    Ok(unlocked?)
+    let keys = unlocked?;
+    // What this kernel lacks of it, `doctor` tells.
+    wall.raise(home)?;
+    Ok(keys)
 }
 
 /// The passphrase in the first line of a file.
@@ -70,7 +81,10 @@ pub(super) fn confirm(question: &str) -> bool {
 
 /// The rosters of the node's mesh.
 pub(super) fn rosters(home: &Home) -> Result<RosterChain> {
-    crate::shell::rosters::load(home)?.ok_or_else(|| {
+    if home.old_rosters().exists() {
+        shell::rosters::adopt(home)?;
+    }
+    shell::rosters::load(home)?.ok_or_else(|| {
         Fault::operator(
             "not_paired",
             format!("{} belongs to no mesh yet", home.path().display()),

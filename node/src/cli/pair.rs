@@ -18,6 +18,7 @@ use crate::{
     shell::{
         self,
         network::{PairingStream, addresses, dial_pairing},
+        walls::Wall,
     },
 };
 
@@ -104,7 +105,7 @@ fn accept(home: &Home, ticket: &str, yes: bool, passphrase: &Passphrase) -> Resu
     if rosters.current().member(ticket.cloud).is_none() && ticket.cloud == node.node_id() {
         return Err(as_fault(&"this ticket was made by this very node").into());
     }
-    let keys = owner::unlock(home, passphrase)?;
+    let keys = owner::unlock(home, passphrase, &Wall::Pairing)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut stream = dial_pairing(&ticket).await?;

@@ -15,6 +15,7 @@ use crate::{
         self,
         control::{Client, Request, Response, WireLog},
         store::Store,
+        walls::Wall,
     },
 };
 
@@ -84,7 +85,7 @@ fn list(rosters: &RosterChain, as_json: bool) {
 
 fn renew(home: &Home, passphrase: &Passphrase) -> Result<()> {
     let mut rosters = owner::rosters(home)?;
-    let keys = owner::unlock(home, passphrase)?;
+    let keys = owner::unlock(home, passphrase, &Wall::Owner)?;
     let next = rosters.current().successor(shell::clock::now());
     rosters.extend(&SignedRoster::sign(&keys.root, next).to_bytes())?;
     shell::rosters::store(home, &rosters)?;
@@ -106,7 +107,7 @@ fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
         .into());
     }
     let node = member.node;
-    let keys = owner::unlock(home, passphrase)?;
+    let keys = owner::unlock(home, passphrase, &Wall::Owner)?;
     let mut next = roster.successor(shell::clock::now());
     next.members.retain(|member| member.node != node);
     // What it wrote up to here stands, also for nodes that join later.
@@ -214,7 +215,7 @@ fn heal(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
         print::talk(format!("No log of {name} is invalid; there is nothing to heal."));
         return Ok(());
     };
-    let keys = owner::unlock(home, passphrase)?;
+    let keys = owner::unlock(home, passphrase, &Wall::Owner)?;
     let mut next = roster.successor(shell::clock::now());
     // Every log of these generations ends where it is held, for its author goes on in the next.
     next.closed.extend(

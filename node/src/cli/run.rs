@@ -4,10 +4,14 @@ use std::process::ExitCode;
 
 use aiemp_protocol::roster::Role;
 use anyhow::Result;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
-use super::{RoleArg, RunArgs};
+use super::{
+    RoleArg, RunArgs,
+    probe::{self, ProbeArgs},
+};
 use crate::{
+    config::{BrainKind, Config},
     executor,
     fault::Fault,
     home::Home,
@@ -15,7 +19,8 @@ use crate::{
         self,
         mesh::{self, MeshOptions},
         network::addresses,
-        supervisor, walls,
+        screen, supervisor,
+        walls::{self, Wall},
     },
 };
 
@@ -28,6 +33,24 @@ pub(super) enum ProcessName {
     Executor,
     /// Decodes what peers sent, behind the strictest limits.
     Decoder,
+    /// Starts decoders and ends them, for the mesh, whose wall lets it start nothing.
+    DecoderKeeper,
+    /// Neither: tries what code that got into one of them would try.
+    Probe,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProcessArgs {
+    /// Which
+    #[arg(value_enum)]
+    process: ProcessName,
+    /// The process id of the node that starts it, and without which it ends
+    #[arg(long, value_name = "PID")]
+    supervisor: Option<u32>,
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    probe: ProbeArgs,
 }
 
 pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
@@ -37,6 +60,7 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
     };
     log();
     shell::settings::load(home)?;
+    shell::rosters::adopt(home)?;
     check_role(home, role)?;
     match role {
         RoleArg::Cloud => mesh_process(home, Role::Cloud, args),
@@ -47,7 +71,8 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
     }
 }
 
-pub(super) fn process(home: &Home, process: ProcessName, supervisor: Option<u32>, args: &RunArgs) -> Result<ExitCode> {
+pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
+    let ProcessArgs { process, supervisor, run, probe } = args;
     log();
     // A child of the supervisor ends with it. One that ended before this line sends no signal any more.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
@@ -55,22 +80,28 @@ pub(super) fn process(home: &Home, process: ProcessName, supervisor: Option<u32>
         return Ok(ExitCode::SUCCESS);
     }
     match process {
-        ProcessName::Decoder => decoder(),
-        ProcessName::Mesh => mesh_process(home, Role::Local, args),
+        ProcessName::Decoder => {
+            screen::decode_all(home)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ProcessName::DecoderKeeper => {
+            walls::keep_memory()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(screen::keep(home))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ProcessName::Probe => probe::probe(home, probe),
+        ProcessName::Mesh => mesh_process(home, Role::Local, run),
         ProcessName::Executor => {
-            walls::not_dumpable()?;
+            walls::keep_memory()?;
             let me = shell::identity::own_id(home)?;
+            let config = shell::settings::load(home)?;
+            warn_of_missing(&Wall::executor(home, &config), home)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(executor::run(home, me))?;
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-/// The one process that needs no home.
-pub(super) fn decoder() -> Result<ExitCode> {
-    shell::screen::decode_all()?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
@@ -83,20 +114,37 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
         config.listen.clone_from(&args.listen);
     }
     remember_announced(home, &args.announce)?;
+    walls::keep_memory()?;
     let signer = shell::identity::load(home)?;
-    walls::not_dumpable()?;
-    if role == Role::Local {
-        std::fs::create_dir_all(&config.vault)?;
-        if walls::around_mesh(home, &config.vault)? == walls::Wall::Off {
-            tracing::warn!("boundary off: this kernel has no landlock, so the mesh process could read keys");
-        }
+    std::fs::create_dir_all(&config.vault)?;
+    // Before the wall, behind which nothing can be started.
+    let keeper = screen::Keeper::start(home)?;
+    if let Some(wall) = wall_around_mesh(&config) {
+        warn_of_missing(&wall, home)?;
     }
     let options = MeshOptions { home: home.clone(), config, role, signer };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(mesh::run(options))?;
+    runtime.block_on(mesh::run(options, keeper))?;
     // Threads that block on the disk do not hold up the end; what mattered is durable.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
+}
+
+/// A brain of the person's choice brings files and programs of its own, which no list here could name.
+pub(super) fn wall_around_mesh(config: &Config) -> Option<Wall> {
+    (config.brain.kind != BrainKind::Command).then(|| Wall::Mesh { vault: config.vault.clone() })
+}
+
+fn warn_of_missing(wall: &Wall, home: &Home) -> Result<()> {
+    let standing = wall.raise(home)?;
+    if standing.landlock.is_none() {
+        let process = wall.as_str();
+        tracing::warn!(process, "boundary off: this kernel has no landlock of version 2 or newer; see `doctor`");
+    }
+    if !standing.calls {
+        tracing::warn!(process = wall.as_str(), "boundary off: this kernel filters no system calls");
+    }
+    Ok(())
 }
 
 /// Keeps what `--announce` says for `pair invite`, which is another process.

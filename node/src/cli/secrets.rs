@@ -8,7 +8,12 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Passphrase, owner, print};
-use crate::{executor::secrets, fault::Fault, home::Home, shell};
+use crate::{
+    executor::secrets,
+    fault::Fault,
+    home::Home,
+    shell::{self, walls::Wall},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SecretsCommand {
@@ -62,7 +67,7 @@ pub(super) fn secrets(home: &Home, command: SecretsCommand) -> Result<ExitCode> 
 fn add(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     let rosters = owner::rosters(home)?;
     let value = read_value(name)?;
-    let keys = owner::unlock(home, passphrase)?;
+    let keys = owner::unlock(home, passphrase, &Wall::Owner)?;
     let mut known = shell::fingerprints::load(home)?;
     known
         .add(name, value.expose().as_bytes())

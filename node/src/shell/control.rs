@@ -15,12 +15,17 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
     net::UnixListener,
     sync::{mpsc, oneshot},
+    time::timeout,
 };
 
-/// Longest request or answer: a listing of drafts with their notes fits.
-const LINE_BYTES_MAX: u64 = 256 << 20;
-/// Requests served at once.
+/// What one connection may ask in all: the largest file that syncs, in base64, and more.
+const REQUEST_BYTES_MAX: u64 = 64 << 20;
+/// Connections served at once; later ones wait.
 const CONNECTIONS_MAX: usize = 16;
+/// How long a connection may be silent: a person reads a draft and types a passphrase between two requests.
+const SILENCE_MAX: Duration = Duration::from_secs(600);
+/// How long a caller may take to read an answer. It is on this machine.
+const READING_MAX: Duration = Duration::from_secs(30);
 /// Wait after a connection that could not be taken, so that a lasting reason does not keep a core busy.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a command waits for the node.
@@ -264,6 +269,17 @@ pub type Asked = (Request, oneshot::Sender<Response>);
 
 /// Opens the socket and hands each request to `asked`. A socket of a node that died is replaced.
 pub fn serve(path: &Path, asked: mpsc::Sender<Asked>) -> Result<()> {
+    serve_within(path, asked, Patience { silence: SILENCE_MAX, reading: READING_MAX })
+}
+
+/// How long a caller is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    silence: Duration,
+    reading: Duration,
+}
+
+fn serve_within(path: &Path, asked: mpsc::Sender<Asked>, patience: Patience) -> Result<()> {
     std::fs::remove_file(path).ok();
     let listener = UnixListener::bind(path).with_context(|| format!("cannot open {}", path.display()))?;
     set_private(path)?;
@@ -272,17 +288,18 @@ pub fn serve(path: &Path, asked: mpsc::Sender<Asked>) -> Result<()> {
     tokio::spawn(async move {
         loop {
             let stream = next_connection(|| listener.accept()).await;
-            let same_user = stream.peer_cred().is_ok_and(|peer| peer.uid() == own);
-            let Ok(slot) = slots.clone().acquire_owned().await else { return };
-            if same_user {
-                let asked = asked.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = answer(stream, asked).await {
-                        tracing::debug!(%error, "control connection ended");
-                    }
-                    drop(slot);
-                });
+            if !stream.peer_cred().is_ok_and(|peer| peer.uid() == own) {
+                tracing::warn!("another user asked over the control socket and was refused");
+                continue;
             }
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            let asked = asked.clone();
+            tokio::spawn(async move {
+                if let Err(error) = answer(stream, asked, patience).await {
+                    tracing::debug!(%error, "control connection ended");
+                }
+                drop(slot);
+            });
         }
     });
     Ok(())
@@ -309,10 +326,10 @@ fn set_private(path: &Path) -> Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).context("cannot protect the control socket")
 }
 
-async fn answer(stream: tokio::net::UnixStream, asked: mpsc::Sender<Asked>) -> Result<()> {
+async fn answer(stream: tokio::net::UnixStream, asked: mpsc::Sender<Asked>, patience: Patience) -> Result<()> {
     let (read, mut write) = stream.into_split();
-    let mut lines = tokio::io::BufReader::new(read.take(LINE_BYTES_MAX)).lines();
-    while let Some(line) = lines.next_line().await? {
+    let mut lines = tokio::io::BufReader::new(read.take(REQUEST_BYTES_MAX)).lines();
+    while let Some(line) = timeout(patience.silence, lines.next_line()).await.context("it was silent")?? {
         let response = match serde_json::from_str::<Request>(&line) {
             Ok(request) => {
                 let (back, response) = oneshot::channel();
@@ -323,7 +340,7 @@ async fn answer(stream: tokio::net::UnixStream, asked: mpsc::Sender<Asked>) -> R
         };
         let mut bytes = serde_json::to_vec(&response)?;
         bytes.push(b'\n');
-        write.write_all(&bytes).await?;
+        timeout(patience.reading, write.write_all(&bytes)).await.context("it does not read its answer")??;
     }
     Ok(())
 }
@@ -341,6 +358,7 @@ impl Client {
         match UnixStream::connect(path) {
             Ok(stream) => {
                 stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
                 Ok(Some(Self { stream: Some(BufReader::new(stream)) }))
             }
             Err(error)
@@ -383,6 +401,114 @@ mod tests {
         let mut connections = refused.into_iter().chain([Ok(("the stream", ()))]);
         let stream = next_connection(|| std::future::ready(connections.next().expect("not asked again"))).await;
         assert_eq!(stream, "the stream");
+    }
+
+    /// A node that answers each request with `bytes` bytes of content.
+    fn served(bytes: usize, patience: Patience) -> (tempfile::TempDir, std::path::PathBuf) {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("control.sock");
+        let (asked_sent, mut asked) = mpsc::channel::<Asked>(1);
+        serve_within(&path, asked_sent, patience).unwrap();
+        tokio::spawn(async move {
+            while let Some((_, back)) = asked.recv().await {
+                back.send(Response::File { content: Some("x".repeat(bytes)) }).ok();
+            }
+        });
+        (home, path)
+    }
+
+    /// Whether whoever calls gets an answer in time.
+    async fn is_answered(path: &Path) -> bool {
+        let asking = async {
+            let mut stream = tokio::net::UnixStream::connect(path).await?;
+            stream.write_all(b"{\"ask\":\"status\"}\n").await?;
+            stream.read_u8().await
+        };
+        timeout(Duration::from_secs(20), asking).await.is_ok_and(|answer| answer.is_ok())
+    }
+
+    const SHORT: Duration = Duration::from_millis(200);
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[tokio::test]
+    async fn callers_that_do_not_read_their_answers_hold_nobody_up() {
+        let (_home, path) = served(1 << 20, Patience { silence: LONG, reading: SHORT });
+        let mut deaf = Vec::new();
+        for _ in 0..2 * CONNECTIONS_MAX {
+            let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+            stream.write_all(b"{\"ask\":\"status\"}\n").await.unwrap();
+            deaf.push(stream);
+        }
+        assert!(is_answered(&path).await, "after the time to read, each slot is free again");
+    }
+
+    #[tokio::test]
+    async fn callers_that_say_nothing_hold_nobody_up() {
+        let (_home, path) = served(1, Patience { silence: SHORT, reading: LONG });
+        let mut silent = Vec::new();
+        for _ in 0..2 * CONNECTIONS_MAX {
+            silent.push(tokio::net::UnixStream::connect(&path).await.unwrap());
+        }
+        assert!(is_answered(&path).await, "after the time to speak, each slot is free again");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn another_user_gets_no_answer_even_where_the_socket_lets_it_in() {
+        use std::os::unix::fs::PermissionsExt;
+        if !rustix::process::getuid().is_root() {
+            return skip("only root can become another user, so none was refused at the control socket");
+        }
+        let (home, path) = served(1, Patience { silence: LONG, reading: LONG });
+        for (place, mode) in [(home.path(), 0o755), (&path, 0o666)] {
+            std::fs::set_permissions(place, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let there = path.clone();
+        // A thread's user is its own: the kernel notes it when the thread connects.
+        let answered = std::thread::spawn(move || {
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_534)).unwrap();
+            let mut stream = UnixStream::connect(there).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream.write_all(b"{\"ask\":\"status\"}\n").ok();
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line).unwrap_or_default()
+        });
+        let answered = tokio::task::spawn_blocking(move || answered.join().unwrap()).await.unwrap();
+        assert_eq!(answered, 0);
+        assert!(is_answered(&path).await, "the node's own user is still served");
+    }
+
+    #[expect(clippy::print_stderr, reason = "a test that was not made says so")]
+    fn skip(why: &str) {
+        eprintln!("skipped: {why}");
+    }
+
+    /// A new kind of request has to be judged here before this compiles.
+    #[test]
+    fn requests_read_or_ask_and_none_needs_a_key() {
+        let carries_authority = |request: &Request| match request {
+            Request::Drafts
+            | Request::File { .. }
+            | Request::Conflicts
+            | Request::Tasks { .. }
+            | Request::Logs
+            | Request::Status => {
+                false // These read.
+            }
+            Request::Resolve { .. } | Request::Reject { .. } => false, // No key: as editing or archiving the note.
+        };
+        let kinds = [
+            r#"{"ask":"drafts"}"#,
+            r#"{"ask":"file","path":"a"}"#,
+            r#"{"ask":"conflicts"}"#,
+            r#"{"ask":"resolve","id":"a","choice":"both"}"#,
+            r#"{"ask":"reject","file":"a","reason":"b"}"#,
+            r#"{"ask":"tasks","peer":"a"}"#,
+            r#"{"ask":"logs"}"#,
+            r#"{"ask":"status"}"#,
+        ];
+        for kind in kinds {
+            assert!(!carries_authority(&serde_json::from_str(kind).unwrap()), "{kind}");
+        }
     }
 
     #[test]

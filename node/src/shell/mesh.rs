@@ -22,7 +22,8 @@ use super::{
     control::{self, Response},
     home_watch::HomeWatch,
     network::{self, Network},
-    questions, screen,
+    questions,
+    screen::{self, Keeper},
     store::{self, StoreEvent, StoreHandle},
     vault_disk::{DiskEvent, VaultWatcher},
 };
@@ -64,9 +65,10 @@ pub struct MeshOptions {
     pub signer: Signer,
 }
 
-/// Runs the mesh until SIGTERM, SIGINT, or an error that cannot be lived with.
-pub async fn run(options: MeshOptions) -> Result<()> {
+/// Runs the mesh, with the keeper of decoders that was started before the walls went up, until SIGTERM, SIGINT, or an error that cannot be lived with.
+pub async fn run(options: MeshOptions, keeper: Keeper) -> Result<()> {
     let _lock = start::lock(&options.home)?;
+    let screen = keeper.serve()?;
     let mut stop = start::stop_signal()?;
     let rosters = loop {
         match super::rosters::load(&options.home)? {
@@ -80,7 +82,7 @@ pub async fn run(options: MeshOptions) -> Result<()> {
     };
     let mut rosters = rosters;
     loop {
-        let mut mesh = Mesh::start(&options, rosters).await?;
+        let mut mesh = Mesh::start(&options, rosters, screen.clone()).await?;
         let worked = mesh.work(&mut stop).await;
         let divergence = mesh.core.divergence().cloned();
         mesh.wind_down().await;
@@ -104,7 +106,7 @@ struct Mesh {
     receipt_key: Option<PublicKey>,
     core: Core,
     screen: mpsc::Sender<screen::Request>,
-    screened: mpsc::Receiver<screen::Answer>,
+    screened: (mpsc::Sender<screen::Answer>, mpsc::Receiver<screen::Answer>),
     store: StoreHandle,
     store_events: mpsc::Receiver<StoreEvent>,
     network: Network,
@@ -147,7 +149,7 @@ impl Mesh {
                 _ = stop.recv() => return Ok(()),
                 Some(event) = self.network_events.recv() => self.network_event(event).await?,
                 Some(event) = self.store_events.recv() => self.store_event(event).await?,
-                Some((effect, passed)) = self.screened.recv() => {
+                Some((effect, passed)) = self.screened.1.recv() => {
                     self.handle(Input::ChangesScreened(effect, passed)).await?;
                 }
                 Some(done) = self.disk_done.recv() => self.disk_done(done).await?,
@@ -198,7 +200,8 @@ impl Mesh {
                 self.store.send(store::Command::Write(store::Write::Projection { key, projection })).await?;
             }
             Output::Screen { effect, changes } => {
-                self.screen.send((effect, changes)).await.context("the screening task ended")?;
+                let request = screen::Request { effect, changes, answer: self.screened.0.clone() };
+                self.screen.send(request).await.context("the keeper of decoders ended")?;
             }
             Output::SendFrame { peer, frame } => self.tell_network(network::Command::Send { peer, frame }).await?,
             Output::ClosePeer { peer, fault } => self.close_peer(peer, &fault).await?,

@@ -6,9 +6,18 @@ use anyhow::{Context, Result};
 
 use crate::home::Home;
 
+/// Moves the chain of an older home to where it lies now. Call it before processes start that may read only there.
+pub fn adopt(home: &Home) -> Result<()> {
+    private_file::create_private_dir(&home.roster_folder())?;
+    if !home.rosters().exists() && home.old_rosters().exists() {
+        std::fs::rename(home.old_rosters(), home.rosters()).context("cannot move the roster to its new place")?;
+    }
+    Ok(())
+}
+
 /// Reads the chain; `None` when the node belongs to no mesh yet.
 pub fn load(home: &Home) -> Result<Option<RosterChain>> {
-    let path = home.rosters();
+    let path = if home.rosters().exists() { home.rosters() } else { home.old_rosters() };
     match std::fs::read(&path) {
         Ok(bytes) => {
             let chain = RosterChain::from_bytes(&bytes);
@@ -24,6 +33,7 @@ pub fn store(home: &Home, chain: &RosterChain) -> Result<()> {
     if load(home)?.is_some_and(|held| held.current().epoch >= chain.current().epoch) {
         return Ok(());
     }
+    private_file::create_private_dir(&home.roster_folder())?;
     private_file::write_private(&home.rosters(), &chain.to_bytes()).context("cannot store the roster")
 }
 

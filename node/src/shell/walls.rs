@@ -1,74 +1,99 @@
 //! Walls around a process: what the kernel keeps it from, whatever runs inside it.
+//!
+//! Landlock says which files a process may open and which ports it may use, seccomp which system calls it may make, and
+//! a process that is not dumpable keeps its memory to itself. Each is put up as far as the kernel has it; `doctor` tells
+//! how far that is.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
-use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
-    path_beneath_rules,
-};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-use crate::home::Home;
+use crate::{config::Config, home::Home};
 
-/// Whether the kernel enforces a wall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+mod calls;
+mod files;
+pub mod probe;
+
+/// A process of the node, by what its wall leaves open.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wall {
-    /// It does.
-    Stands,
-    /// This kernel cannot; the boundary is off and `doctor` says so.
-    Off,
+    /// The mesh: its own files, the vault, the network.
+    Mesh {
+        /// The vault.
+        vault: PathBuf,
+    },
+    /// The executor: approvals, its own files, receipts, and the ports of the services it sends through.
+    Executor {
+        /// Where mails go as files.
+        outbox: PathBuf,
+        /// TCP ports that it may connect to.
+        ports: Vec<u16>,
+        /// The certificate authority of the mail server.
+        ca_file: Option<PathBuf>,
+    },
+    /// A command that holds the approve key: the control socket and `approved/`, no network at all.
+    Reviewer,
+    /// A command that signs rosters or stores secrets: the mesh's files and the executor's secrets, no network at all.
+    Owner,
+    /// `pair accept`: the network, and the files that say who is in the mesh.
+    Pairing,
+    /// What decodes the changes of peers: nothing at all.
+    Decoder,
 }
 
-/// What any program needs to read to run: libraries, name lookup, certificates, time zones, its own state in /proc.
-const SYSTEM: [&str; 9] =
-    ["/usr", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev/urandom", "/dev/null", "/run/systemd/resolve"];
-
-/// Shuts the calling thread, and every thread it starts, out of everything but the vault and the mesh's own files.
-///
-/// Keys, signed approvals, the executor's journal and its credentials stay unreadable for the rest of the process's
-/// life. Call it before the runtime starts its threads.
-pub fn around_mesh(home: &Home, vault: &Path) -> Result<Wall> {
-    let abi = ABI::V3;
-    let own = [home.mesh(), home.run(), home.audit(), vault.to_owned()];
-    let readable: Vec<PathBuf> = SYSTEM
-        .iter()
-        .map(PathBuf::from)
-        .chain([home.receipts(), home.receipt_key(), home.config()])
-        .chain(std::env::current_exe())
-        .collect();
-    let status = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(abi))?
-        .create()?
-        .add_rules(path_beneath_rules(existing(&readable), AccessFs::from_read(abi)))?
-        .add_rules(path_beneath_rules(existing(&own), AccessFs::from_all(abi)))?
-        .restrict_self()?;
-    Ok(match status.ruleset {
-        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Wall::Stands,
-        RulesetStatus::NotEnforced => Wall::Off,
-    })
+/// What stands of a wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The version of landlock in force; absent where it cannot be had, or has no way to allow a rename.
+    pub landlock: Option<u8>,
+    /// Whether the filter of system calls is in force.
+    pub calls: bool,
 }
 
-/// Shuts the calling thread out of every file; what is open already stays so.
-pub fn around_decoder() -> Result<()> {
-    not_dumpable()?;
-    let handled = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
-    handled.handle_access(AccessFs::from_all(ABI::V3))?.create()?.restrict_self()?;
-    Ok(())
-}
+impl Wall {
+    /// The executor's wall by its settings.
+    pub fn executor(home: &Home, config: &Config) -> Self {
+        /// Name lookups whose answer does not fit one packet.
+        const DNS: u16 = 53;
+        let smtp = config.smtp.as_ref();
+        Self::Executor {
+            outbox: config.outbox.dir.clone().unwrap_or_else(|| home.outbox()),
+            ports: smtp.map(|smtp| vec![smtp.port(), DNS]).unwrap_or_default(),
+            ca_file: smtp.and_then(|smtp| smtp.ca_file.clone()),
+        }
+    }
 
-/// Whether this kernel can put the wall up.
-pub fn can_stand() -> bool {
-    let strict = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    strict.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create).is_ok()
+    /// Its name.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Mesh { .. } => "mesh",
+            Self::Executor { .. } => "executor",
+            Self::Reviewer => "reviewer",
+            Self::Owner => "owner",
+            Self::Pairing => "pairing",
+            Self::Decoder => "decoder",
+        }
+    }
+
+    /// Shuts the calling thread, and every thread it starts, in for the rest of the process's life.
+    ///
+    /// Call it before the first thread is started, and when the keys that the process needs have been read.
+    pub fn raise(&self, home: &Home) -> Result<Standing> {
+        keep_memory()?;
+        let landlock = files::restrict(self, home)?;
+        Ok(Standing { landlock, calls: calls::restrict(self) })
+    }
 }
 
 /// Keeps other processes of this user from reading the process's memory, and the memory from core files.
-pub fn not_dumpable() -> Result<()> {
-    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+pub fn keep_memory() -> Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?)
 }
 
-fn existing(paths: &[PathBuf]) -> Vec<&PathBuf> {
-    paths.iter().filter(|path| path.exists()).collect()
+/// What this kernel can put up. A thread tries, for a wall stays with whoever put it up.
+pub fn possible() -> Standing {
+    let tried = std::thread::spawn(|| Standing { landlock: files::newest(), calls: calls::can_stand() });
+    tried.join().unwrap_or(Standing { landlock: None, calls: false })
 }

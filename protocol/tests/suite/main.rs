@@ -3,6 +3,7 @@
 mod approval;
 mod journal;
 mod mesh;
+mod names;
 mod pairing;
 mod tamper;
 mod vectors;

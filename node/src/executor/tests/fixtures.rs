@@ -67,7 +67,7 @@ impl World {
         let next = Hash::of_content(b"the next root key");
         let roster = Roster::found(&root, next, approve.public(), first, unattended, now());
         let chain = RosterChain::begin(&SignedRoster::sign(&root, roster).to_bytes()).unwrap();
-        for path in [home.path().to_owned(), home.mesh(), home.executor(), home.approved()] {
+        for path in [home.path().to_owned(), home.mesh(), home.roster_folder(), home.executor(), home.approved()] {
             create_private_dir(&path).unwrap();
         }
         let seed = HEXLOWER.encode(receipts.seed().expose());

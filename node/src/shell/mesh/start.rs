@@ -101,7 +101,11 @@ pub(super) fn open_network(options: &MeshOptions, events: mpsc::Sender<network::
 }
 
 impl Mesh {
-    pub(super) async fn start(options: &MeshOptions, rosters: RosterChain) -> Result<Self> {
+    pub(super) async fn start(
+        options: &MeshOptions,
+        rosters: RosterChain,
+        screen: mpsc::Sender<screen::Request>,
+    ) -> Result<Self> {
         let (home, config) = (options.home.clone(), options.config.clone());
         let me = options.signer.node_id();
         check_membership(options, &rosters)?;
@@ -122,12 +126,10 @@ impl Mesh {
         let (store_sent, store_events) = mpsc::channel(STORE_EVENTS_MAX);
         let store = store::spawn(store, store_sent)?;
         store.send(ended_well(false)).await?;
-        let (screened_sent, screened) = mpsc::channel(EVENTS_MAX);
-        let screen = screen::spawn(screened_sent);
         let (disk, disk_done) = disk::spawn(vault_disk, config.vault.clone())?;
         let (asked_sent, asked) = mpsc::channel(EVENTS_MAX);
         control::serve(&home.control_socket(), asked_sent)?;
-        let watched = [home.mesh(), home.peers(), home.receipts()];
+        let watched = [home.mesh(), home.roster_folder(), home.peers(), home.receipts()];
         let (home_watch, home_changed) = HomeWatch::start(&watched)?;
         write_addresses(&home, &[])?;
         notices::tell_skipped(&found.skipped);
@@ -138,7 +140,7 @@ impl Mesh {
             receipt_key,
             core,
             screen,
-            screened,
+            screened: mpsc::channel(EVENTS_MAX),
             store,
             store_events,
             network,

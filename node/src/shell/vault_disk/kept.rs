@@ -145,7 +145,7 @@ impl Kept {
     pub(super) fn displaced(&self) -> Result<Vec<Vec<u8>>, DiskError> {
         let entries = tree::entries(&self.folder).map_err(|error| DiskError::new("list", &self.path, error))?;
         let names = entries.iter().filter_map(|(name, _)| name.to_str()).filter(|name| name.starts_with("displaced-"));
-        let read = names.filter_map(|name| match reading::read(&self.folder, OsStr::new(name)) {
+        let read = names.filter_map(|name| match reading::read(&self.folder, OsStr::new(name)).unshared() {
             Found::File { bytes, .. } => Some(bytes),
             Found::Nothing | Found::Folder | Found::Skipped(_) => None,
         });
@@ -194,9 +194,8 @@ impl Kept {
 
     /// The content if it is a new one; it is then kept under its digest.
     fn look_again(&self, entry: &mut Late) -> Option<Vec<u8>> {
-        let Found::File { bytes, is_steady: true, .. } = reading::read(&self.folder, OsStr::new(&entry.name)) else {
-            return None;
-        };
+        let found = reading::read(&self.folder, OsStr::new(&entry.name));
+        let Found::File { bytes, is_steady: true, is_linked: false } = found else { return None };
         let hash = ContentHash::of(&bytes);
         if entry.known.contains(&hash) {
             return None;

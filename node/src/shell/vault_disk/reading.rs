@@ -81,14 +81,20 @@ pub(super) fn read(folder: impl AsFd, name: &OsStr) -> Found {
     try_read(folder, name).unwrap_or(Found::Skipped(SkipReason::Unreadable))
 }
 
+impl Found {
+    /// With a file whose content is not its place's alone taken for what it is: perhaps a file outside the vault.
+    pub(super) fn unshared(self) -> Self {
+        if let Self::File { is_linked: true, .. } = self { Self::Skipped(SkipReason::HardLink) } else { self }
+    }
+}
+
 /// Reads a file that syncs: steady, under one name only.
 pub(super) fn read_steady(folder: impl AsFd, name: &OsStr) -> Found {
     for attempt in 0..READS_MAX {
         if attempt > 0 {
             thread::sleep(QUIET);
         }
-        match read(&folder, name) {
-            Found::File { is_linked: true, .. } => return Found::Skipped(SkipReason::HardLink),
+        match read(&folder, name).unshared() {
             Found::File { is_steady: false, .. } => {}
             found @ (Found::Nothing | Found::Folder | Found::Skipped(_) | Found::File { .. }) => return found,
         }

@@ -1,5 +1,6 @@
 //! The disk side of the vault against a real directory.
 
+mod races;
 mod scan;
 mod watcher;
 mod writer;

@@ -10,7 +10,7 @@ use std::{
 use aiemp_protocol::vault_path::VaultPath;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
-    fs::{AtFlags, Dir, FileType, Mode, OFlags},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
 
@@ -58,8 +58,21 @@ impl Tree {
         self.path.join(path.as_str())
     }
 
-    /// Opens the folder that a path lies in, folder by folder; `None` when it does not exist and is not to be created.
+    /// Opens a folder in one call that the kernel keeps below the top, whatever is swapped on the way.
+    fn beneath(&self, folder: &str) -> Result<OwnedFd, Errno> {
+        let folder = if folder.is_empty() { "." } else { folder };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(self.top(), folder, FOLDER, Mode::empty(), resolve)
+    }
+
+    /// Opens the folder that a path lies in; `None` when it does not exist and is not to be created.
     pub(super) fn folder_of(&self, path: &VaultPath, missing: Missing) -> Result<Option<OwnedFd>, DiskError> {
+        match self.beneath(path.folder()) {
+            Ok(folder) => return Ok(Some(folder)),
+            Err(Errno::NOENT) if missing == Missing::Leave => return Ok(None),
+            // It is not all there, a link is on the way, or the system does not know the call: step by step, to tell.
+            Err(_) => {}
+        }
         let mut shown = self.path.clone();
         let mut folder = open_folder(self.top(), OsStr::new(".")).map_err(|e| DiskError::new("open", &shown, e))?;
         for name in path.folder().split('/').filter(|name| !name.is_empty()) {

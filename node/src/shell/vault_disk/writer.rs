@@ -97,7 +97,7 @@ impl VaultDisk {
         let place = self.place(path, Missing::Leave).ok()??;
         match reading::read(&place.folder, place.name()) {
             Found::File { bytes, is_linked: false, .. } => Some(bytes),
-            Found::File { .. } | Found::Nothing | Found::Folder | Found::Skipped(_) => None,
+            Found::File { is_linked: true, .. } | Found::Nothing | Found::Folder | Found::Skipped(_) => None,
         }
     }
 
@@ -144,7 +144,7 @@ impl VaultDisk {
                 if matches!(found, Found::File { is_steady: false, .. }) {
                     found = reading::read_when_quiet(&place.folder, place.name());
                 }
-                match found {
+                match found.unshared() {
                     Found::File { bytes: there, .. } if there == bytes => Ok(Some(WriteOutcome::Written)),
                     Found::File { bytes: there, .. } => Ok(Some(WriteOutcome::Occupied(there))),
                     Found::Nothing => Ok(None),
@@ -205,9 +205,12 @@ impl VaultDisk {
         let is_known =
             |found: &Found| matches!(found, Found::File { bytes, .. } if known.contains(&ContentHash::of(bytes)));
         let mut found = reading::read(folder, OsStr::new(&held));
+        if !is_known(&found) {
+            found = found.unshared();
+        }
         if matches!(found, Found::File { .. }) && !is_known(&found) {
             // An editor may be in the middle of a save in place.
-            found = reading::read_when_quiet(folder, OsStr::new(&held));
+            found = reading::read_when_quiet(folder, OsStr::new(&held)).unshared();
         }
         if is_known(&found) {
             self.kept.watch(held, place.path, known);

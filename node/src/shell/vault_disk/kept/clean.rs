@@ -35,12 +35,16 @@ pub(super) fn clean(kept: &Kept) -> Result<(), DiskError> {
 }
 
 fn clean_held(kept: &Kept, name: &str, known: &[ContentHash]) -> Result<(), DiskError> {
-    let Found::File { bytes, .. } = reading::read(&kept.folder, OsStr::from_bytes(name.as_bytes())) else {
+    let Found::File { bytes, is_linked, .. } = reading::read(&kept.folder, OsStr::from_bytes(name.as_bytes())) else {
         return Ok(());
     };
     let hash = ContentHash::of(&bytes);
     if known.contains(&hash) {
         kept.unlink(name);
+        return Ok(());
+    }
+    if is_linked {
+        tracing::warn!(kept = %kept.path.join(name).display(), "a file with another name elsewhere is left alone");
         return Ok(());
     }
     let name = kept.keep(name, hash).map_err(|error| DiskError::new("keep", kept.path.join(name), error))?;

@@ -37,7 +37,7 @@ impl VaultDisk {
         temporary: &Temporary<'_>,
         known: &[ContentHash],
     ) -> Result<Option<WriteOutcome>, DiskError> {
-        let there = match reading::read(&place.folder, place.name()) {
+        let there = match reading::read(&place.folder, place.name()).unshared() {
             Found::File { bytes, .. } => bytes,
             Found::Nothing => {
                 return match self.rename_new(&temporary.name, place) {

@@ -1,0 +1,116 @@
+//! Which walls stand around which process.
+
+use aiemp_protocol::roster::Role;
+use serde_json::{Value, json};
+
+use super::Findings;
+use crate::{
+    cli::run,
+    config::Config,
+    shell::walls::{self, Standing, Wall},
+};
+
+/// From this version on landlock refuses TCP ports, and from the next one abstract sockets and signals.
+const LANDLOCK_TCP: u8 = 4;
+const LANDLOCK_SCOPES: u8 = 6;
+
+/// A wall, and whether it stands.
+pub(super) struct Found {
+    wall: &'static str,
+    stands: bool,
+    what: String,
+}
+
+impl Found {
+    pub(super) fn to_json(&self) -> Value {
+        json!({ "wall": self.wall, "stands": self.stands, "what": self.what })
+    }
+}
+
+/// Tells each wall of a node in this role.
+pub(super) fn check(role: Role, config: &Config, findings: &mut Findings) {
+    let possible = walls::possible();
+    for found in found(role, config, possible) {
+        if found.stands {
+            findings.ok(format!("boundary: {}", found.what));
+        } else {
+            findings.warning(format!("boundary off: {}", found.what), fix(found.wall));
+        }
+        findings.walls.push(found);
+    }
+}
+
+fn found(role: Role, config: &Config, possible: Standing) -> Vec<Found> {
+    let found = |wall, stands, what: &str| Found { wall, stands, what: what.to_owned() };
+    let version = possible.landlock.unwrap_or_default();
+    let landlock = possible.landlock.map_or_else(
+        || "this kernel has no landlock of version 2 or newer".to_owned(),
+        |version| format!("landlock {version} keeps each process to its own files"),
+    );
+    let calls = if possible.calls {
+        "seccomp refuses system calls that no process needs"
+    } else {
+        "this kernel filters no system calls"
+    };
+    let mut all = vec![
+        Found { wall: "landlock", stands: possible.landlock.is_some(), what: landlock },
+        found("seccomp", possible.calls, calls),
+    ];
+    if role == Role::Cloud {
+        let stands = run::wall_around_mesh(config).is_some();
+        let what = match stands {
+            true => "the mesh process cannot read its key again, nor any file outside its own",
+            false => "the brain is a program, so the mesh process and it may read what this user may",
+        };
+        all.push(found(Wall::Mesh { vault: config.vault.clone() }.as_str(), stands && version > 0, what));
+        return all;
+    }
+    all.extend([
+        found("mesh", version > 0, "the mesh process cannot read keys, approvals or credentials"),
+        found("executor", version > 0, "the executor cannot read keys, the vault or the mesh's store"),
+        found("reviewer", version > 0 && possible.calls, "a command that holds the approve key has no network"),
+        found("pairing", version > 0, "pairing cannot read the vault, approvals or credentials"),
+        found("ports", version >= LANDLOCK_TCP, "the executor connects to its mail server's port alone"),
+        found("scopes", version >= LANDLOCK_SCOPES, "no process signals another, or reaches abstract sockets"),
+        found(
+            "users",
+            false,
+            "all processes run as one user; malicious code outside the node's processes could read everything",
+        ),
+    ]);
+    all
+}
+
+fn fix(wall: &str) -> &'static str {
+    match wall {
+        "seccomp" => "Use a kernel with seccomp, on x86_64 or aarch64.",
+        "ports" => "Use a kernel with landlock 4 (6.7 or newer).",
+        "scopes" => "Use a kernel with landlock 6 (6.12 or newer).",
+        "users" => "Run nothing else as this user that reads mail or runs a language model with tools.",
+        _ => "Use a kernel with landlock (5.19 or newer, `lsm=…,landlock`), and a template brain or none.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(role: Role, settings: &str, landlock: Option<u8>, calls: bool) -> Vec<&'static str> {
+        let config = Config::parse(&format!("vault = \"/vault\"\n{settings}")).unwrap();
+        let found = found(role, &config, Standing { landlock, calls });
+        found.into_iter().filter(|found| found.stands).map(|found| found.wall).collect()
+    }
+
+    #[test]
+    fn each_wall_stands_as_far_as_the_kernel_has_it() {
+        let all = ["landlock", "seccomp", "mesh", "executor", "reviewer", "pairing", "ports", "scopes"];
+        assert_eq!(standing(Role::Local, "", Some(7), true), all);
+        assert_eq!(standing(Role::Local, "", Some(5), true), all[..7]);
+        assert_eq!(standing(Role::Local, "", Some(3), true), all[..6]);
+        assert_eq!(standing(Role::Local, "", Some(3), false), ["landlock", "mesh", "executor", "pairing"]);
+        assert_eq!(standing(Role::Local, "", None, true), ["seccomp"]);
+        assert_eq!(standing(Role::Cloud, "", Some(7), true), ["landlock", "seccomp", "mesh"]);
+        let brain = "[brain]\nkind = \"command\"\ncommand = [\"/bin/brain\"]\n";
+        assert_eq!(standing(Role::Cloud, brain, Some(7), true), ["landlock", "seccomp"]);
+    }
+}
