@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aiemp_crdt::vault;
 use aiemp_keys::{Signer, next_root_hash};
-use aiemp_node::core::{Brain, Input, Notice, Output};
+use aiemp_node::core::{Brain, Input};
 use aiemp_protocol::{
     frame::Frame,
     ids::ContentHash,
@@ -22,6 +22,8 @@ use crate::{
     random::Rng,
     story,
 };
+
+mod outputs;
 
 /// When the world begins: 2026-01-07T10:30:00Z.
 const BEGINNING: u64 = 1_767_781_800_000;
@@ -256,104 +258,6 @@ impl World {
             self.carry_out(node, output)?;
         }
         check::durable_before_visible(self, node)
-    }
-
-    fn carry_out(&mut self, node: usize, output: Output) -> Result<(), Violation> {
-        self.tell(node, || story::of_output(&output));
-        let life = self.nodes[node].life;
-        match output {
-            Output::Persist(effect, record) => self.nodes[node].store.enqueue(effect, record),
-            Output::RecordProjection { key, projection } => {
-                self.nodes[node].store.enqueue_projection(key, projection);
-            }
-            Output::ReadEntries { effect, log, from_seq, count } => {
-                let entries = self.nodes[node].store.read(log, from_seq, count);
-                self.answer(node, Input::EntriesRead(effect, entries));
-            }
-            Output::ReadPayload { effect, hash, shared_only } => {
-                let payload = self.nodes[node].store.payload(hash, shared_only);
-                self.answer(node, Input::PayloadRead(effect, payload));
-            }
-            Output::Load { effect, hashes } => {
-                let store = &self.nodes[node].store;
-                let payloads = hashes.iter().map(|hash| store.payload(*hash, false)).collect();
-                self.answer(node, Input::Loaded(effect, payloads));
-            }
-            Output::Screen { effect, changes } => {
-                let passed = changes.iter().map(|change| aiemp_crdt::vet::screen(change).is_ok()).collect();
-                self.answer(node, Input::ChangesScreened(effect, passed));
-            }
-            Output::SendFrame { peer, frame } => self.send(node, peer, frame.into_inner())?,
-            Output::ClosePeer { peer, fault } => {
-                if !self.network.lossy {
-                    return Err(format!("{} accuses an honest peer: {fault:?}", self.nodes[node].name));
-                }
-                let other = self.index_of(peer);
-                self.cut(node, other);
-            }
-            Output::WriteFile { effect, path, bytes, expected } => {
-                check::written_path(self, node, &path)?;
-                let delay = self.rng.delay_ms();
-                self.mix(&bytes);
-                self.nodes[node].writes_under_way += 1;
-                self.after(delay, Event::Write(node, life, effect, path, bytes, expected));
-            }
-            Output::RemoveFile { effect, path, expected } => {
-                self.nodes[node].writes_under_way += 1;
-                let delay = self.rng.delay_ms();
-                self.after(delay, Event::Remove(node, life, effect, path, expected));
-            }
-            Output::LookAt(path) => self.touched(node, path),
-            Output::RemoveIntake { path, expected } => {
-                let delay = self.rng.delay_ms();
-                self.after(delay, Event::RemoveIntake(node, life, path, expected));
-            }
-            Output::Notice(notice) => self.noticed(node, notice)?,
-            Output::Answer { request, answer } => {
-                self.nodes[node].answers.insert(request, answer);
-                executor::answered(self, node, request)?;
-            }
-            Output::RunBrain { .. }
-            | Output::RosterInstalled
-            | Output::CallPeer { .. }
-            | Output::AnswerCall { .. }
-            | Output::KeepAnnouncement { .. } => {}
-            Output::KeepRosterFork { .. } => {
-                return Err(format!("{} holds two rosters of one epoch", self.nodes[node].name));
-            }
-        }
-        self.keep_committing(node);
-        Ok(())
-    }
-
-    fn noticed(&mut self, node: usize, notice: Notice) -> Result<(), Violation> {
-        match notice {
-            Notice::Kept { path, bytes, .. } => self.nodes[node].kept.push((path, bytes)),
-            Notice::ChangeRefused { file, why, .. } => {
-                return Err(format!("{} refuses an honest change of {file:?}: {why}", self.nodes[node].name));
-            }
-            Notice::Dropped { author, .. } => {
-                return Err(format!("{} drops an honest change of {author:?}", self.nodes[node].name));
-            }
-            Notice::Frozen { log, reason } if !self.executor.hostile.contains(&log) => {
-                return Err(format!("{} froze the honest {log:?}: {reason:?}", self.nodes[node].name));
-            }
-            Notice::Waiting { log, reason } if !self.executor.hostile.contains(&log) => {
-                return Err(format!("{} does not follow the honest {log:?}: {reason:?}", self.nodes[node].name));
-            }
-            Notice::MailTaken { .. }
-            | Notice::NotAMail { .. }
-            | Notice::Held { .. }
-            | Notice::Drafted { .. }
-            | Notice::BrainFailed { .. }
-            | Notice::SignatureAsked { .. }
-            | Notice::Filed { .. }
-            | Notice::Frozen { .. }
-            | Notice::Waiting { .. }
-            | Notice::Restored { .. }
-            | Notice::Withheld { .. } => {}
-        }
-        Ok(())
     }
 
     /// Answers a slow effect after a while; the answers of one node keep their order half of the time.

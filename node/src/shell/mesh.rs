@@ -11,7 +11,7 @@ use aiemp_protocol::{
     roster::{Role, RosterChain},
     vault_path::VaultPath,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
@@ -147,6 +147,7 @@ impl Mesh {
             }
             tokio::select! {
                 _ = stop.recv() => return Ok(()),
+                () = self.screen.closed() => bail!("the keeper of decoders ended; start the node again"),
                 Some(event) = self.network_events.recv() => self.network_event(event).await?,
                 Some(event) = self.store_events.recv() => self.store_event(event).await?,
                 Some((effect, passed)) = self.screened.1.recv() => {

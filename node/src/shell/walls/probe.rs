@@ -254,7 +254,7 @@ fn set_uid(home: &Home) -> io::Result<()> {
     // Each wall lets a process make files in one of these.
     let made = [home.mesh(), home.executor(), home.approved(), home.peers()].map(|folder| folder.join(MADE));
     let path = made.iter().find(|path| File::create(path).is_ok());
-    let path = path.ok_or(io::ErrorKind::NotFound)?;
+    let path = path.ok_or(io::ErrorKind::PermissionDenied)?;
     let set = fs::set_permissions(path, Permissions::from_mode(0o4700));
     fs::remove_file(path)?;
     set
