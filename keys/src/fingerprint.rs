@@ -235,7 +235,11 @@ impl Fingerprints {
     pub fn to_bytes(&self) -> Vec<u8> {
         let entries = self.entries.iter().map(|(name, entry)| {
             let prints = entry.prints.iter().map(|print| {
-                cbor::array([cbor::uint(print.length as u64), cbor::uint(print.filter.into()), print.confirm.to_value()])
+                cbor::array([
+                    cbor::uint(print.length as u64),
+                    cbor::uint(print.filter.into()),
+                    print.confirm.to_value(),
+                ])
             });
             cbor::array([cbor::text(name), cbor::Value::Bool(entry.canary), cbor::array(prints)])
         });

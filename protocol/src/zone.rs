@@ -163,7 +163,8 @@ impl Zone {
     }
 }
 
-fn refuse_never(key: &str) -> Result<(), NeverPath> {
+/// Refuses the names that never sync, at any depth of a canonical key.
+pub(crate) fn refuse_never(key: &str) -> Result<(), NeverPath> {
     for name in key.split('/') {
         if name.starts_with('.') {
             return Err(NeverPath::DotName);
