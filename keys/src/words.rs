@@ -39,7 +39,7 @@ pub enum WordsError {
 
 /// Whether a word, lower case, is in the English BIP39 list.
 pub fn is_phrase_word(word: &str) -> bool {
-    Language::English.find_word(word).is_some()
+    Language::English.word_list().binary_search(&word).is_ok()
 }
 
 /// Whether these words, lower case and one space between them, are a recovery phrase of this mesh or of a wallet: 12

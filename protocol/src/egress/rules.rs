@@ -18,7 +18,7 @@ const TABLES: [&[Rule]; 7] =
     [cloud::RULES, code::RULES, keys::RULES, messages::RULES, models::RULES, payments::RULES, services::RULES];
 
 /// How many bytes behind an anchor a broken value may take.
-const BROKEN_BYTES_MAX: usize = 512;
+const BROKEN_BYTES_MAX: usize = 320;
 /// A piece of a broken value that has at least so many letters, and nothing but letters, may be a word of the text.
 const WORD_LEN_MIN: usize = 4;
 
@@ -58,6 +58,7 @@ pub(super) struct Credential<'a> {
 /// Finds every credential, whole or broken by white space behind its anchor.
 pub(super) fn search(text: &[u8], mut found: impl FnMut(Credential<'_>)) {
     let search = &*SEARCH;
+    let mut last: Option<(Range<usize>, Broken)> = None;
     let hits = search.anchors.try_find_overlapping_iter(text).expect("the automaton is a standard one");
     for hit in hits {
         let (rule, anchor) = search.patterns[hit.pattern().as_usize()];
@@ -67,7 +68,11 @@ pub(super) fn search(text: &[u8], mut found: impl FnMut(Credential<'_>)) {
         match rule.read(text, hit.start(), hit.end(), |_| false) {
             Ok(Match { start, end, .. }) => found(Credential { kind: rule.kind, start, value: &text[start..end] }),
             Err(stop) if stop > hit.end() && rule.may_be_broken() && breaks(text, stop) => {
-                let broken = Broken::of(text, hit.range());
+                // Rules that share an anchor share what stands behind it.
+                let broken = match &mut last {
+                    Some((range, broken)) if *range == hit.range() => broken,
+                    last => &mut last.insert((hit.range(), Broken::of(text, hit.range()))).1,
+                };
                 if let Some(value) = broken.read(rule) {
                     found(Credential { kind: rule.kind, start: hit.start(), value });
                 }

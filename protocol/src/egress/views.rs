@@ -112,8 +112,8 @@ impl Folded {
     /// Where a byte of the view stands in the text.
     pub(super) fn origin(&self, text: &[u8], at: usize) -> usize {
         let block = self.before.partition_point(|before| *before <= at).saturating_sub(1);
-        let kept = (block * BLOCK..text.len()).filter(|place| !is_folded(text, *place));
-        kept.skip(at - self.before.get(block).copied().unwrap_or(at)).next().unwrap_or_default()
+        let mut kept = (block * BLOCK..text.len()).filter(|place| !is_folded(text, *place));
+        kept.nth(at - self.before.get(block).copied().unwrap_or(at)).unwrap_or_default()
     }
 }
 

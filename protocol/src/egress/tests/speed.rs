@@ -66,29 +66,6 @@ fn clean_text_passes_at_a_hundred_megabytes_a_second() {
         let (speed, hits) = rate(&guard, text.as_bytes(), 5);
         eprintln!("{name}: {speed:.0} MB/s over {} bytes, {hits} hits", text.len());
     }
-    let t = prose.as_bytes();
-    let time = |name: &str, f: &dyn Fn()| {
-        let s = std::time::Instant::now();
-        f();
-        f();
-        eprintln!("stage {name}: {:.2} ns/B", s.elapsed().as_secs_f64() * 5e8 / t.len() as f64);
-    };
-    time("fp", &|| {
-        std::hint::black_box(guard.fingerprints.scan(t).count());
-    });
-    time("rules", &|| rules::search(t, |_| ()));
-    time("phrase", &|| phrase::phrases(t, |_, _| ()));
-    time("fold", &|| {
-        std::hint::black_box(views::Folded::of(t).bytes.len());
-    });
-    time("respelt", &|| {
-        std::hint::black_box(views::respelt(t));
-    });
-    time("pieces", &|| {
-        views::pieces(t, |p| {
-            std::hint::black_box(p.bytes.len());
-        })
-    });
     for (name, text) in hostile(1 << 20) {
         eprintln!("hostile, {name}: {:.1} MB/s", rate(&guard, &text, 2).0);
     }

@@ -110,7 +110,7 @@ fn base64(text: &[u8], start: usize, end: usize, buffer: &mut Vec<u8>, found: &m
         upper |= byte.is_ascii_uppercase();
         lower |= byte.is_ascii_lowercase();
     }
-    if !digit && !(upper && lower) {
+    if !(digit || upper && lower) {
         return end;
     }
     for phase in 0..4 {
