@@ -136,7 +136,7 @@ mod tests {
         assert!(is_phrase(ZERO_PHRASE));
         assert!(ZERO_PHRASE.split(' ').all(is_phrase_word));
         assert!(!is_phrase(&["abandon"; 12].join(" ")));
-        assert!(!is_phrase_word("vault"));
+        assert!(!is_phrase_word("egress"));
     }
 
     #[test]
