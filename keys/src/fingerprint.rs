@@ -1,9 +1,6 @@
 //! Fingerprints of known secrets: a process recognises a secret in text without ever holding it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
 use thiserror::Error;
 
@@ -14,15 +11,16 @@ use crate::{
     secret::Secret,
 };
 
-const FORMAT_VERSION: u64 = 1;
+const FORMAT_VERSION: u64 = 2;
 
 /// Shorter secrets would be found in clean text, and guessed from their fingerprint.
 const SECRET_LEN_MIN: usize = 8;
 
-const BASE_LABEL: &str = "aiemp-node 2026 fingerprint base";
+/// Bytes from the middle of a secret that are looked for first; as many as one machine word holds.
+const CORE_LEN: usize = SECRET_LEN_MIN;
 
-/// The Mersenne prime 2^61 - 1: reduction is a shift and an addition, products fit `u128`.
-const MODULUS: u64 = (1 << 61) - 1;
+const FILTER_LABEL: &str = "aiemp-node 2026 fingerprint filter";
+const MARK_LABEL: &str = "aiemp-node 2026 fingerprint mark";
 
 /// The key of a fingerprint set: without it nobody can test guesses against the set.
 #[derive(Debug)]
@@ -39,9 +37,22 @@ impl FingerprintKey {
         Self(Secret::new(bytes))
     }
 
-    fn base(&self) -> u64 {
-        let bytes = blake3::derive_key(BASE_LABEL, self.0.expose());
-        u64::from_le_bytes(*bytes.first_chunk().expect("a digest has eight bytes")) % MODULUS
+    /// The 32 bytes, for storing the key beside what was made with it.
+    pub const fn expose(&self) -> &[u8; 32] {
+        self.0.expose()
+    }
+
+    /// A keyed hash that stands for a value in a list of values that the person spoke about, and says nothing of it
+    /// without the key.
+    pub fn mark(&self, value: &[u8]) -> Hash {
+        let key = blake3::derive_key(MARK_LABEL, self.0.expose());
+        Hash::from_bytes(*blake3::keyed_hash(&key, value).as_bytes())
+    }
+
+    /// An odd number: what a core is multiplied by.
+    fn factor(&self) -> u64 {
+        let bytes = blake3::derive_key(FILTER_LABEL, self.0.expose());
+        u64::from_le_bytes(*bytes.first_chunk().expect("a digest has eight bytes")) | 1
     }
 
     fn confirm(&self, bytes: &[u8]) -> Hash {
@@ -57,111 +68,201 @@ pub struct TooShort {
     pub length: usize,
 }
 
-/// Keyed fingerprints of named secrets.
+/// Why stored fingerprints cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FingerprintsError {
+    /// The bytes are damaged.
+    #[error(transparent)]
+    Cbor(#[from] CborError),
+    /// Another version wrote them.
+    #[error(
+        "the fingerprints have format {found}, this version reads {FORMAT_VERSION}: move the file away and add each \
+         secret again with `aiemp-node secrets add`"
+    )]
+    Format {
+        /// The version they name.
+        found: u64,
+    },
+}
+
+/// Keyed fingerprints of named secrets and canaries.
 ///
-/// Finding is Rabin–Karp over windows of each distinct length, with a base from the key, modulo 2^61 - 1; hits are
-/// confirmed by keyed BLAKE3. Of the rolling value only 16 bits are kept: it is linear in the secret's bytes, so all 61
-/// bits beside the key would give a short secret away, while 16 leave one false hit in 65,536 windows to the confirming
-/// hash.
+/// A canary is a made-up secret, planted where nobody should read; seen anywhere else, it tells on who read it.
+///
+/// Finding is one pass: each run of eight bytes is multiplied by an odd number from the key, and the upper 16 bits of
+/// the product are looked up among those of the secrets' middle eight bytes. A hit is confirmed by keyed BLAKE3 of the
+/// whole secret. The middle, for keys begin alike and PEM files end alike: nobody who does not know a secret can write
+/// text that makes the look-up hit more often than by chance.
+///
+/// Of the product only 16 bits are kept: a multiplication by an odd number can be undone, so all 64 bits beside the
+/// key would give a short secret away, while 16 leave one false hit in 65,536 runs to the confirming hash.
 ///
 /// Whoever has the set can test guesses: keep it private, and random secrets long.
 pub struct Fingerprints {
     key: FingerprintKey,
     entries: BTreeMap<String, Entry>,
+    index: Index,
+}
+
+/// A known secret found in text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// The name that it was added under.
+    pub name: &'a str,
+    /// Whether it is a canary.
+    pub canary: bool,
+    /// Where it begins in the text.
+    pub start: usize,
+    /// How many bytes it has.
+    pub length: usize,
 }
 
 struct Entry {
+    canary: bool,
+    /// The secret as it is and, if white space stands in it, as it is without.
+    prints: Vec<Print>,
+}
+
+#[derive(Clone, Copy)]
+struct Print {
     length: usize,
     filter: u16,
     confirm: Hash,
 }
 
+/// What is looked up at each byte of a text.
+struct Index {
+    factor: u64,
+    /// One bit for each value that a filter may have.
+    bits: Box<[u64; 1024]>,
+    prints: Vec<(Print, String)>,
+}
+
 impl Fingerprints {
     /// An empty set.
-    pub const fn new(key: FingerprintKey) -> Self {
-        Self { key, entries: BTreeMap::new() }
+    pub fn new(key: FingerprintKey) -> Self {
+        let index = Index { factor: key.factor(), bits: Box::new([0; 1024]), prints: Vec::new() };
+        Self { key, entries: BTreeMap::new(), index }
     }
 
     /// Adds a secret under a name, in place of an earlier one of that name.
     pub fn add(&mut self, name: &str, secret: &[u8]) -> Result<(), TooShort> {
+        self.insert(name, secret, false)
+    }
+
+    /// Adds a canary under a name, in place of an earlier canary or secret of that name.
+    pub fn add_canary(&mut self, name: &str, planted: &[u8]) -> Result<(), TooShort> {
+        self.insert(name, planted, true)
+    }
+
+    fn insert(&mut self, name: &str, secret: &[u8], canary: bool) -> Result<(), TooShort> {
+        let mut prints = vec![self.print(secret)?];
+        let folded: Vec<u8> = secret.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        if folded.len() != secret.len() {
+            prints.extend(self.print(&folded).ok());
+        }
+        self.entries.insert(name.to_owned(), Entry { canary, prints });
+        self.index_again();
+        Ok(())
+    }
+
+    fn print(&self, secret: &[u8]) -> Result<Print, TooShort> {
         let length = secret.len();
         if length < SECRET_LEN_MIN {
             return Err(TooShort { length });
         }
-        let filter = filter(roll(self.key.base(), secret));
-        let entry = Entry { length, filter, confirm: self.key.confirm(secret) };
-        self.entries.insert(name.to_owned(), entry);
-        Ok(())
+        let core = *secret[core_offset(length)..].first_chunk().expect("eight bytes from the middle of at least eight");
+        Ok(Print { length, filter: filter(self.index.factor, core), confirm: self.key.confirm(secret) })
+    }
+
+    fn index_again(&mut self) {
+        let prints = self.entries.iter().flat_map(|(name, entry)| entry.prints.iter().map(|p| (*p, name.clone())));
+        self.index.prints = prints.collect();
+        self.index.bits.fill(0);
+        for (print, _) in &self.index.prints {
+            self.index.bits[usize::from(print.filter >> 6)] |= 1 << (print.filter & 63);
+        }
     }
 
     /// Forgets a name; false if there was none.
     pub fn remove(&mut self, name: &str) -> bool {
-        self.entries.remove(name).is_some()
+        let removed = self.entries.remove(name).is_some();
+        self.index_again();
+        removed
     }
 
-    /// The names, in order.
+    /// The names of the secrets and canaries, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
     }
 
-    /// Finds a known secret anywhere in `text` and returns its name; the shortest, if there are several.
-    ///
-    /// One pass over the text for each distinct length.
+    /// The names of the canaries, in order.
+    pub fn canaries(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|(_, entry)| entry.canary).map(|(name, _)| name.as_str())
+    }
+
+    /// Finds a known secret anywhere in `text` and returns its name; the first, if there are several.
     pub fn find(&self, text: &[u8]) -> Option<&str> {
-        let lengths: BTreeSet<usize> = self.entries.values().map(|entry| entry.length).collect();
-        lengths.into_iter().filter(|length| *length <= text.len()).find_map(|length| self.find_of_length(text, length))
+        self.scan(text).next().map(|found| found.name)
     }
 
-    fn find_of_length(&self, text: &[u8], length: usize) -> Option<&str> {
-        let mut filters: Vec<u16> =
-            self.entries.values().filter(|entry| entry.length == length).map(|entry| entry.filter).collect();
-        filters.sort_unstable();
-        let base = self.key.base();
-        let leaving = leaving(base, length);
-        let mut rolling = roll(base, &text[..length]);
-        for start in 0..=text.len() - length {
-            if filters.binary_search(&filter(rolling)).is_ok()
-                && let Some(name) = self.confirmed(&text[start..start + length])
-            {
-                return Some(name);
-            }
-            if let Some(entering) = text.get(start + length) {
-                rolling = step(base, rolling, u64::from(*entering) + leaving[usize::from(text[start])]);
-            }
-        }
-        None
+    /// Finds every known secret and canary in `text`, in the order of their middles.
+    ///
+    /// One pass, whatever their number; a hit costs a hash of the secret's length.
+    pub fn scan<'a>(&'a self, text: &[u8]) -> impl Iterator<Item = Found<'a>> {
+        let looked_at = if self.entries.is_empty() { &[] } else { text };
+        let hits = looked_at.array_windows().enumerate().filter_map(|(at, core)| {
+            let filter = filter(self.index.factor, *core);
+            let hit = self.index.bits[usize::from(filter >> 6)] >> (filter & 63) & 1 == 1;
+            hit.then_some((at, filter))
+        });
+        hits.flat_map(|(at, filter)| self.confirmed(text, at, filter))
     }
 
-    fn confirmed(&self, window: &[u8]) -> Option<&str> {
-        let confirm = self.key.confirm(window);
-        let found = self.entries.iter().find(|(_, entry)| entry.length == window.len() && entry.confirm == confirm);
-        found.map(|(name, _)| name.as_str())
+    /// The secrets whose middle begins at `at`.
+    fn confirmed<'a>(&'a self, text: &[u8], at: usize, filter: u16) -> impl Iterator<Item = Found<'a>> {
+        let candidates = self.index.prints.iter().filter(move |(print, _)| print.filter == filter);
+        candidates.filter_map(move |(print, name)| {
+            let start = at.checked_sub(core_offset(print.length))?;
+            let window = text.get(start..start + print.length)?;
+            let confirmed = self.key.confirm(window) == print.confirm;
+            let canary = self.entries.get(name).is_some_and(|entry| entry.canary);
+            confirmed.then_some(Found { name, canary, start, length: print.length })
+        })
     }
 
     /// Encodes the set, its key included, as a strict CBOR array.
     pub fn to_bytes(&self) -> Vec<u8> {
         let entries = self.entries.iter().map(|(name, entry)| {
-            let filter = cbor::uint(entry.filter.into());
-            cbor::array([cbor::text(name), cbor::uint(entry.length as u64), filter, entry.confirm.to_value()])
+            let prints = entry.prints.iter().map(|print| {
+                cbor::array([
+                    cbor::uint(print.length as u64),
+                    cbor::uint(print.filter.into()),
+                    print.confirm.to_value(),
+                ])
+            });
+            cbor::array([cbor::text(name), cbor::Value::Bool(entry.canary), cbor::array(prints)])
         });
         let key = cbor::bytes(self.key.0.expose());
         cbor::encode(&cbor::array([cbor::uint(FORMAT_VERSION), key, cbor::array(entries)]))
     }
 
     /// Decodes what [`to_bytes`](Self::to_bytes) made; names must ascend.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CborError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FingerprintsError> {
         let mut fields = Fields::decode(bytes, "fingerprints")?;
-        if fields.uint()? != FORMAT_VERSION {
-            return Err(fields.invalid());
+        let found = fields.uint()?;
+        if found != FORMAT_VERSION {
+            return Err(FingerprintsError::Format { found });
         }
         let mut set = Self::new(FingerprintKey::from_bytes(fields.fixed()?));
         for (name, entry) in fields.list_of(Entry::read)? {
             if set.entries.last_key_value().is_some_and(|(last, _)| *last >= name) {
-                return Err(fields.invalid());
+                return Err(fields.invalid().into());
             }
             set.entries.insert(name, entry);
         }
         fields.end()?;
+        set.index_again();
         Ok(set)
     }
 }
@@ -170,6 +271,19 @@ impl Entry {
     fn read(value: cbor::Value) -> Result<(String, Self), CborError> {
         let mut fields = Fields::of(value, "fingerprint")?;
         let name = fields.text()?;
+        let canary = fields.bool()?;
+        let prints = fields.list_of(Print::read)?;
+        if prints.is_empty() {
+            return Err(fields.invalid());
+        }
+        fields.end()?;
+        Ok((name, Self { canary, prints }))
+    }
+}
+
+impl Print {
+    fn read(value: cbor::Value) -> Result<Self, CborError> {
+        let mut fields = Fields::of(value, "fingerprint")?;
         let length = usize::try_from(fields.uint()?).map_err(|_| fields.invalid())?;
         if length < SECRET_LEN_MIN {
             return Err(fields.invalid());
@@ -177,7 +291,7 @@ impl Entry {
         let filter = u16::try_from(fields.uint()?).map_err(|_| fields.invalid())?;
         let confirm = fields.hash()?;
         fields.end()?;
-        Ok((name, Self { length, filter, confirm }))
+        Ok(Self { length, filter, confirm })
     }
 }
 
@@ -187,27 +301,14 @@ impl fmt::Debug for Fingerprints {
     }
 }
 
-/// The part of a rolling value that is kept.
-const fn filter(rolling: u64) -> u16 {
-    (rolling & 0xffff) as u16
+/// Where the middle eight bytes of a secret begin.
+const fn core_offset(length: usize) -> usize {
+    (length - CORE_LEN) / 2
 }
 
-/// The polynomial of `bytes` at `base`, first byte highest.
-fn roll(base: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |rolling, byte| step(base, rolling, u64::from(*byte)))
-}
-
-/// `rolling * base + added`; the operands below `MODULUS`, except `added`, below twice that.
-fn step(base: u64, rolling: u64, added: u64) -> u64 {
-    let wide = u128::from(rolling) * u128::from(base) + u128::from(added);
-    let folded = (wide as u64 & MODULUS) + (wide >> 61) as u64;
-    if folded >= MODULUS { folded - MODULUS } else { folded }
-}
-
-/// What to add for each byte that leaves a window of `length`: minus the byte times `base^length`.
-fn leaving(base: u64, length: usize) -> [u64; 256] {
-    let power = (0..length).fold(1, |power, _| step(base, power, 0));
-    std::array::from_fn(|byte| (MODULUS - step(power, byte as u64, 0)) % MODULUS)
+/// The part of a product that is kept.
+const fn filter(factor: u64, core: [u8; CORE_LEN]) -> u16 {
+    (u64::from_le_bytes(core).wrapping_mul(factor) >> 48) as u16
 }
 
 #[cfg(test)]
@@ -282,17 +383,53 @@ mod tests {
     fn another_key_gives_other_fingerprints() {
         let mut other = Fingerprints::new(FingerprintKey::from_bytes([8; 32]));
         other.add("model", TOKEN).unwrap();
-        let (mine, other) = (&set().entries["model"], &other.entries["model"]);
+        let (mine, other) = (set().entries["model"].prints[0], other.entries["model"].prints[0]);
         assert_ne!(mine.filter, other.filter);
         assert_ne!(mine.confirm, other.confirm);
     }
 
     #[test]
+    fn a_secret_with_white_space_is_found_without_it() {
+        let mut set = set();
+        set.add("app", b"abcd efgh ijkl mnop").unwrap();
+        assert_eq!(set.find(b"it is abcdefghijklmnop."), Some("app"));
+        assert_eq!(set.find(b"it is abcd efgh ijkl mnop."), Some("app"));
+    }
+
+    #[test]
+    fn every_place_is_found_and_canaries_are_told_apart() {
+        let mut set = set();
+        set.add_canary("bait", b"planted-by-hand").unwrap();
+        let text = b"planted-by-hand, correct horse, planted-by-hand";
+        let found: Vec<_> = set.scan(text).map(|found| (found.name, found.canary, found.start)).collect();
+        assert_eq!(found, [("bait", true, 0), ("smtp", false, 17), ("bait", true, 32)]);
+        assert_eq!(set.canaries().collect::<Vec<_>>(), ["bait"]);
+        let back = Fingerprints::from_bytes(&set.to_bytes()).unwrap();
+        assert_eq!(back.canaries().collect::<Vec<_>>(), ["bait"]);
+    }
+
+    #[test]
+    fn marks_are_keyed_and_no_fingerprints() {
+        let (mine, other) = (FingerprintKey::from_bytes([7; 32]), FingerprintKey::from_bytes([8; 32]));
+        assert_ne!(mine.mark(TOKEN), other.mark(TOKEN));
+        assert_ne!(mine.mark(TOKEN), mine.confirm(TOKEN));
+    }
+
+    #[test]
+    fn another_format_is_refused_with_the_remedy() {
+        let old = cbor::encode(&cbor::array([cbor::uint(1), cbor::bytes(&[7; 32]), cbor::array([])]));
+        let expected = "the fingerprints have format 1, this version reads 2: move the file away and add each secret \
+                        again with `aiemp-node secrets add`";
+        assert_eq!(Fingerprints::from_bytes(&old).unwrap_err().to_string(), expected);
+    }
+
+    #[test]
     fn unsorted_and_doubled_names_are_refused() {
-        let entry = |name: &str| cbor::array([cbor::text(name), cbor::uint(8), cbor::uint(1), cbor::bytes(&[0; 32])]);
+        let print = || cbor::array([cbor::uint(8), cbor::uint(1), cbor::bytes(&[0; 32])]);
+        let entry = |name: &str| cbor::array([cbor::text(name), cbor::Value::Bool(false), cbor::array([print()])]);
         let encoded = |names: [&'static str; 2]| {
             let entries = cbor::array(names.map(entry));
-            cbor::encode(&cbor::array([cbor::uint(1), cbor::bytes(&[7; 32]), entries]))
+            cbor::encode(&cbor::array([cbor::uint(FORMAT_VERSION), cbor::bytes(&[7; 32]), entries]))
         };
         assert!(Fingerprints::from_bytes(&encoded(["a", "b"])).is_ok());
         assert!(Fingerprints::from_bytes(&encoded(["b", "a"])).is_err());
@@ -300,16 +437,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn rolling_equals_starting_anew(base in 0..MODULUS, text in prop::collection::vec(any::<u8>(), 9..200)) {
-            let leaving = leaving(base, 8);
-            let mut rolling = roll(base, &text[..8]);
-            for start in 0..text.len() - 8 {
-                rolling = step(base, rolling, u64::from(text[start + 8]) + leaving[usize::from(text[start])]);
-                prop_assert_eq!(rolling, roll(base, &text[start + 1..start + 9]));
-            }
-        }
-
         #[test]
         fn every_secret_is_found_after_a_round_trip(
             secret in prop::collection::vec(any::<u8>(), 8..64), before in any::<Vec<u8>>(), after in any::<Vec<u8>>(),

@@ -35,7 +35,7 @@ mod words;
 
 pub use cbor::{CborError, Value};
 pub use cose::CoseError;
-pub use fingerprint::{FingerprintKey, Fingerprints, TooShort};
+pub use fingerprint::{FingerprintKey, Fingerprints, FingerprintsError, Found, TooShort};
 pub use hash::Hash;
 pub use keystore::{Keystore, KeystoreError, Protection};
 pub use owner_keys::{OwnerKeys, next_root_hash};
@@ -45,4 +45,4 @@ pub use random::RandomError;
 pub use seal::SealError;
 pub use secret::{Secret, SecretBytes};
 pub use signer::{BadSignature, Signer, verify};
-pub use words::{RecoveryWords, WordsError, short_words};
+pub use words::{RecoveryWords, WordsError, is_phrase, is_phrase_word, short_words};

@@ -37,6 +37,17 @@ pub enum WordsError {
     Checksum,
 }
 
+/// Whether a word, lower case, is in the English BIP39 list.
+pub fn is_phrase_word(word: &str) -> bool {
+    Language::English.word_list().binary_search(&word).is_ok()
+}
+
+/// Whether these words, lower case and one space between them, are a recovery phrase of this mesh or of a wallet: 12
+/// to 24 words with a checksum that fits.
+pub fn is_phrase(words: &str) -> bool {
+    Mnemonic::parse_in_normalized(Language::English, words).is_ok()
+}
+
 /// The entropy from which every root key of a mesh is derived; shown to its owner once, as 24 words.
 pub struct RecoveryWords(Secret<[u8; 32]>);
 
@@ -119,6 +130,14 @@ mod tests {
         "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon ",
         "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon art",
     );
+
+    #[test]
+    fn a_phrase_is_known_by_its_words_and_their_checksum() {
+        assert!(is_phrase(ZERO_PHRASE));
+        assert!(ZERO_PHRASE.split(' ').all(is_phrase_word));
+        assert!(!is_phrase(&["abandon"; 12].join(" ")));
+        assert!(!is_phrase_word("egress"));
+    }
 
     #[test]
     fn first_test_vector_of_bip39() {

@@ -12,6 +12,7 @@ mod config;
 mod conflicts;
 mod demo;
 mod doctor;
+mod egress;
 mod init;
 mod owner;
 mod pair;
@@ -94,6 +95,9 @@ enum Command {
     /// Passwords that the executor needs; read from the terminal or stdin, never from the command line
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
+    /// What the guard holds back from other machines, and letting it out
+    #[command(subcommand)]
+    Egress(egress::EgressCommand),
     /// Talk to another member as agents do
     #[command(subcommand)]
     A2a(a2a::A2aCommand),
@@ -144,6 +148,7 @@ impl Cli {
             Some(Command::Approvals(args)) => approvals::approvals(&home, args),
             Some(Command::Conflicts(args)) => conflicts::conflicts(&home, args),
             Some(Command::Secrets(command)) => secrets::secrets(&home, command),
+            Some(Command::Egress(command)) => egress::egress(&home, command),
             Some(Command::A2a(command)) => a2a::a2a(&home, command),
             Some(Command::Config(command)) => config::config(&home, command),
             Some(Command::Version) => {

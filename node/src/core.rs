@@ -11,7 +11,7 @@ use aiemp_keys::{Fingerprints, NodeId, Signer};
 use aiemp_protocol::{
     a2a::TaskDesk,
     approval::Receipt,
-    egress::Guard,
+    egress::{Guard, Releases},
     entry::{EntryError, Item, SignedEntry},
     ids::{Audience, ContentHash, LogId},
     replication::{self, EntryWithPayloads, Frozen, Missing, Replication, Room},
@@ -48,6 +48,8 @@ pub struct Start {
     pub rosters: RosterChain,
     /// What the guard knows of the local secrets.
     pub fingerprints: Fingerprints,
+    /// What the person let out although the guard held it.
+    pub releases: Releases,
     /// What drafts here.
     pub brain: Brain,
     /// Logs found invalid before.
@@ -104,7 +106,10 @@ impl Boundaries for RosterBoundaries {
 impl Core {
     /// A node that holds nothing yet.
     pub fn new(start: Start) -> Self {
-        let guard = Guard::new(start.fingerprints);
+        let mut guard = Guard::new(start.fingerprints).with_releases(start.releases);
+        if start.rosters.current().member(start.signer.node_id()).is_none_or(|member| member.role == Role::Cloud) {
+            guard = guard.at_cloud();
+        }
         let replication = Replication::new(replication::Start {
             signer: start.signer,
             rosters: start.rosters,
@@ -192,6 +197,10 @@ impl Core {
             Input::RosterChanged(chain) => self.replication.handle(now, replication::Input::RosterChanged(chain)),
             Input::ChangesScreened(effect, passed) => {
                 self.replication.handle(now, replication::Input::ChangesScreened(effect, passed));
+            }
+            Input::ReleasesChanged(releases) => {
+                self.guard = self.guard.clone().with_releases(releases);
+                self.replication.set_guard(self.guard.clone());
             }
             Input::DiskChecked { full } => self.replication.handle(now, replication::Input::DiskChecked { full }),
             Input::Asked { request, question } => self.asked(now, request, question),

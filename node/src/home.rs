@@ -44,6 +44,8 @@ places! {
     store => "mesh/store.sqlite";
     /// Fingerprints of the known secrets.
     fingerprints => "mesh/fingerprints";
+    /// What the person let out although the guard held it; signed.
+    releases => "mesh/releases";
     /// What exists only while the node runs.
     run => "run";
     /// Addresses the node listens on, one a line.

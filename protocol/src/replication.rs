@@ -207,6 +207,11 @@ impl Replication {
         }
     }
 
+    /// Goes by another guard from now on.
+    pub fn set_guard(&mut self, guard: Guard) {
+        self.guard = guard;
+    }
+
     /// Writes no generation below this one: an older one of this node's own had to be given up.
     pub fn raise_generation(&mut self, generation: u64) {
         self.generation = self.generation.max(generation);

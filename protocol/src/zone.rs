@@ -167,7 +167,8 @@ impl Zone {
     }
 }
 
-fn refuse_never(path: &VaultPath) -> Result<(), NeverPath> {
+/// Refuses the names that never sync, at any depth.
+pub(crate) fn refuse_never(path: &VaultPath) -> Result<(), NeverPath> {
     for name in path.likenesses() {
         let name = name.as_str();
         if name.starts_with('.') {

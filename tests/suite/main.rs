@@ -6,6 +6,7 @@ mod decoder;
 mod deploy;
 mod deploy_config;
 mod editors;
+mod egress;
 mod fuzz;
 mod gate;
 mod node;

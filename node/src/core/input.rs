@@ -4,6 +4,7 @@ use aiemp_crdt::vault::{self, Choice, RemoveOutcome, WriteOutcome};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     approval::Receipt,
+    egress::Releases,
     frame::Frame,
     ids::{ConflictId, FileId},
     replication::{self, StoredEntry},
@@ -70,6 +71,8 @@ pub enum Input {
     },
     /// Changes were decoded: for each, in order, whether it passed.
     ChangesScreened(replication::EffectId, Vec<bool>),
+    /// The person let something out that the guard holds, or took that back.
+    ReleasesChanged(Releases),
     /// The disk was looked at.
     DiskChecked {
         /// Whether so little is free that peers have to wait.

@@ -1,6 +1,9 @@
 //! The mesh process: one task around the core; disk, store, network and brains answer it through channels.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use aiemp_crdt::vault::{HoldReason, RemoveOutcome, WriteOutcome};
 use aiemp_keys::{NodeId, PublicKey, Signer};
@@ -20,6 +23,7 @@ use tokio::{
 use super::{
     clock,
     control::{self, Response},
+    holds,
     home_watch::HomeWatch,
     network::{self, Network},
     questions,
@@ -128,6 +132,8 @@ struct Mesh {
     rescan_busy: bool,
     /// Whether less than the floor is free below the home.
     disk_full: bool,
+    /// The releases that the guard goes by, as they were written.
+    releases_seen: Option<SystemTime>,
     /// Saves that were taken off their paths and are not merged for certain.
     displaced: Vec<ContentHash>,
     _watches: (VaultWatcher, HomeWatch),
@@ -222,7 +228,7 @@ impl Mesh {
             Output::RosterInstalled => self.members_changed().await?,
             Output::Answer { request, answer } => {
                 if let Some(back) = self.answers.remove(&request) {
-                    let holds = notices::count_holds(&self.home);
+                    let holds = holds::count(&self.home);
                     let roster = self.core.replication().rosters().current();
                     // The asker may have gone away.
                     back.send(questions::response(answer, roster, self.me, holds)).ok();
@@ -410,10 +416,23 @@ impl Mesh {
         }
         self.members_changed().await?;
         self.invite_changed().await?;
+        self.releases_changed().await?;
         for receipt in receipts::load(&self.home, self.receipt_key.as_ref(), self.core.replication().rosters()) {
             self.handle(Input::ReceiptFound(receipt)).await?;
         }
         Ok(())
+    }
+
+    /// What was held before may go now: everything is looked at once more.
+    async fn releases_changed(&mut self) -> Result<()> {
+        let written = std::fs::metadata(self.home.releases()).and_then(|file| file.modified()).ok();
+        if written == self.releases_seen {
+            return Ok(());
+        }
+        self.releases_seen = written;
+        let releases = super::releases::load(&self.home, self.core.replication().rosters().current())?;
+        self.handle(Input::ReleasesChanged(releases)).await?;
+        self.disk_event(DiskEvent::Rescan).await
     }
 
     async fn pairing_ended(&mut self, rosters: Option<RosterChain>) -> Result<()> {

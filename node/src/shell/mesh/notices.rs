@@ -1,9 +1,10 @@
 //! What a person should know: into the log, without any note's text; what was held, into the home.
 
-use aiemp_keys::private_file;
-use aiemp_protocol::ids::ContentHash;
-
-use crate::{core::Notice, home::Home, shell::vault_disk::SkipReason};
+use crate::{
+    core::Notice,
+    home::Home,
+    shell::{holds, vault_disk::SkipReason},
+};
 
 pub(super) fn tell(home: &Home, notice: Notice) {
     match notice {
@@ -11,11 +12,11 @@ pub(super) fn tell(home: &Home, notice: Notice) {
         Notice::NotAMail { path, why } => tracing::warn!(%path, why, "not a mail"),
         Notice::Held { path, why } => {
             tracing::warn!(%path, %why, "held back: it does not leave this node");
-            keep(home, path.as_str(), "secret", &why.to_string(), &[]);
+            holds::keep(home, path.as_str(), holds::SECRET, &why.to_string(), &[]);
         }
         Notice::Kept { path, bytes, reason } => {
             tracing::warn!(%path, reason = reason.as_str(), "a save did not sync; it is kept under mesh/holds");
-            keep(home, path.as_str(), reason.as_str(), "", &bytes);
+            holds::keep(home, path.as_str(), reason.as_str(), "", &bytes);
         }
         Notice::Drafted { work, path } => tracing::info!(%work, %path, "draft waits for approval"),
         Notice::BrainFailed { work, why } => tracing::warn!(%work, why, "the brain failed"),
@@ -48,25 +49,7 @@ pub(super) fn tell(home: &Home, notice: Notice) {
 /// Keeps a save that was being merged when the node ended; says whether it could.
 pub(super) fn tell_interrupted(home: &Home, bytes: &[u8]) -> bool {
     tracing::warn!("a save was being merged when the node ended; it is kept under mesh/holds");
-    keep(home, "", "interrupted", "compare it with the note that it belongs to", bytes)
-}
-
-/// Keeps what did not sync, once for each content, with a line on why beside it.
-fn keep(home: &Home, path: &str, reason: &str, detail: &str, bytes: &[u8]) -> bool {
-    let name = format!("{}-{reason}", &ContentHash::of([path.as_bytes(), bytes].concat().as_slice()).to_string()[..16]);
-    let about = serde_json::json!({ "path": path, "reason": reason, "detail": detail });
-    let kept = private_file::write_private(&home.holds().join(&name), bytes).and_then(|()| {
-        private_file::write_private(&home.holds().join(format!("{name}.json")), about.to_string().as_bytes())
-    });
-    if let Err(error) = &kept {
-        tracing::error!(%error, "what was held could not be kept");
-    }
-    kept.is_ok()
-}
-
-pub(super) fn count_holds(home: &Home) -> usize {
-    let files = std::fs::read_dir(home.holds()).into_iter().flatten().flatten();
-    files.filter(|file| file.path().extension().is_some_and(|extension| extension == "json")).count()
+    holds::keep(home, "", "interrupted", "compare it with the note that it belongs to", bytes)
 }
 
 pub(super) fn tell_skipped(skipped: &[(String, SkipReason)]) {

@@ -19,7 +19,7 @@ use crate::{
         clock, control, fingerprints,
         home_watch::HomeWatch,
         network::{self, NetworkConfig, addresses},
-        screen,
+        releases, screen,
         store::{self, Store},
         vault_disk::{VaultDisk, VaultWatcher, scan},
     },
@@ -160,6 +160,7 @@ impl Mesh {
             listening: Vec::new(),
             rescan_busy: false,
             disk_full: false,
+            releases_seen: None,
             displaced: Vec::new(),
             _watches: (watcher, home_watch),
         };
@@ -178,6 +179,7 @@ fn restored_core(
     let home = &options.home;
     let loaded = store.load()?;
     let generation = store.read_meta(GENERATION)?.and_then(|bytes| bytes.try_into().ok());
+    let releases = releases::load(home, rosters.current())?;
     let mut core = Core::new(Start {
         signer: options.signer.clone(),
         rosters,
@@ -185,6 +187,7 @@ fn restored_core(
         brain: brain_of(&options.config, options.role)?,
         frozen: loaded.frozen,
         missing: loaded.missing,
+        releases,
         room: options.config.admission.room(),
         ended_well: store.read_meta(ENDED_WELL)?.is_some_and(|value| value == [1]),
     });

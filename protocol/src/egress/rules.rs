@@ -1,0 +1,145 @@
+//! The table of credential kinds, and the search that finds them all in one pass.
+
+mod cloud;
+mod code;
+mod keys;
+mod messages;
+mod models;
+mod payments;
+mod services;
+
+use std::{ops::Range, sync::LazyLock};
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
+
+use super::rule::{Match, Rule};
+
+const TABLES: [&[Rule]; 7] =
+    [cloud::RULES, code::RULES, keys::RULES, messages::RULES, models::RULES, payments::RULES, services::RULES];
+
+/// How many bytes behind an anchor a broken value may take.
+const BROKEN_BYTES_MAX: usize = 320;
+/// A piece of a broken value that has at least so many letters, and nothing but letters, may be a word of the text.
+const WORD_LEN_MIN: usize = 4;
+
+/// Every rule, and the automaton of their anchors.
+struct Search {
+    anchors: AhoCorasick,
+    /// The rule and the anchor's text, by pattern number.
+    patterns: Vec<(&'static Rule, &'static [u8])>,
+}
+
+static SEARCH: LazyLock<Search> = LazyLock::new(|| {
+    let patterns: Vec<_> = every().flat_map(|rule| rule.anchors.iter().map(move |a| (rule, a.as_bytes()))).collect();
+    let anchors = AhoCorasickBuilder::new()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::Standard)
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(patterns.iter().map(|(_, anchor)| anchor))
+        .expect("some hundred short anchors fit an automaton");
+    Search { anchors, patterns }
+});
+
+/// Every rule of the table.
+pub(super) fn every() -> impl Iterator<Item = &'static Rule> {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// A credential found in a text.
+#[derive(Clone, Copy)]
+pub(super) struct Credential<'a> {
+    pub(super) kind: &'static str,
+    /// Where it begins.
+    pub(super) start: usize,
+    /// Its bytes, without the white space that it was broken by.
+    pub(super) value: &'a [u8],
+}
+
+/// Finds every credential, whole or broken by white space behind its anchor.
+pub(super) fn search(text: &[u8], mut found: impl FnMut(Credential<'_>)) {
+    let search = &*SEARCH;
+    let mut last: Option<(Range<usize>, Broken)> = None;
+    let hits = search.anchors.try_find_overlapping_iter(text).expect("the automaton is a standard one");
+    for hit in hits {
+        let (rule, anchor) = search.patterns[hit.pattern().as_usize()];
+        if !rule.context && text[hit.range()] != *anchor {
+            continue;
+        }
+        match rule.read(text, hit.start(), hit.end(), |_| false) {
+            Ok(Match { start, end, .. }) => found(Credential { kind: rule.kind, start, value: &text[start..end] }),
+            Err(stop) if stop > hit.end() && rule.may_be_broken() && breaks(text, stop) => {
+                // Rules that share an anchor share what stands behind it.
+                let broken = match &mut last {
+                    Some((range, broken)) if *range == hit.range() => broken,
+                    last => &mut last.insert((hit.range(), Broken::of(text, hit.range()))).1,
+                };
+                if let Some(value) = broken.read(rule) {
+                    found(Credential { kind: rule.kind, start: hit.start(), value });
+                }
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Whether a line ends here, or a space stands.
+fn breaks(text: &[u8], at: usize) -> bool {
+    text.get(at).is_some_and(u8::is_ascii_whitespace)
+        || text[at..].starts_with(b"=\n")
+        || text[at..].starts_with(b"=\r\n")
+}
+
+/// What stands at an anchor, without the white space in it, up to the first word of the text.
+struct Broken {
+    bytes: Vec<u8>,
+    /// Offsets into `bytes` before which white space stood.
+    gaps: Vec<usize>,
+    anchor: Range<usize>,
+}
+
+impl Broken {
+    fn of(text: &[u8], anchor: Range<usize>) -> Self {
+        let lead = anchor.start.min(64);
+        let from = anchor.start - lead;
+        let mut bytes = text[from..anchor.end].to_vec();
+        let mut gaps = Vec::new();
+        let (mut piece, mut before) = (bytes.len(), 0);
+        let behind = &text[anchor.end..text.len().min(anchor.end + BROKEN_BYTES_MAX)];
+        for (at, byte) in behind.iter().enumerate() {
+            let soft = *byte == b'=' && breaks(behind, at);
+            if !byte.is_ascii_whitespace() && !soft {
+                bytes.push(*byte);
+                continue;
+            }
+            if piece == bytes.len() {
+                continue;
+            }
+            if gaps.last() == Some(&piece) && is_word(&bytes[piece..]) && bytes.len() - piece != before {
+                bytes.truncate(piece);
+                break;
+            }
+            before = bytes.len() - piece;
+            piece = bytes.len();
+            gaps.push(piece);
+        }
+        if gaps.last() == Some(&piece) && is_word(&bytes[piece..]) {
+            bytes.truncate(piece);
+        }
+        Self { bytes, gaps, anchor: lead..lead + anchor.len() }
+    }
+
+    fn read(&self, rule: &Rule) -> Option<&[u8]> {
+        let gap = |at: usize| self.gaps.binary_search(&at).is_ok();
+        let Match { start, body, end } = rule.read(&self.bytes, self.anchor.start, self.anchor.end, gap).ok()?;
+        let digits = self.bytes[body..end].iter().filter(|byte| byte.is_ascii_digit()).count();
+        let broken = self.gaps.iter().any(|at| (start + 1..end).contains(at));
+        (broken && digits >= 2).then(|| &self.bytes[start..end])
+    }
+}
+
+/// Whether a piece of text looks like a word: letters, small ones but for the first, and a mark at its end.
+fn is_word(piece: &[u8]) -> bool {
+    let letters = piece.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let small = piece.iter().skip(1).take(letters.saturating_sub(1)).all(u8::is_ascii_lowercase);
+    letters >= WORD_LEN_MIN && small && piece.len() - letters <= 1
+}

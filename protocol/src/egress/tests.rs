@@ -1,0 +1,65 @@
+//! What the guard holds and what it lets pass.
+
+mod encodings;
+mod held;
+mod made_up;
+mod notes;
+mod speed;
+
+use std::collections::BTreeSet;
+
+use super::*;
+use made_up::expand;
+
+fn guard() -> Guard {
+    let mut set = Fingerprints::new(FingerprintKey::from_bytes([7; 32]));
+    set.add("smtp", b"correct-horse-9").unwrap();
+    set.add("wlan", "sch\u{f6}ne Gr\u{fc}\u{df}e 77".as_bytes()).unwrap();
+    set.add_canary("bait", b"planted-by-hand").unwrap();
+    Guard::new(set)
+}
+
+fn kinds(text: &str) -> BTreeSet<String> {
+    let named = |hit: Hit| match hit.kind {
+        HitKind::Credential { kind } => kind.to_owned(),
+        HitKind::KnownSecret { name } | HitKind::Canary { name } => name,
+    };
+    guard().hits(text.as_bytes()).into_iter().map(named).collect()
+}
+
+#[test]
+fn every_rule_finds_its_examples_and_no_rule_finds_what_resembles_them() {
+    let mut wrong = Vec::new();
+    for rule in rules::every() {
+        assert!(!rule.found.is_empty() && !rule.clean.is_empty(), "{} has an example of each", rule.kind);
+        for example in rule.found {
+            let text = format!("A note.\n\n{}\n", expand(example));
+            if !kinds(&text).contains(rule.kind) {
+                wrong.push(format!("{} does not see {text:?}, seen: {:?}", rule.kind, kinds(&text)));
+            }
+        }
+        for example in rule.clean {
+            let text = format!("A note.\n\n{} and so on\n", expand(example));
+            if !kinds(&text).is_empty() {
+                wrong.push(format!("{:?} seen in {text:?}, of {}", kinds(&text), rule.kind));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn more_than_a_hundred_kinds_are_known() {
+    let kinds: BTreeSet<&str> = rules::every().map(|rule| rule.kind).collect();
+    assert!(kinds.len() > 100, "{}", kinds.len());
+}
+
+#[test]
+fn a_credential_is_found_whatever_stands_around_it() {
+    let token = expand("glpat-{w20}");
+    for around in
+        ["\"@\"", "(@)", "`@`", "x=@", "@.", "@,", "<@>", "\\n@\\n", "[@]", "key:@;", "|@|", "/@/", "\u{201e}@\u{201c}"]
+    {
+        assert!(kinds(&around.replace('@', &token)).contains("gitlab-token"), "{around}");
+    }
+}
