@@ -5,5 +5,6 @@ mod journal;
 mod mesh;
 mod names;
 mod pairing;
+mod replication;
 mod tamper;
 mod vectors;

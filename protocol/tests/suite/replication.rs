@@ -1,0 +1,388 @@
+//! Replication against one peer whose every word is under the test's control: what waits, what is told, what is believed.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aiemp_keys::{FingerprintKey, Fingerprints, NodeId, Signer};
+use aiemp_protocol::{
+    egress::Guard,
+    entry::{Entry, FieldWrite, FileKind, Item, Position, SignedEntry},
+    frame::Frame,
+    ids::{Audience, ContentHash, EntryHash, FileId, LogId},
+    limits::HLC_AHEAD_MAX,
+    replication::{
+        EntryWithPayloads, FreezeReason, Frozen, Input, Output, PeerFault, Record, Replication, Room, Start, WaitReason,
+    },
+    roster::{ClosedLog, Member, Quota, Role, RosterChain, SignedRoster},
+    time::Timestamp,
+    vault_path::VaultPath,
+    zone::Zone,
+};
+
+use crate::mesh::{NOW, owner};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A Local node's machine, what it stored, and the key of the Cloud that it talks to.
+struct World {
+    owner: crate::mesh::Owner,
+    cloud: Signer,
+    machine: Replication,
+    now: Timestamp,
+    entries: Vec<(EntryWithPayloads, Timestamp)>,
+    frozen: BTreeMap<LogId, Frozen>,
+    room: Room,
+    /// What Cloud signs next follows this.
+    prev: Option<EntryHash>,
+    seq: u64,
+}
+
+/// What became of an input.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    applied: Vec<u64>,
+    sent: Vec<Frame>,
+    closed: Vec<PeerFault>,
+    waits: Vec<WaitReason>,
+    frozen: Vec<FreezeReason>,
+    generations: Vec<u64>,
+    forks: usize,
+}
+
+impl World {
+    fn new(quota: Quota, room: Room) -> Self {
+        let mut owner = owner(20);
+        let cloud = Signer::from_seed([77; 32]);
+        let mut next = owner.rosters.current().successor(NOW);
+        let (node, name) = (cloud.node_id(), "cloud".to_owned());
+        next.members.push(Member { node, name, role: Role::Cloud, generation_min: 0, quota });
+        owner.rosters.extend(&SignedRoster::sign(&owner.root, next).to_bytes()).expect("follows");
+        let machine = machine(&owner.node, &owner.rosters, room, BTreeMap::new());
+        let (entries, frozen) = (Vec::new(), BTreeMap::new());
+        let mut world = Self { owner, cloud, machine, now: NOW, entries, frozen, room, prev: None, seq: 0 };
+        world.connect();
+        world
+    }
+
+    fn usual() -> Self {
+        Self::new(Quota::default(), Room::default())
+    }
+
+    fn connect(&mut self) -> Told {
+        let peer = self.peer();
+        self.handle(Input::PeerConnected(peer));
+        self.receive(Frame::Frontier { positions: Vec::new() })
+    }
+
+    /// The process ends and starts again from what was durable.
+    fn restart(&mut self) {
+        self.machine = machine(&self.owner.node, &self.owner.rosters, self.room, self.frozen.clone());
+        for (entry, received) in self.entries.clone() {
+            self.machine.restore(&entry.signed, received);
+        }
+        self.connect();
+    }
+
+    fn peer(&self) -> NodeId {
+        self.cloud.node_id()
+    }
+
+    fn log(&self) -> LogId {
+        LogId { author: self.peer(), generation: 0, audience: Audience::All }
+    }
+
+    fn own_log(&self) -> LogId {
+        LogId { author: self.owner.executor(), generation: 0, audience: Audience::All }
+    }
+
+    fn file(&self, number: u64) -> FileId {
+        FileId::fresh(Zone::Drafts, self.log(), number, 0)
+    }
+
+    fn new_file(&self, number: u64, text: &[u8]) -> Item {
+        let path = VaultPath::parse(&format!("Plans/{number}.md")).expect("a path");
+        let (base, length) = (ContentHash::of(text), text.len() as u64);
+        Item::New { file: self.file(number), path, kind: FileKind::Note, base, length }
+    }
+
+    /// Cloud's next entry, signed.
+    fn signed(&mut self, hlc: Timestamp, items: Vec<Item>) -> SignedEntry {
+        self.seq += 1;
+        let entry = Entry { seq: self.seq, epoch: 2, hlc, seen: Vec::new(), items };
+        let mesh = self.owner.rosters.current().mesh;
+        let signed = SignedEntry::sign(&self.cloud, mesh, self.log(), self.prev, entry);
+        self.prev = Some(signed.hash);
+        signed
+    }
+
+    /// Cloud writes a note and sends it.
+    fn writes(&mut self, text: &[u8]) -> Told {
+        let item = self.new_file(self.seq + 1, text);
+        let signed = self.signed(self.now, vec![item]);
+        self.receive(entry_frame(&signed, vec![Some(text.to_vec())]))
+    }
+
+    fn receive(&mut self, frame: Frame) -> Told {
+        let peer = self.peer();
+        self.handle(Input::FrameReceived { peer, frame })
+    }
+
+    fn handle(&mut self, input: Input) -> Told {
+        let mut told = Told::default();
+        self.machine.handle(self.now, input);
+        while let Some(output) = self.machine.poll_output() {
+            self.carry_out(output, &mut told);
+        }
+        told
+    }
+
+    fn carry_out(&mut self, output: Output, told: &mut Told) {
+        match output {
+            Output::Persist(effect, record) => {
+                match record {
+                    Record::Entry { entry, received } => self.entries.push((entry, received)),
+                    Record::Frozen { log, reason, evidence } => {
+                        self.frozen.insert(log, Frozen { reason, evidence });
+                    }
+                    Record::Payload(..) | Record::Roster(_) => {}
+                }
+                self.machine.handle(self.now, Input::Persisted(effect));
+            }
+            Output::Screen { effect, changes } => {
+                let passed = changes.iter().map(|change| change.starts_with(b"honest")).collect();
+                self.machine.handle(self.now, Input::ChangesScreened(effect, passed));
+            }
+            Output::SendFrame { frame, .. } => told.sent.push(frame.into_inner()),
+            Output::Apply { entry, .. } => told.applied.push(entry.signed.entry.seq),
+            Output::ClosePeer { fault, .. } => told.closed.push(fault),
+            Output::ReportWaiting { reason, .. } => told.waits.push(reason),
+            Output::ReportFrozen { reason, .. } => told.frozen.push(reason),
+            Output::ReportRestored { generation } => told.generations.push(generation),
+            Output::ReportRosterFork { .. } => told.forks += 1,
+            Output::ReadEntries { .. }
+            | Output::ReadPayload { .. }
+            | Output::PayloadArrived(_)
+            | Output::RosterInstalled
+            | Output::ReportDropped { .. }
+            | Output::ReportDiverged { .. }
+            | Output::ReportWithheld { .. } => {}
+        }
+    }
+}
+
+fn machine(node: &Signer, rosters: &RosterChain, room: Room, frozen: BTreeMap<LogId, Frozen>) -> Replication {
+    Replication::new(Start {
+        signer: node.clone(),
+        rosters: rosters.clone(),
+        guard: Guard::new(Fingerprints::new(FingerprintKey::from_bytes([1; 32]))),
+        has_brain: false,
+        room,
+        frozen,
+        missing: BTreeMap::new(),
+    })
+}
+
+fn entry_frame(signed: &SignedEntry, payloads: Vec<Option<Vec<u8>>>) -> Frame {
+    Frame::Entry { log: signed.log, cose: signed.cose.clone(), payloads }
+}
+
+#[test]
+fn a_member_that_wrote_its_fill_waits_for_the_next_day_also_after_a_restart() {
+    let mut world = World::new(Quota { entries_per_day: 2, bytes_per_day: 1 << 30 }, Room::default());
+    assert_eq!(world.writes(b"one").applied, [1]);
+    assert_eq!(world.writes(b"two").applied, [2]);
+    world.restart();
+    let told = world.writes(b"three");
+    assert_eq!((told.waits, told.applied, told.closed), (vec![WaitReason::EntriesToday], vec![], vec![]));
+    assert_eq!(world.machine.waiting().collect::<Vec<_>>(), [(world.log(), WaitReason::EntriesToday)]);
+    assert_eq!(world.writes(b"four"), Told::default(), "told once, and passed over");
+    assert_eq!(world.machine.usage_of(world.peer(), world.now).entries_today, 2);
+    world.now = world.now + DAY;
+    let fetches = world.handle(Input::TimeoutReached).sent;
+    assert!(fetches.iter().any(|frame| matches!(frame, Frame::Fetch { from_seq: 3, .. })), "{fetches:?}");
+    assert_eq!(world.machine.usage_of(world.peer(), world.now).entries_today, 0);
+}
+
+#[test]
+fn bytes_count_as_they_are_named_whether_they_came_or_not() {
+    let mut world = World::new(Quota { entries_per_day: 9, bytes_per_day: 2_000 }, Room::default());
+    let item = Item::Blob { length: 3_000, hash: ContentHash::of(b"never sent") };
+    let signed = world.signed(NOW, vec![item]);
+    assert_eq!(world.receive(entry_frame(&signed, vec![None])).waits, [WaitReason::BytesToday]);
+    let mut world = World::new(Quota::default(), Room { files: 9, bytes: 2_000 });
+    let signed = world.signed(NOW, vec![Item::Blob { length: 3_000, hash: ContentHash::of(b"never sent") }]);
+    assert_eq!(world.receive(entry_frame(&signed, vec![None])).waits, [WaitReason::BytesInAll]);
+}
+
+#[test]
+fn more_files_than_there_is_room_for_wait_until_one_is_archived() {
+    let mut world = World::new(Quota::default(), Room { files: 2, bytes: 1 << 30 });
+    world.writes(b"one");
+    world.writes(b"two");
+    assert_eq!(world.writes(b"three").waits, [WaitReason::Files]);
+    let archive = Item::Set { file: world.file(1), write: FieldWrite::Archived(true) };
+    let append = Input::AppendRequested { audience: Audience::All, items: vec![archive], payloads: Vec::new() };
+    world.handle(append);
+    assert_eq!(world.machine.usage_of(world.peer(), world.now).files, 1);
+    let told = world.handle(Input::TimeoutReached);
+    assert!(told.sent.iter().any(|frame| matches!(frame, Frame::Fetch { from_seq: 3, .. })), "{told:?}");
+}
+
+#[test]
+fn a_full_disk_keeps_peers_waiting_and_nobody_else() {
+    let mut world = World::usual();
+    world.handle(Input::DiskChecked { full: true });
+    assert_eq!(world.writes(b"one").waits, [WaitReason::Disk]);
+    let items = vec![Item::Blob { length: 1, hash: ContentHash::of(b"x") }];
+    let append = Input::AppendRequested { audience: Audience::All, items, payloads: vec![b"x".to_vec()] };
+    assert_eq!(world.handle(append).applied, [1], "what is saved here is taken in");
+    let told = world.handle(Input::DiskChecked { full: false });
+    assert!(told.sent.iter().any(|frame| matches!(frame, Frame::Fetch { from_seq: 1, .. })), "{told:?}");
+}
+
+#[test]
+fn what_only_a_newer_version_knows_waits_and_freezes_nothing() {
+    let mut world = World::usual();
+    let signed = world.signed(NOW, vec![Item::Blob { length: 1, hash: ContentHash::of(b"x") }]);
+    let newer = resigned(&world, &signed, |fields| fields[0] = aiemp_keys::cbor::uint(2));
+    let told = world.receive(Frame::Entry { log: world.log(), cose: newer, payloads: vec![None] });
+    assert_eq!((told.waits, told.frozen, told.closed), (vec![WaitReason::NewerVersion], vec![], vec![]));
+}
+
+#[test]
+fn what_shows_that_a_log_is_invalid_is_handed_to_every_peer() {
+    let mut world = World::usual();
+    let owners = FileId::fresh(Zone::Owner, world.log(), 1, 0);
+    let signed = world.signed(NOW, vec![Item::Set { file: owners, write: FieldWrite::Archived(true) }]);
+    let told = world.receive(entry_frame(&signed, Vec::new()));
+    assert_eq!(told.frozen, [FreezeReason::ForeignZone]);
+    let evidence = |sent: &[Frame]| sent.contains(&entry_frame(&signed, Vec::new()));
+    assert!(evidence(&told.sent), "{told:?}");
+    world.restart();
+    let hello = Frame::Hello { epoch: 2, roster: roster_hash(&world), frontier: roster_hash(&world), has_brain: false };
+    assert!(evidence(&world.receive(hello).sent), "also after a restart");
+}
+
+#[test]
+fn a_member_that_signed_two_entries_goes_on_once_the_root_key_says_which_stands() {
+    let mut world = World::usual();
+    let first = world.signed(NOW, vec![world.new_file(1, b"one")]);
+    world.receive(entry_frame(&first, vec![None]));
+    (world.seq, world.prev) = (0, None);
+    let second = world.signed(NOW, vec![world.new_file(1, b"two")]);
+    assert_eq!(world.receive(entry_frame(&second, vec![None])).frozen, [FreezeReason::Equivocation]);
+    let mut next = world.owner.rosters.current().successor(NOW);
+    next.closed.push(ClosedLog { log: world.log(), seq: 1, hash: first.hash.0 });
+    next.members[1].generation_min = 1;
+    let bytes = SignedRoster::sign(&world.owner.root, next).to_bytes();
+    world.owner.rosters.extend(&bytes).expect("follows");
+    world.handle(Input::RosterChanged(world.owner.rosters.clone()));
+    assert!(world.machine.frozen().is_empty());
+    assert_eq!(world.receive(entry_frame(&second, vec![None])), Told::default(), "it is settled");
+    let log = LogId { generation: 1, ..world.log() };
+    let entry = Entry { seq: 1, epoch: 3, hlc: NOW, seen: Vec::new(), items: vec![world.new_file(9, b"on")] };
+    let signed = SignedEntry::sign(&world.cloud, world.owner.rosters.current().mesh, log, None, entry);
+    assert_eq!(world.receive(entry_frame(&signed, vec![Some(b"on".to_vec())])).applied, [1]);
+}
+
+#[test]
+fn a_peer_that_says_to_hold_more_of_our_log_has_to_show_it() {
+    let mut world = World::usual();
+    let position = Position { log: world.own_log(), seq: 900, hash: EntryHash(roster_hash(&world)) };
+    let told = world.receive(Frame::Frontier { positions: vec![position] });
+    assert_eq!(told.generations, Vec::<u64>::new(), "a word alone raises no generation");
+    assert_eq!(world.machine.own_log(Audience::All).generation, 0);
+    world.now = world.now + Duration::from_secs(61);
+    assert_eq!(world.handle(Input::TimeoutReached).closed, [PeerFault::Unshown]);
+}
+
+#[test]
+fn an_entry_of_ours_that_we_lack_opens_the_next_generation() {
+    let mut world = World::usual();
+    let entry = Entry { seq: 1, epoch: 2, hlc: NOW, seen: Vec::new(), items: vec![world.new_file(1, b"of before")] };
+    let signed = SignedEntry::sign(&world.owner.node, world.owner.rosters.current().mesh, world.own_log(), None, entry);
+    let told = world.receive(entry_frame(&signed, vec![Some(b"of before".to_vec())]));
+    assert_eq!((told.generations, told.applied), (vec![1], vec![1]));
+}
+
+#[test]
+fn a_clock_far_ahead_pushes_ours_a_little_and_no_further_after_a_restart() {
+    let mut world = World::usual();
+    let signed = world.signed(NOW + DAY * 3_650, vec![world.new_file(1, b"late")]);
+    world.receive(entry_frame(&signed, vec![Some(b"late".to_vec())]));
+    world.restart();
+    let items = vec![Item::Blob { length: 1, hash: ContentHash::of(b"x") }];
+    world.handle(Input::AppendRequested { audience: Audience::All, items, payloads: vec![b"x".to_vec()] });
+    let own = &world.entries.last().expect("ours").0.signed.entry;
+    assert!(own.hlc <= NOW + HLC_AHEAD_MAX + Duration::from_millis(1), "{}", own.hlc);
+}
+
+#[test]
+fn an_entry_that_was_never_signed_is_told_from_a_fork() {
+    let mut world = World::usual();
+    world.writes(b"one");
+    let first = world.entries[0].0.signed.clone();
+    let forged = world.signed(NOW, vec![world.new_file(2, b"two")]);
+    let mut cose = forged.cose.clone();
+    *cose.last_mut().expect("bytes") ^= 1;
+    let told = world.receive(Frame::Entry { log: world.log(), cose, payloads: vec![None] });
+    let asks = Frame::Fetch { log: world.log(), from_seq: 1, count: 1 };
+    assert_eq!((told.sent, told.closed), (vec![asks], vec![]), "the fork may lie below");
+    assert_eq!(world.receive(entry_frame(&first, vec![None])).closed, [PeerFault::BadSignature]);
+}
+
+#[test]
+fn a_second_roster_of_one_epoch_is_kept_and_one_out_of_order_closes_nothing() {
+    let mut world = World::usual();
+    let mut other = owner(20);
+    other.next_epoch();
+    let fork = other.rosters.after(1).next().expect("epoch 2");
+    let told = world.receive(Frame::Roster { bytes: fork });
+    assert_eq!((told.forks, told.closed.len()), (1, 1));
+    let mut world = World::usual();
+    let mut later = world.owner.rosters.clone();
+    for _ in 0..2 {
+        let next = later.current().successor(NOW);
+        later.extend(&SignedRoster::sign(&world.owner.root, next).to_bytes()).expect("follows");
+    }
+    let epoch_4 = later.after(3).next().expect("epoch 4");
+    assert_eq!(world.receive(Frame::Roster { bytes: epoch_4 }), Told::default());
+}
+
+#[test]
+fn a_change_that_cannot_be_decoded_is_dropped_and_the_log_goes_on() {
+    let mut world = World::usual();
+    world.writes(b"base");
+    let base = ContentHash::of(b"base");
+    let change = |raw: &[u8]| Item::Change {
+        file: FileId::fresh(
+            Zone::Drafts,
+            LogId { author: Signer::from_seed([77; 32]).node_id(), generation: 0, audience: Audience::All },
+            1,
+            0,
+        ),
+        base,
+        length: raw.len() as u64,
+        hash: ContentHash::of(raw),
+    };
+    let bomb = world.signed(NOW, vec![change(b"a bomb")]);
+    let honest = world.signed(NOW, vec![change(b"honest")]);
+    assert_eq!(world.receive(entry_frame(&bomb, vec![Some(b"a bomb".to_vec())])).applied, [2]);
+    assert_eq!(world.receive(entry_frame(&honest, vec![Some(b"honest".to_vec())])).applied, [3]);
+    let payload = |index: usize| world.entries[index].0.payloads.clone();
+    assert_eq!((payload(1), payload(2)), (vec![None], vec![Some(b"honest".to_vec())]));
+}
+
+fn roster_hash(world: &World) -> aiemp_keys::Hash {
+    world.owner.rosters.current().hash()
+}
+
+/// The same entry with some of its fields changed, signed by its author.
+fn resigned(world: &World, signed: &SignedEntry, change: impl FnOnce(&mut Vec<aiemp_keys::Value>)) -> Vec<u8> {
+    let payload = aiemp_keys::cose::payload_unverified(&signed.cose).expect("a payload");
+    let mut fields = aiemp_keys::cbor::decode(&payload).expect("strict").into_array().expect("an array");
+    change(&mut fields);
+    let payload = aiemp_keys::cbor::encode(&aiemp_keys::cbor::array(fields));
+    let mesh = world.owner.rosters.current().mesh;
+    let context = [mesh.to_value(), signed.log.to_value(), aiemp_keys::Value::Null];
+    aiemp_keys::cose::sign1(&world.cloud, "aiemp-node 2026 entry", &context, &payload)
+}
