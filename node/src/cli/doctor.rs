@@ -159,6 +159,12 @@ fn check_mesh(home: &Home, rosters: &RosterChain, config: Option<&Config>, findi
             "Run `aiemp-node peers renew` before that.",
         );
     }
+    if let Some(epoch) = shell::rosters::forked_epoch(home, rosters) {
+        findings.error(
+            format!("two different rosters of epoch {epoch} exist, so the root key signed twice: nothing is approved or executed"),
+            "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.",
+        );
+    }
     if roster.unattended {
         findings.warning(
             "keys of this mesh open without a person; it refuses real sending",

@@ -19,6 +19,13 @@ use crate::{
 /// Opens root and approve keys, asking for the passphrase where one is needed; from then on the process is walled in.
 pub(super) fn unlock(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<OwnerKeys> {
     walls::keep_memory()?;
+    if let Some(rosters) = crate::shell::rosters::load(home)?
+        && let Some(epoch) = crate::shell::rosters::forked_epoch(home, &rosters)
+    {
+        let message = format!("two different rosters of epoch {epoch} exist, so the root key signed twice");
+        let fix = "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.";
+        return Err(Fault::refused("roster_fork", message, fix).into());
+    }
     let keystore = Keystore::at(home.path());
     let secret = match (keystore.is_protected(), &passphrase.passphrase_file) {
         (None, _) => {

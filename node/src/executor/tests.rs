@@ -4,7 +4,8 @@ use std::fs;
 
 use aiemp_protocol::{
     action::{Content, Payment},
-    approval::{Outcome, Settlement},
+    approval::{Decision, Outcome, Settlement},
+    roster::SignedRoster,
 };
 
 use self::fixtures::{SmtpServer, World, email, until};
@@ -347,6 +348,32 @@ async fn an_older_roster_is_never_obeyed() {
     assert_eq!(running.ended().await.unwrap_err().to_string(), expected);
     let error = world.run_to_end().await.unwrap_err();
     assert_eq!(error.downcast::<Refused>().expect("a refusal").0, expected);
+}
+
+#[tokio::test]
+async fn a_second_roster_of_one_epoch_stops_the_executor() {
+    let world = World::new("");
+    let mut other = world.roster().successor(now());
+    other.unattended = true;
+    world.add_epoch();
+    let running = world.start();
+    until(|| world.home.journal().exists()).await;
+    // What proves nothing is passed over.
+    fs::write(world.home.roster_fork(), b"no roster").unwrap();
+    let approve = |number: u8| {
+        let action = email("outbox", number);
+        let decision = Decision { epoch: 2, ..world.decision(&action, [number; 16]) };
+        world.hand_in(&format!("{number}.approval"), &world.bundle(&action, &decision).to_bytes());
+    };
+    approve(1);
+    until(|| world.receipt(&email("outbox", 1), [1; 16], Outcome::Sent).is_some()).await;
+    fs::write(world.home.roster_fork(), SignedRoster::sign(&world.root, other).to_bytes()).unwrap();
+    approve(2);
+    let expected = "two different rosters of epoch 2 exist, so the root key signed twice; found a new mesh if you did \
+                    not do that";
+    assert_eq!(running.ended().await.unwrap_err().to_string(), expected);
+    assert_eq!(world.mails().len(), 1);
+    assert_eq!(world.run_to_end().await.unwrap_err().to_string(), expected);
 }
 
 #[tokio::test]
