@@ -37,15 +37,30 @@ pub enum WordsError {
     Checksum,
 }
 
-/// Whether a word, lower case, is in the English BIP39 list.
-pub fn is_phrase_word(word: &str) -> bool {
-    Language::English.word_list().binary_search(&word).is_ok()
+/// The English BIP39 list, in order: a word's place is the number that it stands for.
+pub fn phrase_words() -> &'static [&'static str; 2048] {
+    Language::English.word_list()
 }
 
-/// Whether these words, lower case and one space between them, are a recovery phrase of this mesh or of a wallet: 12
-/// to 24 words with a checksum that fits.
-pub fn is_phrase(words: &str) -> bool {
-    Mnemonic::parse_in_normalized(Language::English, words).is_ok()
+/// Whether these numbers of words are a recovery phrase of this mesh or of a wallet: 12, 15, 18, 21 or 24 words with a
+/// checksum that fits, the first bits of SHA-256 behind the entropy (BIP39).
+pub fn is_phrase(numbers: &[u16]) -> bool {
+    const WORD_BITS: usize = 11;
+    let checksum_bits = numbers.len() / 3;
+    if !(12..=WORD_COUNT).contains(&numbers.len()) || !numbers.len().is_multiple_of(3) {
+        return false;
+    }
+    let mut bytes = [0_u8; 34];
+    for (at, number) in numbers.iter().enumerate() {
+        for bit in (0..WORD_BITS).filter(|bit| number >> (WORD_BITS - 1 - bit) & 1 == 1) {
+            let place = at * WORD_BITS + bit;
+            bytes[place / 8] |= 0x80 >> (place % 8);
+        }
+    }
+    let entropy_len = checksum_bits * 4;
+    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes[..entropy_len]);
+    // The checksum of 24 words is one byte, that of fewer words a part of one.
+    (bytes[entropy_len] ^ digest.as_ref()[0]) >> (8 - checksum_bits) == 0
 }
 
 /// The entropy from which every root key of a mesh is derived; shown to its owner once, as 24 words.
