@@ -11,8 +11,13 @@ pub(super) struct Reading<'a> {
     pub(super) text: &'a [u8],
     /// By class, the runs that were measured last, and where the next one is kept.
     runs: [([Run; KEPT], usize); Class::COUNT],
-    /// By their address, where words of a context stand: for each word its length and its places.
-    near: Vec<(*const &'static str, Vec<(usize, Vec<usize>)>)>,
+    contexts: Vec<Context>,
+}
+
+/// Words that a value may stand near, and for each its length and its places in the text.
+struct Context {
+    words: &'static [&'static str],
+    places: Vec<(usize, Vec<usize>)>,
 }
 
 /// Bytes of one class.
@@ -27,7 +32,7 @@ struct Run {
 impl<'a> Reading<'a> {
     pub(super) const fn of(text: &'a [u8]) -> Self {
         const NONE: Run = Run { start: usize::MAX, end: 0, closed: true };
-        Self { text, runs: [([NONE; KEPT], 0); Class::COUNT], near: Vec::new() }
+        Self { text, runs: [([NONE; KEPT], 0); Class::COUNT], contexts: Vec::new() }
     }
 
     /// How many bytes of a class stand at `at`, at most `most`.
@@ -60,14 +65,14 @@ impl<'a> Reading<'a> {
             let around = text[start.saturating_sub(NEAR)..text.len().min(end + NEAR)].to_ascii_lowercase();
             return words.iter().any(|word| super::gate::contains(&around, word.as_bytes()));
         }
-        let known = self.near.iter().position(|(address, _)| *address == words.as_ptr());
+        let known = self.contexts.iter().position(|context| std::ptr::eq(context.words, words));
         let index = known.unwrap_or_else(|| {
             let places = words.iter().map(|word| (word.len(), places(text, word.as_bytes()))).collect();
-            self.near.push((words.as_ptr(), places));
-            self.near.len() - 1
+            self.contexts.push(Context { words, places });
+            self.contexts.len() - 1
         });
         let (from, to) = (start.saturating_sub(NEAR), text.len().min(end + NEAR));
-        self.near[index].1.iter().any(|(length, places)| {
+        self.contexts[index].places.iter().any(|(length, places)| {
             places.get(places.partition_point(|place| *place < from)).is_some_and(|place| place + length <= to)
         })
     }

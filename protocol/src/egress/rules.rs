@@ -83,8 +83,9 @@ impl Broken {
     fn of(text: &[u8], anchor: Range<usize>) -> Self {
         let lead = anchor.start.min(64);
         let from = anchor.start - lead;
-        let mut bytes = text[from..anchor.end].to_vec();
-        let mut gaps = Vec::new();
+        let mut bytes = Vec::with_capacity(lead + anchor.len() + BROKEN_BYTES_MAX);
+        bytes.extend_from_slice(&text[from..anchor.end]);
+        let mut gaps = Vec::with_capacity(BROKEN_BYTES_MAX / 4);
         let (mut piece, mut before) = (bytes.len(), 0);
         let behind = &text[anchor.end..text.len().min(anchor.end + BROKEN_BYTES_MAX)];
         for (at, byte) in behind.iter().enumerate() {

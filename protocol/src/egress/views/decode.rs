@@ -99,7 +99,7 @@ pub(in crate::egress) fn runs(
         let probe = from + least - 1;
         if let Some(word) = window.last_chunk() {
             let word = u64::from_le_bytes(*word);
-            let high_enough = (word & !HIGH) + u64::from(0x80 - lowest) * ONES | word;
+            let high_enough = ((word & !HIGH) + u64::from(0x80 - lowest) * ONES) | word;
             let too_low = !high_enough & HIGH;
             if too_low != 0 {
                 from += least - (too_low.leading_zeros() / 8) as usize;
