@@ -55,6 +55,8 @@ fn hostile_text_is_looked_at_without_a_panic_and_hits_are_bounded() {
 /// What this thread has computed so far, in nanoseconds: others that share the core do not count.
 #[expect(clippy::disallowed_methods, reason = "a measurement")]
 fn worked_ns() -> u64 {
+    // The kernel brings its count up to date when a thread gives way.
+    std::thread::yield_now();
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     stat.split(' ').next().unwrap().parse().unwrap()
 }
@@ -74,7 +76,7 @@ fn hostile_text_costs_time_in_proportion_to_its_length() {
     };
     for ((name, short), (_, long)) in hostile(length).into_iter().zip(hostile(4 * length)) {
         let (short, long) = (cost(&short), cost(&long));
-        assert!(long <= 6 * short + 8_000_000, "{name}: {short} ns, of four times as much {long} ns");
+        assert!(long <= 6 * short + 5_000_000, "{name}: {short} ns, of four times as much {long} ns");
     }
 }
 
