@@ -210,13 +210,7 @@ impl Fingerprints {
     ///
     /// One pass, whatever their number; a hit costs a hash of the secret's length.
     pub fn scan<'a>(&'a self, text: &[u8]) -> impl Iterator<Item = Found<'a>> {
-        let looked_at = if self.entries.is_empty() { &[] } else { text };
-        let hits = looked_at.array_windows().enumerate().filter_map(|(at, core)| {
-            let filter = filter(self.index.factor, *core);
-            let hit = self.index.bits[usize::from(filter >> 6)] >> (filter & 63) & 1 == 1;
-            hit.then_some((at, filter))
-        });
-        hits.flat_map(|(at, filter)| self.confirmed(text, at, filter))
+        self.index.candidates(text).into_iter().flat_map(|(at, filter)| self.confirmed(text, at, filter))
     }
 
     /// The secrets whose middle begins at `at`.
@@ -264,6 +258,37 @@ impl Fingerprints {
         fields.end()?;
         set.index_again();
         Ok(set)
+    }
+}
+
+impl Index {
+    /// Where a run of eight bytes passes the filter, and its filter; nowhere if there is nothing to find.
+    fn candidates(&self, text: &[u8]) -> Vec<(usize, u16)> {
+        let mut candidates = Vec::new();
+        if self.prints.is_empty() {
+            return candidates;
+        }
+        let hit = |filter: u16| self.bits[usize::from(filter >> 6)] >> (filter & 63) & 1;
+        let mut at = 0;
+        // One branch for eight runs.
+        while let Some(block) = text[at..].first_chunk::<{ 2 * CORE_LEN - 1 }>() {
+            let mut hits = 0;
+            let mut filters = [0; CORE_LEN];
+            let mut offset = 0;
+            while offset < CORE_LEN {
+                let core = *block[offset..].first_chunk().expect("eight runs of eight bytes stand in the block");
+                filters[offset] = filter(self.factor, core);
+                hits |= hit(filters[offset]);
+                offset += 1;
+            }
+            if hits != 0 {
+                candidates.extend((at..).zip(filters).filter(|(_, filter)| hit(*filter) == 1));
+            }
+            at += CORE_LEN;
+        }
+        let rest = (at..).zip(text[at..].array_windows()).map(|(at, core)| (at, filter(self.factor, *core)));
+        candidates.extend(rest.filter(|(_, filter)| hit(*filter) == 1));
+        candidates
     }
 }
 

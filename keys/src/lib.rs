@@ -45,4 +45,4 @@ pub use random::RandomError;
 pub use seal::SealError;
 pub use secret::{Secret, SecretBytes};
 pub use signer::{BadSignature, Signer, verify};
-pub use words::{RecoveryWords, WordsError, is_phrase, is_phrase_word, short_words};
+pub use words::{RecoveryWords, WordsError, is_phrase, phrase_words, short_words};

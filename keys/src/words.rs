@@ -37,15 +37,35 @@ pub enum WordsError {
     Checksum,
 }
 
-/// Whether a word, lower case, is in the English BIP39 list.
-pub fn is_phrase_word(word: &str) -> bool {
-    Language::English.word_list().binary_search(&word).is_ok()
+/// The English BIP39 list, in order: a word's place is the number that it stands for.
+pub fn phrase_words() -> &'static [&'static str; 2048] {
+    Language::English.word_list()
 }
 
-/// Whether these words, lower case and one space between them, are a recovery phrase of this mesh or of a wallet: 12
-/// to 24 words with a checksum that fits.
-pub fn is_phrase(words: &str) -> bool {
-    Mnemonic::parse_in_normalized(Language::English, words).is_ok()
+/// Whether these numbers of words are a recovery phrase of this mesh or of a wallet: 12, 15, 18, 21 or 24 words with a
+/// checksum that fits, the first bits of SHA-256 behind the entropy (BIP39).
+pub fn is_phrase(numbers: &[u16]) -> bool {
+    const WORD_BITS: u32 = 11;
+    let checksum_bits = numbers.len() / 3;
+    if !(12..=WORD_COUNT).contains(&numbers.len()) || !numbers.len().is_multiple_of(3) {
+        return false;
+    }
+    let mut bytes = [0_u8; 34];
+    let (mut bits, mut held, mut filled) = (0_u32, 0, 0);
+    for number in numbers {
+        bits = bits << WORD_BITS | u32::from(*number);
+        held += WORD_BITS;
+        while held >= 8 {
+            held -= 8;
+            bytes[filled] = (bits >> held) as u8;
+            filled += 1;
+        }
+    }
+    bytes[filled] = (bits << (8 - held)) as u8;
+    let entropy_len = checksum_bits * 4;
+    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes[..entropy_len]);
+    // The checksum of 24 words is one byte, that of fewer words a part of one.
+    (bytes[entropy_len] ^ digest.as_ref()[0]) >> (8 - checksum_bits) == 0
 }
 
 /// The entropy from which every root key of a mesh is derived; shown to its owner once, as 24 words.
@@ -133,10 +153,24 @@ mod tests {
 
     #[test]
     fn a_phrase_is_known_by_its_words_and_their_checksum() {
-        assert!(is_phrase(ZERO_PHRASE));
-        assert!(ZERO_PHRASE.split(' ').all(is_phrase_word));
-        assert!(!is_phrase(&["abandon"; 12].join(" ")));
-        assert!(!is_phrase_word("egress"));
+        let number = |word: &str| phrase_words().binary_search(&word).unwrap() as u16;
+        let zero: Vec<u16> = ZERO_PHRASE.split(' ').map(number).collect();
+        assert!(is_phrase(&zero));
+        assert!(!is_phrase(&zero[..23]));
+        assert!(!is_phrase(&[0; 12]));
+        assert!(phrase_words().binary_search(&"egress").is_err());
+        for length in [16, 20, 24, 28, 32_u8] {
+            for seed in 0..20 {
+                let entropy: Vec<u8> = (0..length).map(|at| at.wrapping_mul(71) ^ seed).collect();
+                let phrase = Mnemonic::from_entropy(&entropy).unwrap();
+                let mut numbers: Vec<u16> = phrase.words().map(number).collect();
+                assert!(is_phrase(&numbers), "{phrase}");
+                numbers[0] ^= 1;
+                let words: Vec<&str> = numbers.iter().map(|number| phrase_words()[usize::from(*number)]).collect();
+                let reference = Mnemonic::parse_in_normalized(Language::English, &words.join(" ")).is_ok();
+                assert_eq!(is_phrase(&numbers), reference);
+            }
+        }
     }
 
     #[test]

@@ -20,8 +20,12 @@
 //! whatever it stands: once it has left, holding it back elsewhere protects nothing. The key keeps a stolen list of
 //! releases from being a list of passwords to guess. Neither a canary nor a name is ever released.
 
+mod anchors;
 mod gate;
 mod phrase;
+#[cfg(test)]
+mod plain;
+mod reading;
 mod releases;
 mod rule;
 mod rules;

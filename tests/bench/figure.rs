@@ -9,17 +9,23 @@ pub(crate) struct Figure {
     unit: &'static str,
     runs: Vec<f64>,
     goal_max: Option<f64>,
+    goal_min: Option<f64>,
     note: String,
 }
 
 impl Figure {
     pub(crate) fn new(name: impl Into<String>, unit: &'static str, runs: Vec<f64>) -> Self {
-        Self { name: name.into(), unit, runs, goal_max: None, note: String::new() }
+        Self { name: name.into(), unit, runs, goal_max: None, goal_min: None, note: String::new() }
     }
 
     /// The median is to be this or less.
     pub(crate) fn at_most(self, goal_max: f64) -> Self {
         Self { goal_max: Some(goal_max), ..self }
+    }
+
+    /// The median is to be this or more.
+    pub(crate) fn at_least(self, goal_min: f64) -> Self {
+        Self { goal_min: Some(goal_min), ..self }
     }
 
     pub(crate) fn note(self, note: impl Into<String>) -> Self {
@@ -28,13 +34,17 @@ impl Figure {
 
     /// A row of a Markdown table.
     pub(crate) fn row(&self) -> String {
-        let Self { name, unit, runs, goal_max, note } = self;
+        let Self { name, unit, runs, goal_max, goal_min, note } = self;
         let middle = median(runs);
         let number = |value: f64| format!("{value:.*}", if value < 100.0 { 2 } else { 0 });
         let least = runs.iter().copied().fold(f64::INFINITY, f64::min);
         let most = runs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let goal = goal_max.map_or_else(|| "-".to_owned(), |goal| format!("≤ {goal} {unit}"));
-        let verdict = goal_max.map_or("-", |goal| if middle <= goal { "met" } else { "MISSED" });
+        let (goal, met) = match (goal_max, goal_min) {
+            (Some(most), _) => (format!("≤ {most} {unit}"), Some(middle <= *most)),
+            (None, Some(least)) => (format!("≥ {least} {unit}"), Some(middle >= *least)),
+            (None, None) => ("-".to_owned(), None),
+        };
+        let verdict = met.map_or("-", |met| if met { "met" } else { "MISSED" });
         format!(
             "| {name} | {} | {} | {} | {unit} | {} | {goal} | {verdict} | {note} |",
             number(least),

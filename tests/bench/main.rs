@@ -9,6 +9,7 @@ mod approve;
 mod demo;
 mod edit;
 mod figure;
+mod guard;
 mod idle;
 mod machine;
 mod node;
@@ -28,11 +29,12 @@ pub(crate) const RUNS: usize = 5;
 type Measure = fn() -> Result<Vec<Figure>>;
 
 /// The names to choose from, in the order of measuring: the short ones first.
-const SUBJECTS: [(&str, Measure); 6] = [
+const SUBJECTS: [(&str, Measure); 7] = [
     ("edit", edit::measure),
     ("a2a", a2a::measure),
     ("approve", approve::measure),
     ("demo", demo::measure),
+    ("guard", guard::measure),
     ("size", size::measure),
     ("idle", idle::measure),
 ];

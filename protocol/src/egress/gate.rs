@@ -1,8 +1,14 @@
 //! What a value has to pass besides its shape, so that examples, hashes and words are not taken for credentials.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 use data_encoding::BASE64URL_NOPAD;
 
-use super::rule::{Class, Match, run};
+use super::{
+    reading::Reading,
+    rule::{Class, Match, run},
+};
 
 /// A test of a value that has the right shape.
 #[derive(Clone, Copy)]
@@ -33,7 +39,10 @@ pub(super) enum Gate {
     NoPlaceholder,
 }
 
-const NEAR: usize = 300;
+pub(super) const NEAR: usize = 300;
+
+/// Bytes of a random part that are counted for its entropy.
+const COUNTED_MAX: usize = 256;
 
 /// How far behind the title of an armour its first line of key may stand, and how long that is at least.
 const ARMOUR_HEADERS_MAX: usize = 600;
@@ -61,23 +70,27 @@ const PLACEHOLDERS: [&str; 19] = [
     "<",
     "${",
 ];
+
+/// Finds a mark of a stand-in, in any case.
+static STAND_INS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let mut builder = AhoCorasick::builder();
+    builder.ascii_case_insensitive(true).build(PLACEHOLDERS).expect("a few short marks fit an automaton")
+});
+
 /// Words that stand where a password would.
 const PASSWORD_WORDS: [&str; 8] = ["pass", "password", "passwd", "pw", "pwd", "secret", "token", "hunter2"];
 
 impl Gate {
-    pub(super) fn passes(self, text: &[u8], found: &mut Match) -> bool {
+    pub(super) fn passes(self, reading: &mut Reading<'_>, found: &mut Match) -> bool {
+        let text = reading.text;
         let body = &text[found.body..found.end];
         match self {
-            Self::Entropy(tenths) => entropy_tenths(body) >= tenths,
+            Self::Entropy(tenths) => entropy_tenths(&body[..body.len().min(COUNTED_MAX)]) >= tenths,
             Self::Mixed => mixed(body),
             Self::NotHex => !body.iter().all(u8::is_ascii_hexdigit),
             Self::Checksum62 => checksum_fits(body),
             Self::Contains(part) => contains(&text[found.start..found.end], part.as_bytes()),
-            Self::Near(words) => {
-                let from = found.start.saturating_sub(NEAR);
-                let around = text[from..text.len().min(found.end + NEAR)].to_ascii_lowercase();
-                words.iter().any(|word| contains(&around, word.as_bytes()))
-            }
+            Self::Near(words) => reading.has_near(words, found.start, found.end),
             Self::WebToken => names_an_algorithm(&text[found.start..found.end]),
             Self::Password => is_password(body) && !matches!(text.get(found.end), Some(b'(' | b'[' | b'{')),
             Self::Alone => {
@@ -86,15 +99,17 @@ impl Gate {
             }
             Self::NoInvitation => !text[..found.start].ends_with(b"?pwd=") && !text[..found.start].ends_with(b"&pwd="),
             Self::PrivateArmour => private_armour(text, found),
-            Self::NoPlaceholder => {
+            #[cfg(test)]
+            Self::NoPlaceholder if super::plain::is_on() => {
                 let lower = text[found.start..found.end].to_ascii_lowercase();
                 !PLACEHOLDERS.iter().any(|mark| contains(&lower, mark.as_bytes()))
             }
+            Self::NoPlaceholder => !STAND_INS.is_match(&text[found.start..found.end]),
         }
     }
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
+pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
@@ -160,6 +175,12 @@ fn private_armour(text: &[u8], found: &mut Match) -> bool {
     let limit = text.len().min(found.end + ARMOUR_HEADERS_MAX);
     let mut at = found.end;
     while at < limit {
+        // Behind the last byte of another class, no line that is long enough begins before it.
+        let line = text.get(at..at + ARMOUR_LINE_MIN).unwrap_or_default();
+        if let Some(other) = line.iter().rposition(|byte| !Class::Base64.has(*byte)) {
+            at += other + 1;
+            continue;
+        }
         let length = run(Class::Base64, &text[at..], limit + ARMOUR_LINE_MIN - at);
         if length >= ARMOUR_LINE_MIN {
             (found.body, found.end) = (at, at + length);

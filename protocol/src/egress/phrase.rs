@@ -1,6 +1,8 @@
 //! Recovery phrases: the words that a wallet or this mesh is restored from.
 
-use aiemp_keys::{is_phrase, is_phrase_word};
+use std::sync::LazyLock;
+
+use aiemp_keys::{is_phrase, phrase_words};
 
 /// Twelve words of three letters, and what stands between them.
 const PHRASE_BYTES_MIN: usize = 47;
@@ -43,6 +45,54 @@ pub(super) fn phrases(text: &[u8], mut found: impl FnMut(usize, &[u8])) {
 /// First byte of a word, and first byte behind it.
 type Word = (usize, usize);
 
+const SLOTS: usize = 1 << 13;
+
+/// The words of the list by a hash of their letters: each slot holds the letters of a word and its number. Words that
+/// share a slot stand one behind the other.
+static LISTED: LazyLock<Box<[(u64, u16)]>> = LazyLock::new(|| {
+    let mut slots = vec![(0, 0); SLOTS].into_boxed_slice();
+    for (number, word) in (0..).zip(phrase_words()) {
+        let letters = packed(word.as_bytes());
+        let mut slot = slot(letters);
+        while slots[slot].0 != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        slots[slot] = (letters, number);
+    }
+    slots
+});
+
+/// Up to eight letters as a number that no other word has.
+fn packed(word: &[u8]) -> u64 {
+    word.iter().fold(0, |letters, letter| letters << 8 | u64::from(*letter))
+}
+
+const fn slot(letters: u64) -> usize {
+    (letters.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 51) as usize
+}
+
+/// The number of a word of the list.
+fn number(text: &[u8], (start, end): Word) -> Option<u16> {
+    if !(WORD_LEN_MIN..=WORD_LEN_MAX).contains(&(end - start)) {
+        return None;
+    }
+    #[cfg(test)]
+    if super::plain::is_on() {
+        let word = std::str::from_utf8(&text[start..end]).ok()?;
+        return phrase_words().binary_search(&word).ok().map(|number| number as u16);
+    }
+    let letters = packed(&text[start..end]);
+    let slots = &**LISTED;
+    let mut slot = slot(letters);
+    while slots[slot].0 != 0 {
+        if slots[slot].0 == letters {
+            return Some(slots[slot].1);
+        }
+        slot = (slot + 1) % SLOTS;
+    }
+    None
+}
+
 fn letters<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
     bytes.take(WORD_LEN_MAX + 1).take_while(|byte| byte.is_ascii_lowercase()).count()
 }
@@ -68,9 +118,8 @@ fn word_before(text: &[u8], start: usize) -> Option<Word> {
     Some((end - letters(text[..end].iter().rev()), end))
 }
 
-fn listed(text: &[u8], (start, end): Word) -> bool {
-    (WORD_LEN_MIN..=WORD_LEN_MAX).contains(&(end - start))
-        && std::str::from_utf8(&text[start..end]).is_ok_and(is_phrase_word)
+fn listed(text: &[u8], word: Word) -> bool {
+    number(text, word).is_some()
 }
 
 /// Looks for a phrase among words of the list that stand one after the other.
@@ -78,13 +127,12 @@ fn judge(text: &[u8], listed: &[Word], found: &mut impl FnMut(usize, &[u8])) {
     if !(WORDS_MIN..=WORDS_MAX).contains(&listed.len()) {
         return;
     }
+    let numbers: Vec<u16> = listed.iter().filter_map(|word| number(text, *word)).collect();
     for first in 0..=listed.len() - WORDS_MIN {
-        let phrase = [24, 21, 18, 15, 12].iter().find_map(|count| {
-            let words: Vec<&[u8]> = listed.get(first..first + count)?.iter().map(|(a, b)| &text[*a..*b]).collect();
-            String::from_utf8(words.join(&b' ')).ok().filter(|phrase| is_phrase(phrase))
-        });
-        if let Some(phrase) = phrase {
-            found(listed[first].0, phrase.as_bytes());
+        let fits = |count: &&usize| numbers.get(first..first + **count).is_some_and(is_phrase);
+        if let Some(count) = [24, 21, 18, 15, 12].iter().find(fits) {
+            let words: Vec<&[u8]> = listed[first..first + count].iter().map(|(a, b)| &text[*a..*b]).collect();
+            found(listed[first].0, &words.join(&b' '));
             return;
         }
     }

@@ -1,6 +1,9 @@
 //! What one kind of credential looks like, and how it is told from text that only resembles it.
 
-use super::gate::Gate;
+use super::{gate::Gate, reading::Reading};
+
+/// How many bytes behind an anchor a broken value may take.
+pub(super) const BROKEN_BYTES_MAX: usize = 320;
 
 /// One kind of credential as its provider publishes it.
 ///
@@ -65,7 +68,47 @@ pub(super) enum Class {
 }
 
 impl Class {
+    /// How many classes there are.
+    pub(super) const COUNT: usize = Self::Visible as usize + 1;
+
     pub(super) const fn has(self, byte: u8) -> bool {
+        /// A bit for each class, by byte.
+        static CLASSES: [u16; 256] = {
+            let mut table = [0; 256];
+            let mut byte = 0;
+            while byte < 256 {
+                let mut class = 0;
+                while class < Class::COUNT {
+                    table[byte] |= (Class::EVERY[class].holds(byte as u8) as u16) << class;
+                    class += 1;
+                }
+                byte += 1;
+            }
+            table
+        };
+        CLASSES[byte as usize] >> self as u16 & 1 == 1
+    }
+
+    /// Every class, in order.
+    const EVERY: [Self; Self::COUNT] = [
+        Self::Digit,
+        Self::Hex,
+        Self::Alnum,
+        Self::LowerDigit,
+        Self::UpperDigit,
+        Self::Base32,
+        Self::Url,
+        Self::Dotted,
+        Self::Wide,
+        Self::Base64,
+        Self::Password,
+        Self::Userinfo,
+        Self::Title,
+        Self::Space,
+        Self::Visible,
+    ];
+
+    const fn holds(self, byte: u8) -> bool {
         match self {
             Self::Digit => byte.is_ascii_digit(),
             Self::Hex => byte.is_ascii_hexdigit(),
@@ -74,8 +117,8 @@ impl Class {
             Self::UpperDigit => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
             Self::Base32 => byte.is_ascii_uppercase() || matches!(byte, b'2'..=b'7'),
             Self::Url => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'),
-            Self::Dotted => Self::Url.has(byte) || byte == b'.',
-            Self::Wide => Self::Dotted.has(byte) || matches!(byte, b'~' | b'%' | b'+' | b'/' | b'='),
+            Self::Dotted => Self::Url.holds(byte) || byte == b'.',
+            Self::Wide => Self::Dotted.holds(byte) || matches!(byte, b'~' | b'%' | b'+' | b'/' | b'='),
             Self::Base64 => byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='),
             Self::Password => {
                 byte.is_ascii_graphic()
@@ -175,11 +218,12 @@ impl Rule {
     /// The place where the reading stopped.
     pub(super) fn read(
         &self,
-        text: &[u8],
+        reading: &mut Reading<'_>,
         anchor: usize,
         end: usize,
         gap: impl Fn(usize) -> bool,
     ) -> Result<Match, usize> {
+        let text = reading.text;
         let start = self.beginning(text, anchor).ok_or(anchor)?;
         let mut found = Match { start, body: anchor, end };
         let mut exact = None;
@@ -187,7 +231,7 @@ impl Rule {
             exact = None;
             match part {
                 Part::Run(class, least, most) => {
-                    let length = run(*class, &text[found.end..], *most);
+                    let length = reading.run(*class, found.end, *most);
                     if length < *least {
                         return Err(found.end + length);
                     }
@@ -217,11 +261,24 @@ impl Rule {
         if exact.is_some_and(runs_on) {
             return Err(found.end);
         }
-        if self.gates.iter().chain(&[Gate::NoPlaceholder]).all(|gate| gate.passes(text, &mut found)) {
+        if self.gates.iter().chain(&[Gate::NoPlaceholder]).all(|gate| gate.passes(reading, &mut found)) {
             Ok(found)
         } else {
             Err(found.end)
         }
+    }
+
+    /// Whether the first part, if it is a run, could be as long as it has to be without the white space in it: a cheap
+    /// test before all that stands there is put together.
+    pub(super) fn may_go_on(&self, behind: &[u8]) -> bool {
+        #[cfg(test)]
+        if super::plain::is_on() {
+            return true;
+        }
+        let Some(Part::Run(class, least, _)) = self.parts.first() else { return true };
+        let stops = |byte: &&u8| class.has(**byte) || byte.is_ascii_whitespace() || **byte == b'=';
+        let within = behind.iter().take(BROKEN_BYTES_MAX).take_while(stops);
+        within.filter(|byte| class.has(**byte)).take(*least).count() == *least
     }
 
     /// Whether a value that white space breaks could be told from the words behind it.

@@ -10,35 +10,20 @@ mod services;
 
 use std::{ops::Range, sync::LazyLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
-
-use super::rule::{Match, Rule};
+use super::{
+    anchors::Anchors,
+    reading::Reading,
+    rule::{BROKEN_BYTES_MAX, Match, Rule},
+};
 
 const TABLES: [&[Rule]; 7] =
     [cloud::RULES, code::RULES, keys::RULES, messages::RULES, models::RULES, payments::RULES, services::RULES];
 
-/// How many bytes behind an anchor a broken value may take.
-const BROKEN_BYTES_MAX: usize = 320;
 /// A piece of a broken value that has at least so many letters, and nothing but letters, may be a word of the text.
 const WORD_LEN_MIN: usize = 4;
 
-/// Every rule, and the automaton of their anchors.
-struct Search {
-    anchors: AhoCorasick,
-    /// The rule and the anchor's text, by pattern number.
-    patterns: Vec<(&'static Rule, &'static [u8])>,
-}
-
-static SEARCH: LazyLock<Search> = LazyLock::new(|| {
-    let patterns: Vec<_> = every().flat_map(|rule| rule.anchors.iter().map(move |a| (rule, a.as_bytes()))).collect();
-    let anchors = AhoCorasickBuilder::new()
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::Standard)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(patterns.iter().map(|(_, anchor)| anchor))
-        .expect("some hundred short anchors fit an automaton");
-    Search { anchors, patterns }
-});
+/// The anchors of every rule.
+static ANCHORS: LazyLock<Anchors> = LazyLock::new(|| Anchors::of(every()));
 
 /// Every rule of the table.
 pub(super) fn every() -> impl Iterator<Item = &'static Rule> {
@@ -57,29 +42,26 @@ pub(super) struct Credential<'a> {
 
 /// Finds every credential, whole or broken by white space behind its anchor.
 pub(super) fn search(text: &[u8], mut found: impl FnMut(Credential<'_>)) {
-    let search = &*SEARCH;
-    let mut last: Option<(Range<usize>, Broken)> = None;
-    let hits = search.anchors.try_find_overlapping_iter(text).expect("the automaton is a standard one");
-    for hit in hits {
-        let (rule, anchor) = search.patterns[hit.pattern().as_usize()];
-        if !rule.context && text[hit.range()] != *anchor {
-            continue;
-        }
-        match rule.read(text, hit.start(), hit.end(), |_| false) {
-            Ok(Match { start, end, .. }) => found(Credential { kind: rule.kind, start, value: &text[start..end] }),
-            Err(stop) if stop > hit.end() && rule.may_be_broken() && breaks(text, stop) => {
-                // Rules that share an anchor share what stands behind it.
-                let broken = match &mut last {
-                    Some((range, broken)) if *range == hit.range() => broken,
-                    last => &mut last.insert((hit.range(), Broken::of(text, hit.range()))).1,
-                };
-                if let Some(value) = broken.read(rule) {
-                    found(Credential { kind: rule.kind, start: hit.start(), value });
+    let mut reading = Reading::of(text);
+    ANCHORS.each(text, |range, anchor| {
+        // Rules that share an anchor share what stands behind it.
+        let mut broken = None;
+        for rule in &anchor.rules {
+            match rule.read(&mut reading, range.start, range.end, |_| false) {
+                Ok(Match { start, end, .. }) => found(Credential { kind: rule.kind, start, value: &text[start..end] }),
+                Err(stop) if stop > range.end && rule.may_be_broken() && breaks(text, stop) => {
+                    if !rule.may_go_on(&text[range.end..]) {
+                        continue;
+                    }
+                    let broken = broken.get_or_insert_with(|| Broken::of(text, range.clone()));
+                    if let Some(value) = broken.read(rule) {
+                        found(Credential { kind: rule.kind, start: range.start, value });
+                    }
                 }
+                Err(_) => {}
             }
-            Err(_) => {}
         }
-    }
+    });
 }
 
 /// Whether a line ends here, or a space stands.
@@ -101,8 +83,9 @@ impl Broken {
     fn of(text: &[u8], anchor: Range<usize>) -> Self {
         let lead = anchor.start.min(64);
         let from = anchor.start - lead;
-        let mut bytes = text[from..anchor.end].to_vec();
-        let mut gaps = Vec::new();
+        let mut bytes = Vec::with_capacity(lead + anchor.len() + BROKEN_BYTES_MAX);
+        bytes.extend_from_slice(&text[from..anchor.end]);
+        let mut gaps = Vec::with_capacity(BROKEN_BYTES_MAX / 4);
         let (mut piece, mut before) = (bytes.len(), 0);
         let behind = &text[anchor.end..text.len().min(anchor.end + BROKEN_BYTES_MAX)];
         for (at, byte) in behind.iter().enumerate() {
@@ -130,7 +113,8 @@ impl Broken {
 
     fn read(&self, rule: &Rule) -> Option<&[u8]> {
         let gap = |at: usize| self.gaps.binary_search(&at).is_ok();
-        let Match { start, body, end } = rule.read(&self.bytes, self.anchor.start, self.anchor.end, gap).ok()?;
+        let Match { start, body, end } =
+            rule.read(&mut Reading::of(&self.bytes), self.anchor.start, self.anchor.end, gap).ok()?;
         let digits = self.bytes[body..end].iter().filter(|byte| byte.is_ascii_digit()).count();
         let broken = self.gaps.iter().any(|at| (start + 1..end).contains(at));
         (broken && digits >= 2).then(|| &self.bytes[start..end])

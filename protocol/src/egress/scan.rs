@@ -71,7 +71,7 @@ impl Scan<'_> {
         self.known(bytes, |_, _| at, text);
         let printable = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
         let mut readable = false;
-        views::runs(bytes, printable, PRINTABLE_MIN, |_, _| readable = true);
+        views::runs(bytes, printable, b'\t', PRINTABLE_MIN, |_, _| readable = true);
         if readable {
             rules::search(bytes, |credential| self.credential(text, at, credential.kind, credential.value));
         }

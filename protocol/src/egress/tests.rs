@@ -4,6 +4,7 @@ mod encodings;
 mod held;
 mod made_up;
 mod notes;
+mod same;
 mod speed;
 
 use std::collections::BTreeSet;

@@ -18,7 +18,16 @@ pub(super) fn respelt(text: &[u8]) -> [Option<Vec<u8>>; 2] {
 /// The text without invisible characters and with compatibility forms (full width, mathematical, circled) as plain
 /// letters; none if it has none of them beside anything that could be a part of a secret.
 fn visible(text: &[u8]) -> Option<Vec<u8>> {
-    if text.is_ascii() || !text.utf8_chunks().any(|chunk| calls_for_respelling(chunk.valid())) {
+    #[cfg(test)]
+    let plainly = super::plain::is_on() && !text.is_ascii();
+    #[cfg(not(test))]
+    let plainly = false;
+    let called_for = plainly
+        || match std::str::from_utf8(text) {
+            Ok(text) => calls_for_respelling(text),
+            Err(_) => text.utf8_chunks().any(|chunk| calls_for_respelling(chunk.valid())),
+        };
+    if !called_for {
         return None;
     }
     let mut plain = String::with_capacity(text.len());
@@ -36,7 +45,7 @@ fn visible(text: &[u8]) -> Option<Vec<u8>> {
 
 fn calls_for_respelling(text: &str) -> bool {
     let mut from = 0;
-    while let Some(at) = text.as_bytes()[from..].iter().position(|byte| !byte.is_ascii()).map(|at| from + at) {
+    while let Some(at) = not_ascii(text.as_bytes(), from) {
         let Some(c) = text[at..].chars().next() else { return false };
         let behind_text = at.checked_sub(1).is_some_and(|before| text.as_bytes()[before].is_ascii_graphic());
         if is_letter_form(c) || (behind_text && is_invisible(c)) {
@@ -47,8 +56,27 @@ fn calls_for_respelling(text: &str) -> bool {
     false
 }
 
+/// The first byte at `from` or behind it that is not ASCII.
+fn not_ascii(text: &[u8], mut from: usize) -> Option<usize> {
+    while text[from..].first_chunk::<16>().is_some_and(|block| block.is_ascii()) {
+        from += 16;
+    }
+    text[from..].iter().position(|byte| !byte.is_ascii()).map(|at| from + at)
+}
+
 /// Appends the form that `c` is compatible with; `c` itself where that would take much more room.
 fn push_compatible(plain: &mut String, c: char) {
+    // Full width characters are ASCII at another place; a form of many characters takes too much room in any case.
+    if let Some(ascii) = u32::from(c).checked_sub(0xfee0).filter(|code| (0x21..0x7f).contains(code)) {
+        plain.extend(char::from_u32(ascii));
+        return;
+    }
+    let mut parts = 0;
+    unicode_normalization::char::decompose_compatible(c, |_| parts += 1);
+    if parts > COMPATIBLE_PARTS_MAX {
+        plain.push(c);
+        return;
+    }
     let length = plain.len();
     plain.extend(std::iter::once(c).nfkc());
     if plain.len() > length + 4 {
@@ -65,6 +93,9 @@ const fn is_invisible(c: char) -> bool {
         | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
         | '\u{e0000}'..='\u{e0fff}')
 }
+
+/// Parts of a form that may still be one of four bytes: more never compose to so few.
+const COMPATIBLE_PARTS_MAX: usize = 8;
 
 /// Letters and digits in another form.
 const fn is_letter_form(c: char) -> bool {
@@ -95,14 +126,22 @@ impl Folded {
         let mut bytes = vec![0; text.len()];
         let mut before = Vec::with_capacity(text.len() / BLOCK + 1);
         let mut length = 0;
-        let soft = text.contains(&b'=') && text.array_windows().any(|pair| matches!(pair, b"=\n" | b"=\r"));
+        #[cfg(test)]
+        let soft = super::plain::is_on() || has_soft_line_end(text);
+        #[cfg(not(test))]
+        let soft = has_soft_line_end(text);
         for (number, block) in text.chunks(BLOCK).enumerate() {
             before.push(length);
-            for (offset, byte) in block.iter().enumerate() {
-                bytes[length] = *byte;
-                let folded =
-                    matches!(byte, b' ' | b'\t' | b'\n' | b'\r') || (soft && is_folded(text, number * BLOCK + offset));
-                length += usize::from(!folded);
+            if soft {
+                for (at, byte) in (number * BLOCK..).zip(block) {
+                    bytes[length] = *byte;
+                    length += usize::from(!is_folded(text, at));
+                }
+            } else {
+                for byte in block {
+                    bytes[length] = *byte;
+                    length += usize::from(KEPT[usize::from(*byte)]);
+                }
             }
         }
         bytes.truncate(length);
@@ -115,6 +154,21 @@ impl Folded {
         let mut kept = (block * BLOCK..text.len()).filter(|place| !is_folded(text, *place));
         kept.nth(at - self.before.get(block).copied().unwrap_or(at)).unwrap_or_default()
     }
+}
+
+/// 1 for what is no white space, 0 for what is.
+static KEPT: [u8; 256] = {
+    let mut table = [1; 256];
+    table[b' ' as usize] = 0;
+    table[b'\t' as usize] = 0;
+    table[b'\n' as usize] = 0;
+    table[b'\r' as usize] = 0;
+    table
+};
+
+/// Whether quoted-printable breaks a line anywhere.
+fn has_soft_line_end(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'=').skip(1).any(|rest| matches!(rest.first(), Some(b'\n' | b'\r')))
 }
 
 fn is_folded(text: &[u8], at: usize) -> bool {

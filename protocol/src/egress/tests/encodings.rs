@@ -23,7 +23,7 @@ fn utf_16(text: &str) -> Vec<u8> {
 }
 
 /// Each spelling with its name.
-fn spellings(secret: &str) -> Vec<(&'static str, String)> {
+pub(super) fn spellings(secret: &str) -> Vec<(&'static str, String)> {
     let long = format!("The first lines say nothing at all, and then comes it: {secret}, and some more after it.");
     let colons: Vec<String> = secret.bytes().map(|byte| HEXUPPER.encode(&[byte])).collect();
     let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Numbers that look random and are the same in every run.
-struct Draws(u64);
+pub(super) struct Draws(pub(super) u64);
 
 impl Draws {
     const fn next(&mut self) -> u64 {
@@ -14,7 +14,7 @@ impl Draws {
         mixed ^ (mixed >> 31)
     }
 
-    const fn below(&mut self, bound: usize) -> usize {
+    pub(super) const fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
@@ -149,7 +149,6 @@ fn front_matter(draws: &mut Draws) -> String {
 }
 
 /// Plain Markdown: a title, front matter, paragraphs and lists.
-#[cfg(not(debug_assertions))]
 pub(super) fn prose(number: u64) -> String {
     let mut draws = Draws(number ^ 0x5eed);
     let mut text = front_matter(&mut draws) + "# Plan\n\n";

@@ -57,6 +57,7 @@ pub(in crate::egress) fn pieces(text: &[u8], mut found: impl FnMut(Piece<'_>)) {
     runs(
         text,
         |byte| SEXTETS[usize::from(byte)] != NONE,
+        b'+',
         BASE64_MIN,
         |start, end| {
             if start >= last {
@@ -67,6 +68,7 @@ pub(in crate::egress) fn pieces(text: &[u8], mut found: impl FnMut(Piece<'_>)) {
     runs(
         text,
         |byte| SPACED_HEX[usize::from(byte)],
+        b'\t',
         SPACED_HEX_MIN,
         |start, end| {
             spaced_hex(&text[start..end], start, &mut buffer, &mut found);
@@ -76,17 +78,35 @@ pub(in crate::egress) fn pieces(text: &[u8], mut found: impl FnMut(Piece<'_>)) {
     spaced(text, &mut buffer, &mut found);
 }
 
-/// Calls `found` with each run of at least `least` bytes of a class. Looks at one byte in `least` where there is none.
+/// Calls `found` with each run of at least `least` bytes of a class, none of which is less than `lowest`. Where there is
+/// none it looks at eight bytes in `least`, all at once, and goes on behind the last that is too low.
 pub(in crate::egress) fn runs(
     text: &[u8],
     class: impl Fn(u8) -> bool,
+    lowest: u8,
     least: usize,
     mut found: impl FnMut(usize, usize),
 ) {
+    /// One in each byte of a word, and the highest bit of each.
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * ONES;
+    #[cfg(test)]
+    if crate::egress::plain::is_on() {
+        return runs_plainly(text, class, least, found);
+    }
     let mut from = 0;
-    while let Some(byte) = text.get(from + least - 1) {
+    while let Some(window) = text.get(from..from + least) {
         let probe = from + least - 1;
-        if !class(*byte) {
+        if let Some(word) = window.last_chunk() {
+            let word = u64::from_le_bytes(*word);
+            let high_enough = ((word & !HIGH) + u64::from(0x80 - lowest) * ONES) | word;
+            let too_low = !high_enough & HIGH;
+            if too_low != 0 {
+                from += least - (too_low.leading_zeros() / 8) as usize;
+                continue;
+            }
+        }
+        if !class(text[probe]) {
             from = probe + 1;
             continue;
         }
@@ -96,6 +116,20 @@ pub(in crate::egress) fn runs(
             found(probe - back, probe + on);
         }
         from = probe + on + 1;
+    }
+}
+
+/// The same, looking at every byte.
+#[cfg(test)]
+fn runs_plainly(text: &[u8], class: impl Fn(u8) -> bool, least: usize, mut found: impl FnMut(usize, usize)) {
+    let mut start = 0;
+    for at in 0..=text.len() {
+        if text.get(at).is_none_or(|byte| !class(*byte)) {
+            if at - start >= least {
+                found(start, at);
+            }
+            start = at + 1;
+        }
     }
 }
 
@@ -120,6 +154,7 @@ fn base64(text: &[u8], start: usize, end: usize, buffer: &mut Vec<u8>, found: &m
     runs(
         run,
         |byte| byte.is_ascii_hexdigit(),
+        b'0',
         HEX_MIN,
         |first, last| {
             for phase in 0..2 {
@@ -248,14 +283,23 @@ fn percent(text: &[u8], buffer: &mut Vec<u8>, found: &mut impl FnMut(Piece<'_>))
     }
 }
 
+#[inline]
+const fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace()
+}
+
 /// Characters set apart by one space each.
 fn spaced(text: &[u8], buffer: &mut Vec<u8>, found: &mut impl FnMut(Piece<'_>)) {
     let space = |at: usize| text.get(at).is_some_and(u8::is_ascii_whitespace);
     let apart = |at: usize| space(at) && !space(at + 1) && space(at + 2);
     let mut at = 0;
     while at + SPACED_MIN <= text.len() {
-        let probe = at + SPACED_MIN / 2;
-        let spaces = [probe, probe + 1, probe + 2, probe + 3].map(|at| text[at].is_ascii_whitespace());
+        // The last four bytes of the shortest part that could begin at `at`: a part that begins up to here covers them.
+        let probe = at + SPACED_MIN - 4;
+        #[cfg(test)]
+        let probe = if crate::egress::plain::is_on() { at + 1 } else { probe };
+        let Some(&[a, b, c, d]) = text[probe..].first_chunk() else { return };
+        let spaces = [is_space(a), is_space(b), is_space(c), is_space(d)];
         if !matches!(spaces, [true, false, true, _] | [_, true, false, true]) {
             at = probe;
             continue;
