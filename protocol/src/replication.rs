@@ -312,6 +312,11 @@ impl Replication {
         self.waiting.contains_key(&log)
     }
 
+    /// Every log of which that is true.
+    pub fn lacking_past(&self) -> impl Iterator<Item = LogId> + '_ {
+        self.waiting.keys().copied()
+    }
+
     /// How many durable entries a connected peer is not known to hold; `None` while that is not known.
     pub fn lag_of(&self, peer: NodeId) -> Option<u64> {
         let session = self.sessions.get(&peer)?;
@@ -390,6 +395,11 @@ impl Replication {
         let roster = self.rosters.current();
         let closed: BTreeSet<_> = roster.closed.iter().map(|closed| closed.log).collect();
         self.frozen.retain(|log, _| !closed.contains(log));
+        let ended: Vec<_> = self.waiting().map(|(log, _)| log).filter(|log| self.has_ended(*log)).collect();
+        for log in ended {
+            self.admission.forget(log);
+        }
+        let roster = self.rosters.current();
         if let Some(member) = roster.member(self.me) {
             self.role = member.role;
             self.generation = self.generation.max(member.generation_min);

@@ -18,11 +18,11 @@ fn honest() -> Vec<u8> {
 
 /// A change of a few hundred bytes that says to delete one character `times` times: the operations are runs in columns,
 /// and a run's length is a number that costs its author nothing.
-fn bomb(times: u64) -> Vec<u8> {
+pub(crate) fn bomb(times: u64) -> Vec<u8> {
     let raw = Document::import("one\n").edit("ne\n", ActorId::from(&[7; 16])).expect("a change");
     let mut expanded = Change::from_bytes(raw).expect("decodes").decode();
     let deletion = expanded.operations.last().expect("a deletion").clone();
-    let before = 1_000_000;
+    let before = 100_000;
     expanded.operations = std::iter::repeat_n(deletion, before).collect();
     let change = Change::from(expanded);
     Columns::of(change.raw_bytes()).with_runs(before as u64, times)

@@ -9,6 +9,7 @@ mod editors;
 mod egress;
 mod fuzz;
 mod gate;
+mod hostile_peer;
 mod node;
 mod processes;
 mod simulation;

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, process::ExitCode};
 
-use aiemp_protocol::roster::{Member, Roster, RosterChain, SignedRoster};
+use aiemp_keys::{Hash, NodeId};
+use aiemp_protocol::roster::{ClosedLog, Member, Roster, RosterChain, SignedRoster};
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::json;
@@ -111,7 +112,7 @@ fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     let mut next = roster.successor(shell::clock::now());
     next.members.retain(|member| member.node != node);
     // What it wrote up to here stands, also for nodes that join later.
-    next.closed.extend(Store::open(&home.store())?.ends_of(node)?);
+    next.closed.extend(ends_of(&Store::open(&home.store())?, node)?);
     rosters.extend(&SignedRoster::sign(&keys.root, next).to_bytes())?;
     shell::rosters::store(home, &rosters)?;
     print::data(format!("revoked {name}"));
@@ -119,6 +120,15 @@ fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
         "A running node takes this up at once. What the node wrote before stays; nothing new of it is accepted.",
     );
     Ok(())
+}
+
+/// Where the member's logs end here; one that is invalid from its first entry ends before it.
+fn ends_of(store: &Store, node: NodeId) -> Result<Vec<ClosedLog>> {
+    let mut ends = store.ends_of(node)?;
+    let held: BTreeSet<_> = ends.iter().map(|end| end.log).collect();
+    let frozen = store.load()?.frozen.into_keys().filter(|log| log.author == node && !held.contains(log));
+    ends.extend(frozen.map(|log| ClosedLog { log, seq: 0, hash: Hash::from_bytes([0; 32]) }));
+    Ok(ends)
 }
 
 fn named<'a>(roster: &'a Roster, name: &str) -> Result<&'a Member, Fault> {
@@ -219,7 +229,7 @@ fn heal(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     let mut next = roster.successor(shell::clock::now());
     // Every log of these generations ends where it is held, for its author goes on in the next.
     next.closed.extend(
-        store.ends_of(node)?.into_iter().filter(|end| end.log.generation <= highest && !closed.contains(&end.log)),
+        ends_of(&store, node)?.into_iter().filter(|end| end.log.generation <= highest && !closed.contains(&end.log)),
     );
     for member in next.members.iter_mut().filter(|member| member.node == node) {
         member.generation_min = member.generation_min.max(highest + 1);

@@ -126,6 +126,7 @@ impl Core {
         let waiting: BTreeMap<_, _> = replication.waiting().collect();
         let held: BTreeMap<_, _> = replication.frontier().map(|position| (position.log, position.seq)).collect();
         let logs = held.keys().chain(waiting.keys()).chain(replication.frozen().keys()).copied();
+        let logs = logs.chain(replication.lacking_past());
         let standing = |log: LogId| LogStanding {
             log,
             entries: held.get(&log).copied().unwrap_or(0),

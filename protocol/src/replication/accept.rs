@@ -108,6 +108,12 @@ impl Replication {
         self.rosters.current().closed.iter().any(|closed| closed.log == log)
     }
 
+    /// Whether nothing that is still to come of a log would stand.
+    pub(super) fn has_ended(&self, log: LogId) -> bool {
+        let closed = self.rosters.current().closed.iter().find(|closed| closed.log == log);
+        closed.map_or(!self.may_exist(log), |closed| closed.seq <= self.chains.len(log))
+    }
+
     /// The entry follows another predecessor than ours: the fork lies further down, so ask for the one before.
     fn look_below(&mut self, peer: NodeId, log: LogId, seq: u64) {
         if let Some(session) = self.sessions.get_mut(&peer) {

@@ -85,8 +85,12 @@ impl Replication {
     pub(super) fn clear_suspicion(&mut self, log: LogId) {
         let durable = self.durable.get(&log).copied().unwrap_or(0);
         let known = self.sessions.values().filter_map(|session| session.known.as_ref()?.get(&log).copied());
-        if self.diverged.is_none() && known.max().unwrap_or(0) <= durable {
-            self.suspect.remove(&log);
+        let is_over = self.diverged.is_none() && known.max().unwrap_or(0) <= durable;
+        if is_over && self.suspect.remove(&log).is_some() {
+            // What was kept back meanwhile is not pushed with the entries to come.
+            for peer in self.sessions.keys().copied().collect::<Vec<_>>() {
+                self.push_all(peer);
+            }
         }
     }
 

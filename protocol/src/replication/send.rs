@@ -115,13 +115,13 @@ impl Replication {
     }
 
     /// Sends what the peer is known to lack, from the store, a fetch's worth of each log; it asks for the rest.
-    fn push_all(&mut self, peer: NodeId) {
+    pub(super) fn push_all(&mut self, peer: NodeId) {
         let behind: Vec<_> = self
             .frontier_for(peer)
             .into_iter()
             .filter_map(|position| {
                 let known = self.sessions.get(&peer)?.known.as_ref()?.get(&position.log).copied().unwrap_or(0);
-                (known < position.seq).then_some((position.log, known + 1))
+                (known < position.seq).then(|| (position.log, known + 1))
             })
             .collect();
         for (log, from_seq) in behind {
@@ -193,7 +193,7 @@ impl Replication {
         if self.suspect.contains_key(&log) {
             return;
         }
-        if !readable_by(session.role, log.audience) || known.get(&log).copied().unwrap_or(0) + 1 != seq {
+        if !readable_by(session.role, log.audience) || known.get(&log).copied().unwrap_or(0) != seq - 1 {
             return;
         }
         self.note_held(peer, log, seq);
