@@ -273,7 +273,7 @@ impl Attack {
         for case in cases {
             self.ready();
             self.heard.clear();
-            println!("{group}: {}", case.name);
+            tell(&format!("{group}: {}", case.name));
             let before = self.pair.local.log().len();
             (case.send)(self);
             if let Err(why) = self.check(case.expect, before) {
@@ -283,7 +283,7 @@ impl Attack {
             assert!(self.pair.local.is_running(), "{group}: {}: {}", case.name, self.pair.local.last_words());
             self.count += 1;
         }
-        println!("{group}: {} cases", cases.len());
+        tell(&format!("{group}: {} cases", cases.len()));
         self
     }
 
@@ -361,7 +361,7 @@ impl Attack {
     pub(super) fn end(&mut self) {
         self.peer.disconnect();
         let (before, after) = (self.rss_before, self.rss());
-        println!("{} cases; the mesh process had {before} KiB before and has {after} KiB after", self.count);
+        tell(&format!("{} cases; the mesh process had {before} KiB before and has {after} KiB after", self.count));
         assert!(after.saturating_sub(before) <= RSS_GROWTH_MAX_KIB, "{before} KiB became {after} KiB");
         self.assert_untouched();
         self.assert_that_cloud_goes_on();
@@ -395,7 +395,7 @@ impl Attack {
             from.save(path, "an edit\n");
             self.pair.wait(path, |_| to.read(path).is_some());
             let took = saved.elapsed();
-            println!("{path} took {took:?}");
+            tell(&format!("{path} took {took:?}"));
             assert!(took <= SYNC_MAX, "{path} took {took:?}");
         }
     }
@@ -438,4 +438,10 @@ impl Attack {
         }
         assert_eq!(self.pair.local.outbox(), Vec::<String>::new());
     }
+}
+
+/// What a run measured, for whoever looks.
+#[expect(clippy::print_stderr, reason = "shown when a test fails, or when output is asked for")]
+fn tell(text: &str) {
+    eprintln!("{text}");
 }

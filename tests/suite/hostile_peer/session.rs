@@ -128,7 +128,13 @@ fn wish(attack: &mut Attack, hash: ContentHash, offset: u64) -> Vec<u8> {
     assert!(attack.settle());
     let part = attack.heard.iter().find_map(|frame| match frame {
         Frame::PayloadPart { hash: of, bytes, .. } if *of == hash => Some(bytes.clone()),
-        _ => None,
+        Frame::Hello { .. }
+        | Frame::Frontier { .. }
+        | Frame::Fetch { .. }
+        | Frame::Entry { .. }
+        | Frame::Roster { .. }
+        | Frame::PayloadWanted { .. }
+        | Frame::PayloadPart { .. } => None,
     });
     part.expect("Local answers")
 }
