@@ -13,6 +13,7 @@ mod conflicts;
 mod demo;
 mod doctor;
 mod egress;
+mod freeze;
 mod init;
 mod owner;
 mod pair;
@@ -98,6 +99,13 @@ enum Command {
     /// What the guard holds back from other machines, and letting it out
     #[command(subcommand)]
     Egress(egress::EgressCommand),
+    /// Stop everything at once: nothing is sent, claimed or drafted. Needs no passphrase
+    Freeze,
+    /// Let the mesh go on
+    Unfreeze {
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
     /// Talk to another member as agents do
     #[command(subcommand)]
     A2a(a2a::A2aCommand),
@@ -149,6 +157,8 @@ impl Cli {
             Some(Command::Conflicts(args)) => conflicts::conflicts(&home, args),
             Some(Command::Secrets(command)) => secrets::secrets(&home, command),
             Some(Command::Egress(command)) => egress::egress(&home, command),
+            Some(Command::Freeze) => freeze::freeze(&home),
+            Some(Command::Unfreeze { passphrase }) => freeze::unfreeze(&home, &passphrase),
             Some(Command::A2a(command)) => a2a::a2a(&home, command),
             Some(Command::Config(command)) => config::config(&home, command),
             Some(Command::Version) => {

@@ -13,6 +13,7 @@ use aiemp_protocol::{
     approval::Receipt,
     egress::{Guard, Releases},
     entry::{EntryError, Item, SignedEntry},
+    freeze::FreezeRecord,
     ids::{Audience, ContentHash, LogId},
     replication::{self, EntryWithPayloads, Frozen, Missing, Replication, Room},
     roster::{Role, Roster, RosterChain},
@@ -202,6 +203,7 @@ impl Core {
                 self.guard = self.guard.clone().with_releases(releases);
                 self.replication.set_guard(self.guard.clone());
             }
+            Input::FreezeFound(bytes) => self.replication.handle(now, replication::Input::FreezeFound(bytes)),
             Input::DiskChecked { full } => self.replication.handle(now, replication::Input::DiskChecked { full }),
             Input::Asked { request, question } => self.asked(now, request, question),
             Input::TimeoutReached => self.timeout(now),
@@ -284,6 +286,7 @@ impl Core {
                 self.roster_installed();
                 Output::RosterInstalled
             }
+            replication::Output::BrakeChanged { record, keep } => return self.brake_changed(now, record, keep),
             replication::Output::Persist(effect, record) => Output::Persist(effect, record),
             replication::Output::SendFrame { peer, frame } => Output::SendFrame { peer, frame },
             replication::Output::ReadEntries { effect, log, from_seq, count } => {
@@ -312,6 +315,18 @@ impl Core {
         let roster = self.replication.rosters().current();
         self.vault.set_boundaries(Box::new(boundaries(roster, self.replication.me())));
         self.work.roster_changed(roster);
+        self.work.is_stopped = self.replication.is_stopped();
+    }
+
+    /// What was let go on begins with what it finds.
+    fn brake_changed(&mut self, now: Timestamp, record: FreezeRecord, keep: Option<Vec<u8>>) {
+        self.outputs.extend(keep.map(|bytes| Output::KeepFreeze { record, bytes }));
+        self.notice(Notice::BrakeChanged(record));
+        let is_stopped = self.replication.is_stopped();
+        if std::mem::replace(&mut self.work.is_stopped, is_stopped) && !is_stopped {
+            self.resume_work(now);
+        }
+        self.work.dashboard_due = Some(now);
     }
 
     fn carry_vault(&mut self, now: Timestamp, output: vault::Output) {

@@ -5,6 +5,7 @@
 //! services through the hands in [`smtp`] and [`outbox`], and to the mesh through signed receipts alone.
 
 mod authority;
+mod brake;
 mod dispatch;
 mod intake;
 pub mod journal_store;
@@ -18,8 +19,7 @@ mod watch;
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    fs::{self, File},
-    io,
+    fs::File,
     panic::AssertUnwindSafe,
     pin::pin,
     time::{Duration, SystemTime},
@@ -42,7 +42,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::{authority::Authority, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch};
+use self::{
+    authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch,
+};
 use crate::home::Home;
 
 /// Sends under way at once: a burst of approvals opens no burst of connections.
@@ -76,7 +78,7 @@ pub async fn run(home: &Home, me: NodeId) -> anyhow::Result<()> {
 /// [`run`], until `stop` completes.
 pub async fn run_until(home: &Home, me: NodeId, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let mut executor = Executor::open(home, me)?;
-    let worked = executor.work(Watch::of(&home.approved()), stop).await;
+    let worked = executor.work(Watch::of(&[home.approved(), home.freezes()]), stop).await;
     let ended = executor.wind_down().await;
     worked.and(ended)
 }
@@ -86,6 +88,7 @@ struct Executor {
     home: Home,
     me: NodeId,
     authority: Authority,
+    brake: Brake,
     hands: Hands,
     journal: Journal,
     store: JournalStore,
@@ -111,7 +114,10 @@ impl Executor {
             tokio::select! {
                 () = &mut stop => return Ok(()),
                 Some(answer) = self.running.join_next() => self.answered(answer),
-                () = watch.woken() => self.take_in()?,
+                () = watch.woken() => {
+                    self.look_at_brake();
+                    self.take_in()?;
+                }
                 () = sleep(until_due) => self.handle(Input::TimeoutReached),
             }
         }
@@ -205,16 +211,21 @@ impl Executor {
     }
 
     /// Why nothing may be sent right now.
-    fn why_hold(&self) -> Option<&'static str> {
+    fn why_hold(&mut self) -> Option<&'static str> {
         if self.is_stopping {
             return Some("the executor was stopped");
         }
-        // Anything but a clear "not there" counts as frozen.
-        let frozen = fs::symlink_metadata(self.home.path().join("frozen"));
-        match frozen {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Ok(_) | Err(_) => Some("frozen"),
+        self.look_at_brake().then_some("frozen")
+    }
+
+    /// Whether the mesh is frozen right now; the journal hears of it.
+    fn look_at_brake(&mut self) -> bool {
+        let frozen = self.brake.is_on(self.authority.roster());
+        if frozen != self.journal.is_frozen() {
+            tracing::warn!(frozen, "the mesh was {}", if frozen { "frozen" } else { "let go on" });
+            self.handle(Input::BrakeChanged { frozen });
         }
+        frozen
     }
 
     fn answered(&mut self, answer: Result<Input, JoinError>) {

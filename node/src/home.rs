@@ -60,6 +60,8 @@ places! {
     known_recipients => "keys/known-recipients";
     /// What the reviewer showed last, by action: to tell what changed since.
     shown => "keys/shown";
+    /// Who froze the mesh and who lifted it; each record verifies itself.
+    freezes => "freeze";
     /// Signed receipts on their way back.
     receipts => "receipts";
     /// Public key that receipts are signed with.
@@ -68,6 +70,8 @@ places! {
     executor => "executor";
     /// The root key that the executor pinned at `init`.
     pinned_root => "executor/root.pub";
+    /// Freeze records that the executor has seen: nobody else can take one away.
+    executor_freezes => "executor/freeze";
     /// The executor's signing key for receipts.
     receipt_signer => "executor/receipt.key";
     /// The executor's journal.

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod control;
 pub mod fingerprints;
 pub mod free_space;
+pub mod freezes;
 pub mod holds;
 pub mod home_watch;
 pub mod identity;

@@ -269,7 +269,11 @@ impl Guard {
                 }
             }
             Frame::PayloadPart { bytes, .. } => self.check_payload(role, bytes)?,
-            Frame::Hello { .. } | Frame::Fetch { .. } | Frame::Roster { .. } | Frame::PayloadWanted { .. } => {}
+            Frame::Hello { .. }
+            | Frame::Fetch { .. }
+            | Frame::Roster { .. }
+            | Frame::PayloadWanted { .. }
+            | Frame::Freeze { .. } => {}
         }
         Ok((Cleared(frame), withheld))
     }

@@ -75,6 +75,11 @@ pub enum Frame {
         /// The part; empty when the payload is not held here.
         bytes: Vec<u8>,
     },
+    /// Who stopped the mesh and who let it go on, as far as known.
+    Freeze {
+        /// Signed freeze records.
+        records: Vec<Vec<u8>>,
+    },
 }
 
 impl Frame {
@@ -108,6 +113,9 @@ impl Frame {
                 cbor::uint(*length),
                 cbor::bytes(bytes),
             ]),
+            Self::Freeze { records } => {
+                cbor::array([cbor::uint(7), cbor::array(records.iter().map(|record| cbor::bytes(record)))])
+            }
         })
     }
 
@@ -149,6 +157,11 @@ impl Frame {
                 offset: fields.uint()?,
                 length: fields.uint()?,
                 bytes: fields.bytes()?,
+            },
+            7 => Self::Freeze {
+                records: fields.list_of(|value| {
+                    value.into_bytes().map_err(|_| CborError::Field { what: "freeze record", index: 0 })
+                })?,
             },
             _ => return Err(fields.invalid()),
         };

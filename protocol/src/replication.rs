@@ -17,6 +17,7 @@ use crate::{
     egress::Guard,
     entry::{Position, SignedEntry},
     frame::Frame,
+    freeze::Freezes,
     ids::{Audience, ContentHash, EntryHash, LogId, MeshId},
     roster::{Role, RosterChain},
     time::Timestamp,
@@ -25,6 +26,7 @@ use crate::{
 mod accept;
 mod admission;
 mod append;
+mod brake;
 mod input;
 mod output;
 mod payloads;
@@ -107,6 +109,7 @@ pub struct Replication {
     has_brain: bool,
     guard: Guard,
     rosters: RosterChain,
+    freezes: Freezes,
     generation: u64,
     /// Own logs of which a peer says to hold other or later entries, with the peer and how long it has to show one:
     /// until that is cleared up nothing of them is handed out.
@@ -181,6 +184,7 @@ impl Replication {
             has_brain: start.has_brain,
             guard: start.guard,
             rosters: start.rosters,
+            freezes: Freezes::default(),
             suspect: BTreeMap::new(),
             diverged: None,
             chains: Chains::default(),
@@ -253,6 +257,7 @@ impl Replication {
             Input::RosterChanged(chain) => self.roster_changed(now, chain),
             Input::ChangesScreened(effect, passed) => self.changes_screened(now, effect, &passed),
             Input::DiskChecked { full } => self.disk_checked(now, full),
+            Input::FreezeFound(bytes) => self.freeze_found(&bytes),
             Input::TimeoutReached => self.timeout(now),
         }
     }

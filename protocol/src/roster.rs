@@ -201,6 +201,15 @@ impl Roster {
         self.members.iter().find(|member| member.node == node)
     }
 
+    /// What `verify` says of the first approver whose signature it is.
+    ///
+    /// Fails as for the last approver where it is of none.
+    pub fn by_approver<T>(&self, verify: impl Fn(&PublicKey) -> Result<T, CoseError>) -> Result<T, CoseError> {
+        let verified = self.approvers.iter().map(verify);
+        let found = verified.reduce(|found, next| if found.is_ok() { found } else { next });
+        found.unwrap_or(Err(CoseError::BadSignature))
+    }
+
     /// The member with this name.
     pub fn member_named(&self, name: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.name == name)

@@ -147,7 +147,11 @@ fn same(one: &Node, other: &Node, audience: Audience) -> Result<(), Violation> {
         return Err(format!("same logs, same vault: {names} differ at {path}: {a:?} / {b:?}"));
     }
     if conflict_ids(core_one, audience) != conflict_ids(core_other, audience) {
-        return Err(format!("same logs, same conflicts: {names} list different {audience:?} items"));
+        let items = |core: &Core| -> Vec<_> {
+            core.vault().conflicts().into_iter().map(|item| (item.id, item.kind, item.path, item.field)).collect()
+        };
+        let (a, b) = (items(core_one), items(core_other));
+        return Err(format!("same logs, same conflicts: {names} list different {audience:?} items: {a:?} / {b:?}"));
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use aiemp_protocol::{
     time::Timestamp,
 };
 
-use crate::{Violation, story, world};
+use crate::{Violation, brake, story, world};
 use world::World;
 
 /// What is going to happen at the executor.
@@ -198,7 +198,7 @@ pub fn start(world: &mut World) -> Result<(), Violation> {
     }
     executor.runs = true;
     executor.journal = Journal::restore(executor.rows.values().cloned(), executor.highest_time);
-    drain(world)
+    brake::look(world)
 }
 
 /// Hands the journal an input.
@@ -223,6 +223,9 @@ fn drain(world: &mut World) -> Result<(), Violation> {
                 world.executor.rows_durable_until = until;
                 delay = until - world.now;
                 Event::Durable(row)
+            }
+            journal::Output::Dispatch(_) if world.executor.journal.is_frozen() => {
+                return Err("frozen is frozen: a dispatch is asked for".to_owned());
             }
             journal::Output::Dispatch(row) => Event::Perform(row),
             journal::Output::LookUp(row) => {
@@ -273,6 +276,11 @@ fn perform(world: &mut World, row: &Row) -> Result<(), Violation> {
     let durable = world.executor.rows.get(&decision.nonce).map(|row| row.state);
     if durable != Some(State::Dispatching) {
         return Err(format!("durable before visible: a dispatch whose row is {durable:?}"));
+    }
+    if world.executor.journal.is_frozen() {
+        // The hand is not asked: what was handed over before is given back.
+        let answer = Dispatched::NotSent { reason: "frozen".to_owned(), retryable: true };
+        return hear(world, journal::Input::Dispatched(decision.nonce, answer));
     }
     let taken = world.rng.below(10);
     if matches!(taken, 0..=6) {

@@ -9,12 +9,13 @@
 //! - [`network`]: sessions, partitions, lost and reordered frames.
 //! - [`node`]: one core with its store and disk, and how it starts again.
 //! - [`people`], [`ledger`]: edits with words that occur once, and what became of each.
-//! - [`executor`]: reviewer, journal and provider of one node.
+//! - [`executor`]: reviewer, journal and provider of one node; [`brake`]: who freezes and who lifts.
 //! - [`check`]: what must hold at every step, and at the end.
 //! - [`simulation`]: one run from a seed; [`story`] tells it line by line.
 //!
 //! Beside it stand the fuzz targets: [`fuzz`].
 
+pub mod brake;
 pub mod check;
 pub mod disk;
 pub mod executor;

@@ -7,6 +7,7 @@ use aiemp_node::core::{Answer, Brain, Core, Input, Start};
 use aiemp_protocol::{
     approval::Receipt,
     egress::Releases,
+    freeze::Freezes,
     ids::ContentHash,
     replication::Room,
     roster::{Role, RosterChain},
@@ -57,6 +58,8 @@ pub struct Node {
     pub kept: Vec<(VaultPath, Vec<u8>)>,
     /// Answers to questions, by number.
     pub answers: BTreeMap<u64, Answer>,
+    /// What its home says of the brake.
+    pub freezes: Freezes,
     /// What its guard knows from its next start on.
     pub secrets: Vec<String>,
 }
@@ -84,6 +87,7 @@ impl Node {
             answers_until: 0,
             kept: Vec::new(),
             answers: BTreeMap::new(),
+            freezes: Freezes::default(),
             secrets: vec![KNOWN_SECRET.to_owned()],
         }
     }
@@ -144,7 +148,8 @@ impl Node {
         self.dirty.clear();
         self.broken_sessions.clear();
         self.look_due = false;
-        Ok(vec![self.scan(), Input::Restored])
+        let freezes = self.freezes.records().map(|record| Input::FreezeFound(record.to_vec()));
+        Ok(freezes.chain([self.scan(), Input::Restored]).collect())
     }
 
     /// What differs between the disk and what was recorded of it.

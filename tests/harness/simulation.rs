@@ -6,10 +6,13 @@ use aiemp_crdt::{conflict::ConflictKind, vault::Choice};
 use aiemp_node::core::{Brain, Input, Question};
 use aiemp_protocol::roster::Role;
 
-use crate::{Violation, check, executor, people, random::Rng, world::Cast, world::World};
+use crate::{Violation, brake, check, executor, people, random::Rng, world::Cast, world::World};
 
 /// How long a healed mesh gets until it must be quiet.
 const HEALING_MS: u64 = 100_000;
+
+/// After this every node runs and is connected, so that the person knows of every freeze.
+const GATHERING_MS: u64 = 50_000;
 
 /// What a run was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +66,10 @@ fn live(world: &mut World, rng: &mut Rng) -> Result<Outcome, Violation> {
         step(world, rng, calm)?;
     }
     world.heal();
+    world.run_for(GATHERING_MS)?;
+    brake::unfreeze(world)?;
     world.run_for(HEALING_MS)?;
+    brake::released(world)?;
     if check::healed(world).is_err() {
         world.run_for(3 * HEALING_MS)?;
         check::healed(world)?;
@@ -100,6 +106,8 @@ fn step(world: &mut World, rng: &mut Rng, calm: bool) -> Result<(), Violation> {
         82..88 if !calm => world.cut(node, other),
         88..92 if !calm => world.partition(node, other, rng.between(1_000, 60_000)),
         92..96 => resolve(world, node)?,
+        96..98 if rng.chance(40) => brake::freeze(world, node)?,
+        96..98 => brake::unfreeze(world)?,
         _ => {}
     }
     let wait = match rng.below(20) {

@@ -238,9 +238,8 @@ impl Vault {
         let files: Vec<_> = self.index.iter().map(|(file, _)| file).collect();
         for file in files {
             self.inspect_hidden(file);
-            let may_conflict = |record: &FileRecord| {
-                record.has_concurrent_changes() || !conflict::edits_past_archive(record).is_empty()
-            };
+            let may_conflict =
+                |record: &FileRecord| record.has_several_authors() || !conflict::edits_past_archive(record).is_empty();
             if self.index.get(file).is_some_and(may_conflict) {
                 self.with_document(file, Task::Inspect);
             }

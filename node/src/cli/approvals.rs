@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use aiemp_protocol::{
     action::{Refusal, spelt},
-    roster::{Role, Roster},
     time::Timestamp,
 };
 use anyhow::Result;
@@ -90,7 +89,7 @@ enum ApprovalsCommand {
 
 pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
     let rosters = owner::rosters(home)?;
-    check_local(home, rosters.current())?;
+    owner::check_local(home, rosters.current())?;
     let config = shell::settings::load(home)?;
     let mut client = client(home)?;
     let desk = Desk::load(home, &config, rosters.current(), &mut client)?;
@@ -107,15 +106,6 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn check_local(home: &Home, roster: &Roster) -> Result<()> {
-    let node = shell::identity::own_id(home)?;
-    if roster.member(node).is_some_and(|member| member.role == Role::Local) {
-        return Ok(());
-    }
-    let message = "this is a Cloud node; approvals are decided on Local alone";
-    Err(Fault::refused("role", message, "Run this on the Local node.").into())
 }
 
 /// The running node of this home.
@@ -324,8 +314,9 @@ fn approve(
             return Err(Fault::operator("not_approved", "not approved; nothing was sent", "").into());
         }
     }
-    let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
     let roster = owner::rosters(home)?;
+    let freezes = shell::freezes::load(&home.freezes(), roster.current())?;
+    let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
     let repeated = desk.repeated(&readable.action).filter(|_| again);
     let repeat_of = repeated.map(reviewer::nonce_of).transpose()?;
     reviewer::approve(home, client, roster.current(), &keys, item, repeat_of, shell::clock::now())?;
@@ -333,6 +324,9 @@ fn approve(
         print::json(json!({ "id": item.id, "state": "approved" }));
     } else {
         print::data(format!("approved {}", item.id));
+    }
+    if freezes.stop(roster.current(), roster.current().executor) {
+        print::talk("The mesh is frozen: it is sent after `aiemp-node unfreeze`, if that is within 24 hours.");
     }
     Ok(())
 }

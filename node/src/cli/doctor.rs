@@ -125,6 +125,7 @@ fn check_home(home: &Home, findings: &mut Findings) {
         home.executor(),
         home.approved(),
         home.receipts(),
+        home.freezes(),
     ];
     for place in places.iter().filter(|place| place.exists()) {
         if let Err(error) = private_file::check_private(place) {

@@ -145,6 +145,7 @@ fn make_folders(home: &Home) -> Result<()> {
         home.run(),
         home.approved(),
         home.receipts(),
+        home.freezes(),
         home.executor(),
         home.secrets(),
         home.audit(),

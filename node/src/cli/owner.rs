@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aiemp_keys::{Keystore, KeystoreError, OwnerKeys, SealError, Secret};
-use aiemp_protocol::roster::RosterChain;
+use aiemp_protocol::roster::{Role, Roster, RosterChain};
 use anyhow::{Context, Result};
 
 use super::{Passphrase, print};
@@ -84,6 +84,16 @@ pub(super) fn confirm(question: &str) -> bool {
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line);
     read.is_ok() && matches!(line.trim(), "y" | "Y" | "yes")
+}
+
+/// Refuses what only a Local node decides.
+pub(super) fn check_local(home: &Home, roster: &Roster) -> Result<()> {
+    let node = shell::identity::own_id(home)?;
+    if roster.member(node).is_some_and(|member| member.role == Role::Local) {
+        return Ok(());
+    }
+    let message = "this is a Cloud node; that is decided on Local alone";
+    Err(Fault::refused("role", message, "Run this on the Local node.").into())
 }
 
 /// The rosters of the node's mesh.

@@ -6,7 +6,7 @@ use aiemp_protocol::roster::Role;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{owner, print};
+use super::{freeze, owner, print};
 use crate::{
     home::Home,
     shell::{
@@ -30,6 +30,7 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
         None => None,
     };
     let state = running.clone().unwrap_or_default();
+    let freezes = shell::freezes::load(&home.freezes(), roster)?;
     let role = roster.member(node).map_or("revoked", |member| member.role.as_str());
     let promises = promises(roster.member(node).map(|member| member.role), roster.unattended);
     if as_json {
@@ -37,10 +38,13 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
         print::json(json!({ "role": role, "node": node.to_string(), "mesh": roster.mesh.to_string(),
             "running": running.is_some(), "peers": peers, "approvals_waiting": state.approvals_waiting,
             "conflicts": state.conflicts, "holds": state.holds, "files": state.files, "settled": state.settled,
-            "frozen": home.path().join("frozen").exists(), "frozen_logs": state.frozen_logs,
+            "frozen": freezes.stop(roster, node), "frozen_logs": state.frozen_logs,
             "waiting_logs": state.waiting_logs, "unattended": roster.unattended,
             "promises": promises }));
     } else {
+        for freeze in freezes.standing(roster) {
+            print::data(format!("FROZEN     {}", freeze::line_of(roster, &freeze)));
+        }
         print_text(role, &running, &state, roster.unattended, &promises);
     }
     Ok(ExitCode::SUCCESS)

@@ -73,7 +73,12 @@ impl Core {
     fn dashboard_section(&self) -> String {
         let mut waiting: Vec<_> = self.waiting_drafts().map(|(_, path)| path).collect();
         waiting.sort();
-        let mut lines = vec![BEGIN.to_owned(), format!("**Waiting for your approval:** {}", waiting.len())];
+        let mut lines = vec![BEGIN.to_owned()];
+        if self.work.is_stopped {
+            lines.push("**Frozen:** nothing is sent, claimed or drafted (`aiemp-node unfreeze`)".to_owned());
+            lines.push(String::new());
+        }
+        lines.push(format!("**Waiting for your approval:** {}", waiting.len()));
         lines.extend(waiting.iter().take(LISTED_MAX).map(|path| format!("- [[{path}]]")));
         lines.push(String::new());
         let conflicts = self.vault.conflicts().len();

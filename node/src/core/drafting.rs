@@ -63,7 +63,7 @@ impl Core {
     }
 
     fn claimed_seen(&mut self, now: Timestamp, file: FileId) {
-        if self.work.brain != Brain::None && self.work.in_hand.insert(file) {
+        if self.work.brain != Brain::None && !self.work.is_stopped && self.work.in_hand.insert(file) {
             self.read(now, file, Reading::Claimed(file));
         }
     }
@@ -87,6 +87,9 @@ impl Core {
     }
 
     pub(super) fn work_timeout(&mut self, now: Timestamp) {
+        if self.work.is_stopped {
+            return;
+        }
         self.claim_due(now);
         let due: Vec<_> = self.work.retries.iter().filter(|(_, (at, _))| *at <= now).map(|(file, _)| *file).collect();
         for file in due {
@@ -99,6 +102,9 @@ impl Core {
     }
 
     fn claim_due(&mut self, now: Timestamp) {
+        if self.work.is_stopped {
+            return;
+        }
         let due: Vec<_> = self
             .work
             .to_claim
@@ -119,6 +125,10 @@ impl Core {
     }
 
     pub(super) fn claimed_read(&mut self, now: Timestamp, file: FileId, text: &str) {
+        if self.work.is_stopped {
+            self.work.in_hand.remove(&file);
+            return;
+        }
         let Some(task) = mail::parse_task_note(text) else { return };
         let work = task.work_id;
         let stands = self.vault.claims().winner(work).is_some_and(|claim| claim.to == file);
@@ -147,6 +157,11 @@ impl Core {
 
     pub(super) fn brain_answered(&mut self, now: Timestamp, id: BrainId, answer: Result<String, String>) {
         let Some((file, task)) = self.work.drafting.remove(&id) else { return };
+        if self.work.is_stopped {
+            // Whoever stopped does not want what was under way; it is asked for again afterwards.
+            self.work.in_hand.remove(&file);
+            return;
+        }
         match answer {
             Ok(body) => {
                 self.work.retries.remove(&file);

@@ -73,6 +73,8 @@ pub enum Input {
     ChangesScreened(replication::EffectId, Vec<bool>),
     /// The person let something out that the guard holds, or took that back.
     ReleasesChanged(Releases),
+    /// A freeze record lies in the home.
+    FreezeFound(Vec<u8>),
     /// The disk was looked at.
     DiskChecked {
         /// Whether so little is free that peers have to wait.

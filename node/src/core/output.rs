@@ -9,6 +9,7 @@ use aiemp_protocol::{
     approval::Receipt,
     egress::{Cleared, Held},
     frame::Frame,
+    freeze::FreezeRecord,
     ids::{ContentHash, FileId, LogId, WorkId},
     replication::{self, FreezeReason, PeerFault, Record, Usage, WaitReason},
     time::Timestamp,
@@ -142,6 +143,13 @@ pub enum Output {
     /// Keep a roster that the root key signed beside the one in force: nothing is approved or executed any more.
     KeepRosterFork {
         /// Its wire form.
+        bytes: Vec<u8>,
+    },
+    /// Keep a freeze record that came from a peer.
+    KeepFreeze {
+        /// What it says.
+        record: FreezeRecord,
+        /// The signed record.
         bytes: Vec<u8>,
     },
     /// Answer a question.
@@ -314,6 +322,8 @@ pub enum Notice {
         /// Why.
         reason: WaitReason,
     },
+    /// Somebody froze the mesh, or it was let go on.
+    BrakeChanged(FreezeRecord),
     /// This node's store was an older copy.
     Restored {
         /// The generation it writes from now on.

@@ -63,6 +63,8 @@ pub(super) struct Work {
     pub(super) role: Role,
     pub(super) members: Vec<(NodeId, String)>,
     pub(super) brain: Brain,
+    /// Frozen: nothing is claimed or drafted.
+    pub(super) is_stopped: bool,
     pub(super) readings: BTreeMap<u64, Reading>,
     pub(super) next_reading: u64,
     /// Unclaimed tasks with the time at which this node takes them.
@@ -95,6 +97,7 @@ impl Work {
             role: Role::Cloud,
             members: Vec::new(),
             brain,
+            is_stopped: false,
             readings: BTreeMap::new(),
             next_reading: 0,
             to_claim: BTreeMap::new(),
@@ -126,7 +129,8 @@ impl Work {
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
         let claims = self.to_claim.values().map(|(_, at)| *at);
         let retries = self.retries.values().map(|(at, _)| *at);
-        claims.chain(retries).chain(self.dashboard_due).min()
+        let own = claims.chain(retries).filter(|_| !self.is_stopped);
+        own.chain(self.dashboard_due).min()
     }
 
     pub(super) fn reading(&mut self, reading: Reading) -> u64 {

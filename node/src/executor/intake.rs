@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aiemp_keys::{CoseError, NodeId, PrivacyError, private_file};
+use aiemp_keys::{NodeId, PrivacyError, private_file};
 use aiemp_protocol::{
     approval::{Bundle, BundleError, Settlement, Verified, journal::Input},
     ids::ActionHash,
@@ -28,6 +28,8 @@ enum HandedIn {
     Approval(Box<Verified>),
     /// `*.settlement`
     Settlement(Settlement),
+    /// `*.freeze`: verified where it is taken in.
+    Freeze(Vec<u8>),
 }
 
 /// Why a file is not taken up.
@@ -56,10 +58,14 @@ impl Executor {
                 }
                 Some(Ok(handed_in)) => handed_in,
             };
-            self.handle(match handed_in {
-                HandedIn::Approval(verified) => Input::Approved(verified),
-                HandedIn::Settlement(settlement) => Input::Settled(settlement),
-            });
+            match handed_in {
+                HandedIn::Approval(verified) => self.handle(Input::Approved(verified)),
+                HandedIn::Settlement(settlement) => self.handle(Input::Settled(settlement)),
+                HandedIn::Freeze(record) => {
+                    self.brake.accept(self.authority.roster(), &record)?;
+                    self.look_at_brake();
+                }
+            }
             self.pump()?;
             match self.refused.take() {
                 Some((action, why)) => {
@@ -84,17 +90,18 @@ impl Executor {
     }
 }
 
-/// Files that wait in the directory, by name. Others' temporary files carry other names.
+/// Files that wait in the directory, the brake's first, then by name. Others' temporary files carry other names.
 fn waiting(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !is_hidden && (has_extension(&path, "approval") || has_extension(&path, "settlement")) {
+        if !is_hidden && ["approval", "settlement", "freeze"].iter().any(|kind| has_extension(&path, kind)) {
             paths.push(path);
         }
     }
-    paths.sort();
+    // The brake is looked at before anything is taken up.
+    paths.sort_by_cached_key(|path| (!has_extension(path, "freeze"), path.clone()));
     Ok(paths)
 }
 
@@ -114,6 +121,9 @@ fn read(path: &Path, roster: &Roster, me: NodeId, now: Timestamp) -> Option<Resu
         }
         Err(error) => return rejected("not_private", error.to_string()),
     };
+    if has_extension(path, "freeze") {
+        return Some(Ok(HandedIn::Freeze(bytes.expose().clone())));
+    }
     if roster.not_after < now {
         let why = format!("the roster expired at {}; renew it with the root key, then approve again", roster.not_after);
         return rejected("roster_expired", why);
@@ -135,11 +145,7 @@ fn approval(bytes: &[u8], roster: &Roster, me: NodeId, now: Timestamp) -> Result
 
 fn settlement(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {
     roster
-        .approvers
-        .iter()
-        .map(|approver| Settlement::verify(approver, roster.mesh, bytes))
-        .reduce(|found, next| if found.is_ok() { found } else { next })
-        .unwrap_or(Err(CoseError::BadSignature))
+        .by_approver(|key| Settlement::verify(key, roster.mesh, bytes))
         .map(HandedIn::Settlement)
         .map_err(|error| Rejected { code: "signature", why: error.to_string(), action: None })
 }

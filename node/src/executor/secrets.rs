@@ -3,7 +3,7 @@
 use std::{fs, io, path::PathBuf};
 
 use aiemp_keys::{
-    CborError, CoseError, PrivacyError, PublicKey, Secret, Signer,
+    CborError, CoseError, PrivacyError, Secret, Signer,
     cbor::{self, Fields},
     cose, private_file,
 };
@@ -95,13 +95,8 @@ pub fn read(home: &Home, roster: &Roster, name: &str) -> Result<Secret<String>, 
     let path = path_of(home, name)?;
     private_file::check_private(&home.secrets()).map_err(|error| missing_or(error, name))?;
     let bytes = private_file::read_private(&path).map_err(|error| missing_or(error, name))?;
-    let verified = |approver: &PublicKey| cose::verify1(approver, DOMAIN, &[roster.mesh.to_value()], bytes.expose());
     let payload = roster
-        .approvers
-        .iter()
-        .map(verified)
-        .reduce(|found, next| if found.is_ok() { found } else { next })
-        .unwrap_or(Err(CoseError::BadSignature))
+        .by_approver(|key| cose::verify1(key, DOMAIN, &[roster.mesh.to_value()], bytes.expose()))
         .map(Secret::new)
         .map_err(|source| SecretError::Signature { name: name.to_owned(), source })?;
     value_of(payload.expose(), name).map_err(|_| SecretError::Form { name: name.to_owned() })

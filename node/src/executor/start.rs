@@ -14,7 +14,8 @@ use data_encoding::HEXLOWER;
 use tokio::task::JoinSet;
 
 use super::{
-    Executor, Refused, authority::Authority, dispatch::Hands, journal_store::JournalStore, receipts::Receipts,
+    Executor, Refused, authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore,
+    receipts::Receipts,
 };
 use crate::{config::Config, home::Home};
 
@@ -39,6 +40,7 @@ impl Executor {
             authority.check_follows(epoch, hash)?;
         }
         store.see_roster(authority.roster().epoch, authority.roster().hash())?;
+        let brake = Brake::load(home, me, authority.roster())?;
         let hands = Hands::of(home, config(home)?);
         let receipts = Receipts::of(home, receipt_signer(home)?)?;
         let journal = Journal::restore(store.load()?, store.highest_time()?);
@@ -47,6 +49,7 @@ impl Executor {
             home: home.clone(),
             me,
             authority,
+            brake,
             hands,
             journal,
             store,
@@ -58,6 +61,7 @@ impl Executor {
             is_stopping: false,
             _lock: lock,
         };
+        executor.look_at_brake();
         // The process ended between a durable state and its receipt: the state is told again.
         for nonce in missing {
             executor.handle(Input::RowDurable(nonce));

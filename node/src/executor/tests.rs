@@ -2,6 +2,7 @@ mod fixtures;
 
 use std::fs;
 
+use aiemp_keys::Signer;
 use aiemp_protocol::{
     action::{Content, Payment},
     approval::{Decision, Outcome, Settlement},
@@ -279,22 +280,47 @@ async fn what_no_hand_can_do_fails_with_the_reason() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_while_the_home_is_frozen() {
+async fn nothing_is_sent_while_the_mesh_is_frozen_and_only_the_approve_key_lifts() {
     let world = World::new("");
     let action = email("outbox", 1);
-    fs::write(world.home.path().join("frozen"), b"").unwrap();
+    let frozen = world.freeze();
+    // The home's own command tells the executor where the mesh cannot take it away.
+    let told = world.hand_in("1.freeze", &frozen);
     world.approve(&action, [1; 16]);
     let running = world.start();
-    until(|| world.receipt(&action, [1; 16], Outcome::Accepted).is_some()).await;
+    until(|| world.receipt(&action, [1; 16], Outcome::Accepted).is_some() && !told.exists()).await;
     running.stop().await.unwrap();
-    let rows = JournalStore::open(&world.home.journal()).unwrap().load().unwrap();
-    assert_eq!((rows[0].state, rows[0].detail.as_str()), (State::Reserved, "frozen"));
-    assert_eq!(world.mails(), []);
-    fs::remove_file(world.home.path().join("frozen")).unwrap();
+    let state = || JournalStore::open(&world.home.journal()).unwrap().load().unwrap()[0].state;
+    assert_eq!((state(), world.mails().len()), (State::Reserved, 0), "it survives a restart");
     let running = world.start();
+    world.hand_in("2.freeze", &world.lift(&Signer::from_seed([9; 32])));
+    until(|| !world.home.approved().join("2.freeze").exists()).await;
+    running.stop().await.unwrap();
+    assert_eq!((state(), world.mails().len()), (State::Reserved, 0), "a thief lifts nothing");
+    let running = world.start();
+    world.hand_in("3.freeze", &world.lift(&world.approve));
     until(|| world.receipt(&action, [1; 16], Outcome::Sent).is_some()).await;
     running.stop().await.unwrap();
     assert_eq!(world.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn a_freeze_that_came_by_way_of_the_mesh_stays_when_the_mesh_takes_it_back() {
+    let world = World::new("");
+    let action = email("outbox", 1);
+    world.freeze_by_mesh(&world.freeze());
+    let running = world.start();
+    until(|| fs::read_dir(world.home.executor_freezes()).is_ok_and(|files| files.count() == 1)).await;
+    fs::remove_dir_all(world.home.freezes()).unwrap();
+    world.approve(&action, [1; 16]);
+    until(|| world.receipt(&action, [1; 16], Outcome::Accepted).is_some()).await;
+    running.stop().await.unwrap();
+    assert_eq!(world.mails(), []);
+    // What cannot be read is not taken for a mesh that goes on.
+    fs::remove_dir_all(world.home.executor_freezes()).unwrap();
+    fs::write(world.home.freezes(), b"no folder").unwrap();
+    world.run_to_end().await.unwrap();
+    assert_eq!(world.mails(), []);
 }
 
 #[tokio::test]

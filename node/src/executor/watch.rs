@@ -1,6 +1,6 @@
-//! Notices new files in one directory: at once by the operating system's word, and in any case every few seconds.
+//! Notices new files in a few directories: at once by the operating system's word, and in any case every few seconds.
 
-use std::{path::Path, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{
@@ -11,7 +11,7 @@ use tokio::{
 /// How long a file may lie unnoticed where notifications fail: network file systems, exhausted inotify limits.
 const RESCAN: Duration = Duration::from_secs(5);
 
-/// A wake-up for one directory. It says that there may be something new, never what.
+/// A wake-up for directories. It says that there may be something new, never what.
 #[derive(Debug)]
 pub(super) struct Watch {
     woken: mpsc::Receiver<()>,
@@ -20,8 +20,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches a directory, which must exist.
-    pub(super) fn of(directory: &Path) -> Self {
+    /// Watches directories, which must exist.
+    pub(super) fn of(directories: &[PathBuf]) -> Self {
         // Room for one is enough: a wake-up that waits already covers all that happens until it is taken.
         let (sender, woken) = mpsc::channel(1);
         let wake = move |event: notify::Result<Event>| {
@@ -33,11 +33,11 @@ impl Watch {
             sender.try_send(()).ok();
         };
         let watching = notify::recommended_watcher(wake).and_then(|mut watcher| {
-            watcher.watch(directory, RecursiveMode::NonRecursive)?;
+            directories.iter().try_for_each(|directory| watcher.watch(directory, RecursiveMode::NonRecursive))?;
             Ok(watcher)
         });
         if let Err(error) = &watching {
-            tracing::warn!(directory = %directory.display(), %error, "not notified of new files; looking regularly");
+            tracing::warn!(%error, "not notified of new files; looking regularly");
         }
         let mut rescan = interval(RESCAN);
         rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,7 +63,7 @@ mod tests {
     async fn a_renamed_file_wakes_before_the_rescan_and_reading_does_not() {
         let home = tempfile::tempdir().unwrap();
         let (outside, inside) = (tempfile::tempdir().unwrap(), home.path().join("a.approval"));
-        let mut watch = Watch::of(home.path());
+        let mut watch = Watch::of(&[home.path().to_owned()]);
         watch.woken().await;
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
         assert!(tokio::time::timeout(Duration::from_millis(200), watch.woken()).await.is_err());

@@ -225,6 +225,7 @@ impl Mesh {
             Output::KeepAnnouncement { id, bytes } => self.keep_announcement(id, bytes).await?,
             Output::RunBrain { id, prompt } => self.run_brain(id, prompt),
             Output::KeepRosterFork { bytes } => super::rosters::keep_fork(&self.home, &bytes)?,
+            Output::KeepFreeze { record, bytes } => super::freezes::keep(&self.home.freezes(), record, &bytes)?,
             Output::RosterInstalled => self.members_changed().await?,
             Output::Answer { request, answer } => {
                 if let Some(back) = self.answers.remove(&request) {
@@ -417,6 +418,9 @@ impl Mesh {
         self.members_changed().await?;
         self.invite_changed().await?;
         self.releases_changed().await?;
+        for record in super::freezes::read_all(&self.home.freezes())? {
+            self.handle(Input::FreezeFound(record)).await?;
+        }
         for receipt in receipts::load(&self.home, self.receipt_key.as_ref(), self.core.replication().rosters()) {
             self.handle(Input::ReceiptFound(receipt)).await?;
         }

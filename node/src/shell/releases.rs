@@ -19,13 +19,9 @@ pub fn load(home: &Home, roster: &Roster) -> Result<Releases> {
         Err(error) if error.is_io(io::ErrorKind::NotFound) => return none(),
         Err(error) => return Err(error.into()),
     };
-    let verified = roster
-        .approvers
-        .iter()
-        .find_map(|key| cose::verify1(key, DOMAIN, &[roster.mesh.to_value()], signed.expose()).ok());
-    match verified {
-        Some(bytes) => Releases::from_bytes(&bytes).with_context(|| format!("{} cannot be read", path.display())),
-        None => {
+    match roster.by_approver(|key| cose::verify1(key, DOMAIN, &[roster.mesh.to_value()], signed.expose())) {
+        Ok(bytes) => Releases::from_bytes(&bytes).with_context(|| format!("{} cannot be read", path.display())),
+        Err(_) => {
             tracing::error!(path = %path.display(), "no approver of this mesh signed these releases: none of them counts");
             none()
         }

@@ -137,12 +137,7 @@ impl Bundle {
     /// Checks every part against the signature, and the signature against the roster. The journal checks the rest:
     /// that the nonce, the action and the work are new.
     pub fn verify(self, roster: &Roster, executor: NodeId, now: Timestamp) -> Result<Verified, BundleError> {
-        let decision = roster
-            .approvers
-            .iter()
-            .map(|approver| Decision::verify(approver, roster.mesh, &self.approval))
-            .reduce(|found, next| if found.is_ok() { found } else { next })
-            .unwrap_or(Err(CoseError::BadSignature))?;
+        let decision = roster.by_approver(|key| Decision::verify(key, roster.mesh, &self.approval))?;
         let action = Action::from_bytes(&self.action)?;
         if action.hash() != decision.action || action.file != action::action_id(self.file) {
             return Err(BundleError::OtherAction);

@@ -2,7 +2,7 @@
 //!
 //! Contract: [`Journal::handle`] takes one input; drain [`Journal::poll_output`] after each; call again no later than
 //! [`Journal::poll_timeout`]. Each state is durable before the next step is taken: a dispatch is asked for only after
-//! the `Dispatching` row's `RowDurable`.
+//! the `Dispatching` row's `RowDurable`. While the mesh is frozen no dispatch is asked for; approvals expire as ever.
 //!
 //! ```text
 //! Reserved ──► Dispatching ──► Sent
@@ -156,6 +156,11 @@ pub enum Input {
     Dispatched(Nonce, Dispatched),
     /// A look for an earlier send ended.
     LookedUp(Nonce, Found),
+    /// The mesh was frozen, or let go on.
+    BrakeChanged {
+        /// Whether nothing may be sent from now on.
+        frozen: bool,
+    },
     /// The time that `poll_timeout` named has come.
     TimeoutReached,
 }
@@ -192,6 +197,7 @@ pub struct Journal {
     /// How many states of a row are on their way to the disk; nothing is decided about the row meanwhile.
     undurable: BTreeMap<Nonce, u32>,
     highest_time: Timestamp,
+    frozen: bool,
     clock_reported: bool,
     outputs: VecDeque<Output>,
 }
@@ -224,6 +230,7 @@ impl Journal {
             Input::RowDurable(nonce) => self.row_durable(nonce),
             Input::Dispatched(nonce, dispatched) => self.dispatched(now, nonce, dispatched),
             Input::LookedUp(nonce, found) => self.looked_up(now, nonce, found),
+            Input::BrakeChanged { frozen } => self.frozen = frozen,
             Input::TimeoutReached => {}
         }
         if !behind {
@@ -239,7 +246,17 @@ impl Journal {
     /// When to hand in `TimeoutReached` at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.durably_reserved().map(|(_, row)| row.not_before).min()
+        // Frozen, a row only waits for its end.
+        let just_after = |expiry: Timestamp| expiry + Duration::from_millis(1);
+        let due = |row: &Row| {
+            if self.frozen { just_after(row.verified.decision.expiry) } else { row.not_before }
+        };
+        self.durably_reserved().map(|(_, row)| due(row)).min()
+    }
+
+    /// Whether nothing is sent because the mesh is frozen.
+    pub const fn is_frozen(&self) -> bool {
+        self.frozen
     }
 
     /// The rows, by nonce.
@@ -306,6 +323,8 @@ impl Journal {
         match row.state {
             State::Reserved if row.attempts == 0 => self.receipt(nonce, Outcome::Accepted),
             State::Reserved => {}
+            // The brake was pulled while the row went to the disk; no hand was asked.
+            State::Dispatching if self.frozen => self.change(nonce, State::Reserved, "frozen".to_owned()),
             State::Dispatching => self.outputs.push_back(Output::Dispatch(Box::new(row.clone()))),
             State::Sent => self.receipt(nonce, Outcome::Sent),
             State::Failed => self.receipt(nonce, Outcome::Failed),
@@ -322,7 +341,7 @@ impl Journal {
         for (nonce, expiry) in due {
             if expiry < now {
                 self.change(nonce, State::Failed, "the approval expired before it could be sent".to_owned());
-            } else {
+            } else if !self.frozen {
                 self.change(nonce, State::Dispatching, String::new());
             }
         }

@@ -82,6 +82,8 @@ pub enum Input {
     RosterChanged(RosterChain),
     /// A `Screen` is answered: for each change, in order, whether it passed.
     ChangesScreened(EffectId, Vec<bool>),
+    /// A freeze record lies in this node's home.
+    FreezeFound(Vec<u8>),
     /// The disk was looked at.
     DiskChecked {
         /// Whether so little is free that peers have to wait.

@@ -10,6 +10,7 @@ use crate::{
     causality::Past,
     egress::Cleared,
     frame::Frame,
+    freeze::FreezeRecord,
     ids::{ContentHash, LogId},
     roster::RosterError,
     time::Timestamp,
@@ -154,6 +155,13 @@ pub enum Output {
     PayloadArrived(ContentHash),
     /// A roster of the chain is durable.
     RosterInstalled,
+    /// Somebody stopped, or was let go on. A record that came from a peer is to be kept.
+    BrakeChanged {
+        /// What was said.
+        record: FreezeRecord,
+        /// The signed record, where it came from a peer.
+        keep: Option<Vec<u8>>,
+    },
     /// Close the session.
     ClosePeer {
         /// Whose.

@@ -63,6 +63,7 @@ impl Replication {
             Frame::PayloadPart { hash, offset, length, bytes } => {
                 self.receive_part(now, peer, hash, offset, length, &bytes);
             }
+            Frame::Freeze { records } => self.receive_freezes(peer, &records),
         }
     }
 
@@ -71,6 +72,7 @@ impl Replication {
         for bytes in missing {
             self.send(peer, Frame::Roster { bytes });
         }
+        self.send_freezes(peer);
         self.send_evidence(peer);
         let mine = self.frontier_for(peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };

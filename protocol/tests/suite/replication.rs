@@ -164,7 +164,8 @@ impl World {
             | Output::RosterInstalled
             | Output::ReportDropped { .. }
             | Output::ReportDiverged { .. }
-            | Output::ReportWithheld { .. } => {}
+            | Output::ReportWithheld { .. }
+            | Output::BrakeChanged { .. } => {}
         }
     }
 }

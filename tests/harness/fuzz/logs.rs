@@ -53,7 +53,8 @@ pub fn frame(bytes: &[u8]) {
         | Frame::Fetch { .. }
         | Frame::Roster { .. }
         | Frame::PayloadWanted { .. }
-        | Frame::PayloadPart { .. } => false,
+        | Frame::PayloadPart { .. }
+        | Frame::Freeze { .. } => false,
     };
     assert!(!private, "a private log for Cloud");
 }

@@ -186,6 +186,7 @@ fn frames() -> Vec<Vec<u8>> {
         Frame::Roster { bytes: rosters().remove(0) },
         Frame::PayloadWanted { hash, offset: 1 << 20 },
         Frame::PayloadPart { hash, offset: 0, length: 4, bytes: b"text".to_vec() },
+        Frame::Freeze { records: vec![signed_entry().cose] },
     ];
     frames.iter().map(Frame::to_bytes).collect()
 }

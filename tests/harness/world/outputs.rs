@@ -3,14 +3,18 @@
 use aiemp_node::core::{Input, Notice, Output};
 
 use super::{Event, World};
-use crate::{Violation, check, executor, story};
+use crate::{Violation, brake, check, executor, story};
 
 impl World {
     pub(super) fn carry_out(&mut self, node: usize, output: Output) -> Result<(), Violation> {
         self.tell(node, || story::of_output(&output));
         let life = self.nodes[node].life;
         match output {
-            Output::Persist(effect, record) => self.nodes[node].store.enqueue(effect, record),
+            Output::Persist(effect, record) => {
+                brake::nothing_claimed(self, node, &record)?;
+                self.nodes[node].store.enqueue(effect, record);
+            }
+            Output::KeepFreeze { bytes, .. } => brake::keep(self, node, &bytes)?,
             Output::RecordProjection { key, projection } => {
                 self.nodes[node].store.enqueue_projection(key, projection);
             }
@@ -23,8 +27,7 @@ impl World {
                 self.answer(node, Input::PayloadRead(effect, payload));
             }
             Output::Load { effect, hashes } => {
-                let store = &self.nodes[node].store;
-                let payloads = hashes.iter().map(|hash| store.payload(*hash, false)).collect();
+                let payloads = hashes.iter().map(|hash| self.nodes[node].store.payload(*hash, false)).collect();
                 self.answer(node, Input::Loaded(effect, payloads));
             }
             Output::Screen { effect, changes } => {
@@ -96,6 +99,7 @@ impl World {
             | Notice::BrainFailed { .. }
             | Notice::SignatureAsked { .. }
             | Notice::Filed { .. }
+            | Notice::BrakeChanged(_)
             | Notice::Frozen { .. }
             | Notice::Waiting { .. }
             | Notice::Restored { .. }

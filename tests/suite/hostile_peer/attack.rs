@@ -217,8 +217,11 @@ impl Attack {
             }
             Frame::Entry { log, cose, payloads } => self.learn(*log, cose, payloads),
             Frame::Hello { epoch, .. } => self.epoch = *epoch,
-            Frame::PayloadWanted { .. } | Frame::Frontier { .. } | Frame::PayloadPart { .. } | Frame::Roster { .. } => {
-            }
+            Frame::PayloadWanted { .. }
+            | Frame::Frontier { .. }
+            | Frame::PayloadPart { .. }
+            | Frame::Roster { .. }
+            | Frame::Freeze { .. } => {}
         }
         self.heard.push(frame);
     }

@@ -134,7 +134,8 @@ fn wish(attack: &mut Attack, hash: ContentHash, offset: u64) -> Vec<u8> {
         | Frame::Entry { .. }
         | Frame::Roster { .. }
         | Frame::PayloadWanted { .. }
-        | Frame::PayloadPart { .. } => None,
+        | Frame::PayloadPart { .. }
+        | Frame::Freeze { .. } => None,
     });
     part.expect("Local answers")
 }

@@ -7,6 +7,7 @@ use aiemp_node::core::{Answer, Brain, Core, Input, Question};
 use aiemp_protocol::{
     entry::{Entry, FileKind, Item, SignedEntry},
     frame::Frame,
+    freeze::{Brake, FreezeRecord},
     ids::{Audience, ContentHash, FileId, LogId},
     replication::FreezeReason,
     roster::Role,
@@ -14,7 +15,7 @@ use aiemp_protocol::{
     zone::Zone,
 };
 use aiemp_tests::{
-    check, executor, people,
+    brake, check, executor, people,
     world::{Cast, World},
 };
 
@@ -49,6 +50,11 @@ fn save(world: &mut World, node: usize, at: &str, text: &str) {
 
 fn text(world: &World, node: usize, at: &str) -> Option<String> {
     world.nodes[node].disk.files.get(&path(at)).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn folder(world: &World, node: usize, prefix: &str) -> Vec<String> {
+    let paths = world.nodes[node].disk.files.keys().map(ToString::to_string);
+    paths.filter(|path| path.starts_with(prefix) && path.ends_with(".md")).collect()
 }
 
 fn core(world: &World, node: usize) -> &Core {
@@ -387,4 +393,49 @@ fn an_edit_that_a_relay_withholds_holds_up_only_itself() {
     world.input(0, Input::PeerDisconnected(peer)).expect("it ends");
     settle(&mut world);
     assert_eq!(text(&world, 0, "Plans/a.md").as_deref(), Some("zero\none\ntwo\nthree\n"));
+}
+
+#[test]
+fn a_local_stops_every_brain_and_only_the_person_lets_it_go_on() {
+    let mut world = world(80, &[LAPTOP, CLOUD, DESKTOP], &[(0, 1), (1, 2)]);
+    // The desktop reaches the laptop through Cloud alone.
+    brake::freeze(&mut world, 2).expect("the desktop freezes");
+    pass(&mut world, 2_000);
+    let stopped = |world: &World| [0, 1, 2].map(|node| core(world, node).replication().is_stopped());
+    assert_eq!(stopped(&world), [true; 3]);
+    save(&mut world, 1, "Inbox/m.eml", &String::from_utf8_lossy(&people::mail(1, "please")));
+    pass(&mut world, 60_000);
+    let drafts = |world: &World| folder(world, 1, "Pending_Approval/");
+    assert_eq!((folder(&world, 1, "Needs_Action/").len(), drafts(&world).len()), (1, 0), "taken in, not drafted");
+    world.crash(1, 1_000);
+    pass(&mut world, 60_000);
+    assert_eq!((stopped(&world), drafts(&world).len()), ([true; 3], 0), "it survives a restart");
+    brake::unfreeze(&mut world).expect("the person lifts");
+    pass(&mut world, 60_000);
+    assert_eq!((stopped(&world), drafts(&world).len()), ([false; 3], 1));
+}
+
+#[test]
+fn a_cloud_that_freezes_stops_itself_alone_and_cannot_lift() {
+    let mut world = world(81, &[LAPTOP, CLOUD], &[(0, 1)]);
+    brake::freeze(&mut world, 1).expect("Cloud freezes");
+    pass(&mut world, 2_000);
+    let stopped = |world: &World| [0, 1].map(|node| core(world, node).replication().is_stopped());
+    assert_eq!(stopped(&world), [false, true]);
+    brake::freeze(&mut world, 0).expect("the laptop freezes");
+    pass(&mut world, 2_000);
+    // A lift that Cloud signs, for the laptop and for itself.
+    let (mesh, cloud) = (world.nodes[0].rosters().current().mesh, world.nodes[1].signer());
+    let forged = [0, 1].map(|node| {
+        let at = world.time();
+        FreezeRecord { brake: Brake::Lifted, node: world.nodes[node].id(), at }.sign(&cloud, mesh)
+    });
+    let (peer, frame) = (world.nodes[1].id(), Frame::Freeze { records: forged.to_vec() });
+    world.input(0, Input::FrameReceived { peer, frame }).expect("the laptop lives on");
+    pass(&mut world, 2_000);
+    assert_eq!(stopped(&world), [true, true]);
+    brake::unfreeze(&mut world).expect("the person lifts both");
+    pass(&mut world, 2_000);
+    assert_eq!(stopped(&world), [false, false]);
+    settle(&mut world);
 }

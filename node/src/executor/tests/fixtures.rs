@@ -16,9 +16,11 @@ use aiemp_protocol::{
         journal::{Row, State},
         no_policy,
     },
+    freeze::{Brake, FreezeRecord},
     ids::{FileId, WorkId},
     limits::APPROVAL_LIFETIME,
     roster::{Member, Quota, Role, Roster, RosterChain, SignedRoster},
+    time::Timestamp,
     vault_path::VaultPath,
     zone::Zone,
 };
@@ -31,7 +33,7 @@ use tokio::{
 };
 
 use super::super::{JournalStore, now, run_until};
-use crate::{config::Config, home::Home};
+use crate::{config::Config, home::Home, shell::freezes};
 
 /// A home whose mesh has one node, and the keys of its owner.
 pub(super) struct World {
@@ -67,7 +69,14 @@ impl World {
         let next = Hash::of_content(b"the next root key");
         let roster = Roster::found(&root, next, approve.public(), first, unattended, now());
         let chain = RosterChain::begin(&SignedRoster::sign(&root, roster).to_bytes()).unwrap();
-        for path in [home.path().to_owned(), home.mesh(), home.roster_folder(), home.executor(), home.approved()] {
+        for path in [
+            home.path().to_owned(),
+            home.mesh(),
+            home.roster_folder(),
+            home.executor(),
+            home.approved(),
+            home.freezes(),
+        ] {
             create_private_dir(&path).unwrap();
         }
         let seed = HEXLOWER.encode(receipts.seed().expose());
@@ -137,6 +146,26 @@ impl World {
     pub(super) fn approve(&self, action: &Action, nonce: [u8; 16]) -> PathBuf {
         let bundle = self.bundle(action, &self.decision(action, nonce));
         self.hand_in(&format!("{}.approval", HEXLOWER.encode(&nonce)), &bundle.to_bytes())
+    }
+
+    /// A freeze by this node, signed.
+    pub(super) fn freeze(&self) -> Vec<u8> {
+        self.frozen().sign(&self.node, self.roster().mesh)
+    }
+
+    /// A lift of that freeze by some key.
+    pub(super) fn lift(&self, key: &Signer) -> Vec<u8> {
+        FreezeRecord { brake: Brake::Lifted, ..self.frozen() }.sign(key, self.roster().mesh)
+    }
+
+    fn frozen(&self) -> FreezeRecord {
+        let at = Timestamp::from_millis(1_767_781_800_000);
+        FreezeRecord { brake: Brake::Frozen, node: self.node.node_id(), at }
+    }
+
+    /// A record as the mesh leaves it.
+    pub(super) fn freeze_by_mesh(&self, bytes: &[u8]) {
+        freezes::keep(&self.home.freezes(), self.frozen(), bytes).unwrap();
     }
 
     pub(super) fn row(&self, action: &Action, nonce: [u8; 16], state: State) -> Row {

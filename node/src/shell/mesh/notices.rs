@@ -1,5 +1,7 @@
 //! What a person should know: into the log, without any note's text; what was held, into the home.
 
+use aiemp_protocol::freeze::{Brake, FreezeRecord};
+
 use crate::{
     core::Notice,
     home::Home,
@@ -35,6 +37,12 @@ pub(super) fn tell(home: &Home, notice: Notice) {
         }
         Notice::Waiting { log, reason } => {
             tracing::warn!(author = %log.author, reason = reason.as_str(), "a log is not followed for now; `peers show` tells more");
+        }
+        Notice::BrakeChanged(FreezeRecord { brake: Brake::Frozen, node, at }) => {
+            tracing::error!(%node, %at, "frozen: see `aiemp-node status`; `aiemp-node unfreeze` lets it go on");
+        }
+        Notice::BrakeChanged(FreezeRecord { brake: Brake::Lifted, node, at }) => {
+            tracing::warn!(%node, %at, "a freeze was lifted");
         }
         Notice::Restored { generation } => {
             tracing::warn!(generation, "this home is an older copy of itself; it goes on in a new generation");

@@ -123,6 +123,7 @@ fn payload_bytes(frame: &Frame) -> usize {
             cose.len() + payloads.iter().map(|payload| payload.as_ref().map_or(1, Vec::len)).sum::<usize>()
         }
         Frame::Roster { bytes } | Frame::PayloadPart { bytes, .. } => bytes.len(),
+        Frame::Freeze { records } => records.iter().map(Vec::len).sum(),
         Frame::Frontier { positions } => size_of_val(positions.as_slice()),
         Frame::Hello { .. } | Frame::Fetch { .. } | Frame::PayloadWanted { .. } => 0,
     }

@@ -72,9 +72,11 @@ fn connect(port: u16) -> Result<NetPort, RulesetError> {
 /// Folders that have to exist for a rule to name them.
 fn needed(wall: &Wall, home: &Home) -> Vec<PathBuf> {
     match wall {
-        Wall::Mesh { vault } => vec![vault.clone(), home.roster_folder()],
-        Wall::Executor { outbox, .. } => vec![outbox.clone(), home.approved(), home.receipts(), home.audit()],
-        Wall::Reviewer => vec![home.approved()],
+        Wall::Mesh { vault } => vec![vault.clone(), home.roster_folder(), home.freezes()],
+        Wall::Executor { outbox, .. } => {
+            vec![outbox.clone(), home.approved(), home.receipts(), home.audit(), home.freezes()]
+        }
+        Wall::Reviewer => vec![home.approved(), home.freezes()],
         Wall::Owner => vec![home.roster_folder(), home.secrets()],
         Wall::Pairing => vec![home.roster_folder(), home.peers()],
         Wall::Decoder => Vec::new(),
@@ -85,17 +87,17 @@ fn needed(wall: &Wall, home: &Home) -> Vec<PathBuf> {
 fn opens(wall: &Wall, home: &Home) -> Vec<(Vec<PathBuf>, BitFlags<AccessFs>)> {
     match wall {
         Wall::Mesh { vault } => vec![
-            (vec![home.mesh(), home.roster_folder(), home.audit(), vault.clone()], WRITE),
+            (vec![home.mesh(), home.roster_folder(), home.audit(), home.freezes(), vault.clone()], WRITE),
             (vec![home.run()], WRITE | SOCKETS),
             (vec![home.receipts(), home.receipt_key(), home.config()], READ),
         ],
         Wall::Executor { outbox, ca_file, .. } => vec![
             (vec![home.executor(), home.approved(), home.receipts(), home.audit(), outbox.clone()], WRITE),
-            (vec![home.roster_folder(), home.config()], READ),
+            (vec![home.roster_folder(), home.freezes(), home.config()], READ),
             (ca_file.iter().cloned().collect(), READ),
         ],
         Wall::Reviewer => vec![
-            (vec![home.approved()], REPLACE),
+            (vec![home.approved(), home.freezes()], REPLACE),
             (vec![home.keys()], REPLACE),
             (vec![home.roster_folder(), home.config(), home.known_recipients()], READ),
             (vec![home.run()], AccessFs::ResolveUnix.into()),

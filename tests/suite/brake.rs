@@ -1,0 +1,53 @@
+//! The brake, end to end: everybody stands still in two seconds, through a restart, until the person lets go.
+
+use std::time::{Duration, Instant};
+
+use crate::node::{Node, Pair};
+
+const FROZEN_WITHIN: Duration = Duration::from_secs(2);
+const MAIL: &[u8] = b"From: Client <client@client.test>\r\nTo: me@example.test\r\nSubject: Order\r\n\
+                      Date: Wed, 07 Jan 2026 10:30:00 +0000\r\nMessage-ID: <order@client.test>\r\n\r\nHello\r\n";
+
+fn is_frozen(node: &Node) -> bool {
+    node.json(&["status", "--json"])["frozen"] == true
+}
+
+#[test]
+fn a_freeze_stops_every_node_in_two_seconds_and_only_the_person_lifts_it() {
+    let mut pair = Pair::running();
+    pair.cloud.drop_mail("order.eml", MAIL);
+    pair.wait("a draft waits", |pair| pair.local.approvals_in("pending").len() == 1);
+    let id = pair.local.approvals_in("pending").remove(0);
+    let since = Instant::now();
+    pair.local.must(&["freeze"]);
+    pair.wait("Cloud stands still", |pair| is_frozen(&pair.cloud));
+    let took = since.elapsed();
+    assert!(is_frozen(&pair.local) && took <= FROZEN_WITHIN, "{took:?}");
+    pair.local.must(&["approvals", "approve", &id]);
+    pair.cloud.stop();
+    pair.local.stop();
+    pair.cloud.start();
+    pair.local.start();
+    let second = String::from_utf8_lossy(MAIL).replace("order@", "second@").replace("Order", "Second");
+    pair.cloud.drop_mail("second.eml", second.as_bytes());
+    pair.wait("it is taken in", |pair| pair.local.named("Needs_Action/email", "EMAIL_", ".md").len() == 1);
+    pair.wait("the approval is taken up", |pair| pair.local.approvals_in("approved").len() == 1);
+    assert!(is_frozen(&pair.local) && is_frozen(&pair.cloud));
+    assert_eq!((pair.local.outbox().len(), pair.local.approvals_in("pending").len()), (0, 0));
+    pair.cloud.refused(&["unfreeze"]).assert(78, &["decided on Local alone"]);
+    pair.local.must(&["unfreeze"]);
+    pair.wait("all goes on", |pair| {
+        pair.local.outbox().len() == 1 && pair.local.approvals_in("pending").len() == 1 && !is_frozen(&pair.cloud)
+    });
+    assert_eq!(pair.local.must(&["unfreeze"]), "");
+}
+
+#[test]
+fn a_cloud_that_freezes_alarms_and_stops_nobody_else() {
+    let pair = Pair::running();
+    pair.cloud.must(&["freeze"]);
+    pair.wait("Local hears of it", |pair| pair.local.must(&["status"]).contains("froze itself"));
+    assert!(is_frozen(&pair.cloud) && !is_frozen(&pair.local));
+    pair.local.must(&["unfreeze"]);
+    pair.wait("Cloud goes on", |pair| !is_frozen(&pair.cloud));
+}
