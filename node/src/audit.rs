@@ -1,22 +1,35 @@
 //! The audit log: who did what, one hash chain per process, never any content.
 //!
-//! Each line is one JSON object that names the hash of the line before it. A line that was changed, inserted or taken
-//! out of the middle breaks the chain; lines cut off its end do not, so the newest hash is worth keeping elsewhere.
+//! Each line is one JSON object that names the hash of the line before it; a file holds the lines of a month, and goes
+//! once all of them are older than 90 days. A signed checkpoint beside the files says where the log begins and ends: a
+//! line that was changed, inserted, taken out or cut off is found. The checkpoint is written before the line and holds
+//! it, so that a crash between the two loses neither. Who writes it can rewrite it: only a checkpoint that was kept
+//! elsewhere shows an older copy of log and checkpoint together.
+
+mod checkpoint;
+mod line;
 
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use aiemp_keys::{Hash, PrivacyError, Value, cbor, private_file};
+use aiemp_keys::{CoseError, Hash, PrivacyError, PublicKey, Signer, private_file};
 use aiemp_protocol::time::Timestamp;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-const LABEL: &str = "aiemp-node 2026 audit";
+use self::{checkpoint::Checkpoint, line::Line};
+
+/// How long a line is kept at least.
+const KEPT: Duration = Duration::from_secs(90 * 86_400);
+/// A month in a timestamp: `2026-01`.
+const MONTH_BYTES: usize = 7;
+/// Beside the months of a log.
+const CHECKPOINT: &str = "checkpoint";
 
 /// What one line says: hashes, kinds and masked recipients, never content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,13 +53,13 @@ pub struct AuditEvent {
 /// Why a log cannot be continued, or does not stand as it was written.
 #[derive(Debug, Error)]
 pub enum AuditError {
-    /// The file or its directory is open to others, or cannot be reached.
+    /// A file or the directory is open to others, or cannot be reached.
     #[error(transparent)]
     Private(#[from] PrivacyError),
     /// The operating system refused.
     #[error("{path}: {source}", path = path.display())]
     Io {
-        /// The log.
+        /// The file.
         path: PathBuf,
         /// The cause.
         source: io::Error,
@@ -54,112 +67,167 @@ pub enum AuditError {
     /// A line is not what its chain says.
     #[error(transparent)]
     BrokenAt(#[from] BrokenAt),
+    /// The checkpoint is absent or not signed by the process.
+    #[error(
+        "{path}: {why}; keep the log for inspection and move its files away, a new chain begins",
+        path = path.display()
+    )]
+    Checkpoint {
+        /// Where it should lie.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
 }
 
-/// The first line that does not fit its chain.
+/// The first line that does not fit its chain; the first that is absent, where lines were cut off.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{path}: line {line} does not fit the chain; keep the file for inspection and move it away, a new chain begins",
+    "{path}: line {line} does not fit the chain; keep the log for inspection and move its files away, a new chain begins",
     path = path.display()
 )]
 pub struct BrokenAt {
-    /// The log.
+    /// The file.
     pub path: PathBuf,
     /// Counted from 1.
     pub line: usize,
 }
 
-/// The log of one process, open for appending.
+/// The log of one process, open for appending: `<month>.jsonl` and `checkpoint` in a folder of its name.
 #[derive(Debug)]
 pub struct AuditLog {
-    file: File,
-    path: PathBuf,
-    head: Option<Hash>,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    timestamp: String,
-    action_type: String,
-    actor: String,
-    target: String,
-    parameters: BTreeMap<String, String>,
-    approval_status: String,
-    approved_by: String,
-    result: String,
-    prev: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hash: Option<String>,
+    folder: PathBuf,
+    name: &'static str,
+    signer: Signer,
+    standing: Option<Checkpoint>,
 }
 
 impl AuditLog {
-    /// Opens a log, or begins one, mode 0600; its directory is made 0700.
+    /// Opens the log of a process below `audit`, or begins one, mode 0600; folders are made 0700.
     ///
-    /// A last line that a crash left half written is cut off: it was never acknowledged. The line before it must be
-    /// whole, for the chain goes on from there; [`verify`] checks the rest.
-    pub fn open(path: &Path) -> Result<Self, AuditError> {
-        if let Some(directory) = path.parent() {
-            private_file::create_private_dir(directory)?;
-        }
-        let failed = |source| AuditError::Io { path: path.to_owned(), source };
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
-        let bytes = private_file::read_private(path)?;
-        let bytes = bytes.expose().as_slice();
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        if whole < bytes.len() {
-            file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(failed)?;
-        }
-        let mut lines = bytes[..whole].split_inclusive(|byte| *byte == b'\n');
-        let number = lines.clone().count();
-        let head = match lines.next_back() {
-            None => None,
-            Some(last) => {
-                let (_, hash) = read_line(last).ok_or_else(|| BrokenAt { path: path.to_owned(), line: number })?;
-                Some(hash)
-            }
+    /// What a crash left half written is put right from the checkpoint. The last line must be the one that it names;
+    /// [`verify`] checks the rest.
+    pub fn open(audit: &Path, name: &'static str, signer: Signer) -> Result<Self, AuditError> {
+        let folder = audit.join(name);
+        private_file::create_private_dir(&folder)?;
+        let mut log = Self { folder, name, signer, standing: None };
+        let last = log.last_line()?;
+        let Some(checkpoint) = read_checkpoint(&log.folder, name, &log.signer.public())? else {
+            return if last.is_none() { Ok(log) } else { Err(no_checkpoint(&log.folder)) };
         };
-        Ok(Self { file, path: path.to_owned(), head })
+        let pending = &checkpoint.last;
+        let head = last.as_ref().map(|(_, _, last)| last.hash);
+        if head == pending.prev {
+            log.write(pending)?;
+        } else if head != Some(pending.hash) {
+            let (path, line) = last.map_or_else(|| (log.path_of(pending), 0), |(path, line, _)| (path, line));
+            return Err(BrokenAt { path, line: line + 1 }.into());
+        }
+        log.standing = Some(checkpoint);
+        Ok(log)
     }
 
     /// Adds one line; it is on disk when this returns.
     pub fn append(&mut self, at: Timestamp, event: &AuditEvent) -> Result<(), AuditError> {
-        let AuditEvent { action_type, actor, target, parameters, approval_status, approved_by, result } = event.clone();
-        let mut line = Line {
-            timestamp: at.to_string(),
-            action_type,
-            actor,
-            target,
-            parameters,
-            approval_status,
-            approved_by,
-            result,
-            prev: self.head.map(|hash| hash.to_string()),
-            hash: None,
+        let prev = self.standing.as_ref().map(|standing| standing.last.hash);
+        let last = Line::following(prev, at, event);
+        let mut next = match &self.standing {
+            None => Checkpoint { log: self.name.to_owned(), before: None, lines: 1, last },
+            Some(standing) => Checkpoint { lines: standing.lines + 1, last, ..standing.clone() },
         };
-        let hash = hash_of(self.head, &canonical(&line));
-        line.hash = Some(hash.to_string());
-        let text = canonical(&line) + "\n";
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
-        written.map_err(|source| AuditError::Io { path: self.path.clone(), source })?;
-        self.head = Some(hash);
+        let old = self.old_files(at, &mut next)?;
+        private_file::write_private(&self.folder.join(CHECKPOINT), &next.sign(&self.signer))?;
+        for path in old {
+            fs::remove_file(&path).map_err(|source| AuditError::Io { path, source })?;
+        }
+        self.write(&next.last)?;
+        self.standing = Some(next);
         Ok(())
+    }
+
+    fn write(&self, line: &Line) -> Result<(), AuditError> {
+        let path = self.path_of(line);
+        let failed = |source| AuditError::Io { path: path.clone(), source };
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(failed)?;
+        let written = file.write_all(format!("{}\n", line.text).as_bytes()).and_then(|()| file.sync_data());
+        written.map_err(failed)
+    }
+
+    /// Files whose lines are all older than what is kept; the checkpoint begins behind them.
+    fn old_files(&self, at: Timestamp, checkpoint: &mut Checkpoint) -> Result<Vec<PathBuf>, AuditError> {
+        let oldest = month_of(&at.earlier_by(KEPT).to_string()).to_owned();
+        let files = files(&self.folder)?;
+        let old: Vec<_> = files.into_iter().filter(|(month, _)| *month < oldest).map(|(_, path)| path).collect();
+        for path in &old {
+            for line in read_file(path)? {
+                let line = line?;
+                checkpoint.before = Some(line.hash);
+                checkpoint.lines -= 1;
+            }
+        }
+        Ok(old)
+    }
+
+    /// The last whole line, with its file and number; a half one behind it is cut off: it was never acknowledged.
+    fn last_line(&self) -> Result<Option<(PathBuf, usize, Line)>, AuditError> {
+        let Some((_, path)) = files(&self.folder)?.pop() else { return Ok(None) };
+        let bytes = private_file::read_private(&path)?;
+        let bytes = bytes.expose();
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        if whole < bytes.len() {
+            let cut = OpenOptions::new().write(true).open(&path).and_then(|file| {
+                file.set_len(whole as u64)?;
+                file.sync_all()
+            });
+            cut.map_err(|source| AuditError::Io { path: path.clone(), source })?;
+        }
+        let lines = read_file(&path)?;
+        let number = lines.len();
+        match lines.into_iter().next_back() {
+            Some(line) => Ok(Some((path, number, line?))),
+            None => Ok(None),
+        }
+    }
+
+    fn path_of(&self, line: &Line) -> PathBuf {
+        self.folder.join(format!("{}.jsonl", month_of(&line.timestamp)))
     }
 }
 
-/// Checks a whole log; gives the number of its lines.
-pub fn verify(path: &Path) -> Result<usize, AuditError> {
-    let bytes = private_file::read_private(path)?;
-    let mut head = None;
-    let mut count = 0;
-    for line in bytes.expose().split_inclusive(|byte| *byte == b'\n') {
-        count += 1;
-        match read_line(line) {
-            Some((prev, hash)) if prev == head => head = Some(hash),
-            Some(_) | None => return Err(BrokenAt { path: path.to_owned(), line: count }.into()),
+/// A log that stands as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The lines, as written.
+    pub lines: Vec<String>,
+    /// The hash of the last one: worth keeping elsewhere.
+    pub head: Option<Hash>,
+}
+
+/// Checks the whole log of a process below `audit` against its checkpoint.
+pub fn verify(audit: &Path, name: &str, key: &PublicKey) -> Result<Verified, AuditError> {
+    let folder = audit.join(name);
+    let lines = read_lines(&folder)?;
+    let Some(checkpoint) = read_checkpoint(&folder, name, key)? else {
+        let nothing = Verified { lines: Vec::new(), head: None };
+        return if lines.is_empty() { Ok(nothing) } else { Err(no_checkpoint(&folder)) };
+    };
+    let mut prev = checkpoint.before;
+    for (path, number, line) in &lines {
+        if line.prev != prev {
+            return Err(BrokenAt { path: path.clone(), line: *number }.into());
         }
+        prev = Some(line.hash);
     }
-    Ok(count)
+    // A crash may have left the last line in the checkpoint alone.
+    let awaited = checkpoint.last.prev == prev && checkpoint.lines == lines.len() as u64 + 1;
+    if !awaited && (prev != Some(checkpoint.last.hash) || checkpoint.lines != lines.len() as u64) {
+        let last = lines.last().map(|(path, number, _)| (path.clone(), *number));
+        let (path, line) = last.unwrap_or_else(|| (folder.clone(), 0));
+        return Err(BrokenAt { path, line: line + 1 }.into());
+    }
+    let mut lines: Vec<_> = lines.into_iter().map(|(_, _, line)| line.text).collect();
+    lines.extend(awaited.then(|| checkpoint.last.text.clone()));
+    Ok(Verified { lines, head: Some(checkpoint.last.hash) })
 }
 
 /// An address of which only the first letter and the domain are shown: `a***@client.test`.
@@ -170,111 +238,64 @@ pub fn masked(address: &str) -> String {
     }
 }
 
-/// The hash of the line before and of this one, if the line is in its one form and hashes to what it says.
-fn read_line(bytes: &[u8]) -> Option<(Option<Hash>, Hash)> {
-    let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
-    let mut line: Line = serde_json::from_str(text).ok()?;
-    if canonical(&line) != text {
-        return None;
+fn month_of(timestamp: &str) -> &str {
+    timestamp.get(..MONTH_BYTES).unwrap_or(timestamp)
+}
+
+fn no_checkpoint(folder: &Path) -> AuditError {
+    AuditError::Checkpoint { path: folder.join(CHECKPOINT), why: "the checkpoint is missing".to_owned() }
+}
+
+fn read_checkpoint(folder: &Path, name: &str, key: &PublicKey) -> Result<Option<Checkpoint>, AuditError> {
+    let path = folder.join(CHECKPOINT);
+    let bytes = match private_file::read_private(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_io(io::ErrorKind::NotFound) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let of =
+        |error: CoseError| AuditError::Checkpoint { path, why: format!("the checkpoint does not verify: {error}") };
+    Checkpoint::verify(key, name, bytes.expose()).map(Some).map_err(of)
+}
+
+/// The files of a log by month, the oldest first.
+fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, AuditError> {
+    let failed = |source| AuditError::Io { path: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        let month = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jsonl").map(str::to_owned));
+        files.extend(month.filter(|month| month.len() == MONTH_BYTES).map(|month| (month, path)));
     }
-    let prev = line.prev.as_deref().map(str::parse).transpose().ok()?;
-    let claimed: Hash = line.hash.take()?.parse().ok()?;
-    (hash_of(prev, &canonical(&line)) == claimed).then_some((prev, claimed))
+    files.sort();
+    Ok(files)
 }
 
-fn canonical(line: &Line) -> String {
-    serde_json::to_string(line).expect("strings and maps of strings have a JSON form")
+/// Every line of a log with its file and number.
+fn read_lines(folder: &Path) -> Result<Vec<(PathBuf, usize, Line)>, AuditError> {
+    let mut lines = Vec::new();
+    for (_, path) in files(folder)? {
+        for (line, number) in read_file(&path)?.into_iter().zip(1..) {
+            lines.push((path.clone(), number, line?));
+        }
+    }
+    Ok(lines)
 }
 
-fn hash_of(prev: Option<Hash>, canonical: &str) -> Hash {
-    Hash::labelled(LABEL, [cbor::option(prev.map(Hash::to_value)), Value::Text(canonical.to_owned())])
+/// Each line of a file, or where it is broken.
+fn read_file(path: &Path) -> Result<Vec<Result<Line, BrokenAt>>, AuditError> {
+    let bytes = private_file::read_private(path)?;
+    let lines = bytes.expose().split_inclusive(|byte| *byte == b'\n').zip(1..).map(|(bytes, line)| {
+        let text = std::str::from_utf8(bytes).ok().and_then(|text| text.strip_suffix('\n'));
+        text.and_then(Line::read).ok_or_else(|| BrokenAt { path: path.to_owned(), line })
+    });
+    Ok(lines.collect())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
-
-    use super::*;
-
-    const AT: Timestamp = Timestamp::from_millis(1_767_781_800_000);
-
-    fn event(result: &str) -> AuditEvent {
-        AuditEvent {
-            action_type: "email_send".to_owned(),
-            actor: "executor".to_owned(),
-            target: masked("a@client.test"),
-            parameters: BTreeMap::from([("hand".to_owned(), "outbox".to_owned())]),
-            approval_status: "approved".to_owned(),
-            approved_by: "human".to_owned(),
-            result: result.to_owned(),
-        }
-    }
-
-    fn three_lines() -> (tempfile::TempDir, PathBuf) {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("audit/executor.jsonl");
-        let mut log = AuditLog::open(&path).unwrap();
-        log.append(AT, &event("one")).unwrap();
-        log.append(AT, &event("two")).unwrap();
-        drop(log);
-        AuditLog::open(&path).unwrap().append(AT, &event("three")).unwrap();
-        (home, path)
-    }
-
-    fn broken_line(path: &Path) -> usize {
-        match verify(path) {
-            Err(AuditError::BrokenAt(BrokenAt { line, .. })) => line,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_chain_goes_on_after_a_restart() {
-        let (_home, path) = three_lines();
-        assert_eq!(verify(&path).unwrap(), 3);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let text = fs::read_to_string(&path).unwrap();
-        let start = "{\"timestamp\":\"2026-01-07T10:30:00Z\",\"action_type\":\"email_send\",\"actor\":\"executor\",\
-                     \"target\":\"a***@client.test\",\"parameters\":{\"hand\":\"outbox\"},\
-                     \"approval_status\":\"approved\",\"approved_by\":\"human\",\"result\":\"one\",\"prev\":null,\
-                     \"hash\":\"";
-        assert!(text.starts_with(start), "{text}");
-    }
-
-    #[test]
-    fn a_changed_a_missing_and_an_added_line_are_found() {
-        let (_home, path) = three_lines();
-        let text = fs::read_to_string(&path).unwrap();
-        let lines: Vec<_> = text.lines().collect();
-        let changed = text.replace("\"two\"", "\"six\"");
-        let missing = format!("{}\n{}\n", lines[0], lines[2]);
-        let added = format!("{text}{}\n", lines[1]);
-        let spaced = text.replacen("{\"timestamp\"", "{ \"timestamp\"", 1);
-        for (text, line) in [(changed, 2), (missing, 2), (added, 4), (spaced, 1), (format!("{text}half"), 4)] {
-            fs::write(&path, text).unwrap();
-            assert_eq!(broken_line(&path), line);
-        }
-    }
-
-    #[test]
-    fn a_half_written_line_is_cut_off_and_a_broken_one_stops_the_log() {
-        let (_home, path) = three_lines();
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, format!("{text}{{\"timestamp\":\"20")).unwrap();
-        AuditLog::open(&path).unwrap().append(AT, &event("four")).unwrap();
-        assert_eq!(verify(&path).unwrap(), 4);
-        fs::write(&path, text.replace("\"three\"", "\"other\"")).unwrap();
-        let expected = format!(
-            "{}: line 3 does not fit the chain; keep the file for inspection and move it away, a new chain begins",
-            path.display()
-        );
-        assert_eq!(AuditLog::open(&path).unwrap_err().to_string(), expected);
-    }
-
-    #[test]
-    fn addresses_show_one_letter_and_the_domain() {
-        assert_eq!(masked("anna@client.test"), "a***@client.test");
-        assert_eq!(masked("@x"), "****@x");
-        assert_eq!(masked("no address"), "***");
-    }
-}
+mod tests;

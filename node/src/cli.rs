@@ -8,6 +8,7 @@ use crate::{fault::Fault, home::Home, shell::walls};
 
 mod a2a;
 mod approvals;
+mod audit;
 mod config;
 mod conflicts;
 mod demo;
@@ -99,6 +100,9 @@ enum Command {
     /// What the guard holds back from other machines, and letting it out
     #[command(subcommand)]
     Egress(egress::EgressCommand),
+    /// What was done here: lines that are chained and signed, kept for 90 days
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Stop everything at once: nothing is sent, claimed or drafted. Needs no passphrase
     Freeze,
     /// Let the mesh go on
@@ -157,6 +161,7 @@ impl Cli {
             Some(Command::Conflicts(args)) => conflicts::conflicts(&home, args),
             Some(Command::Secrets(command)) => secrets::secrets(&home, command),
             Some(Command::Egress(command)) => egress::egress(&home, command),
+            Some(Command::Audit(command)) => audit::audit(&home, &command),
             Some(Command::Freeze) => freeze::freeze(&home),
             Some(Command::Unfreeze { passphrase }) => freeze::unfreeze(&home, &passphrase),
             Some(Command::A2a(command)) => a2a::a2a(&home, command),

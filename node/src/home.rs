@@ -80,8 +80,12 @@ places! {
     secrets => "executor/secrets";
     /// Cloud-grade secrets: made on Cloud, never synced.
     cloud_secrets => "cloud-secrets";
-    /// Hash-chained audit logs, one for each process.
+    /// Hash-chained audit logs, a folder for each process.
     audit => "audit";
+    /// The mesh's.
+    mesh_audit => "audit/mesh";
+    /// The executor's.
+    executor_audit => "audit/executor";
     /// Mails as files, where no server is configured.
     outbox => "outbox";
     /// What was held back from the logs.

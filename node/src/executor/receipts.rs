@@ -33,9 +33,9 @@ pub(super) struct Receipts {
 }
 
 impl Receipts {
-    /// Receipts go into `receipts/` of a home, lines into `audit/executor.jsonl`.
+    /// Receipts go into `receipts/` of a home, lines into `audit/executor/`.
     pub(super) fn of(home: &Home, signer: Signer) -> anyhow::Result<Self> {
-        let audit = AuditLog::open(&home.audit().join("executor.jsonl")).context("the audit log")?;
+        let audit = AuditLog::open(&home.audit(), ACTOR, signer.clone()).context("the audit log")?;
         Ok(Self { directory: home.receipts(), signer, audit })
     }
 

@@ -31,7 +31,10 @@ async fn an_approval_is_sent_once_and_both_steps_are_told() {
     assert_eq!((sent.note.as_slice(), sent.work), (b"the note".as_slice(), action.work));
     assert!(!path.exists());
     let log = world.audit();
-    assert_eq!(audit::verify(&world.home.audit().join("executor.jsonl")).unwrap(), log.lines().count());
+    assert_eq!(
+        audit::verify(&world.home.audit(), "executor", &world.receipts.public()).unwrap().lines.len(),
+        log.lines().count()
+    );
     assert!(log.contains("\"email_send\"") && log.contains("\"target\":\"a***@client.test\""), "{log}");
     for content in ["anna@", "Subject", "the body", "the subject", "the note"] {
         assert!(!log.contains(content), "{content} in {log}");

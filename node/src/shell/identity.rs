@@ -1,7 +1,7 @@
-//! Who this node is.
+//! Who this node is, and whose receipts it believes.
 
-use aiemp_keys::{Keystore, NodeId, Signer};
-use anyhow::Result;
+use aiemp_keys::{Keystore, NodeId, PublicKey, Signer};
+use anyhow::{Context, Result};
 
 use crate::home::Home;
 
@@ -13,4 +13,13 @@ pub fn load(home: &Home) -> Result<Signer> {
 /// The node's identity, for commands that do not sign as the node.
 pub fn own_id(home: &Home) -> Result<NodeId> {
     Ok(load(home)?.node_id())
+}
+
+/// The executor's receipt key; a Cloud home has none.
+pub fn receipt_key(home: &Home) -> Result<Option<PublicKey>> {
+    match std::fs::read_to_string(home.receipt_key()) {
+        Ok(text) => Ok(Some(text.trim().parse().context("the receipt key is damaged")?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context("cannot read the receipt key"),
+    }
 }

@@ -32,6 +32,7 @@ use super::{
     vault_disk::{DiskEvent, VaultWatcher},
 };
 use crate::{
+    audit::AuditLog,
     config::{BrainKind, Config},
     core::{BrainId, Core, Input, Notice, Output},
     fault::Fault,
@@ -130,6 +131,7 @@ struct Mesh {
     next_request: u64,
     listening: Vec<String>,
     rescan_busy: bool,
+    audit: AuditLog,
     /// Whether less than the floor is free below the home.
     disk_full: bool,
     /// The releases that the guard goes by, as they were written.
@@ -235,8 +237,16 @@ impl Mesh {
                     back.send(questions::response(answer, roster, self.me, holds)).ok();
                 }
             }
-            Output::Notice(notice) => notices::tell(&self.home, notice),
+            Output::Notice(notice) => self.notice(notice)?,
         }
+        Ok(())
+    }
+
+    fn notice(&mut self, notice: Notice) -> Result<()> {
+        if let Some(event) = notices::audited(&notice) {
+            self.audit.append(clock::now(), &event).context("the audit log")?;
+        }
+        notices::tell(&self.home, notice);
         Ok(())
     }
 

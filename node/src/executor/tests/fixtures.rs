@@ -42,7 +42,7 @@ pub(super) struct World {
     pub(super) root: Signer,
     pub(super) approve: Signer,
     node: Signer,
-    receipts: Signer,
+    pub(super) receipts: Signer,
     chain: RefCell<RosterChain>,
 }
 
@@ -217,7 +217,9 @@ impl World {
     }
 
     pub(super) fn audit(&self) -> String {
-        fs::read_to_string(self.home.audit().join("executor.jsonl")).unwrap_or_default()
+        let files = fs::read_dir(self.home.audit().join("executor")).into_iter().flatten().flatten();
+        let months = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|kind| kind == "jsonl"));
+        months.map(|path| fs::read_to_string(path).unwrap()).collect()
     }
 
     /// The code with which a file was refused.

@@ -1,12 +1,61 @@
 //! What a person should know: into the log, without any note's text; what was held, into the home.
 
-use aiemp_protocol::freeze::{Brake, FreezeRecord};
+use aiemp_protocol::{
+    freeze::{Brake, FreezeRecord},
+    ids::ContentHash,
+    vault_path::VaultPath,
+};
 
 use crate::{
+    audit::AuditEvent,
     core::Notice,
     home::Home,
     shell::{holds, vault_disk::SkipReason},
 };
+
+/// What the audit log calls this process, and its folder.
+pub(super) const MESH: &str = "mesh";
+
+/// What of it belongs into the audit log: decisions and refusals, which are few, and no work.
+pub(super) fn audited(notice: &Notice) -> Option<AuditEvent> {
+    let event = |action_type: &str, target: String, result: &str| {
+        Some(AuditEvent {
+            action_type: action_type.to_owned(),
+            actor: MESH.to_owned(),
+            target,
+            approval_status: "none".to_owned(),
+            result: result.to_owned(),
+            ..AuditEvent::default()
+        })
+    };
+    match notice {
+        Notice::BrakeChanged(FreezeRecord { brake: Brake::Frozen, node, .. }) => {
+            event("freeze", node.to_string(), "frozen")
+        }
+        Notice::BrakeChanged(FreezeRecord { brake: Brake::Lifted, node, .. }) => {
+            event("unfreeze", node.to_string(), "lifted")
+        }
+        Notice::Frozen { log, reason } => event("log_frozen", log.author.to_string(), reason.as_str()),
+        Notice::Restored { generation } => event("store_restored", format!("generation {generation}"), "continued"),
+        Notice::SignatureAsked { path } => event("moved_to_approved", file_of(path), "moved_back"),
+        Notice::Held { path, .. } => event("egress", file_of(path), "held"),
+        Notice::MailTaken { .. }
+        | Notice::NotAMail { .. }
+        | Notice::Kept { .. }
+        | Notice::Drafted { .. }
+        | Notice::BrainFailed { .. }
+        | Notice::Filed { .. }
+        | Notice::Dropped { .. }
+        | Notice::Waiting { .. }
+        | Notice::Withheld { .. }
+        | Notice::ChangeRefused { .. } => None,
+    }
+}
+
+/// A path may say what a note is about: its digest tells one file from another.
+fn file_of(path: &VaultPath) -> String {
+    ContentHash::of(path.key().as_bytes()).to_string()
+}
 
 pub(super) fn tell(home: &Home, notice: Notice) {
     match notice {

@@ -2,18 +2,8 @@
 
 use aiemp_keys::PublicKey;
 use aiemp_protocol::{approval::Receipt, roster::RosterChain};
-use anyhow::{Context, Result};
 
 use crate::home::Home;
-
-/// The executor's receipt key; a Cloud home has none.
-pub(super) fn key(home: &Home) -> Result<Option<PublicKey>> {
-    match std::fs::read_to_string(home.receipt_key()) {
-        Ok(text) => Ok(Some(text.trim().parse().context("the receipt key is damaged")?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).context("cannot read the receipt key"),
-    }
-}
 
 /// Every receipt that verifies, oldest first.
 pub(super) fn load(home: &Home, key: Option<&PublicKey>, rosters: &RosterChain) -> Vec<Receipt> {

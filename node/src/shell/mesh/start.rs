@@ -12,12 +12,14 @@ use tokio::{
 
 use super::{EVENTS_MAX, Mesh, MeshOptions, brain_of, disk, notices, receipts};
 use crate::{
+    audit::AuditLog,
     core::{Core, Divergence, Input, Start},
     fault::Fault,
     home::Home,
     shell::{
         clock, control, fingerprints,
         home_watch::HomeWatch,
+        identity,
         network::{self, NetworkConfig, addresses},
         releases, screen,
         store::{self, Store},
@@ -116,7 +118,8 @@ impl Mesh {
             }
         }
         let store = Store::open(&home.store())?;
-        let receipt_key = receipts::key(&home)?;
+        let audit = AuditLog::open(&home.audit(), notices::MESH, options.signer.clone()).context("the audit log")?;
+        let receipt_key = identity::receipt_key(&home)?;
         let core = restored_core(options, rosters, &store, receipt_key.as_ref())?;
         let (disk_sent, disk_events) = mpsc::channel(EVENTS_MAX);
         let watcher = VaultWatcher::spawn(&config.vault, disk_sent)?;
@@ -159,6 +162,7 @@ impl Mesh {
             next_request: 0,
             listening: Vec::new(),
             rescan_busy: false,
+            audit,
             disk_full: false,
             releases_seen: None,
             displaced: Vec::new(),

@@ -72,9 +72,9 @@ fn connect(port: u16) -> Result<NetPort, RulesetError> {
 /// Folders that have to exist for a rule to name them.
 fn needed(wall: &Wall, home: &Home) -> Vec<PathBuf> {
     match wall {
-        Wall::Mesh { vault } => vec![vault.clone(), home.roster_folder(), home.freezes()],
+        Wall::Mesh { vault } => vec![vault.clone(), home.roster_folder(), home.freezes(), home.mesh_audit()],
         Wall::Executor { outbox, .. } => {
-            vec![outbox.clone(), home.approved(), home.receipts(), home.audit(), home.freezes()]
+            vec![outbox.clone(), home.approved(), home.receipts(), home.executor_audit(), home.freezes()]
         }
         Wall::Reviewer => vec![home.approved(), home.freezes()],
         Wall::Owner => vec![home.roster_folder(), home.secrets()],
@@ -87,12 +87,12 @@ fn needed(wall: &Wall, home: &Home) -> Vec<PathBuf> {
 fn opens(wall: &Wall, home: &Home) -> Vec<(Vec<PathBuf>, BitFlags<AccessFs>)> {
     match wall {
         Wall::Mesh { vault } => vec![
-            (vec![home.mesh(), home.roster_folder(), home.audit(), home.freezes(), vault.clone()], WRITE),
+            (vec![home.mesh(), home.roster_folder(), home.mesh_audit(), home.freezes(), vault.clone()], WRITE),
             (vec![home.run()], WRITE | SOCKETS),
             (vec![home.receipts(), home.receipt_key(), home.config()], READ),
         ],
         Wall::Executor { outbox, ca_file, .. } => vec![
-            (vec![home.executor(), home.approved(), home.receipts(), home.audit(), outbox.clone()], WRITE),
+            (vec![home.executor(), home.approved(), home.receipts(), home.executor_audit(), outbox.clone()], WRITE),
             (vec![home.roster_folder(), home.freezes(), home.config()], READ),
             (ca_file.iter().cloned().collect(), READ),
         ],
