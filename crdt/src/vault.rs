@@ -27,11 +27,13 @@ mod conflicts;
 mod hidden;
 mod input;
 mod local;
+mod names;
 mod open;
 mod output;
 mod project;
 
 pub use input::{Choice, EffectId, Input, Positions, RemoveOutcome, WriteOutcome};
+use names::Names;
 use open::{DocState, Task};
 pub use output::{HoldReason, Output};
 
@@ -86,6 +88,7 @@ pub struct Vault {
     boundaries: Box<dyn Boundaries>,
     positions: Positions,
     index: Index,
+    names: Names,
     claims: Claims,
     resolved: BTreeMap<ConflictId, BTreeSet<NodeId>>,
     field_conflicts: BTreeMap<FileId, Vec<FieldConflict>>,
@@ -142,6 +145,7 @@ impl Vault {
             boundaries,
             positions,
             index: Index::default(),
+            names: Names::default(),
             claims: Claims::default(),
             resolved: BTreeMap::new(),
             field_conflicts: BTreeMap::new(),

@@ -400,9 +400,11 @@ impl Replication {
         let roster = self.rosters.current();
         let closed: BTreeSet<_> = roster.closed.iter().map(|closed| closed.log).collect();
         self.frozen.retain(|log, _| !closed.contains(log));
-        let ended: Vec<_> = self.waiting().map(|(log, _)| log).filter(|log| self.has_ended(*log)).collect();
+        let waiting = self.waiting().map(|(log, _)| log).chain(self.lacking_past());
+        let ended: Vec<_> = waiting.filter(|log| self.has_ended(*log)).collect();
         for log in ended {
             self.admission.forget(log);
+            self.waiting.remove(&log);
         }
         let roster = self.rosters.current();
         if let Some(member) = roster.member(self.me) {

@@ -57,7 +57,7 @@ fn streams_and_frames() {
 
 #[test]
 fn entries_in_their_logs() {
-    Attack::start("").run("entries", &entries::cases());
+    Attack::start("").run("entries", &entries::cases()).end();
 }
 
 #[test]

@@ -52,12 +52,13 @@ impl Vault {
                 self.remember_left(&path, *file);
                 places_left.insert(path);
             }
+            self.names.forget();
             if let Some(file) = self.index.apply(item, &origin) {
                 self.item_applied(file, item, &origin, payload);
                 touched.insert(file);
             }
         }
-        for file in touched {
+        for file in touched.iter().copied() {
             self.outputs.push_back(Output::FileUpdated(file));
             let late = |record: &FileRecord| !conflict::edits_past_archive(record).is_empty();
             if !self.restoring && self.index.get(file).is_some_and(late) {
@@ -65,11 +66,8 @@ impl Vault {
             }
             self.inspect_hidden(file);
             self.resume_postponed(file);
-            self.project_with_namesakes(file);
         }
-        for path in places_left {
-            self.project_all_at(&path);
-        }
+        self.project_with_namesakes(&touched, &places_left);
     }
 
     fn remember_left(&mut self, path: &VaultPath, file: FileId) {
@@ -85,23 +83,29 @@ impl Vault {
         self.index.get(file)?.path.shown().cloned()
     }
 
-    /// A file that comes or goes may free or take the name of another, or the number beside it.
-    fn project_all_at(&mut self, path: &VaultPath) {
-        let bare = path.without_stem_suffix().map(|bare| bare.key());
-        for key in bare.into_iter().chain([path.key()]) {
-            let here: Vec<_> = self.index.namesakes(&key).collect();
-            for file in here.into_iter().rev() {
-                self.project(file);
+    /// Projects the files that an entry touched, and all whose names they share or left: a file that comes or goes may
+    /// free or take the name of another, or the number beside it. Each name is looked at once, for an entry may touch as
+    /// many files of one name as it has items.
+    fn project_with_namesakes(&mut self, touched: &BTreeSet<FileId>, places_left: &BTreeSet<VaultPath>) {
+        if self.restoring {
+            return;
+        }
+        for file in touched {
+            if self.index.get(*file).is_some_and(FileRecord::is_archived) {
+                self.project(*file);
             }
         }
-    }
-
-    fn project_with_namesakes(&mut self, file: FileId) {
-        if self.index.get(file).is_some_and(FileRecord::is_archived) {
-            self.project(file);
-        }
-        if let Some(path) = self.shown_path(file) {
-            self.project_all_at(&path);
+        let shown: Vec<_> = touched.iter().filter_map(|file| self.shown_path(*file)).collect();
+        let mut looked_at = BTreeSet::new();
+        for path in shown.iter().chain(places_left) {
+            let bare = path.without_stem_suffix().map(|bare| bare.key());
+            for key in bare.into_iter().chain([path.key()]) {
+                if !looked_at.contains(&key) {
+                    let here: Vec<_> = self.index.namesakes(&key).collect();
+                    here.into_iter().rev().for_each(|file| self.project(file));
+                    looked_at.insert(key);
+                }
+            }
         }
     }
 
@@ -112,8 +116,9 @@ impl Vault {
         for task in self.postponed_tasks.remove(&file).into_iter().flatten() {
             self.with_document(file, task);
         }
+        let Some(removals) = self.postponed_removals.remove(&file) else { return };
         let wanted = self.wanted_path(file).map(|wanted| wanted.key());
-        for key in self.postponed_removals.remove(&file).into_iter().flatten() {
+        for key in removals {
             let lies_there = self.on_disk.get(&key).is_some_and(|projection| projection.file == file);
             if lies_there && wanted.as_ref() != Some(&key) {
                 self.remove_from_disk(key);
@@ -253,7 +258,7 @@ impl Vault {
         let taken_away = |key: &String| {
             let there = self.on_disk.get(key)?;
             let was_put_away = self.index.get(there.file)?.archived.shown().is_some();
-            let belongs_here = self.wanted_path(there.file).as_ref() == Some(&there.path);
+            let belongs_here = self.names.wanted(&self.index, there.file).as_ref() == Some(&there.path);
             (was_put_away || !belongs_here).then_some(there.file)
         };
         let files: Vec<_> = self.missing.keys().filter_map(taken_away).collect();
@@ -274,8 +279,9 @@ impl Vault {
     fn settle_places(&mut self) {
         let records: Vec<_> = self.on_disk.iter().map(|(key, projection)| (key.clone(), projection.file)).collect();
         for (key, file) in &records {
+            let wanted = self.wanted_path(*file).map(|wanted| wanted.key());
             let fitness = |place: &String| {
-                let wanted = self.wanted_path(*file).is_some_and(|wanted| wanted.key() == *place);
+                let wanted = wanted.as_ref() == Some(place);
                 (!self.missing.contains_key(place), wanted)
             };
             if self.places.get(file).is_none_or(|place| fitness(place) < fitness(key)) {

@@ -46,11 +46,11 @@ impl Vault {
 
     /// At the start a file that differs from its record may be one that a write before a crash left: of the file that
     /// belongs there, the one recorded there, or one that left before its removal or its record was done.
-    fn files_that_may_lie_at(&self, path: &VaultPath) -> VecDeque<FileId> {
+    fn files_that_may_lie_at(&mut self, path: &VaultPath) -> VecDeque<FileId> {
         let key = path.key();
         let bare = path.without_stem_suffix().map(|bare| bare.key());
         let mut live = self.index.namesakes(&key).chain(bare.iter().flat_map(|bare| self.index.namesakes(bare)));
-        let wanted = live.find(|file| self.wanted_path(*file).is_some_and(|wanted| wanted.key() == key));
+        let wanted = live.find(|file| self.names.wanted(&self.index, *file).is_some_and(|wanted| wanted.key() == key));
         let recorded = self.on_disk.get(&key).map(|projection| projection.file);
         let left_here = |(place, _): &&(String, FileId)| *place == key || bare.as_ref() == Some(place);
         let left = self.left.iter().rev().filter(left_here).map(|(_, file)| *file);

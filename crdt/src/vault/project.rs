@@ -14,8 +14,6 @@ use super::{
 
 /// How long to wait before a write that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-/// Files of one name shown beside each other at most; beyond it something else is wrong.
-const NAMESAKES_MAX: usize = 999;
 
 impl Vault {
     /// Brings a file on disk in step with the logs.
@@ -23,7 +21,9 @@ impl Vault {
         if self.restoring {
             return;
         }
-        let Some(record) = self.index.get(file) else { return };
+        if self.index.get(file).is_none() {
+            return;
+        }
         let place = self.places.get(&file).cloned();
         if self.writing.contains(&file) || place.as_ref().is_some_and(|key| self.in_flight.contains_key(key)) {
             self.postponed.insert(file);
@@ -38,6 +38,7 @@ impl Vault {
             }
             return;
         };
+        let Some(record) = self.index.get(file) else { return };
         let changes = record.current_changes().count() as u64;
         let in_step = place.as_ref().and_then(|key| self.on_disk.get(key)).is_some_and(|projection| {
             projection.path == wanted
@@ -49,21 +50,9 @@ impl Vault {
         }
     }
 
-    /// Where a live file belongs. Of files with one name, the lowest id has it bare; the others get a number that no
-    /// other file has as its name.
-    pub(super) fn wanted_path(&self, file: FileId) -> Option<VaultPath> {
-        let record = self.index.get(file)?;
-        if record.is_archived() || record.base.shown().is_none() {
-            return None;
-        }
-        let path = record.path.shown()?;
-        let key = path.key();
-        let before = self.index.namesakes(&key).filter(|other| *other < file).count();
-        let Some(nth) = before.checked_sub(1) else { return Some(path.clone()) };
-        (2..NAMESAKES_MAX)
-            .filter_map(|number| path.with_stem_suffix(&format!(" ({number})")).ok())
-            .filter(|numbered| self.index.namesakes(&numbered.key()).next().is_none())
-            .nth(nth)
+    /// Where a live file belongs.
+    pub(super) fn wanted_path(&mut self, file: FileId) -> Option<VaultPath> {
+        self.names.wanted(&self.index, file)
     }
 
     /// The content is at hand: write what differs.
@@ -109,7 +98,7 @@ impl Vault {
 
     /// Whether `file` waits for the place of `other`, which waits for that of a third, and so on back to `file`: then
     /// one has to leave the disk for a moment.
-    fn is_in_circle(&self, file: FileId, other: FileId) -> bool {
+    fn is_in_circle(&mut self, file: FileId, other: FileId) -> bool {
         let mut passed = BTreeSet::new();
         let mut at = other;
         while at != file && passed.insert(at) {

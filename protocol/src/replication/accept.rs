@@ -51,7 +51,7 @@ impl Replication {
             return self.close_peer(peer, PeerFault::BadForm);
         };
         self.note_held(peer, log, seq);
-        if self.admission.is_waiting(log) {
+        if self.admission.is_out_of_room(log) {
             return;
         }
         let next = self.chains.len(log) + 1;
@@ -62,13 +62,17 @@ impl Replication {
         match SignedEntry::verify(self.mesh, log, prev, &cose) {
             Ok(signed) if seq < next => self.compare_with_held(now, peer, signed),
             Ok(signed) => {
+                // Whatever waited for this place is not held, and keeps nobody from it.
                 self.pop_waiting(log);
+                self.admission.forget(log);
                 if self.receive_next(now, peer, EntryWithPayloads { signed, payloads }) {
                     self.retry_waiting(now);
                 }
             }
             Err(EntryError::Signature(_)) if 1 < seq => self.look_below(peer, log, seq),
             Err(EntryError::Signature(_)) => self.close_peer(peer, PeerFault::BadSignature),
+            // What is held is known to this version, so this is another entry.
+            Err(EntryError::Newer) if seq < next => self.forked(log, seq, cose),
             Err(EntryError::Newer) => self.let_wait(now, log, WaitReason::NewerVersion),
             Err(EntryError::Form(_) | EntryError::Cap(_)) => self.freeze(log, FreezeReason::Malformed, cose),
         }
@@ -94,13 +98,18 @@ impl Replication {
             }
             return self.fetch_on(now, peer, log, seq);
         }
+        self.forked(log, seq, signed.cose);
+    }
+
+    /// Another entry of the author's for a place that is taken, with its signature verified.
+    fn forked(&mut self, log: LogId, seq: u64, evidence: Vec<u8>) {
         if log.author == self.me {
             return self.diverged(log, seq - 1);
         }
         if self.is_closed(log) {
             return;
         }
-        self.freeze(log, FreezeReason::Equivocation, signed.cose);
+        self.freeze(log, FreezeReason::Equivocation, evidence);
     }
 
     /// Whether the roster says where a log ends, and so which of two entries stands.

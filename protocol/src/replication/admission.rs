@@ -122,6 +122,11 @@ impl Admission {
         self.waiting.contains_key(&log)
     }
 
+    /// Whether the log waits for one of the amounts: until there is room, nothing of it is looked at.
+    pub(super) fn is_out_of_room(&self, log: LogId) -> bool {
+        self.waiting.get(&log).is_some_and(|(reason, _)| *reason != WaitReason::NewerVersion)
+    }
+
     pub(super) fn next_day(&self) -> Option<Timestamp> {
         self.waiting.values().filter_map(|(_, until)| *until).min()
     }

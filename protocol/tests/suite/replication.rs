@@ -249,6 +249,46 @@ fn what_only_a_newer_version_knows_waits_and_freezes_nothing() {
     assert_eq!((told.waits, told.frozen, told.closed), (vec![WaitReason::NewerVersion], vec![], vec![]));
 }
 
+/// Whoever had the key for a while may have written ahead in the log in which the true member goes on.
+#[test]
+fn what_only_a_newer_version_knows_keeps_no_place_from_an_entry_that_this_one_knows() {
+    let mut world = World::usual();
+    let honest = world.signed(NOW, vec![world.new_file(1, b"one")]);
+    let newer = resigned(&world, &honest, |fields| fields[0] = aiemp_keys::cbor::uint(2));
+    let newer = Frame::Entry { log: world.log(), cose: newer, payloads: vec![None] };
+    assert_eq!(world.receive(newer.clone()).waits, [WaitReason::NewerVersion]);
+    assert_eq!(world.receive(newer.clone()), Told::default(), "told once");
+    assert_eq!(world.receive(entry_frame(&honest, vec![Some(b"one".to_vec())])).applied, [1]);
+    assert_eq!(world.machine.waiting().count(), 0);
+    assert_eq!(world.writes(b"two").applied, [2]);
+    assert_eq!(world.receive(newer).frozen, [FreezeReason::Equivocation], "its place is taken");
+}
+
+#[test]
+fn what_follows_an_entry_that_only_a_newer_version_knows_waits_with_it() {
+    let mut world = World::usual();
+    let signed = world.signed(NOW, vec![world.new_file(1, b"one")]);
+    let newer = resigned(&world, &signed, |fields| fields[0] = aiemp_keys::cbor::uint(2));
+    world.receive(Frame::Entry { log: world.log(), cose: newer, payloads: vec![None] });
+    assert_eq!(world.writes(b"two"), Told::default());
+    assert_eq!(world.machine.waiting().collect::<Vec<_>>(), [(world.log(), WaitReason::NewerVersion)]);
+}
+
+#[test]
+fn nothing_waits_in_a_log_that_a_roster_ended() {
+    let mut world = World::usual();
+    let entry = Entry { seq: 1, epoch: 9, hlc: NOW, seen: Vec::new(), items: vec![world.new_file(1, b"one")] };
+    let mesh = world.owner.rosters.current().mesh;
+    let signed = SignedEntry::sign(&world.cloud, mesh, world.log(), None, entry);
+    world.receive(entry_frame(&signed, vec![Some(b"one".to_vec())]));
+    assert!(world.machine.lacks_past(world.log()), "the roster of its epoch is not held");
+    let mut next = world.owner.rosters.current().successor(NOW);
+    next.members[1].generation_min = 1;
+    world.owner.rosters.extend(&SignedRoster::sign(&world.owner.root, next).to_bytes()).expect("follows");
+    world.handle(Input::RosterChanged(world.owner.rosters.clone()));
+    assert!(!world.machine.lacks_past(world.log()));
+}
+
 #[test]
 fn what_shows_that_a_log_is_invalid_is_handed_to_every_peer() {
     let mut world = World::usual();

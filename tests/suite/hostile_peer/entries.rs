@@ -243,7 +243,18 @@ fn newer() -> Vec<Case> {
             let id = forge::file(Zone::Drafts, "f").to_value();
             draft.items = vec![Item::of([cbor::uint(1), id, cbor::uint(4), Value::Bool(true)])];
         }),
-        Case::new("an honest entry after one that is newer", Expect::Waits("newer_version"), |attack| {
+        Case::new("an honest entry in the place of one that is newer", Expect::Ignored, |attack| {
+            attack.append(vec![note("in_its_place")]);
+            let taken = |attack: &Attack| attack.pair.local.read("Plans/in_its_place.md").is_some();
+            assert!(attack.pump(PATIENCE, taken));
+            assert!(attack.standing(attack.generation)["waits"].is_null());
+        }),
+        Case::new("an honest entry after one that is newer", waits, |attack| {
+            attack.new_log();
+            let mut draft = attack.draft(vec![note("newer")]);
+            draft.version = 2;
+            let newer = attack.keep(&draft);
+            attack.send(&newer);
             attack.append(vec![note("after_the_newer")]);
             assert!(attack.settle());
             assert!(attack.pair.local.read("Plans/after_the_newer.md").is_none());

@@ -128,9 +128,9 @@ fn without_effect() -> Vec<Case> {
             let file = forge::file(Zone::Drafts, "twice");
             vec![Item::new(file, "Plans/a.md", b"a\n"), Item::new(file, "Plans/b.md", b"b\n")]
         }),
-        appended("16 files at one place", |_| {
+        appended("256 files at one place", |_| {
             let file = |number: u64| forge::file(Zone::Drafts, &number.to_string());
-            (0..16).map(|number| Item::new(file(number), "Plans/same.md", number.to_string().as_bytes())).collect()
+            (0..256).map(|number| Item::new(file(number), "Plans/same.md", number.to_string().as_bytes())).collect()
         }),
     ]
 }
