@@ -19,6 +19,7 @@ mod init;
 mod owner;
 mod pair;
 mod peers;
+mod policy;
 mod print;
 mod probe;
 mod run;
@@ -100,6 +101,9 @@ enum Command {
     /// What the guard holds back from other machines, and letting it out
     #[command(subcommand)]
     Egress(egress::EgressCommand),
+    /// Limits on what may be sent: how many, how much, to whom, when
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// What was done here: lines that are chained and signed, kept for 90 days
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -161,6 +165,7 @@ impl Cli {
             Some(Command::Conflicts(args)) => conflicts::conflicts(&home, args),
             Some(Command::Secrets(command)) => secrets::secrets(&home, command),
             Some(Command::Egress(command)) => egress::egress(&home, command),
+            Some(Command::Policy(command)) => policy::policy(&home, &command),
             Some(Command::Audit(command)) => audit::audit(&home, &command),
             Some(Command::Freeze) => freeze::freeze(&home),
             Some(Command::Unfreeze { passphrase }) => freeze::unfreeze(&home, &passphrase),
@@ -184,4 +189,12 @@ impl Cli {
         let path = std::path::absolute(&path).unwrap_or(path);
         Ok(Home::at(path))
     }
+}
+
+/// Lines of the one text that the other lacks, and the other way round.
+fn difference(before: &str, after: &str) -> String {
+    let (old, new): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let gone = old.iter().filter(|line| !new.contains(line)).map(|line| format!("- {line}"));
+    let come = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}"));
+    gone.chain(come).collect::<Vec<_>>().join("\n")
 }

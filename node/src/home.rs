@@ -58,6 +58,8 @@ places! {
     approved => "approved";
     /// Addresses that something was approved for before; the reviewer's own.
     known_recipients => "keys/known-recipients";
+    /// The signed policy as it was applied last; the reviewer's own.
+    policy => "keys/policy";
     /// What the reviewer showed last, by action: to tell what changed since.
     shown => "keys/shown";
     /// Who froze the mesh and who lifted it; each record verifies itself.
@@ -72,6 +74,8 @@ places! {
     pinned_root => "executor/root.pub";
     /// Freeze records that the executor has seen: nobody else can take one away.
     executor_freezes => "executor/freeze";
+    /// The signed policy that the executor goes by.
+    executor_policy => "executor/policy";
     /// The executor's signing key for receipts.
     receipt_signer => "executor/receipt.key";
     /// The executor's journal.

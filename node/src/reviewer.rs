@@ -6,8 +6,10 @@ use std::{cell::RefCell, collections::BTreeSet};
 
 use aiemp_keys::{OwnerKeys, private_file, random};
 use aiemp_protocol::{
-    action::{self, Action, Content, DeriveContext, Marks, NOT_A_DRAFT, RENDERER_VERSION, Refusal, Rendered},
-    approval::{Bundle, Decision, Settlement, no_policy},
+    action::{
+        self, Action, ActionKind, Content, DeriveContext, Marks, NOT_A_DRAFT, RENDERER_VERSION, Refusal, Rendered,
+    },
+    approval::{Bundle, Decision, Policy, Settlement},
     ids::{FileId, WorkId},
     limits::APPROVAL_LIFETIME,
     roster::Roster,
@@ -23,7 +25,10 @@ use crate::{
     config::Config,
     fault::Fault,
     home::Home,
-    shell::control::{Client, Request, Response, WireDraft, WireReceipt},
+    shell::{
+        control::{Client, Request, Response, WireDraft, WireReceipt},
+        policies,
+    },
 };
 
 /// A draft as the person may decide on it.
@@ -67,6 +72,8 @@ pub struct Desk {
     pub items: Vec<Item>,
     /// Receipts.
     pub receipts: Vec<WireReceipt>,
+    /// The limits in force.
+    pub policy: Policy,
 }
 
 impl Desk {
@@ -82,7 +89,7 @@ impl Desk {
         for draft in drafts {
             items.push(read_item(config, roster, &mut files, &known, draft)?);
         }
-        Ok(Self { items, receipts })
+        Ok(Self { items, receipts, policy: policies::load(&home.policy(), roster)? })
     }
 
     /// The item with this id; a unique prefix of at least 8 digits will do where `prefix` allows it.
@@ -108,6 +115,14 @@ impl Desk {
     /// It may have failed itself, as a repetition. The executor follows the chain through it.
     pub fn repeated(&self, action: &Action) -> Option<&WireReceipt> {
         self.of_work(action).max_by_key(|receipt| receipt.at_ms)
+    }
+
+    /// When actions of this kind were carried out, as far as receipts tell.
+    pub fn done(&self, kind: ActionKind) -> Vec<Timestamp> {
+        let counts = |receipt: &&WireReceipt| {
+            receipt.kind == kind.as_str() && matches!(receipt.outcome.as_str(), "sent" | "unknown")
+        };
+        self.receipts.iter().filter(counts).map(|receipt| Timestamp::from_millis(receipt.at_ms)).collect()
     }
 
     fn of_work(&self, action: &Action) -> impl Iterator<Item = &WireReceipt> {
@@ -216,6 +231,7 @@ pub fn approve(
     owner: &OwnerKeys,
     item: &Item,
     repeat_of: Option<[u8; 16]>,
+    policy: &Policy,
     now: Timestamp,
 ) -> Result<()> {
     let readable = item.draft.as_ref().map_err(|refusals| not_approvable(item, refusals))?;
@@ -228,7 +244,7 @@ pub fn approve(
         nonce: random::array()?,
         expiry: now + APPROVAL_LIFETIME,
         executor: roster.executor,
-        policy: no_policy(),
+        policy: policy.digest(),
         epoch: roster.epoch,
         repeat_of,
     };
@@ -380,7 +396,7 @@ mod tests {
         let action = read(&mut client_of(&[content; 2])).unwrap().unwrap().action;
         let by_hash =
             vec![receipt(&action, 1, "sent", 10), receipt(&action, 2, "sent", 20), receipt(&action, 3, "failed", 15)];
-        let mut desk = Desk { items: Vec::new(), receipts: by_hash };
+        let mut desk = Desk { items: Vec::new(), receipts: by_hash, policy: Policy::default() };
         let nonce = |receipt: Option<&WireReceipt>| nonce_of(receipt.expect("a receipt")).unwrap()[15];
         assert_eq!((nonce(desk.receipt_for_work(&action)), nonce(desk.repeated(&action))), (2, 2));
         desk.receipts.push(receipt(&action, 4, "failed", 30));

@@ -14,6 +14,7 @@ pub mod network;
 pub mod pairing;
 pub mod peers;
 pub mod places;
+pub mod policies;
 pub mod questions;
 pub mod releases;
 pub mod rosters;

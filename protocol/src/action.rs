@@ -31,6 +31,7 @@ pub use content::{A2a, ActionKind, Attachment, Content, Email, Http, Payment, Po
 pub use derive::{AttachmentInfo, DeriveContext, Draft, NOT_A_DRAFT, derive};
 pub use draft_note::{DraftFields, write_email_draft};
 pub use field::{address_of, is_address};
+pub use money::format as amount;
 pub use reader::{IGNORED_KEYS, Refusal};
 pub use render::{AttachmentSource, Marks, RENDERER_VERSION, Rendered, render};
 
@@ -70,6 +71,11 @@ pub enum ActionError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+/// Reads a plain decimal, `1500.00`, as an amount of the currency's smallest unit; the error says what to write.
+pub fn parse_amount(text: &str, currency: &str) -> Result<u64, String> {
+    money::parse(text, currency).map_err(|fault| format!("{}; {}", fault.message, fault.fix))
 }
 
 /// `H(file id)`: names the draft in its action without telling the zone it lies in.

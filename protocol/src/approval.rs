@@ -6,8 +6,10 @@
 mod bundle;
 mod decision;
 pub mod journal;
+pub mod policy;
 mod receipt;
 
 pub use bundle::{Bundle, BundleError, Verified};
-pub use decision::{Decision, Settlement, no_policy};
+pub use decision::{Decision, Settlement};
+pub use policy::Policy;
 pub use receipt::{Outcome, Receipt};

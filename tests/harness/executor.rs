@@ -7,9 +7,8 @@ use aiemp_node::core::{Answer, DraftSource, Input, Question};
 use aiemp_protocol::{
     action::{self, ActionKind, DeriveContext, Marks, RENDERER_VERSION},
     approval::{
-        Bundle, Decision, Receipt, Settlement,
+        Bundle, Decision, Policy, Receipt, Settlement,
         journal::{self, Dispatched, Found, Journal, Nonce, Row, State},
-        no_policy,
     },
     ids::{ActionHash, LogId, WorkId},
     limits::APPROVAL_LIFETIME,
@@ -135,7 +134,7 @@ fn approve(world: &mut World, draft: &DraftSource) -> Result<(), Violation> {
         nonce,
         expiry: world.time() + APPROVAL_LIFETIME,
         executor: chain.current().executor,
-        policy: no_policy(),
+        policy: Policy::default().digest(),
         epoch: chain.current().epoch,
         repeat_of,
     };

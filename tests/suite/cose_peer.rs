@@ -10,7 +10,7 @@ use aiemp_keys::{
     cbor::{self, Value},
 };
 use aiemp_protocol::{
-    approval::{Decision, no_policy},
+    approval::{Decision, Policy},
     entry::{Entry, Item, SignedEntry},
     ids::{ActionHash, Audience, ConflictId, EntryHash, LogId, MeshId},
     time::Timestamp,
@@ -61,7 +61,7 @@ fn approval() -> Case {
         nonce: [3; 16],
         expiry: Timestamp::from_millis(1_800_000_000_000),
         executor: Signer::from_seed([8; 32]).node_id(),
-        policy: no_policy(),
+        policy: Policy::default().digest(),
         epoch: 2,
         repeat_of: None,
     };

@@ -13,6 +13,7 @@ mod fuzz;
 mod gate;
 mod hostile_peer;
 mod node;
+mod policy;
 mod processes;
 mod simulation;
 mod smtp;

@@ -4,6 +4,7 @@ mod shown;
 
 use std::process::ExitCode;
 
+use aiemp_keys::private_file;
 use aiemp_protocol::{
     action::{Refusal, spelt},
     time::Timestamp,
@@ -72,6 +73,11 @@ enum ApprovalsCommand {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+    /// Call back what was approved and waits for its time; needs no key
+    Cancel {
+        /// The action hash
+        id: String,
+    },
     /// Say how an action ended whose end nobody knows
     Settle {
         /// The action hash
@@ -101,6 +107,7 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
             approve(home, &desk, &mut client, &id, again, &passphrase, json)?;
         }
         Some(ApprovalsCommand::Reject { id, reason }) => reject(&desk, &mut client, &id, reason)?,
+        Some(ApprovalsCommand::Cancel { id }) => cancel(home, &desk, &id)?,
         Some(ApprovalsCommand::Settle { id, sent, not_sent: _, passphrase }) => {
             settle(home, &desk, &id, sent, &passphrase)?;
         }
@@ -225,7 +232,7 @@ fn find<'a>(home: &Home, desk: &'a Desk, id: &str, prefix: bool) -> Result<&'a I
         && let Some(item) = desk.items.iter().find(|item| item.file.to_string() == shown.file)
     {
         let now = item.draft.as_ref().map(|readable| readable.rendered.text.as_str()).unwrap_or_default();
-        print::talk(difference(&shown.text, now));
+        print::talk(super::difference(&shown.text, now));
         let message = format!("changed since shown; now ID {}", item.id);
         let fix = format!("Read it again: aiemp-node approvals show {}", item.id);
         return Err(Fault::operator("changed", message, fix).into());
@@ -270,14 +277,6 @@ fn filed(receipt: &WireReceipt, shown: Option<&Shown>) -> Fault {
     Fault::operator("already_sent", message, fix)
 }
 
-/// Lines that were shown and are not any more, and the other way round.
-fn difference(before: &str, after: &str) -> String {
-    let (old, new): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
-    let gone = old.iter().filter(|line| !new.contains(line)).map(|line| format!("- {line}"));
-    let come = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}"));
-    gone.chain(come).collect::<Vec<_>>().join("\n")
-}
-
 fn approve(
     home: &Home,
     desk: &Desk,
@@ -304,6 +303,10 @@ fn approve(
             Fault::operator("expired", message, "Edit or remove its `expires` line, then show it again.").into()
         );
     }
+    if let Some(breach) = desk.policy.breach(&readable.action) {
+        let fix = "Change the draft, or the policy: `aiemp-node policy show`.";
+        return Err(Fault::operator("against_policy", breach.to_string(), fix).into());
+    }
     let earlier = desk.receipt_for_work(&readable.action);
     if let (Some(receipt), false) = (earlier, again) {
         return Err(already(&receipt.outcome, receipt.at_ms).into());
@@ -319,11 +322,20 @@ fn approve(
     let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
     let repeated = desk.repeated(&readable.action).filter(|_| again);
     let repeat_of = repeated.map(reviewer::nonce_of).transpose()?;
-    reviewer::approve(home, client, roster.current(), &keys, item, repeat_of, shell::clock::now())?;
+    let now = shell::clock::now();
+    reviewer::approve(home, client, roster.current(), &keys, item, repeat_of, &desk.policy, now)?;
     if as_json {
         print::json(json!({ "id": item.id, "state": "approved" }));
     } else {
         print::data(format!("approved {}", item.id));
+    }
+    let kind = readable.action.kind();
+    let (not_before, why) = desk.policy.not_before(kind, now, &desk.done(kind), now);
+    if not_before > now {
+        print::talk(format!(
+            "It waits until {not_before}: {why}. `aiemp-node approvals cancel {}` calls it back.",
+            item.id
+        ));
     }
     if freezes.stop(roster.current(), roster.current().executor) {
         print::talk("The mesh is frozen: it is sent after `aiemp-node unfreeze`, if that is within 24 hours.");
@@ -339,6 +351,17 @@ fn reject(desk: &Desk, client: &mut Client, id: &str, reason: String) -> Result<
         return Err(unknown().into());
     };
     print::data(format!("rejected {}", spelt(&item.path)));
+    Ok(())
+}
+
+fn cancel(home: &Home, desk: &Desk, id: &str) -> Result<()> {
+    let waiting = desk.receipt_for_action(id).filter(|receipt| receipt.outcome == "approved");
+    let receipt = waiting.ok_or_else(|| {
+        let message = format!("no approved action {id} waits to be sent");
+        Fault::operator("nothing_to_cancel", message, "Run `aiemp-node approvals`: those marked `approved` do.")
+    })?;
+    private_file::write_private(&home.approved().join(format!("{}.cancel", receipt.action)), b"")?;
+    print::data(format!("cancelled {}, if it was not on its way yet: `aiemp-node approvals` tells", receipt.action));
     Ok(())
 }
 

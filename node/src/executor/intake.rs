@@ -7,7 +7,10 @@ use std::{
 
 use aiemp_keys::{NodeId, PrivacyError, private_file};
 use aiemp_protocol::{
-    approval::{Bundle, BundleError, Settlement, Verified, journal::Input},
+    approval::{
+        Bundle, BundleError, Policy, Settlement, Verified,
+        journal::{Input, Refusal},
+    },
     ids::ActionHash,
     roster::Roster,
     time::Timestamp,
@@ -21,6 +24,9 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 /// Refused files of one name that are kept apart; the last is replaced after that.
 const KEPT_PER_NAME_MAX: u32 = 100;
 
+/// Extensions of what is taken in: what stops and limits comes before what sends.
+const KINDS: [&str; 5] = ["freeze", "cancel", "policy", "settlement", "approval"];
+
 /// A file whose signature and content hold.
 #[derive(Debug)]
 enum HandedIn {
@@ -28,6 +34,10 @@ enum HandedIn {
     Approval(Box<Verified>),
     /// `*.settlement`
     Settlement(Settlement),
+    /// `*.cancel`: the name says what is not wanted any more. It only stops, so nobody has to sign it.
+    Cancel(ActionHash),
+    /// `*.policy`, with its bytes.
+    Policy(Policy, Vec<u8>),
     /// `*.freeze`: verified where it is taken in.
     Freeze(Vec<u8>),
 }
@@ -61,6 +71,17 @@ impl Executor {
             match handed_in {
                 HandedIn::Approval(verified) => self.handle(Input::Approved(verified)),
                 HandedIn::Settlement(settlement) => self.handle(Input::Settled(settlement)),
+                HandedIn::Cancel(action) => self.handle(Input::Cancelled(action)),
+                HandedIn::Policy(policy, _) if policy.issued <= self.journal.policy().issued => {
+                    let why = "a policy that is as new or newer is in force".to_owned();
+                    self.reject(&path, &Rejected { code: "older_policy", why, action: None })?;
+                    continue;
+                }
+                // Kept first: what it forbids is not sent after a restart either.
+                HandedIn::Policy(policy, bytes) => {
+                    private_file::write_private(&self.home.executor_policy(), &bytes)?;
+                    self.handle(Input::PolicyChanged(policy));
+                }
                 HandedIn::Freeze(record) => {
                     self.brake.accept(self.authority.roster(), &record)?;
                     self.look_at_brake();
@@ -69,8 +90,12 @@ impl Executor {
             self.pump()?;
             match self.refused.take() {
                 Some((action, why)) => {
-                    let (code, action) = (why.as_str(), Some(action));
-                    self.reject(&path, &Rejected { code, why: code.to_owned(), action })?;
+                    let told = if let Refusal::AgainstPolicy(breach) = &why {
+                        breach.to_string()
+                    } else {
+                        why.as_str().to_owned()
+                    };
+                    self.reject(&path, &Rejected { code: why.as_str(), why: told, action: Some(action) })?;
                 }
                 // Its row is durable, so the file has done its duty.
                 None => remove(&path)?,
@@ -83,25 +108,26 @@ impl Executor {
         let Rejected { code, why, action } = rejected;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         tracing::warn!(file = %name, code, why, "refused");
-        let action_type = if name.ends_with(".settlement") { "settlement_refused" } else { "approval_refused" };
-        self.receipts.note_refusal(now(), action_type, &name, action.map(|action| action.to_string()), code)?;
+        let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or("file");
+        let action_type = format!("{kind}_refused");
+        self.receipts.note_refusal(now(), &action_type, &name, action.map(|action| action.to_string()), code)?;
         set_aside(path, &start::refused_directory(&self.home))
             .with_context(|| format!("moving {} out of the way", path.display()))
     }
 }
 
-/// Files that wait in the directory, the brake's first, then by name. Others' temporary files carry other names.
+/// Files that wait in the directory, by kind and name. Others' temporary files carry other names.
 fn waiting(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !is_hidden && ["approval", "settlement", "freeze"].iter().any(|kind| has_extension(&path, kind)) {
+        if !is_hidden && KINDS.iter().any(|kind| has_extension(&path, kind)) {
             paths.push(path);
         }
     }
-    // The brake is looked at before anything is taken up.
-    paths.sort_by_cached_key(|path| (!has_extension(path, "freeze"), path.clone()));
+    let rank = |path: &Path| KINDS.iter().position(|kind| has_extension(path, kind));
+    paths.sort_by_cached_key(|path| (rank(path), path.clone()));
     Ok(paths)
 }
 
@@ -124,6 +150,12 @@ fn read(path: &Path, roster: &Roster, me: NodeId, now: Timestamp) -> Option<Resu
     if has_extension(path, "freeze") {
         return Some(Ok(HandedIn::Freeze(bytes.expose().clone())));
     }
+    if has_extension(path, "cancel") {
+        return Some(cancelled(path));
+    }
+    if has_extension(path, "policy") {
+        return Some(policy(bytes.expose(), roster));
+    }
     if roster.not_after < now {
         let why = format!("the roster expired at {}; renew it with the root key, then approve again", roster.not_after);
         return rejected("roster_expired", why);
@@ -141,6 +173,19 @@ fn approval(bytes: &[u8], roster: &Roster, me: NodeId, now: Timestamp) -> Result
     let claimed = bundle.claimed_action();
     let verified = bundle.verify(roster, me, now).map_err(|error| refused(error, claimed))?;
     Ok(HandedIn::Approval(Box::new(verified)))
+}
+
+fn cancelled(path: &Path) -> Result<HandedIn, Rejected> {
+    let action = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
+    let why = || "the file's name is no action hash".to_owned();
+    action.map(HandedIn::Cancel).ok_or_else(|| Rejected { code: "form", why: why(), action: None })
+}
+
+fn policy(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {
+    roster
+        .by_approver(|key| Policy::verify(key, roster.mesh, bytes))
+        .map(|policy| HandedIn::Policy(policy, bytes.to_vec()))
+        .map_err(|error| Rejected { code: "signature", why: error.to_string(), action: None })
 }
 
 fn settlement(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {
@@ -162,7 +207,6 @@ const fn code_of(error: &BundleError) -> &'static str {
         BundleError::OldEpoch => "old_epoch",
         BundleError::RosterExpired(_) => "roster_expired",
         BundleError::Expired(_) => "expired",
-        BundleError::OtherPolicy => "other_policy",
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     Executor, Refused, authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore,
     receipts::Receipts,
 };
-use crate::{config::Config, home::Home};
+use crate::{config::Config, home::Home, shell::policies};
 
 /// Where refused files are kept for the person.
 pub(super) fn refused_directory(home: &Home) -> PathBuf {
@@ -40,10 +40,12 @@ impl Executor {
             authority.check_follows(epoch, hash)?;
         }
         store.see_roster(authority.roster().epoch, authority.roster().hash())?;
-        let brake = Brake::load(home, me, authority.roster())?;
+        let mut brake = Brake::load(home, me, authority.roster())?;
         let hands = Hands::of(home, config(home)?);
         let receipts = Receipts::of(home, receipt_signer(home)?)?;
-        let journal = Journal::restore(store.load()?, store.highest_time()?);
+        let policy = policies::load(&home.executor_policy(), authority.roster())?;
+        let frozen = brake.is_on(authority.roster());
+        let journal = Journal::restore(store.load()?, store.highest_time()?).under(policy, frozen);
         let missing = store.without_receipt()?;
         let mut executor = Self {
             home: home.clone(),
@@ -61,7 +63,6 @@ impl Executor {
             is_stopping: false,
             _lock: lock,
         };
-        executor.look_at_brake();
         // The process ended between a durable state and its receipt: the state is told again.
         for nonce in missing {
             executor.handle(Input::RowDurable(nonce));

@@ -4,8 +4,8 @@ use std::fs;
 
 use aiemp_keys::Signer;
 use aiemp_protocol::{
-    action::{Content, Payment},
-    approval::{Decision, Outcome, Settlement},
+    action::{ActionKind, Content, Payment},
+    approval::{Decision, Outcome, Policy, Settlement, policy::Rule},
     roster::SignedRoster,
 };
 
@@ -323,6 +323,64 @@ async fn a_freeze_that_came_by_way_of_the_mesh_stays_when_the_mesh_takes_it_back
     fs::remove_dir_all(world.home.executor_freezes()).unwrap();
     fs::write(world.home.freezes(), b"no folder").unwrap();
     world.run_to_end().await.unwrap();
+    assert_eq!(world.mails(), []);
+}
+
+#[tokio::test]
+async fn a_policy_counts_when_it_is_signed_and_newer_also_after_a_restart() {
+    let world = World::new("");
+    let action = email("outbox", 1);
+    let policy = |issued, listed: &str| Policy {
+        issued: Timestamp::from_millis(issued),
+        rules: [(ActionKind::Email, Rule { recipients: Some([listed.to_owned()].into()), ..Rule::default() })].into(),
+    };
+    let strict = policy(2, "@other.test");
+    let running = world.start();
+    let path = world.hand_in("1.policy", &world.sign_policy(&strict));
+    until(|| !path.exists()).await;
+    let path = world.hand_in("2.policy", &world.sign_policy(&policy(1, "@client.test")));
+    until(|| world.refused_file(&path) == Some("older_policy".to_owned())).await;
+    let forged = policy(3, "@client.test").sign(&Signer::from_seed([9; 32]), world.roster().mesh);
+    let path = world.hand_in("3.policy", &forged);
+    until(|| world.refused_file(&path) == Some("signature".to_owned())).await;
+    running.stop().await.unwrap();
+    let running = world.start();
+    let unlimited = world.approve(&action, [1; 16]);
+    until(|| world.refused_file(&unlimited) == Some("other_policy".to_owned())).await;
+    let decision = Decision { policy: strict.digest(), ..world.decision(&action, [2; 16]) };
+    let path = world.hand_in("against.approval", &world.bundle(&action, &decision).to_bytes());
+    until(|| world.refused_file(&path) == Some("against_policy".to_owned())).await;
+    running.stop().await.unwrap();
+    assert_eq!(world.mails(), []);
+    // Limits are not dropped because a file was changed.
+    fs::write(world.home.executor_policy(), forged).unwrap();
+    let error = format!("{:#}", world.run_to_end().await.unwrap_err());
+    assert!(error.contains("no approver of this mesh signed") && error.contains("policy apply"), "{error}");
+}
+
+#[tokio::test]
+async fn what_waits_for_its_delay_can_be_cancelled_by_name() {
+    let world = World::new("");
+    let (action, other) = (email("outbox", 1), email("outbox", 2));
+    let slow = Policy {
+        issued: Timestamp::from_millis(1),
+        rules: [(ActionKind::Email, Rule { delay_minutes: 5, ..Rule::default() })].into(),
+    };
+    world.hand_in("1.policy", &world.sign_policy(&slow));
+    let decision = Decision { policy: slow.digest(), ..world.decision(&action, [1; 16]) };
+    world.hand_in("1.approval", &world.bundle(&action, &decision).to_bytes());
+    let running = world.start();
+    until(|| {
+        world.receipt(&action, [1; 16], Outcome::Accepted).is_some_and(|receipt| receipt.detail.contains("delay"))
+    })
+    .await;
+    let path = world.hand_in(&format!("{}.cancel", other.hash()), b"");
+    until(|| world.refused_file(&path) == Some("nothing_to_cancel".to_owned())).await;
+    let path = world.hand_in("everything.cancel", b"");
+    until(|| world.refused_file(&path) == Some("form".to_owned())).await;
+    world.hand_in(&format!("{}.cancel", action.hash()), b"");
+    until(|| world.receipt(&action, [1; 16], Outcome::Failed).is_some()).await;
+    running.stop().await.unwrap();
     assert_eq!(world.mails(), []);
 }
 

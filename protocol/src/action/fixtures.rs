@@ -43,6 +43,27 @@ pub(crate) fn invoice_mail() -> Action {
     Action { file: action_id(file()), work: work(), content: Content::Email(email) }
 }
 
+pub(crate) fn email_to(recipients: &[&str]) -> Action {
+    let mut action = invoice_mail();
+    if let Content::Email(email) = &mut action.content {
+        email.to = recipients.iter().map(|to| (*to).to_owned()).collect();
+        email.cc.clear();
+    }
+    action
+}
+
+pub(crate) fn payment_of(amount_minor: u64, currency: &str) -> Action {
+    let payment = Payment {
+        hand: "bank".to_owned(),
+        payee: "Client".to_owned(),
+        account: "DE02120300000000202051".to_owned(),
+        amount_minor,
+        currency: currency.to_owned(),
+        reference: "2026-01".to_owned(),
+    };
+    Action { content: Content::Payment(payment), ..invoice_mail() }
+}
+
 pub(crate) fn actions() -> impl Strategy<Value = Action> {
     (any::<[u8; 32]>(), any::<[u8; 32]>(), contents()).prop_map(|(file, work, content)| Action {
         file: Hash::from_bytes(file),

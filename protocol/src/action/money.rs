@@ -69,7 +69,7 @@ fn example(decimals: usize) -> &'static str {
 }
 
 /// `500.00 USD`; an unknown currency is told in its smallest unit.
-pub(super) fn format(minor: u64, code: &str) -> String {
+pub fn format(minor: u64, code: &str) -> String {
     match decimals(code) {
         None => format!("{minor} smallest units of {code}"),
         Some(0) => format!("{minor} {code}"),

@@ -29,17 +29,12 @@ pub struct Decision {
     pub expiry: Timestamp,
     /// The one node that may act on it.
     pub executor: NodeId,
-    /// Digest of the signed policy in force.
+    /// [Digest](super::Policy::digest) of the signed policy in force.
     pub policy: Hash,
     /// The roster epoch that named executor and approver.
     pub epoch: u64,
     /// The nonce of an earlier approval whose action is wanted a second time.
     pub repeat_of: Option<[u8; 16]>,
-}
-
-/// The policy digest where no policy was ever signed.
-pub fn no_policy() -> Hash {
-    Hash::labelled("aiemp-node 2026 policy", [Value::Null])
 }
 
 impl Decision {

@@ -19,9 +19,14 @@ use std::{
 use super::{
     bundle::Verified,
     decision::Settlement,
+    policy::{Breach, Policy},
     receipt::{Outcome, Receipt},
 };
-use crate::{ids::ActionHash, limits::CLOCK_BEHIND_MAX, time::Timestamp};
+use crate::{
+    ids::ActionHash,
+    limits::{APPROVAL_LIFETIME, CLOCK_BEHIND_MAX},
+    time::Timestamp,
+};
 
 /// An approval's nonce: the key of its row.
 pub type Nonce = [u8; 16];
@@ -119,7 +124,7 @@ pub enum Found {
 }
 
 /// Why an approval file was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// This very approval was acted on before.
     Replayed,
@@ -127,18 +132,27 @@ pub enum Refusal {
     ActionTaken,
     /// The same piece of work has been answered in this way.
     WorkTaken,
+    /// It was approved under another policy than the one in force.
+    OtherPolicy,
+    /// The policy does not allow it.
+    AgainstPolicy(Breach),
     /// The settlement names no action whose end is unknown.
     NothingToSettle,
+    /// The cancellation names no action that waits.
+    NothingToCancel,
 }
 
 impl Refusal {
     /// The code in the audit log.
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Replayed => "replayed",
             Self::ActionTaken => "action_already_sent",
             Self::WorkTaken => "work_already_answered",
+            Self::OtherPolicy => "other_policy",
+            Self::AgainstPolicy(_) => "against_policy",
             Self::NothingToSettle => "nothing_to_settle",
+            Self::NothingToCancel => "nothing_to_cancel",
         }
     }
 }
@@ -150,6 +164,10 @@ pub enum Input {
     Approved(Box<Verified>),
     /// A settlement was found and verified.
     Settled(Settlement),
+    /// A person does not want an approved action any more.
+    Cancelled(ActionHash),
+    /// The policy in force is this one.
+    PolicyChanged(Policy),
     /// One state of the row is durable: once for each `Persist`, in their order.
     RowDurable(Nonce),
     /// The hand answered.
@@ -198,6 +216,7 @@ pub struct Journal {
     undurable: BTreeMap<Nonce, u32>,
     highest_time: Timestamp,
     frozen: bool,
+    policy: Policy,
     clock_reported: bool,
     outputs: VecDeque<Output>,
 }
@@ -216,6 +235,13 @@ impl Journal {
         journal
     }
 
+    /// With the policy and the brake as they stood: nothing is dispatched before both are known.
+    pub fn under(mut self, policy: Policy, frozen: bool) -> Self {
+        self.policy = policy;
+        self.frozen = frozen;
+        self
+    }
+
     /// Handles one input.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         let behind = now + CLOCK_BEHIND_MAX < self.highest_time;
@@ -226,7 +252,9 @@ impl Journal {
         self.clock_reported = behind;
         match input {
             Input::Approved(verified) => self.approved(now, *verified),
-            Input::Settled(settlement) => self.settled(now, &settlement),
+            Input::Settled(settlement) => self.settled(&settlement),
+            Input::Cancelled(action) => self.cancelled(action),
+            Input::PolicyChanged(policy) => self.policy = policy,
             Input::RowDurable(nonce) => self.row_durable(nonce),
             Input::Dispatched(nonce, dispatched) => self.dispatched(now, nonce, dispatched),
             Input::LookedUp(nonce, found) => self.looked_up(now, nonce, found),
@@ -252,6 +280,11 @@ impl Journal {
             if self.frozen { just_after(row.verified.decision.expiry) } else { row.not_before }
         };
         self.durably_reserved().map(|(_, row)| due(row)).min()
+    }
+
+    /// The policy in force.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Whether nothing is sent because the mesh is frozen.
@@ -283,6 +316,18 @@ impl Journal {
         self.persist(nonce);
     }
 
+    /// What was not handed over yet comes to nothing; what was, cannot be called back.
+    fn cancelled(&mut self, action: ActionHash) {
+        let waits = |row: &&Row| row.state == State::Reserved && row.verified.decision.action == action;
+        let waiting: Vec<_> = self.rows.values().filter(waits).map(|row| row.verified.decision.nonce).collect();
+        if waiting.is_empty() {
+            self.outputs.push_back(Output::Refuse { action, why: Refusal::NothingToCancel });
+        }
+        for nonce in waiting {
+            self.change(nonce, State::Failed, "cancelled before it was sent".to_owned());
+        }
+    }
+
     fn refusal_of(&self, verified: &Verified) -> Option<Refusal> {
         let decision = &verified.decision;
         if self.rows.contains_key(&decision.nonce) {
@@ -298,7 +343,10 @@ impl Journal {
                 return Some(Refusal::WorkTaken);
             }
         }
-        None
+        if decision.policy != self.policy.digest() {
+            return Some(Refusal::OtherPolicy);
+        }
+        self.policy.breach(&verified.action).map(Refusal::AgainstPolicy)
     }
 
     /// Whether `row` lies before the approval `repeat_of` in a chain of wanted repetitions.
@@ -333,18 +381,40 @@ impl Journal {
     }
 
     fn dispatch_due(&mut self, now: Timestamp) {
-        let due: Vec<_> = self
-            .durably_reserved()
-            .filter(|(_, row)| row.not_before <= now)
-            .map(|(nonce, row)| (*nonce, row.verified.decision.expiry))
-            .collect();
-        for (nonce, expiry) in due {
+        let due: Vec<_> =
+            self.durably_reserved().filter(|(_, row)| row.not_before <= now).map(|(nonce, _)| *nonce).collect();
+        for nonce in due {
+            let Some(row) = self.rows.get(&nonce) else { continue };
+            let expiry = row.verified.decision.expiry;
+            let (not_before, why) = self.allowed_from(row, now);
             if expiry < now {
                 self.change(nonce, State::Failed, "the approval expired before it could be sent".to_owned());
+            } else if let Some(breach) = self.policy.breach(&row.verified.action) {
+                self.change(nonce, State::Failed, breach.to_string());
+            } else if not_before > now {
+                self.put_off(nonce, not_before, why);
             } else if !self.frozen {
                 self.change(nonce, State::Dispatching, String::new());
             }
         }
+    }
+
+    fn allowed_from(&self, row: &Row, now: Timestamp) -> (Timestamp, &'static str) {
+        let kind = row.verified.action.kind();
+        let is_done = |other: &&Row| {
+            other.verified.action.kind() == kind
+                && matches!(other.state, State::Dispatching | State::Sent | State::Unknown)
+        };
+        let done: Vec<_> = self.rows.values().filter(is_done).map(|row| row.changed).collect();
+        let approved = row.verified.decision.expiry.earlier_by(APPROVAL_LIFETIME);
+        self.policy.not_before(kind, approved, &done, now)
+    }
+
+    fn put_off(&mut self, nonce: Nonce, until: Timestamp, why: &str) {
+        if let Some(row) = self.rows.get_mut(&nonce) {
+            row.not_before = until;
+        }
+        self.change(nonce, State::Reserved, format!("waits until {until}: {why}"));
     }
 
     fn durably_reserved(&self) -> impl Iterator<Item = (&Nonce, &Row)> {
@@ -382,7 +452,7 @@ impl Journal {
         }
     }
 
-    fn settled(&mut self, _now: Timestamp, settlement: &Settlement) {
+    fn settled(&mut self, settlement: &Settlement) {
         let nonce = settlement.nonce;
         let unknown = self
             .rows

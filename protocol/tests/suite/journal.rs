@@ -1,11 +1,13 @@
 //! The journal: at most one send for an action and for a piece of work, whatever ends in between.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use aiemp_protocol::{
+    action::ActionKind,
     approval::{
-        Outcome, Settlement,
+        Bundle, Outcome, Policy, Settlement,
         journal::{Dispatched, Found, Input, Journal, Output, Refusal, Row, State},
+        policy::{Breach, Rule},
     },
     time::Timestamp,
 };
@@ -43,7 +45,7 @@ fn dispatches(outputs: &[Output]) -> usize {
 }
 
 fn refusals(outputs: &[Output]) -> Vec<Refusal> {
-    let why = |output: &Output| if let Output::Refuse { why, .. } = output { Some(*why) } else { None };
+    let why = |output: &Output| if let Output::Refuse { why, .. } = output { Some(why.clone()) } else { None };
     outputs.iter().filter_map(why).collect()
 }
 
@@ -228,4 +230,103 @@ fn a_receipt_told_again_names_the_time_of_the_change() {
     let mut journal = Journal::restore([row(&journal)], journal.highest_time());
     journal.handle(later, Input::RowDurable([1; 16]));
     assert_eq!(receipt_times(&settle_down(&mut journal, later)), told);
+}
+
+/// A policy with one rule for mails.
+fn policy(rule: Rule) -> Policy {
+    Policy { issued: NOW, rules: BTreeMap::from([(ActionKind::Email, rule)]) }
+}
+
+fn under(policy: &Policy) -> Journal {
+    let mut journal = Journal::default();
+    journal.handle(NOW, Input::PolicyChanged(policy.clone()));
+    journal
+}
+
+fn hand_in(journal: &mut Journal, owner: &Owner, bundle: Bundle, now: Timestamp) -> Vec<Output> {
+    let verified = bundle.verify(owner.rosters.current(), owner.executor(), now).expect("verifies");
+    journal.handle(now, Input::Approved(Box::new(verified)));
+    settle_down(journal, now)
+}
+
+fn at(journal: &mut Journal, now: Timestamp) -> usize {
+    journal.handle(now, Input::TimeoutReached);
+    dispatches(&settle_down(journal, now))
+}
+
+#[test]
+fn an_approval_counts_under_the_policy_it_was_signed_under_and_within_it() {
+    let owner = owner(10);
+    let listed = Some(["@client.test".to_owned()].into());
+    let strict = policy(Rule { recipients: listed, ..Rule::default() });
+    let mut journal = under(&strict);
+    let other = owner.approval_under(&Policy::default(), "a@client.test", 1, 1);
+    assert_eq!(refusals(&hand_in(&mut journal, &owner, other, NOW)), [Refusal::OtherPolicy]);
+    let against = owner.approval_under(&strict, "a@stranger.test", 1, 2);
+    let breach = Breach::Recipient("a@stranger.test".to_owned());
+    assert_eq!(refusals(&hand_in(&mut journal, &owner, against, NOW)), [Refusal::AgainstPolicy(breach)]);
+    let good = owner.approval_under(&strict, "a@client.test", 1, 3);
+    assert_eq!(dispatches(&hand_in(&mut journal, &owner, good, NOW)), 1);
+}
+
+#[test]
+fn a_delay_leaves_time_to_cancel_and_ends() {
+    let owner = owner(10);
+    let slow = policy(Rule { delay_minutes: 5, ..Rule::default() });
+    let mut journal = under(&slow);
+    let minutes = |minutes: u64| NOW + Duration::from_secs(minutes * 60);
+    let outputs = hand_in(&mut journal, &owner, owner.approval_under(&slow, "a@client.test", 1, 1), NOW);
+    assert_eq!(dispatches(&outputs), 0);
+    assert_eq!((row(&journal).state, journal.poll_timeout()), (State::Reserved, Some(minutes(5))));
+    assert!(row(&journal).detail.contains("the delay of the policy"), "{}", row(&journal).detail);
+    assert_eq!(at(&mut journal, minutes(4)), 0);
+    let action = row(&journal).verified.decision.action;
+    journal.handle(minutes(4), Input::Cancelled(action));
+    assert_eq!(outcomes(&settle_down(&mut journal, minutes(4))), [Outcome::Failed]);
+    assert_eq!(at(&mut journal, minutes(6)), 0);
+    journal.handle(minutes(6), Input::Cancelled(action));
+    assert_eq!(refusals(&settle_down(&mut journal, minutes(6))), [Refusal::NothingToCancel]);
+    // What is not cancelled goes, in an other run of the executor too.
+    let outputs = hand_in(&mut journal, &owner, owner.approval_under(&slow, "a@client.test", 1, 2), minutes(6));
+    assert_eq!(dispatches(&outputs), 1, "it was approved six minutes ago");
+}
+
+#[test]
+fn what_exceeds_an_hour_waits_also_after_a_restart_and_under_a_policy_that_came_later() {
+    let owner = owner(10);
+    let hourly = policy(Rule { per_hour: Some(2), ..Rule::default() });
+    let mut journal = under(&hourly);
+    for work in 1..=3 {
+        let outputs = hand_in(&mut journal, &owner, owner.approval_under(&hourly, "a@client.test", work, work), NOW);
+        assert_eq!(dispatches(&outputs), usize::from(work < 3));
+        journal.handle(NOW, Input::Dispatched([work; 16], Dispatched::Sent("250".into())));
+        settle_down(&mut journal, NOW);
+    }
+    let rows: Vec<_> = journal.rows().cloned().collect();
+    let mut journal = Journal::restore(rows, NOW);
+    journal.handle(NOW, Input::PolicyChanged(hourly));
+    assert_eq!(at(&mut journal, NOW + Duration::from_secs(3_590)), 0);
+    let none = policy(Rule { per_day: Some(0), ..Rule::default() });
+    journal.handle(NOW, Input::PolicyChanged(none));
+    assert_eq!(at(&mut journal, NOW + Duration::from_secs(3_700)), 0);
+    let last = journal.rows().find(|row| row.verified.decision.nonce == [3; 16]).expect("the third");
+    assert_eq!((last.state, last.detail.as_str()), (State::Failed, "the policy allows no email"));
+}
+
+#[test]
+fn nothing_is_dispatched_while_the_mesh_is_frozen_and_approvals_expire_meanwhile() {
+    let owner = owner(10);
+    let mut journal = Journal::default();
+    journal.handle(NOW, Input::BrakeChanged { frozen: true });
+    let day = owner.approval_under(&Policy::default(), "a@client.test", 1, 1);
+    assert_eq!(dispatches(&hand_in(&mut journal, &owner, day, NOW)), 0);
+    let minute = owner.approval("b@client.test", 2, 2, None);
+    assert_eq!(dispatches(&hand_in(&mut journal, &owner, minute, NOW)), 0);
+    assert_eq!(at(&mut journal, NOW + Duration::from_secs(120)), 0);
+    let state = |journal: &Journal, nonce| {
+        journal.rows().find(|row| row.verified.decision.nonce == [nonce; 16]).map(|row| row.state)
+    };
+    assert_eq!((state(&journal, 1), state(&journal, 2)), (Some(State::Reserved), Some(State::Failed)));
+    journal.handle(NOW + Duration::from_secs(120), Input::BrakeChanged { frozen: false });
+    assert_eq!(dispatches(&settle_down(&mut journal, NOW + Duration::from_secs(120))), 1);
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use aiemp_keys::{Hash, NodeId, Signer, next_root_hash};
 use aiemp_protocol::{
     action::{self, Action, Attachment, AttachmentSource, Content, Email, Marks, RENDERER_VERSION},
-    approval::{Bundle, Decision, no_policy},
+    approval::{Bundle, Decision, Policy},
     ids::{ContentHash, FileId, LogId, WorkId},
+    limits::APPROVAL_LIFETIME,
     roster::{Member, Quota, Role, Roster, RosterChain, SignedRoster},
     time::Timestamp,
     vault_path::VaultPath,
@@ -77,6 +78,16 @@ impl Owner {
         Bundle { attachments: vec![bytes.to_vec()], ..bundle }
     }
 
+    /// An approval of a mail to `to`, made now under a policy.
+    pub(crate) fn approval_under(&self, policy: &Policy, to: &str, work: u8, nonce: u8) -> Bundle {
+        let bundle = self.approval(to, work, nonce, None);
+        let approver = self.approve.public();
+        let mesh = self.rosters.current().mesh;
+        let decision = Decision::verify(&approver, mesh, &bundle.approval).expect("its own");
+        let decision = Decision { policy: policy.digest(), expiry: NOW + APPROVAL_LIFETIME, ..decision };
+        Bundle { approval: decision.sign(&self.approve, mesh), ..bundle }
+    }
+
     fn sign(&self, file: FileId, action: &Action, marks: Marks, nonce: u8, repeat_of: Option<[u8; 16]>) -> Bundle {
         let decision = Decision {
             action: action.hash(),
@@ -85,7 +96,7 @@ impl Owner {
             nonce: [nonce; 16],
             expiry: NOW + std::time::Duration::from_secs(60),
             executor: self.executor(),
-            policy: no_policy(),
+            policy: Policy::default().digest(),
             epoch: self.rosters.current().epoch,
             repeat_of,
         };

@@ -10,7 +10,7 @@ use aiemp_protocol::{
         self, A2a, Action, Attachment, AttachmentSource, Content, Email, Http, Marks, Payment, Post, RENDERER_VERSION,
         Tool,
     },
-    approval::{Bundle, Decision, Outcome, Receipt, Settlement, no_policy},
+    approval::{Bundle, Decision, Outcome, Policy, Receipt, Settlement},
     entry::{Entry, FieldWrite, FileKind, Item, Position, SignedEntry},
     frame::Frame,
     ids::{ActionHash, Audience, ConflictId, ContentHash, DocId, EntryHash, FileId, LogId, MeshId, WorkId},
@@ -262,7 +262,7 @@ fn approvals() -> Vec<Vec<u8>> {
         nonce: [1; 16],
         expiry: NOW,
         executor: node().node_id(),
-        policy: no_policy(),
+        policy: Policy::default().digest(),
         epoch: 1,
         repeat_of: Some([2; 16]),
     };

@@ -3,7 +3,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use aiemp_keys::Signer;
 use aiemp_protocol::{
     action::{Content, Email, Marks, RENDERER_VERSION, action_id, render},
-    approval::no_policy,
+    approval::Policy,
     ids::{FileId, MeshId, WorkId},
     vault_path::VaultPath,
     zone::Zone,
@@ -37,7 +37,7 @@ fn row(nonce: u8, work: u8) -> Row {
         nonce: [nonce; 16],
         expiry: NOW,
         executor: signer.node_id(),
-        policy: no_policy(),
+        policy: Policy::default().digest(),
         epoch: 1,
         repeat_of: None,
     };

@@ -12,9 +12,8 @@ use aiemp_keys::{
 use aiemp_protocol::{
     action::{self, Action, Content, Email, Marks, RENDERER_VERSION, action_id},
     approval::{
-        Bundle, Decision, Outcome, Receipt, Verified,
+        Bundle, Decision, Outcome, Policy, Receipt, Verified,
         journal::{Row, State},
-        no_policy,
     },
     freeze::{Brake, FreezeRecord},
     ids::{FileId, WorkId},
@@ -119,7 +118,7 @@ impl World {
             nonce,
             expiry: now() + APPROVAL_LIFETIME,
             executor: self.node.node_id(),
-            policy: no_policy(),
+            policy: Policy::default().digest(),
             epoch: 1,
             repeat_of: None,
         }
@@ -146,6 +145,10 @@ impl World {
     pub(super) fn approve(&self, action: &Action, nonce: [u8; 16]) -> PathBuf {
         let bundle = self.bundle(action, &self.decision(action, nonce));
         self.hand_in(&format!("{}.approval", HEXLOWER.encode(&nonce)), &bundle.to_bytes())
+    }
+
+    pub(super) fn sign_policy(&self, policy: &Policy) -> Vec<u8> {
+        policy.sign(&self.approve, self.roster().mesh)
     }
 
     /// A freeze by this node, signed.

@@ -106,7 +106,6 @@ pub(crate) const fn of_bundle(error: &BundleError) -> &'static str {
         BundleError::OldEpoch => "old epoch",
         BundleError::RosterExpired(_) => "roster expired",
         BundleError::Expired(_) => "expired",
-        BundleError::OtherPolicy => "other policy",
     }
 }
 
