@@ -42,24 +42,44 @@ impl Origin {
 #[derive(Clone, Debug)]
 pub struct Register<T> {
     writes: Vec<(Origin, T)>,
+    /// What later writes replaced, in the order they came; for undo.
+    replaced: Vec<(Origin, T)>,
 }
 
 impl<T> Default for Register<T> {
     fn default() -> Self {
-        Self { writes: Vec::new() }
+        Self { writes: Vec::new(), replaced: Vec::new() }
     }
 }
 
-impl<T: PartialEq> Register<T> {
+impl<T: Clone> Register<T> {
     fn write(&mut self, origin: Origin, value: T) {
-        self.writes.retain(|(earlier, _)| !earlier.is_before(&origin));
+        let (replaced, kept) =
+            std::mem::take(&mut self.writes).into_iter().partition(|(old, _)| old.is_before(&origin));
+        self.writes = kept;
+        self.replaced.extend::<Vec<_>>(replaced);
         self.writes.push((origin, value));
         self.writes.sort_by_key(|(origin, _)| origin.hash);
+    }
+
+    /// The register as it would be had some writes never been.
+    pub fn without(&self, undone: impl Fn(&Origin) -> bool) -> Self {
+        let mut register = Self::default();
+        // In this order no write comes before one that it replaces.
+        for (origin, value) in self.replaced.iter().chain(&self.writes).filter(|(origin, _)| !undone(origin)) {
+            register.write(origin.clone(), value.clone());
+        }
+        register
     }
 
     /// The value shown: that of the lowest entry hash.
     pub fn shown(&self) -> Option<&T> {
         self.writes.first().map(|(_, value)| value)
+    }
+
+    /// Whether any write, replaced or not, is one of these.
+    pub fn has_any(&self, of: impl Fn(&Origin) -> bool) -> bool {
+        self.replaced.iter().chain(&self.writes).any(|(origin, _)| of(origin))
     }
 
     /// All concurrent writes.

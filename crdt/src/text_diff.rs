@@ -51,6 +51,29 @@ pub fn splices(old: &str, new: &str) -> Vec<Splice> {
     found
 }
 
+/// `current`, which came from `after`, without what turned `before` into `after`; and whether all of that could be taken
+/// back. Where something else was changed in the same place since, that stays.
+pub fn revert(before: &str, after: &str, current: &str) -> (String, bool) {
+    let since = splices(after, current);
+    let (back, in_the_way): (Vec<_>, Vec<_>) =
+        splices(after, before).into_iter().partition(|splice| !since.iter().any(|other| splice.overlaps(other)));
+    let mut all: Vec<_> = since.iter().chain(&back).collect();
+    all.sort_by_key(|splice| splice.at);
+    let mut text = after.to_owned();
+    for splice in all.into_iter().rev() {
+        text.replace_range(splice.at..splice.at + splice.delete, &splice.insert);
+    }
+    (text, in_the_way.is_empty())
+}
+
+impl Splice {
+    fn overlaps(&self, other: &Self) -> bool {
+        self.at < other.at + other.delete && other.at < self.at + self.delete
+            || (self.at < other.at && other.at < self.at + self.delete)
+            || (other.at < self.at && self.at < other.at + other.delete)
+    }
+}
+
 /// The part of both texts between their common ends: `(start, end in old, end in new)`, on character boundaries and
 /// never inside a word. Half a word kept would be torn when somebody else removes it.
 fn trim(old: &str, new: &str) -> (usize, usize, usize) {
@@ -173,7 +196,27 @@ mod tests {
         assert_eq!(splices(&old, &new).len(), 1);
     }
 
+    #[test]
+    fn what_was_done_is_taken_back_and_what_came_since_stays() {
+        let before = "# Plan\n\nfirst\nsecond\nthird\n";
+        let after = "# Plan\n\nfirst, for me\nsecond\nEVIL\nthird\n";
+        let current = "# My plan\n\nfirst, for me\nsecond\nEVIL\nthird\nfourth\n";
+        let expected = "# My plan\n\nfirst\nsecond\nthird\nfourth\n";
+        assert_eq!(revert(before, after, current), (expected.to_owned(), true));
+        assert_eq!(revert(before, after, after), (before.to_owned(), true));
+        // What was deleted comes back between what was added on both sides of it.
+        assert_eq!(revert("a\nb\nc\n", "a\nc\n", "a\nx\nc\ny\n").0, "a\nb\nx\nc\ny\n");
+        let (text, whole) = revert("a\n", "a\nEVIL WORDS\n", "a\nEVIL good WORDS\n");
+        assert_eq!((text.as_str(), whole), ("a\nEVIL good WORDS\n", false), "somebody else wrote into it");
+    }
+
     proptest! {
+        #[test]
+        fn an_edit_is_taken_back_whole(before in "[ab\n]{0,40}", after in "[ab\n]{0,40}") {
+            prop_assert_eq!(revert(&before, &after, &after), (before.clone(), true));
+            prop_assert_eq!(revert(&after, &after, &before), (before, true));
+        }
+
         #[test]
         fn the_splices_make_the_new_text(old in "([aé \n]{0,3}|x1|\n){0,12}", new in "([aé \n]{0,3}|x1|\n){0,12}") {
             let found = splices(&old, &new);

@@ -19,7 +19,11 @@ use aiemp_protocol::{
     zone::{NeverPath, Zone},
 };
 
-use crate::{claim::Claims, document::FieldConflict, index::Index};
+use crate::{
+    claim::Claims,
+    document::FieldConflict,
+    index::{ChangeRef, Index},
+};
 
 mod apply;
 mod command;
@@ -31,11 +35,13 @@ mod names;
 mod open;
 mod output;
 mod project;
+mod undo;
 
 pub use input::{Choice, EffectId, Input, Positions, RemoveOutcome, WriteOutcome};
 use names::Names;
 use open::{DocState, Task};
 pub use output::{HoldReason, Output};
+pub use undo::UndoFrom;
 
 /// What this node may do where. The roster decides; this crate knows no roles.
 pub trait Boundaries: fmt::Debug + Send {
@@ -69,6 +75,7 @@ pub struct Projection {
 enum Pending {
     Load { file: FileId },
     Hidden { file: FileId, hashes: Vec<ContentHash> },
+    Undo { request: u64, file: FileId, changes: Vec<ChangeRef> },
     Write { key: String, projection: Projection },
     Remove { key: String, file: FileId },
 }
@@ -130,6 +137,7 @@ pub struct Vault {
     batches: BTreeMap<Audience, Batch>,
     /// Entries asked for since `positions` were told.
     appended: BTreeMap<Audience, u64>,
+    undoing: BTreeMap<u64, undo::Undoing>,
     pending: BTreeMap<EffectId, Pending>,
     next_effect: u64,
     now: Timestamp,
@@ -171,6 +179,7 @@ impl Vault {
             retry_at: None,
             batches: BTreeMap::new(),
             appended: BTreeMap::new(),
+            undoing: BTreeMap::new(),
             pending: BTreeMap::new(),
             next_effect: 0,
             now: Timestamp::default(),
@@ -223,6 +232,7 @@ impl Vault {
             Input::ClaimRequested { work, file, to } => self.claim(work, file, to),
             Input::ResolveRequested { id, choice } => self.resolve(id, choice),
             Input::ReadRequested { request, file } => self.with_document(file, Task::Read(request)),
+            Input::UndoRequested { request, from } => self.undo(request, from),
             Input::TimeoutReached => self.timeout(),
         }
         self.flush_batches();
@@ -260,7 +270,7 @@ impl Vault {
         match self.pending.get(&effect)? {
             Pending::Write { projection, .. } => Some((projection.path.clone(), projection.file)),
             Pending::Remove { key, file } => Some((self.on_disk.get(key)?.path.clone(), *file)),
-            Pending::Load { .. } | Pending::Hidden { .. } => None,
+            Pending::Load { .. } | Pending::Hidden { .. } | Pending::Undo { .. } => None,
         }
     }
 

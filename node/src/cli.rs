@@ -25,6 +25,7 @@ mod probe;
 mod run;
 mod secrets;
 mod status;
+mod undo;
 
 /// A peer-to-peer agent mesh for a personal AI employee: Cloud drafts, Local approves and sends once.
 #[derive(Debug, Parser)]
@@ -104,6 +105,8 @@ enum Command {
     /// Limits on what may be sent: how many, how much, to whom, when
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Take back what a member did since some time
+    Undo(undo::UndoArgs),
     /// What was done here: lines that are chained and signed, kept for 90 days
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -166,6 +169,7 @@ impl Cli {
             Some(Command::Secrets(command)) => secrets::secrets(&home, command),
             Some(Command::Egress(command)) => egress::egress(&home, command),
             Some(Command::Policy(command)) => policy::policy(&home, &command),
+            Some(Command::Undo(args)) => undo::undo(&home, &args),
             Some(Command::Audit(command)) => audit::audit(&home, &command),
             Some(Command::Freeze) => freeze::freeze(&home),
             Some(Command::Unfreeze { passphrase }) => freeze::unfreeze(&home, &passphrase),

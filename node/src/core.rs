@@ -337,6 +337,9 @@ impl Core {
             }
             vault::Output::FileUpdated(file) => return self.file_updated(now, file),
             vault::Output::Content { request, bytes } => return self.content_read(now, request, bytes),
+            vault::Output::Undone { request, undone, left } => {
+                Output::Answer { request, answer: Answer::Undone { undone, left } }
+            }
             vault::Output::Load { effect, hashes } => Output::Load { effect, hashes },
             vault::Output::WriteFile { effect, path, bytes, expected } => {
                 Output::WriteFile { effect, path, bytes, expected }

@@ -17,7 +17,7 @@ use aiemp_protocol::{
     vault_path::VaultPath,
     zone::Claimants,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use data_encoding::BASE64;
 
 use self::attachments::Files;
@@ -26,7 +26,7 @@ use crate::{
     fault::Fault,
     home::Home,
     shell::{
-        control::{Client, Request, Response, WireDraft, WireReceipt},
+        control::{Client, Request, Response, WireDraft, WireReceipt, unexpected},
         policies,
     },
 };
@@ -79,9 +79,7 @@ pub struct Desk {
 impl Desk {
     /// Asks the running node for the drafts and derives each.
     pub fn load(home: &Home, config: &Config, roster: &Roster, client: &mut Client) -> Result<Self> {
-        let Response::Drafts { drafts, receipts } = client.ask(&Request::Drafts)? else {
-            bail!("the node answered something else; are both of one version?");
-        };
+        let Response::Drafts { drafts, receipts } = client.ask(&Request::Drafts)? else { return Err(unexpected()) };
         let known = known_recipients(home);
         let mut fetch = |path: &str| fetch(client, path);
         let mut files = Files::new(&mut fetch);
@@ -196,17 +194,12 @@ fn read_draft(
 
 /// The content at a path; none where the vault has none.
 fn fetch(client: &mut Client, path: &str) -> Result<Option<Vec<u8>>> {
-    match client.ask(&Request::File { path: path.to_owned() })? {
-        Response::File { content: Some(content) } => Ok(Some(BASE64.decode(content.as_bytes()).context("a content")?)),
-        Response::File { content: None } | Response::NotFound => Ok(None),
-        Response::Drafts { .. }
-        | Response::Conflicts { .. }
-        | Response::Tasks { .. }
-        | Response::Logs { .. }
-        | Response::Done
-        | Response::BadRequest { .. }
-        | Response::Status(_) => bail!("the node answered something else; are both of one version?"),
+    let answer = client.ask(&Request::File { path: path.to_owned() })?;
+    if matches!(answer, Response::NotFound) {
+        return Ok(None);
     }
+    let Response::File { content } = answer else { return Err(unexpected()) };
+    content.map(|content| BASE64.decode(content.as_bytes()).context("a content")).transpose()
 }
 
 /// Addresses that a mail was approved to before, one a line; the reviewer's own file.

@@ -121,6 +121,8 @@ pub struct Replication {
     /// How many entries of each log are durable.
     durable: BTreeMap<LogId, u64>,
     epochs: BTreeMap<LogId, u64>,
+    /// When each durable entry was taken, by seq.
+    taken: BTreeMap<LogId, Vec<Timestamp>>,
     frozen: BTreeMap<LogId, Frozen>,
     /// Entries that follow what is held, in order, and wait for others that their authors had seen.
     waiting: BTreeMap<LogId, VecDeque<Waiting>>,
@@ -190,6 +192,7 @@ impl Replication {
             chains: Chains::default(),
             durable: BTreeMap::new(),
             epochs: BTreeMap::new(),
+            taken: BTreeMap::new(),
             frozen,
             waiting: BTreeMap::new(),
             admission: Admission::new(start.room),
@@ -235,6 +238,7 @@ impl Replication {
         self.hlc = self.hlc.max(self.believed(signed, received));
         self.admission.count(self.me, received, signed);
         self.epochs.insert(signed.log, signed.entry.epoch);
+        self.taken.entry(signed.log).or_default().push(received);
         self.durable.insert(signed.log, signed.entry.seq);
         self.chains.push(signed)
     }
@@ -320,6 +324,18 @@ impl Replication {
     /// Every log of which that is true.
     pub fn lacking_past(&self) -> impl Iterator<Item = LogId> + '_ {
         self.waiting.keys().copied()
+    }
+
+    /// For each log of an author, the first entry that was taken here at that time or later.
+    ///
+    /// What the author's clock said does not count.
+    pub fn taken_since(&self, author: NodeId, since: Timestamp) -> BTreeMap<LogId, u64> {
+        let logs = self.taken.iter().filter(|(log, _)| log.author == author);
+        let first = logs.filter_map(|(log, taken)| {
+            let index = taken.iter().position(|at| *at >= since)?;
+            Some((*log, index as u64 + 1))
+        });
+        first.collect()
     }
 
     /// How many durable entries a connected peer is not known to hold; `None` while that is not known.

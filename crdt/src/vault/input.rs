@@ -1,5 +1,6 @@
 //! What happens to the vault: past tense, one variant each.
 
+use super::undo::UndoFrom;
 use aiemp_protocol::{
     causality::Past,
     egress::Cleared,
@@ -119,6 +120,13 @@ pub enum Input {
         id: ConflictId,
         /// How.
         choice: Choice,
+    },
+    /// What these logs say from these entries on is to be taken back; answered by `Undone`.
+    UndoRequested {
+        /// The asker's number.
+        request: u64,
+        /// Log, and its first entry that is taken back.
+        from: UndoFrom,
     },
     /// Someone wants a file's content.
     ReadRequested {

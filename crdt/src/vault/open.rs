@@ -138,6 +138,9 @@ impl Vault {
         if matches!(self.pending.get(&effect), Some(Pending::Hidden { .. })) {
             return self.hidden_loaded(effect, payloads);
         }
+        if matches!(self.pending.get(&effect), Some(Pending::Undo { .. })) {
+            return self.undo_loaded(effect, payloads);
+        }
         let Some(Pending::Load { file }) = self.pending.remove(&effect) else { return };
         // Another load of the file was asked for since, because more of it applied: its answer is the one to open.
         let is_newest =

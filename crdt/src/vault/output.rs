@@ -93,6 +93,15 @@ pub enum Output {
         /// The file's bytes.
         bytes: Option<Vec<u8>>,
     },
+    /// Answers an `UndoRequested`, once all is asked for that puts the files back.
+    Undone {
+        /// The asker's number.
+        request: u64,
+        /// Files that are put back.
+        undone: usize,
+        /// Files that stay as they are, at least in part: others built on them, or they are not this node's to write.
+        left: Vec<VaultPath>,
+    },
     /// Tell the node: what the logs say of this file changed.
     FileUpdated(FileId),
     /// Keep bytes that did not enter a log, and tell the operator.

@@ -10,7 +10,7 @@ use super::{approvals::client, print};
 use crate::{
     fault::Fault,
     home::Home,
-    shell::control::{Request, Response},
+    shell::control::{Request, Response, unexpected},
 };
 
 #[derive(Debug, Subcommand)]
@@ -27,20 +27,12 @@ pub(super) enum A2aCommand {
 
 pub(super) fn a2a(home: &Home, command: A2aCommand) -> Result<ExitCode> {
     let A2aCommand::Tasks { peer, json: as_json } = command;
-    let tasks = match client(home)?.ask(&Request::Tasks { peer })? {
-        Response::Tasks { tasks } => tasks,
-        Response::BadRequest { message } => {
-            let fix = "Look at `aiemp-node status` for who is connected.";
-            return Err(Fault::operator("no_answer", message, fix).into());
-        }
-        Response::Drafts { .. }
-        | Response::File { .. }
-        | Response::Conflicts { .. }
-        | Response::Logs { .. }
-        | Response::Done
-        | Response::NotFound
-        | Response::Status(_) => anyhow::bail!("the node answered something else; are both of one version?"),
-    };
+    let answer = client(home)?.ask(&Request::Tasks { peer })?;
+    if let Response::BadRequest { message } = answer {
+        let fix = "Look at `aiemp-node status` for who is connected.";
+        return Err(Fault::operator("no_answer", message, fix).into());
+    }
+    let Response::Tasks { tasks } = answer else { return Err(unexpected()) };
     if as_json {
         print::json(json!({ "items": tasks }));
     } else {

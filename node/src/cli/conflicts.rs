@@ -12,7 +12,7 @@ use super::{approvals::client, print};
 use crate::{
     fault::Fault,
     home::Home,
-    shell::control::{Client, Request, ResolveChoice, Response, WireConflict},
+    shell::control::{Client, Request, ResolveChoice, Response, WireConflict, unexpected},
 };
 
 #[derive(Debug, Args)]
@@ -55,9 +55,7 @@ enum ConflictsCommand {
 
 pub(super) fn conflicts(home: &Home, args: ConflictsArgs) -> Result<ExitCode> {
     let mut client = client(home)?;
-    let Response::Conflicts { items } = client.ask(&Request::Conflicts)? else {
-        anyhow::bail!("the node answered something else; are both of one version?");
-    };
+    let Response::Conflicts { items } = client.ask(&Request::Conflicts)? else { return Err(unexpected()) };
     match args.command {
         None => list(&items, args.json),
         Some(ConflictsCommand::List { json }) => list(&items, json),

@@ -14,7 +14,7 @@ use crate::{
     home::Home,
     shell::{
         self,
-        control::{Client, Request, Response, WireLog},
+        control::{Client, Request, Response, WireLog, unexpected},
         store::Store,
         walls::Wall,
     },
@@ -143,17 +143,10 @@ fn show(home: &Home, rosters: &RosterChain, name: &str, as_json: bool) -> Result
     let roster = rosters.current();
     let member = named(roster, name)?;
     let logs: Option<Vec<WireLog>> = match Client::connect(&home.control_socket())? {
-        Some(mut client) => match client.ask(&Request::Logs)? {
-            Response::Logs { logs } => Some(logs.into_iter().filter(|log| log.author == member.name).collect()),
-            Response::Drafts { .. }
-            | Response::File { .. }
-            | Response::Conflicts { .. }
-            | Response::Tasks { .. }
-            | Response::Done
-            | Response::NotFound
-            | Response::BadRequest { .. }
-            | Response::Status(_) => anyhow::bail!("the node answered something else; are both of one version?"),
-        },
+        Some(mut client) => {
+            let Response::Logs { logs } = client.ask(&Request::Logs)? else { return Err(unexpected()) };
+            Some(logs.into_iter().filter(|log| log.author == member.name).collect())
+        }
         None => None,
     };
     if as_json {

@@ -11,7 +11,7 @@ use crate::{
     home::Home,
     shell::{
         self,
-        control::{Client, Request, Response, WireStatus},
+        control::{Client, Request, Response, WireStatus, unexpected},
     },
 };
 
@@ -22,9 +22,7 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
     let roster = rosters.current();
     let running = match Client::connect(&home.control_socket())? {
         Some(mut client) => {
-            let Response::Status(status) = client.ask(&Request::Status)? else {
-                anyhow::bail!("the node answered something else; are both of one version?");
-            };
+            let Response::Status(status) = client.ask(&Request::Status)? else { return Err(unexpected()) };
             Some(status)
         }
         None => None,

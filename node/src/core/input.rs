@@ -9,6 +9,7 @@ use aiemp_protocol::{
     ids::{ConflictId, FileId},
     replication::{self, StoredEntry},
     roster::RosterChain,
+    time::Timestamp,
     vault_path::VaultPath,
 };
 
@@ -110,6 +111,13 @@ pub enum Question {
         file: FileId,
         /// Why, for whoever drafted it.
         reason: String,
+    },
+    /// Take back what a member did since then, as far as this node may write there.
+    Undo {
+        /// Who did it.
+        author: NodeId,
+        /// From when on, by this node's clock.
+        since: Timestamp,
     },
     /// How the node is.
     Status,

@@ -200,6 +200,13 @@ pub enum Answer {
     NotFound,
     /// To `Status`.
     Status(Status),
+    /// To `Undo`.
+    Undone {
+        /// Files that are put back.
+        undone: usize,
+        /// Files that stay as they are, at least in part.
+        left: Vec<VaultPath>,
+    },
     /// To `Logs`.
     Logs(Vec<LogStanding>),
 }

@@ -27,6 +27,10 @@ impl Core {
             }
             Question::Resolve { id, choice } => self.resolve(now, request, id, choice),
             Question::Reject { file, reason } => self.reject(now, request, file, reason),
+            Question::Undo { author, since } => {
+                let from = self.replication.taken_since(author, since);
+                self.vault_input(now, vault::Input::UndoRequested { request, from });
+            }
             Question::Logs => {
                 let logs = self.logs(now);
                 self.answer(request, Answer::Logs(logs));

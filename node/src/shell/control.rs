@@ -65,6 +65,13 @@ pub enum Request {
     },
     /// What the node holds of each log, and what each member has used.
     Logs,
+    /// Take back what a member did.
+    Undo {
+        /// Its node id.
+        author: String,
+        /// From when on, milliseconds since the epoch.
+        since_ms: u64,
+    },
     /// How the node is.
     Status,
 }
@@ -111,6 +118,13 @@ pub enum Response {
     Logs {
         /// One for each log.
         logs: Vec<WireLog>,
+    },
+    /// To `undo`.
+    Undone {
+        /// Files that are put back.
+        undone: usize,
+        /// Paths of files that stay as they are, at least in part.
+        left: Vec<String>,
     },
     /// It is done.
     Done,
@@ -378,6 +392,11 @@ impl Client {
         self.stream = Some(stream);
         Ok(response)
     }
+}
+
+/// What to say to an answer that does not belong to its question.
+pub fn unexpected() -> anyhow::Error {
+    anyhow::anyhow!("the node answered something else; are both of one version?")
 }
 
 fn exchange(stream: &mut BufReader<UnixStream>, request: &Request) -> Result<Response> {

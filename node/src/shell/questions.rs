@@ -9,6 +9,7 @@ use aiemp_protocol::{
     ids::Audience,
     replication::WaitReason,
     roster::Roster,
+    time::Timestamp,
     vault_path::VaultPath,
 };
 use data_encoding::{BASE64, HEXLOWER};
@@ -39,6 +40,10 @@ pub fn question(request: Request) -> Result<Question, String> {
         }
         Request::Tasks { .. } => return Err("tasks are asked of a member, not of this node".to_owned()),
         Request::Logs => Question::Logs,
+        Request::Undo { author, since_ms } => Question::Undo {
+            author: author.parse().map_err(|_| bad("the author"))?,
+            since: Timestamp::from_millis(since_ms),
+        },
         Request::Status => Question::Status,
     })
 }
@@ -54,6 +59,9 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
         Answer::File(bytes) => Response::File { content: bytes.map(|bytes| BASE64.encode(&bytes)) },
         Answer::Conflicts(items) => {
             Response::Conflicts { items: items.into_iter().map(|item| names.conflict(item)).collect() }
+        }
+        Answer::Undone { undone, left } => {
+            Response::Undone { undone, left: left.iter().map(ToString::to_string).collect() }
         }
         Answer::Done => Response::Done,
         Answer::NotFound => Response::NotFound,

@@ -273,6 +273,7 @@ impl Replication {
     pub(super) fn entry_durable(&mut self, now: Timestamp, entry: EntryWithPayloads, past: Past, from: Option<NodeId>) {
         let position = entry.signed.position();
         self.durable.insert(position.log, position.seq);
+        self.taken.entry(position.log).or_default().push(now);
         self.clear_suspicion(position.log);
         let absent: Vec<_> = entry.absent().collect();
         for peer in self.sessions.keys().copied().collect::<Vec<_>>() {

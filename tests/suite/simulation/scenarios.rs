@@ -1,6 +1,6 @@
 //! Single stories, each told by its name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_crdt::conflict::ConflictKind;
 use aiemp_node::core::{Answer, Brain, Core, Input, Question};
@@ -11,6 +11,7 @@ use aiemp_protocol::{
     ids::{Audience, ContentHash, FileId, LogId},
     replication::FreezeReason,
     roster::Role,
+    time::Timestamp,
     vault_path::VaultPath,
     zone::Zone,
 };
@@ -437,5 +438,57 @@ fn a_cloud_that_freezes_stops_itself_alone_and_cannot_lift() {
     brake::unfreeze(&mut world).expect("the person lifts both");
     pass(&mut world, 2_000);
     assert_eq!(stopped(&world), [false, false]);
+    settle(&mut world);
+}
+
+fn undo(world: &mut World, author: usize, since: Timestamp) -> (usize, Vec<String>) {
+    let question = Question::Undo { author: world.nodes[author].id(), since };
+    world.input(0, Input::Asked { request: 77, question }).expect("nothing goes wrong");
+    pass(world, 30_000);
+    match world.nodes[0].answers.remove(&77) {
+        Some(Answer::Undone { undone, left }) => (undone, left.iter().map(ToString::to_string).collect()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_a_cloud_did_is_taken_back_and_what_others_did_stays() {
+    let mut world = world(90, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let before = "# Plan\n\nfirst\nsecond\n";
+    for name in ["Plans/edited.md", "Plans/moved.md", "Plans/deleted.md", "Plans/both.md", "Plans/alone.md"] {
+        save(&mut world, 0, name, before);
+    }
+    save(&mut world, 0, "Plans/data.bin", "bytes\0before");
+    pass(&mut world, 30_000);
+    let shared = |world: &World| -> BTreeMap<String, Vec<u8>> {
+        let files = world.nodes[0].disk.files.iter().map(|(path, bytes)| (path.to_string(), bytes.clone()));
+        files.filter(|(path, _)| path.starts_with("Plans/")).collect()
+    };
+    let expected = shared(&world);
+    let since = world.time();
+    pass(&mut world, 1_000);
+    save(&mut world, 1, "Plans/edited.md", "ALL YOUR NOTES\n");
+    save(&mut world, 1, "Plans/data.bin", "bytes\0after");
+    save(&mut world, 1, "Plans/both.md", "# Plan\n\nfirst\nEVIL\nsecond\n");
+    save(&mut world, 1, "Plans/new.md", "buy from me\n");
+    save(&mut world, 1, "Plans/adopted.md", "buy from me\n");
+    let bytes = world.nodes[1].disk.files.remove(&path("Plans/moved.md")).expect("it lies there");
+    world.nodes[1].disk.files.insert(path("Plans/hidden.md"), bytes);
+    world.nodes[1].disk.files.remove(&path("Plans/deleted.md"));
+    for at in ["Plans/moved.md", "Plans/hidden.md", "Plans/deleted.md"] {
+        world.touched(1, path(at));
+    }
+    pass(&mut world, 60_000);
+    assert_ne!(shared(&world), expected);
+    save(&mut world, 0, "Plans/both.md", "# Plan\n\nfirst\nEVIL\nsecond\nthird, by me\n");
+    save(&mut world, 0, "Plans/adopted.md", "buy from me, or not\n");
+    pass(&mut world, 30_000);
+    let (undone, left) = undo(&mut world, 1, since);
+    assert_eq!((undone, left), (6, vec!["Plans/adopted.md".to_owned()]));
+    let mut expected = expected;
+    expected.insert("Plans/both.md".to_owned(), b"# Plan\n\nfirst\nsecond\nthird, by me\n".to_vec());
+    expected.insert("Plans/adopted.md".to_owned(), b"buy from me, or not\n".to_vec());
+    assert_eq!(shared(&world), expected);
+    assert_eq!(undo(&mut world, 1, since), (0, vec!["Plans/adopted.md".to_owned()]), "once is enough");
     settle(&mut world);
 }

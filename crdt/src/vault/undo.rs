@@ -1,0 +1,209 @@
+//! Taking back what an author did since some time, by changes that go forward: nothing leaves the logs.
+
+use std::collections::BTreeMap;
+
+use aiemp_protocol::{
+    entry::{FieldWrite, FileKind, Item},
+    ids::{FileId, LogId},
+    vault_path::VaultPath,
+    zone::Zone,
+};
+
+use super::{EffectId, Output, Pending, Vault, open::Task};
+use crate::{
+    document::{self, Document},
+    index::{ChangeRef, FileRecord, Origin},
+    text_diff,
+};
+
+/// From which entry on a log is taken back.
+pub type UndoFrom = BTreeMap<LogId, u64>;
+
+/// An undo under way.
+#[derive(Debug, Default)]
+pub(super) struct Undoing {
+    from: UndoFrom,
+    loading: usize,
+    undone: usize,
+    left: Vec<VaultPath>,
+}
+
+/// How a file stands after its registers were put back.
+enum Put {
+    Back,
+    Untouched,
+    Left,
+}
+
+fn is_undone(from: &UndoFrom, origin: &Origin) -> bool {
+    from.get(&origin.log).is_some_and(|first| origin.seq >= *first)
+}
+
+impl Vault {
+    pub(super) fn undo(&mut self, request: u64, from: UndoFrom) {
+        let touched = |record: &FileRecord| {
+            let undone = |origin: &Origin| is_undone(&from, origin);
+            record.path.has_any(undone)
+                || record.base.has_any(undone)
+                || record.archived.has_any(undone)
+                || record.changes.iter().any(|change| undone(&change.origin))
+        };
+        let files: Vec<_> = self.index.iter().filter(|(_, record)| touched(record)).map(|(file, _)| file).collect();
+        let mut undoing = Undoing { from, ..Undoing::default() };
+        for file in files {
+            let Some(record) = self.index.get(file).cloned() else { continue };
+            let put = self.put_back(file, &record, &undoing.from);
+            if self.load_for_undo(request, file, &record, &undoing.from) {
+                undoing.loading += 1;
+                continue;
+            }
+            match put {
+                Put::Back => undoing.undone += 1,
+                Put::Untouched => {}
+                Put::Left => undoing.left.extend(record.path.shown().cloned()),
+            }
+        }
+        self.undoing.insert(request, undoing);
+        self.finish_undo(request);
+    }
+
+    /// Gives the registers of a file the values that they would have.
+    fn put_back(&mut self, file: FileId, record: &FileRecord, from: &UndoFrom) -> Put {
+        let undone = |origin: &Origin| is_undone(from, origin);
+        let (path, base) = (record.path.without(undone), record.base.without(undone));
+        let archived = record.archived.without(undone).shown().copied().unwrap_or(false);
+        let Some(base) = base.shown().copied() else {
+            // It was made then. What others did to it since is theirs.
+            let has_others = path.shown().is_some() || record.changes.iter().any(|change| !undone(&change.origin));
+            return match (record.is_archived(), has_others) {
+                (true, _) => Put::Untouched,
+                (false, true) => Put::Left,
+                (false, false) => {
+                    self.archive(file);
+                    if self.is_live(file) { Put::Left } else { Put::Back }
+                }
+            };
+        };
+        let may_write = self.boundaries.may_write(file.zone);
+        let mut writes = Vec::new();
+        if record.base.shown() != Some(&base) {
+            writes.push(FieldWrite::Base(base));
+        }
+        writes.extend(path.shown().filter(|path| record.path.shown() != Some(path)).cloned().map(FieldWrite::Path));
+        let is_live = self.is_live(file);
+        let comes_back = !archived && !is_live && !self.went_on(file, from);
+        let goes = archived && is_live;
+        if writes.is_empty() && !comes_back && !goes {
+            return Put::Untouched;
+        }
+        if !may_write {
+            return Put::Left;
+        }
+        for write in writes {
+            self.push_item(file.zone.audience(), Item::Set { file, write }, None);
+        }
+        if comes_back {
+            self.bring_back(file);
+        } else if goes {
+            self.archive(file);
+        }
+        Put::Back
+    }
+
+    /// Whether the file lives on elsewhere by somebody else's doing: what became of it since stands.
+    fn went_on(&self, file: FileId, from: &UndoFrom) -> bool {
+        let made_by_others = |target: FileId| {
+            let record = self.index.get(target);
+            record.is_some_and(|record| record.base.without(|origin| is_undone(from, origin)).shown().is_some())
+        };
+        let claims = from.keys().map(|log| Zone::Claim(log.author));
+        let passed = claims.map(|zone| file.moved_to(zone)).chain([file]);
+        let zones = [Zone::Intake, Zone::Drafts, Zone::Owner, Zone::Private];
+        passed.flat_map(|at| zones.map(|zone| at.moved_to(zone))).any(made_by_others)
+    }
+
+    /// Asks for the content of a note in which some changes are to be taken back.
+    fn load_for_undo(&mut self, request: u64, file: FileId, record: &FileRecord, from: &UndoFrom) -> bool {
+        let is_note = record.kind.shown() == Some(&FileKind::Note);
+        let changes: Vec<_> = record.current_changes().cloned().collect();
+        let Some(base) = record.base.shown().copied().filter(|_| is_note) else { return false };
+        if !changes.iter().any(|change| is_undone(from, &change.origin)) || !self.is_live(file) {
+            return false;
+        }
+        let hashes: Vec<_> = [base].into_iter().chain(changes.iter().map(|change| change.hash)).collect();
+        let effect = self.effect(Pending::Undo { request, file, changes });
+        self.outputs.push_back(Output::Load { effect, hashes });
+        true
+    }
+
+    pub(super) fn undo_loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
+        let Some(Pending::Undo { request, file, changes }) = self.pending.remove(&effect) else { return };
+        let Some(mut undoing) = self.undoing.remove(&request) else { return };
+        undoing.loading -= 1;
+        let mut payloads = payloads.into_iter();
+        let base = payloads.next().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
+        let whole = match base {
+            Some(base) => self.undo_text(file, &base, &changes, payloads, &undoing.from),
+            None => false,
+        };
+        if whole {
+            undoing.undone += 1;
+        } else {
+            undoing.left.extend(self.index.get(file).and_then(|record| record.path.shown().cloned()));
+        }
+        self.undoing.insert(request, undoing);
+        self.finish_undo(request);
+    }
+
+    /// Takes the changes back from the last to the first; whether all of it could be done.
+    fn undo_text(
+        &mut self,
+        file: FileId,
+        base: &str,
+        changes: &[ChangeRef],
+        payloads: impl Iterator<Item = Option<Vec<u8>>>,
+        from: &UndoFrom,
+    ) -> bool {
+        if !self.boundaries.may_write(file.zone) {
+            return false;
+        }
+        let mut document = Document::import(base);
+        let mut steps: Vec<(String, String)> = Vec::new();
+        let mut last_was_undone = false;
+        for (change, raw) in changes.iter().zip(payloads) {
+            let Some(raw) = raw else { return false };
+            let before = document.text();
+            if self.apply_change(file, &mut document, change, &raw, false).is_err() {
+                continue;
+            }
+            let undone = is_undone(from, &change.origin);
+            match steps.last_mut().filter(|_| last_was_undone) {
+                Some(step) if undone => step.1 = document.text(),
+                _ if undone => steps.push((before, document.text())),
+                _ => {}
+            }
+            last_was_undone = undone;
+        }
+        let mut whole = true;
+        let mut text = document.text();
+        for (before, after) in steps.into_iter().rev() {
+            let (reverted, all) = text_diff::revert(&before, &after, &text);
+            text = reverted;
+            whole &= all;
+        }
+        let parts = [aiemp_keys::cbor::text(&text), file.to_value()];
+        if let Some(raw) = document.edit(&text, document::actor_of_rewriting(parts)) {
+            // It merges with whatever was written meanwhile.
+            self.with_document(file, Task::RewriteEarlier(raw));
+        }
+        whole
+    }
+
+    fn finish_undo(&mut self, request: u64) {
+        if self.undoing.get(&request).is_some_and(|undoing| undoing.loading == 0)
+            && let Some(Undoing { undone, left, .. }) = self.undoing.remove(&request)
+        {
+            self.outputs.push_back(Output::Undone { request, undone, left });
+        }
+    }
+}
