@@ -8,8 +8,8 @@
 //! First names that never sync; then the fingerprints of the secrets and canaries that this node knows; then the
 //! formats in which providers issue credentials, with entropy, checksum and context as gates. It looks at the text as
 //! it is and in other views: without invisible characters, compatibility forms as plain letters, UTF-16, white space
-//! folded away, and one level of base64, hexadecimal digits or percent signs taken off. A secret under two levels of
-//! encoding, encrypted or compressed is not found.
+//! folded away, and one level of base64, hexadecimal digits, percent signs, backslashes (JSON, Markdown) or entities
+//! (HTML) taken off. A secret under two levels of encoding, encrypted or compressed is not found.
 //!
 //! # Releases
 //!
