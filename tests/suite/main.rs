@@ -1,6 +1,7 @@
 //! The suites that need more than one crate, in one binary.
 
 mod bad_input;
+mod canaries;
 mod cose_peer;
 mod decoder;
 mod deploy;

@@ -2,7 +2,7 @@
 
 use aiemp_node::core::{Input, Notice, Output};
 
-use super::{Event, World};
+use super::{Event, Way, World};
 use crate::{Violation, check, executor, story};
 
 impl World {
@@ -61,11 +61,12 @@ impl World {
                 self.nodes[node].answers.insert(request, answer);
                 executor::answered(self, node, request)?;
             }
-            Output::RunBrain { .. }
-            | Output::RosterInstalled
-            | Output::CallPeer { .. }
-            | Output::AnswerCall { .. }
-            | Output::KeepAnnouncement { .. } => {}
+            Output::RunBrain { id, prompt } => {
+                self.leaves(node, Way::Prompt(id), || prompt.into_inner().into_bytes());
+            }
+            Output::CallPeer { body, .. } => self.leaves(node, Way::Call, || body.into_inner()),
+            Output::AnswerCall { body, .. } => self.leaves(node, Way::Answer, || body.into_inner()),
+            Output::RosterInstalled | Output::KeepAnnouncement { .. } => {}
             Output::KeepRosterFork { .. } => {
                 return Err(format!("{} holds two rosters of one epoch", self.nodes[node].name));
             }

@@ -60,6 +60,7 @@ pub(super) fn spellings(secret: &str) -> Vec<(&'static str, String)> {
         ("JSON escapes", escaped(secret, |c| format!("\\u{:04x}", u32::from(c)))),
         ("JSON escapes in JSON", escaped(secret, |c| format!("\\\\u{:04X}", u32::from(c)))),
         ("Markdown escapes", escaped(secret, |c| if c == '-' { "\\-".to_owned() } else { c.to_string() })),
+        ("zero-width spaces as mail notes show them", every_other(secret, "\\[U+200B\\]")),
         ("HTML entities", escaped(secret, |c| format!("&#{};", u32::from(c)))),
         ("HTML entities in hex", escaped(secret, |c| format!("&#x{:X};", u32::from(c)))),
         ("full width", full_width(secret)),

@@ -1,4 +1,4 @@
-//! What JSON, programs, Markdown and HTML write in place of a character, read as that character.
+//! What JSON, programs, Markdown, HTML and the notes of mails write in place of a character, read as that character.
 
 use super::is_invisible;
 
@@ -53,7 +53,7 @@ pub(super) fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     let plainly = crate::egress::plain::is_on();
     #[cfg(not(test))]
     let plainly = false;
-    if !plainly && !text.contains(&b'\\') && !text.contains(&b'&') {
+    if !plainly && ![b'\\', b'&', b'+'].iter().any(|sign| text.contains(sign)) {
         return None;
     }
     let mut next = escape(text, 0)?;
@@ -76,17 +76,33 @@ pub(super) fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     Some(plain)
 }
 
-/// The first escape at `from` or behind it: where it stands, what it says, and how long it is.
-fn escape(text: &[u8], mut from: usize) -> Option<(usize, char, usize)> {
+/// The first escape at `begin` or behind it: where it stands, what it says, and how long it is.
+fn escape(text: &[u8], begin: usize) -> Option<(usize, char, usize)> {
+    let mut from = begin;
     loop {
-        from += text[from..].iter().position(|byte| matches!(byte, b'\\' | b'&'))?;
+        from += text[from..].iter().position(|byte| matches!(byte, b'\\' | b'&' | b'+'))?;
         let rest = &text[from..];
-        let read = if rest[0] == b'&' { entity(rest) } else { behind_backslash(rest) };
-        if let Some((c, length)) = read {
-            return Some((from, c, length));
+        let read = match rest[0] {
+            b'&' => entity(rest).map(|(c, length)| (from, c, length)),
+            b'+' => spelt_out(&text[begin..], from - begin).map(|(at, c, length)| (begin + at, c, length)),
+            _ => behind_backslash(rest).map(|(c, length)| (from, c, length)),
+        };
+        if read.is_some() {
+            return read;
         }
         from += 1;
     }
+}
+
+/// `[U+200B]`, as the notes of mails show what cannot be seen; with backslashes before the brackets, or without.
+fn spelt_out(text: &[u8], plus: usize) -> Option<(usize, char, usize)> {
+    let at = text[..plus].strip_suffix(b"[U")?.len();
+    let (code, digits) = number(&text[plus + 1..], 16, DIGITS_MAX)?;
+    let mut end = plus + 1 + digits;
+    end += usize::from(text.get(end) == Some(&b'\\'));
+    let at = at - usize::from(text[..at].ends_with(b"\\"));
+    let c = char::from_u32(code).filter(|c| is_invisible(*c))?;
+    (text.get(end) == Some(&b']')).then_some((at, c, end + 1 - at))
 }
 
 /// `\u0041`, `\"`, `\n`.
@@ -99,6 +115,8 @@ fn behind_backslash(text: &[u8]) -> Option<(char, usize)> {
         return Some((c, slashes + 5));
     }
     match text.get(1)? {
+        // Looked at from its `+`.
+        b'[' if text[2..].starts_with(b"U+") => None,
         b'n' | b'r' | b't' => Some((' ', 2)),
         sign if sign.is_ascii_punctuation() => Some((char::from(*sign), 2)),
         _ => None,
@@ -142,6 +160,7 @@ mod tests {
             ("&#115;&#x65;&#0099 &amp;&lowbar;&quot", "sec &_&quot"),
             ("s&#8203;e&shy;c&#xAD;", "sec"),
             ("&#10;&#0;", "  "),
+            (r"s\[U+200B\]e[U+00AD]c +[U+] [U+0041]\[", "sec +[U+] [U+0041]["),
         ] {
             assert_eq!(read(text).as_deref(), Some(expected), "{text}");
         }
