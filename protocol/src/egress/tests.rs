@@ -4,6 +4,7 @@ mod encodings;
 mod held;
 mod made_up;
 mod notes;
+mod prose;
 mod same;
 mod speed;
 
