@@ -21,6 +21,7 @@
 //! releases from being a list of passwords to guess. Neither a canary nor a name is ever released.
 
 mod anchors;
+mod entropy;
 mod gate;
 mod phrase;
 #[cfg(test)]
