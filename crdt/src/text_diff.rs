@@ -55,9 +55,11 @@ pub fn splices(old: &str, new: &str) -> Vec<Splice> {
 /// back. Where something else was changed in the same place since, that stays.
 pub fn revert(before: &str, after: &str, current: &str) -> (String, bool) {
     let since = splices(after, current);
+    // Some of it may have been taken back before.
+    let wanted = splices(after, before).into_iter().filter(|splice| !since.contains(splice));
     let (back, in_the_way): (Vec<_>, Vec<_>) =
-        splices(after, before).into_iter().partition(|splice| !since.iter().any(|other| splice.overlaps(other)));
-    let mut all: Vec<_> = since.iter().chain(&back).collect();
+        wanted.partition(|splice| !since.iter().any(|other| splice.overlaps(other)));
+    let mut all: Vec<_> = back.iter().chain(&since).collect();
     all.sort_by_key(|splice| splice.at);
     let mut text = after.to_owned();
     for splice in all.into_iter().rev() {
@@ -69,8 +71,6 @@ pub fn revert(before: &str, after: &str, current: &str) -> (String, bool) {
 impl Splice {
     fn overlaps(&self, other: &Self) -> bool {
         self.at < other.at + other.delete && other.at < self.at + self.delete
-            || (self.at < other.at && other.at < self.at + self.delete)
-            || (other.at < self.at && self.at < other.at + other.delete)
     }
 }
 

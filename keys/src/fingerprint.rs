@@ -135,6 +135,7 @@ struct Index {
     factor: u64,
     /// One bit for each value that a filter may have.
     bits: Box<[u64; 1024]>,
+    /// By filter.
     prints: Vec<(Print, String)>,
 }
 
@@ -178,6 +179,7 @@ impl Fingerprints {
     fn index_again(&mut self) {
         let prints = self.entries.iter().flat_map(|(name, entry)| entry.prints.iter().map(|p| (*p, name.clone())));
         self.index.prints = prints.collect();
+        self.index.prints.sort_by_key(|(print, _)| print.filter);
         self.index.bits.fill(0);
         for (print, _) in &self.index.prints {
             self.index.bits[usize::from(print.filter >> 6)] |= 1 << (print.filter & 63);
@@ -215,7 +217,8 @@ impl Fingerprints {
 
     /// The secrets whose middle begins at `at`.
     fn confirmed<'a>(&'a self, text: &[u8], at: usize, filter: u16) -> impl Iterator<Item = Found<'a>> {
-        let candidates = self.index.prints.iter().filter(move |(print, _)| print.filter == filter);
+        let first = self.index.prints.partition_point(|(print, _)| print.filter < filter);
+        let candidates = self.index.prints[first..].iter().take_while(move |(print, _)| print.filter == filter);
         candidates.filter_map(move |(print, name)| {
             let start = at.checked_sub(core_offset(print.length))?;
             let window = text.get(start..start + print.length)?;

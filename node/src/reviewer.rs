@@ -4,7 +4,7 @@ mod attachments;
 
 use std::{cell::RefCell, collections::BTreeSet};
 
-use aiemp_keys::{OwnerKeys, private_file, random};
+use aiemp_keys::{Hash, OwnerKeys, private_file, random};
 use aiemp_protocol::{
     action::{
         self, Action, ActionKind, Content, DeriveContext, Marks, NOT_A_DRAFT, RENDERER_VERSION, Refusal, Rendered,
@@ -216,6 +216,17 @@ fn remember_recipients(home: &Home, action: &Action) -> Result<()> {
     private_file::write_private(&home.known_recipients(), text.as_bytes()).context("cannot remember the recipients")
 }
 
+/// What an approval says beside the action.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The nonce of the approval that is wanted a second time.
+    pub repeat_of: Option<[u8; 16]>,
+    /// Digest of the policy in force.
+    pub policy: Hash,
+    /// When it is signed.
+    pub now: Timestamp,
+}
+
 /// Signs the approval of exactly what was rendered and hands it to the executor, with the attachments' contents.
 pub fn approve(
     home: &Home,
@@ -223,11 +234,10 @@ pub fn approve(
     roster: &Roster,
     owner: &OwnerKeys,
     item: &Item,
-    repeat_of: Option<[u8; 16]>,
-    policy: &Policy,
-    now: Timestamp,
+    terms: &Terms,
 ) -> Result<()> {
     let readable = item.draft.as_ref().map_err(|refusals| not_approvable(item, refusals))?;
+    let Terms { repeat_of, policy, now } = *terms;
     check_roster(roster, owner, now)?;
     let contents = attachments::contents(&readable.action, &readable.marks, &mut |path: &str| fetch(client, path))?;
     let decision = Decision {
@@ -237,7 +247,7 @@ pub fn approve(
         nonce: random::array()?,
         expiry: now + APPROVAL_LIFETIME,
         executor: roster.executor,
-        policy: policy.digest(),
+        policy,
         epoch: roster.epoch,
         repeat_of,
     };
@@ -306,7 +316,7 @@ mod tests {
         os::unix::net::UnixListener,
     };
 
-    use aiemp_keys::{Hash, NodeId};
+    use aiemp_keys::NodeId;
     use aiemp_protocol::zone::Zone;
 
     use super::*;

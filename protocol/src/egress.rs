@@ -8,8 +8,8 @@
 //! First names that never sync; then the fingerprints of the secrets and canaries that this node knows; then the
 //! formats in which providers issue credentials, with entropy, checksum and context as gates. It looks at the text as
 //! it is and in other views: without invisible characters, compatibility forms as plain letters, UTF-16, white space
-//! folded away, and one level of base64, hexadecimal digits or percent signs taken off. A secret under two levels of
-//! encoding, encrypted or compressed is not found.
+//! folded away, and one level of base64, hexadecimal digits, percent signs, backslashes (JSON, Markdown) or entities
+//! (HTML) taken off. A secret under two levels of encoding, encrypted or compressed is not found.
 //!
 //! # Releases
 //!
@@ -21,6 +21,7 @@
 //! releases from being a list of passwords to guess. Neither a canary nor a name is ever released.
 
 mod anchors;
+mod entropy;
 mod gate;
 mod phrase;
 #[cfg(test)]
@@ -160,8 +161,6 @@ pub struct Guard {
     releases: Arc<Releases>,
     /// Whether the files that it clears lie on Cloud already.
     at_cloud: bool,
-    #[cfg(feature = "guard-off")]
-    off: bool,
 }
 
 impl Guard {
@@ -172,8 +171,6 @@ impl Guard {
             fingerprints: Arc::new(fingerprints),
             releases: Arc::new(Releases::new(FingerprintKey::from_bytes([0; 32]))),
             at_cloud: false,
-            #[cfg(feature = "guard-off")]
-            off: false,
         }
     }
 
@@ -193,35 +190,14 @@ impl Guard {
         self
     }
 
-    /// A guard that holds nothing, for campaigns that show what leaks without one.
-    #[cfg(feature = "guard-off")]
-    pub fn off() -> Self {
-        let mut guard = Self::new(Fingerprints::new(FingerprintKey::from_bytes([0; 32])));
-        guard.off = true;
-        guard
-    }
-
-    #[cfg(feature = "guard-off")]
-    const fn is_off(&self) -> bool {
-        self.off
-    }
-
-    #[cfg(not(feature = "guard-off"))]
-    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
-    const fn is_off(&self) -> bool {
-        false
-    }
-
     /// Clears a whole file before any change of it exists, for history never forgets.
     ///
     /// Files that only Local nodes read pass: they leave for no other machine but one that holds the same secrets.
     pub fn clear_file(&self, path: &VaultPath, audience: Audience, bytes: Vec<u8>) -> Result<Cleared<Vec<u8>>, Held> {
-        if !self.is_off() {
-            zone::refuse_never(path)?;
-            if audience == Audience::All {
-                self.check_name(path)?;
-                self.check(&bytes, true)?;
-            }
+        zone::refuse_never(path)?;
+        if audience == Audience::All {
+            self.check_name(path)?;
+            self.check(&bytes, true)?;
         }
         Ok(Cleared(bytes))
     }
@@ -248,7 +224,7 @@ impl Guard {
     /// Clears a frame for a peer in `role`: entries of an audience that it may not read are refused. Payloads that it
     /// must not have are left out of their entry, which reaches it all the same, and answered with the reasons.
     pub fn clear_frame(&self, role: Role, mut frame: Frame) -> Result<(Cleared<Frame>, Vec<Held>), Held> {
-        let readable = |audience| audience == Audience::All || role == Role::Local || self.is_off();
+        let readable = |audience| audience == Audience::All || role == Role::Local;
         let mut withheld = Vec::new();
         match &mut frame {
             Frame::Entry { log, payloads, .. } => {
@@ -280,7 +256,7 @@ impl Guard {
 
     /// Whether a payload may go to a peer in `role`.
     pub fn check_payload(&self, role: Role, payload: &[u8]) -> Result<(), Held> {
-        if role == Role::Cloud && !self.is_off() { self.check(payload, false) } else { Ok(()) }
+        if role == Role::Cloud { self.check(payload, false) } else { Ok(()) }
     }
 
     /// Clears text for another process or service: a brain's prompt, an A2A message.
@@ -308,9 +284,6 @@ impl Guard {
 
     /// Refuses the first of what must not leave, a canary before all else. Files may be released by their content.
     fn check(&self, bytes: &[u8], is_file: bool) -> Result<(), Held> {
-        if self.is_off() {
-            return Ok(());
-        }
         let released = is_file && !self.releases.is_empty() && self.releases.has_content(ContentHash::of(bytes));
         let (mut hits, overflown) = self.findings(bytes, released);
         if is_file && self.at_cloud {

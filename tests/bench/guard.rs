@@ -8,6 +8,9 @@ use anyhow::{Context as _, Result};
 
 use super::{RUNS, figure::Figure};
 
+#[path = "../../protocol/src/egress/tests/prose.rs"]
+mod prose;
+
 const GOAL_MB_PER_S: f64 = 100.0;
 const BYTES: usize = 8_000_000;
 const SECRETS: usize = 32;
@@ -40,48 +43,12 @@ fn guard() -> Result<Guard> {
 
 /// Notes with front matter, headings, paragraphs and tasks.
 fn markdown() -> String {
-    const WORDS: [&str; 24] = [
-        "the",
-        "invoice",
-        "for",
-        "our",
-        "client",
-        "will",
-        "be",
-        "sent",
-        "on",
-        "Monday",
-        "and",
-        "we",
-        "need",
-        "an",
-        "answer",
-        "before",
-        "quarterly",
-        "password",
-        "review",
-        "M\u{fc}ller",
-        "international",
-        "delivery",
-        "token",
-        "by",
-    ];
-    let mut state = 0x5eed_u64;
-    let mut draw = |bound: usize| {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        (state >> 33) as usize % bound
-    };
     let mut text = String::with_capacity(BYTES + 4096);
-    while text.len() < BYTES {
-        text += &format!("---\ntype: note\ndate: 2026-01-1{}\nstatus: open\n---\n\n# Plan\n\n", draw(9));
-        for line in 0..12 {
-            text += if line % 3 == 2 { "- [ ]" } else { "And" };
-            for _ in 0..8 + draw(12) {
-                text.push(' ');
-                text += WORDS[draw(WORDS.len())];
-            }
-            text += ".\n\n";
+    for number in 0.. {
+        if text.len() >= BYTES {
+            break;
         }
+        text += &prose::prose(number);
     }
     text
 }

@@ -62,6 +62,8 @@ pub struct Node {
     pub freezes: Freezes,
     /// What its guard knows from its next start on.
     pub secrets: Vec<String>,
+    /// The canaries that it knows from its next start on.
+    pub canaries: Vec<String>,
 }
 
 impl Node {
@@ -89,6 +91,7 @@ impl Node {
             answers: BTreeMap::new(),
             freezes: Freezes::default(),
             secrets: vec![KNOWN_SECRET.to_owned()],
+            canaries: Vec::new(),
         }
     }
 
@@ -122,6 +125,10 @@ impl Node {
         let mut fingerprints = Fingerprints::new(FingerprintKey::from_bytes([7; 32]));
         for secret in &self.secrets {
             fingerprints.add("test", secret.as_bytes()).map_err(|error| error.to_string())?;
+        }
+        for (number, canary) in self.canaries.iter().enumerate() {
+            let name = format!("canary {number}");
+            fingerprints.add_canary(&name, canary.as_bytes()).map_err(|error| error.to_string())?;
         }
         let mut core = Core::new(Start {
             ended_well: false,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aiemp_crdt::vault;
 use aiemp_keys::{Signer, next_root_hash};
-use aiemp_node::core::{Brain, Input};
+use aiemp_node::core::{Brain, BrainId, Input};
 use aiemp_protocol::{
     frame::Frame,
     ids::ContentHash,
@@ -66,6 +66,19 @@ pub enum Event {
     Executor(u64, Box<executor::Event>),
 }
 
+/// Which way something left a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A frame to the node at this place of the cast.
+    Frame(usize),
+    /// A call to another agent.
+    Call,
+    /// The answer to a call.
+    Answer,
+    /// A prompt for the program that drafts.
+    Prompt(BrainId),
+}
+
 /// Everything there is.
 #[derive(Debug)]
 pub struct World {
@@ -87,6 +100,8 @@ pub struct World {
     pub trace: u64,
     /// All that happened, line by line, if somebody wants to read it.
     pub story: Option<Vec<String>>,
+    /// All that left the nodes, with the node it left, if somebody wants to look at it.
+    pub left: Option<Vec<(usize, Way, Vec<u8>)>>,
     queue: BTreeMap<(u64, u64), Event>,
     next_event: u64,
 }
@@ -122,6 +137,7 @@ impl World {
             healing: false,
             trace: 0xcbf2_9ce4_8422_2325,
             story: None,
+            left: None,
             queue: BTreeMap::new(),
             next_event: 0,
         };
@@ -313,6 +329,7 @@ impl World {
         let to = self.index_of(peer);
         let bytes = frame.to_bytes();
         check::frame(self, from, to, &frame, &bytes)?;
+        self.leaves(from, Way::Frame(to), || bytes.clone());
         let Some(session) = self.network.session(from, to) else { return Ok(()) };
         self.mix(&bytes);
         for at in self.network.arrivals(&mut self.rng, self.now, from, to) {
@@ -471,6 +488,12 @@ impl World {
         let (now, name) = (self.now - BEGINNING, &self.nodes[node].name);
         if let Some(story) = &mut self.story {
             story.push(format!("{now:>8} {name}: {}", line()));
+        }
+    }
+
+    fn leaves(&mut self, node: usize, way: Way, bytes: impl FnOnce() -> Vec<u8>) {
+        if let Some(left) = &mut self.left {
+            left.push((node, way, bytes()));
         }
     }
 

@@ -1,8 +1,14 @@
 //! Secrets on their way out, end to end: held, told, let out by the person alone.
 
-use std::fs;
+use std::{fs, path::Path};
 
-use crate::node::Pair;
+use aho_corasick::AhoCorasick;
+use aiemp_keys::{FingerprintKey, Fingerprints, private_file};
+
+use crate::{
+    canaries::{SPELLINGS, canary},
+    node::Pair,
+};
 
 /// A made-up token of a provider's form, put together so that it stands in no file as a whole.
 fn token() -> String {
@@ -45,18 +51,67 @@ fn a_held_file_reaches_nobody_until_the_person_releases_it() {
 
 /// Neither on Cloud's disk, in any encoding the file was in, nor in Local's own logs.
 fn assert_nowhere(pair: &Pair, value: &str) {
+    let forms = AhoCorasick::new([value]).expect("an automaton");
     for root in [&pair.cloud.home, &pair.cloud.vault, &pair.local.home.join("mesh")] {
-        let mut folders = vec![root.to_path_buf()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if let Ok(bytes) = fs::read(&path) {
-                    let found = bytes.windows(value.len()).any(|window| window == value.as_bytes());
-                    assert!(!found, "{}", path.display());
-                }
+        assert_eq!(found_below(root, &forms), [] as [usize; 0], "{}", root.display());
+    }
+}
+
+/// Which of the forms stand in any file or name below a folder.
+fn found_below(root: &Path, forms: &AhoCorasick) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let content = if path.is_dir() { Vec::new() } else { fs::read(&path).unwrap_or_default() };
+            for bytes in [path.as_os_str().as_encoded_bytes(), &content] {
+                found.extend(forms.find_overlapping_iter(bytes).map(|form| form.pattern().as_usize()));
+            }
+            if path.is_dir() {
+                folders.push(path);
             }
         }
     }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Makes a Local that does not run know these canaries, and nothing else.
+fn plant(pair: &Pair, canaries: &[String]) {
+    let mut known = Fingerprints::new(FingerprintKey::from_bytes([5; 32]));
+    for (number, canary) in canaries.iter().enumerate() {
+        known.add_canary(&format!("canary {number}"), canary.as_bytes()).expect("long enough");
+    }
+    private_file::write_private(&pair.local.home.join("mesh/fingerprints"), &known.to_bytes()).expect("written");
+}
+
+#[test]
+fn canaries_reach_cloud_in_no_spelling_until_the_guard_has_forgotten_them() {
+    const CANARIES: usize = 20;
+    let canaries: Vec<String> = (0..CANARIES).map(canary).collect();
+    let spelt: Vec<String> =
+        canaries.iter().flat_map(|canary| SPELLINGS.iter().map(|(_, spell)| spell(canary))).collect();
+    let forms = AhoCorasick::new(&spelt).expect("an automaton");
+    let mut pair = Pair::paired();
+    plant(&pair, &canaries);
+    pair.local.start();
+    for (number, form) in spelt.iter().enumerate() {
+        pair.local.save(&format!("Plans/{number}.md"), format!("# Note\n\n{form}\n"));
+    }
+    pair.local.save("Plans/other.md", "nothing to hide\n");
+    pair.wait("the other one arrives", |pair| pair.cloud.read("Plans/other.md").is_some());
+    pair.wait("all are held", |pair| {
+        pair.local.json(&["egress", "list", "--json"])["items"].as_array().map(Vec::len) == Some(spelt.len())
+    });
+    for root in [&pair.cloud.home, &pair.cloud.vault] {
+        assert_eq!(found_below(root, &forms), [] as [usize; 0], "{}", root.display());
+    }
+    // A guard that knows none of them lets every one pass: it was the guard that held them.
+    pair.local.stop();
+    plant(&pair, &[]);
+    pair.local.start();
+    let all: Vec<usize> = (0..spelt.len()).collect();
+    pair.wait("all arrive", |pair| found_below(&pair.cloud.vault, &forms) == all);
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod brake;
+mod canaries;
 mod cose_peer;
 mod decoder;
 mod deploy;
@@ -18,4 +19,5 @@ mod processes;
 mod simulation;
 mod smtp;
 mod tidy;
+mod undo;
 mod walls;

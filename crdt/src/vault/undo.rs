@@ -28,7 +28,17 @@ pub(super) struct Undoing {
     left: Vec<VaultPath>,
 }
 
-/// How a file stands after its registers were put back.
+impl Undoing {
+    fn note(&mut self, put: Put, record: Option<&FileRecord>) {
+        match put {
+            Put::Back => self.undone += 1,
+            Put::Untouched => {}
+            Put::Left => self.left.extend(record.and_then(|record| record.path.shown().cloned())),
+        }
+    }
+}
+
+/// How a file came out of it.
 enum Put {
     Back,
     Untouched,
@@ -57,11 +67,7 @@ impl Vault {
                 undoing.loading += 1;
                 continue;
             }
-            match put {
-                Put::Back => undoing.undone += 1,
-                Put::Untouched => {}
-                Put::Left => undoing.left.extend(record.path.shown().cloned()),
-            }
+            undoing.note(put, Some(&record));
         }
         self.undoing.insert(request, undoing);
         self.finish_undo(request);
@@ -142,20 +148,16 @@ impl Vault {
         undoing.loading -= 1;
         let mut payloads = payloads.into_iter();
         let base = payloads.next().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
-        let whole = match base {
+        let put = match base {
             Some(base) => self.undo_text(file, &base, &changes, payloads, &undoing.from),
-            None => false,
+            None => Put::Left,
         };
-        if whole {
-            undoing.undone += 1;
-        } else {
-            undoing.left.extend(self.index.get(file).and_then(|record| record.path.shown().cloned()));
-        }
+        undoing.note(put, self.index.get(file));
         self.undoing.insert(request, undoing);
         self.finish_undo(request);
     }
 
-    /// Takes the changes back from the last to the first; whether all of it could be done.
+    /// Takes the changes back from the last to the first.
     fn undo_text(
         &mut self,
         file: FileId,
@@ -163,15 +165,15 @@ impl Vault {
         changes: &[ChangeRef],
         payloads: impl Iterator<Item = Option<Vec<u8>>>,
         from: &UndoFrom,
-    ) -> bool {
+    ) -> Put {
         if !self.boundaries.may_write(file.zone) {
-            return false;
+            return Put::Left;
         }
         let mut document = Document::import(base);
         let mut steps: Vec<(String, String)> = Vec::new();
         let mut last_was_undone = false;
         for (change, raw) in changes.iter().zip(payloads) {
-            let Some(raw) = raw else { return false };
+            let Some(raw) = raw else { return Put::Left };
             let before = document.text();
             if self.apply_change(file, &mut document, change, &raw, false).is_err() {
                 continue;
@@ -192,11 +194,15 @@ impl Vault {
             whole &= all;
         }
         let parts = [aiemp_keys::cbor::text(&text), file.to_value()];
-        if let Some(raw) = document.edit(&text, document::actor_of_rewriting(parts)) {
-            // It merges with whatever was written meanwhile.
-            self.with_document(file, Task::RewriteEarlier(raw));
-        }
-        whole
+        let edited = document.edit(&text, document::actor_of_rewriting(parts));
+        let put = match (whole, &edited) {
+            (false, _) => Put::Left,
+            (true, Some(_)) => Put::Back,
+            (true, None) => Put::Untouched,
+        };
+        // It merges with whatever was written meanwhile.
+        edited.into_iter().for_each(|raw| self.with_document(file, Task::RewriteEarlier(raw)));
+        put
     }
 
     fn finish_undo(&mut self, request: u64) {

@@ -19,7 +19,7 @@ use super::{Passphrase, owner, print};
 use crate::{
     fault::Fault,
     home::Home,
-    reviewer::{self, Desk, Item},
+    reviewer::{self, Desk, Item, Terms},
     shell::{
         self,
         control::{Client, Request, Response, WireReceipt},
@@ -323,7 +323,8 @@ fn approve(
     let repeated = desk.repeated(&readable.action).filter(|_| again);
     let repeat_of = repeated.map(reviewer::nonce_of).transpose()?;
     let now = shell::clock::now();
-    reviewer::approve(home, client, roster.current(), &keys, item, repeat_of, &desk.policy, now)?;
+    let terms = Terms { repeat_of, policy: desk.policy.digest(), now };
+    reviewer::approve(home, client, roster.current(), &keys, item, &terms)?;
     if as_json {
         print::json(json!({ "id": item.id, "state": "approved" }));
     } else {

@@ -513,7 +513,8 @@ mod tests {
             | Request::Status => {
                 false // These read.
             }
-            Request::Resolve { .. } | Request::Reject { .. } => false, // No key: as editing or archiving the note.
+            // No key: as editing or archiving the notes.
+            Request::Resolve { .. } | Request::Reject { .. } | Request::Undo { .. } => false,
         };
         let kinds = [
             r#"{"ask":"drafts"}"#,
@@ -524,6 +525,7 @@ mod tests {
             r#"{"ask":"tasks","peer":"a"}"#,
             r#"{"ask":"logs"}"#,
             r#"{"ask":"status"}"#,
+            r#"{"ask":"undo","author":"a","since_ms":1}"#,
         ];
         for kind in kinds {
             assert!(!carries_authority(&serde_json::from_str(kind).unwrap()), "{kind}");

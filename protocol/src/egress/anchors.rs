@@ -43,11 +43,17 @@ impl Anchor {
     }
 
     fn begins(&self, bytes: [u8; REACH], text: &[u8]) -> bool {
-        if u32::from_le_bytes(bytes) & self.care != self.first {
-            return false;
-        }
-        let Some(there) = text.get(..self.text.len()) else { return false };
+        u32::from_le_bytes(bytes) & self.care == self.first
+            && text.get(..self.text.len()).is_some_and(|there| self.is(there))
+    }
+
+    fn is(&self, there: &[u8]) -> bool {
         if self.any_case { there.eq_ignore_ascii_case(self.text) } else { there == self.text }
+    }
+
+    /// Where it stands first in a short text.
+    pub(super) fn place_in(&self, text: &[u8]) -> Option<usize> {
+        text.windows(self.text.len()).position(|there| self.is(there))
     }
 }
 

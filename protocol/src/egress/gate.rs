@@ -42,7 +42,7 @@ pub(super) enum Gate {
 pub(super) const NEAR: usize = 300;
 
 /// Bytes of a random part that are counted for its entropy.
-const COUNTED_MAX: usize = 256;
+pub(super) const COUNTED_MAX: usize = 256;
 
 /// How far behind the title of an armour its first line of key may stand, and how long that is at least.
 const ARMOUR_HEADERS_MAX: usize = 600;
@@ -85,7 +85,9 @@ impl Gate {
         let text = reading.text;
         let body = &text[found.body..found.end];
         match self {
-            Self::Entropy(tenths) => entropy_tenths(&body[..body.len().min(COUNTED_MAX)]) >= tenths,
+            Self::Entropy(tenths) => {
+                reading.entropy_tenths(found.body, found.end.min(found.body + COUNTED_MAX)) >= tenths
+            }
             Self::Mixed => mixed(body),
             Self::NotHex => !body.iter().all(u8::is_ascii_hexdigit),
             Self::Checksum62 => checksum_fits(body),
@@ -115,16 +117,6 @@ pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
 
 fn mixed(body: &[u8]) -> bool {
     body.iter().any(u8::is_ascii_digit) && body.iter().any(u8::is_ascii_alphabetic)
-}
-
-/// Shannon's entropy of the bytes' frequencies.
-pub(super) fn entropy_tenths(body: &[u8]) -> u32 {
-    let mut counts = [0_u32; 256];
-    body.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
-    let length = body.len() as f64;
-    let bits: f64 =
-        counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / length).map(|p| -p * p.log2()).sum();
-    (bits * 10.0) as u32
 }
 
 const DIGITS_62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -199,13 +191,5 @@ mod tests {
     fn the_checksum_is_the_published_one() {
         assert_eq!(crc_32(b"123456789"), 0xcbf4_3926);
         assert_eq!(checksum_62(b"MadeUpForATestOfTheGuard4Notes"), *b"2mSrxI");
-    }
-
-    #[test]
-    fn entropy_counts_what_differs() {
-        assert_eq!(entropy_tenths(b"aaaaaaaa"), 0);
-        assert_eq!(entropy_tenths(b"abababab"), 10);
-        assert_eq!(entropy_tenths(b"abcdefgh"), 30);
-        assert_eq!(entropy_tenths(b""), 0);
     }
 }

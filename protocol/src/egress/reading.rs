@@ -1,7 +1,7 @@
 //! A text that rules read: what they learn of it at one place is kept for the next, so that many anchors in one long
 //! run cost no more than the run.
 
-use super::{gate::NEAR, rule::Class};
+use super::{entropy::Window, gate::NEAR, rule::Class};
 
 /// Runs kept for each class; a token reads three, one after the other.
 const KEPT: usize = 4;
@@ -12,6 +12,8 @@ pub(super) struct Reading<'a> {
     /// By class, the runs that were measured last, and where the next one is kept.
     runs: [([Run; KEPT], usize); Class::COUNT],
     contexts: Vec<Context>,
+    /// The window whose entropy was asked for last, if one was.
+    window: Option<Box<Window>>,
 }
 
 /// Words that a value may stand near, and for each its length and its places in the text.
@@ -32,7 +34,7 @@ struct Run {
 impl<'a> Reading<'a> {
     pub(super) const fn of(text: &'a [u8]) -> Self {
         const NONE: Run = Run { start: usize::MAX, end: 0, closed: true };
-        Self { text, runs: [([NONE; KEPT], 0); Class::COUNT], contexts: Vec::new() }
+        Self { text, runs: [([NONE; KEPT], 0); Class::COUNT], contexts: Vec::new(), window: None }
     }
 
     /// How many bytes of a class stand at `at`, at most `most`.
@@ -55,6 +57,11 @@ impl<'a> Reading<'a> {
             run.end += usize::from(!run.closed);
         }
         run.end.min(wanted) - at
+    }
+
+    /// The entropy of the bytes from `start` to `end`, in tenths of a bit for each.
+    pub(super) fn entropy_tenths(&mut self, start: usize, end: usize) -> u32 {
+        self.window.get_or_insert_with(|| Box::new(Window::empty())).tenths(self.text, start, end)
     }
 
     /// Whether one of these words, lower case, stands in any case near the value from `start` to `end`.

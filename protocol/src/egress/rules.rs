@@ -11,7 +11,7 @@ mod services;
 use std::{ops::Range, sync::LazyLock};
 
 use super::{
-    anchors::Anchors,
+    anchors::{Anchor, Anchors},
     reading::Reading,
     rule::{BROKEN_BYTES_MAX, Match, Rule},
 };
@@ -45,15 +45,16 @@ pub(super) fn search(text: &[u8], mut found: impl FnMut(Credential<'_>)) {
     let mut reading = Reading::of(text);
     ANCHORS.each(text, |range, anchor| {
         // Rules that share an anchor share what stands behind it.
-        let mut broken = None;
+        let (mut reach, mut broken) = (None, None);
         for rule in &anchor.rules {
             match rule.read(&mut reading, range.start, range.end, |_| false) {
                 Ok(Match { start, end, .. }) => found(Credential { kind: rule.kind, start, value: &text[start..end] }),
                 Err(stop) if stop > range.end && rule.may_be_broken() && breaks(text, stop) => {
-                    if !rule.may_go_on(&text[range.end..]) {
+                    let reach = *reach.get_or_insert_with(|| reach_of(text, &range, anchor));
+                    if !rule.may_go_on(&text[range.end..reach]) {
                         continue;
                     }
-                    let broken = broken.get_or_insert_with(|| Broken::of(text, range.clone()));
+                    let broken = broken.get_or_insert_with(|| Broken::of(text, range.clone(), reach));
                     if let Some(value) = broken.read(rule) {
                         found(Credential { kind: rule.kind, start: range.start, value });
                     }
@@ -71,6 +72,17 @@ fn breaks(text: &[u8], at: usize) -> bool {
         || text[at..].starts_with(b"=\r\n")
 }
 
+/// How far a value that is broken behind an anchor may go: to the line or word in which the same anchor stands again, for
+/// another value begins there. So a text full of one anchor is not put together anew from each of them.
+fn reach_of(text: &[u8], range: &Range<usize>, anchor: &Anchor) -> usize {
+    let most = text.len().min(range.end + BROKEN_BYTES_MAX);
+    let behind = &text[range.end..most];
+    let Some(gap) = behind.iter().position(u8::is_ascii_whitespace) else { return most };
+    let Some(again) = anchor.place_in(&behind[gap..]) else { return most };
+    let line = behind[..gap + again].iter().rposition(u8::is_ascii_whitespace);
+    range.end + line.unwrap_or(gap) + 1
+}
+
 /// What stands at an anchor, without the white space in it, up to the first word of the text.
 struct Broken {
     bytes: Vec<u8>,
@@ -80,14 +92,14 @@ struct Broken {
 }
 
 impl Broken {
-    fn of(text: &[u8], anchor: Range<usize>) -> Self {
+    fn of(text: &[u8], anchor: Range<usize>, reach: usize) -> Self {
         let lead = anchor.start.min(64);
         let from = anchor.start - lead;
         let mut bytes = Vec::with_capacity(lead + anchor.len() + BROKEN_BYTES_MAX);
         bytes.extend_from_slice(&text[from..anchor.end]);
         let mut gaps = Vec::with_capacity(BROKEN_BYTES_MAX / 4);
         let (mut piece, mut before) = (bytes.len(), 0);
-        let behind = &text[anchor.end..text.len().min(anchor.end + BROKEN_BYTES_MAX)];
+        let behind = &text[anchor.end..reach];
         for (at, byte) in behind.iter().enumerate() {
             let soft = *byte == b'=' && breaks(behind, at);
             if !byte.is_ascii_whitespace() && !soft {

@@ -4,6 +4,7 @@ mod encodings;
 mod held;
 mod made_up;
 mod notes;
+mod prose;
 mod same;
 mod speed;
 
@@ -63,4 +64,14 @@ fn a_credential_is_found_whatever_stands_around_it() {
     {
         assert!(kinds(&around.replace('@', &token)).contains("gitlab-token"), "{around}");
     }
+}
+
+#[test]
+fn a_broken_value_ends_where_another_begins() {
+    let lines = |text: &str| -> Vec<usize> { guard().hits(text.as_bytes()).iter().map(|hit| hit.line).collect() };
+    let token = expand("glpat-{w20}");
+    let broken = format!("{}\n{}", &token[..16], &token[16..]);
+    let soft = format!("{}=\r\n{}", &token[..16], &token[16..]);
+    assert_eq!(lines(&format!("{broken}\n{broken}\n{soft}\n{token}")), [1, 3, 5, 7]);
+    assert_eq!(lines(&format!("glpat-ab1\n{token}")), [2]);
 }

@@ -5,14 +5,15 @@
 //! small multiple of what it was made from; each costs time in proportion to the text.
 
 mod decode;
+mod escapes;
 
 use unicode_normalization::UnicodeNormalization as _;
 
 pub(super) use decode::{Piece, pieces, runs};
 
 /// A whole text in another spelling; its lines are those of the text.
-pub(super) fn respelt(text: &[u8]) -> [Option<Vec<u8>>; 2] {
-    [visible(text), without_nuls(text)]
+pub(super) fn respelt(text: &[u8]) -> [Option<Vec<u8>>; 3] {
+    [visible(text), without_nuls(text), escapes::unescaped(text)]
 }
 
 /// The text without invisible characters and with compatibility forms (full width, mathematical, circled) as plain
@@ -47,11 +48,15 @@ fn calls_for_respelling(text: &str) -> bool {
     let mut from = 0;
     while let Some(at) = not_ascii(text.as_bytes(), from) {
         let Some(c) = text[at..].chars().next() else { return false };
-        let behind_text = at.checked_sub(1).is_some_and(|before| text.as_bytes()[before].is_ascii_graphic());
-        if is_letter_form(c) || (behind_text && is_invisible(c)) {
+        from = at + c.len_utf8();
+        // Emoji are put together by characters that cannot be seen: those stand beside no ASCII.
+        let beside_text = || {
+            let before = at.checked_sub(1).is_some_and(|before| text.as_bytes()[before].is_ascii());
+            before || text.as_bytes().get(from).is_some_and(u8::is_ascii_alphanumeric)
+        };
+        if is_letter_form(c) || (is_invisible(c) && beside_text()) {
             return true;
         }
-        from = at + c.len_utf8();
     }
     false
 }
@@ -202,10 +207,12 @@ mod tests {
             "\u{4f60}\u{597d}\u{ff0c}\u{4e16}",
             "\u{20ac} 5\u{a0}000",
         ] {
-            assert_eq!(respelt(text.as_bytes()), [None, None], "{text}");
+            assert_eq!(respelt(text.as_bytes()), [None, None, None], "{text}");
         }
         let seen = |text: &str| respelt(text.as_bytes())[0].clone().map(|bytes| String::from_utf8(bytes).unwrap());
         assert_eq!(seen("s\u{200b}e\u{ad}c"), Some("sec".to_owned()));
+        assert_eq!(seen("s\n\u{200b}ec"), Some("s\nec".to_owned()));
+        assert_eq!(seen("\u{fc}\u{200b}b"), Some("\u{fc}b".to_owned()));
         assert_eq!(seen("\u{ff53}\u{ff45}\u{ff43}\u{1d7d7}"), Some("sec9".to_owned()));
     }
 

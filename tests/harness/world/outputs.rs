@@ -2,7 +2,7 @@
 
 use aiemp_node::core::{Input, Notice, Output};
 
-use super::{Event, World};
+use super::{Event, Way, World};
 use crate::{Violation, brake, check, executor, story};
 
 impl World {
@@ -35,12 +35,12 @@ impl World {
                 self.answer(node, Input::ChangesScreened(effect, passed));
             }
             Output::SendFrame { peer, frame } => self.send(node, peer, frame.into_inner())?,
-            Output::ClosePeer { peer, fault } => {
-                if !self.network.lossy {
-                    return Err(format!("{} accuses an honest peer: {fault:?}", self.nodes[node].name));
-                }
+            Output::ClosePeer { peer, .. } if self.network.lossy => {
                 let other = self.index_of(peer);
                 self.cut(node, other);
+            }
+            Output::ClosePeer { fault, .. } => {
+                return Err(format!("{} accuses an honest peer: {fault:?}", self.nodes[node].name));
             }
             Output::WriteFile { effect, path, bytes, expected } => {
                 check::written_path(self, node, &path)?;
@@ -64,11 +64,10 @@ impl World {
                 self.nodes[node].answers.insert(request, answer);
                 executor::answered(self, node, request)?;
             }
-            Output::RunBrain { .. }
-            | Output::RosterInstalled
-            | Output::CallPeer { .. }
-            | Output::AnswerCall { .. }
-            | Output::KeepAnnouncement { .. } => {}
+            Output::RunBrain { id, prompt } => self.leaves(node, Way::Prompt(id), || prompt.into_inner().into()),
+            Output::CallPeer { body, .. } => self.leaves(node, Way::Call, || body.into_inner()),
+            Output::AnswerCall { body, .. } => self.leaves(node, Way::Answer, || body.into_inner()),
+            Output::RosterInstalled | Output::KeepAnnouncement { .. } => {}
             Output::KeepRosterFork { .. } => {
                 return Err(format!("{} holds two rosters of one epoch", self.nodes[node].name));
             }

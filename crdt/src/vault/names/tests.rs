@@ -141,6 +141,7 @@ fn settle(vault: &mut Vault, disk: &mut BTreeMap<String, Vec<u8>>, input: Input)
                 | Output::RecordProjection { .. }
                 | Output::Content { .. }
                 | Output::FileUpdated(_)
+                | Output::Undone { .. }
                 | Output::Hold { .. }
                 | Output::ReportRefused { .. } => {}
             }

@@ -14,6 +14,10 @@ fn wrapped(text: &str, width: usize, line_end: &str) -> String {
     text.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect::<Vec<_>>().join(line_end)
 }
 
+fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
+    text.chars().map(escape).collect()
+}
+
 fn full_width(text: &str) -> String {
     text.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap()).collect()
 }
@@ -53,6 +57,12 @@ pub(super) fn spellings(secret: &str) -> Vec<(&'static str, String)> {
         ("quoted-printable", format!("{}=\r\n{}", &secret[..7], &secret[7..])),
         ("percent", percent),
         ("percent where it must", half),
+        ("JSON escapes", escaped(secret, |c| format!("\\u{:04x}", u32::from(c)))),
+        ("JSON escapes in JSON", escaped(secret, |c| format!("\\\\u{:04X}", u32::from(c)))),
+        ("Markdown escapes", escaped(secret, |c| if c == '-' { "\\-".to_owned() } else { c.to_string() })),
+        ("zero-width spaces as mail notes show them", every_other(secret, "\\[U+200B\\]")),
+        ("HTML entities", escaped(secret, |c| format!("&#{};", u32::from(c)))),
+        ("HTML entities in hex", escaped(secret, |c| format!("&#x{:X};", u32::from(c)))),
         ("full width", full_width(secret)),
         ("UTF-16", String::from_utf8(utf_16(secret)).unwrap()),
         (
@@ -88,6 +98,8 @@ fn a_secret_with_spaces_and_other_letters_is_found() {
     let secret = "sch\u{f6}ne Gr\u{fc}\u{df}e 77";
     for spelt in
         [secret.to_owned(), secret.replace(' ', "\n"), secret.replace(' ', ""), BASE64.encode(secret.as_bytes())]
+            .into_iter()
+            .chain([escaped(secret, |c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) })])
     {
         assert!(kinds(&spelt).contains("wlan"), "{spelt}");
     }

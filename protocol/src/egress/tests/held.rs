@@ -122,22 +122,3 @@ fn local_files_and_payloads_for_local_pass() {
     assert_eq!(guard().check_payload(Role::Local, text.as_bytes()), Ok(()));
     assert!(guard().check_payload(Role::Cloud, text.as_bytes()).is_err());
 }
-
-#[cfg(feature = "guard-off")]
-#[test]
-fn a_guard_that_is_off_holds_nothing() {
-    assert_eq!(clear(&Guard::off(), "planted-by-hand"), Ok(()));
-    assert!(Guard::off().clear_text(expand("glpat-{w20}")).is_ok());
-}
-
-#[test]
-fn no_crate_that_ships_can_turn_the_guard_off() {
-    let manifests = [
-        include_str!("../../../../crdt/Cargo.toml"),
-        include_str!("../../../../node/Cargo.toml"),
-        include_str!("../../../../Cargo.toml"),
-    ];
-    assert!(manifests.iter().all(|manifest| !manifest.contains("guard-off")));
-    let own = include_str!("../../../Cargo.toml");
-    assert_eq!(own.matches("guard-off").count(), 1, "the feature is in no default set");
-}

@@ -1,6 +1,6 @@
 //! What saves time hides nothing: both ways to look at a text find the same.
 
-use super::{notes::Draws, *};
+use super::{prose::Draws, *};
 use crate::egress::plain;
 
 fn same(text: &[u8]) {
@@ -16,7 +16,7 @@ fn examples() -> Vec<String> {
 fn in_notes_of_every_kind() {
     for number in 0..400 {
         same(notes::note(number).as_bytes());
-        same(notes::prose(number).as_bytes());
+        same(prose::prose(number).as_bytes());
     }
 }
 

@@ -94,7 +94,7 @@ fn prints_how_fast_text_is_looked_at() {
         (text.len() as f64 * 1e3 / time as f64, hits)
     };
     let guard = known_secrets();
-    let prose: String = (0..4000).map(notes::prose).collect();
+    let prose: String = (0..4000).map(prose::prose).collect();
     let notes: String = (0..4000).map(notes::note).collect();
     for (name, text) in [("clean Markdown", &prose), ("notes of every kind", &notes)] {
         let (speed, hits) = rate(&guard, text.as_bytes(), 5);
