@@ -24,6 +24,7 @@ mod print;
 mod probe;
 mod run;
 mod secrets;
+mod selftest;
 mod status;
 mod undo;
 
@@ -137,6 +138,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Attacks on this program, on this machine, each with what should come of it
+    Selftest(selftest::SelftestArgs),
     /// The whole story on this machine: two nodes in a temporary folder, one mail, sent once
     Demo(demo::DemoArgs),
     /// One of the node's processes; the node starts them itself
@@ -181,6 +184,7 @@ impl Cli {
             }
             Some(Command::Status { json }) => status::status(&home, json),
             Some(Command::Doctor { json }) => doctor::doctor(&home, json),
+            Some(Command::Selftest(args)) => selftest::selftest(&args),
             Some(Command::Demo(args)) => demo::demo(&args),
             Some(Command::Process(args)) => run::process(&home, &args),
         }

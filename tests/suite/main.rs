@@ -16,6 +16,7 @@ mod hostile_peer;
 mod node;
 mod policy;
 mod processes;
+mod selftest;
 mod simulation;
 mod smtp;
 mod tidy;
