@@ -48,6 +48,8 @@ pub struct Item {
     pub created: Timestamp,
     /// What approval waits for.
     pub blocked_by: Vec<String>,
+    /// Whether it was moved to `Approved/` by hand, which approves nothing.
+    pub signature_asked: bool,
     /// What would be done, or why that cannot be told.
     pub draft: Result<Readable, Vec<Refusal>>,
 }
@@ -151,6 +153,7 @@ fn read_item(
         author: draft.author,
         created: Timestamp::from_millis(draft.created_ms),
         blocked_by: draft.blocked_by,
+        signature_asked: draft.signature_asked,
         draft: readable,
     })
 }

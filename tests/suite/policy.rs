@@ -50,3 +50,21 @@ fn limits_are_applied_by_signature_and_kept_by_the_executor() {
     assert_eq!(pair.local.outbox().len(), 1);
     pair.cloud.refused(&["policy", "show"]).assert(78, &["decided on Local alone"]);
 }
+
+#[test]
+fn a_draft_that_is_moved_to_approved_by_hand_comes_back_and_asks_for_a_signature() {
+    let pair = Pair::running();
+    pair.local.save("Pending_Approval/a.md", draft("anna@client.test", "It is approved"));
+    pair.wait("it waits", |pair| pair.local.approvals_in("pending").len() == 1);
+    let (from, to) = (pair.local.vault.join("Pending_Approval/a.md"), pair.local.vault.join("Approved/a.md"));
+    fs::rename(&from, &to).expect("moved by hand");
+    pair.wait("it comes back", |_| from.exists() && !to.exists());
+    pair.wait("it asks", |pair| {
+        let items = pair.local.approvals();
+        items.len() == 1 && items[0]["state"] == "pending" && items[0]["signature_asked"] == true
+    });
+    assert!(pair.local.outbox().is_empty());
+    assert!(pair.local.must(&["approvals"]).contains("which sends nothing"));
+    let dashboard = || pair.local.read("Dashboard.md").unwrap_or_default();
+    pair.wait("the dashboard says so", |_| String::from_utf8_lossy(&dashboard()).contains("needs your signature"));
+}

@@ -142,6 +142,9 @@ fn list(desk: &Desk, as_json: bool) {
     }
     for item in &desk.items {
         print::data(lines_of(desk, item));
+        if item.signature_asked {
+            print::data(format!("{:14}moved to Approved/ by hand, which sends nothing: it needs your signature", ""));
+        }
     }
     for receipt in desk.receipts.iter().filter(|receipt| receipt.outcome != "sent") {
         print::data(format!("{}  {:<14}  {}", &receipt.action[..12], receipt.outcome, spelt(&receipt.path)));
@@ -182,7 +185,7 @@ fn item_json(desk: &Desk, item: &Item) -> Value {
     };
     json!({ "id": item.id, "kind": kind, "state": state_of(desk, item), "path": item.path.as_str(), "wid": wid,
             "summary": summary, "author": item.author, "created": item.created.to_string(), "expires": expires,
-            "blocked_by": item.blocked_by })
+            "blocked_by": item.blocked_by, "signature_asked": item.signature_asked })
 }
 
 fn show(home: &Home, desk: &Desk, id: &str, as_json: bool) -> Result<()> {

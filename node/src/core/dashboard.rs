@@ -1,6 +1,6 @@
 //! The dashboard between its markers, and the day's log: what a person sees at a glance. Never authority.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use aiemp_crdt::vault;
 use aiemp_protocol::{
@@ -79,7 +79,9 @@ impl Core {
             lines.push(String::new());
         }
         lines.push(format!("**Waiting for your approval:** {}", waiting.len()));
-        lines.extend(waiting.iter().take(LISTED_MAX).map(|path| format!("- [[{path}]]")));
+        let asked: BTreeSet<_> = self.signatures_asked().iter().filter_map(|file| self.path_of(*file)).collect();
+        let mark = |path| if asked.contains(path) { " — needs your signature: `aiemp-node approvals`" } else { "" };
+        lines.extend(waiting.iter().take(LISTED_MAX).map(|path| format!("- [[{path}]]{}", mark(path))));
         lines.push(String::new());
         let conflicts = self.vault.conflicts().len();
         if conflicts > 0 {

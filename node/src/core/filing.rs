@@ -1,8 +1,8 @@
 //! Receipts, rejections and notes that a person moved: where everything ends up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aiemp_crdt::vault;
+use aiemp_crdt::{index::FileRecord, vault};
 use aiemp_protocol::{
     approval::{Outcome, Receipt},
     ids::{Audience, ContentHash, FileId, WorkId},
@@ -169,6 +169,18 @@ impl Core {
         {
             self.file_siblings(now, work, path, "Rejected");
         }
+    }
+
+    /// Drafts that came back from `Approved/`, where somebody had moved them.
+    pub(super) fn signatures_asked(&self) -> BTreeSet<FileId> {
+        let was_moved_there = |(file, record): &(FileId, &FileRecord)| {
+            file.zone == Zone::Owner
+                && record.is_archived()
+                && record.path.shown().is_some_and(|path| is_in(path, "approved"))
+                && !self.work.filed.contains(file)
+        };
+        let moved = self.vault.index().iter().filter(was_moved_there);
+        moved.map(|(file, _)| file.moved_to(Zone::Drafts)).collect()
     }
 
     /// The piece of work whose id a file's name carries.

@@ -178,6 +178,8 @@ pub struct DraftSource {
     pub created: Timestamp,
     /// Open conflicts on the draft; approval waits for them.
     pub blocked_by: Vec<String>,
+    /// Whether it was moved to `Approved/` by hand and put back: a signature is asked for.
+    pub signature_asked: bool,
 }
 
 /// An answer to a question.

@@ -48,7 +48,7 @@ impl Core {
 
     fn list_drafts(&mut self, now: Timestamp, request: u64) {
         let files: Vec<_> = self.waiting_drafts().collect();
-        let conflicts = self.vault.conflicts();
+        let (conflicts, asked) = (self.vault.conflicts(), self.signatures_asked());
         self.work.listings.insert(request, Listing { waiting: files.len(), drafts: Vec::new() });
         for (file, path) in files {
             let record = self.vault.index().get(file);
@@ -65,6 +65,7 @@ impl Core {
                 author: origin.as_ref().map(|origin| origin.author()),
                 created: origin.map(|origin| origin.hlc).unwrap_or_default(),
                 blocked_by,
+                signature_asked: asked.contains(&file),
             };
             self.read(now, file, Reading::Draft { request, source });
         }

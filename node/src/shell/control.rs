@@ -154,6 +154,8 @@ pub struct WireDraft {
     pub created_ms: u64,
     /// What approval waits for.
     pub blocked_by: Vec<String>,
+    /// Whether it was moved to `Approved/` by hand and put back.
+    pub signature_asked: bool,
 }
 
 /// What became of an action.

@@ -89,6 +89,7 @@ impl Names {
             author: self.get(draft.author),
             created_ms: draft.created.as_millis(),
             blocked_by: draft.blocked_by,
+            signature_asked: draft.signature_asked,
         }
     }
 

@@ -15,6 +15,7 @@ fn item(path: &str) -> Item {
         author: "cloud".to_owned(),
         created: Timestamp::default(),
         blocked_by: Vec::new(),
+        signature_asked: false,
         draft: Err(Vec::new()),
     }
 }
