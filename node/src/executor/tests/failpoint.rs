@@ -181,7 +181,7 @@ pub(in crate::executor) fn play(asked_for: (ActionHash, Nonce), take: impl FnOnc
         Provider::Takes | Provider::TakesLater => taken(asked_for, take),
         Provider::TakesUnheard => match taken(asked_for, take) {
             Dispatched::Sent(_) => Dispatched::Unknown("no answer came".to_owned()),
-            other => other,
+            other @ (Dispatched::NotSent { .. } | Dispatched::Unknown(_)) => other,
         },
     };
     reached("provider asked, answer not heard");
