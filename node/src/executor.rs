@@ -4,6 +4,14 @@
 //! [journal](aiemp_protocol::approval::journal) decide; every step is durable before the next is taken. It talks to the
 //! services through the hands in [`smtp`] and [`outbox`], and to the mesh through signed receipts alone.
 
+/// Names a step after which the tests let the process end; nothing of it is in the released program.
+macro_rules! failpoint {
+    ($step:literal) => {
+        #[cfg(test)]
+        $crate::executor::tests::failpoint::reached($step);
+    };
+}
+
 mod authority;
 mod brake;
 mod dispatch;
@@ -156,9 +164,12 @@ impl Executor {
     fn act(&mut self, output: Output) -> anyhow::Result<()> {
         match output {
             Output::Persist(row) => {
+                failpoint!("about to persist");
                 self.store.persist(&row, self.journal.highest_time())?;
+                failpoint!("persisted");
                 if matches!(row.state, State::Sent | State::Failed | State::Unknown) {
                     self.hands.forget(&row);
+                    failpoint!("mark forgotten");
                 }
                 self.handle(Input::RowDurable(row.verified.decision.nonce));
             }
@@ -168,7 +179,9 @@ impl Executor {
                 }
             }
             Output::LookUp(row) => {
+                failpoint!("about to look up");
                 let found = self.hands.look_up(&row);
+                failpoint!("looked up");
                 self.handle(Input::LookedUp(row.verified.decision.nonce, found));
             }
             Output::WriteReceipt(receipt) => self.write_receipt(*receipt)?,
@@ -189,6 +202,7 @@ impl Executor {
             self.refresh_authority()?;
         }
         let Some(row) = self.waiting.pop_front() else { return Ok(false) };
+        failpoint!("about to dispatch");
         let nonce = row.verified.decision.nonce;
         let held_back = match self.why_hold() {
             Some(reason) => Err(Dispatched::NotSent { reason: reason.to_owned(), retryable: true }),
@@ -231,6 +245,7 @@ impl Executor {
     fn answered(&mut self, answer: Result<Input, JoinError>) {
         match answer {
             Ok(input) => {
+                failpoint!("answer heard");
                 if let Input::Dispatched(nonce, _) = &input {
                     self.in_flight.remove(nonce);
                 }
@@ -262,8 +277,12 @@ impl Executor {
         let (nonce, state) = (receipt.nonce, receipts::state_of(receipt.outcome));
         let row = self.journal.rows().find(|row| row.verified.decision.nonce == nonce);
         let row = row.expect("the journal writes receipts for its own rows only");
+        failpoint!("about to write a receipt");
         self.receipts.write(receipt, row, self.authority.roster())?;
-        Ok(self.store.receipt_written(nonce, state)?)
+        failpoint!("receipt and audit line written");
+        self.store.receipt_written(nonce, state)?;
+        failpoint!("receipt marked as written");
+        Ok(())
     }
 }
 

@@ -154,6 +154,8 @@ impl Job {
             return not_sent("only mails can be sent".to_owned());
         };
         let name = message_id_of(&row, &email);
+        #[cfg(test)]
+        let asked_for = (row.verified.decision.action, row.verified.decision.nonce);
         // Composing encodes attachments of many megabytes, and the outbox waits for the disk.
         let composing = tokio::task::spawn_blocking(move || compose(&row, &email));
         let message = match composing.await {
@@ -162,6 +164,11 @@ impl Job {
             Err(error) => return not_sent(format!("the mail cannot be composed: {error}")),
         };
         match way {
+            #[cfg(test)]
+            way if super::tests::failpoint::is_played() => super::tests::failpoint::play(asked_for, || match &way {
+                Way::Outbox { dir, mark } => deliver(dir, &message, &name, mark),
+                Way::Smtp(_) => Dispatched::Sent("250 queued".to_owned()),
+            }),
             Way::Outbox { dir, mark } => tokio::task::spawn_blocking(move || deliver(&dir, &message, &name, &mark))
                 .await
                 .unwrap_or_else(|error| Dispatched::Unknown(format!("the outbox stopped: {error}"))),

@@ -60,6 +60,7 @@ impl Executor {
         let directory = self.home.approved();
         let files = waiting(&directory).with_context(|| format!("listing {}", directory.display()))?;
         for path in files {
+            failpoint!("about to read a file");
             let handed_in = match read(&path, self.authority.roster(), self.me, now()) {
                 None => continue,
                 Some(Err(rejected)) => {
@@ -68,6 +69,7 @@ impl Executor {
                 }
                 Some(Ok(handed_in)) => handed_in,
             };
+            failpoint!("file read");
             match handed_in {
                 HandedIn::Approval(verified) => self.handle(Input::Approved(verified)),
                 HandedIn::Settlement(settlement) => self.handle(Input::Settled(settlement)),
@@ -88,6 +90,7 @@ impl Executor {
                 }
             }
             self.pump()?;
+            failpoint!("file acted on");
             match self.refused.take() {
                 Some((action, why)) => {
                     let told = if let Refusal::AgainstPolicy(breach) = &why {
@@ -100,6 +103,7 @@ impl Executor {
                 // Its row is durable, so the file has done its duty.
                 None => remove(&path)?,
             }
+            failpoint!("file gone");
         }
         Ok(())
     }
@@ -111,6 +115,7 @@ impl Executor {
         let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or("file");
         let action_type = format!("{kind}_refused");
         self.receipts.note_refusal(now(), &action_type, &name, action.map(|action| action.to_string()), code)?;
+        failpoint!("refusal in the audit log");
         set_aside(path, &start::refused_directory(&self.home))
             .with_context(|| format!("moving {} out of the way", path.display()))
     }

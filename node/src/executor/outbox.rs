@@ -71,12 +71,15 @@ pub fn deliver(dir: &Path, message: &OutgoingMessage, name: &str, mark: &Path) -
     let file_name = file_name(name);
     let (temporary, path) = (dir.join("tmp").join(&file_name), dir.join("new").join(&file_name));
     write_new(&temporary, &message.bytes)?;
+    failpoint!("mail in the outbox's tmp");
     write_mark(mark).map_err(OutboxError::Mark)?;
+    failpoint!("mark written");
     // A link fails where a rename would replace; the file appears whole or not at all.
     if let Err(source) = fs::hard_link(&temporary, &path) {
         forget(mark)?;
         return Err(failed("create", &path)(source));
     }
+    failpoint!("mail in the outbox");
     sync_directory(&dir.join("new"))?;
     fs::remove_file(&temporary).map_err(failed("remove", &temporary))?;
     Ok(path)

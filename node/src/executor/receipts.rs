@@ -49,6 +49,7 @@ impl Receipts {
         let nonce = HEXLOWER.encode(&receipt.nonce);
         let path = self.directory.join(format!("{}-{nonce}-{outcome}.receipt", receipt.action));
         private_file::write_private(&path, &receipt.sign(&self.signer, roster.mesh)).context("writing a receipt")?;
+        failpoint!("receipt file written");
         tracing::info!(action = %receipt.action, outcome, attempts = row.attempts, "receipt written");
         let action = &row.verified.action;
         let mut parameters = BTreeMap::from([

@@ -45,8 +45,10 @@ impl Executor {
         let receipts = Receipts::of(home, receipt_signer(home)?)?;
         let policy = policies::load(&home.executor_policy(), authority.roster())?;
         let frozen = brake.is_on(authority.roster());
-        let journal = Journal::restore(store.load()?, store.highest_time()?).under(policy, frozen);
-        let missing = store.without_receipt()?;
+        // The process may have ended between a durable state and its receipt: such a state is told again.
+        let journal = Journal::restore(store.load()?, store.highest_time()?)
+            .under(policy, frozen)
+            .telling(store.without_receipt()?);
         let mut executor = Self {
             home: home.clone(),
             me,
@@ -63,10 +65,6 @@ impl Executor {
             is_stopping: false,
             _lock: lock,
         };
-        // The process ended between a durable state and its receipt: the state is told again.
-        for nonce in missing {
-            executor.handle(Input::RowDurable(nonce));
-        }
         executor.handle(Input::TimeoutReached);
         tracing::info!(rows = executor.journal.rows().count(), "executor started");
         Ok(executor)

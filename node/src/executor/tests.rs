@@ -1,3 +1,5 @@
+pub(super) mod failpoint;
+mod failpoints;
 mod fixtures;
 
 use std::fs;
@@ -201,6 +203,19 @@ async fn a_receipt_that_the_end_of_the_process_prevented_is_written_at_the_next_
     fs::remove_file(world.receipt_path(&action, [1; 16], Outcome::Sent)).unwrap();
     world.start().stop().await.unwrap();
     assert!(world.receipt(&action, [1; 16], Outcome::Sent).is_none(), "told once");
+}
+
+#[tokio::test]
+async fn receipts_of_several_rows_that_the_end_of_the_process_prevented_are_all_written() {
+    let world = World::new("");
+    let (failed, accepted) = (email("outbox", 1), email("outbox", 2));
+    world.store(&world.row(&failed, [1; 16], State::Failed));
+    world.store(&world.row(&accepted, [2; 16], State::Reserved));
+    let running = world.start();
+    until(|| world.receipt(&accepted, [2; 16], Outcome::Sent).is_some()).await;
+    running.stop().await.unwrap();
+    assert!(world.receipt(&failed, [1; 16], Outcome::Failed).is_some());
+    assert!(world.receipt(&accepted, [2; 16], Outcome::Accepted).is_some(), "the row went on after it was told");
 }
 
 #[tokio::test]

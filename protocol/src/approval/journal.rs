@@ -242,6 +242,17 @@ impl Journal {
         self
     }
 
+    /// Tells the states of rows again whose receipts may not have been written.
+    ///
+    /// All of them before the first input: an input may move other rows on, whose states would then go untold.
+    #[must_use]
+    pub fn telling(mut self, untold: impl IntoIterator<Item = Nonce>) -> Self {
+        for nonce in untold {
+            self.row_durable(nonce);
+        }
+        self
+    }
+
     /// Handles one input.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         let behind = now + CLOCK_BEHIND_MAX < self.highest_time;

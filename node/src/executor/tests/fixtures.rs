@@ -6,7 +6,7 @@ use std::{
 };
 
 use aiemp_keys::{
-    Hash, Signer,
+    Hash, NodeId, Signer,
     private_file::{create_private_dir, write_private},
 };
 use aiemp_protocol::{
@@ -54,8 +54,17 @@ impl World {
         Self::founded(settings, true)
     }
 
+    /// On a file system in memory where there is one: thousands of runs need not wait for a disk.
+    pub(super) fn in_memory(settings: &str) -> Self {
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::founded_in(directory.unwrap(), settings, false)
+    }
+
     fn founded(settings: &str, unattended: bool) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::founded_in(tempfile::tempdir().unwrap(), settings, unattended)
+    }
+
+    fn founded_in(directory: tempfile::TempDir, settings: &str, unattended: bool) -> Self {
         let home = Home::at(directory.path().join("home"));
         let [root, approve, node, receipts] = [1, 2, 3, 4].map(|seed| Signer::from_seed([seed; 32]));
         let first = Member {
@@ -86,6 +95,10 @@ impl World {
         world.pin(&world.root.public().to_string());
         world.write_roster(&world.chain.borrow().to_bytes());
         world
+    }
+
+    pub(super) fn me(&self) -> NodeId {
+        self.node.node_id()
     }
 
     pub(super) fn pin(&self, key: &str) {
