@@ -39,6 +39,7 @@ impl World {
                 let other = self.index_of(peer);
                 self.cut(node, other);
             }
+            Output::ClosePeer { peer, .. } if self.is_captured(Some(peer)) => self.accusations += 1,
             Output::ClosePeer { fault, .. } => {
                 return Err(format!("{} accuses an honest peer: {fault:?}", self.nodes[node].name));
             }
@@ -65,8 +66,16 @@ impl World {
                 executor::answered(self, node, request)?;
             }
             Output::RunBrain { id, prompt } => self.leaves(node, Way::Prompt(id), || prompt.into_inner().into()),
-            Output::CallPeer { body, .. } => self.leaves(node, Way::Call, || body.into_inner()),
-            Output::AnswerCall { body, .. } => self.leaves(node, Way::Answer, || body.into_inner()),
+            Output::CallPeer { peer, body, .. } => {
+                let body = body.into_inner();
+                check::said(self, self.index_of(peer), &body)?;
+                self.leaves(node, Way::Call, || body);
+            }
+            Output::AnswerCall { body, .. } => {
+                let body = body.into_inner();
+                self.captured.iter().try_for_each(|caller| check::said(self, *caller, &body))?;
+                self.leaves(node, Way::Answer, || body);
+            }
             Output::RosterInstalled | Output::KeepAnnouncement { .. } => {}
             Output::KeepRosterFork { .. } => {
                 return Err(format!("{} holds two rosters of one epoch", self.nodes[node].name));
@@ -79,6 +88,11 @@ impl World {
     fn noticed(&mut self, node: usize, notice: Notice) -> Result<(), Violation> {
         match notice {
             Notice::Kept { path, bytes, .. } => self.nodes[node].kept.push((path, bytes)),
+            Notice::ChangeRefused { author, .. } if self.is_captured(Some(author)) => self.accusations += 1,
+            Notice::Dropped { author, .. } if self.is_captured(author) => self.accusations += 1,
+            Notice::Frozen { log, .. } | Notice::Waiting { log, .. } if self.is_captured(Some(log.author)) => {
+                self.accusations += 1;
+            }
             Notice::ChangeRefused { file, why, .. } => {
                 return Err(format!("{} refuses an honest change of {file:?}: {why}", self.nodes[node].name));
             }
