@@ -186,7 +186,7 @@ fn play(seed: u64, moves: u64) -> Result<Tally, Violation> {
             count.refused += 1;
         }
         attacker.nothing_private_left(&mut world)?;
-        heal_if_spent(&mut world, &mut attacker, &mut tally)?;
+        heal_now_and_then(&mut world, &mut attacker, &mut tally)?;
         if rng.chance(5) {
             world.run_for(rng.between(100, 20_000))?;
         }
@@ -217,13 +217,14 @@ pub fn kept(world: &World, person: &Person) -> Result<(), Violation> {
     person.own_notes_stand(world)
 }
 
-/// The person closes the logs that are invalid, when the attacker has hardly a generation left.
-fn heal_if_spent(world: &mut World, attacker: &mut Attacker, tally: &mut Tally) -> Result<(), Violation> {
+/// The person closes the logs that are invalid: some day, and when the attacker has hardly a generation left.
+fn heal_now_and_then(world: &mut World, attacker: &mut Attacker, tally: &mut Tally) -> Result<(), Violation> {
     let mut chain = world.nodes[LOCAL].rosters();
     let roster = chain.current();
     let cloud = attacker.id();
     let frozen = core(world).replication().frozen();
-    if !attacker.is_spent(roster) {
+    let some_day = !frozen.is_empty() && attacker.rng.chance(1);
+    if !attacker.is_spent(roster) && !some_day {
         return Ok(());
     }
     tally.frozen += frozen.len();

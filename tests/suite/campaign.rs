@@ -15,9 +15,9 @@ use aiemp_tests::{
 };
 
 /// Moves of an ordinary run; `AIEMP_CAMPAIGN_MOVES` asks for another number.
-const MOVES: u64 = 20_000;
+const MOVES: u64 = 4_000;
 /// Moves of one round, which begins with a new mesh.
-const MOVES_OF_A_ROUND: u64 = 500;
+const MOVES_OF_A_ROUND: u64 = 200;
 const THREADS: u64 = 2;
 
 fn moves() -> u64 {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aiemp_protocol::vault_path::VaultPath;
+use aiemp_crdt::index::FileRecord;
+use aiemp_protocol::{vault_path::VaultPath, zone::Zone};
 
-use super::{LOCAL, core, tell};
+use super::{CLOUD, LOCAL, core, tell};
 use crate::{Violation, brake, executor, people, world::World};
 
 const PRIVATE: [&str; OWNED.len()] = ["Private/diary.md", "Accounting/2026/Salaries.md", "Notes.md"];
@@ -102,9 +103,12 @@ impl Person {
         self.stand(world, &self.own, "the person's own notes stand")
     }
 
-    /// Their shared notes lie where and as they saved them.
+    /// Their shared notes lie where and as they saved them; but for those that they turned down or approved themselves,
+    /// where Cloud had put them among the drafts.
     pub(super) fn shared_notes_stand(&self, world: &World) -> Result<(), Violation> {
-        self.stand(world, &self.shared, "full undo")
+        let mut shared = self.shared.clone();
+        shared.retain(|at, _| !was_filed(world, at));
+        self.stand(world, &shared, "full undo")
     }
 
     fn stand(&self, world: &World, notes: &BTreeMap<VaultPath, Vec<u8>>, rule: &str) -> Result<(), Violation> {
@@ -132,4 +136,15 @@ impl Person {
         }
         Ok(())
     }
+}
+
+/// Whether the person moved the note that they saved there to a folder of theirs.
+fn was_filed(world: &World, at: &VaultPath) -> bool {
+    let index = core(world).vault().index();
+    let cloud = world.nodes[CLOUD].id();
+    let by_person = |record: &FileRecord| {
+        record.path.without(|origin| origin.author() == cloud).shown().is_some_and(|path| path == at)
+    };
+    let mut files = index.iter().filter(|(_, record)| by_person(record)).map(|(file, _)| file);
+    files.any(|file| index.get(file.moved_to(Zone::Owner)).is_some())
 }

@@ -67,14 +67,12 @@ impl World {
             }
             Output::RunBrain { id, prompt } => self.leaves(node, Way::Prompt(id), || prompt.into_inner().into()),
             Output::CallPeer { peer, body, .. } => {
-                let body = body.into_inner();
-                check::said(self, self.index_of(peer), &body)?;
-                self.leaves(node, Way::Call, || body);
+                let called = self.index_of(peer);
+                self.say(node, Way::Call, &[called], body.into_inner())?;
             }
             Output::AnswerCall { body, .. } => {
-                let body = body.into_inner();
-                self.captured.iter().try_for_each(|caller| check::said(self, *caller, &body))?;
-                self.leaves(node, Way::Answer, || body);
+                let callers: Vec<_> = self.captured.iter().copied().collect();
+                self.say(node, Way::Answer, &callers, body.into_inner())?;
             }
             Output::RosterInstalled | Output::KeepAnnouncement { .. } => {}
             Output::KeepRosterFork { .. } => {
@@ -82,6 +80,13 @@ impl World {
             }
         }
         self.keep_committing(node);
+        Ok(())
+    }
+
+    /// Something leaves beside the replication stream, for members that may not read everything.
+    fn say(&mut self, node: usize, way: Way, to: &[usize], body: Vec<u8>) -> Result<(), Violation> {
+        to.iter().try_for_each(|to| check::said(self, *to, &body))?;
+        self.leaves(node, way, || body);
         Ok(())
     }
 
