@@ -279,7 +279,7 @@ fn others_built_on(world: &World, file: FileId) -> bool {
 
 /// What lies in the shared folders is the person's, or stands on something of theirs.
 fn nothing_of_cloud(world: &World, person: &Person) -> Result<(), Violation> {
-    for (path, _) in &world.nodes[LOCAL].disk.files {
+    for path in world.nodes[LOCAL].disk.files.keys() {
         let Some(file) = core(world).vault().file_at(path) else { continue };
         let shared = matches!(file.zone, Zone::Intake | Zone::Drafts | Zone::Claim(_));
         if shared && !person.knows(path) && !others_built_on(world, file) {

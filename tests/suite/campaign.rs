@@ -14,15 +14,16 @@ use aiemp_tests::{
     check,
 };
 
-/// Moves of an ordinary run; `AIEMP_CAMPAIGN_MOVES` asks for another number.
+/// Moves of an ordinary run; `AIEMP_CAMPAIGN_MOVES` asks for another number, `AIEMP_CAMPAIGN_ROUND` for another first
+/// round, and alone for that round only.
 const MOVES: u64 = 4_000;
 /// Moves of one round, which begins with a new mesh.
 const MOVES_OF_A_ROUND: u64 = 200;
 const THREADS: u64 = 2;
 
-fn moves() -> u64 {
-    let asked = std::env::var("AIEMP_CAMPAIGN_MOVES").ok();
-    asked.map_or(MOVES, |text| text.parse().expect("AIEMP_CAMPAIGN_MOVES is a number"))
+fn number_from(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
 }
 
 #[expect(clippy::print_stdout, reason = "for the person who reads what was tried")]
@@ -61,11 +62,12 @@ fn run(rounds: std::ops::Range<u64>) -> Tally {
 
 #[test]
 fn a_captured_cloud_gets_nothing_sent_nothing_private_and_nothing_that_stays() {
-    if let Ok(seed) = std::env::var("AIEMP_CAMPAIGN_ROUND") {
-        let seed = seed.parse().expect("AIEMP_CAMPAIGN_ROUND is a number");
-        return tell(&run(seed..seed + 1));
+    let (first, moves) = (number_from("AIEMP_CAMPAIGN_ROUND"), number_from("AIEMP_CAMPAIGN_MOVES"));
+    let from = first.unwrap_or(0);
+    if first.is_some() && moves.is_none() {
+        return tell(&run(from..from + 1));
     }
-    let tally = run(0..moves().div_ceil(MOVES_OF_A_ROUND));
+    let tally = run(from..from + moves.unwrap_or(MOVES).div_ceil(MOVES_OF_A_ROUND));
     tell(&tally);
     for (kind, may_be_taken) in campaign::kinds() {
         let count = tally.kinds.get(kind).copied().unwrap_or_default();
