@@ -1,5 +1,6 @@
 //! What a core wants done, done by the world.
 
+use aiemp_keys::NodeId;
 use aiemp_node::core::{Input, Notice, Output};
 
 use super::{Event, Way, World};
@@ -66,14 +67,8 @@ impl World {
                 executor::answered(self, node, request)?;
             }
             Output::RunBrain { id, prompt } => self.leaves(node, Way::Prompt(id), || prompt.into_inner().into()),
-            Output::CallPeer { peer, body, .. } => {
-                let called = self.index_of(peer);
-                self.say(node, Way::Call, &[called], body.into_inner())?;
-            }
-            Output::AnswerCall { body, .. } => {
-                let callers: Vec<_> = self.captured.iter().copied().collect();
-                self.say(node, Way::Answer, &callers, body.into_inner())?;
-            }
+            Output::CallPeer { peer, body, .. } => self.say(node, Way::Call, Some(peer), body.into_inner())?,
+            Output::AnswerCall { body, .. } => self.say(node, Way::Answer, None, body.into_inner())?,
             Output::RosterInstalled | Output::KeepAnnouncement { .. } => {}
             Output::KeepRosterFork { .. } => {
                 return Err(format!("{} holds two rosters of one epoch", self.nodes[node].name));
@@ -83,9 +78,12 @@ impl World {
         Ok(())
     }
 
-    /// Something leaves beside the replication stream, for members that may not read everything.
-    fn say(&mut self, node: usize, way: Way, to: &[usize], body: Vec<u8>) -> Result<(), Violation> {
-        to.iter().try_for_each(|to| check::said(self, *to, &body))?;
+    /// Something leaves beside the replication stream; only who was captured calls and is answered.
+    fn say(&mut self, node: usize, way: Way, to: Option<NodeId>, body: Vec<u8>) -> Result<(), Violation> {
+        match to {
+            Some(peer) => check::said(self, self.index_of(peer), &body)?,
+            None => self.captured.iter().try_for_each(|caller| check::said(self, *caller, &body))?,
+        }
         self.leaves(node, way, || body);
         Ok(())
     }
