@@ -64,6 +64,11 @@ impl Executor {
     pub fn sent_count(&self) -> usize {
         self.sent.len()
     }
+
+    /// How many approvals the person signed.
+    pub fn approved_count(&self) -> usize {
+        self.bundles.len()
+    }
 }
 
 /// The key that approves.

@@ -11,11 +11,13 @@
 //! - [`people`], [`ledger`]: edits with words that occur once, and what became of each.
 //! - [`executor`]: reviewer, journal and provider of one node; [`brake`]: who freezes and who lifts.
 //! - [`check`]: what must hold at every step, and at the end.
+//! - [`campaign`]: Cloud's key, disk and programs in an attacker's hand.
 //! - [`simulation`]: one run from a seed; [`story`] tells it line by line.
 //!
 //! Beside it stand the fuzz targets: [`fuzz`].
 
 pub mod brake;
+pub mod campaign;
 pub mod check;
 pub mod disk;
 pub mod executor;

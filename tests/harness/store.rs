@@ -37,7 +37,10 @@ pub struct Store {
     by_log: BTreeMap<LogId, Vec<usize>>,
     /// Payloads by digest.
     pub payloads: BTreeMap<ContentHash, Vec<u8>>,
+    /// Payloads whose bytes came for every member.
     shared: BTreeSet<ContentHash>,
+    /// Payloads that an entry for every member names and nobody sent for one: what is held of them is private.
+    unshared: BTreeSet<ContentHash>,
     /// Logs found invalid.
     pub frozen: BTreeMap<LogId, Frozen>,
     /// Rosters that came by the network.
@@ -104,6 +107,9 @@ impl Store {
         match record {
             Record::Entry { entry, received } => self.apply_entry(entry, received),
             Record::Payload(hash, bytes) => {
+                if self.unshared.remove(&hash) {
+                    self.shared.insert(hash);
+                }
                 self.payloads.insert(hash, bytes);
             }
             Record::Frozen { log, reason, evidence } => {
@@ -116,12 +122,20 @@ impl Store {
     fn apply_entry(&mut self, entry: EntryWithPayloads, received: Timestamp) {
         let log = entry.signed.log;
         let payloads: Vec<_> = entry.signed.entry.items.iter().filter_map(Item::payload).collect();
-        if log.audience == Audience::All {
-            self.shared.extend(payloads.iter().map(|(hash, _)| *hash));
-        }
+        let for_all = log.audience == Audience::All;
         for ((hash, _), payload) in payloads.iter().zip(entry.payloads) {
-            if let Some(bytes) = payload {
-                self.payloads.insert(*hash, bytes);
+            match payload {
+                Some(bytes) => {
+                    self.payloads.insert(*hash, bytes);
+                    if for_all {
+                        self.unshared.remove(hash);
+                        self.shared.insert(*hash);
+                    }
+                }
+                None if for_all && !self.shared.contains(hash) => {
+                    self.unshared.insert(*hash);
+                }
+                None => {}
             }
         }
         self.by_log.entry(log).or_default().push(self.entries.len());
@@ -130,6 +144,7 @@ impl Store {
 
     /// Durable entries of a log, from `from_seq` on.
     pub fn read(&self, log: LogId, from_seq: u64, count: u64) -> Vec<StoredEntry> {
+        let shared_only = log.audience == Audience::All;
         let skip = usize::try_from(from_seq - 1).expect("small");
         let take = usize::try_from(count).expect("small");
         let found = self.by_log.get(&log).into_iter().flatten().skip(skip).take(take);
@@ -138,7 +153,7 @@ impl Store {
             .map(|kept| StoredEntry {
                 log,
                 cose: kept.signed.cose.clone(),
-                payloads: kept.payloads.iter().map(|(hash, _)| self.payloads.get(hash).cloned()).collect(),
+                payloads: kept.payloads.iter().map(|(hash, _)| self.payload(*hash, shared_only)).collect(),
             })
             .collect()
     }
@@ -157,7 +172,8 @@ impl Store {
         let missing = items.filter_map(|item| {
             let (hash, length) = item.payload()?;
             let is_change = matches!(item, Item::Change { .. });
-            (!self.payloads.contains_key(&hash)).then_some((hash, Missing { length, is_change }))
+            let held = self.payloads.contains_key(&hash) && !self.unshared.contains(&hash);
+            (!held).then_some((hash, Missing { length, is_change }))
         });
         missing.collect()
     }

@@ -1,6 +1,6 @@
 //! The world around the cores: time, the order of things, and what goes wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_crdt::vault;
 use aiemp_keys::{Signer, next_root_hash};
@@ -102,6 +102,10 @@ pub struct World {
     pub story: Option<Vec<String>>,
     /// All that left the nodes, with the node it left, if somebody wants to look at it.
     pub left: Option<Vec<(usize, Way, Vec<u8>)>>,
+    /// Nodes whose key, disk and programs belong to somebody else.
+    pub captured: BTreeSet<usize>,
+    /// How often something that a captured node said was refused aloud.
+    pub accusations: u64,
     queue: BTreeMap<(u64, u64), Event>,
     next_event: u64,
 }
@@ -138,6 +142,8 @@ impl World {
             trace: 0xcbf2_9ce4_8422_2325,
             story: None,
             left: None,
+            captured: BTreeSet::new(),
+            accusations: 0,
             queue: BTreeMap::new(),
             next_event: 0,
         };
@@ -491,6 +497,21 @@ impl World {
         }
     }
 
+    /// Takes a node from its owner: its process ends for good, and whoever holds its key speaks for it.
+    pub fn capture(&mut self, node: usize) {
+        self.nodes[node].core = None;
+        self.nodes[node].life += 1;
+        for other in 0..self.nodes.len() {
+            self.cut(node, other);
+        }
+        self.captured.insert(node);
+    }
+
+    /// Whether somebody else speaks for this member; what nobody else can have said is theirs.
+    fn is_captured(&self, author: Option<aiemp_keys::NodeId>) -> bool {
+        author.map_or(!self.captured.is_empty(), |author| self.captured.contains(&self.index_of(author)))
+    }
+
     fn leaves(&mut self, node: usize, way: Way, bytes: impl FnOnce() -> Vec<u8>) {
         if let Some(left) = &mut self.left {
             left.push((node, way, bytes()));
@@ -506,8 +527,13 @@ impl World {
     }
 }
 
+/// The key that signs rosters.
+pub fn root_key() -> Signer {
+    Signer::from_seed([201; 32])
+}
+
 fn found(nodes: &[Node]) -> RosterChain {
-    let root = Signer::from_seed([201; 32]);
+    let root = root_key();
     let approve = executor::approve_key();
     let next = next_root_hash(&Signer::from_seed([202; 32]).public());
     let member = |node: &Node| Member {

@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod brake;
+mod campaign;
 mod canaries;
 mod cose_peer;
 mod decoder;

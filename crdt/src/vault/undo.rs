@@ -1,6 +1,6 @@
 //! Taking back what an author did since some time, by changes that go forward: nothing leaves the logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_protocol::{
     entry::{FieldWrite, FileKind, Item},
@@ -54,6 +54,7 @@ impl Vault {
         let touched = |record: &FileRecord| {
             let undone = |origin: &Origin| is_undone(&from, origin);
             record.path.has_any(undone)
+                || record.kind.has_any(undone)
                 || record.base.has_any(undone)
                 || record.archived.has_any(undone)
                 || record.changes.iter().any(|change| undone(&change.origin))
@@ -92,7 +93,11 @@ impl Vault {
         };
         let may_write = self.boundaries.may_write(file.zone);
         let mut writes = Vec::new();
-        if record.base.shown() != Some(&base) {
+        let kind = record.kind.without(undone).shown().copied();
+        let other_kind = kind.filter(|kind| record.kind.shown() != Some(kind));
+        let content_returns = other_kind.is_some() || record.base.shown() != Some(&base);
+        if content_returns {
+            writes.extend(other_kind.map(FieldWrite::Kind));
             writes.push(FieldWrite::Base(base));
         }
         writes.extend(path.shown().filter(|path| record.path.shown() != Some(path)).cloned().map(FieldWrite::Path));
@@ -104,6 +109,10 @@ impl Vault {
         }
         if !may_write {
             return Put::Left;
+        }
+        if content_returns {
+            // What is taken back of its text waits until this is the content again.
+            *self.unapplied.entry(file).or_default() += 1;
         }
         for write in writes {
             self.push_item(file.zone.audience(), Item::Set { file, write }, None);
@@ -130,10 +139,13 @@ impl Vault {
 
     /// Asks for the content of a note in which some changes are to be taken back.
     fn load_for_undo(&mut self, request: u64, file: FileId, record: &FileRecord, from: &UndoFrom) -> bool {
-        let is_note = record.kind.shown() == Some(&FileKind::Note);
-        let changes: Vec<_> = record.current_changes().cloned().collect();
-        let Some(base) = record.base.shown().copied().filter(|_| is_note) else { return false };
-        if !changes.iter().any(|change| is_undone(from, &change.origin)) || !self.is_live(file) {
+        // Of the content and at the place that the file has once its registers are put back.
+        let undone = |origin: &Origin| is_undone(from, origin);
+        let is_note = record.kind.without(undone).shown() == Some(&FileKind::Note);
+        let Some(base) = record.base.without(undone).shown().copied().filter(|_| is_note) else { return false };
+        let changes: Vec<_> = record.changes.iter().filter(|change| change.base == base).cloned().collect();
+        let stays_archived = record.archived.without(undone).shown().copied().unwrap_or(false);
+        if !changes.iter().any(|change| undone(&change.origin)) || stays_archived {
             return false;
         }
         let hashes: Vec<_> = [base].into_iter().chain(changes.iter().map(|change| change.hash)).collect();
@@ -172,10 +184,21 @@ impl Vault {
         let mut document = Document::import(base);
         let mut steps: Vec<(String, String)> = Vec::new();
         let mut last_was_undone = false;
+        let mut lacks_changes = false;
+        let mut dropped = BTreeSet::new();
         for (change, raw) in changes.iter().zip(payloads) {
-            let Some(raw) = raw else { return Put::Left };
+            // What is not shown, for it never came or was refused, is not there to be taken back.
+            let Some(raw) = raw else {
+                lacks_changes = true;
+                continue;
+            };
+            let author = change.origin.author();
+            if dropped.contains(&author) || self.refused.get(&(file, change.base, author)) == Some(&change.hash) {
+                dropped.insert(author);
+                continue;
+            }
             let before = document.text();
-            if self.apply_change(file, &mut document, change, &raw, false).is_err() {
+            if self.apply_change(file, &mut document, change, &raw, lacks_changes).is_err() {
                 continue;
             }
             let undone = is_undone(from, &change.origin);

@@ -1,5 +1,6 @@
 //! What a core wants done, done by the world.
 
+use aiemp_keys::NodeId;
 use aiemp_node::core::{Input, Notice, Output};
 
 use super::{Event, Way, World};
@@ -39,6 +40,7 @@ impl World {
                 let other = self.index_of(peer);
                 self.cut(node, other);
             }
+            Output::ClosePeer { peer, .. } if self.is_captured(Some(peer)) => self.accusations += 1,
             Output::ClosePeer { fault, .. } => {
                 return Err(format!("{} accuses an honest peer: {fault:?}", self.nodes[node].name));
             }
@@ -65,8 +67,8 @@ impl World {
                 executor::answered(self, node, request)?;
             }
             Output::RunBrain { id, prompt } => self.leaves(node, Way::Prompt(id), || prompt.into_inner().into()),
-            Output::CallPeer { body, .. } => self.leaves(node, Way::Call, || body.into_inner()),
-            Output::AnswerCall { body, .. } => self.leaves(node, Way::Answer, || body.into_inner()),
+            Output::CallPeer { peer, body, .. } => self.say(node, Way::Call, Some(peer), body.into_inner())?,
+            Output::AnswerCall { body, .. } => self.say(node, Way::Answer, None, body.into_inner())?,
             Output::RosterInstalled | Output::KeepAnnouncement { .. } => {}
             Output::KeepRosterFork { .. } => {
                 return Err(format!("{} holds two rosters of one epoch", self.nodes[node].name));
@@ -76,9 +78,24 @@ impl World {
         Ok(())
     }
 
+    /// Something leaves beside the replication stream; only who was captured calls and is answered.
+    fn say(&mut self, node: usize, way: Way, to: Option<NodeId>, body: Vec<u8>) -> Result<(), Violation> {
+        match to {
+            Some(peer) => check::said(self, self.index_of(peer), &body)?,
+            None => self.captured.iter().try_for_each(|caller| check::said(self, *caller, &body))?,
+        }
+        self.leaves(node, way, || body);
+        Ok(())
+    }
+
     fn noticed(&mut self, node: usize, notice: Notice) -> Result<(), Violation> {
         match notice {
             Notice::Kept { path, bytes, .. } => self.nodes[node].kept.push((path, bytes)),
+            Notice::ChangeRefused { author, .. } if self.is_captured(Some(author)) => self.accusations += 1,
+            Notice::Dropped { author, .. } if self.is_captured(author) => self.accusations += 1,
+            Notice::Frozen { log, .. } | Notice::Waiting { log, .. } if self.is_captured(Some(log.author)) => {
+                self.accusations += 1;
+            }
             Notice::ChangeRefused { file, why, .. } => {
                 return Err(format!("{} refuses an honest change of {file:?}: {why}", self.nodes[node].name));
             }

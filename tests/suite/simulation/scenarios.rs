@@ -492,3 +492,30 @@ fn what_a_cloud_did_is_taken_back_and_what_others_did_stays() {
     assert_eq!(undo(&mut world, 1, since), (0, vec!["Plans/adopted.md".to_owned()]), "once is enough");
     settle(&mut world);
 }
+
+#[test]
+fn what_hides_behind_a_later_write_is_taken_back_too() {
+    let mut world = world(91, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let before = "# Plan\n\nfirst\nsecond\n";
+    for at in ["Plans/replaced.md", "Plans/gone.md"] {
+        save(&mut world, 0, at, before);
+    }
+    pass(&mut world, 30_000);
+    let since = world.time();
+    pass(&mut world, 1_000);
+    for at in ["Plans/replaced.md", "Plans/gone.md"] {
+        save(&mut world, 1, at, "# Plan\n\nfirst\nEVIL\nsecond\n");
+    }
+    pass(&mut world, 30_000);
+    // The other content and kind hide the edit, and so does the archive.
+    save(&mut world, 1, "Plans/replaced.md", "bytes\0instead");
+    world.nodes[1].disk.files.remove(&path("Plans/gone.md"));
+    world.touched(1, path("Plans/gone.md"));
+    pass(&mut world, 30_000);
+    assert_eq!(text(&world, 0, "Plans/gone.md"), None);
+    undo(&mut world, 1, since);
+    for at in ["Plans/replaced.md", "Plans/gone.md"] {
+        assert_eq!(text(&world, 0, at).as_deref(), Some(before), "{at}");
+    }
+    settle(&mut world);
+}
