@@ -223,13 +223,14 @@ fn heal_now_and_then(world: &mut World, attacker: &mut Attacker, tally: &mut Tal
     let roster = chain.current();
     let cloud = attacker.id();
     let frozen = core(world).replication().frozen();
-    let some_day = !frozen.is_empty() && attacker.rng.chance(1);
+    let least = roster.member(cloud).map_or(0, |member| member.generation_min);
+    let some_day = frozen.keys().any(|log| log.generation >= least) && attacker.rng.chance(1);
     if !attacker.is_spent(roster) && !some_day {
         return Ok(());
     }
     tally.frozen += frozen.len();
     let closed: BTreeSet<_> = roster.closed.iter().map(|closed| closed.log).collect();
-    let highest = frozen.keys().map(|log| log.generation).max().unwrap_or(0);
+    let highest = frozen.keys().map(|log| log.generation).max().unwrap_or(0).max(least);
     let mut next = roster.successor(world.time());
     let ends = core(world).replication().frontier().filter(|end| end.log.author == cloud);
     let ends = ends.filter(|end| end.log.generation <= highest && !closed.contains(&end.log));
