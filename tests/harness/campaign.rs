@@ -2,7 +2,7 @@
 //! like over its session, while the person at Local works on.
 //!
 //! One round is a mesh of its own with some hundred moves, healings by the root key between them, and one undo at its
-//! end. [`person`] is who works, [`attacker`] who signs, [`entries`], [`changes`] and [`frames`] are the moves.
+//! end. `person` is who works, `attacker` who signs, `entries`, `changes` and `frames` are the moves.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
