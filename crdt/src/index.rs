@@ -82,6 +82,10 @@ impl<T: Clone> Register<T> {
         self.replaced.iter().chain(&self.writes).any(|(origin, _)| of(origin))
     }
 
+    fn count(&self) -> usize {
+        self.replaced.len() + self.writes.len()
+    }
+
     /// All concurrent writes.
     pub fn writes(&self) -> impl Iterator<Item = (&Origin, &T)> {
         self.writes.iter().map(|(origin, value)| (origin, value))
@@ -124,6 +128,14 @@ impl FileRecord {
     pub fn current_changes(&self) -> impl Iterator<Item = &ChangeRef> {
         let base = self.base.shown().copied();
         self.changes.iter().filter(move |change| Some(change.base) == base)
+    }
+
+    /// Counts what made the text that is shown: equal counts stand for one text, where there is a change to it at all.
+    ///
+    /// Another content may have as many changes as the one before, so it counts as well.
+    pub fn text_writes(&self) -> u64 {
+        let is_edited = self.current_changes().next().is_some();
+        if is_edited { (self.base.count() + self.changes.len()) as u64 } else { 0 }
     }
 
     /// Whether several authors changed the document, so that its fields may conflict.

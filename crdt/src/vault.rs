@@ -66,7 +66,7 @@ pub struct Projection {
     pub hash: ContentHash,
     /// Heads of the document it stands for; empty for an import nobody edited, and for blobs.
     pub heads: Vec<[u8; 32]>,
-    /// How many of the file's changes it contains, when it is in step with the merge; to tell at start.
+    /// What [`crate::index::FileRecord::text_writes`] counted when it was in step with the merge; to tell at start.
     pub merged_changes: Option<u64>,
 }
 

@@ -16,7 +16,7 @@ use aiemp_tests::{
 
 /// Moves of an ordinary run; `AIEMP_CAMPAIGN_MOVES` asks for another number, `AIEMP_CAMPAIGN_ROUND` for another first
 /// round, and alone for that round only.
-const MOVES: u64 = 4_000;
+const MOVES: u64 = 8_000;
 /// Moves of one round, which begins with a new mesh.
 const MOVES_OF_A_ROUND: u64 = 200;
 const THREADS: u64 = 2;

@@ -39,7 +39,7 @@ impl Vault {
             return;
         };
         let Some(record) = self.index.get(file) else { return };
-        let changes = record.current_changes().count() as u64;
+        let changes = record.text_writes();
         let in_step = place.as_ref().and_then(|key| self.on_disk.get(key)).is_some_and(|projection| {
             projection.path == wanted
                 && projection.merged_changes == Some(changes)
@@ -71,7 +71,7 @@ impl Vault {
         let Some(bytes) = self.merged_bytes(file) else { return };
         let hash = ContentHash::of(&bytes);
         let heads = self.merged_heads(file);
-        let changes = self.index.get(file).map_or(0, |record| record.current_changes().count() as u64);
+        let changes = self.index.get(file).map_or(0, |record| record.text_writes());
         // What lacks changes is looked at again once they arrive.
         let merged_changes = (!self.lacks_changes(file)).then_some(changes);
         let projection = Projection { path: wanted.clone(), file, hash, heads, merged_changes };

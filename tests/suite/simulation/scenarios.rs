@@ -519,3 +519,21 @@ fn what_hides_behind_a_later_write_is_taken_back_too() {
     }
     settle(&mut world);
 }
+
+#[test]
+fn a_content_with_as_many_changes_as_the_one_before_is_written_too() {
+    let mut world = world(92, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, "Plans/a.md", "one\n");
+    pass(&mut world, 30_000);
+    save(&mut world, 1, "Plans/a.md", "one\ntwo\n");
+    pass(&mut world, 30_000);
+    let since = world.time();
+    pass(&mut world, 1_000);
+    for text in ["bytes\0instead", "other\n", "other\nand more\n"] {
+        save(&mut world, 1, "Plans/a.md", text);
+        pass(&mut world, 30_000);
+    }
+    undo(&mut world, 1, since);
+    assert_eq!(text(&world, 0, "Plans/a.md").as_deref(), Some("one\ntwo\n"));
+    settle(&mut world);
+}
