@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use aiemp_keys::cbor;
 use aiemp_protocol::ids::{ContentHash, FileId};
 
-use super::{EffectId, Output, Pending, Vault, open::Task};
+use super::{EffectId, Pending, Vault, open::Task};
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
     document::Document,
@@ -56,7 +56,7 @@ impl Vault {
             let mut hashes = vec![base];
             hashes.extend(changes);
             let effect = self.effect(Pending::Hidden { file, hashes: hashes.clone() });
-            self.outputs.push_back(Output::Load { effect, hashes });
+            self.push_load(effect, file, hashes);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use aiemp_keys::cbor;
 use aiemp_protocol::{
     entry::FileKind,
-    ids::{ContentHash, FileId},
+    ids::{Audience, ContentHash, FileId},
     limits::LANES_MAX,
     vault_path::VaultPath,
 };
@@ -131,7 +131,12 @@ impl Vault {
         }
         let effect = self.effect(Pending::Load { file });
         self.docs.insert(file, DocState::Loading { effect, hashes: hashes.clone(), queue });
-        self.outputs.push_back(Output::Load { effect, hashes });
+        self.push_load(effect, file, hashes);
+    }
+
+    pub(super) fn push_load(&mut self, effect: EffectId, file: FileId, hashes: Vec<ContentHash>) {
+        let shared_only = file.zone.audience() == Audience::All;
+        self.outputs.push_back(Output::Load { effect, hashes, shared_only });
     }
 
     pub(super) fn loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {

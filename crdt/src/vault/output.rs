@@ -56,6 +56,9 @@ pub enum Output {
         effect: EffectId,
         /// Which, in the order wanted.
         hashes: Vec<ContentHash>,
+        /// Whether the file is for all members: then only bytes that came with a shared entry may be read. A digest that
+        /// a peer guessed right must not show it a private content.
+        shared_only: bool,
     },
     /// Put a file on disk, then answer `FileWritten`.
     WriteFile {

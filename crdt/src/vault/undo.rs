@@ -150,7 +150,7 @@ impl Vault {
         }
         let hashes: Vec<_> = [base].into_iter().chain(changes.iter().map(|change| change.hash)).collect();
         let effect = self.effect(Pending::Undo { request, file, changes });
-        self.outputs.push_back(Output::Load { effect, hashes });
+        self.push_load(effect, file, hashes);
         true
     }
 

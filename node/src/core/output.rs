@@ -70,6 +70,8 @@ pub enum Output {
         effect: vault::EffectId,
         /// Which, in the order wanted.
         hashes: Vec<ContentHash>,
+        /// Whether only shared ones may be read.
+        shared_only: bool,
     },
     /// Put a file on disk, then answer `FileWritten`.
     WriteFile {

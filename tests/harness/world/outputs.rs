@@ -27,8 +27,8 @@ impl World {
                 let payload = self.nodes[node].store.payload(hash, shared_only);
                 self.answer(node, Input::PayloadRead(effect, payload));
             }
-            Output::Load { effect, hashes } => {
-                let payloads = hashes.iter().map(|hash| self.nodes[node].store.payload(*hash, false)).collect();
+            Output::Load { effect, hashes, shared_only } => {
+                let payloads = hashes.iter().map(|hash| self.nodes[node].store.payload(*hash, shared_only)).collect();
                 self.answer(node, Input::Loaded(effect, payloads));
             }
             Output::Screen { effect, changes } => {

@@ -537,3 +537,19 @@ fn a_content_with_as_many_changes_as_the_one_before_is_written_too() {
     assert_eq!(text(&world, 0, "Plans/a.md").as_deref(), Some("one\ntwo\n"));
     settle(&mut world);
 }
+
+#[test]
+fn a_digest_of_a_private_note_in_a_draft_of_clouds_shows_nothing() {
+    let mut world = world(93, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let private = "my private word\n";
+    save(&mut world, 0, "Private/p.md", private);
+    pass(&mut world, 30_000);
+    let (log, peer) = (log_of(&world, 1), world.nodes[1].id());
+    let Frame::Entry { cose, .. } = forged(&world, 1, log, "Plans/guess.md", private.as_bytes()) else { return };
+    world.executor.hostile.insert(log);
+    let frame = Frame::Entry { log, cose, payloads: vec![None] };
+    world.input(0, Input::FrameReceived { peer, frame }).expect("it takes the frame");
+    pass(&mut world, 60_000);
+    assert_eq!(text(&world, 0, "Plans/guess.md"), None, "what came with no shared entry is not shown in one");
+    assert_eq!(text(&world, 0, "Private/p.md").as_deref(), Some(private));
+}

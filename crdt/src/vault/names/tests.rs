@@ -127,7 +127,7 @@ fn settle(vault: &mut Vault, disk: &mut BTreeMap<String, Vec<u8>>, input: Input)
         vault.handle(Timestamp::default(), positions, input);
         while let Some(output) = vault.poll_output() {
             match output {
-                Output::Load { effect, hashes } => {
+                Output::Load { effect, hashes, .. } => {
                     let payloads = hashes.iter().map(|_| Some(CONTENT.to_vec())).collect();
                     inputs.push(Input::Loaded(effect, payloads));
                 }

@@ -63,7 +63,7 @@ enum Owed {
     Persisted(replication::EffectId),
     Entries { effect: replication::EffectId, log: LogId, from_seq: u64, count: u64 },
     Payload { effect: replication::EffectId, hash: ContentHash, shared_only: bool },
-    Payloads { effect: vault::EffectId, hashes: Vec<ContentHash> },
+    Payloads { effect: vault::EffectId, hashes: Vec<ContentHash>, shared_only: bool },
     Queue { peer: NodeId, now: Timestamp },
 }
 
@@ -163,7 +163,9 @@ impl Actor {
             Command::ReadPayload { effect, hash, shared_only } => {
                 batch.owed.push(Owed::Payload { effect, hash, shared_only });
             }
-            Command::Load { effect, hashes } => batch.owed.push(Owed::Payloads { effect, hashes }),
+            Command::Load { effect, hashes, shared_only } => {
+                batch.owed.push(Owed::Payloads { effect, hashes, shared_only });
+            }
             Command::ReadQueue { peer, now } => batch.owed.push(Owed::Queue { peer, now }),
             Command::Flush(done) => {
                 batch.urgent = true;
@@ -200,8 +202,8 @@ impl Actor {
             Owed::Payload { effect, hash, shared_only } => {
                 StoreEvent::PayloadRead(effect, self.store.read_payload(hash, shared_only)?)
             }
-            Owed::Payloads { effect, hashes } => {
-                let payloads = hashes.into_iter().map(|hash| self.store.read_payload(hash, false));
+            Owed::Payloads { effect, hashes, shared_only } => {
+                let payloads = hashes.into_iter().map(|hash| self.store.read_payload(hash, shared_only));
                 StoreEvent::Loaded(effect, payloads.collect::<Result<_, _>>()?)
             }
             Owed::Queue { peer, now } => StoreEvent::QueueRead(peer, self.store.read_queue(peer, now)?),

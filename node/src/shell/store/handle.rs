@@ -45,6 +45,8 @@ pub enum Command {
         effect: vault::EffectId,
         /// Which, in the order wanted.
         hashes: Vec<ContentHash>,
+        /// Whether only shared ones may be read.
+        shared_only: bool,
     },
     /// Answer `QueueRead`.
     ReadQueue {

@@ -377,7 +377,11 @@ async fn answers_come_in_order_and_reads_see_the_writes_before_them() {
             Command::Persist(EffectId(n), Record::Entry { entry: all.entry(&[(content, true)]), received: RECEIVED }),
             Command::ReadEntries { effect: EffectId(1000 + n), log: all.log, from_seq: n + 1, count: 1 },
             Command::ReadPayload { effect: EffectId(2000 + n), hash, shared_only: true },
-            Command::Load { effect: vault::EffectId(n), hashes: vec![ContentHash::of(b"none"), hash] },
+            Command::Load {
+                effect: vault::EffectId(n),
+                hashes: vec![ContentHash::of(b"none"), hash],
+                shared_only: false,
+            },
         ];
         send_all(&handle, commands).await;
     }

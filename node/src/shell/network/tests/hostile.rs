@@ -127,7 +127,8 @@ async fn a_burst_beyond_the_queue_ends_the_session_after_what_was_queued() {
         arrived += 1;
     };
     assert!(matches!(last, Event::Disconnected(_)), "{last:?}");
-    assert!((31..60).contains(&arrived), "{arrived}");
+    // The last one may be half written when the session ends.
+    assert!((30..60).contains(&arrived), "{arrived}");
     node.expect_disconnected(peer).await;
     node.expect_connected(peer).await;
     honest.expect_connected(from).await;
