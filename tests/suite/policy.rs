@@ -39,7 +39,12 @@ fn limits_are_applied_by_signature_and_kept_by_the_executor() {
     pair.local.must(&["approvals", "approve", &allowed]);
     pair.wait("it waits for its time", |pair| pair.local.approvals_in("approved").len() == 1);
     pair.local.must(&["approvals", "cancel", &allowed]);
-    pair.wait("it is called back", |pair| pair.local.approvals_in("failed").len() == 1);
+    pair.wait("it is called back, and its draft waits again", |pair| {
+        let items = pair.local.approvals();
+        items.iter().any(|item| {
+            item["path"] == "Pending_Approval/a.md" && item["state"] == "failed" && item["author"] == "local"
+        })
+    });
     assert_eq!(pair.local.outbox().len(), 0);
     apply("[email]\nper_hour = 1\n");
     pair.local.must(&["approvals", "approve", &allowed]);
