@@ -139,6 +139,12 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
         (side, _) => Some(item.sides.get(side - 1).map(|side| side.text.clone()).unwrap_or_default()),
     };
     if let Some(kept) = kept {
+        // Whoever takes another content gives up the note that they see, with all that was edited in it.
+        if item.kind == ConflictKind::Content
+            && let Some(seen) = world.nodes[node].disk.files.get(&item.path)
+        {
+            world.ledger.replaced(seen, kept.as_bytes());
+        }
         for side in &item.sides {
             world.ledger.replaced(side.text.as_bytes(), kept.as_bytes());
         }
