@@ -127,6 +127,17 @@ impl Fields {
         Ok(Some(self.value()?).filter(|value| !value.is_null()))
     }
 
+    /// The next field as `read` takes it, if it is not null.
+    pub fn optional_of<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, CborError>,
+    ) -> Result<Option<T>, CborError> {
+        if self.items.as_slice().first().is_some_and(Value::is_null) {
+            return self.value().map(|_| None);
+        }
+        read(self).map(Some)
+    }
+
     /// Fails for the field just read: for range checks made by the caller.
     pub fn invalid(&self) -> CborError {
         CborError::Field { what: self.what, index: self.index.saturating_sub(1) }

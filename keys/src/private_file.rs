@@ -112,6 +112,15 @@ pub fn check_private(path: &Path) -> Result<(), PrivacyError> {
     inspect(path).map(|_| ())
 }
 
+/// [`read_private`], or none where nothing lies.
+pub fn find_private(path: &Path) -> Result<Option<SecretBytes>, PrivacyError> {
+    match read_private(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.is_io(io::ErrorKind::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads a file that passes [`check_private`]; the file checked is the file read.
 pub fn read_private(path: &Path) -> Result<SecretBytes, PrivacyError> {
     let checked = inspect(path)?;

@@ -248,11 +248,7 @@ fn no_checkpoint(folder: &Path) -> AuditError {
 
 fn read_checkpoint(folder: &Path, name: &str, key: &PublicKey) -> Result<Option<Checkpoint>, AuditError> {
     let path = folder.join(CHECKPOINT);
-    let bytes = match private_file::read_private(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_io(io::ErrorKind::NotFound) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(bytes) = private_file::find_private(&path)? else { return Ok(None) };
     let of =
         |error: CoseError| AuditError::Checkpoint { path, why: format!("the checkpoint does not verify: {error}") };
     Checkpoint::verify(key, name, bytes.expose()).map(Some).map_err(of)

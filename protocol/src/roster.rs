@@ -285,7 +285,7 @@ impl Roster {
         let mut fields = Fields::decode(bytes, "roster")?;
         let mesh = MeshId::read(&mut fields)?;
         let epoch = fields.uint()?;
-        let prev = fields.optional()?.map(read_hash).transpose()?;
+        let prev = fields.optional_of(Fields::hash)?;
         let issued = Timestamp::from_millis(fields.uint()?);
         let not_after = Timestamp::from_millis(fields.uint()?);
         let next_root_hash = fields.hash()?;
@@ -321,10 +321,6 @@ impl Claimants for Roster {
         let named = |member: &&Member| VaultPath::parse(&member.name).is_ok_and(|name| name.key() == canonical_name);
         self.members.iter().find(named).map(|member| member.node)
     }
-}
-
-fn read_hash(value: Value) -> Result<Hash, CborError> {
-    Fields::of(cbor::array([value]), "hash")?.hash()
 }
 
 fn read_member(value: Value) -> Result<Member, CborError> {

@@ -41,13 +41,7 @@ impl Checkpoint {
     fn read(payload: &[u8]) -> Result<Self, CborError> {
         let mut fields = Fields::decode(payload, "audit checkpoint")?;
         let log = fields.text()?;
-        let before = match fields.optional()? {
-            None => None,
-            Some(value) => {
-                let bytes = value.into_bytes().ok().and_then(|bytes| bytes.try_into().ok());
-                Some(Hash::from_bytes(bytes.ok_or_else(|| fields.invalid())?))
-            }
-        };
+        let before = fields.optional_of(Fields::hash)?;
         let lines = fields.uint()?;
         let last = Line::read(&fields.text()?).ok_or_else(|| fields.invalid())?;
         fields.end()?;

@@ -1,6 +1,6 @@
 //! The signed policy on disk. It verifies itself; what no approver signed is none.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use aiemp_keys::private_file;
 use aiemp_protocol::{approval::Policy, roster::Roster};
@@ -10,11 +10,7 @@ use anyhow::{Context, Result};
 ///
 /// Fails where the file is not signed by an approver of the roster: limits are not dropped because a file was changed.
 pub fn load(path: &Path, roster: &Roster) -> Result<Policy> {
-    let bytes = match private_file::read_private(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_io(io::ErrorKind::NotFound) => return Ok(Policy::default()),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(bytes) = private_file::find_private(path)? else { return Ok(Policy::default()) };
     let verified = roster.by_approver(|key| Policy::verify(key, roster.mesh, bytes.expose()));
     verified.with_context(|| {
         let path = path.display();

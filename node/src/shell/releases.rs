@@ -1,8 +1,6 @@
 //! What the person let out although the guard held it: a file that the approve key signs, so that no other program of
 //! this user can add to it.
 
-use std::io;
-
 use aiemp_keys::{FingerprintKey, Signer, cose, private_file};
 use aiemp_protocol::{egress::Releases, roster::Roster};
 use anyhow::{Context, Result};
@@ -14,11 +12,7 @@ const DOMAIN: &str = "aiemp-node 2026 releases";
 /// Reads them; none where there are none yet, and none where no approver of the mesh signed what lies there.
 pub fn load(home: &Home, roster: &Roster) -> Result<Releases> {
     let path = home.releases();
-    let signed = match private_file::read_private(&path) {
-        Ok(signed) => signed,
-        Err(error) if error.is_io(io::ErrorKind::NotFound) => return none(),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(signed) = private_file::find_private(&path)? else { return none() };
     match roster.by_approver(|key| cose::verify1(key, DOMAIN, &[roster.mesh.to_value()], signed.expose())) {
         Ok(bytes) => Releases::from_bytes(&bytes).with_context(|| format!("{} cannot be read", path.display())),
         Err(_) => {

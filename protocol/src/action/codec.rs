@@ -171,13 +171,7 @@ fn read_tool(fields: &mut Fields) -> Result<Tool, ActionError> {
         server: checked(fields, "server", field::name)?,
         tool: checked(fields, "tool", field::name)?,
         arguments: fields.bytes()?,
-        schema: match fields.optional()? {
-            None => None,
-            Some(Value::Bytes(bytes)) => {
-                Some(bytes.try_into().map(aiemp_keys::Hash::from_bytes).map_err(|_| fields.invalid())?)
-            }
-            Some(_) => return Err(fields.invalid().into()),
-        },
+        schema: fields.optional_of(Fields::hash)?,
     };
     let text = std::str::from_utf8(&tool.arguments)
         .map_err(|_| ActionError::Value { field: "arguments", problem: "not UTF-8".to_owned() })?;

@@ -82,13 +82,7 @@ impl Decision {
             executor: NodeId::read(&mut fields)?,
             policy: fields.hash()?,
             epoch: fields.uint()?,
-            repeat_of: match fields.optional()? {
-                None => None,
-                Some(value) => {
-                    let bytes = value.into_bytes().map_err(|_| fields.invalid())?;
-                    Some(bytes.try_into().map_err(|_| fields.invalid())?)
-                }
-            },
+            repeat_of: fields.optional_of(Fields::fixed)?,
         };
         fields.end()?;
         Ok(decision)

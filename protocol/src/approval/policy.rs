@@ -171,37 +171,21 @@ impl Rule {
     fn from_value(value: Value) -> Result<(ActionKind, Self), CborError> {
         let mut fields = Fields::of(value, "policy rule")?;
         let kind = ActionKind::from_code(fields.uint()?).ok_or_else(|| fields.invalid())?;
-        let mut count = || -> Result<Option<u64>, CborError> {
-            let value = fields.optional()?;
-            value
-                .map(|value| {
-                    u64::try_from(value.into_integer().map_err(|_| fields.invalid())?).map_err(|_| fields.invalid())
-                })
-                .transpose()
-        };
-        let (per_hour, per_day) = (count()?, count()?);
+        let (per_hour, per_day) = (fields.optional_of(Fields::uint)?, fields.optional_of(Fields::uint)?);
         let amounts = fields.list_of(|value| {
             let mut fields = Fields::of(value, "amount")?;
             let amount = (fields.text()?, fields.uint()?);
             fields.end()?;
             Ok::<_, CborError>(amount)
         })?;
-        let recipients = match fields.optional()? {
-            None => None,
-            Some(value) => {
-                let names = value.into_array().map_err(|_| fields.invalid())?.into_iter().map(Value::into_text);
-                Some(names.collect::<Result<Vec<_>, _>>().map_err(|_| fields.invalid())?)
-            }
-        };
-        let quiet = match fields.optional()? {
-            None => None,
-            Some(value) => {
-                let mut fields = Fields::of(value, "quiet hours")?;
-                let quiet = (fields.uint()?, fields.uint()?);
-                fields.end()?;
-                Some(quiet)
-            }
-        };
+        let name = |value: Value| value.into_text().map_err(|_| CborError::Malformed);
+        let recipients = fields.optional_of(|fields| fields.list_of(name))?;
+        let quiet = fields.optional_of(|fields| {
+            let mut fields = Fields::of(fields.value()?, "quiet hours")?;
+            let quiet = (fields.uint()?, fields.uint()?);
+            fields.end()?;
+            Ok(quiet)
+        })?;
         let rule = Self {
             per_hour,
             per_day,

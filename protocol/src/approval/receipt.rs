@@ -118,10 +118,7 @@ impl Receipt {
                 Outcome::EACH.into_iter().find(|outcome| outcome.code() == code).ok_or_else(|| fields.invalid())?
             },
             at: Timestamp::from_millis(fields.uint()?),
-            message_id: match fields.optional()? {
-                None => None,
-                Some(value) => Some(value.into_text().map_err(|_| fields.invalid())?),
-            },
+            message_id: fields.optional_of(Fields::text)?,
             detail: fields.text()?,
             note: fields.bytes()?,
             unattended: fields.bool()?,
