@@ -7,10 +7,7 @@ use std::{
 
 use aiemp_keys::{NodeId, PrivacyError, private_file};
 use aiemp_protocol::{
-    approval::{
-        Bundle, BundleError, Policy, Settlement, Verified,
-        journal::{Input, Refusal},
-    },
+    approval::{Bundle, BundleError, Policy, Settlement, Verified, journal::Input},
     ids::ActionHash,
     roster::Roster,
     time::Timestamp,
@@ -93,12 +90,7 @@ impl Executor {
             failpoint!("file acted on");
             match self.refused.take() {
                 Some((action, why)) => {
-                    let told = if let Refusal::AgainstPolicy(breach) = &why {
-                        breach.to_string()
-                    } else {
-                        why.as_str().to_owned()
-                    };
-                    self.reject(&path, &Rejected { code: why.as_str(), why: told, action: Some(action) })?;
+                    self.reject(&path, &Rejected { code: why.as_str(), why: why.to_string(), action: Some(action) })?;
                 }
                 // Its row is durable, so the file has done its duty.
                 None => remove(&path)?,

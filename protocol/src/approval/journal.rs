@@ -13,6 +13,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     time::Duration,
 };
 
@@ -154,6 +155,12 @@ impl Refusal {
             Self::NothingToSettle => "nothing_to_settle",
             Self::NothingToCancel => "nothing_to_cancel",
         }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::AgainstPolicy(breach) = self { breach.fmt(f) } else { f.write_str(self.as_str()) }
     }
 }
 
