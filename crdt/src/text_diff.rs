@@ -61,11 +61,16 @@ pub fn revert(before: &str, after: &str, current: &str) -> (String, bool) {
         wanted.partition(|splice| !since.iter().any(|other| splice.overlaps(other)));
     let mut all: Vec<_> = back.iter().chain(&since).collect();
     all.sort_by_key(|splice| splice.at);
-    let mut text = after.to_owned();
-    for splice in all.into_iter().rev() {
+    (spliced(after, all), in_the_way.is_empty())
+}
+
+/// The text that splices in ascending order, none overlapping, make of `old`.
+pub fn spliced<'a>(old: &str, splices: impl IntoIterator<Item = &'a Splice, IntoIter: DoubleEndedIterator>) -> String {
+    let mut text = old.to_owned();
+    for splice in splices.into_iter().rev() {
         text.replace_range(splice.at..splice.at + splice.delete, &splice.insert);
     }
-    (text, in_the_way.is_empty())
+    text
 }
 
 impl Splice {
@@ -175,14 +180,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn apply(old: &str, splices: &[Splice]) -> String {
-        let mut text = old.to_owned();
-        for splice in splices.iter().rev() {
-            text.replace_range(splice.at..splice.at + splice.delete, &splice.insert);
-        }
-        text
-    }
-
     #[test]
     fn a_changed_word_is_all_that_is_replaced() {
         let found = splices("one\ntwo three four\nfive\n", "one\ntwo 3 four\nfive\n");
@@ -220,7 +217,7 @@ mod tests {
         #[test]
         fn the_splices_make_the_new_text(old in "([aé \n]{0,3}|x1|\n){0,12}", new in "([aé \n]{0,3}|x1|\n){0,12}") {
             let found = splices(&old, &new);
-            prop_assert_eq!(apply(&old, &found), new);
+            prop_assert_eq!(spliced(&old, &found), new);
             prop_assert!(found.windows(2).all(|pair| pair[0].at + pair[0].delete <= pair[1].at));
         }
     }

@@ -27,11 +27,7 @@ pub fn note(bytes: &[u8]) {
         assert_eq!(Note::parse(text).to_text(), *text);
     }
     let splices = text_diff::splices(old, new);
-    let mut made = old.to_owned();
-    for splice in splices.iter().rev() {
-        made.replace_range(splice.at..splice.at + splice.delete, &splice.insert);
-    }
-    assert_eq!(made, new);
+    assert_eq!(text_diff::spliced(old, &splices), new);
     assert!(splices.windows(2).all(|pair| pair[0].at + pair[0].delete <= pair[1].at), "{splices:?}");
     if text.len() > DOCUMENT_BYTES_MAX {
         return;
