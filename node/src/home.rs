@@ -56,8 +56,8 @@ places! {
     control_socket => "run/control.sock";
     /// Signed approvals on their way to the executor.
     approved => "approved";
-    /// Addresses that something was approved for before; the reviewer's own.
-    known_recipients => "keys/known-recipients";
+    /// Recipients, accounts, amounts and links that something was approved with before; signed, the reviewer's own.
+    known_values => "keys/known-values";
     /// The signed policy as it was applied last; the reviewer's own.
     policy => "keys/policy";
     /// What the reviewer showed last, by action: to tell what changed since.

@@ -1,13 +1,14 @@
 //! The reviewer: derives, renders, hashes and signs by itself. It asks the mesh for bytes and believes nothing else.
 
 mod attachments;
+mod known;
 
 use std::{cell::RefCell, collections::BTreeSet};
 
 use aiemp_keys::{Hash, OwnerKeys, private_file, random};
 use aiemp_protocol::{
     action::{
-        self, Action, ActionKind, Content, DeriveContext, Marks, NOT_A_DRAFT, RENDERER_VERSION, Refusal, Rendered,
+        self, Action, ActionKind, DeriveContext, MarkedValue, Marks, NOT_A_DRAFT, RENDERER_VERSION, Refusal, Rendered,
     },
     approval::{Bundle, Decision, Policy, Settlement},
     ids::{FileId, WorkId},
@@ -20,7 +21,7 @@ use aiemp_protocol::{
 use anyhow::{Context, Result};
 use data_encoding::BASE64;
 
-use self::attachments::Files;
+use self::{attachments::Files, known::Known};
 use crate::{
     config::Config,
     fault::Fault,
@@ -82,14 +83,16 @@ impl Desk {
     /// Asks the running node for the drafts and derives each.
     pub fn load(home: &Home, config: &Config, roster: &Roster, client: &mut Client) -> Result<Self> {
         let Response::Drafts { drafts, receipts } = client.ask(&Request::Drafts)? else { return Err(unexpected()) };
-        let known = known_recipients(home);
+        let policy = policies::load(&home.policy(), roster)?;
+        let known = Known::load(home, roster)?;
+        let is_new = |action: &Action| known.new_values(action, &policy);
         let mut fetch = |path: &str| fetch(client, path);
         let mut files = Files::new(&mut fetch);
         let mut items = Vec::new();
         for draft in drafts {
-            items.push(read_item(config, roster, &mut files, &known, draft)?);
+            items.push(read_item(config, roster, &mut files, &is_new, draft)?);
         }
-        Ok(Self { items, receipts, policy: policies::load(&home.policy(), roster)? })
+        Ok(Self { items, receipts, policy })
     }
 
     /// The item with this id; a unique prefix of at least 8 digits will do where `prefix` allows it.
@@ -131,16 +134,20 @@ impl Desk {
     }
 }
 
+/// Which values of an action nothing was approved with before.
+type NewValues<'a> = &'a dyn Fn(&Action) -> BTreeSet<MarkedValue>;
+
 fn read_item(
     config: &Config,
     roster: &Roster,
     files: &mut Files<'_>,
-    known: &BTreeSet<String>,
+    is_new: NewValues<'_>,
     draft: WireDraft,
 ) -> Result<Item> {
     let file: FileId = draft.file.parse().context("a file id")?;
     let note = BASE64.decode(draft.note.as_bytes()).context("a note")?;
-    let readable = read_draft(config, roster, files, known, file, &note)?;
+    let path = VaultPath::parse(&draft.path).context("a path")?;
+    let readable = read_draft(config, roster, files, is_new, (file, &path, &note))?;
     let id = match &readable {
         Ok(readable) => readable.action.hash().to_string(),
         Err(_) => file.to_string(),
@@ -148,7 +155,7 @@ fn read_item(
     Ok(Item {
         id,
         file,
-        path: VaultPath::parse(&draft.path).context("a path")?,
+        path,
         note,
         author: draft.author,
         created: Timestamp::from_millis(draft.created_ms),
@@ -163,9 +170,8 @@ fn read_draft(
     config: &Config,
     claimants: &impl Claimants,
     files: &mut Files<'_>,
-    known: &BTreeSet<String>,
-    file: FileId,
-    note: &[u8],
+    is_new: NewValues<'_>,
+    (file, path, note): (FileId, &VaultPath, &[u8]),
 ) -> Result<Result<Readable, Vec<Refusal>>> {
     let files = RefCell::new(files);
     let derived = action::derive(
@@ -186,11 +192,7 @@ fn read_draft(
         Err(refusals) => return Ok(Err(refusals)),
     };
     let attachment_sources = attachments::sources(draft.attachments, claimants);
-    let mut marks = Marks { attachment_sources, ..Marks::default() };
-    if let Content::Email(email) = &draft.action.content {
-        let first = email.recipients().into_iter().filter(|to| !known.contains(action::address_of(to)));
-        marks.first_time_recipients = first.map(str::to_owned).collect();
-    }
+    let marks = Marks { attachment_sources, first_time: is_new(&draft.action), ..Marks::of_note(path, note) };
     let rendered = action::render(&draft.action, &marks);
     Ok(Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered }))
 }
@@ -203,20 +205,6 @@ fn fetch(client: &mut Client, path: &str) -> Result<Option<Vec<u8>>> {
     }
     let Response::File { content } = answer else { return Err(unexpected()) };
     content.map(|content| BASE64.decode(content.as_bytes()).context("a content")).transpose()
-}
-
-/// Addresses that a mail was approved to before, one a line; the reviewer's own file.
-fn known_recipients(home: &Home) -> BTreeSet<String> {
-    let text = std::fs::read_to_string(home.known_recipients()).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
-}
-
-fn remember_recipients(home: &Home, action: &Action) -> Result<()> {
-    let Content::Email(email) = &action.content else { return Ok(()) };
-    let mut known = known_recipients(home);
-    known.extend(email.recipients().into_iter().map(|to| action::address_of(to).to_owned()));
-    let text = known.into_iter().map(|address| format!("{address}\n")).collect::<String>();
-    private_file::write_private(&home.known_recipients(), text.as_bytes()).context("cannot remember the recipients")
 }
 
 /// What an approval says beside the action.
@@ -263,7 +251,10 @@ pub fn approve(
         note: item.note.clone(),
         attachments: contents,
     };
-    remember_recipients(home, &readable.action)?;
+    let mut known = Known::load(home, roster)?;
+    if known.learn(&readable.action) {
+        known.store(home, &owner.approve, roster)?;
+    }
     let name = format!("{}-{}.approval", decision.action, data_encoding::HEXLOWER.encode(&decision.nonce[..4]));
     private_file::write_private(&home.approved().join(name), &bundle.to_bytes())
         .context("cannot hand the approval to the executor")
@@ -358,7 +349,8 @@ mod tests {
                     the body\n";
         let mut fetch = |path: &str| fetch(client, path);
         let mut files = Files::new(&mut fetch);
-        read_draft(&config, &NoClaimants, &mut files, &BTreeSet::new(), file, note.as_bytes())
+        let path = VaultPath::parse("Pending_Approval/x.md").unwrap();
+        read_draft(&config, &NoClaimants, &mut files, &Action::marked_values, (file, &path, note.as_bytes()))
     }
 
     #[test]

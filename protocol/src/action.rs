@@ -10,6 +10,8 @@ mod draft_note;
 mod field;
 mod front_matter;
 mod json;
+mod links;
+mod marked;
 mod money;
 mod reader;
 mod render;
@@ -31,9 +33,10 @@ pub use content::{A2a, ActionKind, Attachment, Content, Email, Http, Payment, Po
 pub use derive::{AttachmentInfo, DeriveContext, Draft, NOT_A_DRAFT, derive};
 pub use draft_note::{DraftFields, write_email_draft};
 pub use field::{address_of, is_address};
+pub use marked::{MarkedValue, ValueKind};
 pub use money::format as amount;
 pub use reader::{IGNORED_KEYS, Refusal};
-pub use render::{AttachmentSource, Marks, RENDERER_VERSION, Rendered, render};
+pub use render::{AttachmentSource, Marks, NoteSource, RENDERER_VERSION, Rendered, Shown, render};
 
 const ACTION_LABEL: &str = "aiemp-node 2026 action";
 const ACTION_ID_LABEL: &str = "aiemp-node 2026 action id";

@@ -128,7 +128,7 @@ fn approve(world: &mut World, draft: &DraftSource) -> Result<(), Violation> {
     let action = derived.action.hash();
     let earlier = world.executor.sent.iter().rev().find(|sent| sent.action == action).map(|sent| sent.nonce);
     let repeat_of = earlier.filter(|_| world.rng.chance(30));
-    let marks = Marks::default();
+    let marks = Marks::of_note(&draft.path, &draft.note);
     let chain = world.nodes[0].rosters();
     let mut nonce = [0; 16];
     nonce[..8].copy_from_slice(&world.rng.next().to_le_bytes());

@@ -1,17 +1,17 @@
 //! Shows an action to the person who decides: from its fields alone, every character of them.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{collections::BTreeSet, fmt::Write as _, ops::Range};
 
 use aiemp_keys::{Hash, cbor};
 
 use super::{
-    A2a, Action, Attachment, Content, Email, Http, Payment, Post, Tool, field, money,
+    A2a, Action, Attachment, Content, Email, Http, MarkedValue, Payment, Post, Tool, ValueKind, field, links, money,
     spell::{self, EMPTY, FIRST_TIME, FOREIGN_DOMAIN, Manner, PRIVATE},
 };
-use crate::vault_path::VaultPath;
+use crate::{ids::ContentHash, vault_path::VaultPath};
 
 /// Raised with every change of what [`render`] writes; a signed approval names the version it was shown in.
-pub const RENDERER_VERSION: u64 = 2;
+pub const RENDERER_VERSION: u64 = 3;
 
 const RENDER_LABEL: &str = "aiemp-node 2026 render";
 /// Width of the terminal that everything fits: a line that wraps by itself could begin like one of ours.
@@ -26,10 +26,29 @@ const CONTINUED: &str = "  : ";
 /// What the node knows about an action's values; shown beside them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// Addresses, payees, accounts or agents that nothing was approved to before.
-    pub first_time_recipients: BTreeSet<String>,
+    /// Values of the action that nothing was approved with before.
+    pub first_time: BTreeSet<MarkedValue>,
     /// Where each attachment lies, in the action's order.
     pub attachment_sources: Vec<AttachmentSource>,
+    /// The note that the action was derived from.
+    pub note: Option<NoteSource>,
+}
+
+impl Marks {
+    /// Those of an action that was derived from a note, with no value that is new.
+    pub fn of_note(path: &VaultPath, note: &[u8]) -> Self {
+        let note = NoteSource { path: path.clone(), content: ContentHash::of(note) };
+        Self { note: Some(note), ..Self::default() }
+    }
+}
+
+/// A draft as the action was derived from it. It is shown, so that an approval covers what is filed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoteSource {
+    /// Where it lies.
+    pub path: VaultPath,
+    /// What it says.
+    pub content: ContentHash,
 }
 
 /// The file of the vault that an attachment is a copy of.
@@ -49,6 +68,17 @@ pub struct AttachmentSource {
 pub struct Rendered {
     /// Lines ended by `\n`.
     pub text: String,
+    /// Where the words of the action's text stand, in their order: to colour them.
+    pub words: Vec<Shown>,
+}
+
+/// A run of the action's text, and where it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Bytes of the mail's body, the post's text, the message or the arguments.
+    pub of: Range<usize>,
+    /// Bytes of the rendered text.
+    pub at: Range<usize>,
 }
 
 impl Rendered {
@@ -60,7 +90,7 @@ impl Rendered {
 
 /// Renders an action; different actions never give the same text under equal marks.
 pub fn render(action: &Action, marks: &Marks) -> Rendered {
-    let mut page = Page { text: String::new(), marks };
+    let mut page = Page { text: String::new(), words: Vec::new(), marks };
     page.name("action", action.kind().as_str());
     match &action.content {
         Content::Email(email) => page.email(email),
@@ -70,13 +100,21 @@ pub fn render(action: &Action, marks: &Marks) -> Rendered {
         Content::Http(http) => page.http(http),
         Content::A2a(a2a) => page.a2a(a2a),
     }
+    for host in links::of_content(&action.content) {
+        page.marked("link", &host, ValueKind::Link, Manner::Text);
+    }
     page.name("work", &action.work.to_string());
     page.name("draft", &action.file.to_string());
-    Rendered { text: page.text }
+    if let Some(NoteSource { path, content }) = &marks.note {
+        page.value("  in vault", path.as_str());
+        page.name("  content", &content.to_string());
+    }
+    Rendered { text: page.text, words: page.words }
 }
 
 struct Page<'a> {
     text: String,
+    words: Vec<Shown>,
     marks: &'a Marks,
 }
 
@@ -105,9 +143,11 @@ impl Page<'_> {
     fn payment(&mut self, payment: &Payment) {
         let Payment { hand, payee, account, amount_minor, currency, reference } = payment;
         self.name("hand", hand);
-        self.recipient("payee", payee, Manner::Text);
-        self.recipient("account", account, Manner::Identifier);
-        self.name("amount", &money::format(*amount_minor, currency));
+        self.marked("payee", payee, ValueKind::Payee, Manner::Text);
+        self.marked("account", account, ValueKind::Account, Manner::Identifier);
+        let amount = money::format(*amount_minor, currency);
+        let notes = self.notes_of(ValueKind::Amount, &amount, account);
+        self.fact("amount", spell::pieces(&amount, Manner::Identifier), notes);
         self.value("reference", reference);
     }
 
@@ -127,7 +167,7 @@ impl Page<'_> {
     }
 
     fn a2a(&mut self, A2a { agent, card_key, message }: &A2a) {
-        self.recipient("agent", agent, Manner::Identifier);
+        self.marked("agent", agent, ValueKind::Agent, Manner::Identifier);
         self.name("card key", &card_key.to_string());
         self.block("message", message.as_bytes());
     }
@@ -155,9 +195,14 @@ impl Page<'_> {
         self.fact(label, spell::pieces(value, Manner::Text), &[]);
     }
 
-    fn recipient(&mut self, label: &str, value: &str, manner: Manner) {
-        let is_first = self.marks.first_time_recipients.contains(value);
-        self.fact(label, spell::pieces(value, manner), if is_first { &[FIRST_TIME] } else { &[] });
+    fn marked(&mut self, label: &str, value: &str, kind: ValueKind, manner: Manner) {
+        let notes = self.notes_of(kind, value, "");
+        self.fact(label, spell::pieces(value, manner), notes);
+    }
+
+    fn notes_of(&self, kind: ValueKind, text: &str, account: &str) -> &'static [&'static str] {
+        let value = MarkedValue { kind, text: text.to_owned(), account: account.to_owned() };
+        if self.marks.first_time.contains(&value) { &[FIRST_TIME] } else { &[] }
     }
 
     /// A mail address: its name is for people, the rest for machines.
@@ -171,8 +216,7 @@ impl Page<'_> {
         pieces.extend(spell::pieces(rest, Manner::Identifier));
 
         let address = field::address_of(value);
-        let first_time = &self.marks.first_time_recipients;
-        let is_first = is_recipient && (first_time.contains(address) || first_time.contains(value));
+        let is_first = is_recipient && !self.notes_of(ValueKind::Recipient, address, "").is_empty();
         let domain = address.rsplit('@').next().unwrap_or_default();
         let is_foreign = !domain.is_ascii() || domain.to_lowercase().split('.').any(|part| part.starts_with("xn--"));
         let notes: Vec<_> = [(is_foreign, FOREIGN_DOMAIN), (is_first, FIRST_TIME)]
@@ -200,27 +244,54 @@ impl Page<'_> {
             return self.value(label, "");
         }
         let _written = writeln!(self.text, "{label}:");
+        let mut from = 0;
         for line in text.split(|byte| *byte == b'\n') {
-            let mut pieces = Vec::new();
+            let (mut pieces, mut lengths) = (Vec::new(), Vec::new());
             for chunk in line.utf8_chunks() {
                 pieces.extend(spell::indented_pieces(chunk.valid()));
+                lengths.extend(chunk.valid().chars().map(char::len_utf8));
                 pieces.extend(chunk.invalid().iter().copied().map(spell::byte));
+                lengths.extend(chunk.invalid().iter().map(|_| 1));
             }
-            self.lines(MARGIN, &pieces);
+            let mut shown = self.lines(MARGIN, &pieces).into_iter();
+            for (length, piece) in lengths.into_iter().zip(&pieces) {
+                let at = shown.next().expect("each piece is shown");
+                self.word(Shown { of: from..from + length, at: at..at + piece.len() });
+                from += length;
+            }
+            from += 1;
         }
     }
 
-    /// One line, continued behind a margin of its own where the page ends.
-    fn lines(&mut self, prefix: &str, pieces: &[String]) {
+    /// One more piece of the text. Runs of what shows as it is are kept as one.
+    fn word(&mut self, next: Shown) {
+        let is_plain = |shown: &Shown| shown.of.len() == shown.at.len();
+        if let Some(last) = self.words.last_mut()
+            && (last.of.end, last.at.end) == (next.of.start, next.at.start)
+            && is_plain(last)
+            && is_plain(&next)
+        {
+            (last.of.end, last.at.end) = (next.of.end, next.at.end);
+        } else {
+            self.words.push(next);
+        }
+    }
+
+    /// One line, continued behind a margin of its own where the page ends; where each piece begins.
+    fn lines(&mut self, prefix: &str, pieces: &[String]) -> Vec<usize> {
         let mut prefix = prefix;
         let mut rest = pieces;
+        let mut begins = Vec::with_capacity(pieces.len());
         loop {
             let (line, after) = rest.split_at(fitting(rest, COLUMNS.saturating_sub(prefix.len())));
             self.text.push_str(if line.is_empty() { prefix.trim_end() } else { prefix });
-            self.text.extend(line.iter().map(String::as_str));
+            for piece in line {
+                begins.push(self.text.len());
+                self.text.push_str(piece);
+            }
             self.text.push('\n');
             if after.is_empty() {
-                return;
+                return begins;
             }
             prefix = CONTINUED;
             rest = after;

@@ -1,7 +1,5 @@
 //! What the reviewer hands to the executor: complete, so that nothing is looked up again.
 
-use std::collections::BTreeSet;
-
 use aiemp_keys::{
     NodeId, Value,
     cbor::{self, CborError, Fields},
@@ -11,7 +9,7 @@ use thiserror::Error;
 
 use super::decision::Decision;
 use crate::{
-    action::{self, Action, ActionError, Attachment, AttachmentSource, Marks, RENDERER_VERSION},
+    action::{self, Action, ActionError, Attachment, AttachmentSource, MarkedValue, Marks, RENDERER_VERSION},
     ids::{ActionHash, ContentHash, FileId},
     roster::Roster,
     time::Timestamp,
@@ -98,12 +96,11 @@ impl Bundle {
     }
 
     fn marks_value(&self) -> Value {
-        let words = |set: &BTreeSet<String>| cbor::array(set.iter().map(|word| cbor::text(word)));
         let source = |AttachmentSource { path, is_private }: &AttachmentSource| {
             cbor::array([cbor::text(path.as_str()), Value::Bool(*is_private)])
         };
         cbor::array([
-            words(&self.marks.first_time_recipients),
+            cbor::array(self.marks.first_time.iter().map(MarkedValue::to_value)),
             cbor::array(self.marks.attachment_sources.iter().map(source)),
         ])
     }
@@ -114,12 +111,7 @@ impl Bundle {
         let approval = fields.bytes()?;
         let action = fields.bytes()?;
         let mut marks = Fields::of(fields.value()?, "marks")?;
-        let first_time_recipients = marks.list_of(read_text)?;
-        // A set has one order and no doubles: any other list would be a second form of the same bundle.
-        if !first_time_recipients.is_sorted_by(|before, after| before < after) {
-            return Err(marks.invalid());
-        }
-        let first_time_recipients = first_time_recipients.into_iter().collect();
+        let first_time = MarkedValue::read_set(&mut marks)?;
         let attachment_sources = marks.list_of(read_source)?;
         marks.end()?;
         let file = FileId::read(&mut fields)?;
@@ -127,7 +119,7 @@ impl Bundle {
         let note = fields.bytes()?;
         let attachments = fields.list_of(|value| value.into_bytes().map_err(|_| CborError::Malformed))?;
         fields.end()?;
-        let marks = Marks { first_time_recipients, attachment_sources };
+        let marks = Marks { first_time, attachment_sources, ..Marks::of_note(&path, &note) };
         Ok(Self { approval, action, marks, file, path, note, attachments })
     }
 
@@ -139,7 +131,9 @@ impl Bundle {
         if action.hash() != decision.action || action.file != action::action_id(self.file) {
             return Err(BundleError::OtherAction);
         }
-        let shown = action::render(&action, &self.marks).hash();
+        // Path and note are shown as they are here, whatever the marks say: both were signed with what was shown.
+        let Marks { note, .. } = Marks::of_note(&self.path, &self.note);
+        let shown = action::render(&action, &Marks { note, ..self.marks.clone() }).hash();
         if decision.renderer != RENDERER_VERSION || decision.render != shown {
             return Err(BundleError::OtherRender);
         }
@@ -188,8 +182,4 @@ fn read_source(value: Value) -> Result<AttachmentSource, CborError> {
     let is_private = fields.bool()?;
     fields.end()?;
     Ok(AttachmentSource { path, is_private })
-}
-
-fn read_text(value: Value) -> Result<String, CborError> {
-    value.into_text().map_err(|_| CborError::Malformed)
 }

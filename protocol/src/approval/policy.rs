@@ -14,7 +14,7 @@ use aiemp_keys::{
 };
 
 use crate::{
-    action::{Action, ActionKind, Content, address_of},
+    action::{Action, ActionKind, Content, MarkedValue, ValueKind, address_of},
     ids::MeshId,
     time::Timestamp,
 };
@@ -105,6 +105,15 @@ impl Policy {
             return Some(Breach::Amount(crate::action::amount(payment.amount_minor, &payment.currency)));
         }
         None
+    }
+
+    /// Whether the person named a value in the rule of its kind: whom to write to, whom to pay.
+    pub fn lists(&self, kind: ActionKind, value: &MarkedValue) -> bool {
+        let is_named = matches!(value.kind, ValueKind::Recipient | ValueKind::Payee | ValueKind::Agent);
+        let listed = self.rules.get(&kind).and_then(|rule| rule.recipients.as_ref());
+        let lower = value.text.to_ascii_lowercase();
+        let text = if value.kind == ValueKind::Recipient { &lower } else { &value.text };
+        is_named && listed.is_some_and(|listed| is_listed(listed, text))
     }
 
     /// From when on an action of this kind may be carried out that was approved then, and why not before; `done` are the

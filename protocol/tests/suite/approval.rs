@@ -34,12 +34,18 @@ fn no_bit_of_what_decides_the_send_can_change() {
         assert!(refused(other), "action bit {bit}");
     }
     let mut unmarked = bundle.clone();
-    unmarked.marks.first_time_recipients.clear();
+    unmarked.marks.first_time.clear();
     assert!(refused(unmarked), "the person saw the mark");
     let mut elsewhere = bundle.clone();
     let path = VaultPath::parse("Private/report.pdf").expect("a path");
     elsewhere.marks.attachment_sources.push(AttachmentSource { path, is_private: true });
     assert!(refused(elsewhere), "the person saw no such file");
+    let mut noted = bundle.clone();
+    noted.note.push(b'x');
+    assert!(refused(noted), "the note that is filed is the one that was derived from");
+    let mut moved = bundle.clone();
+    moved.path = VaultPath::parse("Pending_Approval/email/REPLY_2.md").expect("a path");
+    assert!(refused(moved), "the place that it is filed from is the one that was shown");
     let mut attached = bundle;
     attached.attachments.push(vec![1]);
     assert!(refused(attached), "an attachment nobody saw");

@@ -1,7 +1,5 @@
 //! A small mesh to tell scenarios about.
 
-use std::collections::BTreeSet;
-
 use aiemp_keys::{Hash, NodeId, Signer, next_root_hash};
 use aiemp_protocol::{
     action::{self, Action, Attachment, AttachmentSource, Content, Email, Marks, RENDERER_VERSION},
@@ -55,8 +53,9 @@ impl Owner {
     pub(crate) fn approval(&self, to: &str, work: u8, nonce: u8, repeat_of: Option<[u8; 16]>) -> Bundle {
         let log = LogId { author: self.executor(), generation: 0, audience: aiemp_protocol::ids::Audience::All };
         let file = FileId::fresh(Zone::Drafts, log, u64::from(work), 0);
-        let marks = Marks { first_time_recipients: BTreeSet::from([to.to_owned()]), ..Marks::default() };
-        self.sign(file, &mail(file, to, work), marks, nonce, repeat_of)
+        let action = mail(file, to, work);
+        let marks = Marks { first_time: action.marked_values(), ..Marks::default() };
+        self.sign(file, &action, marks, nonce, repeat_of)
     }
 
     /// An approval of a mail with one attachment, shown as a copy of the file at `path`.
@@ -89,6 +88,9 @@ impl Owner {
     }
 
     fn sign(&self, file: FileId, action: &Action, marks: Marks, nonce: u8, repeat_of: Option<[u8; 16]>) -> Bundle {
+        let path = VaultPath::parse("Pending_Approval/email/REPLY_1.md").expect("a path");
+        let note = b"---\naction: email\n---\n".to_vec();
+        let marks = Marks { note: Marks::of_note(&path, &note).note, ..marks };
         let decision = Decision {
             action: action.hash(),
             render: action::render(action, &marks).hash(),
@@ -105,8 +107,8 @@ impl Owner {
             action: action.to_bytes(),
             marks,
             file,
-            path: VaultPath::parse("Pending_Approval/email/REPLY_1.md").expect("a path"),
-            note: b"---\naction: email\n---\n".to_vec(),
+            path,
+            note,
             attachments: Vec::new(),
         }
     }

@@ -1,7 +1,5 @@
 //! From a note to an action, and from an action to what a person reads.
 
-use std::collections::BTreeSet;
-
 use aiemp_protocol::{
     action::{self, Action, AttachmentInfo, Content, DeriveContext, Draft, DraftFields, Marks, Refusal},
     ids::ContentHash,
@@ -54,13 +52,7 @@ pub(super) fn derive(note: &[u8]) -> Result<Draft, Vec<Refusal>> {
 fn check_action(action: &Action) {
     assert_eq!(Action::from_bytes(&action.to_bytes()).as_ref(), Ok(action));
     assert_one_line(&action.summary());
-    let recipients: BTreeSet<String> = match &action.content {
-        Content::Email(email) => email.recipients().into_iter().map(str::to_owned).collect(),
-        Content::Payment(payment) => [payment.payee.clone(), payment.account.clone()].into(),
-        Content::A2a(a2a) => [a2a.agent.clone()].into(),
-        Content::Post(_) | Content::Tool(_) | Content::Http(_) => BTreeSet::new(),
-    };
-    let marked = Marks { first_time_recipients: recipients, attachment_sources: Vec::new() };
+    let marked = Marks { first_time: action.marked_values(), ..Marks::default() };
     for marks in [Marks::default(), marked] {
         let shown = action::render(action, &marks);
         assert_eq!(shown, action::render(action, &marks));

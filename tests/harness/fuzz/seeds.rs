@@ -1,6 +1,6 @@
 //! Valid objects of every kind, made by fixed keys: where a fuzzer starts, so that it gets past the first check.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::sync::LazyLock;
 
 use aiemp_crdt::document::{self, Document};
 use aiemp_keys::{Hash, PublicKey, Signer, cbor, cose, next_root_hash};
@@ -251,9 +251,12 @@ fn of_content(content: Content) -> Action {
 fn approvals() -> Vec<Vec<u8>> {
     let action = of_content(Content::Email(email()));
     let path = VaultPath::parse("Private/report.pdf").expect("a path");
+    let draft = VaultPath::parse("Pending_Approval/email/REPLY_1.md").expect("a path");
+    let note = b"---\naction: email\n---\n".to_vec();
     let marks = Marks {
-        first_time_recipients: BTreeSet::from(["a@client.test".to_owned(), "book@client.test".to_owned()]),
+        first_time: action.marked_values(),
         attachment_sources: vec![AttachmentSource { path, is_private: true }],
+        ..Marks::of_note(&draft, &note)
     };
     let decision = Decision {
         action: action.hash(),
@@ -267,7 +270,6 @@ fn approvals() -> Vec<Vec<u8>> {
         repeat_of: Some([2; 16]),
     };
     let signed = decision.sign(&approve(), mesh());
-    let note = b"---\naction: email\n---\n".to_vec();
     let receipt = Receipt {
         action: action.hash(),
         work: work(),
@@ -288,7 +290,7 @@ fn approvals() -> Vec<Vec<u8>> {
         action: action.to_bytes(),
         marks,
         file: file(),
-        path: VaultPath::parse("Pending_Approval/email/REPLY_1.md").expect("a path"),
+        path: draft,
         note,
         attachments: vec![b"report".to_vec()],
     };

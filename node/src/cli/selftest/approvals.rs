@@ -19,11 +19,22 @@ use anyhow::Result;
 use super::{Tried, mesh::Mesh};
 use crate::shell::clock;
 
+/// The draft that the approvals are about.
+const NOTE: &[u8] = b"---\naction: email\n---\n";
+
+fn path() -> VaultPath {
+    VaultPath::parse("Pending_Approval/mail.md").expect("a path")
+}
+
+fn marks() -> Marks {
+    Marks::of_note(&path(), NOTE)
+}
+
 impl Mesh {
     fn decision(&self, action: &Action, nonce: u8, now: Timestamp) -> Decision {
         Decision {
             action: action.hash(),
-            render: action::render(action, &Marks::default()).hash(),
+            render: action::render(action, &marks()).hash(),
             renderer: RENDERER_VERSION,
             nonce: [nonce; 16],
             expiry: now + APPROVAL_LIFETIME,
@@ -34,16 +45,16 @@ impl Mesh {
         }
     }
 
-    fn bundle(&self, signer: &Signer, action: &Action, decision: &Decision) -> Result<Bundle> {
-        Ok(Bundle {
+    fn bundle(&self, signer: &Signer, action: &Action, decision: &Decision) -> Bundle {
+        Bundle {
             approval: decision.sign(signer, self.rosters.current().mesh),
             action: action.to_bytes(),
-            marks: Marks::default(),
+            marks: marks(),
             file: self.file(),
-            path: VaultPath::parse("Pending_Approval/mail.md")?,
-            note: b"---\naction: email\n---\n".to_vec(),
+            path: path(),
+            note: NOTE.to_vec(),
             attachments: Vec::new(),
-        })
+        }
     }
 
     fn file(&self) -> FileId {
@@ -74,26 +85,30 @@ pub(super) fn attacks() -> Result<Vec<Tried>> {
     let now = clock::now();
     let (mail, changed) = (mesh.mail("The offer"), mesh.mail("Another offer"));
     let decision = mesh.decision(&mail, 1, now);
-    let good = mesh.bundle(&mesh.approve, &mail, &decision)?;
+    let good = mesh.bundle(&mesh.approve, &mail, &decision);
     let verify = |bundle: Bundle, at: Timestamp| bundle.verify(mesh.rosters.current(), mesh.local.node_id(), at);
-    let of = |decision: &Decision| mesh.bundle(&mesh.approve, &mail, decision).map(|bundle| verify(bundle, now));
-    let forged = |signer: &Signer| mesh.bundle(signer, &mail, &decision).map(|bundle| verify(bundle, now));
+    let of = |decision: &Decision| verify(mesh.bundle(&mesh.approve, &mail, decision), now);
+    let forged = |signer: &Signer| verify(mesh.bundle(signer, &mail, &decision), now);
     let mut tried = vec![
-        Tried::refused("Cloud signs an approval", forged(&mesh.cloud)?),
-        Tried::refused("the approver of another mesh signs it", forged(&other.approve)?),
+        Tried::refused("Cloud signs an approval", forged(&mesh.cloud)),
+        Tried::refused("the approver of another mesh signs it", forged(&other.approve)),
         Tried::refused(
             "other words stand under a signed approval",
             verify(Bundle { action: changed.to_bytes(), ..good.clone() }, now),
         ),
         Tried::refused(
+            "another note would be filed for a signed approval",
+            verify(Bundle { note: b"---\naction: payment\n---\n".to_vec(), ..good.clone() }, now),
+        ),
+        Tried::refused(
             "what was shown differs from what is signed",
-            of(&Decision { render: changed.hash().0, ..decision.clone() })?,
+            of(&Decision { render: changed.hash().0, ..decision.clone() }),
         ),
         Tried::refused(
             "it names another executor",
-            of(&Decision { executor: mesh.cloud.node_id(), ..decision.clone() })?,
+            of(&Decision { executor: mesh.cloud.node_id(), ..decision.clone() }),
         ),
-        Tried::refused("it is of an older roster", of(&Decision { epoch: 1, ..decision.clone() })?),
+        Tried::refused("it is of an older roster", of(&Decision { epoch: 1, ..decision.clone() })),
         Tried::refused(
             "it is handed in a day late",
             verify(good.clone(), now + APPROVAL_LIFETIME + std::time::Duration::from_millis(1)),
@@ -148,9 +163,9 @@ fn repetitions(mesh: &Mesh, mail: &Action, good: Bundle, now: Timestamp) -> Resu
     };
     let first = hand_in(good.clone())?;
     anyhow::ensure!(first == Ok(1), "an honest approval is not sent: {first:?}");
-    let again = mesh.bundle(&mesh.approve, mail, &mesh.decision(mail, 2, now))?;
+    let again = mesh.bundle(&mesh.approve, mail, &mesh.decision(mail, 2, now));
     let other = mesh.mail("Another answer");
-    let other = mesh.bundle(&mesh.approve, &other, &mesh.decision(&other, 3, now))?;
+    let other = mesh.bundle(&mesh.approve, &other, &mesh.decision(&other, 3, now));
     let mut once_more = |name: &str, bundle: Bundle| -> Result<Tried> {
         let sent = hand_in(bundle)?.unwrap_or_default();
         Ok(Tried::refused(name, if sent == 0 { Err("nothing is sent") } else { Ok(sent) }))

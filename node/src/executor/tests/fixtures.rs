@@ -34,6 +34,17 @@ use tokio::{
 use super::super::{JournalStore, now, run_until};
 use crate::{config::Config, home::Home, shell::freezes};
 
+/// The draft that the approvals are about.
+pub(super) const NOTE: &[u8] = b"the note";
+
+pub(super) fn path() -> VaultPath {
+    VaultPath::parse("Pending_Approval/mail.md").unwrap()
+}
+
+pub(super) fn marks() -> Marks {
+    Marks::of_note(&path(), NOTE)
+}
+
 /// A home whose mesh has one node, and the keys of its owner.
 pub(super) struct World {
     _directory: tempfile::TempDir,
@@ -126,7 +137,7 @@ impl World {
     pub(super) fn decision(&self, action: &Action, nonce: [u8; 16]) -> Decision {
         Decision {
             action: action.hash(),
-            render: action::render(action, &Marks::default()).hash(),
+            render: action::render(action, &marks()).hash(),
             renderer: RENDERER_VERSION,
             nonce,
             expiry: now() + APPROVAL_LIFETIME,
@@ -141,10 +152,10 @@ impl World {
         Bundle {
             approval: decision.sign(&self.approve, self.roster().mesh),
             action: action.to_bytes(),
-            marks: Marks::default(),
+            marks: marks(),
             file: file(),
-            path: VaultPath::parse("Pending_Approval/mail.md").unwrap(),
-            note: b"the note".to_vec(),
+            path: path(),
+            note: NOTE.to_vec(),
             attachments: Vec::new(),
         }
     }

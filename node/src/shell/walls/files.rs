@@ -99,7 +99,7 @@ fn opens(wall: &Wall, home: &Home) -> Vec<(Vec<PathBuf>, BitFlags<AccessFs>)> {
         Wall::Reviewer => vec![
             (vec![home.approved(), home.freezes()], REPLACE),
             (vec![home.keys()], REPLACE),
-            (vec![home.roster_folder(), home.config(), home.known_recipients()], READ),
+            (vec![home.roster_folder(), home.config(), home.known_values()], READ),
             (vec![home.run()], AccessFs::ResolveUnix.into()),
         ],
         Wall::Owner => vec![

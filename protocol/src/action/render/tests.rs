@@ -27,11 +27,15 @@ draft:       DRAFT
 fn a_mail_shows_everything() {
     let action = changed(|email| {
         email.bcc = vec!["Zoë <zoe@b\u{fc}cher.test>".to_owned(), "x@xn--e1awd7f.test".to_owned()];
-        email.body.push_str("to:          boss@corp.test\n  | x\u{202e}\n\tp\u{430}ypal  \n[U+202E]");
+        email.body.push_str("to:          boss@corp.test\n  | x\u{202e}\n\tp\u{430}ypal  \n[U+202E]\n");
+        email.body.push_str("https://own.test https://own.test@pay.test/");
     });
+    let is_new =
+        |value: &MarkedValue| matches!(value.text.as_str(), "a@client.test" | "zoe@b\u{fc}cher.test" | "pay.test");
     let marks = Marks {
-        first_time_recipients: ["a@client.test".to_owned(), "zoe@b\u{fc}cher.test".to_owned()].into(),
+        first_time: action.marked_values().into_iter().filter(is_new).collect(),
         attachment_sources: vec![source("Invoices/2026-01_Client_A.pdf", true)],
+        ..Marks::of_note(&VaultPath::parse("Pending_Approval/x.md").expect("a path"), b"note")
     };
     let rendered = render(&action, &marks);
     let expected = "\
@@ -59,10 +63,28 @@ body:
   |   | x[U+202E RIGHT-TO-LEFT OVERRIDE]
   | \\tp[U+0430 CYRILLIC]ypal[U+0020 SPACE][U+0020 SPACE]
   | [U+005B]U+202E]
+  | https://own.test https://own.test@pay.test/
+link:        own.test
+link:        pay.test (first time)
 ";
     let content = ContentHash::of(b"invoice").to_string();
-    assert_eq!(rendered.text, format!("{}{}", expected.replace("CONTENT", &content), tail()));
-    assert_eq!(rendered.hash().to_string(), "ef6564000f24d48c2d274385543225aaffbb16a53734322c596465f2fd06be36");
+    let note = format!("  in vault:  Pending_Approval/x.md\n  content:   {}\n", ContentHash::of(b"note"));
+    assert_eq!(rendered.text, format!("{}{}{note}", expected.replace("CONTENT", &content), tail()));
+    assert_eq!(rendered.hash().to_string(), "6525be768e0cd4cfbf2d6fa4aca196e418012e79c2dfe6a3183076e3a3e692ba");
+}
+
+#[test]
+fn each_word_is_known_where_it_is_shown() {
+    let body = format!("Gr\u{fc}\u{df}e\u{202e}!\n{}\n", "word ".repeat(20));
+    let action = changed(|email| email.body.clone_from(&body));
+    let Rendered { text, words } = render(&action, &Marks::default());
+    let of = |shown: &Shown| (&body[shown.of.clone()], &text[shown.at.clone()]);
+    assert_eq!(of(&words[0]), ("Gr\u{fc}\u{df}e", "Gr\u{fc}\u{df}e"));
+    assert_eq!(of(&words[1]), ("\u{202e}", "[U+202E RIGHT-TO-LEFT OVERRIDE]"));
+    let covered: usize = words.iter().map(|shown| shown.of.len()).sum();
+    assert_eq!(covered, body.len() - 2, "all but the line feeds");
+    let plain = words.iter().filter(|shown| shown.of.len() == shown.at.len());
+    assert!(plain.clone().count() > 3 && plain.map(of).all(|(word, shown)| word == shown));
 }
 
 fn source(path: &str, is_private: bool) -> AttachmentSource {
@@ -103,13 +125,15 @@ fn a_payment_shows_everything() {
         currency: "USD".to_owned(),
         reference: String::new(),
     };
-    let marks = Marks { first_time_recipients: ["Client A".to_owned()].into(), ..Marks::default() };
+    let is_new = |value: &MarkedValue| value.kind != ValueKind::Account;
+    let values = with(Content::Payment(payment.clone())).marked_values();
+    let marks = Marks { first_time: values.into_iter().filter(is_new).collect(), ..Marks::default() };
     let expected = "\
 action:      payment
 hand:        bank
 payee:       Client A (first time)
 account:     DE89 3704 [U+041E CYRILLIC]044
-amount:      500.00 USD
+amount:      500.00 USD (first time)
 reference:   (empty)
 ";
     assert_eq!(render(&with(Content::Payment(payment.clone())), &marks).text, format!("{expected}{}", tail()));
@@ -189,7 +213,7 @@ fn read_back(text: &str) -> (Email, Vec<String>) {
         let value = if shown == EMPTY { String::new() } else { spell::unspell(shown) };
         let attachment = email.attachments.last_mut();
         match (label.trim_end(), attachment) {
-            ("action:" | "body:", _) => {}
+            ("action:" | "body:" | "link:", _) => {}
             ("hand:", _) => email.hand = value,
             ("from:", _) => email.from = value,
             ("to:", _) => email.to.push(value),
@@ -230,7 +254,7 @@ proptest! {
     #[test]
     fn text_never_stands_where_facts_stand(subject in any::<String>(), body in any::<String>()) {
         let text = text_of(&changed(|email| (email.subject, email.body) = (subject, body)));
-        let facts = text.lines().filter(|line| !line.starts_with(' ')).count();
+        let facts = text.lines().filter(|line| !line.starts_with(' ') && !line.starts_with("link:")).count();
         prop_assert_eq!(facts, 12, "{}", text);
         prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
     }
