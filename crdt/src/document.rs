@@ -172,6 +172,36 @@ impl Document {
         &self.note
     }
 
+    /// Which actor wrote the text, run by run in bytes; none wrote the fences of the front matter.
+    pub fn writers(&self) -> Vec<(usize, Option<ActorId>)> {
+        let line_end = if self.note.eol == Eol::CrLf { 2 } else { 1 };
+        let on_disk = |text: &str| text.len() + text.matches('\n').count() * (line_end - 1);
+        let mut runs = Vec::new();
+        let mut add = |bytes: usize, actor: Option<ActorId>| match runs.last_mut() {
+            Some((length, last)) if *last == actor => *length += bytes,
+            Some(_) | None => runs.push((bytes, actor)),
+        };
+        let mut framing = if self.note.bom { "\u{feff}".len() } else { 0 };
+        if let (Some(front_matter), Some(fields)) = (&self.note.front_matter, object(&self.doc, "fm")) {
+            add(framing + on_disk("---\n"), None);
+            for (key, block) in front_matter.ordered() {
+                let writer = self.doc.get(&fields, key).ok().flatten().and_then(|(_, id)| actor_of(id));
+                add(on_disk(block), writer);
+            }
+            framing = "---".len();
+        }
+        if framing > 0 {
+            add(framing, None);
+        }
+        if let Some(body) = object(&self.doc, "body") {
+            for item in self.doc.list_range(&body, ..) {
+                let writer = actor_of(item.id());
+                add(item.value.into_value().as_str().map_or(0, on_disk), writer);
+            }
+        }
+        runs
+    }
+
     /// Fields with more than one concurrent value.
     pub fn field_conflicts(&self) -> Vec<FieldConflict> {
         let Some(fields) = object(&self.doc, "fm") else { return Vec::new() };
@@ -184,12 +214,9 @@ impl Document {
                     .ok()?
                     .into_iter()
                     .filter_map(|(value, id)| {
-                        let actor = match &id {
-                            ObjId::Id(_, actor, _) => actor.clone(),
-                            ObjId::Root => return None,
-                        };
+                        let (operation, actor) = (id.to_string(), actor_of(id)?);
                         let block = value.as_str()?.to_owned();
-                        Some(FieldSide { operation: id.to_string(), actor, block })
+                        Some(FieldSide { operation, actor, block })
                     })
                     .collect();
                 sides.sort_by(|a, b| a.operation.cmp(&b.operation));
@@ -217,6 +244,13 @@ impl Document {
         past.insert(change.actor_id().clone(), change.max_op());
         self.known.insert(change.hash(), Known { max_op: change.max_op(), past });
         self.last.insert(change.actor_id().clone(), (change.seq(), change.hash()));
+    }
+}
+
+fn actor_of(operation: ObjId) -> Option<ActorId> {
+    match operation {
+        ObjId::Id(_, actor, _) => Some(actor),
+        ObjId::Root => None,
     }
 }
 
@@ -340,6 +374,37 @@ mod tests {
         assert_eq!(conflicts[0].sides.len(), 2);
     }
 
+    #[test]
+    fn each_word_has_the_one_who_wrote_it() {
+        let mut document = Document::import("---\r\nto: a\r\nsubject: x\r\n---\r\n\r\nHello Bob\r\n");
+        document.edit("---\r\nto: b\r\nsubject: x\r\n---\r\n\r\nHello dear Bob\r\n", author(1)).expect("a change");
+        document.edit("---\r\nto: b\r\nsubject: x\r\n---\r\n\r\nHello dear B\u{f6}b\r\n", author(2)).expect("a change");
+        let text = document.text();
+        let mut at = 0;
+        let mut runs = Vec::new();
+        for (bytes, actor) in document.writers() {
+            let who = actor.map_or("-", |actor| match actor {
+                _ if actor == author(1) => "1",
+                _ if actor == author(2) => "2",
+                _ => "base",
+            });
+            runs.push((who, &text[at..at + bytes]));
+            at += bytes;
+        }
+        assert_eq!(at, text.len());
+        let expected = [
+            ("-", "---\r\n"),
+            ("1", "to: b\r\n"),
+            ("base", "subject: x\r\n"),
+            ("-", "---"),
+            ("base", "\r\n\r\nHello "),
+            ("1", "dear "),
+            ("2", "B\u{f6}b"),
+            ("base", "\r\n"),
+        ];
+        assert_eq!(runs, expected);
+    }
+
     proptest! {
         #[test]
         fn an_edit_leaves_exactly_the_new_text(
@@ -348,8 +413,10 @@ mod tests {
         ) {
             let mut document = Document::import(&old);
             prop_assert_eq!(document.text(), old.as_str());
+            prop_assert_eq!(document.writers().iter().map(|(bytes, _)| bytes).sum::<usize>(), old.len());
             let change = document.edit(&new, author(1));
             prop_assert_eq!(document.text(), new.clone());
+            prop_assert_eq!(document.writers().iter().map(|(bytes, _)| bytes).sum::<usize>(), new.len());
             if let Some(change) = change {
                 let mut other = Document::import(&old);
                 other.apply(Change::from_bytes(change).expect("decodes")).expect("applies");

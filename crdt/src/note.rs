@@ -90,7 +90,7 @@ impl Note {
         if let Some(front_matter) = &self.front_matter {
             text.push_str(FENCE);
             text.push('\n');
-            for block in front_matter.ordered_keys().filter_map(|key| front_matter.blocks.get(key)) {
+            for (_, block) in front_matter.ordered() {
                 text.push_str(block);
             }
             text.push_str(FENCE);
@@ -108,10 +108,11 @@ impl Note {
 }
 
 impl FrontMatter {
-    /// The keys of `order` that have a block, then those that `order` lacks, sorted.
-    fn ordered_keys(&self) -> impl Iterator<Item = &String> {
+    /// The blocks by the keys of `order`, then those that `order` lacks, sorted.
+    pub fn ordered(&self) -> impl Iterator<Item = (&str, &str)> {
         let missing = self.blocks.keys().filter(|key| !self.order.contains(key));
-        self.order.iter().chain(missing)
+        let keys = self.order.iter().chain(missing);
+        keys.filter_map(|key| self.blocks.get_key_value(key)).map(|(key, block)| (key.as_str(), block.as_str()))
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod apply;
+mod authors;
 mod command;
 mod conflicts;
 mod hidden;
@@ -37,6 +38,7 @@ mod output;
 mod project;
 mod undo;
 
+pub use authors::Written;
 pub use input::{Choice, EffectId, Input, Positions, RemoveOutcome, WriteOutcome};
 use names::Names;
 use open::{DocState, Task};

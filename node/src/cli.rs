@@ -26,6 +26,7 @@ mod run;
 mod secrets;
 mod selftest;
 mod status;
+mod terminal;
 mod undo;
 
 /// A peer-to-peer agent mesh for a personal AI employee: Cloud drafts, Local approves and sends once.

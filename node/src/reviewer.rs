@@ -2,10 +2,11 @@
 
 mod attachments;
 mod known;
+mod words;
 
 use std::{cell::RefCell, collections::BTreeSet};
 
-use aiemp_keys::{Hash, OwnerKeys, private_file, random};
+use aiemp_keys::{OwnerKeys, private_file, random};
 use aiemp_protocol::{
     action::{
         self, Action, ActionKind, DeriveContext, MarkedValue, Marks, NOT_A_DRAFT, RENDERER_VERSION, Refusal, Rendered,
@@ -21,6 +22,7 @@ use aiemp_protocol::{
 use anyhow::{Context, Result};
 use data_encoding::BASE64;
 
+pub use self::words::{Authors, Word};
 use self::{attachments::Files, known::Known};
 use crate::{
     config::Config,
@@ -33,7 +35,7 @@ use crate::{
 };
 
 /// A draft as the person may decide on it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Item {
     /// The action hash, or the file id of what cannot be approved.
     pub id: String,
@@ -56,7 +58,7 @@ pub struct Item {
 }
 
 /// A draft that reads as an action.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Readable {
     /// What would be done.
     pub action: Action,
@@ -66,10 +68,12 @@ pub struct Readable {
     pub marks: Marks,
     /// What the person sees.
     pub rendered: Rendered,
+    /// Who wrote it.
+    pub authors: Authors,
 }
 
 /// Everything there is to decide, and what became of what was decided.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Desk {
     /// Waiting drafts, by path.
     pub items: Vec<Item>,
@@ -77,22 +81,33 @@ pub struct Desk {
     pub receipts: Vec<WireReceipt>,
     /// The limits in force.
     pub policy: Policy,
+    known: Known,
+    config: Config,
 }
 
 impl Desk {
-    /// Asks the running node for the drafts and derives each.
+    /// Reads what was signed before, asks the running node for the drafts and derives each.
     pub fn load(home: &Home, config: &Config, roster: &Roster, client: &mut Client) -> Result<Self> {
-        let Response::Drafts { drafts, receipts } = client.ask(&Request::Drafts)? else { return Err(unexpected()) };
         let policy = policies::load(&home.policy(), roster)?;
         let known = Known::load(home, roster)?;
-        let is_new = |action: &Action| known.new_values(action, &policy);
+        let mut desk = Self { policy, known, config: config.clone(), ..Self::default() };
+        desk.refresh(roster, client)?;
+        Ok(desk)
+    }
+
+    /// Asks for the drafts again. Nothing of the home is read, which a command that holds a key could not.
+    pub fn refresh(&mut self, roster: &Roster, client: &mut Client) -> Result<()> {
+        let Response::Drafts { drafts, receipts } = client.ask(&Request::Drafts)? else { return Err(unexpected()) };
+        let (known, policy) = (&self.known, &self.policy);
+        let is_new = |action: &Action| known.new_values(action, policy);
         let mut fetch = |path: &str| fetch(client, path);
         let mut files = Files::new(&mut fetch);
         let mut items = Vec::new();
         for draft in drafts {
-            items.push(read_item(config, roster, &mut files, &is_new, draft)?);
+            items.push(read_item(&self.config, roster, &mut files, &is_new, draft)?);
         }
-        Ok(Self { items, receipts, policy })
+        (self.items, self.receipts) = (items, receipts);
+        Ok(())
     }
 
     /// The item with this id; a unique prefix of at least 8 digits will do where `prefix` allows it.
@@ -147,7 +162,10 @@ fn read_item(
     let file: FileId = draft.file.parse().context("a file id")?;
     let note = BASE64.decode(draft.note.as_bytes()).context("a note")?;
     let path = VaultPath::parse(&draft.path).context("a path")?;
-    let readable = read_draft(config, roster, files, is_new, (file, &path, &note))?;
+    let readable = read_draft(config, roster, files, is_new, (file, &path, &note))?.map(|mut readable| {
+        readable.authors = Authors::of(&note, &draft.written, &readable.action, &readable.rendered);
+        readable
+    });
     let id = match &readable {
         Ok(readable) => readable.action.hash().to_string(),
         Err(_) => file.to_string(),
@@ -194,7 +212,8 @@ fn read_draft(
     let attachment_sources = attachments::sources(draft.attachments, claimants);
     let marks = Marks { attachment_sources, first_time: is_new(&draft.action), ..Marks::of_note(path, note) };
     let rendered = action::render(&draft.action, &marks);
-    Ok(Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered }))
+    let authors = Authors::default();
+    Ok(Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered, authors }))
 }
 
 /// The content at a path; none where the vault has none.
@@ -212,52 +231,52 @@ fn fetch(client: &mut Client, path: &str) -> Result<Option<Vec<u8>>> {
 pub struct Terms {
     /// The nonce of the approval that is wanted a second time.
     pub repeat_of: Option<[u8; 16]>,
-    /// Digest of the policy in force.
-    pub policy: Hash,
     /// When it is signed.
     pub now: Timestamp,
 }
 
-/// Signs the approval of exactly what was rendered and hands it to the executor, with the attachments' contents.
-pub fn approve(
-    home: &Home,
-    client: &mut Client,
-    roster: &Roster,
-    owner: &OwnerKeys,
-    item: &Item,
-    terms: &Terms,
-) -> Result<()> {
-    let readable = item.draft.as_ref().map_err(|refusals| not_approvable(item, refusals))?;
-    let Terms { repeat_of, policy, now } = *terms;
-    check_roster(roster, owner, now)?;
-    let contents = attachments::contents(&readable.action, &readable.marks, &mut |path: &str| fetch(client, path))?;
-    let decision = Decision {
-        action: readable.action.hash(),
-        render: readable.rendered.hash(),
-        renderer: RENDERER_VERSION,
-        nonce: random::array()?,
-        expiry: now + APPROVAL_LIFETIME,
-        executor: roster.executor,
-        policy,
-        epoch: roster.epoch,
-        repeat_of,
-    };
-    let bundle = Bundle {
-        approval: decision.sign(&owner.approve, roster.mesh),
-        action: readable.action.to_bytes(),
-        marks: readable.marks.clone(),
-        file: item.file,
-        path: item.path.clone(),
-        note: item.note.clone(),
-        attachments: contents,
-    };
-    let mut known = Known::load(home, roster)?;
-    if known.learn(&readable.action) {
-        known.store(home, &owner.approve, roster)?;
+impl Desk {
+    /// Signs the approval of exactly what was rendered and hands it to the executor, with the attachments' contents.
+    pub fn approve(
+        &mut self,
+        home: &Home,
+        client: &mut Client,
+        roster: &Roster,
+        owner: &OwnerKeys,
+        item: &Item,
+        terms: Terms,
+    ) -> Result<()> {
+        let readable = item.draft.as_ref().map_err(|refusals| not_approvable(item, refusals))?;
+        let Terms { repeat_of, now } = terms;
+        check_roster(roster, owner, now)?;
+        let contents = attachments::contents(&readable.action, &readable.marks, &mut |path: &str| fetch(client, path))?;
+        let decision = Decision {
+            action: readable.action.hash(),
+            render: readable.rendered.hash(),
+            renderer: RENDERER_VERSION,
+            nonce: random::array()?,
+            expiry: now + APPROVAL_LIFETIME,
+            executor: roster.executor,
+            policy: self.policy.digest(),
+            epoch: roster.epoch,
+            repeat_of,
+        };
+        let bundle = Bundle {
+            approval: decision.sign(&owner.approve, roster.mesh),
+            action: readable.action.to_bytes(),
+            marks: readable.marks.clone(),
+            file: item.file,
+            path: item.path.clone(),
+            note: item.note.clone(),
+            attachments: contents,
+        };
+        if self.known.learn(&readable.action) {
+            self.known.store(home, &owner.approve, roster)?;
+        }
+        let name = format!("{}-{}.approval", decision.action, data_encoding::HEXLOWER.encode(&decision.nonce[..4]));
+        private_file::write_private(&home.approved().join(name), &bundle.to_bytes())
+            .context("cannot hand the approval to the executor")
     }
-    let name = format!("{}-{}.approval", decision.action, data_encoding::HEXLOWER.encode(&decision.nonce[..4]));
-    private_file::write_private(&home.approved().join(name), &bundle.to_bytes())
-        .context("cannot hand the approval to the executor")
 }
 
 /// Signs a person's word on an action whose end nobody knows.
@@ -310,7 +329,7 @@ mod tests {
         os::unix::net::UnixListener,
     };
 
-    use aiemp_keys::NodeId;
+    use aiemp_keys::{Hash, NodeId};
     use aiemp_protocol::zone::Zone;
 
     use super::*;
@@ -394,7 +413,7 @@ mod tests {
         let action = read(&mut client_of(&[content; 2])).unwrap().unwrap().action;
         let by_hash =
             vec![receipt(&action, 1, "sent", 10), receipt(&action, 2, "sent", 20), receipt(&action, 3, "failed", 15)];
-        let mut desk = Desk { items: Vec::new(), receipts: by_hash, policy: Policy::default() };
+        let mut desk = Desk { receipts: by_hash, ..Desk::default() };
         let nonce = |receipt: Option<&WireReceipt>| nonce_of(receipt.expect("a receipt")).unwrap()[15];
         assert_eq!((nonce(desk.receipt_for_work(&action)), nonce(desk.repeated(&action))), (2, 2));
         desk.receipts.push(receipt(&action, 4, "failed", 30));

@@ -1,8 +1,12 @@
 //! `approvals`: read, approve, reject, settle. A process of its own; it alone opens the approve key.
 
+mod decide;
+mod editor;
+mod paint;
+mod session;
 mod shown;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use aiemp_keys::private_file;
 use aiemp_protocol::{
@@ -15,17 +19,23 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use self::shown::Shown;
-use super::{Passphrase, owner, print};
+use super::{
+    Passphrase, owner, print,
+    terminal::{self, Typed},
+};
 use crate::{
     fault::Fault,
     home::Home,
-    reviewer::{self, Desk, Item, Terms},
+    reviewer::{self, Desk, Item},
     shell::{
         self,
         control::{Client, Request, Response, WireReceipt},
         walls::Wall,
     },
 };
+
+/// How long a person may take to type one value.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Args)]
 pub(super) struct ApprovalsArgs {
@@ -98,13 +108,19 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
     owner::check_local(home, rosters.current())?;
     let config = shell::settings::load(home)?;
     let mut client = client(home)?;
-    let desk = Desk::load(home, &config, rosters.current(), &mut client)?;
+    let mut desk = Desk::load(home, &config, rosters.current(), &mut client)?;
+    let me = shell::identity::own_id(home)?;
+    let own = rosters.current().member(me).map(|member| member.name.clone()).unwrap_or_default();
     match args.command {
+        None if !args.json && terminal::is_all_there() && !desk.items.is_empty() => {
+            session::run(home, rosters.current(), &own, desk, client)?;
+        }
         None => list(&desk, args.json),
         Some(ApprovalsCommand::List { json }) => list(&desk, json),
-        Some(ApprovalsCommand::Show { id, json }) => show(home, &desk, &id, json)?,
+        Some(ApprovalsCommand::Show { id, json }) => show(home, &desk, &id, json, &own)?,
         Some(ApprovalsCommand::Approve { id, again, passphrase, json }) => {
-            approve(home, &desk, &mut client, &id, again, &passphrase, json)?;
+            let how = How { again, passphrase: &passphrase, json, own: &own };
+            approve(home, &mut desk, &mut client, &id, &how)?;
         }
         Some(ApprovalsCommand::Reject { id, reason }) => reject(&desk, &mut client, &id, reason)?,
         Some(ApprovalsCommand::Cancel { id }) => cancel(home, &desk, &id)?,
@@ -188,7 +204,7 @@ fn item_json(desk: &Desk, item: &Item) -> Value {
             "blocked_by": item.blocked_by, "signature_asked": item.signature_asked })
 }
 
-fn show(home: &Home, desk: &Desk, id: &str, as_json: bool) -> Result<()> {
+fn show(home: &Home, desk: &Desk, id: &str, as_json: bool, own: &str) -> Result<()> {
     let item = find(home, desk, id, true)?;
     if let Ok(readable) = &item.draft {
         let text = readable.rendered.text.clone();
@@ -200,14 +216,27 @@ fn show(home: &Home, desk: &Desk, id: &str, as_json: bool) -> Result<()> {
         if let Ok(readable) = &item.draft {
             value["render"] = json!(readable.rendered.text);
             value["action"] = json!(BASE64.encode(&readable.action.to_bytes()));
+            value["words"] =
+                readable.authors.words.iter().map(|word| json!({ "at": word.at, "by": word.by })).collect();
+            value["lines_by"] = json!(readable.authors.keys);
+            let new = readable.marks.first_time.iter();
+            value["new"] = new.map(|value| json!({ "kind": value.kind.as_str(), "text": value.text })).collect();
         }
         print::json(value);
         return Ok(());
     }
+    show_item(item, own);
+    Ok(())
+}
+
+fn show_item(item: &Item, own: &str) {
     match &item.draft {
         Ok(readable) => {
+            let has_colours = terminal::has_colours();
+            let text = if has_colours { paint::painted(readable, own) } else { readable.rendered.text.clone() };
             print::data(format!("ID  {}\nin  {}\n", item.id, spelt(&item.path)));
-            print::data(&readable.rendered.text);
+            print::data(text);
+            print::talk(paint::legend(&readable.authors, own, has_colours));
             for block in &item.blocked_by {
                 print::talk(format!("waits for: {block} (`aiemp-node conflicts`)"));
             }
@@ -219,7 +248,11 @@ fn show(home: &Home, desk: &Desk, id: &str, as_json: bool) -> Result<()> {
             }
         }
     }
-    Ok(())
+}
+
+/// The process that starts the person's editor.
+pub(super) fn serve_editor(home: &Home) -> Result<()> {
+    editor::serve(home)
 }
 
 /// Finds an item, or says what became of the one that was meant.
@@ -280,68 +313,36 @@ fn filed(receipt: &WireReceipt, shown: Option<&Shown>) -> Fault {
     Fault::operator("already_sent", message, fix)
 }
 
-fn approve(
-    home: &Home,
-    desk: &Desk,
-    client: &mut Client,
-    id: &str,
+/// How an approval is asked for.
+struct How<'a> {
     again: bool,
-    passphrase: &Passphrase,
-    as_json: bool,
-) -> Result<()> {
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
-    let item = find(home, desk, id, terminal)?;
-    if !item.blocked_by.is_empty() {
-        let message = format!("{} cannot be approved yet: {}", spelt(&item.path), item.blocked_by.join(", "));
-        let fix = "Close its conflicts (`aiemp-node conflicts`); what has not arrived comes with the next connection.";
-        return Err(Fault::operator("blocked", message, fix).into());
-    }
-    let readable = item.draft.as_ref().map_err(|refusals| {
-        let message = format!("{} cannot be approved: {}", spelt(&item.path), first(refusals));
-        Fault::operator("not_approvable", message, "Edit the draft, then show it again.")
-    })?;
-    if readable.expires.is_some_and(|expires| expires < shell::clock::now()) {
-        let message = format!("the draft expired at {}", readable.expires.unwrap_or_default());
-        return Err(
-            Fault::operator("expired", message, "Edit or remove its `expires` line, then show it again.").into()
-        );
-    }
-    if let Some(breach) = desk.policy.breach(&readable.action) {
-        let fix = "Change the draft, or the policy: `aiemp-node policy show`.";
-        return Err(Fault::operator("against_policy", breach.to_string(), fix).into());
-    }
-    let earlier = desk.receipt_for_work(&readable.action);
-    if let (Some(receipt), false) = (earlier, again) {
-        return Err(already(&receipt.outcome, receipt.at_ms).into());
-    }
-    if terminal {
-        print::talk(&readable.rendered.text);
-        if !owner::confirm("Send exactly this?") {
+    passphrase: &'a Passphrase,
+    json: bool,
+    own: &'a str,
+}
+
+fn approve(home: &Home, desk: &mut Desk, client: &mut Client, id: &str, how: &How<'_>) -> Result<()> {
+    let at_terminal = terminal::is_there();
+    let item = find(home, desk, id, at_terminal)?.clone();
+    let readable = decide::approvable(desk, &item, how.again)?;
+    if at_terminal {
+        show_item(&item, how.own);
+        let typed = decide::type_new_values(readable, PATIENCE)?;
+        if !matches!(typed, Typed::Line(_)) || !owner::confirm("Send exactly this?") {
             return Err(Fault::operator("not_approved", "not approved; nothing was sent", "").into());
         }
     }
-    let roster = owner::rosters(home)?;
-    let freezes = shell::freezes::load(&home.freezes(), roster.current())?;
-    let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
-    let repeated = desk.repeated(&readable.action).filter(|_| again);
-    let repeat_of = repeated.map(reviewer::nonce_of).transpose()?;
-    let now = shell::clock::now();
-    let terms = Terms { repeat_of, policy: desk.policy.digest(), now };
-    reviewer::approve(home, client, roster.current(), &keys, item, &terms)?;
-    if as_json {
+    let rosters = owner::rosters(home)?;
+    let roster = rosters.current();
+    let freezes = shell::freezes::load(&home.freezes(), roster)?;
+    let keys = owner::unlock(home, how.passphrase, &Wall::Reviewer)?;
+    decide::sign((home, roster), desk, client, &keys, &item, how.again)?;
+    if how.json {
         print::json(json!({ "id": item.id, "state": "approved" }));
     } else {
         print::data(format!("approved {}", item.id));
     }
-    let kind = readable.action.kind();
-    let (not_before, why) = desk.policy.not_before(kind, now, &desk.done(kind), now);
-    if not_before > now {
-        print::talk(format!(
-            "It waits until {not_before}: {why}. `aiemp-node approvals cancel {}` calls it back.",
-            item.id
-        ));
-    }
-    if freezes.stop(roster.current(), roster.current().executor) {
+    if freezes.stop(roster, roster.executor) {
         print::talk("The mesh is frozen: it is sent after `aiemp-node unfreeze`, if that is within 24 hours.");
     }
     Ok(())

@@ -16,8 +16,36 @@ use crate::{
     },
 };
 
+/// The owner's keys, open.
+#[derive(Debug)]
+pub(super) struct Unlocked {
+    pub(super) keys: OwnerKeys,
+    /// What opened them, if it was asked for.
+    passphrase: Option<Secret<String>>,
+}
+
+impl Unlocked {
+    /// Asks for the passphrase once more, where one was asked for.
+    pub(super) fn ask_again(&self) -> Result<()> {
+        let Some(passphrase) = &self.passphrase else { return Ok(()) };
+        if ask("Passphrase, once more for this kind: ")?.expose() == passphrase.expose() {
+            return Ok(());
+        }
+        Err(wrong_passphrase().into())
+    }
+}
+
+fn wrong_passphrase() -> Fault {
+    Fault::operator("wrong_passphrase", "the passphrase is wrong", "Try again; nothing was changed.")
+}
+
 /// Opens root and approve keys, asking for the passphrase where one is needed; from then on the process is walled in.
 pub(super) fn unlock(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<OwnerKeys> {
+    Ok(open(home, passphrase, wall)?.keys)
+}
+
+/// [`unlock`], for a command that asks for the passphrase again later.
+pub(super) fn open(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<Unlocked> {
     walls::keep_memory()?;
     if let Some(rosters) = crate::shell::rosters::load(home)?
         && let Some(epoch) = crate::shell::rosters::forked_epoch(home, &rosters)
@@ -42,13 +70,12 @@ pub(super) fn unlock(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Resul
     };
     let unlocked = keystore.unlock(secret.as_ref().map(|secret| secret.expose().as_str()));
     if let Err(KeystoreError::Seal(SealError::WrongPassphrase)) = unlocked {
-        let fix = "Try again; nothing was changed.";
-        return Err(Fault::operator("wrong_passphrase", "the passphrase is wrong", fix).into());
+        return Err(wrong_passphrase().into());
     }
     let keys = unlocked?;
     // What this kernel lacks of it, `doctor` tells.
     wall.raise(home)?;
-    Ok(keys)
+    Ok(Unlocked { keys, passphrase: secret })
 }
 
 /// The passphrase in the first line of a file.

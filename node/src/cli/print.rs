@@ -15,6 +15,11 @@ pub(super) fn talk(line: impl std::fmt::Display) {
     eprintln!("{line}");
 }
 
+/// A question, whose answer is typed behind it.
+pub(super) fn prompt(question: &str) {
+    eprint!("{question}");
+}
+
 /// A versioned JSON object.
 pub(super) fn json(mut value: serde_json::Value) {
     if let Some(object) = value.as_object_mut() {

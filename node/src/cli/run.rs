@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::{
-    RoleArg, RunArgs,
+    RoleArg, RunArgs, approvals,
     probe::{self, ProbeArgs},
 };
 use crate::{
@@ -35,6 +35,8 @@ pub(super) enum ProcessName {
     Decoder,
     /// Starts decoders and ends them, for the mesh, whose wall lets it start nothing.
     DecoderKeeper,
+    /// Starts the person's editor for a review, which may start nothing itself.
+    Editor,
     /// Neither: tries what code that got into one of them would try.
     Probe,
 }
@@ -91,6 +93,10 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         ProcessName::Probe => probe::probe(home, probe),
+        ProcessName::Editor => {
+            approvals::serve_editor(home)?;
+            Ok(ExitCode::SUCCESS)
+        }
         ProcessName::Mesh => mesh_process(home, Role::Local, run),
         ProcessName::Executor => {
             walls::keep_memory()?;

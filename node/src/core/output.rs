@@ -2,7 +2,7 @@
 
 use aiemp_crdt::{
     conflict::Conflict,
-    vault::{self, HoldReason, Projection},
+    vault::{self, HoldReason, Projection, Written},
 };
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
@@ -174,6 +174,8 @@ pub struct DraftSource {
     pub path: VaultPath,
     /// Its bytes.
     pub note: Vec<u8>,
+    /// Who wrote them, run by run.
+    pub written: Vec<Written>,
     /// Who created it.
     pub author: Option<NodeId>,
     /// When, by the author's clock.

@@ -62,6 +62,7 @@ impl Core {
                 file,
                 path,
                 note: Vec::new(),
+                written: Vec::new(),
                 author: origin.as_ref().map(|origin| origin.author()),
                 created: origin.map(|origin| origin.hlc).unwrap_or_default(),
                 blocked_by,
@@ -84,6 +85,7 @@ impl Core {
     }
 
     fn draft_read(&mut self, request: u64, mut source: DraftSource, bytes: Option<Vec<u8>>) {
+        source.written = self.vault.written(source.file);
         if let Some(listing) = self.work.listings.get_mut(&request) {
             listing.waiting -= 1;
             match bytes {

@@ -148,6 +148,8 @@ pub struct WireDraft {
     pub path: String,
     /// The note in base64.
     pub note: String,
+    /// Who wrote it, run by run in bytes; a name, or none where it is nobody's.
+    pub written: Vec<(usize, Option<String>)>,
     /// Name of the node that created it.
     pub author: String,
     /// Milliseconds since the epoch.

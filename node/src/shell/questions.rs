@@ -86,6 +86,7 @@ impl Names {
             file: draft.file.to_string(),
             path: draft.path.to_string(),
             note: BASE64.encode(&draft.note),
+            written: draft.written.iter().map(|run| (run.bytes, run.author.map(|who| self.get(Some(who))))).collect(),
             author: self.get(draft.author),
             created_ms: draft.created.as_millis(),
             blocked_by: draft.blocked_by,

@@ -1,8 +1,6 @@
 use aiemp_keys::Hash;
 use aiemp_protocol::{ids::FileId, vault_path::VaultPath, zone::Zone};
 
-use aiemp_protocol::approval::Policy;
-
 use super::*;
 
 fn item(path: &str) -> Item {
@@ -22,7 +20,7 @@ fn item(path: &str) -> Item {
 
 #[test]
 fn what_a_path_hides_is_spelt_out_in_the_list() {
-    let desk = Desk { items: Vec::new(), receipts: Vec::new(), policy: Policy::default() };
+    let desk = Desk::default();
     assert_eq!(
         lines_of(&desk, &item("Pending_Approval/\u{202e}dm.x\u{200b}")),
         "0123456789ab  not_approvable  \
@@ -80,7 +78,8 @@ fn who_asks_for_a_filed_draft_is_told_to_put_it_back_first() {
     let (_dir, home) = a_home();
     let refused = |receipt: WireReceipt| {
         let id = receipt.action.clone();
-        let desk = Desk { items: Vec::new(), receipts: vec![receipt], policy: Policy::default() };
+        let mut desk = Desk::default();
+        desk.receipts.push(receipt);
         find(&home, &desk, &id, false).expect_err("refused").to_string()
     };
     assert_eq!(

@@ -1,0 +1,64 @@
+//! A person at a terminal: lines that are asked for, and how long they are waited for.
+
+use std::{
+    io::{BufRead as _, IsTerminal as _, stderr, stdin, stdout},
+    time::Duration,
+};
+
+use anyhow::Result;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+
+use super::print;
+
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Typed {
+    /// A line, without what surrounds it.
+    Line(String),
+    /// Nothing in the time that was given.
+    Nothing,
+    /// The terminal is gone, or its end was typed.
+    Ended,
+}
+
+/// Whether a person types here.
+pub(super) fn is_there() -> bool {
+    stdin().is_terminal()
+}
+
+/// Whether a person types here and reads all that is printed.
+pub(super) fn is_all_there() -> bool {
+    is_there() && stdout().is_terminal() && stderr().is_terminal()
+}
+
+/// Whether what is printed may be coloured.
+pub(super) fn has_colours() -> bool {
+    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Asks for a line. A terminal hands over one line at a time, so none is read ahead of the next question.
+pub(super) fn ask(question: &str, patience: Duration) -> Result<Typed> {
+    print::prompt(question);
+    let stdin = stdin();
+    let timeout = Timespec::try_from(patience)?;
+    let mut waiting = [PollFd::new(&stdin, PollFlags::IN)];
+    let ready = loop {
+        match poll(&mut waiting, Some(&timeout)) {
+            Err(Errno::INTR) => {}
+            ready => break ready?,
+        }
+    };
+    if ready == 0 {
+        print::talk("");
+        return Ok(Typed::Nothing);
+    }
+    let mut line = String::new();
+    if stdin.lock().read_line(&mut line)? == 0 {
+        print::talk("");
+        return Ok(Typed::Ended);
+    }
+    Ok(Typed::Line(line.trim().to_owned()))
+}
