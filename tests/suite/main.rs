@@ -10,6 +10,7 @@ mod decoder;
 mod deploy;
 mod deploy_config;
 mod editors;
+mod edits;
 mod egress;
 mod fuzz;
 mod gate;
