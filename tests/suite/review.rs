@@ -75,6 +75,34 @@ fn a_review_session_unlocks_once_and_signs_only_what_was_shown_and_typed() {
 }
 
 #[test]
+fn a_kind_that_asks_for_the_passphrase_asks_each_time() {
+    let pair = guarded();
+    let (limits, passphrase) = (pair.dir().join("limits.toml"), pair.dir().join("passphrase"));
+    fs::write(&limits, "[email]\npassphrase = true\nrecipients = [\"@client.test\"]\n").expect("limits");
+    let [limits, passphrase] = [limits, passphrase].map(|path| path.to_string_lossy().into_owned());
+    pair.local.must(&["policy", "apply", &limits, "--passphrase-file", &passphrase]);
+    for name in ["a", "b"] {
+        pair.local.save(&format!("Pending_Approval/{name}.md"), draft("anna@client.test", name));
+    }
+    pair.wait("both wait", |pair| pair.local.approvals_in("pending").len() == 2);
+    let mut terminal = Terminal::run(&pair.local, &["approvals"], "true");
+    terminal.shows(ASKED);
+    terminal.types("a");
+    assert!(!terminal.shows("Passphrase: ").contains("New recipient"), "the signed policy names the recipient");
+    terminal.types(PASSPHRASE);
+    terminal.shows("Approved ");
+    for (typed, then) in [("wrong", "the passphrase is wrong"), (PASSPHRASE, "Approved ")] {
+        terminal.shows(ASKED);
+        terminal.types("a");
+        terminal.shows("once more for this kind: ");
+        terminal.types(typed);
+        terminal.shows(then);
+    }
+    assert_eq!(terminal.ends(), Some(0));
+    pair.wait("both are sent", |pair| pair.local.outbox().len() == 2);
+}
+
+#[test]
 fn a_draft_that_changes_before_the_signature_is_shown_again() {
     let pair = guarded();
     pair.local.save("Pending_Approval/a.md", draft("anna@client.test", "Hello"));

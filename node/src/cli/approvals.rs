@@ -162,6 +162,11 @@ fn list(desk: &Desk, as_json: bool) {
             print::data(format!("{:14}moved to Approved/ by hand, which sends nothing: it needs your signature", ""));
         }
     }
+    list_unsent(desk);
+}
+
+/// What was approved and is not sent: it waits, failed, or nobody knows.
+fn list_unsent(desk: &Desk) {
     for receipt in desk.receipts.iter().filter(|receipt| receipt.outcome != "sent") {
         print::data(format!("{}  {:<14}  {}", &receipt.action[..12], receipt.outcome, spelt(&receipt.path)));
         print::data(format!("              {}", spelt(&receipt.detail)));

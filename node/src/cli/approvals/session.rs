@@ -26,7 +26,7 @@ use super::{
     },
     decide,
     editor::Editor,
-    show_item,
+    list_unsent, show_item,
 };
 use crate::{
     fault::Fault,
@@ -78,6 +78,7 @@ pub(super) fn run(home: &Home, roster: &Roster, own: &str, desk: Desk, client: C
     let editor = Editor::start(home)?;
     let (decided, later) = (BTreeSet::new(), BTreeSet::new());
     let mut session = Session { home, roster, own, desk, client, editor, unlocked: None, decided, later };
+    list_unsent(&session.desk);
     let mut queue = VecDeque::new();
     loop {
         session.refresh()?;

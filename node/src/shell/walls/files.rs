@@ -27,6 +27,9 @@ const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
 });
 /// Replacing files without reading what lies beside them.
 const REPLACE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadDir | WriteFile | Truncate | MakeReg | RemoveFile});
+/// Where a passphrase is asked for; the process's own terminal, whoever opens it.
+const TERMINAL: &str = "/dev/tty";
+const TALK: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | WriteFile | IoctlDev});
 const SOCKETS: BitFlags<AccessFs> = make_bitflags!(AccessFs::{MakeSock | ResolveUnix});
 
 /// What any program needs to read to run: libraries, name lookup, certificates, time zones, its own state in /proc.
@@ -101,6 +104,7 @@ fn opens(wall: &Wall, home: &Home) -> Vec<(Vec<PathBuf>, BitFlags<AccessFs>)> {
             (vec![home.keys()], REPLACE),
             (vec![home.roster_folder(), home.config(), home.known_values()], READ),
             (vec![home.run()], AccessFs::ResolveUnix.into()),
+            (vec![TERMINAL.into()], TALK),
         ],
         Wall::Owner => vec![
             (vec![home.mesh(), home.roster_folder()], WRITE),
