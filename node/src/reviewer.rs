@@ -24,10 +24,11 @@ use self::attachments::Files;
 use crate::{
     config::Config,
     fault::Fault,
+    hands,
     home::Home,
     shell::{
         control::{Client, Request, Response, WireDraft, WireReceipt, unexpected},
-        policies,
+        declared, policies,
     },
 };
 
@@ -65,6 +66,8 @@ pub struct Readable {
     pub marks: Marks,
     /// What the person sees.
     pub rendered: Rendered,
+    /// Why the executor could not carry it out as things are.
+    pub objection: Option<String>,
 }
 
 /// Everything there is to decide, and what became of what was decided.
@@ -88,6 +91,10 @@ impl Desk {
         let mut items = Vec::new();
         for draft in drafts {
             items.push(read_item(config, roster, &mut files, &known, draft)?);
+        }
+        let (_, declared) = declared::load(&home.hands(), roster)?;
+        for readable in items.iter_mut().filter_map(|item| item.draft.as_mut().ok()) {
+            readable.objection = hands::objection(home, config, &declared, roster, &readable.action);
         }
         Ok(Self { items, receipts, policy: policies::load(&home.policy(), roster)? })
     }
@@ -192,7 +199,7 @@ fn read_draft(
         marks.first_time_recipients = first.map(str::to_owned).collect();
     }
     let rendered = action::render(&draft.action, &marks);
-    Ok(Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered }))
+    Ok(Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered, objection: None }))
 }
 
 /// The content at a path; none where the vault has none.

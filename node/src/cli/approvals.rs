@@ -208,6 +208,9 @@ fn show(home: &Home, desk: &Desk, id: &str, as_json: bool) -> Result<()> {
         Ok(readable) => {
             print::data(format!("ID  {}\nin  {}\n", item.id, spelt(&item.path)));
             print::data(&readable.rendered.text);
+            if let Some(why) = &readable.objection {
+                print::talk(format!("cannot be carried out: {why}"));
+            }
             for block in &item.blocked_by {
                 print::talk(format!("waits for: {block} (`aiemp-node conflicts`)"));
             }
@@ -309,6 +312,10 @@ fn approve(
     if let Some(breach) = desk.policy.breach(&readable.action) {
         let fix = "Change the draft, or the policy: `aiemp-node policy show`.";
         return Err(Fault::operator("against_policy", breach.to_string(), fix).into());
+    }
+    if let Some(why) = &readable.objection {
+        let fix = "Change the draft or the hands (`aiemp-node hands show`), then show it again.";
+        return Err(Fault::operator("no_hand", why.as_str(), fix).into());
     }
     let earlier = desk.receipt_for_work(&readable.action);
     if let (Some(receipt), false) = (earlier, again) {
