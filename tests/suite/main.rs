@@ -13,6 +13,7 @@ mod editors;
 mod egress;
 mod fuzz;
 mod gate;
+mod hands;
 mod hostile_peer;
 mod node;
 mod policy;
