@@ -15,6 +15,7 @@ mod demo;
 mod doctor;
 mod egress;
 mod freeze;
+mod hands;
 mod init;
 mod owner;
 mod pair;
@@ -107,6 +108,9 @@ enum Command {
     /// Limits on what may be sent: how many, how much, to whom, when
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// What may be called over HTTP to post, to pay and to act: nothing that is not declared here
+    #[command(subcommand)]
+    Hands(hands::HandsCommand),
     /// Take back what a member did since some time
     Undo(undo::UndoArgs),
     /// What was done here: lines that are chained and signed, kept for 90 days
@@ -173,6 +177,7 @@ impl Cli {
             Some(Command::Secrets(command)) => secrets::secrets(&home, command),
             Some(Command::Egress(command)) => egress::egress(&home, command),
             Some(Command::Policy(command)) => policy::policy(&home, &command),
+            Some(Command::Hands(command)) => hands::hands(&home, &command),
             Some(Command::Undo(args)) => undo::undo(&home, &args),
             Some(Command::Audit(command)) => audit::audit(&home, &command),
             Some(Command::Freeze) => freeze::freeze(&home),

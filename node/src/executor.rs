@@ -2,7 +2,7 @@
 //!
 //! It takes approvals from `approved/`, checks each against the roster and the root key that it pinned, and lets the
 //! [journal](aiemp_protocol::approval::journal) decide; every step is durable before the next is taken. It talks to the
-//! services through the hands in [`smtp`] and [`outbox`], and to the mesh through signed receipts alone.
+//! services through the hands in [`smtp`], [`outbox`] and `http`, and to the mesh through signed receipts alone.
 
 /// Names a step after which the tests let the process end; nothing of it is in the released program.
 macro_rules! failpoint {
@@ -15,6 +15,7 @@ macro_rules! failpoint {
 mod authority;
 mod brake;
 mod dispatch;
+mod http;
 mod intake;
 pub mod journal_store;
 pub mod message;
@@ -23,6 +24,7 @@ mod receipts;
 pub mod secrets;
 pub mod smtp;
 mod start;
+mod tls;
 mod watch;
 
 use std::{
@@ -53,7 +55,7 @@ use tokio::{
 use self::{
     authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch,
 };
-use crate::home::Home;
+use crate::{home::Home, shell::walls::Reach};
 
 /// Sends under way at once: a burst of approvals opens no burst of connections.
 const DISPATCHES_MAX: usize = 4;
@@ -101,8 +103,14 @@ struct Executor {
     journal: Journal,
     store: JournalStore,
     receipts: Receipts,
-    /// Rows to dispatch as soon as another one is done.
-    waiting: VecDeque<Box<Row>>,
+    /// What was signed to be declared, and when.
+    hands_issued: Timestamp,
+    /// What the wall around this process lets it reach.
+    reach: Reach,
+    /// Whether what is declared now needs another wall than that of this process.
+    is_outgrown: bool,
+    /// Rows to dispatch or to look for as soon as another one is done.
+    waiting: VecDeque<Errand>,
     running: JoinSet<Input>,
     /// Nonces of both: a row is with one hand at a time, whatever is asked.
     in_flight: BTreeSet<Nonce>,
@@ -113,11 +121,22 @@ struct Executor {
     _lock: File,
 }
 
+/// Something to ask a service.
+#[derive(Debug)]
+enum Errand {
+    Dispatch(Box<Row>),
+    LookUp(Box<Row>),
+}
+
 impl Executor {
     async fn work(&mut self, mut watch: Watch, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let mut stop = pin!(stop);
         loop {
             self.pump()?;
+            if self.is_outgrown {
+                tracing::info!("the declared hands need another wall; the executor ends to be started within it");
+                return Ok(());
+            }
             let until_due = self.until_due();
             tokio::select! {
                 () = &mut stop => return Ok(()),
@@ -175,15 +194,10 @@ impl Executor {
             }
             Output::Dispatch(row) => {
                 if self.in_flight.insert(row.verified.decision.nonce) {
-                    self.waiting.push_back(row);
+                    self.waiting.push_back(Errand::Dispatch(row));
                 }
             }
-            Output::LookUp(row) => {
-                failpoint!("about to look up");
-                let found = self.hands.look_up(&row);
-                failpoint!("looked up");
-                self.handle(Input::LookedUp(row.verified.decision.nonce, found));
-            }
+            Output::LookUp(row) => self.waiting.push_back(Errand::LookUp(row)),
             Output::WriteReceipt(receipt) => self.write_receipt(*receipt)?,
             Output::Refuse { action, why } => self.refused = Some((action, why)),
             Output::ReportClockBehind { seen } => {
@@ -193,7 +207,7 @@ impl Executor {
         Ok(())
     }
 
-    /// Hands over the row that waits longest; false when there is none, or no room.
+    /// Runs the errand that waits longest; false when there is none, or no room.
     fn dispatch_next(&mut self) -> anyhow::Result<bool> {
         if self.running.len() >= DISPATCHES_MAX && !self.is_stopping {
             return Ok(false);
@@ -201,11 +215,29 @@ impl Executor {
         if !self.waiting.is_empty() && !self.is_stopping {
             self.refresh_authority()?;
         }
-        let Some(row) = self.waiting.pop_front() else { return Ok(false) };
+        match self.waiting.pop_front() {
+            None => return Ok(false),
+            Some(Errand::Dispatch(row)) => self.dispatch(row),
+            // The next start looks again.
+            Some(Errand::LookUp(_)) if self.is_stopping => {}
+            Some(Errand::LookUp(row)) => {
+                failpoint!("about to look up");
+                let (nonce, look) = (row.verified.decision.nonce, self.hands.look_up(&row, self.authority.roster()));
+                self.running.spawn(async move {
+                    let found = look.run().await;
+                    failpoint!("looked up");
+                    Input::LookedUp(nonce, found)
+                });
+            }
+        }
+        Ok(true)
+    }
+
+    fn dispatch(&mut self, row: Box<Row>) {
         failpoint!("about to dispatch");
         let nonce = row.verified.decision.nonce;
-        let held_back = match self.why_hold() {
-            Some(reason) => Err(Dispatched::NotSent { reason: reason.to_owned(), retryable: true }),
+        let held_back = match self.why_hold().or_else(|| self.why_full(&row)) {
+            Some(reason) => Err(Dispatched::NotSent { reason, retryable: true }),
             None => self.hands.prepare(row, self.authority.roster()),
         };
         match held_back {
@@ -221,15 +253,31 @@ impl Executor {
                 self.handle(Input::Dispatched(nonce, dispatched));
             }
         }
-        Ok(true)
+    }
+
+    /// Why the row's hand carries nothing more in this hour.
+    fn why_full(&self, row: &Row) -> Option<String> {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        let limit = self.hands.per_hour(row)?;
+        let (hand, nonce) = (row.verified.action.hand(), row.verified.decision.nonce);
+        let since = now().earlier_by(HOUR);
+        let counts = |other: &&Row| {
+            other.verified.action.hand() == hand
+                && other.verified.action.kind() == row.verified.action.kind()
+                && other.verified.decision.nonce != nonce
+                && matches!(other.state, State::Dispatching | State::Sent | State::Unknown)
+                && other.changed > since
+        };
+        let carried = u64::try_from(self.journal.rows().filter(counts).count()).unwrap_or(u64::MAX);
+        (carried >= limit).then(|| format!("the hand `{hand}` carries at most {limit} in an hour; it waits"))
     }
 
     /// Why nothing may be sent right now.
-    fn why_hold(&mut self) -> Option<&'static str> {
+    fn why_hold(&mut self) -> Option<String> {
         if self.is_stopping {
-            return Some("the executor was stopped");
+            return Some("the executor was stopped".to_owned());
         }
-        self.look_at_brake().then_some("frozen")
+        self.look_at_brake().then(|| "frozen".to_owned())
     }
 
     /// Whether the mesh is frozen right now; the journal hears of it.

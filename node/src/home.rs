@@ -60,6 +60,8 @@ places! {
     known_values => "keys/known-values";
     /// The signed policy as it was applied last; the reviewer's own.
     policy => "keys/policy";
+    /// The signed declaration of hands as it was applied last; the reviewer's own.
+    hands => "keys/hands";
     /// What the reviewer showed last, by action: to tell what changed since.
     shown => "keys/shown";
     /// Who froze the mesh and who lifted it; each record verifies itself.
@@ -76,6 +78,8 @@ places! {
     executor_freezes => "executor/freeze";
     /// The signed policy that the executor goes by.
     executor_policy => "executor/policy";
+    /// The signed declaration of hands that the executor goes by.
+    executor_hands => "executor/hands";
     /// The executor's signing key for receipts.
     receipt_signer => "executor/receipt.key";
     /// The executor's journal.

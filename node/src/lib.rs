@@ -12,6 +12,7 @@ pub mod config;
 pub mod core;
 pub mod executor;
 pub mod fault;
+pub mod hands;
 pub mod home;
 pub mod reviewer;
 pub mod shell;

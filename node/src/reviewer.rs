@@ -27,10 +27,11 @@ use self::{attachments::Files, known::Known};
 use crate::{
     config::Config,
     fault::Fault,
+    hands::{self, Hands},
     home::Home,
     shell::{
         control::{Client, Request, Response, WireDraft, WireReceipt, unexpected},
-        policies,
+        declared, policies,
     },
 };
 
@@ -70,6 +71,8 @@ pub struct Readable {
     pub rendered: Rendered,
     /// Who wrote it.
     pub authors: Authors,
+    /// Why the executor could not carry it out as things are.
+    pub objection: Option<String>,
 }
 
 /// Everything there is to decide, and what became of what was decided.
@@ -82,6 +85,7 @@ pub struct Desk {
     /// The limits in force.
     pub policy: Policy,
     known: Known,
+    declared: Hands,
     config: Config,
 }
 
@@ -90,13 +94,14 @@ impl Desk {
     pub fn load(home: &Home, config: &Config, roster: &Roster, client: &mut Client) -> Result<Self> {
         let policy = policies::load(&home.policy(), roster)?;
         let known = Known::load(home, roster)?;
-        let mut desk = Self { policy, known, config: config.clone(), ..Self::default() };
-        desk.refresh(roster, client)?;
+        let (_, declared) = declared::load(&home.hands(), roster)?;
+        let mut desk = Self { policy, known, declared, config: config.clone(), ..Self::default() };
+        desk.refresh(home, roster, client)?;
         Ok(desk)
     }
 
     /// Asks for the drafts again. Nothing of the home is read, which a command that holds a key could not.
-    pub fn refresh(&mut self, roster: &Roster, client: &mut Client) -> Result<()> {
+    pub fn refresh(&mut self, home: &Home, roster: &Roster, client: &mut Client) -> Result<()> {
         let Response::Drafts { drafts, receipts } = client.ask(&Request::Drafts)? else { return Err(unexpected()) };
         let (known, policy) = (&self.known, &self.policy);
         let is_new = |action: &Action| known.new_values(action, policy);
@@ -105,6 +110,9 @@ impl Desk {
         let mut items = Vec::new();
         for draft in drafts {
             items.push(read_item(&self.config, roster, &mut files, &is_new, draft)?);
+        }
+        for readable in items.iter_mut().filter_map(|item| item.draft.as_mut().ok()) {
+            readable.objection = hands::objection(home, &self.config, &self.declared, roster, &readable.action);
         }
         (self.items, self.receipts) = (items, receipts);
         Ok(())
@@ -213,7 +221,7 @@ fn read_draft(
     let marks = Marks { attachment_sources, first_time: is_new(&draft.action), ..Marks::of_note(path, note) };
     let rendered = action::render(&draft.action, &marks);
     let authors = Authors::default();
-    Ok(Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered, authors }))
+    Ok(Ok(Readable { action: draft.action, expires: draft.expires, marks, rendered, authors, objection: None }))
 }
 
 /// The content at a path; none where the vault has none.

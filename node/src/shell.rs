@@ -3,6 +3,7 @@
 pub mod brain;
 pub mod clock;
 pub mod control;
+pub mod declared;
 pub mod fingerprints;
 pub mod free_space;
 pub mod freezes;

@@ -5,11 +5,13 @@
 
 mod bundle;
 mod decision;
+mod hands;
 pub mod journal;
 pub mod policy;
 mod receipt;
 
 pub use bundle::{Bundle, BundleError, Verified};
 pub use decision::{Decision, Settlement};
+pub use hands::SignedHands;
 pub use policy::Policy;
 pub use receipt::{Outcome, Receipt};

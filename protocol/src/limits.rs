@@ -55,6 +55,9 @@ pub const DOCUMENT_OPS_MAX: u64 = 1 << 22;
 /// Raw bytes of one automerge change.
 pub const CHANGE_BYTES_MAX: usize = ENTRY_PAYLOAD_BYTES_MAX;
 
+/// Text of the declaration of hands: hundreds of connectors.
+pub const HANDS_BYTES_MAX: usize = 256 << 10;
+
 /// How long a pairing ticket lives.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);
 /// How long a roster lives before the root key must renew it.

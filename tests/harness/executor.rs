@@ -31,6 +31,28 @@ pub enum Event {
     Receipt(Box<Receipt>),
 }
 
+/// What can be known about a send afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// It is looked up where it lies.
+    LookedUp,
+    /// It is taken once under its key, and can be handed over again.
+    Keyed,
+    /// It is looked for among all that the provider took.
+    ReadBack,
+}
+
+impl Way {
+    /// One for each approval, always the same.
+    const fn of(nonce: Nonce) -> Self {
+        match nonce[0] % 3 {
+            0 => Self::LookedUp,
+            1 => Self::Keyed,
+            _ => Self::ReadBack,
+        }
+    }
+}
+
 /// One thing that a provider took.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
@@ -234,10 +256,15 @@ fn drain(world: &mut World) -> Result<(), Violation> {
             journal::Output::Dispatch(row) => Event::Perform(row),
             journal::Output::LookUp(row) => {
                 let nonce = row.verified.decision.nonce;
-                let found = match world.executor.sent.iter().any(|sent| sent.nonce == nonce) {
-                    _ if world.rng.chance(15) => Found::CannotTell,
-                    true => Found::Sent("found".to_owned()),
-                    false => Found::Absent,
+                let is_sent = world.executor.sent.iter().any(|sent| sent.nonce == nonce);
+                let found = match (Way::of(nonce), is_sent) {
+                    (Way::Keyed, _) if row.state == State::Dispatching => Found::Repeatable,
+                    (Way::ReadBack, _) if world.rng.chance(15) => Found::NoAnswer("away".to_owned()),
+                    (Way::LookedUp | Way::Keyed, _) if world.rng.chance(15) => Found::CannotTell,
+                    (_, true) => Found::Sent("found".to_owned()),
+                    (Way::LookedUp, false) => Found::Absent,
+                    (Way::Keyed, false) => Found::NotSeen { is_complete: false },
+                    (Way::ReadBack, false) => Found::NotSeen { is_complete: true },
                 };
                 Event::Hear(journal::Input::LookedUp(nonce, found))
             }
@@ -287,7 +314,10 @@ fn perform(world: &mut World, row: &Row) -> Result<(), Violation> {
         return hear(world, journal::Input::Dispatched(decision.nonce, answer));
     }
     let taken = world.rng.below(10);
-    if matches!(taken, 0..=6) {
+    // Under its key a thing is taken once, however often it is handed over.
+    let is_known =
+        Way::of(decision.nonce) == Way::Keyed && world.executor.sent.iter().any(|sent| sent.nonce == decision.nonce);
+    if matches!(taken, 0..=6) && !is_known {
         record_send(world, row)?;
     }
     let answer = match taken {

@@ -14,6 +14,7 @@ mod edits;
 mod egress;
 mod fuzz;
 mod gate;
+mod hands;
 mod hostile_peer;
 mod node;
 mod policy;

@@ -242,6 +242,9 @@ fn show_item(item: &Item, own: &str) {
             print::data(format!("ID  {}\nin  {}\n", item.id, spelt(&item.path)));
             print::data(text);
             print::talk(paint::legend(&readable.authors, own, has_colours));
+            if let Some(why) = &readable.objection {
+                print::talk(format!("cannot be carried out: {why}"));
+            }
             for block in &item.blocked_by {
                 print::talk(format!("waits for: {block} (`aiemp-node conflicts`)"));
             }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::print;
+use super::{print, run};
 use crate::{
     home::Home,
     shell::{
@@ -40,7 +40,7 @@ pub(super) fn probe(home: &Home, args: &ProbeArgs) -> Result<ExitCode> {
     let config = shell::settings::load(home)?;
     let wall = match args.wall.context("--wall is missing")? {
         WallArg::Mesh => Some(Wall::Mesh { vault: config.vault.clone() }),
-        WallArg::Executor => Some(Wall::executor(home, &config)),
+        WallArg::Executor => Some(Wall::executor(home, &config, &run::declared(home)?)),
         WallArg::Reviewer => Some(Wall::Reviewer),
         WallArg::Owner => Some(Wall::Owner),
         WallArg::Pairing => Some(Wall::Pairing),

@@ -14,6 +14,7 @@ use crate::{
     config::{BrainKind, Config},
     executor,
     fault::Fault,
+    hands::Hands,
     home::Home,
     shell::{
         self,
@@ -102,7 +103,7 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
             walls::keep_memory()?;
             let me = shell::identity::own_id(home)?;
             let config = shell::settings::load(home)?;
-            warn_of_missing(&Wall::executor(home, &config), home)?;
+            warn_of_missing(&Wall::executor(home, &config, &declared(home)?), home)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(executor::run(home, me))?;
             Ok(ExitCode::SUCCESS)
@@ -134,6 +135,12 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     // Threads that block on the disk do not hold up the end; what mattered is durable.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
+}
+
+/// The hands that the executor goes by; none before there is a roster, without which it does not run.
+pub(super) fn declared(home: &Home) -> Result<Hands> {
+    let Some(rosters) = shell::rosters::load(home)? else { return Ok(Hands::default()) };
+    Ok(shell::declared::load(&home.executor_hands(), rosters.current())?.1)
 }
 
 /// A brain of the person's choice brings files and programs of its own, which no list here could name.

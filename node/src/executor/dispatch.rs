@@ -1,19 +1,21 @@
 //! The hands: from a row of the journal to the service that sends it, and back to what is known then.
 
 use std::{
-    net::IpAddr,
+    cell::RefCell,
     path::{Path, PathBuf},
 };
 
 use aiemp_protocol::{
     action::{Content, Email},
-    approval::journal::{Dispatched, Found, Row},
+    approval::journal::{Dispatched, Found, Row, State},
     limits::APPROVAL_LIFETIME,
     roster::Roster,
+    time::Timestamp,
 };
 use data_encoding::HEXLOWER;
 
 use super::{
+    http::Call,
     message::{self, ComposeError, OutgoingMessage},
     outbox::{self, OutboxError},
     secrets::{self, SecretError},
@@ -21,18 +23,19 @@ use super::{
 };
 use crate::{
     config::{Config, Smtp},
+    hands::{self, Connector, Request, Sealed, Seen},
     home::Home,
+    shell::walls::Reach,
 };
 
 const OUTBOX: &str = "outbox";
-const SMTP: &str = "smtp";
 
-/// The configured ways out.
+/// The ways out: those of the settings, and those that were declared.
 #[derive(Debug)]
 pub(super) struct Hands {
     home: Home,
-    outbox: PathBuf,
-    smtp: Option<Smtp>,
+    config: Config,
+    declared: hands::Hands,
 }
 
 /// One send that is allowed and has a way out.
@@ -44,91 +47,155 @@ pub(super) struct Job {
 
 #[derive(Debug)]
 enum Way {
+    Mail(MailWay),
+    Http(Box<Call>),
+}
+
+#[derive(Debug)]
+enum MailWay {
     Outbox { dir: PathBuf, mark: PathBuf },
     Smtp(SmtpSettings),
 }
 
+/// One look for an earlier send.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// It is known without asking anybody.
+    Known(Found),
+    /// A service has to be asked about a text that was approved then.
+    Http(Box<Call>, String, Timestamp),
+}
+
 impl Hands {
-    /// The hands that the settings name.
-    pub(super) fn of(home: &Home, config: Config) -> Self {
-        let outbox = config.outbox.dir.unwrap_or_else(|| home.outbox());
-        Self { home: home.clone(), outbox, smtp: config.smtp }
+    /// The hands that the settings and the signed declaration name.
+    pub(super) fn of(home: &Home, config: Config, declared: hands::Hands) -> Self {
+        Self { home: home.clone(), config, declared }
+    }
+
+    /// What a process needs to reach that goes by another declaration.
+    pub(super) fn reach_with(&self, declared: &hands::Hands) -> Reach {
+        Reach::of(&self.config, declared)
+    }
+
+    /// Goes by another declaration from now on.
+    pub(super) fn declare(&mut self, declared: hands::Hands) {
+        self.declared = declared;
+    }
+
+    /// How many actions the row's hand carries in an hour.
+    pub(super) fn per_hour(&self, row: &Row) -> Option<u64> {
+        self.connector_of(row)?.per_hour
     }
 
     /// Finds the way out for a row. An error says why there is none; nothing was sent then.
     pub(super) fn prepare(&self, row: Box<Row>, roster: &Roster) -> Result<Job, Dispatched> {
         let action = &row.verified.action;
+        if let Some(why) = hands::objection(&self.home, &self.config, &self.declared, roster, action) {
+            return Err(not_sent(why));
+        }
+        let no_hand = || not_sent(format!("no hand named `{}` is configured", action.hand()));
         let way = match (&action.content, action.hand()) {
-            (Content::Email(_), OUTBOX) => Way::Outbox { dir: self.outbox.clone(), mark: self.mark_of(&row) },
-            (Content::Email(_), SMTP) => Way::Smtp(self.smtp_settings(roster).map_err(not_sent)?),
-            (Content::Email(_), hand) => {
-                return Err(not_sent(format!(
-                    "no hand named `{hand}` is configured; mails go by `{OUTBOX}` or `{SMTP}`: change `hand` in the \
-                     draft and approve it again"
-                )));
+            (Content::Email(_), OUTBOX) => Way::Mail(MailWay::Outbox { dir: self.outbox(), mark: self.mark_of(&row) }),
+            (Content::Email(_), _) => {
+                let smtp = self.config.smtp.as_ref().ok_or_else(no_hand)?;
+                let settings = self.smtp_settings(smtp, roster).map_err(|error| not_sent(error.to_string()))?;
+                Way::Mail(MailWay::Smtp(settings))
             }
-            (Content::Post(_) | Content::Payment(_) | Content::Tool(_) | Content::Http(_) | Content::A2a(_), hand) => {
-                let kind = action.kind();
-                return Err(not_sent(format!(
-                    "no hand named `{hand}` is configured; this version sends mails only, so carry out the {kind} \
-                     yourself"
-                )));
+            (Content::Post(_) | Content::Payment(_) | Content::Tool(_) | Content::Http(_) | Content::A2a(_), _) => {
+                let connector = self.connector_of(&row).ok_or_else(no_hand)?;
+                let call = self.call(connector, &row, roster, |sealed, secret| Some(connector.request(sealed, secret)));
+                Way::Http(Box::new(call.ok_or_else(no_hand)?.map_err(not_sent)?))
             }
         };
         Ok(Job { row, way })
     }
 
-    fn smtp_settings(&self, roster: &Roster) -> Result<SmtpSettings, String> {
-        let Some(smtp) = &self.smtp else {
-            return Err(format!(
-                "no hand named `{SMTP}` is configured; add an [{SMTP}] table with at least `host` to {}",
-                self.home.config().display()
-            ));
-        };
-        if roster.unattended && !is_loopback(&smtp.host) {
-            return Err(format!(
-                "this mesh is unattended, so nothing leaves this machine, and {} is another one; protect the owner \
-                 keys with a passphrase, or use the hand `{OUTBOX}`",
-                smtp.host
-            ));
-        }
+    fn outbox(&self) -> PathBuf {
+        self.config.outbox.dir.clone().unwrap_or_else(|| self.home.outbox())
+    }
+
+    fn connector_of(&self, row: &Row) -> Option<&Connector> {
+        let action = &row.verified.action;
+        self.declared.get(action.hand()).filter(|connector| connector.kind() == action.kind())
+    }
+
+    fn smtp_settings(&self, smtp: &Smtp, roster: &Roster) -> Result<SmtpSettings, SecretError> {
         let read = |name: &String| secrets::read(&self.home, roster, name);
-        let password = smtp.password_secret.as_ref().map(read).transpose();
         Ok(SmtpSettings {
             host: smtp.host.clone(),
             port: smtp.port(),
             security: smtp.security(),
             username: smtp.username.clone(),
-            password: password.map_err(|error: SecretError| error.to_string())?,
+            password: smtp.password_secret.as_ref().map(read).transpose()?,
             timeout: smtp.timeout(),
             ca_file: smtp.ca_file.clone(),
         })
     }
 
-    /// Looks whether a row was sent before the process ended.
-    pub(super) fn look_up(&self, row: &Row) -> Found {
-        match &row.verified.action.content {
+    /// A request with the credentials that it needs. A dry run is shown, so it gets none.
+    fn call(
+        &self,
+        connector: &Connector,
+        row: &Row,
+        roster: &Roster,
+        make: impl FnOnce(&Sealed<'_>, &dyn Fn(&str) -> Result<String, String>) -> Option<Result<Request, String>>,
+    ) -> Option<Result<Call, String>> {
+        let used = RefCell::new(Vec::new());
+        let secret = |name: &str| {
+            if connector.dry_run {
+                return Ok(format!("${{secret:{name}}}"));
+            }
+            let secret = secrets::read(&self.home, roster, name).map_err(|error| error.to_string())?;
+            let value = secret.expose().clone();
+            used.borrow_mut().push(secret);
+            Ok(value)
+        };
+        let sealed =
+            Sealed { action: &row.verified.action, nonce: &row.verified.decision.nonce, approved_at: approved_at(row) };
+        let made = make(&sealed, &secret)?;
+        Some(made.map(|request| Call { connector: connector.clone(), request, secrets: used.take() }))
+    }
+
+    /// How to find out whether a row was sent before.
+    pub(super) fn look_up(&self, row: &Row, roster: &Roster) -> Look {
+        let action = &row.verified.action;
+        match &action.content {
             Content::Email(email) if email.hand == OUTBOX => {
-                self.look_into_outbox(row, email).unwrap_or_else(|error| {
+                Look::Known(self.look_into_outbox(row, email).unwrap_or_else(|error| {
                     tracing::warn!(%error, "cannot look for an earlier send");
                     Found::CannotTell
-                })
+                }))
             }
             // A server that took a mail does not say so afterwards; and what has no hand here may have had one.
-            Content::Email(_)
-            | Content::Post(_)
-            | Content::Payment(_)
-            | Content::Tool(_)
-            | Content::Http(_)
-            | Content::A2a(_) => Found::CannotTell,
+            Content::Email(_) | Content::Tool(_) | Content::A2a(_) => Look::Known(Found::CannotTell),
+            Content::Post(_) | Content::Payment(_) | Content::Http(_) => self.look_by_connector(row, roster),
+        }
+    }
+
+    fn look_by_connector(&self, row: &Row, roster: &Roster) -> Look {
+        let cannot_tell = Look::Known(Found::CannotTell);
+        let action = &row.verified.action;
+        let is_allowed = hands::objection(&self.home, &self.config, &self.declared, roster, action).is_none();
+        // A hand that is dry now may have been another one when the row was handed over.
+        let Some(connector) = self.connector_of(row).filter(|hand| is_allowed && !hand.dry_run) else {
+            return cannot_tell;
+        };
+        if row.state == State::Dispatching && connector.is_repeatable() {
+            return Look::Known(Found::Repeatable);
+        }
+        let text = if let Content::Post(post) = &action.content { post.text.clone() } else { String::new() };
+        match self.call(connector, row, roster, |sealed, secret| connector.look(sealed, secret)) {
+            None => cannot_tell,
+            Some(Err(why)) => Look::Known(Found::NoAnswer(why)),
+            Some(Ok(call)) => Look::Http(Box::new(call), text, approved_at(row)),
         }
     }
 
     fn look_into_outbox(&self, row: &Row, email: &Email) -> Result<Found, OutboxError> {
-        let dir = &self.outbox;
-        Ok(match outbox::find(dir, &message_id_of(row, email))? {
+        let dir = self.outbox();
+        Ok(match outbox::find(&dir, &message_id_of(row, email))? {
             Some(path) => Found::Sent(format!("found in {}", path.display())),
-            None if outbox::was_tried(&self.mark_of(row))? => return Err(OutboxError::Gone { path: dir.clone() }),
+            None if outbox::was_tried(&self.mark_of(row))? => return Err(OutboxError::Gone { path: dir }),
             None => Found::Absent,
         })
     }
@@ -146,33 +213,53 @@ impl Hands {
     }
 }
 
+impl Look {
+    /// Looks. Nothing is changed by it.
+    pub(super) async fn run(self) -> Found {
+        let (call, text, approved_at) = match self {
+            Self::Known(found) => return found,
+            Self::Http(call, text, approved_at) => (call, text, approved_at),
+        };
+        let (status, body) = match call.ask().await {
+            Ok(answer) => answer,
+            Err(why) => return Found::NoAnswer(why),
+        };
+        match call.connector.seen(status, &body, &text, approved_at) {
+            Seen::There(detail) => Found::Sent(detail),
+            Seen::NotSeen { is_complete } => Found::NotSeen { is_complete },
+            Seen::Nothing(why) => Found::NoAnswer(why),
+        }
+    }
+}
+
 impl Job {
     /// Sends. Dropping the future after it was polled leaves the outcome unknown, as the journal's row says.
     pub(super) async fn run(self) -> Dispatched {
         let Self { row, way } = self;
-        let Content::Email(email) = row.verified.action.content.clone() else {
-            return not_sent("only mails can be sent".to_owned());
-        };
-        let name = message_id_of(&row, &email);
         #[cfg(test)]
         let asked_for = (row.verified.decision.action, row.verified.decision.nonce);
-        // Composing encodes attachments of many megabytes, and the outbox waits for the disk.
-        let composing = tokio::task::spawn_blocking(move || compose(&row, &email));
-        let message = match composing.await {
-            Ok(Ok(message)) => message,
-            Ok(Err(error)) => return not_sent(error.to_string()),
-            Err(error) => return not_sent(format!("the mail cannot be composed: {error}")),
+        let way = match way {
+            #[cfg(test)]
+            Way::Http(call) if super::tests::failpoint::is_played() => {
+                return super::tests::failpoint::play_http(asked_for, call.send()).await;
+            }
+            Way::Http(call) => return call.send().await,
+            Way::Mail(way) => way,
+        };
+        let (name, message) = match composed(row).await {
+            Ok(composed) => composed,
+            Err(reason) => return not_sent(reason),
         };
         match way {
             #[cfg(test)]
             way if super::tests::failpoint::is_played() => super::tests::failpoint::play(asked_for, || match &way {
-                Way::Outbox { dir, mark } => deliver(dir, &message, &name, mark),
-                Way::Smtp(_) => Dispatched::Sent("250 queued".to_owned()),
+                MailWay::Outbox { dir, mark } => deliver(dir, &message, &name, mark),
+                MailWay::Smtp(_) => Dispatched::Sent("250 queued".to_owned()),
             }),
-            Way::Outbox { dir, mark } => tokio::task::spawn_blocking(move || deliver(&dir, &message, &name, &mark))
+            MailWay::Outbox { dir, mark } => tokio::task::spawn_blocking(move || deliver(&dir, &message, &name, &mark))
                 .await
                 .unwrap_or_else(|error| Dispatched::Unknown(format!("the outbox stopped: {error}"))),
-            Way::Smtp(settings) => match smtp::send(&settings, &message).await {
+            MailWay::Smtp(settings) => match smtp::send(&settings, &message).await {
                 SmtpOutcome::Accepted { response } => Dispatched::Sent(response),
                 SmtpOutcome::NotSent { reason, retryable } => Dispatched::NotSent { reason, retryable },
                 SmtpOutcome::Unknown { reason } => Dispatched::Unknown(reason),
@@ -194,12 +281,29 @@ fn deliver(dir: &Path, message: &OutgoingMessage, name: &str, mark: &Path) -> Di
     }
 }
 
+/// The mail of a row and its Message-ID. Composing encodes attachments of many megabytes.
+async fn composed(row: Box<Row>) -> Result<(String, OutgoingMessage), String> {
+    let Content::Email(email) = row.verified.action.content.clone() else {
+        return Err("only mails go by this hand".to_owned());
+    };
+    let name = message_id_of(&row, &email);
+    match tokio::task::spawn_blocking(move || compose(&row, &email)).await {
+        Ok(Ok(message)) => Ok((name, message)),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(format!("the mail cannot be composed: {error}")),
+    }
+}
+
 /// The same bytes every time: the date is the time of the approval, not of the attempt.
 fn compose(row: &Row, email: &Email) -> Result<OutgoingMessage, ComposeError> {
-    let date = row.verified.decision.expiry.earlier_by(APPROVAL_LIFETIME);
+    let date = approved_at(row);
     let bytes = row.verified.bundle.attachments.iter().cloned();
     let attachments: Vec<_> = email.attachments.iter().cloned().zip(bytes).collect();
     message::compose(email, &attachments, &message_id_of(row, email), date)
+}
+
+fn approved_at(row: &Row) -> Timestamp {
+    row.verified.decision.expiry.earlier_by(APPROVAL_LIFETIME)
 }
 
 /// The Message-ID of a row's mail, without angle brackets.
@@ -212,24 +316,9 @@ fn not_sent(reason: String) -> Dispatched {
     Dispatched::NotSent { reason, retryable: false }
 }
 
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_names_of_this_machine_are_loopback() {
-        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1", "[::1]", "::ffff:127.0.0.1"] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in ["localhost.test", "127.0.0.1.test", "192.0.2.1", "mail.example.org", "", "0.0.0.0"] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
 
     fn message() -> OutgoingMessage {
         OutgoingMessage {

@@ -7,7 +7,7 @@ use std::{
 
 use aiemp_keys::{NodeId, PrivacyError, private_file};
 use aiemp_protocol::{
-    approval::{Bundle, BundleError, Policy, Settlement, Verified, journal::Input},
+    approval::{Bundle, BundleError, Policy, Settlement, SignedHands, Verified, journal::Input},
     ids::ActionHash,
     roster::Roster,
     time::Timestamp,
@@ -15,6 +15,7 @@ use aiemp_protocol::{
 use anyhow::Context as _;
 
 use super::{Executor, now, start};
+use crate::hands::Hands;
 
 /// Largest file that is read: a mail at the usual provider limit, several times over.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -22,7 +23,7 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 const KEPT_PER_NAME_MAX: u32 = 100;
 
 /// Extensions of what is taken in: what stops and limits comes before what sends.
-const KINDS: [&str; 5] = ["freeze", "cancel", "policy", "settlement", "approval"];
+const KINDS: [&str; 6] = ["freeze", "cancel", "policy", "hands", "settlement", "approval"];
 
 /// A file whose signature and content hold.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ enum HandedIn {
     Cancel(ActionHash),
     /// `*.policy`, with its bytes.
     Policy(Policy, Vec<u8>),
+    /// `*.hands`: when it was signed, what it declares, and its bytes.
+    Hands(Timestamp, Hands, Vec<u8>),
     /// `*.freeze`: verified where it is taken in.
     Freeze(Vec<u8>),
 }
@@ -81,6 +84,12 @@ impl Executor {
                     private_file::write_private(&self.home.executor_policy(), &bytes)?;
                     self.handle(Input::PolicyChanged(policy));
                 }
+                HandedIn::Hands(issued, _, _) if issued <= self.hands_issued => {
+                    let why = "a declaration that is as new or newer is in force".to_owned();
+                    self.reject(&path, &Rejected { code: "older_hands", why, action: None })?;
+                    continue;
+                }
+                HandedIn::Hands(issued, declared, bytes) => self.declare(issued, declared, &bytes)?,
                 HandedIn::Freeze(record) => {
                     self.brake.accept(self.authority.roster(), &record)?;
                     self.look_at_brake();
@@ -97,6 +106,16 @@ impl Executor {
             }
             failpoint!("file gone");
         }
+        Ok(())
+    }
+
+    /// Goes by other declared hands; what needs another wall is carried by the next process.
+    fn declare(&mut self, issued: Timestamp, declared: Hands, bytes: &[u8]) -> anyhow::Result<()> {
+        private_file::write_private(&self.home.executor_hands(), bytes)?;
+        self.hands_issued = issued;
+        self.is_outgrown = !self.reach.covers(&self.hands.reach_with(&declared));
+        self.hands.declare(declared);
+        tracing::info!(%issued, "other hands are declared");
         Ok(())
     }
 
@@ -153,6 +172,9 @@ fn read(path: &Path, roster: &Roster, me: NodeId, now: Timestamp) -> Option<Resu
     if has_extension(path, "policy") {
         return Some(policy(bytes.expose(), roster));
     }
+    if has_extension(path, "hands") {
+        return Some(hands(bytes.expose(), roster));
+    }
     if roster.not_after < now {
         let why = format!("the roster expired at {}; renew it with the root key, then approve again", roster.not_after);
         return rejected("roster_expired", why);
@@ -183,6 +205,15 @@ fn policy(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {
         .by_approver(|key| Policy::verify(key, roster.mesh, bytes))
         .map(|policy| HandedIn::Policy(policy, bytes.to_vec()))
         .map_err(|error| Rejected { code: "signature", why: error.to_string(), action: None })
+}
+
+fn hands(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {
+    let rejected = |code, why: String| Rejected { code, why, action: None };
+    let signed = roster
+        .by_approver(|key| SignedHands::verify(key, roster.mesh, bytes))
+        .map_err(|error| rejected("signature", error.to_string()))?;
+    let declared = Hands::parse(&signed.text).map_err(|error| rejected("form", error.to_string()))?;
+    Ok(HandedIn::Hands(signed.issued, declared, bytes.to_vec()))
 }
 
 fn settlement(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {

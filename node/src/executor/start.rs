@@ -17,7 +17,11 @@ use super::{
     Executor, Refused, authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore,
     receipts::Receipts,
 };
-use crate::{config::Config, home::Home, shell::policies};
+use crate::{
+    config::Config,
+    home::Home,
+    shell::{declared, policies, walls::Reach},
+};
 
 /// Where refused files are kept for the person.
 pub(super) fn refused_directory(home: &Home) -> PathBuf {
@@ -41,7 +45,10 @@ impl Executor {
         }
         store.see_roster(authority.roster().epoch, authority.roster().hash())?;
         let mut brake = Brake::load(home, me, authority.roster())?;
-        let hands = Hands::of(home, config(home)?);
+        let config = config(home)?;
+        let (hands_issued, declared) = declared::load(&home.executor_hands(), authority.roster())?;
+        let reach = Reach::of(&config, &declared);
+        let hands = Hands::of(home, config, declared);
         let receipts = Receipts::of(home, receipt_signer(home)?)?;
         let policy = policies::load(&home.executor_policy(), authority.roster())?;
         let frozen = brake.is_on(authority.roster());
@@ -58,6 +65,9 @@ impl Executor {
             journal,
             store,
             receipts,
+            hands_issued,
+            reach,
+            is_outgrown: false,
             waiting: VecDeque::new(),
             running: JoinSet::new(),
             in_flight: BTreeSet::new(),

@@ -1,6 +1,8 @@
+mod connectors;
 pub(super) mod failpoint;
 mod failpoints;
 mod fixtures;
+mod service;
 
 use std::fs;
 
@@ -135,7 +137,7 @@ async fn a_mail_that_was_under_way_when_the_process_ended_is_sent_exactly_once()
         let row = world.row(&action, [1; 16], State::Dispatching);
         world.store(&row);
         if was_written {
-            let hands = Hands::of(&world.home, world.config());
+            let hands = Hands::of(&world.home, world.config(), crate::hands::Hands::default());
             let roster = world.roster();
             let job = hands.prepare(Box::new(row), &roster).unwrap();
             assert!(matches!(job.run().await, Dispatched::Sent(_)));
@@ -156,7 +158,9 @@ async fn a_mail_that_was_taken_from_the_outbox_before_its_row_said_so_is_not_sen
         let action = email("outbox", 1);
         let row = world.row(&action, [1; 16], State::Dispatching);
         world.store(&row);
-        let job = Hands::of(&world.home, world.config()).prepare(Box::new(row), &world.roster()).unwrap();
+        let job = Hands::of(&world.home, world.config(), crate::hands::Hands::default())
+            .prepare(Box::new(row), &world.roster())
+            .unwrap();
         assert!(matches!(job.run().await, Dispatched::Sent(_)));
         if is_unmounted {
             fs::remove_dir_all(world.home.outbox()).unwrap();
@@ -271,7 +275,8 @@ async fn what_no_hand_can_do_fails_with_the_reason() {
         (
             &payment,
             1,
-            "no hand named `bank` is configured; this version sends mails only, so carry out the payment yourself"
+            "no hand named `bank` is declared for actions of the kind payment; name another in the draft, or declare \
+             it: `aiemp-node hands apply FILE`"
                 .to_owned(),
         ),
         (

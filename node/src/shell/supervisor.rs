@@ -42,6 +42,11 @@ pub async fn run(home: &std::path::Path, arguments: &[String]) -> Result<ExitCod
                 if ended.code() == Some(REFUSED) {
                     break REFUSED;
                 }
+                // Asked for by the executor itself, whose wall cannot be moved.
+                if ended.success() {
+                    restart_at = Some(Instant::now() + RESTART_DELAYS[0]);
+                    continue;
+                }
                 restarts = if started.elapsed() < STEADY { restarts + 1 } else { 1 };
                 let delay = RESTART_DELAYS[usize::min(restarts, RESTART_DELAYS.len()) - 1];
                 restart_at = Some(Instant::now() + delay);

@@ -4,12 +4,12 @@
 //! a process that is not dumpable keeps its memory to itself. Each is put up as far as the kernel has it; `doctor` tells
 //! how far that is.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Result;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-use crate::{config::Config, home::Home};
+use crate::{config::Config, hands::Hands, home::Home};
 
 mod calls;
 mod files;
@@ -27,10 +27,8 @@ pub enum Wall {
     Executor {
         /// Where mails go as files.
         outbox: PathBuf,
-        /// TCP ports that it may connect to.
-        ports: Vec<u16>,
-        /// The certificate authority of the mail server.
-        ca_file: Option<PathBuf>,
+        /// What it reaches beyond its own files.
+        reach: Reach,
     },
     /// A command that holds the approve key: the control socket and `approved/`, no network at all.
     Reviewer,
@@ -40,6 +38,37 @@ pub enum Wall {
     Pairing,
     /// What decodes the changes of peers: nothing at all.
     Decoder,
+}
+
+/// What an executor needs to reach the services that it sends through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// TCP ports that it may connect to.
+    pub ports: BTreeSet<u16>,
+    /// Certificates of private authorities.
+    pub ca_files: BTreeSet<PathBuf>,
+}
+
+impl Reach {
+    /// By the settings and the declared hands.
+    pub fn of(config: &Config, declared: &Hands) -> Self {
+        /// Name lookups whose answer does not fit one packet.
+        const DNS: u16 = 53;
+        let smtp = config.smtp.as_ref();
+        let mut ports = declared.ports();
+        ports.extend(smtp.map(|smtp| smtp.port()));
+        if !ports.is_empty() {
+            ports.insert(DNS);
+        }
+        let mut ca_files = declared.ca_files();
+        ca_files.extend(smtp.and_then(|smtp| smtp.ca_file.clone()));
+        Self { ports, ca_files }
+    }
+
+    /// Whether a wall with this reach leaves open all that another one needs.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.ports.is_superset(&other.ports) && self.ca_files.is_superset(&other.ca_files)
+    }
 }
 
 /// What stands of a wall.
@@ -52,16 +81,10 @@ pub struct Standing {
 }
 
 impl Wall {
-    /// The executor's wall by its settings.
-    pub fn executor(home: &Home, config: &Config) -> Self {
-        /// Name lookups whose answer does not fit one packet.
-        const DNS: u16 = 53;
-        let smtp = config.smtp.as_ref();
-        Self::Executor {
-            outbox: config.outbox.dir.clone().unwrap_or_else(|| home.outbox()),
-            ports: smtp.map(|smtp| vec![smtp.port(), DNS]).unwrap_or_default(),
-            ca_file: smtp.and_then(|smtp| smtp.ca_file.clone()),
-        }
+    /// The executor's wall by its settings and the hands that were signed.
+    pub fn executor(home: &Home, config: &Config, declared: &Hands) -> Self {
+        let outbox = config.outbox.dir.clone().unwrap_or_else(|| home.outbox());
+        Self::Executor { outbox, reach: Reach::of(config, declared) }
     }
 
     /// Its name.

@@ -7,9 +7,13 @@
 //! ```text
 //! Reserved ──► Dispatching ──► Sent
 //!    ▲              │├────────► Failed    definitely not sent; may be approved again
-//!    └─ not sent, ──┘└────────► Unknown   may be sent; only a person's settlement ends it
+//!    └─ not sent, ──┘└────────► Unknown   may be sent; a person settles it, or the service says that it was
 //!       worth another try
 //! ```
+//!
+//! What is done about a row that may be sent stands in `doubt`.
+
+mod doubt;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,6 +21,8 @@ use std::{
     time::Duration,
 };
 
+use self::doubt::Doubt;
+pub use self::doubt::Found;
 use super::{
     bundle::Verified,
     decision::Settlement,
@@ -40,6 +46,12 @@ const RETRY_DELAYS: [Duration; 5] = [
     Duration::from_secs(300),
     Duration::from_secs(600),
 ];
+
+/// The wait before the next try after so many.
+fn retry_delay(tries: u32) -> Duration {
+    let tries = usize::try_from(tries).unwrap_or(usize::MAX);
+    RETRY_DELAYS[tries.clamp(1, RETRY_DELAYS.len()) - 1]
+}
 
 /// Where a row stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,17 +123,6 @@ pub enum Dispatched {
     },
     /// It may be sent.
     Unknown(String),
-}
-
-/// What looking for an earlier send found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// It is there.
-    Sent(String),
-    /// It is certainly not there.
-    Absent,
-    /// The service cannot be asked.
-    CannotTell,
 }
 
 /// Why an approval file was refused.
@@ -221,6 +222,8 @@ pub struct Journal {
     rows: BTreeMap<Nonce, Row>,
     /// How many states of a row are on their way to the disk; nothing is decided about the row meanwhile.
     undurable: BTreeMap<Nonce, u32>,
+    /// Rows that may be sent, as far as something can still be done about it.
+    doubts: BTreeMap<Nonce, Doubt>,
     highest_time: Timestamp,
     frozen: bool,
     policy: Policy,
@@ -234,11 +237,13 @@ impl Journal {
     /// What was under way when the process ended is looked up before anything else is done with it.
     pub fn restore(rows: impl IntoIterator<Item = Row>, highest_time: Timestamp) -> Self {
         let rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.verified.decision.nonce, row)).collect();
-        let mut journal = Self { highest_time, ..Self::default() };
-        for row in rows.values().filter(|row| row.state == State::Dispatching) {
-            journal.outputs.push_back(Output::LookUp(Box::new(row.clone())));
-        }
-        journal.rows = rows;
+        let may_be_sent = |row: &&Row| matches!(row.state, State::Dispatching | State::Unknown);
+        let in_doubt = rows.values().filter(may_be_sent).map(|row| (row.verified.decision.nonce, Doubt::found()));
+        let doubts = in_doubt.collect();
+        let mut journal = Self { highest_time, rows, doubts, ..Self::default() };
+        let under_way = |row: &&Row| row.state == State::Dispatching;
+        let nonces: Vec<_> = journal.rows.values().filter(under_way).map(|row| row.verified.decision.nonce).collect();
+        nonces.into_iter().for_each(|nonce| journal.look(nonce));
         journal
     }
 
@@ -279,7 +284,9 @@ impl Journal {
             Input::BrakeChanged { frozen } => self.frozen = frozen,
             Input::TimeoutReached => {}
         }
+        self.look_where_due(now);
         if !behind {
+            self.repeat_where_due(now);
             self.dispatch_due(now);
         }
     }
@@ -297,7 +304,9 @@ impl Journal {
         let due = |row: &Row| {
             if self.frozen { just_after(row.verified.decision.expiry) } else { row.not_before }
         };
-        self.durably_reserved().map(|(_, row)| due(row)).min()
+        let expiry = |nonce| self.rows.get(nonce).map(|row| just_after(row.verified.decision.expiry));
+        let in_doubt = self.doubts.iter().filter_map(|(nonce, doubt)| doubt.due(self.frozen, expiry(nonce)?));
+        self.durably_reserved().map(|(_, row)| due(row)).chain(in_doubt).min()
     }
 
     /// The policy in force.
@@ -390,6 +399,7 @@ impl Journal {
             State::Reserved if row.attempts == 0 => self.receipt(nonce, Outcome::Accepted),
             State::Reserved => {}
             // The brake was pulled while the row went to the disk; no hand was asked.
+            State::Dispatching if self.frozen && self.doubts.contains_key(&nonce) => self.put_off_repetition(nonce),
             State::Dispatching if self.frozen => self.change(nonce, State::Reserved, "frozen".to_owned()),
             State::Dispatching => self.outputs.push_back(Output::Dispatch(Box::new(row.clone()))),
             State::Sent => self.receipt(nonce, Outcome::Sent),
@@ -441,31 +451,17 @@ impl Journal {
 
     fn dispatched(&mut self, now: Timestamp, nonce: Nonce, dispatched: Dispatched) {
         let Some(row) = self.rows.get_mut(&nonce).filter(|row| row.state == State::Dispatching) else { return };
+        if self.doubts.contains_key(&nonce) {
+            return self.repeated(now, nonce, dispatched);
+        }
         row.attempts += 1;
         match dispatched {
             Dispatched::Sent(detail) => self.change(nonce, State::Sent, detail),
-            Dispatched::Unknown(detail) => self.change(nonce, State::Unknown, detail),
+            Dispatched::Unknown(detail) => self.unknown(now, nonce, detail),
             Dispatched::NotSent { reason, retryable: false } => self.change(nonce, State::Failed, reason),
             Dispatched::NotSent { reason, retryable: true } => {
-                let tries = usize::try_from(row.attempts).unwrap_or(usize::MAX);
-                row.not_before = now + RETRY_DELAYS[tries.clamp(1, RETRY_DELAYS.len()) - 1];
+                row.not_before = now + retry_delay(row.attempts);
                 self.change(nonce, State::Reserved, reason);
-            }
-        }
-    }
-
-    fn looked_up(&mut self, now: Timestamp, nonce: Nonce, found: Found) {
-        let Some(row) = self.rows.get_mut(&nonce).filter(|row| row.state == State::Dispatching) else { return };
-        match found {
-            Found::Sent(detail) => self.change(nonce, State::Sent, detail),
-            Found::CannotTell => {
-                let detail = "the computer stopped while it was being sent, and the service cannot be asked";
-                self.change(nonce, State::Unknown, detail.to_owned());
-            }
-            Found::Absent => {
-                row.not_before = now;
-                row.attempts += 1;
-                self.change(nonce, State::Reserved, "stopped before it was sent".to_owned());
             }
         }
     }
@@ -491,6 +487,9 @@ impl Journal {
             row.changed = changed;
             row.state = state;
             row.detail = detail;
+            if matches!(state, State::Reserved | State::Sent | State::Failed) {
+                self.doubts.remove(&nonce);
+            }
             self.persist(nonce);
         }
     }

@@ -15,7 +15,7 @@ use aiemp_protocol::{
 use crate::mesh::{NOW, Owner, owner};
 
 /// Runs the machine with a store that is always prompt, and collects the rest.
-fn settle_down(journal: &mut Journal, now: Timestamp) -> Vec<Output> {
+pub(crate) fn settle_down(journal: &mut Journal, now: Timestamp) -> Vec<Output> {
     let mut seen = Vec::new();
     while let Some(output) = journal.poll_output() {
         if let Output::Persist(row) = &output {
@@ -26,7 +26,7 @@ fn settle_down(journal: &mut Journal, now: Timestamp) -> Vec<Output> {
     seen
 }
 
-fn approve(
+pub(crate) fn approve(
     journal: &mut Journal,
     owner: &Owner,
     to: &str,
@@ -40,7 +40,7 @@ fn approve(
     settle_down(journal, NOW)
 }
 
-fn dispatches(outputs: &[Output]) -> usize {
+pub(crate) fn dispatches(outputs: &[Output]) -> usize {
     outputs.iter().filter(|output| matches!(output, Output::Dispatch(_))).count()
 }
 
@@ -49,13 +49,13 @@ fn refusals(outputs: &[Output]) -> Vec<Refusal> {
     outputs.iter().filter_map(why).collect()
 }
 
-fn outcomes(outputs: &[Output]) -> Vec<Outcome> {
+pub(crate) fn outcomes(outputs: &[Output]) -> Vec<Outcome> {
     let outcome =
         |output: &Output| if let Output::WriteReceipt(receipt) = output { Some(receipt.outcome) } else { None };
     outputs.iter().filter_map(outcome).collect()
 }
 
-fn row(journal: &Journal) -> Row {
+pub(crate) fn row(journal: &Journal) -> Row {
     journal.rows().next().expect("one row").clone()
 }
 

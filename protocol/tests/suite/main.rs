@@ -1,6 +1,7 @@
 //! Scenarios of the machines, through their public API alone.
 
 mod approval;
+mod doubt;
 mod journal;
 mod mesh;
 mod names;

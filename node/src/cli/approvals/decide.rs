@@ -42,6 +42,10 @@ pub(super) fn approvable<'a>(desk: &Desk, item: &'a Item, again: bool) -> Result
         let fix = "Change the draft, or the policy: `aiemp-node policy show`.";
         return Err(Fault::operator("against_policy", breach.to_string(), fix));
     }
+    if let Some(why) = &readable.objection {
+        let fix = "Change the draft or the hands (`aiemp-node hands show`), then show it again.";
+        return Err(Fault::operator("no_hand", why.as_str(), fix));
+    }
     match desk.receipt_for_work(&readable.action) {
         Some(receipt) if !again => Err(super::already(&receipt.outcome, receipt.at_ms)),
         Some(_) | None => Ok(readable),

@@ -75,7 +75,7 @@ mod tests {
             vec![Word { at: at..at + 4, by: "cloud".to_owned() }, Word { at: at + 4..at + 7, by: "local".to_owned() }];
         let keys = [("cloud".to_owned(), vec!["to".to_owned(), "subject".to_owned()])].into();
         let authors = Authors { words, keys };
-        let readable = Readable { action, expires: None, marks: Marks::default(), rendered, authors };
+        let readable = Readable { action, expires: None, marks: Marks::default(), rendered, authors, objection: None };
         assert!(painted(&readable, "local").contains("\x1b[33mPay \x1b[0mnow\n"));
         assert!(painted(&readable, "cloud").contains("Pay \x1b[33mnow\x1b[0m\n"));
         let expected = "words by: cloud (yellow) 58 %, local 43 %\nlines by cloud: to, subject";

@@ -108,7 +108,7 @@ pub(super) fn run(home: &Home, roster: &Roster, own: &str, desk: Desk, client: C
 
 impl Session<'_> {
     fn refresh(&mut self) -> Result<()> {
-        self.desk.refresh(self.roster, &mut self.client)
+        self.desk.refresh(self.home, self.roster, &mut self.client)
     }
 
     /// What is to be decided in this session.

@@ -52,7 +52,12 @@ pub(super) struct Stage {
     pub(super) steps: Vec<&'static str>,
     is_dead: bool,
     pub(super) restarts: u32,
-    asked: u32,
+    pub(super) asked: u32,
+    /// Whose call is on its way.
+    pub(super) asked_for: Option<(ActionHash, Nonce)>,
+    /// Keys under which a service took something, and what it took.
+    pub(super) keys: BTreeSet<String>,
+    pub(super) texts: Vec<String>,
     /// How often the provider took the mail of an approval.
     pub(super) taken: BTreeMap<(ActionHash, Nonce), u32>,
     in_outbox: usize,
@@ -77,6 +82,9 @@ impl Stage {
             is_dead: false,
             restarts: 0,
             asked: 0,
+            asked_for: None,
+            keys: BTreeSet::new(),
+            texts: Vec::new(),
             taken: BTreeMap::new(),
             in_outbox: 0,
             settled: BTreeSet::new(),
@@ -142,7 +150,7 @@ pub(super) fn die_if_dead() {
 /// The executor has come to a step; the process may end here.
 pub(in crate::executor) fn reached(step: &'static str) {
     let is_end = STAGE.with_borrow_mut(|stage| {
-        let Some(stage) = stage else { return false };
+        let Some(stage) = stage.as_mut().filter(|stage| !stage.is_dead) else { return false };
         let is_end = match stage.kills.front() {
             Some(Kill::Step(number)) => *number == stage.steps.len(),
             Some(Kill::At(name)) => *name == step,
@@ -184,6 +192,21 @@ pub(in crate::executor) fn play(asked_for: (ActionHash, Nonce), take: impl FnOnc
             other @ (Dispatched::NotSent { .. } | Dispatched::Unknown(_)) => other,
         },
     };
+    reached("provider asked, answer not heard");
+    answer
+}
+
+/// The provider is called by the real hand; a server of the test plays it.
+pub(in crate::executor) async fn play_http(
+    asked_for: (ActionHash, Nonce),
+    call: impl Future<Output = Dispatched>,
+) -> Dispatched {
+    reached("about to ask the provider");
+    with(|stage| {
+        stage.asked_too_early += u32::from(stage.is_end_unknown(asked_for.0));
+        stage.asked_for = Some(asked_for);
+    });
+    let answer = call.await;
     reached("provider asked, answer not heard");
     answer
 }

@@ -10,9 +10,9 @@ use aiemp_keys::{
     private_file::{create_private_dir, write_private},
 };
 use aiemp_protocol::{
-    action::{self, Action, Content, Email, Marks, RENDERER_VERSION, action_id},
+    action::{self, Action, Content, Email, Http, Marks, Payment, Post, RENDERER_VERSION, action_id},
     approval::{
-        Bundle, Decision, Outcome, Policy, Receipt, Verified,
+        Bundle, Decision, Outcome, Policy, Receipt, SignedHands, Verified,
         journal::{Row, State},
     },
     freeze::{Brake, FreezeRecord},
@@ -175,6 +175,16 @@ impl World {
         policy.sign(&self.approve, self.roster().mesh)
     }
 
+    pub(super) fn sign_hands(&self, issued: u64, text: &str) -> Vec<u8> {
+        let hands = SignedHands { issued: Timestamp::from_millis(issued), text: text.to_owned() };
+        hands.sign(&self.approve, self.roster().mesh)
+    }
+
+    /// Hands as an earlier run of the executor took them in.
+    pub(super) fn declare(&self, text: &str) {
+        write_private(&self.home.executor_hands(), &self.sign_hands(1, text)).unwrap();
+    }
+
     /// A freeze by this node, signed.
     pub(super) fn freeze(&self) -> Vec<u8> {
         self.frozen().sign(&self.node, self.roster().mesh)
@@ -276,6 +286,10 @@ impl Running {
         self.task.await.unwrap()
     }
 
+    pub(super) fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
     pub(super) async fn ended(self) -> anyhow::Result<()> {
         tokio::time::timeout(Duration::from_secs(30), self.task).await.expect("it ends by itself").unwrap()
     }
@@ -310,6 +324,35 @@ pub(super) fn email(hand: &str, number: u8) -> Action {
         attachments: Vec::new(),
     };
     Action { file: action_id(file()), work: WorkId(Hash::of_content(&[number])), content: Content::Email(email) }
+}
+
+/// Another number is another piece of work.
+pub(super) fn action(number: u8, content: Content) -> Action {
+    Action { file: action_id(file()), work: WorkId(Hash::of_content(&[number])), content }
+}
+
+pub(super) fn post(number: u8) -> Action {
+    let (hand, network) = ("social".to_owned(), "x".to_owned());
+    action(number, Content::Post(Post { hand, network, text: format!("the text {number}\n"), attachments: Vec::new() }))
+}
+
+pub(super) fn payment(number: u8) -> Action {
+    action(
+        number,
+        Content::Payment(Payment {
+            hand: "bank".to_owned(),
+            payee: "Client A".to_owned(),
+            account: "DE02120300000000202051".to_owned(),
+            amount_minor: 100 + u64::from(number),
+            currency: "EUR".to_owned(),
+            reference: "the reference".to_owned(),
+        }),
+    )
+}
+
+pub(super) fn call(connector: &str, number: u8) -> Action {
+    let params = vec![("text".to_owned(), format!("the text {number}"))];
+    action(number, Content::Http(Http { connector: connector.to_owned(), params }))
 }
 
 /// Hangs up on its first caller, serves the second.

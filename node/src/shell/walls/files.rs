@@ -55,8 +55,8 @@ pub(super) fn restrict(wall: &Wall, home: &Home) -> Result<Option<u8>> {
     for (paths, access) in opens(wall, home) {
         ruleset = beneath(ruleset, &paths, access)?;
     }
-    if let Wall::Executor { ports, .. } = wall {
-        ruleset = ruleset.add_rules(ports.iter().map(|port| connect(*port)))?;
+    if let Wall::Executor { reach, .. } = wall {
+        ruleset = ruleset.add_rules(reach.ports.iter().map(|port| connect(*port)))?;
     }
     let status = ruleset.restrict_self()?;
     Ok(if status.ruleset == RulesetStatus::NotEnforced { None } else { version(status.landlock) })
@@ -94,10 +94,10 @@ fn opens(wall: &Wall, home: &Home) -> Vec<(Vec<PathBuf>, BitFlags<AccessFs>)> {
             (vec![home.run()], WRITE | SOCKETS),
             (vec![home.receipts(), home.receipt_key(), home.config()], READ),
         ],
-        Wall::Executor { outbox, ca_file, .. } => vec![
+        Wall::Executor { outbox, reach } => vec![
             (vec![home.executor(), home.approved(), home.receipts(), home.executor_audit(), outbox.clone()], WRITE),
             (vec![home.roster_folder(), home.freezes(), home.config()], READ),
-            (ca_file.iter().cloned().collect(), READ),
+            (reach.ca_files.iter().cloned().collect(), READ),
         ],
         Wall::Reviewer => vec![
             (vec![home.approved(), home.freezes()], REPLACE),

@@ -1,0 +1,195 @@
+//! The HTTP hand: carries out one declared request, and knows afterwards whether it may have been done.
+//!
+//! Until the connection stands, TLS included, nothing was asked for. From then on only an answer that the declaration
+//! names tells; whatever else happens, nobody knows. Redirects are never followed.
+
+use std::{
+    error::Error as _,
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
+use aiemp_keys::Secret;
+use aiemp_protocol::approval::journal::Dispatched;
+use data_encoding::BASE64;
+use reqwest::{Client, Error, Method, Response, Url, redirect::Policy};
+use tokio::time::timeout;
+
+use super::tls;
+use crate::{
+    core::mail::inert,
+    hands::{Connector, Request, Scheme, Verdict},
+};
+
+/// Bytes of an answer that are read to be told.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of an answer that is looked through for an earlier request.
+const LIST_BYTES_MAX: usize = 1 << 20;
+/// Words of the service that are kept.
+const REASON_BYTES_MAX: usize = 300;
+
+/// One request on its way.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) connector: Connector,
+    pub(super) request: Request,
+    /// What must not show in anything that is kept.
+    pub(super) secrets: Vec<Secret<String>>,
+}
+
+impl Call {
+    /// Carries it out. Dropping the future after it was polled leaves the outcome unknown.
+    pub(super) async fn send(&self) -> Dispatched {
+        let connector = &self.connector;
+        if connector.dry_run {
+            let shown = format!("dry run, nothing left this machine: {}", self.request.shown());
+            return Dispatched::Sent(self.masked(&shown));
+        }
+        let ready = match self.prepare() {
+            Ok(ready) => ready,
+            Err(reason) => return Dispatched::NotSent { reason, retryable: false },
+        };
+        let whole = connector.timeout * 2;
+        let response = match timeout(whole, ready.send()).await {
+            Err(_) => return Dispatched::Unknown(format!("{}: no answer within {}", self.place(), seconds(whole))),
+            Ok(Err(error)) if error.is_connect() || error.is_builder() => {
+                let retryable = error.is_connect() && !is_refused_by_us(&error);
+                return Dispatched::NotSent { reason: self.described(&error), retryable };
+            }
+            Ok(Err(error)) => return Dispatched::Unknown(self.described(&error)),
+            Ok(Ok(response)) => response,
+        };
+        let status = response.status();
+        // The status decides; the words behind it are only told.
+        let (words, _) = timeout(connector.timeout, read(response, ANSWER_BYTES_MAX)).await.unwrap_or_default();
+        let words = inert::one_line(&self.masked(&String::from_utf8_lossy(&words)), REASON_BYTES_MAX);
+        let answer = format!("{} answered {} {words}", self.place(), status.as_u16()).trim_end().to_owned();
+        match connector.verdict(status.as_u16()) {
+            Verdict::Done => Dispatched::Sent(answer),
+            Verdict::NotDone => Dispatched::NotSent { reason: answer, retryable: false },
+            Verdict::Later => Dispatched::NotSent { reason: answer, retryable: true },
+            Verdict::Unclear if status.is_redirection() => {
+                Dispatched::Unknown(format!("{answer}: it points to another address, which is never followed"))
+            }
+            Verdict::Unclear => Dispatched::Unknown(format!("{answer}, which the declaration does not explain")),
+        }
+    }
+
+    /// Asks, where asking changes nothing: status and body, or why there is no answer.
+    pub(super) async fn ask(&self) -> Result<(u16, Vec<u8>), String> {
+        let asking = async {
+            let response = self.prepare()?.send().await.map_err(|error| self.described(&error))?;
+            let status = response.status().as_u16();
+            let (body, is_whole) = read(response, LIST_BYTES_MAX).await;
+            let cut = || format!("{}: the answer was cut off or is longer than {LIST_BYTES_MAX} bytes", self.place());
+            is_whole.then_some((status, body)).ok_or_else(cut)
+        };
+        let whole = self.connector.timeout * 2;
+        let late = || format!("{}: no answer within {}", self.place(), seconds(whole));
+        timeout(whole, asking).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    fn prepare(&self) -> Result<reqwest::RequestBuilder, String> {
+        let Request { method, origin, target, headers, body } = &self.request;
+        let url = Url::parse(&format!("{origin}{target}")).map_err(|error| format!("{origin}: {error}"))?;
+        // What the parser of addresses would change is not what was declared.
+        let parsed = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        if parsed != *target {
+            return Err(format!("{origin}: the path would be changed on its way; declare it in its plain form"));
+        }
+        let method = Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?;
+        let mut ready = self.client()?.request(method, url);
+        for (name, value) in headers {
+            ready = ready.header(name, value);
+        }
+        Ok(match body {
+            Some(body) => ready.body(body.clone()),
+            None => ready,
+        })
+    }
+
+    fn client(&self) -> Result<Client, String> {
+        let connector = &self.connector;
+        let port = connector.port;
+        let here = [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+        Client::builder()
+            .tls_backend_preconfigured(tls::client_config(connector.ca_file.as_deref())?)
+            .https_only(connector.scheme == Scheme::Https)
+            .http1_only()
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            // Whatever looks names up: this machine is this machine.
+            .resolve_to_addrs("localhost", &here)
+            .connect_timeout(connector.timeout)
+            .build()
+            .map_err(|error| self.described(&error))
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{}", self.connector.host, self.connector.port)
+    }
+
+    /// The whole chain of causes, without the address, which may hold what nobody has to see.
+    fn described(&self, error: &Error) -> String {
+        let mut text = self.place();
+        let mut cause: Option<&dyn std::error::Error> = error.source();
+        if cause.is_none() {
+            text.push_str(if error.is_timeout() { ": no answer in time" } else { ": the request failed" });
+        }
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        inert::one_line(&self.masked(&text), REASON_BYTES_MAX)
+    }
+
+    /// Without the credentials that were used, in the spellings that services send back.
+    fn masked(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in self.secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
+            let json = serde_json::to_string(secret).unwrap_or_default();
+            let spellings =
+                [secret.clone(), json.trim_matches('"').to_owned(), percent(secret), BASE64.encode(secret.as_bytes())];
+            for spelling in spellings.iter().map(|spelling| spelling.trim_end_matches('=')) {
+                text = text.replace(spelling, "***");
+            }
+        }
+        text
+    }
+}
+
+/// The body up to a bound, and whether that is all of it.
+async fn read(mut response: Response, bytes_max: usize) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= bytes_max => body.extend_from_slice(&chunk),
+            Ok(None) => return (body, true),
+            Ok(Some(_)) | Err(_) => return (body, false),
+        }
+    }
+}
+
+/// Whether this side refused the other one's TLS, as opposed to a connection that was lost: trying again is of no use.
+fn is_refused_by_us(error: &(dyn std::error::Error + 'static)) -> bool {
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || wrapped.is_some_and(|inner| is_refused_by_us(inner))
+        || error.source().is_some_and(is_refused_by_us)
+}
+
+fn percent(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let encode = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(encode).collect()
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! The hand against services that answer, lie, hang and break.
+
+use std::sync::Arc;
+
+use aiemp_keys::Hash;
+use aiemp_protocol::{
+    action::{Action, Content, Http},
+    ids::WorkId,
+    time::Timestamp,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::Mutex,
+    task::JoinHandle,
+};
+
+use super::*;
+use crate::hands::{Hands, Sealed};
+
+const TOKEN: &str = "s3cret/to\"ken+";
+
+/// A service that says these words to each caller; what it was asked.
+struct Service {
+    port: u16,
+    asked: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn service(answer: impl Into<Vec<u8>>) -> Service {
+    let answer = answer.into();
+    service_by(move |mut stream: TcpStream| {
+        let answer = answer.clone();
+        async move {
+            stream.write_all(&answer).await.ok();
+        }
+    })
+    .await
+}
+
+async fn service_by<F: Future<Output = ()> + Send + 'static>(
+    serve: impl Fn(TcpStream) -> F + Send + Sync + 'static,
+) -> Service {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = asked.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).await.unwrap_or(0);
+            heard.lock().await.push(String::from_utf8_lossy(&request[..length]).into_owned());
+            serve(stream).await;
+        }
+    });
+    Service { port, asked, task }
+}
+
+fn call_with(port: u16, more: &str) -> Call {
+    let text = format!(
+        "[crm]\ncarries = \"http\"\nmethod = \"POST\"\nscheme = \"http\"\nhost = \"localhost\"\nport = {port}\npath = \"/notes/{{param.id}}\"\n\
+         timeout_s = 1\nheaders = {{ Authorization = \"Bearer ${{secret:token}}\" }}\nidempotency_header = \"Idempotency-Key\"\n\
+         not_done = [400, 401, 422]\nlater = [429, 503]\n{more}"
+    );
+    let action = Action {
+        file: Hash::of_content(b"file"),
+        work: WorkId(Hash::of_content(b"work")),
+        content: Content::Http(Http { connector: "crm".to_owned(), params: vec![("id".to_owned(), "7".to_owned())] }),
+    };
+    let connector = Hands::parse(&text).unwrap().get("crm").unwrap().clone();
+    let sealed = Sealed { action: &action, nonce: &[7; 16], approved_at: Timestamp::from_millis(0) };
+    let request = connector.request(&sealed, &|_| Ok(TOKEN.to_owned())).unwrap();
+    Call { connector, request, secrets: vec![Secret::new(TOKEN.to_owned())] }
+}
+
+fn answer(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+async fn sent(answer: impl Into<Vec<u8>>) -> Dispatched {
+    let service = service(answer).await;
+    call_with(service.port, "").send().await
+}
+
+fn told(dispatched: &Dispatched) -> &str {
+    match dispatched {
+        Dispatched::Sent(told) | Dispatched::Unknown(told) | Dispatched::NotSent { reason: told, .. } => told,
+    }
+}
+
+#[tokio::test]
+async fn the_request_is_the_declared_one_and_is_made_once() {
+    let service = service(answer("201 Created", "{\"id\": 9}")).await;
+    let dispatched = call_with(service.port, "").send().await;
+    let expected = format!("localhost:{} answered 201 {{\"id\": 9}}", service.port);
+    assert_eq!(dispatched, Dispatched::Sent(expected));
+    let asked = service.asked.lock().await;
+    assert_eq!(asked.len(), 1);
+    let lines: Vec<_> = asked[0].lines().collect();
+    assert_eq!(lines[0], "POST /notes/7 HTTP/1.1");
+    let mut headers: Vec<_> =
+        lines[1..].iter().filter(|line| !line.is_empty()).map(|line| line.to_lowercase()).collect();
+    headers.sort();
+    assert!(
+        headers.iter().any(|line| *line == format!("authorization: bearer {}", TOKEN.to_lowercase())),
+        "{headers:?}"
+    );
+    assert!(headers.iter().any(|line| line.starts_with("idempotency-key: ")), "{headers:?}");
+    assert!(!headers.iter().any(|line| line.starts_with("cookie") || line.starts_with("referer")), "{headers:?}");
+}
+
+#[tokio::test]
+async fn only_a_declared_answer_tells_and_a_redirect_is_never_followed() {
+    for (status, is_sent) in [("200 OK", true), ("204 No Content", true)] {
+        assert_eq!(matches!(sent(answer(status, "")).await, Dispatched::Sent(_)), is_sent, "{status}");
+    }
+    for (status, retryable) in [("400 Bad", false), ("422 No", false), ("503 Busy", true), ("429 Slow", true)] {
+        let dispatched = sent(answer(status, "")).await;
+        assert!(matches!(dispatched, Dispatched::NotSent { retryable: r, .. } if r == retryable), "{dispatched:?}");
+    }
+    for status in ["404 Gone", "500 Oops", "299 Odd"] {
+        let dispatched = sent(answer(status, "")).await;
+        assert!(
+            matches!(&dispatched, Dispatched::Unknown(told) if told.contains("does not explain")),
+            "{dispatched:?}"
+        );
+    }
+    let elsewhere = service(answer("200 OK", "")).await;
+    let redirect =
+        format!("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:{}/\r\ncontent-length: 0\r\n\r\n", elsewhere.port);
+    let dispatched = sent(redirect).await;
+    assert!(matches!(&dispatched, Dispatched::Unknown(told) if told.contains("never followed")), "{dispatched:?}");
+    assert!(elsewhere.asked.lock().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_fails_before_the_request_was_definitely_not_sent() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let dispatched = call_with(closed, "").send().await;
+    assert!(matches!(&dispatched, Dispatched::NotSent { retryable: true, .. }), "{dispatched:?}");
+    assert!(told(&dispatched).contains("refused"), "{dispatched:?}");
+
+    // TLS: a service that does not speak it, and one that says nothing.
+    let plain = service(answer("200 OK", "")).await;
+    let tls = |port: u16| {
+        let mut call = call_with(port, "");
+        call.connector.scheme = Scheme::Https;
+        call.request.origin = format!("https://localhost:{port}");
+        call
+    };
+    let dispatched = tls(plain.port).send().await;
+    assert!(matches!(&dispatched, Dispatched::NotSent { retryable: false, .. }), "{dispatched:?}");
+    assert!(plain.asked.lock().await.iter().all(|asked| !asked.contains("notes")), "nothing of the request was said");
+    let silent = service_by(|stream| async move {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        drop(stream);
+    })
+    .await;
+    let dispatched = tls(silent.port).send().await;
+    assert!(matches!(&dispatched, Dispatched::NotSent { retryable: true, .. }), "{dispatched:?}");
+}
+
+#[tokio::test]
+async fn a_service_that_breaks_off_or_hangs_leaves_the_end_unknown() {
+    for words in ["", "HTTP/1.1 2", "rubbish\r\n\r\n"] {
+        let dispatched = sent(words).await;
+        assert!(matches!(dispatched, Dispatched::Unknown(_)), "{words:?}: {dispatched:?}");
+    }
+    let hanging = service_by(|stream| async move {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        drop(stream);
+    })
+    .await;
+    let dispatched = call_with(hanging.port, "").send().await;
+    assert!(
+        matches!(&dispatched, Dispatched::Unknown(told) if told.contains("no answer within 2 s")),
+        "{dispatched:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut_and_its_status_counts() {
+    let endless = service_by(|mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").await.ok();
+        let block = vec![b'x'; 1 << 16];
+        while stream.write_all(&block).await.is_ok() {}
+    })
+    .await;
+    let call = call_with(endless.port, "");
+    let dispatched = call.send().await;
+    assert!(matches!(&dispatched, Dispatched::Sent(told) if told.len() < 400), "{dispatched:?}");
+    let error = call.ask().await.unwrap_err();
+    assert!(error.contains("longer than 1048576 bytes"), "{error}");
+    let slow = service_by(|mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nab").await.ok();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    })
+    .await;
+    let dispatched = call_with(slow.port, "").send().await;
+    assert!(matches!(dispatched, Dispatched::Sent(_)), "the status came: {dispatched:?}");
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(100_000));
+    assert!(matches!(sent(many).await, Dispatched::Unknown(_)));
+}
+
+#[tokio::test]
+async fn no_secret_that_was_used_is_kept() {
+    let json = serde_json::to_string(TOKEN).unwrap();
+    let echoes = [TOKEN.to_owned(), json, percent(TOKEN), BASE64.encode(TOKEN.as_bytes())];
+    for echo in echoes {
+        let body = format!("your key {echo} is not good");
+        let dispatched = sent(answer("401 Unauthorized", &body)).await;
+        let kept = told(&dispatched);
+        assert!(kept.contains("your key") && kept.contains("is not good") && kept.contains("***"), "{kept}");
+        assert!(!kept.contains("s3cret") && !kept.contains(&echo), "{kept}");
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_exact_request_and_calls_nobody() {
+    let service = service(answer("200 OK", "")).await;
+    let mut call = call_with(service.port, "dry_run = true\n");
+    call.secrets.clear();
+    call.request.headers.insert("authorization".to_owned(), "Bearer ${secret:token}".to_owned());
+    let Dispatched::Sent(told) = call.send().await else { panic!("a dry run ends as sent") };
+    let expected = format!(
+        "dry run, nothing left this machine: POST http://localhost:{}/notes/7 | authorization: Bearer ${{secret:token}} | idempotency-key: ",
+        service.port
+    );
+    assert!(told.starts_with(&expected), "{told}");
+    assert!(service.asked.lock().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_address_that_would_be_changed_on_its_way_is_not_called() {
+    let service = service(answer("200 OK", "")).await;
+    let mut call = call_with(service.port, "");
+    call.request.target = "/notes/%2e%2e/admin".to_owned();
+    let dispatched = call.send().await;
+    assert!(matches!(&dispatched, Dispatched::NotSent { retryable: false, .. }), "{dispatched:?}");
+    assert!(service.asked.lock().await.is_empty());
+}

@@ -1,0 +1,508 @@
+//! The declaration as TOML: read strictly, and refused with the key and the reason where it cannot be meant.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv6Addr,
+    path::PathBuf,
+    time::Duration,
+};
+
+use aiemp_protocol::{
+    action::{Action, Content},
+    limits::HANDS_BYTES_MAX,
+};
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::connector::{Ask, Body, Carries, Connector, Method, Place, ReadBack, Scheme, Shape, Target, is_loopback};
+use super::place::{secret_name, without_place};
+
+const NAME_BYTES_MAX: usize = 64;
+const TIMEOUT_S_MAX: u64 = 600;
+/// Hands that are not declared here.
+const BUILT_IN: [&str; 2] = ["outbox", "smtp"];
+/// Headers that the client writes itself.
+const OWN_HEADERS: [&str; 7] =
+    ["host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade"];
+
+/// Why a declaration is refused.
+#[derive(Debug, Error)]
+pub enum DeclarationError {
+    /// More than is signed.
+    #[error("the declaration has more than {HANDS_BYTES_MAX} bytes")]
+    TooLarge,
+    /// Not TOML, an unknown key, or a value of the wrong type; the message shows the line.
+    #[error("{0}")]
+    Toml(#[from] toml::de::Error),
+    /// Something that cannot be meant.
+    #[error("[{hand}] {why}")]
+    Hand {
+        /// Which hand.
+        hand: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Every declared connector.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hands {
+    connectors: BTreeMap<String, Connector>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HandFile {
+    carries: Carries,
+    #[serde(default)]
+    dry_run: bool,
+    method: Method,
+    #[serde(default = "https")]
+    scheme: Scheme,
+    host: String,
+    port: Option<u16>,
+    path: String,
+    #[serde(default)]
+    query: BTreeMap<String, String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    json: Option<toml::Table>,
+    form: Option<BTreeMap<String, String>>,
+    idempotency_header: Option<String>,
+    #[serde(default = "success")]
+    success: BTreeSet<u16>,
+    #[serde(default)]
+    not_done: BTreeSet<u16>,
+    #[serde(default)]
+    later: BTreeSet<u16>,
+    per_hour: Option<u64>,
+    #[serde(default = "timeout_s")]
+    timeout_s: u64,
+    ca_file: Option<PathBuf>,
+    #[serde(default)]
+    only: BTreeMap<String, String>,
+    #[serde(default)]
+    omit: BTreeSet<String>,
+    read_back: Option<ReadBackFile>,
+    ask: Option<AskFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadBackFile {
+    path: String,
+    #[serde(default)]
+    query: BTreeMap<String, String>,
+    #[serde(default)]
+    list: String,
+    text: String,
+    time: Option<String>,
+    #[serde(default)]
+    is_complete: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskFile {
+    path: String,
+    #[serde(default)]
+    query: BTreeMap<String, String>,
+    #[serde(default = "found")]
+    found: BTreeSet<u16>,
+    #[serde(default = "not_seen")]
+    not_seen: BTreeSet<u16>,
+    field: Option<String>,
+    #[serde(default)]
+    is: BTreeSet<String>,
+}
+
+const fn https() -> Scheme {
+    Scheme::Https
+}
+
+fn success() -> BTreeSet<u16> {
+    [200, 201, 202, 204].into()
+}
+
+const fn timeout_s() -> u64 {
+    30
+}
+
+fn found() -> BTreeSet<u16> {
+    [200].into()
+}
+
+fn not_seen() -> BTreeSet<u16> {
+    [404].into()
+}
+
+impl Hands {
+    /// Reads a declaration; the empty text declares nothing.
+    pub fn parse(text: &str) -> Result<Self, DeclarationError> {
+        if text.len() > HANDS_BYTES_MAX {
+            return Err(DeclarationError::TooLarge);
+        }
+        let files: BTreeMap<String, HandFile> = toml::from_str(text)?;
+        let mut connectors = BTreeMap::new();
+        for (name, file) in files {
+            let wrong = |why| DeclarationError::Hand { hand: name.clone(), why };
+            check_name(&name).map_err(wrong)?;
+            connectors.insert(name.clone(), file.connector(&name).map_err(wrong)?);
+        }
+        Ok(Self { connectors })
+    }
+
+    /// The connector of this name.
+    pub fn get(&self, name: &str) -> Option<&Connector> {
+        self.connectors.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Connector> {
+        self.connectors.values()
+    }
+
+    /// Why no declared hand can carry an action; nothing for mails, which have hands of their own.
+    pub fn objection(&self, action: &Action) -> Option<String> {
+        let hand = action.hand();
+        match &action.content {
+            Content::Email(_) => None,
+            Content::Tool(_) | Content::A2a(_) => {
+                let kind = action.kind();
+                Some(format!(
+                    "this version carries no actions of the kind {kind}; carry it out yourself and reject the draft"
+                ))
+            }
+            Content::Post(_) | Content::Payment(_) | Content::Http(_) => match self.get(hand) {
+                Some(connector) => connector.objection(action),
+                None => Some(format!(
+                    "no hand named `{hand}` is declared for actions of the kind {}; name another in the draft, or \
+                     declare it: `aiemp-node hands apply FILE`",
+                    action.kind()
+                )),
+            },
+        }
+    }
+
+    /// TCP ports that are called.
+    pub fn ports(&self) -> BTreeSet<u16> {
+        self.called().map(|connector| connector.port).collect()
+    }
+
+    /// Files with certificates that are read.
+    pub fn ca_files(&self) -> BTreeSet<PathBuf> {
+        self.called().filter_map(|connector| connector.ca_file.clone()).collect()
+    }
+
+    fn called(&self) -> impl Iterator<Item = &Connector> {
+        self.iter().filter(|connector| !connector.dry_run)
+    }
+}
+
+impl HandFile {
+    fn connector(self, name: &str) -> Result<Connector, String> {
+        self.check()?;
+        let carries = self.carries;
+        let headers = self.headers.iter().map(|(name, value)| Ok((header_name(name)?, header_value(name, value)?)));
+        let headers = headers.collect::<Result<_, String>>()?;
+        let body = match (&self.json, &self.form) {
+            (Some(_), Some(_)) => return Err("`json` and `form` are both given; a request has one body".to_owned()),
+            (Some(table), None) => Body::Json(object(table, carries)?),
+            (None, Some(fields)) => {
+                Body::Form(named_places(fields, carries, true).map_err(|why| format!("form.{why}"))?)
+            }
+            (None, None) => Body::None,
+        };
+        if self.method == Method::Get && body != Body::None {
+            return Err("a GET has no body; put the values into `query`".to_owned());
+        }
+        if self.read_back.is_some() && self.ask.is_some() {
+            return Err("`read_back` and `ask` are two ways to look for one thing; declare one".to_owned());
+        }
+        let idempotency_header = self.idempotency_header.as_deref().map(header_name).transpose()?;
+        let connector = Connector {
+            name: name.to_owned(),
+            carries,
+            dry_run: self.dry_run,
+            scheme: self.scheme,
+            port: self.port.unwrap_or(if self.scheme == Scheme::Https { 443 } else { 80 }),
+            host: self.host,
+            ca_file: self.ca_file,
+            timeout: Duration::from_secs(self.timeout_s),
+            per_hour: self.per_hour,
+            method: self.method,
+            target: target(&self.path, &self.query, carries)?,
+            headers,
+            body,
+            idempotency_header,
+            success: self.success,
+            not_done: self.not_done,
+            later: self.later,
+            only: self.only,
+            omit: self.omit,
+            read_back: self.read_back.map(|file| file.read_back(carries)).transpose()?,
+            ask: self.ask.map(|file| file.ask(carries)).transpose()?,
+        };
+        check_complete(&connector)?;
+        Ok(connector)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_host(&self.host)?;
+        if self.scheme == Scheme::Http && !is_loopback(&self.host) {
+            return Err(format!(
+                "{} is another machine, and nothing leaves this one unencrypted; use https",
+                self.host
+            ));
+        }
+        if self.port == Some(0) {
+            return Err("port = 0 is no port".to_owned());
+        }
+        if !(1..=TIMEOUT_S_MAX).contains(&self.timeout_s) {
+            return Err(format!("timeout_s is from 1 to {TIMEOUT_S_MAX}"));
+        }
+        let each = [
+            ("success", &self.success, 200..400),
+            ("not_done", &self.not_done, 300..600),
+            ("later", &self.later, 400..600),
+        ];
+        for (key, statuses, range) in each {
+            if let Some(status) = statuses.iter().find(|status| !range.contains(*status)) {
+                return Err(format!("{key}: {status} is not from {} to {}", range.start, range.end - 1));
+            }
+        }
+        let twice = |one: &BTreeSet<u16>, other: &BTreeSet<u16>| one.intersection(other).next().copied();
+        let status = twice(&self.success, &self.not_done)
+            .or_else(|| twice(&self.success, &self.later))
+            .or_else(|| twice(&self.not_done, &self.later));
+        if let Some(status) = status {
+            return Err(format!("the status {status} stands under two of `success`, `not_done` and `later`"));
+        }
+        if self.success.is_empty() {
+            return Err("`success` is empty: no answer would say that it was done".to_owned());
+        }
+        if self.ca_file.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return Err("`ca_file` must be an absolute path".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl ReadBackFile {
+    fn read_back(self, carries: Carries) -> Result<ReadBack, String> {
+        if carries != Carries::Post {
+            return Err("`read_back` looks for posts; for others declare `ask`".to_owned());
+        }
+        let Self { path, query, list, text, time, is_complete } = self;
+        for pointer in [Some(&list), Some(&text), time.as_ref()].into_iter().flatten() {
+            check_pointer(pointer)?;
+        }
+        let target = target(&path, &query, carries).map_err(|why| format!("read_back.{why}"))?;
+        Ok(ReadBack { target, list, text, time, is_complete })
+    }
+}
+
+impl AskFile {
+    fn ask(self, carries: Carries) -> Result<Ask, String> {
+        let Self { path, query, found, not_seen, field, is } = self;
+        let target = target(&path, &query, carries).map_err(|why| format!("ask.{why}"))?;
+        if !target.places().any(|place| place.value() == Some("idempotency_key")) {
+            let how = "put \"{idempotency_key}\" into its path or query";
+            return Err(format!("`ask` has to name the one thing that it asks for: {how}"));
+        }
+        if found.intersection(&not_seen).next().is_some() {
+            return Err("ask: a status stands under both `found` and `not_seen`".to_owned());
+        }
+        let word = match (field, is.is_empty()) {
+            (Some(field), false) => {
+                check_pointer(&field)?;
+                Some((field, is))
+            }
+            (None, true) => None,
+            (Some(_), true) | (None, false) => {
+                return Err("ask: `field` and `is` belong together: the place of a word, and the words that say done"
+                    .to_owned());
+            }
+        };
+        Ok(Ask { target, found, not_seen, word })
+    }
+}
+
+/// Everything that the person sees in an action must reach the service, or be left out in so many words.
+fn check_complete(connector: &Connector) -> Result<(), String> {
+    let known = |name: &&String| !connector.carries.is_value(name);
+    if let Some(name) = connector.only.keys().chain(&connector.omit).find(known) {
+        return Err(format!("`{name}` under `only` or `omit` is no value of the kind {}", connector.kind()));
+    }
+    if let Some(name) = connector.carries.indispensable().iter().find(|name| connector.omit.contains(**name)) {
+        return Err(format!("`omit` cannot leave out `{name}`: something else would be done than you were shown"));
+    }
+    let placeless = without_place(connector.carries.values().iter().copied(), &connector.placed());
+    if placeless.is_empty() {
+        return Ok(());
+    }
+    let placeless = placeless.join(", ");
+    Err(format!(
+        "{placeless} has no place: give it one in `path`, `query`, `json` or `form`, one value in `only`, or name it in \
+         `omit`"
+    ))
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let is_name = (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
+    if !is_name {
+        return Err(format!("a hand's name is 1 to {NAME_BYTES_MAX} of a-z, 0-9, `_` and `-`"));
+    }
+    if BUILT_IN.contains(&name) {
+        return Err("this hand is built in, and carries mails".to_owned());
+    }
+    Ok(())
+}
+
+fn check_host(host: &str) -> Result<(), String> {
+    let is_v6 =
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    let is_name = host.len() <= 253 && host.split('.').all(is_label);
+    if is_v6 || is_name {
+        return Ok(());
+    }
+    Err(format!("host = {host:?} is neither a host name in lower case nor an address ([…] for IPv6)"))
+}
+
+fn check_pointer(pointer: &str) -> Result<(), String> {
+    if pointer.is_empty() || pointer.starts_with('/') {
+        return Ok(());
+    }
+    Err(format!("{pointer:?} is no JSON pointer; write \"/data/items\", or \"\" for the whole answer"))
+}
+
+fn header_name(name: &str) -> Result<String, String> {
+    let is_token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if !is_token {
+        return Err(format!("{name:?} is no name of a header"));
+    }
+    let name = name.to_ascii_lowercase();
+    if OWN_HEADERS.contains(&name.as_str()) {
+        return Err(format!("the header `{name}` is written by the node itself"));
+    }
+    Ok(name)
+}
+
+/// Literal text with credentials in between; values of actions have no place in a header.
+fn header_value(name: &str, value: &str) -> Result<Vec<Place>, String> {
+    let wrong = |why: &str| Err(format!("headers.{name}: {why}"));
+    let (mut places, mut rest) = (Vec::new(), value);
+    while let Some((before, after)) = rest.split_once("${secret:") {
+        let Some((secret, after)) = after.split_once('}') else { return wrong("`${secret:` has no end") };
+        places.extend((!before.is_empty()).then(|| Place::Literal(before.to_owned())));
+        places.push(Place::Secret(secret_name(secret)?.to_owned()));
+        rest = after;
+    }
+    places.extend((!rest.is_empty()).then(|| Place::Literal(rest.to_owned())));
+    let literals = places.iter().filter_map(|place| if let Place::Literal(text) = place { Some(text) } else { None });
+    for text in literals {
+        if text.contains(['{', '}']) {
+            return wrong("a header holds text and `${secret:NAME}`, no values of an action");
+        }
+        if !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+            return wrong("only visible ASCII may stand in a header");
+        }
+    }
+    Ok(places)
+}
+
+fn target(path: &str, query: &BTreeMap<String, String>, carries: Carries) -> Result<Target, String> {
+    let Some(segments) = path.strip_prefix('/') else { return Err(format!("path = {path:?} must begin with /")) };
+    let segments: Vec<_> = segments.split('/').collect();
+    let mut places = Vec::new();
+    for (index, text) in segments.iter().enumerate() {
+        let place = Place::parse(text, carries).map_err(|why| format!("path: {why}"))?;
+        match &place {
+            Place::Secret(_) => return Err("path: a credential stands in headers or the body only".to_owned()),
+            Place::Literal(text) if matches!(text.as_str(), "." | "..") => {
+                return Err(format!("path: `{text}` is no segment"));
+            }
+            Place::Literal(text) if text.is_empty() && index + 1 < segments.len() => {
+                return Err("path: `//` is no path".to_owned());
+            }
+            Place::Literal(text) if !text.bytes().all(is_segment_byte) => {
+                return Err(format!("path: {text:?} holds more than letters, digits and -._~!$&'()*+,;=:@"));
+            }
+            Place::Literal(_) | Place::Value { .. } => places.push(place),
+        }
+    }
+    let query = named_places(query, carries, false).map_err(|why| format!("query.{why}"))?;
+    Ok(Target { path: places, query })
+}
+
+fn named_places(
+    fields: &BTreeMap<String, String>,
+    carries: Carries,
+    takes_secrets: bool,
+) -> Result<Vec<(String, Place)>, String> {
+    let mut places = Vec::new();
+    for (name, text) in fields {
+        let place = Place::parse(text, carries).map_err(|why| format!("{name}: {why}"))?;
+        if matches!(place, Place::Secret(_)) && !takes_secrets {
+            return Err(format!("{name}: a credential stands in headers or the body only"));
+        }
+        places.push((name.clone(), place));
+    }
+    Ok(places)
+}
+
+fn object(table: &toml::Table, carries: Carries) -> Result<Shape, String> {
+    let field = |(name, value): (&String, &toml::Value)| {
+        let shape = shape(value, carries).map_err(|why| format!("json.{name}: {why}"))?;
+        Ok((name.clone(), shape))
+    };
+    table.iter().map(field).collect::<Result<_, String>>().map(Shape::Object)
+}
+
+fn shape(value: &toml::Value, carries: Carries) -> Result<Shape, String> {
+    Ok(match value {
+        toml::Value::String(text) => Shape::Place(Place::parse(text, carries)?),
+        toml::Value::Integer(number) => Shape::Fixed((*number).into()),
+        toml::Value::Boolean(is_true) => Shape::Fixed((*is_true).into()),
+        toml::Value::Array(items) => {
+            Shape::List(items.iter().map(|item| shape(item, carries)).collect::<Result<_, String>>()?)
+        }
+        toml::Value::Table(table) => object(table, carries)?,
+        toml::Value::Float(_) | toml::Value::Datetime(_) => {
+            return Err("numbers with a point and dates stand as text here".to_owned());
+        }
+    })
+}
+
+const fn is_segment_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'@'
+        )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! The exact request that an action becomes: the same bytes each time it is made.
+
+use std::collections::BTreeMap;
+
+use aiemp_keys::{Hash, cbor};
+use aiemp_protocol::{action::Action, ids::ActionHash, time::Timestamp};
+use serde_json::Value;
+
+use super::{
+    connector::{Body, Connector, Place, Scheme, Shape, Target},
+    place::values_of,
+};
+
+const KEY_LABEL: &str = "aiemp-node 2026 idempotency key";
+/// Longest text that a dry run keeps.
+const SHOWN_BYTES_MAX: usize = 4_096;
+
+/// What one approval is filled in with.
+#[derive(Clone, Copy, Debug)]
+pub struct Sealed<'a> {
+    /// What was approved.
+    pub action: &'a Action,
+    /// The approval's nonce.
+    pub nonce: &'a [u8; 16],
+    /// When it was approved.
+    pub approved_at: Timestamp,
+}
+
+/// A request, whole.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`, …
+    pub method: &'static str,
+    /// Scheme, host and port, as they stand before the path.
+    pub origin: String,
+    /// Path and query.
+    pub target: String,
+    /// In lower case, by name.
+    pub headers: BTreeMap<String, String>,
+    /// What is sent with it.
+    pub body: Option<String>,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Request({} {})", self.method, self.origin)
+    }
+}
+
+/// The key under which a service takes an approved action once: fixed by action and approval, a UUID of version 8.
+pub fn idempotency_key(action: &ActionHash, nonce: &[u8; 16]) -> String {
+    let hash = Hash::labelled(KEY_LABEL, [action.to_value(), cbor::bytes(nonce)]);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.as_bytes()[..16]);
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex = data_encoding::HEXLOWER.encode(&bytes);
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+impl Connector {
+    /// The request that carries an action out. Fails with a reason where a value does not fit its place.
+    pub fn request(
+        &self,
+        sealed: &Sealed<'_>,
+        secret: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Request, String> {
+        let filling = Filling::of(sealed, secret)?;
+        let mut request = self.bare(&filling, &self.target)?;
+        request.method = self.method.as_str();
+        if let Some(name) = &self.idempotency_header {
+            request.headers.insert(name.clone(), filling.text("idempotency_key")?.to_owned());
+        }
+        let (media_type, body) = match &self.body {
+            Body::None => return Ok(request),
+            Body::Json(shape) => ("application/json", filling.json(shape)?.to_string()),
+            Body::Form(fields) => ("application/x-www-form-urlencoded", filling.pairs(fields)?),
+        };
+        request.headers.entry("content-type".to_owned()).or_insert_with(|| media_type.to_owned());
+        request.body = Some(body);
+        Ok(request)
+    }
+
+    /// The request that looks for an earlier one; none where nothing was declared.
+    pub fn look(
+        &self,
+        sealed: &Sealed<'_>,
+        secret: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Option<Result<Request, String>> {
+        let target = match (&self.read_back, &self.ask) {
+            (Some(read_back), _) => &read_back.target,
+            (None, Some(ask)) => &ask.target,
+            (None, None) => return None,
+        };
+        Some(Filling::of(sealed, secret).and_then(|filling| self.bare(&filling, target)))
+    }
+
+    fn bare(&self, filling: &Filling<'_>, target: &Target) -> Result<Request, String> {
+        let scheme = match self.scheme {
+            Scheme::Https => "https",
+            Scheme::Http => "http",
+        };
+        let mut headers = BTreeMap::new();
+        for (name, places) in &self.headers {
+            let parts = places.iter().map(|place| filling.place(place)).collect::<Result<Vec<_>, _>>()?;
+            headers.insert(name.clone(), parts.concat());
+        }
+        Ok(Request {
+            method: "GET",
+            origin: format!("{scheme}://{}:{}", self.host, self.port),
+            target: filling.target(target)?,
+            headers,
+            body: None,
+        })
+    }
+}
+
+impl Request {
+    /// As text, for a dry run: everything that would have been sent.
+    pub fn shown(&self) -> String {
+        let mut shown = format!("{} {}{}", self.method, self.origin, self.target);
+        for (name, value) in &self.headers {
+            shown.push_str(&format!(" | {name}: {value}"));
+        }
+        if let Some(body) = &self.body {
+            shown.push_str(&format!(" | {body}"));
+        }
+        shown.truncate(shown.floor_char_boundary(SHOWN_BYTES_MAX));
+        shown
+    }
+}
+
+struct Filling<'a> {
+    values: BTreeMap<String, String>,
+    secret: &'a dyn Fn(&str) -> Result<String, String>,
+}
+
+impl<'a> Filling<'a> {
+    fn of(sealed: &Sealed<'_>, secret: &'a dyn Fn(&str) -> Result<String, String>) -> Result<Self, String> {
+        let kind = sealed.action.kind();
+        let (_, mut values) =
+            values_of(sealed.action).ok_or_else(|| format!("no connector carries the kind {kind}"))?;
+        values.insert("idempotency_key".to_owned(), idempotency_key(&sealed.action.hash(), sealed.nonce));
+        values.insert("approved_at".to_owned(), sealed.approved_at.to_string());
+        Ok(Self { values, secret })
+    }
+
+    fn text(&self, name: &str) -> Result<&str, String> {
+        self.values.get(name).map(String::as_str).ok_or_else(|| format!("the action has no value {name}"))
+    }
+
+    fn place(&self, place: &Place) -> Result<String, String> {
+        match place {
+            Place::Literal(text) => Ok(text.clone()),
+            Place::Value { name, is_integer } => {
+                let text = self.text(name)?;
+                if *is_integer && integer(text).is_none() {
+                    return Err(format!("{name} is {text:?}, and has to be a whole number"));
+                }
+                Ok(text.to_owned())
+            }
+            Place::Secret(name) => (self.secret)(name),
+        }
+    }
+
+    fn target(&self, target: &Target) -> Result<String, String> {
+        let mut text = String::new();
+        for place in &target.path {
+            text.push('/');
+            let segment = self.place(place)?;
+            match place.value() {
+                // What a service would take for a step in the path never is one value.
+                Some(name) if matches!(segment.as_str(), "" | "." | "..") => {
+                    return Err(format!("{name} is {segment:?}, which cannot stand in a path"));
+                }
+                Some(_) => text.push_str(&percent(&segment)),
+                None => text.push_str(&segment),
+            }
+        }
+        if !target.query.is_empty() {
+            text.push('?');
+            text.push_str(&self.pairs(&target.query)?);
+        }
+        Ok(text)
+    }
+
+    fn pairs(&self, fields: &[(String, Place)]) -> Result<String, String> {
+        let pair = |(name, place): &(String, Place)| Ok(format!("{}={}", percent(name), percent(&self.place(place)?)));
+        Ok(fields.iter().map(pair).collect::<Result<Vec<_>, String>>()?.join("&"))
+    }
+
+    fn json(&self, shape: &Shape) -> Result<Value, String> {
+        Ok(match shape {
+            Shape::Object(fields) => {
+                let field = |(name, shape): (&String, &Shape)| Ok((name.clone(), self.json(shape)?));
+                Value::Object(fields.iter().map(field).collect::<Result<_, String>>()?)
+            }
+            Shape::List(items) => Value::Array(items.iter().map(|item| self.json(item)).collect::<Result<_, _>>()?),
+            Shape::Fixed(value) => value.clone(),
+            Shape::Place(place @ Place::Value { is_integer: true, .. }) => {
+                integer(&self.place(place)?).map_or(Value::Null, Value::from)
+            }
+            Shape::Place(place) => Value::String(self.place(place)?),
+        })
+    }
+}
+
+/// A whole number as JSON writes it.
+fn integer(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|number: &i64| number.to_string() == text)
+}
+
+/// Everything but letters, digits and `-._~`, byte by byte (RFC 3986).
+fn percent(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests;
