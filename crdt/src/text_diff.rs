@@ -7,6 +7,9 @@ use similar::{Algorithm, DiffTag, capture_diff_slices};
 const LINES_MAX: usize = 1_500;
 /// Changed runs with more words than this are replaced whole.
 const WORDS_MAX: usize = 800;
+/// Runs of changed lines with more pairs of an old and a new line than this are replaced whole: looking which became
+/// which costs a comparison of their words each.
+const PAIRS_MAX: usize = 2_500;
 
 /// Replace `delete` bytes at `at` (an offset into the old text) by `insert`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,31 +24,33 @@ pub struct Splice {
 
 /// The splices that turn `old` into `new`, in ascending order of `at`, none overlapping.
 ///
-/// Common ends are trimmed, then lines are compared, then words inside changed runs of lines.
+/// Common ends are trimmed, then lines are compared, then the words of lines that resemble each other. No splice reaches
+/// from within one line into another: two people who add lines at one place would tear each other's.
 pub fn splices(old: &str, new: &str) -> Vec<Splice> {
-    let (start, old_end, new_end) = trim(old, new);
+    let (start, old_end, new_end) = trim_lines(old, new);
     let (old_middle, new_middle) = (&old[start..old_end], &new[start..new_end]);
     if old_middle.is_empty() && new_middle.is_empty() {
         return Vec::new();
     }
-    let whole = Splice { at: start, delete: old_middle.len(), insert: new_middle.to_owned() };
-    if old_middle.is_empty() || new_middle.is_empty() {
-        return vec![whole];
+    let whole = Run { at: start, old: old_middle, new: new_middle };
+    let too_long = lines(old_middle).len() > LINES_MAX || lines(new_middle).len() > LINES_MAX;
+    if old_middle.is_empty() || new_middle.is_empty() || too_long {
+        return vec![whole.into_splice()];
     }
-    let (old_lines, new_lines) = (lines(old_middle), lines(new_middle));
-    if old_lines.len() > LINES_MAX || new_lines.len() > LINES_MAX {
-        return vec![whole];
-    }
-    let mut found = Vec::new();
-    for run in changed_runs(old_middle, new_middle, start, lines) {
-        let replaced_whole = run.old.is_empty()
-            || run.new.is_empty()
-            || words(run.old).len() > WORDS_MAX
-            || words(run.new).len() > WORDS_MAX;
-        if replaced_whole {
-            found.push(run.into_splice());
-        } else {
-            found.extend(changed_runs(run.old, run.new, run.at, words).into_iter().map(Run::into_splice));
+    let runs = changed_runs(old_middle, new_middle, start, lines);
+    joined(runs.into_iter().flat_map(|run| run.by_lines()).flat_map(Run::by_words))
+}
+
+/// Splices of which none begins where the one before it ends.
+fn joined(splices: impl Iterator<Item = Splice>) -> Vec<Splice> {
+    let mut found: Vec<Splice> = Vec::new();
+    for splice in splices {
+        match found.last_mut() {
+            Some(before) if before.at + before.delete == splice.at => {
+                before.delete += splice.delete;
+                before.insert.push_str(&splice.insert);
+            }
+            Some(_) | None => found.push(splice),
         }
     }
     found
@@ -79,19 +84,39 @@ impl Splice {
     }
 }
 
-/// The part of both texts between their common ends: `(start, end in old, end in new)`, on character boundaries and
-/// never inside a word. Half a word kept would be torn when somebody else removes it.
-fn trim(old: &str, new: &str) -> (usize, usize, usize) {
-    let mut start = old.bytes().zip(new.bytes()).take_while(|(a, b)| a == b).count();
+/// The lines of both texts between those that both begin and end with: `(start, end in old, end in new)`.
+fn trim_lines(old: &str, new: &str) -> (usize, usize, usize) {
+    let start = common_start(old, new);
+    let start = old.as_bytes()[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let mut tail = common_end(&old[start..], &new[start..]);
+    let begins_line = |text: &str| text.as_bytes()[..text.len() - tail].last().is_none_or(|byte| *byte == b'\n');
+    if !begins_line(old) || !begins_line(new) {
+        let rest = &old.as_bytes()[old.len() - tail..];
+        tail = rest.iter().position(|byte| *byte == b'\n').map_or(0, |at| rest.len() - at - 1);
+    }
+    (start, old.len() - tail, new.len() - tail)
+}
+
+/// The part of two lines between their common ends, on character boundaries and never inside a word. Half a word kept
+/// would be torn when somebody else removes it.
+fn trim_words(old: &str, new: &str) -> (usize, usize, usize) {
+    let mut start = common_start(old, new);
     while !is_cut(old, start) || !is_cut(new, start) {
         start -= 1;
     }
-    let (old_rest, new_rest) = (&old[start..], &new[start..]);
-    let mut tail = old_rest.bytes().rev().zip(new_rest.bytes().rev()).take_while(|(a, b)| a == b).count();
+    let mut tail = common_end(&old[start..], &new[start..]);
     while !is_cut(old, old.len() - tail) || !is_cut(new, new.len() - tail) {
         tail -= 1;
     }
     (start, old.len() - tail, new.len() - tail)
+}
+
+fn common_start(old: &str, new: &str) -> usize {
+    old.bytes().zip(new.bytes()).take_while(|(a, b)| a == b).count()
+}
+
+fn common_end(old: &str, new: &str) -> usize {
+    old.bytes().rev().zip(new.bytes().rev()).take_while(|(a, b)| a == b).count()
 }
 
 /// Whether a text may be cut here: between characters that are not both of one word.
@@ -103,16 +128,75 @@ fn is_cut(text: &str, at: usize) -> bool {
     text.is_char_boundary(at) && !within_word()
 }
 
+/// What stands at `at` in the old text, and what in its place in the new one.
+#[derive(Clone, Copy)]
 struct Run<'a> {
     at: usize,
     old: &'a str,
     new: &'a str,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     fn into_splice(self) -> Splice {
         Splice { at: self.at, delete: self.old.len(), insert: self.new.to_owned() }
     }
+
+    /// Changed lines: each that became another one by itself, and what was put between them or taken out.
+    fn by_lines(self) -> Vec<Self> {
+        let (old, new) = (lines(self.old), lines(self.new));
+        if old.is_empty() || new.is_empty() || (old.len(), new.len()) == (1, 1) || old.len() * new.len() > PAIRS_MAX {
+            return vec![self];
+        }
+        let (old_at, new_at) = (offsets(&old), offsets(&new));
+        let part = |from: (usize, usize), to: (usize, usize)| Self {
+            at: self.at + old_at[from.0],
+            old: &self.old[old_at[from.0]..old_at[to.0]],
+            new: &self.new[new_at[from.1]..new_at[to.1]],
+        };
+        let mut parts = Vec::new();
+        let mut done = (0, 0);
+        for (index, line) in old.iter().enumerate() {
+            let successor = new.iter().enumerate().skip(done.1).find(|(_, other)| resemble(line, other));
+            if let Some((other, _)) = successor {
+                parts.push(part(done, (index, other)));
+                parts.push(part((index, other), (index + 1, other + 1)));
+                done = (index + 1, other + 1);
+            }
+        }
+        parts.push(part(done, (old.len(), new.len())));
+        parts.retain(|part| !part.old.is_empty() || !part.new.is_empty());
+        parts
+    }
+
+    /// The changed words of one line that became another; several lines are replaced whole.
+    fn by_words(self) -> Vec<Splice> {
+        if lines(self.old).len() != 1 || lines(self.new).len() != 1 {
+            return vec![self.into_splice()];
+        }
+        let (start, old_end, new_end) = trim_words(self.old, self.new);
+        let (at, old, new) = (self.at + start, &self.old[start..old_end], &self.new[start..new_end]);
+        let is_whole = old.is_empty() || new.is_empty();
+        if is_whole || words(old).len() > WORDS_MAX || words(new).len() > WORDS_MAX {
+            return vec![Run { at, old, new }.into_splice()];
+        }
+        changed_runs(old, new, at, words).into_iter().map(Run::into_splice).collect()
+    }
+}
+
+/// Whether one line is likely to be the other after an edit: at least half of the longer one's words are in both.
+fn resemble(one: &str, other: &str) -> bool {
+    let is_word = |word: &&str| word.starts_with(char::is_alphanumeric);
+    let of_one: Vec<_> = words(one).into_iter().filter(is_word).collect();
+    let mut of_other: Vec<_> = words(other).into_iter().filter(is_word).collect();
+    let longer = of_one.len().max(of_other.len());
+    let mut shared = 0;
+    for word in of_one {
+        if let Some(at) = of_other.iter().position(|other| *other == word) {
+            of_other.swap_remove(at);
+            shared += 1;
+        }
+    }
+    shared > 0 && shared * 2 >= longer
 }
 
 /// The runs of tokens that differ between two texts, the first of which begins at offset `start`.
@@ -184,6 +268,15 @@ mod tests {
     fn a_changed_word_is_all_that_is_replaced() {
         let found = splices("one\ntwo three four\nfive\n", "one\ntwo 3 four\nfive\n");
         assert_eq!(found, [Splice { at: 8, delete: 5, insert: "3".into() }]);
+    }
+
+    #[test]
+    fn a_line_between_others_that_resemble_it_is_one_whole_line() {
+        let found = splices("token 53.\ntoken 56.\n", "token 53.\ntoken 55.\ntoken 56.\n");
+        assert_eq!(found, [Splice { at: 10, delete: 0, insert: "token 55.\n".into() }]);
+        let found = splices("one token 56.\n", "one token 56, changed.\nfour\nother token 59.\n");
+        let changed = Splice { at: 12, delete: 0, insert: ", changed".into() };
+        assert_eq!(found, [changed, Splice { at: 14, delete: 0, insert: "four\nother token 59.\n".into() }]);
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub struct Vault {
     recent: VecDeque<FileId>,
     /// What waits until the node's own changes of a file are merged.
     postponed_tasks: BTreeMap<FileId, Vec<Task>>,
-    /// Places that wait for the same before they are emptied.
+    /// Places that a file left and that cannot be emptied yet.
     postponed_removals: BTreeMap<FileId, BTreeSet<String>>,
     /// Own edits appended but not yet applied, by file.
     unapplied: BTreeMap<FileId, usize>,
@@ -131,6 +131,12 @@ pub struct Vault {
     in_flight: BTreeMap<String, Option<ContentHash>>,
     /// Such places at which something was seen meanwhile; what lies there is looked at again afterwards.
     deferred: BTreeSet<VaultPath>,
+    /// Where content lies that this node may not write there, and since when.
+    not_taken: BTreeMap<ContentHash, (VaultPath, Timestamp)>,
+    /// Places of which it is not known yet whose content the start found there.
+    recognising: BTreeSet<String>,
+    /// What the start found there that is of no file.
+    strangers: Vec<(VaultPath, Vec<u8>)>,
     /// Places at which nothing lies any more, until they count as removed.
     missing: BTreeMap<String, Timestamp>,
     /// Files to project when the place they want is free, or the disk works again.
@@ -176,6 +182,9 @@ impl Vault {
             writing: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             deferred: BTreeSet::new(),
+            not_taken: BTreeMap::new(),
+            recognising: BTreeSet::new(),
+            strangers: Vec::new(),
             missing: BTreeMap::new(),
             postponed: BTreeSet::new(),
             retry_at: None,
@@ -216,7 +225,7 @@ impl Vault {
         self.positions = positions;
         self.appended.clear();
         match input {
-            Input::FilesChanged { changed, removed } => self.files_changed(changed, removed),
+            Input::FilesChanged { changed, removed, kept_out } => self.files_changed(changed, removed, kept_out),
             Input::Applied { entry, past } => self.applied(entry, past),
             Input::PayloadArrived(hash) => self.payload_arrived(hash),
             Input::Loaded(effect, payloads) => self.loaded(effect, payloads),

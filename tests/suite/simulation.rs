@@ -1,5 +1,6 @@
 //! Whole meshes on virtual time, from seeds.
 
+mod saves;
 mod scenarios;
 
 use std::{

@@ -116,6 +116,11 @@ impl Vault {
         for task in self.postponed_tasks.remove(&file).into_iter().flatten() {
             self.with_document(file, task);
         }
+        self.resume_removals(file);
+    }
+
+    /// Empties the places that the file left, where nothing is in the way any more.
+    pub(super) fn resume_removals(&mut self, file: FileId) {
         let Some(removals) = self.postponed_removals.remove(&file) else { return };
         let wanted = self.wanted_path(file).map(|wanted| wanted.key());
         for key in removals {
@@ -275,14 +280,15 @@ impl Vault {
         }
     }
 
-    /// A crash between the two steps of a move leaves two records of one file: one place is its own, the other goes.
+    /// A crash between the two steps of a move leaves two records of one file: one place is its own, the other goes. Where
+    /// neither is where the file belongs, what is recorded still lies at its own.
     fn settle_places(&mut self) {
         let records: Vec<_> = self.on_disk.iter().map(|(key, projection)| (key.clone(), projection.file)).collect();
         for (key, file) in &records {
             let wanted = self.wanted_path(*file).map(|wanted| wanted.key());
             let fitness = |place: &String| {
                 let wanted = wanted.as_ref() == Some(place);
-                (!self.missing.contains_key(place), wanted)
+                (!self.missing.contains_key(place), wanted, !self.in_flight.contains_key(place))
             };
             if self.places.get(file).is_none_or(|place| fitness(place) < fitness(key)) {
                 self.places.insert(*file, key.clone());

@@ -15,14 +15,17 @@ use crate::index::FileRecord;
 
 impl Vault {
     pub(super) fn do_task(&mut self, file: FileId, task: Task) {
+        if !self.is_open_for(file, &task) {
+            return self.load(file, [task].into());
+        }
         match task {
-            Task::DiskEdit(bytes) => self.edit_from_disk(file, bytes, true),
-            Task::DisplacedEdit { bytes, over } => {
-                self.edit_from_disk(file, bytes, false);
-                if over.is_some() {
-                    // The disk handle stood for what was displaced; the next task opens it by what is recorded now.
-                    self.docs.remove(&file);
-                }
+            Task::DiskEdit { key, bytes } => {
+                self.edit_from_disk(file, bytes, Some(key));
+                self.close_detached(file);
+            }
+            Task::DisplacedEdit { bytes, .. } => {
+                self.edit_from_disk(file, bytes, None);
+                self.close_detached(file);
             }
             Task::Rewrite(bytes) => self.rewrite(file, bytes),
             task @ (Task::RewriteEarlier(_) | Task::ArchiveAs(_) | Task::MoveAcross { .. })

@@ -55,6 +55,8 @@ pub enum Input {
         changed: Vec<(VaultPath, Cleared<Vec<u8>>)>,
         /// Paths at which nothing lies any more.
         removed: Vec<VaultPath>,
+        /// Files whose name or content keeps them out of the logs.
+        kept_out: Vec<(VaultPath, ContentHash)>,
     },
     /// An entry applies, this node's own included.
     Applied {

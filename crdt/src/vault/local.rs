@@ -13,18 +13,27 @@ use aiemp_protocol::{
 
 use super::{
     HoldReason, Output, Projection, Vault,
-    open::{DocState, Found, Task},
+    open::{DocState, Found, StandsFor, Task},
 };
 
 /// How long nothing must lie at a place before that counts as a removal: editors that save by rename leave it empty
 /// for a moment.
 pub(super) const REMOVAL_GRACE: Duration = Duration::from_millis(400);
+/// How long after a copy of a file was seen its removal counts as the end of a move.
+const MOVE_GRACE: Duration = Duration::from_secs(10);
+/// Such copies that are remembered; a person moves few files at once to where they cannot be.
+const NOT_TAKEN_MAX: usize = 1_000;
 /// Removals at once that are held for confirmation: at least this many, and this share of all files.
 const MASS_REMOVAL_FILES: usize = 10;
 const MASS_REMOVAL_SHARE: usize = 4;
 
 impl Vault {
-    pub(super) fn files_changed(&mut self, changed: Vec<(VaultPath, Cleared<Vec<u8>>)>, removed: Vec<VaultPath>) {
+    pub(super) fn files_changed(
+        &mut self,
+        changed: Vec<(VaultPath, Cleared<Vec<u8>>)>,
+        removed: Vec<VaultPath>,
+        kept_out: Vec<(VaultPath, ContentHash)>,
+    ) {
         for path in removed {
             let key = path.key();
             if self.in_flight.contains_key(&key) {
@@ -34,8 +43,35 @@ impl Vault {
                 self.missing.entry(key).or_insert(self.now);
             }
         }
+        for (path, hash) in kept_out {
+            match self.renamed_from(hash) {
+                Some(from) => self.moved_out(&from, path),
+                None => self.not_taken(path, hash),
+            }
+        }
         for (path, content) in changed {
             self.file_saved(path, content.into_inner());
+        }
+    }
+
+    /// A file was moved to where it cannot be: it comes back.
+    fn moved_out(&mut self, from: &str, to: VaultPath) {
+        let Some(before) = self.on_disk.get(from).cloned() else { return };
+        self.missing.remove(from);
+        self.forget_place(from.to_owned());
+        if self.boundaries.zone_of(&to).is_err() {
+            // What lies where this node may not write was told when it was seen.
+            self.outputs.push_back(Output::Hold { path: to, bytes: Vec::new(), reason: HoldReason::NotWritable });
+        }
+        self.project(before.file);
+    }
+
+    /// Whoever moves a file may first copy it, and then remove what lay at the old place.
+    fn not_taken(&mut self, path: VaultPath, hash: ContentHash) {
+        let now = self.now;
+        self.not_taken.retain(|_, (_, since)| *since + MOVE_GRACE > now);
+        if self.not_taken.len() < NOT_TAKEN_MAX {
+            self.not_taken.insert(hash, (path, now));
         }
     }
 
@@ -71,6 +107,7 @@ impl Vault {
         }
         // Nothing else touches the place until it is known.
         self.in_flight.insert(path.key(), Some(ContentHash::of(&bytes)));
+        self.recognising.insert(path.key());
         let found = Found { path, bytes, gone_from };
         self.with_document(file, Task::Recognise { found, others: candidates });
     }
@@ -85,33 +122,65 @@ impl Vault {
             Some(DocState::Plain(bytes)) if ContentHash::of(bytes) == hash => Some(Vec::new()),
             Some(_) | None => None,
         };
-        let Some(heads) = heads else { return self.not_recognised(found, others) };
+        let Some(heads) = heads else {
+            if let Some(DocState::Note(note)) = self.docs.get_mut(&file) {
+                // None of its states is that one, so the handle was opened for the place.
+                note.stands = StandsFor::Place;
+            }
+            return self.not_recognised(found, others);
+        };
         let key = found.path.key();
         self.in_flight.remove(&key);
+        self.recognising.remove(&key);
+        self.close_detached(file);
         if let Some(place) = found.gone_from.filter(|place| *place != key) {
             self.record_projection(place, None);
         }
         let projection = Projection { path: found.path, file, hash, heads, merged_changes: None };
         let belongs_here = self.wanted_path(file).is_some_and(|wanted| wanted.key() == key);
-        match self.places.get(&file).filter(|place| **place != key && !belongs_here).cloned() {
+        let lies_at = |place: &&String| **place != key && !self.in_flight.contains_key(*place);
+        match self.places.get(&file).filter(lies_at).filter(|_| !belongs_here) {
             // It left this place for that one.
-            Some(place) => {
-                self.record_projection(key.clone(), Some(projection));
-                self.places.insert(file, place);
+            Some(_) => {
+                self.lies_at(&key, projection);
                 self.remove_from_disk(key);
             }
             None => self.now_on_disk(key, projection),
         }
+        self.judge_strangers();
         self.look_at_deferred();
         self.project_postponed();
     }
 
     pub(super) fn not_recognised(&mut self, found: Found, others: VecDeque<FileId>) {
-        self.in_flight.remove(&found.path.key());
         self.missing.extend(found.gone_from.map(|place| (place, self.now)));
-        self.ask_whose_it_is(found.path, found.bytes, others);
+        if others.is_empty() {
+            self.recognising.remove(&found.path.key());
+            self.strangers.push((found.path, found.bytes));
+            self.judge_strangers();
+        } else {
+            self.ask_whose_it_is(found.path, found.bytes, others);
+        }
         self.look_at_deferred();
         self.project_postponed();
+    }
+
+    /// Once all that the node itself left on disk is known, the rest was saved by hand. Where a file lies at another
+    /// place too, this node was taking it from here when it ended: whether it had, and the save is another file, the
+    /// record does not say, and as an edit it could take the whole text away.
+    fn judge_strangers(&mut self) {
+        if !self.recognising.is_empty() {
+            return;
+        }
+        for (path, bytes) in std::mem::take(&mut self.strangers) {
+            let key = path.key();
+            self.in_flight.remove(&key);
+            let leaves = |there: &Projection| self.places.get(&there.file) != Some(&key);
+            if self.on_disk.get(&key).is_some_and(leaves) {
+                self.forget_place(key);
+            }
+            self.saved_by_hand(path, bytes);
+        }
     }
 
     fn saved_by_hand(&mut self, path: VaultPath, bytes: Vec<u8>) {
@@ -138,7 +207,8 @@ impl Vault {
 
     /// The same bytes at the same place: our own write, or a rename that changed only the spelling.
     fn respelled(&mut self, key: String, mut projection: Projection, path: VaultPath) {
-        if projection.path == path || !self.boundaries.may_write(projection.file.zone) {
+        let is_leaving = self.places.get(&projection.file) != Some(&key);
+        if projection.path == path || is_leaving || !self.boundaries.may_write(projection.file.zone) {
             return;
         }
         let write = FieldWrite::Path(path.clone());
@@ -148,16 +218,14 @@ impl Vault {
         self.record_projection(key, Some(projection));
     }
 
-    fn saved_over(&mut self, key: String, mut projection: Projection, path: VaultPath, bytes: Vec<u8>) {
+    fn saved_over(&mut self, key: String, projection: Projection, path: VaultPath, bytes: Vec<u8>) {
         let file = projection.file;
         if !self.boundaries.may_write(file.zone) {
-            projection.hash = ContentHash::of(&bytes);
-            projection.merged_changes = None;
-            self.record_projection(key, Some(projection));
+            self.lies_at(&key, Projection { hash: ContentHash::of(&bytes), merged_changes: None, ..projection });
             self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::NotWritable });
             return self.project(file);
         }
-        self.with_document(file, Task::DiskEdit(bytes));
+        self.with_document(file, Task::DiskEdit { key, bytes });
     }
 
     /// A file that vanished a moment ago with exactly this content.
@@ -176,9 +244,8 @@ impl Vault {
             self.boundaries.may_write(zone) && self.boundaries.may_archive(file.zone)
         };
         if !allowed {
-            self.forget_place(from.to_owned());
-            self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::NotWritable });
-            return self.project(file);
+            self.outputs.push_back(Output::Hold { path: path.clone(), bytes, reason: HoldReason::NotWritable });
+            return self.moved_out(from, path);
         }
         if stays {
             self.record_projection(from.to_owned(), None);
@@ -206,6 +273,7 @@ impl Vault {
             self.push_new(file, &path, bytes);
             return self.lies_on_disk(file, path, hash);
         } else {
+            self.not_taken(path.clone(), ContentHash::of(&bytes));
             HoldReason::NotWritable
         };
         self.outputs.push_back(Output::Hold { path, bytes, reason });
@@ -225,8 +293,8 @@ impl Vault {
         self.push_item(file.zone.audience(), item, Some(bytes));
     }
 
-    /// Turns a save into a change of the file's document, or replaces a blob. The disk holds it if it `lies_there`.
-    pub(super) fn edit_from_disk(&mut self, file: FileId, bytes: Vec<u8>, lies_there: bool) {
+    /// Turns a save into a change of the file's document, or replaces a blob. It lies at this place, if at any.
+    pub(super) fn edit_from_disk(&mut self, file: FileId, bytes: Vec<u8>, place: Option<String>) {
         let hash = ContentHash::of(&bytes);
         let (me, generation) = (self.me, self.generation());
         let Some(mut state) = self.docs.remove(&file) else { return };
@@ -234,7 +302,7 @@ impl Vault {
         let text = note_text(&bytes);
         let edited = match (&mut state, text) {
             (DocState::Note(note), Some(text)) => {
-                let on_disk = (!lies_there).then(|| note.disk.clone());
+                let on_disk = place.is_none().then(|| note.disk.clone());
                 let is_long = note.merged.max_op() > DOCUMENT_OPS_MAX / 2;
                 let edited = match note.edit_disk(me, file, generation, text) {
                     Some(_) if is_long => Edited::Content,
@@ -256,18 +324,16 @@ impl Vault {
         match edited {
             Edited::Change { base, raw, heads } => {
                 self.push_change(file, base, raw);
-                if lies_there {
-                    self.disk_holds(file, hash, heads);
-                }
+                self.disk_holds(file, place, hash, Some(heads));
             }
             Edited::Content => {
                 self.replace_content(file, bytes);
-                if lies_there {
-                    self.disk_holds(file, hash, Vec::new());
-                }
+                self.disk_holds(file, place, hash, Some(Vec::new()));
             }
-            Edited::Nothing if lies_there => self.disk_holds_now(file, hash),
-            Edited::Nothing => self.project(file),
+            Edited::Nothing => {
+                self.disk_holds(file, place, hash, None);
+                self.project(file);
+            }
         }
     }
 
@@ -308,19 +374,21 @@ impl Vault {
         self.docs.remove(&file);
     }
 
-    fn disk_holds(&mut self, file: FileId, hash: ContentHash, heads: Vec<[u8; 32]>) {
-        if let Some((key, projection)) = self.projection_of(file) {
-            let (key, path) = (key.clone(), projection.path.clone());
-            self.record_projection(key, Some(Projection { path, file, hash, heads, merged_changes: None }));
-        }
+    /// A save of the file lies at this place; without heads it says what was recorded there.
+    fn disk_holds(&mut self, file: FileId, place: Option<String>, hash: ContentHash, heads: Option<Vec<[u8; 32]>>) {
+        let Some(key) = place else { return };
+        let Some(there) = self.on_disk.get(&key).filter(|there| there.file == file).cloned() else { return };
+        let merged_changes = if heads.is_some() { None } else { there.merged_changes };
+        let heads = heads.unwrap_or_else(|| there.heads.clone());
+        self.lies_at(&key, Projection { hash, heads, merged_changes, ..there });
     }
 
-    fn disk_holds_now(&mut self, file: FileId, hash: ContentHash) {
-        if let Some((key, projection)) = self.projection_of(file) {
-            let (key, projection) = (key.clone(), Projection { hash, ..projection.clone() });
-            self.record_projection(key, Some(projection));
-        }
-        self.project(file);
+    /// Records what lies at one of the file's places, which stays the one or the other.
+    fn lies_at(&mut self, key: &str, projection: Projection) {
+        let file = projection.file;
+        let place = self.places.get(&file).cloned();
+        self.record_projection(key.to_owned(), Some(projection));
+        self.places.extend(place.map(|place| (file, place)));
     }
 
     pub(super) fn timeout(&mut self) {
@@ -334,6 +402,12 @@ impl Vault {
         for key in gone {
             self.missing.remove(&key);
             let Some(projection) = self.on_disk.get(&key).cloned() else { continue };
+            if let Some((to, since)) = self.not_taken.remove(&projection.hash)
+                && since + MOVE_GRACE > self.now
+            {
+                self.moved_out(&key, to);
+                continue;
+            }
             let elsewhere = self.places.get(&projection.file) != Some(&key);
             self.forget_place(key);
             if elsewhere {

@@ -24,8 +24,8 @@ const OPEN_MAX: usize = 48;
 /// Something to do with a file's content once it is at hand.
 #[derive(Debug)]
 pub(super) enum Task {
-    /// The person saved this at the file's place.
-    DiskEdit(Vec<u8>),
+    /// The person saved this at a place of the file: the one it has, or one that it is leaving.
+    DiskEdit { key: String, bytes: Vec<u8> },
     /// The person saved this where the file lay, over what was recorded there; it was taken away or replaced since.
     DisplacedEdit { bytes: Vec<u8>, over: Option<Projection> },
     /// The node replaces the merged text.
@@ -54,11 +54,23 @@ pub(super) struct Found {
     pub(super) gone_from: Option<String>,
 }
 
+/// What a note's disk handle stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StandsFor {
+    /// What is recorded at the file's place.
+    Place,
+    /// What was recorded at another place of the file, or is not any more.
+    Record(Projection),
+    /// What was found when the node started.
+    Found(ContentHash),
+}
+
 /// A note's two handles: `disk` is what was last written or saved, `merged` what the logs say. Usually the same.
 #[derive(Debug)]
 pub(super) struct OpenNote {
     pub(super) base: ContentHash,
     pub(super) disk: Document,
+    pub(super) stands: StandsFor,
     pub(super) merged: Document,
     /// Whether payloads of its changes have not arrived: what follows from them waits.
     pub(super) lacks_changes: bool,
@@ -114,7 +126,9 @@ impl Vault {
                 self.docs.get_mut(&over.file)
         {
             for task in queue.iter_mut() {
-                if let Task::DiskEdit(bytes) = task {
+                if let Task::DiskEdit { key: at, bytes } = task
+                    && *at == key
+                {
                     *task = Task::DisplacedEdit { bytes: std::mem::take(bytes), over: Some(over.clone()) };
                 }
             }
@@ -160,12 +174,8 @@ impl Vault {
             return;
         }
         let found: BTreeMap<_, _> = hashes.into_iter().zip(payloads).collect();
-        let lies_there = queue.iter().find_map(|task| {
-            if let Task::Recognise { found, .. } = task { Some(ContentHash::of(&found.bytes)) } else { None }
-        });
-        let over =
-            queue.iter().find_map(|task| if let Task::DisplacedEdit { over, .. } = task { over.clone() } else { None });
-        match self.open(file, &found, lies_there, over) {
+        let stands = queue.iter().find_map(|task| self.disk_handle_of(file, task)).unwrap_or(StandsFor::Place);
+        match self.open(file, &found, &stands) {
             Some(state) => {
                 self.docs.insert(file, state);
                 self.touch(file);
@@ -183,6 +193,41 @@ impl Vault {
         }
     }
 
+    /// What the disk handle has to stand for in this task; none where it does not matter.
+    fn disk_handle_of(&self, file: FileId, task: &Task) -> Option<StandsFor> {
+        match task {
+            Task::DiskEdit { key, .. } => {
+                let elsewhere = self.places.get(&file) != Some(key);
+                let there = self.on_disk.get(key).filter(|there| there.file == file && elsewhere);
+                Some(there.map_or(StandsFor::Place, |there| StandsFor::Record(there.clone())))
+            }
+            Task::DisplacedEdit { over, .. } => Some(over.clone().map_or(StandsFor::Place, StandsFor::Record)),
+            Task::Recognise { found, .. } => Some(StandsFor::Found(ContentHash::of(&found.bytes))),
+            Task::Rewrite(_)
+            | Task::RewriteEarlier(_)
+            | Task::ArchiveAs(_)
+            | Task::MoveAcross { .. }
+            | Task::Project
+            | Task::Inspect
+            | Task::Read(_) => None,
+        }
+    }
+
+    /// Whether the open content is fit for the task.
+    pub(super) fn is_open_for(&self, file: FileId, task: &Task) -> bool {
+        match (self.docs.get(&file), self.disk_handle_of(file, task)) {
+            (Some(DocState::Note(note)), Some(wanted)) => note.stands == wanted,
+            (Some(_) | None, _) => true,
+        }
+    }
+
+    /// Closes a note whose disk handle stands for something else than its place.
+    pub(super) fn close_detached(&mut self, file: FileId) {
+        if matches!(self.docs.get(&file), Some(DocState::Note(note)) if note.stands != StandsFor::Place) {
+            self.docs.remove(&file);
+        }
+    }
+
     fn lacks_content(&mut self, file: FileId, queue: VecDeque<Task>) {
         self.docs.insert(file, DocState::Incomplete([].into()));
         for task in queue {
@@ -192,12 +237,13 @@ impl Vault {
 
     /// Whether a save waits in memory alone for the content of its file.
     pub(super) fn saves_wait(&self) -> bool {
-        self.docs.values().any(|state| match state {
-            DocState::Uncreated(queue) | DocState::Loading { queue, .. } | DocState::Incomplete(queue) => {
-                queue.iter().any(|task| matches!(task, Task::DiskEdit(_) | Task::DisplacedEdit { .. }))
-            }
-            DocState::Note(_) | DocState::Plain(_) => false,
-        })
+        !self.strangers.is_empty()
+            || self.docs.values().any(|state| match state {
+                DocState::Uncreated(queue) | DocState::Loading { queue, .. } | DocState::Incomplete(queue) => {
+                    queue.iter().any(|task| matches!(task, Task::DiskEdit { .. } | Task::DisplacedEdit { .. }))
+                }
+                DocState::Note(_) | DocState::Plain(_) => false,
+            })
     }
 
     /// The content is not held: who asked is told, what lies on disk cannot be compared, and the rest waits.
@@ -211,14 +257,13 @@ impl Vault {
         }
     }
 
-    /// Builds the content from its payloads. The disk handle is the state that `lies_there` names, if the file passed
-    /// through it: a crash between a write and its record leaves such a one.
+    /// Builds the content from its payloads. What was found at the start is a state that the file passed through, or not
+    /// of its making: a crash between a write and its record leaves such a state.
     fn open(
         &mut self,
         file: FileId,
         found: &BTreeMap<ContentHash, Option<Vec<u8>>>,
-        lies_there: Option<ContentHash>,
-        over: Option<Projection>,
+        stands: &StandsFor,
     ) -> Option<DocState> {
         let record = self.index.get(file)?;
         let base = *record.base.shown()?;
@@ -235,6 +280,7 @@ impl Vault {
         let mut applied = Vec::new();
         let mut lacks_changes = false;
         let mut dropped = BTreeSet::new();
+        let lies_there = if let StandsFor::Found(hash) = stands { Some(*hash) } else { None };
         let is_there = |document: &Document| lies_there == Some(ContentHash::of(document.text().as_bytes()));
         let mut passed = lies_there.and_then(|_| is_there(&merged).then(|| merged.clone()));
         for change in &changes {
@@ -256,11 +302,11 @@ impl Vault {
                     }
                 }
                 // What stands in the document now, nobody knows: it is built once more, without that change.
-                Err(Refused::Apply) => return self.open(file, found, lies_there, over),
+                Err(Refused::Apply) => return self.open(file, found, stands),
                 Err(_) => {}
             }
         }
-        let recorded = over.as_ref().or_else(|| self.projection_of(file).map(|(_, projection)| projection));
+        let recorded = if let StandsFor::Record(over) = stands { Some(over) } else { self.recorded_at_place(file) };
         let disk = passed.unwrap_or_else(|| disk_handle(recorded, text, &merged, &applied));
         let mut own_last = BTreeMap::new();
         for change in &changes {
@@ -268,21 +314,32 @@ impl Vault {
                 note_own(&mut own_last, self.me, file, base, change.origin.log.generation, &merged);
             }
         }
-        Some(DocState::Note(Box::new(OpenNote { base, disk, merged, lacks_changes, written: None, own_last })))
+        let stands = stands.clone();
+        Some(DocState::Note(Box::new(OpenNote { base, disk, stands, merged, lacks_changes, written: None, own_last })))
     }
 
-    /// An edit of what `over` recorded: the content is loaded once more, for the handles of today do not stand for it.
-    /// Earlier saves at the place that still wait are contained in this one.
-    pub(super) fn edit_displaced(&mut self, file: FileId, bytes: Vec<u8>, over: Option<Projection>) {
-        let task = Task::DisplacedEdit { bytes, over };
+    fn recorded_at_place(&self, file: FileId) -> Option<&Projection> {
+        self.projection_of(file).map(|(_, projection)| projection)
+    }
+
+    /// An edit of what was recorded at a place, which is about to change: where the open handle does not stand for that,
+    /// the content is loaded once more. Earlier saves at the place that still wait are contained in this one.
+    pub(super) fn edit_displaced(&mut self, file: FileId, key: &String, bytes: Vec<u8>) {
+        if matches!(self.docs.get(&file), Some(DocState::Note(_) | DocState::Plain(_)))
+            && self.places.get(&file) == Some(key)
+        {
+            return self.with_document(file, Task::DisplacedEdit { bytes, over: None });
+        }
+        let task = Task::DisplacedEdit { bytes, over: self.on_disk.get(key).cloned() };
+        let is_contained = |waiting: &Task| matches!(waiting, Task::DiskEdit { key: at, .. } if at == key);
         match self.docs.remove(&file) {
             Some(DocState::Loading { mut queue, .. } | DocState::Incomplete(mut queue)) => {
-                queue.retain(|waiting| !matches!(waiting, Task::DiskEdit(_)));
+                queue.retain(|waiting| !is_contained(waiting));
                 queue.push_front(task);
                 self.load(file, queue);
             }
             Some(DocState::Uncreated(mut queue)) => {
-                queue.retain(|waiting| !matches!(waiting, Task::DiskEdit(_)));
+                queue.retain(|waiting| !is_contained(waiting));
                 queue.push_front(task);
                 self.docs.insert(file, DocState::Uncreated(queue));
             }
@@ -397,6 +454,7 @@ impl OpenNote {
         Self {
             base: ContentHash::of(text.as_bytes()),
             disk: document.clone(),
+            stands: StandsFor::Place,
             merged: document,
             lacks_changes: false,
             written: None,

@@ -113,8 +113,12 @@ impl Vault {
         if let Some(DocState::Note(note)) = self.docs.get_mut(&file) {
             note.disk = note.merged.clone();
         }
+        let before = self.places.insert(file, key.clone());
         if self.on_disk.get(&key) != Some(&projection) {
-            self.record_projection(key, Some(projection));
+            self.record_projection(key.clone(), Some(projection));
+        }
+        if let Some(before) = before.filter(|before| *before != key) {
+            self.remove_from_disk(before);
         }
     }
 
@@ -145,15 +149,9 @@ impl Vault {
 
     pub(super) fn remove_from_disk(&mut self, key: String) {
         let Some(projection) = self.on_disk.get(&key).cloned() else { return };
-        if self.in_flight.contains_key(&key) {
-            self.postponed.insert(projection.file);
-            return;
-        }
-        if self.missing.contains_key(&key) {
-            return;
-        }
-        if self.unapplied.contains_key(&projection.file) {
-            // What lies there may be the only copy of an edit that is not durable yet.
+        // What lies there may be the only copy of an edit that is not durable yet.
+        let holds_edit = self.unapplied.contains_key(&projection.file);
+        if holds_edit || self.in_flight.contains_key(&key) || self.missing.contains_key(&key) {
             self.postponed_removals.entry(projection.file).or_default().insert(key);
             return;
         }
@@ -170,11 +168,7 @@ impl Vault {
             // The save was made on what lay there before, so it is an edit of the old disk handle; the place stays in
             // flight until what lies there now is recorded.
             if self.boundaries.may_write(file.zone) {
-                if matches!(self.docs.get(&file), Some(DocState::Note(_) | DocState::Plain(_))) {
-                    self.with_document(file, Task::DisplacedEdit { bytes: bytes.clone(), over: None });
-                } else {
-                    self.edit_displaced(file, bytes.clone(), self.on_disk.get(&key).cloned());
-                }
+                self.edit_displaced(file, &key, bytes.clone());
             } else {
                 let (path, reason) = (projection.path.clone(), super::HoldReason::NotWritable);
                 self.outputs.push_back(Output::Hold { path, bytes: bytes.clone(), reason });
@@ -237,7 +231,7 @@ impl Vault {
             RemoveOutcome::Changed(bytes) => {
                 // Saved on a note that had gone: the edit is kept, and listed against the archiving.
                 if self.boundaries.may_write(file.zone) {
-                    self.edit_displaced(file, bytes, self.on_disk.get(&key).cloned());
+                    self.edit_displaced(file, &key, bytes);
                 } else if let Some(projection) = self.on_disk.get(&key) {
                     let (path, reason) = (projection.path.clone(), super::HoldReason::NotWritable);
                     self.outputs.push_back(Output::Hold { path, bytes, reason });
@@ -267,6 +261,9 @@ impl Vault {
     pub(super) fn project_postponed(&mut self) {
         for file in std::mem::take(&mut self.postponed) {
             self.project(file);
+        }
+        for file in self.postponed_removals.keys().copied().collect::<Vec<_>>() {
+            self.resume_removals(file);
         }
     }
 }

@@ -23,16 +23,18 @@ impl Core {
         changed: Vec<(VaultPath, Vec<u8>)>,
         removed: Vec<VaultPath>,
     ) {
-        let mut cleared = Vec::new();
+        let (mut cleared, mut kept_out) = (Vec::new(), Vec::new());
         for (path, bytes) in changed {
             if self.is_dropped_mail(&path) && self.take_mail(now, &path, &bytes) {
                 continue;
             }
-            if let Some(file) = self.clear(&path, bytes) {
-                cleared.push((path, file));
+            let hash = ContentHash::of(&bytes);
+            match self.clear(&path, bytes) {
+                Some(file) => cleared.push((path, file)),
+                None => kept_out.push((path, hash)),
             }
         }
-        self.vault_input(now, vault::Input::FilesChanged { changed: cleared, removed });
+        self.vault_input(now, vault::Input::FilesChanged { changed: cleared, removed, kept_out });
     }
 
     /// Looks at a whole file before any change of it exists. Paths that never sync stay where they are, unseen.

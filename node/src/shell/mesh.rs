@@ -12,7 +12,6 @@ use aiemp_protocol::{
     ids::ContentHash,
     replication::{PeerFault, Record},
     roster::{Role, RosterChain},
-    vault_path::VaultPath,
 };
 use anyhow::{Context, Result, bail};
 use tokio::{
@@ -222,7 +221,7 @@ impl Mesh {
             Output::RemoveFile { effect, path, expected } => {
                 self.disk.send(DiskJob::Remove { effect, path, expected }).await?;
             }
-            Output::LookAt(path) => self.disk.send(DiskJob::LookAgain(vec![path])).await?,
+            Output::LookAt(path) => self.disk.send(DiskJob::Look(vec![path])).await?,
             Output::RemoveIntake { path, expected } => self.disk.send(DiskJob::RemoveIntake { path, expected }).await?,
             Output::CallPeer { peer, id, body } => self.queue_call(peer, id, body).await?,
             Output::AnswerCall { request, body } => self.answer_call(request, body),
@@ -338,9 +337,9 @@ impl Mesh {
             DiskDone::Scanned(scan) => {
                 self.rescan_busy = false;
                 notices::tell_skipped(&scan.skipped);
-                self.files_changed(scan.changed, scan.removed).await
+                self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await
             }
-            DiskDone::LookedAgain { changed, removed } => self.handle(Input::FilesChanged { changed, removed }).await,
+            DiskDone::Seen { changed, removed } => self.handle(Input::FilesChanged { changed, removed }).await,
             DiskDone::LateSaves(saves) => {
                 for (path, bytes) in saves {
                     notices::tell(&self.home, Notice::Kept { path, bytes, reason: HoldReason::LateSave });
@@ -378,7 +377,7 @@ impl Mesh {
         match event {
             DiskEvent::Changed { changed, removed, skipped } => {
                 notices::tell_skipped(&skipped);
-                self.files_changed(changed, removed).await
+                self.disk.send(DiskJob::Confirm { changed, removed }).await
             }
             DiskEvent::Rescan if self.rescan_busy => Ok(()),
             DiskEvent::Rescan => {
@@ -386,20 +385,6 @@ impl Mesh {
                 self.disk.send(DiskJob::Scan(self.core.vault().on_disk().clone())).await
             }
         }
-    }
-
-    /// What was read at a place where this node shows nothing may be its own file, moved on since the read. The disk
-    /// thread reads it again after all that was asked of it; what is still there is new. What is gone is told together
-    /// with it, for the two may be one rename.
-    async fn files_changed(&mut self, changed: Vec<(VaultPath, Vec<u8>)>, removed: Vec<VaultPath>) -> Result<()> {
-        let (known, unknown): (Vec<_>, Vec<_>) =
-            changed.into_iter().partition(|(path, _)| self.core.vault().file_at(path).is_some());
-        if unknown.is_empty() {
-            return self.handle(Input::FilesChanged { changed: known, removed }).await;
-        }
-        self.handle(Input::FilesChanged { changed: known, removed: Vec::new() }).await?;
-        let paths = unknown.into_iter().map(|(path, _)| path).chain(removed).collect();
-        self.disk.send(DiskJob::LookAgain(paths)).await
     }
 
     async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {

@@ -42,8 +42,9 @@ fn mail(number: usize) -> Vec<u8> {
     .into_bytes()
 }
 
+/// A line that occurs once. Twelve words that follow each other must not be a recovery phrase by chance.
 fn token(role: &str, number: usize) -> String {
-    format!("{role} token {number}.")
+    format!("line {number} by {role}.")
 }
 
 /// One edit of one side: a new note, a line at the end of its own note, or a line in the note that both write.
@@ -99,9 +100,9 @@ fn kill_one(pair: &mut Pair, dice: &mut Dice) {
         2 => ("mesh", pair.local.processes().get("mesh").copied()),
         _ => ("executor", pair.local.processes().get("executor").copied()),
     };
-    if let Some(pid) = pid {
-        signal(pid, Signal::KILL);
-    }
+    // A supervisor that has just started has no children yet.
+    let Some(pid) = pid else { return };
+    signal(pid, Signal::KILL);
     match name {
         "cloud" => restart(&mut pair.cloud),
         "executor" => {}

@@ -1,4 +1,7 @@
 //! The disk thread: writes, removals and scans, one after the other, away from the core.
+//!
+//! Its answers come in the order of what it did. So whoever takes them knows of each read which writes it had seen: a
+//! read that a write overtook would pass for a save that takes back what was written.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -31,8 +34,13 @@ pub(super) enum DiskJob {
         expected: ContentHash,
     },
     Scan(BTreeMap<String, Projection>),
-    /// Read these again, after every write and removal that was asked for before.
-    LookAgain(Vec<VaultPath>),
+    /// Read these, after every write and removal that was asked for before.
+    Look(Vec<VaultPath>),
+    /// The watcher read this, before or after any write and removal: tell what is true of it still.
+    Confirm {
+        changed: Vec<(VaultPath, Vec<u8>)>,
+        removed: Vec<VaultPath>,
+    },
     LateSaves,
     /// These displaced saves are safe elsewhere.
     Forget(Vec<ContentHash>),
@@ -44,7 +52,7 @@ pub(super) enum DiskDone {
     Written(EffectId, WriteOutcome),
     Removed(EffectId, RemoveOutcome),
     Scanned(Scan),
-    LookedAgain { changed: Vec<(VaultPath, Vec<u8>)>, removed: Vec<VaultPath> },
+    Seen { changed: Vec<(VaultPath, Vec<u8>)>, removed: Vec<VaultPath> },
     LateSaves(Vec<(VaultPath, Vec<u8>)>),
 }
 
@@ -93,7 +101,7 @@ fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDo
         }
         DiskJob::RemoveIntake { path, expected } => match disk.remove(&path, expected) {
             Ok(RemoveOutcome::Changed(bytes)) => {
-                Some(DiskDone::LookedAgain { changed: vec![(path, bytes)], removed: Vec::new() })
+                Some(DiskDone::Seen { changed: vec![(path, bytes)], removed: Vec::new() })
             }
             Ok(RemoveOutcome::Removed | RemoveOutcome::Failed) => None,
             Err(error) => {
@@ -108,20 +116,78 @@ fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDo
             });
             Some(DiskDone::Scanned(found))
         }
-        DiskJob::LookAgain(paths) => {
+        DiskJob::Look(paths) => {
             let (mut changed, mut removed) = (Vec::new(), Vec::new());
             for path in paths {
                 match disk.read(&path) {
                     Some(bytes) => changed.push((path, bytes)),
-                    None => removed.push(path),
+                    None if disk.lacks(&path) => removed.push(path),
+                    None => {}
                 }
             }
-            Some(DiskDone::LookedAgain { changed, removed })
+            Some(DiskDone::Seen { changed, removed })
+        }
+        DiskJob::Confirm { mut changed, mut removed } => {
+            // Whoever changed it since, the watcher tells of that too.
+            changed.retain(|(path, bytes)| disk.read(path).as_ref() == Some(bytes));
+            removed.retain(|path| disk.lacks(path));
+            Some(DiskDone::Seen { changed, removed })
         }
         DiskJob::LateSaves => Some(DiskDone::LateSaves(disk.late_saves())),
         DiskJob::Forget(saves) => {
             saves.into_iter().for_each(|save| disk.forget_displaced(save));
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> VaultPath {
+        VaultPath::parse(text).expect("a valid path")
+    }
+
+    async fn done(jobs: Vec<DiskJob>, root: &std::path::Path) -> Vec<DiskDone> {
+        let (handle, mut answers) = spawn(VaultDisk::open(root).expect("a vault"), root.to_owned()).expect("a thread");
+        for job in jobs {
+            handle.send(job).await.expect("the thread lives");
+        }
+        drop(handle);
+        let mut done = Vec::new();
+        while let Some(answer) = answers.recv().await {
+            done.push(answer);
+        }
+        done
+    }
+
+    #[tokio::test]
+    async fn a_read_that_a_write_overtook_is_not_told() {
+        let root = tempfile::tempdir().expect("a folder");
+        for name in ["written.md", "steady.md"] {
+            std::fs::write(root.path().join(name), "as it was read\n").expect("written");
+        }
+        let read = |name| (path(name), b"as it was read\n".to_vec());
+        let expected = Some(ContentHash::of(b"as it was read\n"));
+        let write = |effect, name, expected| DiskJob::Write {
+            effect: EffectId(effect),
+            path: path(name),
+            bytes: b"merged\n".to_vec(),
+            expected,
+        };
+        let jobs = vec![
+            write(1, "written.md", expected),
+            write(2, "new.md", None),
+            DiskJob::Confirm {
+                changed: vec![read("written.md"), read("steady.md")],
+                removed: vec![path("new.md"), path("gone.md")],
+            },
+        ];
+        let answers = done(jobs, root.path()).await;
+        let [DiskDone::Written(..), DiskDone::Written(..), DiskDone::Seen { changed, removed }] = &answers[..] else {
+            panic!("{answers:?}")
+        };
+        assert_eq!((changed, removed), (&vec![read("steady.md")], &vec![path("gone.md")]));
     }
 }

@@ -101,6 +101,15 @@ impl VaultDisk {
         }
     }
 
+    /// Whether nothing at all lies at a path now.
+    pub fn lacks(&self, path: &VaultPath) -> bool {
+        match self.place(path, Missing::Leave) {
+            Ok(Some(place)) => matches!(reading::read(&place.folder, place.name()), Found::Nothing),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
     /// Displaced saves that an earlier run did not let go of: it ended before they were safe elsewhere.
     pub fn interrupted_saves(&self) -> Result<Vec<Vec<u8>>, DiskError> {
         self.kept.displaced()
