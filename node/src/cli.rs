@@ -4,7 +4,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{fault::Fault, home::Home, shell::walls};
+use crate::{
+    fault::Fault,
+    home::Home,
+    shell::{users, walls},
+};
 
 mod a2a;
 mod approvals;
@@ -25,6 +29,7 @@ mod probe;
 mod run;
 mod secrets;
 mod selftest;
+mod service;
 mod status;
 mod undo;
 
@@ -138,6 +143,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// How the node is installed
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// Attacks on this program, on this machine, each with what should come of it
     Selftest(selftest::SelftestArgs),
     /// The whole story on this machine: two nodes in a temporary folder, one mail, sent once
@@ -162,6 +170,7 @@ impl Cli {
         // Most commands read a key, and none has reason to be looked into.
         walls::keep_memory()?;
         let home = self.home()?;
+        users::adopt(&home)?;
         match self.command {
             None => run::run(&home, &self.run),
             Some(Command::Init(args)) => init::init(&home, &args),
@@ -184,6 +193,7 @@ impl Cli {
             }
             Some(Command::Status { json }) => status::status(&home, json),
             Some(Command::Doctor { json }) => doctor::doctor(&home, json),
+            Some(Command::Service(command)) => service::service(&home, &command),
             Some(Command::Selftest(args)) => selftest::selftest(&args),
             Some(Command::Demo(args)) => demo::demo(&args),
             Some(Command::Process(args)) => run::process(&home, &args),

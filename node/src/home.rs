@@ -24,6 +24,10 @@ places! {
     keys => "keys";
     /// Settings.
     config => "config.toml";
+    /// Who runs what, where three users share the home.
+    users => "users";
+    /// The node's id, for whoever may not read its key.
+    node_id => "node.pub";
     /// Held by the one process that may use the store.
     lock => "mesh/lock";
     /// Where the roster chain lies: a folder of its own, so that a process may read it and nothing else of the mesh's.

@@ -22,5 +22,6 @@ pub mod screen;
 pub mod settings;
 pub mod store;
 pub mod supervisor;
+pub mod users;
 pub mod vault_disk;
 pub mod walls;

@@ -20,6 +20,7 @@ use crate::{
         mesh::{self, MeshOptions},
         network::addresses,
         screen, supervisor,
+        users::Users,
         walls::{self, Wall},
     },
 };
@@ -59,6 +60,11 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
         return Err(Fault::usage(message, "Give --role cloud or --role local, or a command; --help lists them.").into());
     };
     log();
+    if home.users().exists() {
+        let message = "this home is shared by three users, so no one command runs its processes";
+        let fix = "Run `systemctl start aiemp-node-mesh aiemp-node-executor`; see \"Three users\" in deploy/README.md.";
+        return Err(Fault::refused("users", message, fix).into());
+    }
     shell::settings::load(home)?;
     shell::rosters::adopt(home)?;
     check_role(home, role)?;
@@ -91,8 +97,16 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         ProcessName::Probe => probe::probe(home, probe),
-        ProcessName::Mesh => mesh_process(home, Role::Local, run),
+        ProcessName::Mesh => {
+            if let Some(users) = Users::load(home)? {
+                users.check_process("mesh", users.mesh)?;
+            }
+            mesh_process(home, Role::Local, run)
+        }
         ProcessName::Executor => {
+            if let Some(users) = Users::load(home)? {
+                users.check_process("executor", users.executor)?;
+            }
             walls::keep_memory()?;
             let me = shell::identity::own_id(home)?;
             let config = shell::settings::load(home)?;

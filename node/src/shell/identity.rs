@@ -1,6 +1,6 @@
 //! Who this node is, and whose receipts it believes.
 
-use aiemp_keys::{Keystore, NodeId, PublicKey, Signer};
+use aiemp_keys::{Keystore, NodeId, PublicKey, Signer, private_file};
 use anyhow::{Context, Result};
 
 use crate::home::Home;
@@ -12,7 +12,15 @@ pub fn load(home: &Home) -> Result<Signer> {
 
 /// The node's identity, for commands that do not sign as the node.
 pub fn own_id(home: &Home) -> Result<NodeId> {
-    Ok(load(home)?.node_id())
+    if !home.users().exists() {
+        return Ok(load(home)?.node_id());
+    }
+    let path = home.node_id();
+    let text = private_file::read_private(&path)?;
+    let text = String::from_utf8_lossy(text.expose());
+    text.trim().parse().with_context(|| {
+        format!("{} holds no node id: run `aiemp-node service separate` as root again", path.display())
+    })
 }
 
 /// The executor's receipt key; a Cloud home has none.
