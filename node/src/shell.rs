@@ -2,6 +2,7 @@
 
 pub mod brain;
 pub mod clock;
+pub mod cloud_secrets;
 pub mod control;
 pub mod fingerprints;
 pub mod free_space;

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::print;
 use crate::{
     config::{BrainKind, Config},
-    executor::journal_store::JournalStore,
+    executor::{self, journal_store::JournalStore},
     home::Home,
     shell::{self, control::Client, users::Users},
 };
@@ -243,6 +243,19 @@ fn check_settings(home: &Home, config: &Config, findings: &mut Findings) {
             format!("the vault {} cannot be read: {error}", config.vault.display()),
             "Mount it, make it, or correct `vault` in config.toml.",
         ),
+    }
+    let misplaced = match shell::identity::role(home) {
+        Ok(Role::Local) => {
+            shell::cloud_secrets::list(home).is_ok_and(|found| !found.is_empty()).then(|| home.cloud_secrets())
+        }
+        Ok(Role::Cloud) => executor::secrets::list(home).is_ok_and(|found| !found.is_empty()).then(|| home.secrets()),
+        Err(_) => None,
+    };
+    if let Some(folder) = misplaced {
+        findings.error(
+            format!("{} holds secrets of the other role; nothing here uses them", folder.display()),
+            "Delete the folder, and renew those secrets: they were copied to a machine where they do not belong.",
+        );
     }
     if config.vault.join(".git").exists() {
         findings.warning(

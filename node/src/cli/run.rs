@@ -129,6 +129,8 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     }
     remember_announced(home, &args.announce)?;
     walls::keep_memory()?;
+    shell::cloud_secrets::environment(home, &config.brain)
+        .map_err(|error| Fault::refused("brain_env", error.to_string(), "`[brain] env` in config.toml names it."))?;
     let signer = shell::identity::load(home)?;
     std::fs::create_dir_all(&config.vault)?;
     // Before the wall, behind which nothing can be started.
@@ -184,13 +186,7 @@ fn mesh_arguments(args: &RunArgs) -> Vec<String> {
 
 /// The role is only a request: what the roster says stands.
 fn check_role(home: &Home, role: RoleArg) -> Result<()> {
-    let node = shell::identity::own_id(home)?;
-    let member = shell::rosters::load(home)?.and_then(|chain| chain.current().member(node).cloned());
-    let actual = match member {
-        Some(member) => member.role,
-        None if home.pinned_root().exists() => Role::Local,
-        None => Role::Cloud,
-    };
+    let actual = shell::identity::role(home)?;
     if actual == role.role() {
         return Ok(());
     }

@@ -1,8 +1,10 @@
 //! Who this node is, and whose receipts it believes.
 
 use aiemp_keys::{Keystore, NodeId, PublicKey, Signer, private_file};
+use aiemp_protocol::roster::Role;
 use anyhow::{Context, Result};
 
+use super::rosters;
 use crate::home::Home;
 
 /// The node's key.
@@ -20,6 +22,17 @@ pub fn own_id(home: &Home) -> Result<NodeId> {
     let text = String::from_utf8_lossy(text.expose());
     text.trim().parse().with_context(|| {
         format!("{} holds no node id: run `aiemp-node service separate` as root again", path.display())
+    })
+}
+
+/// The role of this home's node: what the roster says, and before it has one, what `init` made it.
+pub fn role(home: &Home) -> Result<Role> {
+    let node = own_id(home)?;
+    let member = rosters::load(home)?.and_then(|chain| chain.current().member(node).map(|member| member.role));
+    Ok(match member {
+        Some(role) => role,
+        None if home.pinned_root().exists() => Role::Local,
+        None => Role::Cloud,
     })
 }
 
