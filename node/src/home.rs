@@ -66,6 +66,8 @@ places! {
     policy => "keys/policy";
     /// What the reviewer showed last, by action: to tell what changed since.
     shown => "keys/shown";
+    /// Wrong passphrases since the last right one.
+    attempts => "keys/attempts";
     /// Who froze the mesh and who lifted it; each record verifies itself.
     freezes => "freeze";
     /// Signed receipts on their way back.
