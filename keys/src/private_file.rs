@@ -1,4 +1,7 @@
-//! Files that only their owner can read, replaced as a whole or not at all.
+//! Files that only their owner can read, replaced as a whole or not at all. In a home that several users share, each
+//! place has the owners that were [declared](declare).
+
+mod places;
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -12,6 +15,7 @@ use std::{
 
 use thiserror::Error;
 
+pub use self::places::{Place, declare};
 use crate::{
     random,
     secret::{Secret, SecretBytes},
@@ -63,6 +67,29 @@ pub enum PrivacyError {
         /// The uid of this process.
         own: u32,
     },
+    /// In a shared home, somebody else than the users of this place owns it.
+    #[error(
+        "{path} belongs to uid {owner}: find out who put it there, then run `chown {wanted} {path}` as root",
+        path = path.display()
+    )]
+    Outsider {
+        /// The file or directory.
+        path: PathBuf,
+        /// The uid that owns it.
+        owner: u32,
+        /// The uid that should.
+        wanted: u32,
+    },
+    /// In a shared home, another group than this place's has rights.
+    #[error("{path} is open to group {group}: run `chgrp {wanted} {path}` as root", path = path.display())]
+    OtherGroup {
+        /// The file or directory.
+        path: PathBuf,
+        /// The gid it has.
+        group: u32,
+        /// The gid it should have.
+        wanted: u32,
+    },
     /// The path led to another file while it was being read.
     #[error("{path} was replaced while it was being read: try again", path = path.display())]
     Replaced {
@@ -86,6 +113,17 @@ impl PrivacyError {
     }
 }
 
+/// The mode of a file at a path: 0600, or what its place in a shared home says.
+pub fn file_mode(path: &Path) -> u32 {
+    places::of(path).map_or(FILE_MODE, |place| place.file_mode)
+}
+
+/// The mode with which a directory at a path is made: 0700, or what its place in a shared home says.
+pub fn dir_mode(path: &Path) -> u32 {
+    // The set-group-id bit comes from the directory around it.
+    places::of(path).map_or(DIR_MODE, |place| place.folder_mode & 0o777)
+}
+
 /// Writes a file with mode 0600, replacing one that exists; after a crash there is the old file or the new one.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), PrivacyError> {
     place(path, bytes, |temp| fs::rename(temp, path)).map_err(at(path))
@@ -101,13 +139,14 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), PrivacyError> {
 pub fn create_private_dir(path: &Path) -> Result<(), PrivacyError> {
     // Whoever made one that exists has synced it. A process that is walled in may not open what lies around its folders.
     if !path.is_dir() {
-        DirBuilder::new().recursive(true).mode(DIR_MODE).create(path).map_err(at(path))?;
+        DirBuilder::new().recursive(true).mode(dir_mode(path)).create(path).map_err(at(path))?;
         sync_parent(path).map_err(at(path))?;
     }
     check_private(path)
 }
 
-/// Checks that a file or directory is ours alone: no symbolic link, our uid, no rights for group and other.
+/// Checks that a file or directory is ours alone: no symbolic link, our uid, no rights for group and other. In a shared
+/// home: the owners, the group and the rights of its place.
 pub fn check_private(path: &Path) -> Result<(), PrivacyError> {
     inspect(path).map(|_| ())
 }
@@ -150,6 +189,9 @@ fn inspect(path: &Path) -> Result<fs::Metadata, PrivacyError> {
     if !metadata.is_file() && !metadata.is_dir() {
         return Err(PrivacyError::Kind { path });
     }
+    if let Some(place) = places::of(&path) {
+        return place.check(&path, &metadata).map(|()| metadata);
+    }
     let owner = metadata.uid();
     let own = own_uid().map_err(at(&path))?;
     if owner != own {
@@ -176,7 +218,7 @@ fn place(path: &Path, bytes: &[u8], publish: impl FnOnce(&Path) -> io::Result<()
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let suffix = u64::from_le_bytes(random::array().map_err(io::Error::other)?);
     let temp = path.with_file_name(format!(".{}.{suffix:016x}.tmp", name.to_string_lossy()));
-    let written = write_new(&temp, bytes).and_then(|()| publish(&temp));
+    let written = write_new(&temp, path, bytes).and_then(|()| publish(&temp));
     if written.is_err() {
         // The first error is the one to report.
         fs::remove_file(&temp).ok();
@@ -185,8 +227,14 @@ fn place(path: &Path, bytes: &[u8], publish: impl FnOnce(&Path) -> io::Result<()
     sync_parent(path)
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
+/// Writes `temp`, with the owner and mode that belong to `path`.
+fn write_new(temp: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(file_mode(path)).open(temp)?;
+    if let Some(place) = places::of(path)
+        && own_uid()? == 0
+    {
+        place.hand_over(&file)?;
+    }
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -4,7 +4,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{fault::Fault, home::Home, shell::walls};
+use crate::{
+    fault::Fault,
+    home::Home,
+    shell::{users, walls},
+};
 
 mod a2a;
 mod approvals;
@@ -26,6 +30,7 @@ mod probe;
 mod run;
 mod secrets;
 mod selftest;
+mod service;
 mod status;
 mod terminal;
 mod undo;
@@ -99,7 +104,8 @@ enum Command {
     Approvals(approvals::ApprovalsArgs),
     /// Places where merging may not be what you meant
     Conflicts(conflicts::ConflictsArgs),
-    /// Passwords that the executor needs; read from the terminal or stdin, never from the command line
+    /// Passwords that the executor, or a Cloud node itself, needs; read from the terminal or stdin, never from the
+    /// command line
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
     /// What the guard holds back from other machines, and letting it out
@@ -143,6 +149,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// How the node is installed
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// Attacks on this program, on this machine, each with what should come of it
     Selftest(selftest::SelftestArgs),
     /// The whole story on this machine: two nodes in a temporary folder, one mail, sent once
@@ -167,6 +176,7 @@ impl Cli {
         // Most commands read a key, and none has reason to be looked into.
         walls::keep_memory()?;
         let home = self.home()?;
+        users::adopt(&home)?;
         match self.command {
             None => run::run(&home, &self.run),
             Some(Command::Init(args)) => init::init(&home, &args),
@@ -190,6 +200,7 @@ impl Cli {
             }
             Some(Command::Status { json }) => status::status(&home, json),
             Some(Command::Doctor { json }) => doctor::doctor(&home, json),
+            Some(Command::Service(command)) => service::service(&home, &command),
             Some(Command::Selftest(args)) => selftest::selftest(&args),
             Some(Command::Demo(args)) => demo::demo(&args),
             Some(Command::Process(args)) => run::process(&home, &args),

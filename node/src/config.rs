@@ -1,12 +1,12 @@
 //! `<home>/config.toml`: every key, its default, and what is refused.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use aiemp_protocol::replication::Room;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::executor::smtp::Security;
+use crate::executor::{secrets::is_name, smtp::Security};
 
 /// The settings of one node. An unknown key refuses the start, for a misspelt one would be a setting not made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -69,6 +69,43 @@ pub struct Brain {
     pub timeout_s: u64,
     /// Bytes of output after which a command is ended.
     pub output_bytes_max: u64,
+    /// For `command`: what it finds in its environment, beside `PATH` and `HOME`; `${secret:NAME}` stands for a secret
+    /// of Cloud (`aiemp-node secrets add NAME --use model`).
+    pub env: BTreeMap<String, EnvValue>,
+}
+
+/// What a variable of the environment is set to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum EnvValue {
+    /// This text.
+    Plain(String),
+    /// The secret of this name.
+    Secret(String),
+}
+
+impl TryFrom<String> for EnvValue {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let name = text.strip_prefix("${secret:").and_then(|rest| rest.strip_suffix('}'));
+        match name {
+            Some(name) if is_name(name) => Ok(Self::Secret(name.to_owned())),
+            None if !text.contains("${") => Ok(Self::Plain(text)),
+            Some(_) | None => {
+                Err("a secret is written `${secret:NAME}`, alone, with a name as `secrets add` takes it".to_owned())
+            }
+        }
+    }
+}
+
+impl From<EnvValue> for String {
+    fn from(value: EnvValue) -> Self {
+        match value {
+            EnvValue::Plain(text) => text,
+            EnvValue::Secret(name) => format!("${{secret:{name}}}"),
+        }
+    }
 }
 
 /// Which brain.
@@ -86,7 +123,13 @@ pub enum BrainKind {
 
 impl Default for Brain {
     fn default() -> Self {
-        Self { kind: BrainKind::None, command: Vec::new(), timeout_s: 120, output_bytes_max: 262_144 }
+        Self {
+            kind: BrainKind::None,
+            command: Vec::new(),
+            timeout_s: 120,
+            output_bytes_max: 262_144,
+            env: BTreeMap::new(),
+        }
     }
 }
 

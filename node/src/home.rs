@@ -24,6 +24,10 @@ places! {
     keys => "keys";
     /// Settings.
     config => "config.toml";
+    /// Who runs what, where three users share the home.
+    users => "users";
+    /// The node's id, for whoever may not read its key.
+    node_id => "node.pub";
     /// Held by the one process that may use the store.
     lock => "mesh/lock";
     /// Where the roster chain lies: a folder of its own, so that a process may read it and nothing else of the mesh's.
@@ -64,6 +68,8 @@ places! {
     hands => "keys/hands";
     /// What the reviewer showed last, by action: to tell what changed since.
     shown => "keys/shown";
+    /// Wrong passphrases since the last right one.
+    attempts => "keys/attempts";
     /// Who froze the mesh and who lifted it; each record verifies itself.
     freezes => "freeze";
     /// Signed receipts on their way back.

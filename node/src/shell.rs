@@ -2,6 +2,7 @@
 
 pub mod brain;
 pub mod clock;
+pub mod cloud_secrets;
 pub mod control;
 pub mod declared;
 pub mod fingerprints;
@@ -23,5 +24,6 @@ pub mod screen;
 pub mod settings;
 pub mod store;
 pub mod supervisor;
+pub mod users;
 pub mod vault_disk;
 pub mod walls;

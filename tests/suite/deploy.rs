@@ -7,9 +7,12 @@ use std::process::{Command, Output};
 
 const CLOUD_UNIT: &str = "deploy/systemd/aiemp-node-cloud.service";
 const LOCAL_UNIT: &str = "deploy/systemd/aiemp-node-local.service";
+/// Of a Local node whose home three users share.
+const MESH_UNIT: &str = "deploy/systemd/aiemp-node-mesh.service";
+const EXECUTOR_UNIT: &str = "deploy/systemd/aiemp-node-executor.service";
 
 /// Exposure in tenths, as systemd scores it; 100 is no confinement at all.
-const CLOUD_EXPOSURE_MAX: &str = "25";
+const EXPOSURE_MAX: &str = "25";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests crate lies below the top")
@@ -67,7 +70,9 @@ fn complaints(name: &str, unit: &str, flags: &[&str]) -> Option<String> {
 
 #[test]
 fn systemd_finds_nothing_to_complain_of_in_the_units() {
-    for (path, flags) in [(CLOUD_UNIT, [].as_slice()), (LOCAL_UNIT, &["--user"])] {
+    for (path, flags) in
+        [(CLOUD_UNIT, [].as_slice()), (LOCAL_UNIT, &["--user"]), (MESH_UNIT, &[]), (EXECUTOR_UNIT, &[])]
+    {
         let name = path.rsplit('/').next().unwrap_or(path);
         let Some(found) = complaints(name, &read(path), flags) else { return };
         assert_eq!(found, "", "{path}");
@@ -79,17 +84,19 @@ fn systemd_finds_nothing_to_complain_of_in_the_units() {
 
 /// The user's unit is not scored: its manager cannot grant or drop what most of the score is made of.
 #[test]
-fn the_cloud_unit_is_confined() {
-    let path = root().join(CLOUD_UNIT);
-    let threshold = format!("--threshold={CLOUD_EXPOSURE_MAX}");
-    let args = ["security", "--offline=yes", &threshold, "--no-pager", &path.to_string_lossy()];
-    let Some(output) = systemd_analyze(&args, &std::env::temp_dir()) else { return };
-    assert!(output.status.success(), "{}", said(&output));
+fn the_units_of_the_system_are_confined() {
+    for unit in [CLOUD_UNIT, MESH_UNIT, EXECUTOR_UNIT] {
+        let path = root().join(unit);
+        let threshold = format!("--threshold={EXPOSURE_MAX}");
+        let args = ["security", "--offline=yes", &threshold, "--no-pager", &path.to_string_lossy()];
+        let Some(output) = systemd_analyze(&args, &std::env::temp_dir()) else { return };
+        assert!(output.status.success(), "{unit}: {}", said(&output));
+    }
 }
 
 #[test]
 fn units_keep_keys_out_of_core_files_and_do_not_retry_a_refusal() {
-    for path in [CLOUD_UNIT, LOCAL_UNIT] {
+    for path in [CLOUD_UNIT, LOCAL_UNIT, MESH_UNIT, EXECUTOR_UNIT] {
         let unit = read(path);
         for line in ["LimitCORE=0", "RestartPreventExitStatus=2 78", "NoNewPrivileges=yes", "UMask=0077"] {
             assert!(unit.lines().any(|l| l == line), "{path} lacks {line}");
@@ -107,6 +114,15 @@ fn units_start_the_role_of_their_name() {
     let (binary, args) = start(LOCAL_UNIT);
     assert_eq!(binary, "%h/.local/bin/aiemp-node");
     assert_eq!(args, ["--role", "local"]);
+    for (unit, process, user) in [(MESH_UNIT, "mesh", "aiemp-mesh"), (EXECUTOR_UNIT, "executor", "aiemp-exec")] {
+        let (binary, args) = start(unit);
+        assert_eq!(binary, "/usr/local/bin/aiemp-node");
+        assert_eq!(args, ["--home", "/var/lib/aiemp-node/home", "process", process]);
+        for line in [format!("User={user}"), format!("Group={user}"), "SupplementaryGroups=aiemp".to_owned()] {
+            assert!(read(unit).lines().any(|found| found == line), "{unit} lacks {line}");
+        }
+        assert!(read("deploy/systemd/aiemp-node.sysusers.conf").contains(&format!("u {user} ")), "{user} is made");
+    }
 }
 
 /// The node's binary, which a build of the whole workspace puts above this test's own.
@@ -126,7 +142,8 @@ fn the_node_knows_every_flag_that_units_and_container_pass() {
     let command =
         containerfile.lines().find_map(|line| line.strip_prefix("CMD ")).expect("the container has a command");
     let command: Vec<String> = serde_json::from_str(command).expect("CMD is a JSON list");
-    for args in [exec_start(&read(CLOUD_UNIT)).1, exec_start(&read(LOCAL_UNIT)).1, command] {
+    let units = [CLOUD_UNIT, LOCAL_UNIT, MESH_UNIT, EXECUTOR_UNIT].map(|unit| exec_start(&read(unit)).1);
+    for args in units.into_iter().chain([command]) {
         // A flag that is not known is refused before --help is answered.
         let output = Command::new(&binary).args(&args).arg("--help").output().expect("the node runs");
         assert!(output.status.success(), "{args:?}: {}", said(&output));

@@ -115,13 +115,14 @@ fn a_mesh_that_dies_ends_the_node_so_that_whoever_started_it_learns_of_it() {
 #[test]
 fn whatever_approves_or_sends_refuses_a_cloud_home() {
     let pair = Pair::paired();
-    for command in [&["process", "executor"][..], &["approvals"], &["approvals", "approve", "00"], &["secrets", "list"]]
+    for command in
+        [&["process", "executor"][..], &["approvals"], &["approvals", "approve", "00"], &["secrets", "add", "x"]]
     {
         let refused = pair.cloud.refused(command);
         assert_eq!(refused.code, Some(78), "{command:?}: {}", refused.said);
     }
     pair.cloud.refused(&["approvals"]).assert(78, &["this is a Cloud node", "Run this on the Local node"]);
-    pair.cloud.refused(&["secrets", "list"]).assert(78, &["this is a Cloud node", "Run this on the Local node"]);
+    pair.cloud.refused(&["secrets", "add", "x"]).assert(78, &["this is a Cloud node", "Run this on the Local node"]);
 }
 
 #[test]

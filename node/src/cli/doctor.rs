@@ -14,9 +14,9 @@ use serde_json::json;
 use super::print;
 use crate::{
     config::{BrainKind, Config},
-    executor::journal_store::JournalStore,
+    executor::{self, journal_store::JournalStore},
     home::Home,
-    shell::{self, control::Client},
+    shell::{self, control::Client, users::Users},
 };
 
 mod walls;
@@ -70,6 +70,7 @@ impl Findings {
 
 pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
     let mut findings = Findings::default();
+    let users = Users::load(home)?;
     check_home(home, &mut findings);
     let config = match shell::settings::load(home) {
         Ok(config) => {
@@ -82,7 +83,7 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
         }
     };
     match shell::rosters::load(home) {
-        Ok(Some(rosters)) => check_mesh(home, &rosters, config.as_ref(), &mut findings),
+        Ok(Some(rosters)) => check_mesh(home, &rosters, config.as_ref(), users.as_ref(), &mut findings),
         Ok(None) => findings.warning(
             "the node belongs to no mesh",
             "Run `aiemp-node pair invite` here and `aiemp-node pair accept TICKET` on Local.",
@@ -133,14 +134,20 @@ fn check_home(home: &Home, findings: &mut Findings) {
         }
     }
     if lax.is_empty() {
-        findings.ok("keys and home are readable by you alone");
+        findings.ok("keys and home are open to nobody but the node's users");
     }
     for problem in lax {
         findings.error(problem, "Do so before the next start; a node refuses lax modes.");
     }
 }
 
-fn check_mesh(home: &Home, rosters: &RosterChain, config: Option<&Config>, findings: &mut Findings) {
+fn check_mesh(
+    home: &Home,
+    rosters: &RosterChain,
+    config: Option<&Config>,
+    users: Option<&Users>,
+    findings: &mut Findings,
+) {
     let roster = rosters.current();
     let member = shell::identity::own_id(home).ok().and_then(|node| roster.member(node));
     let Some(member) = member else {
@@ -173,9 +180,13 @@ fn check_mesh(home: &Home, rosters: &RosterChain, config: Option<&Config>, findi
         );
     }
     if let Some(config) = config {
-        walls::check(member.role, config, findings);
+        walls::check(member.role, config, users, findings);
     }
     match member.role {
+        Role::Local if !may_look_at_executor(users) => findings.warning(
+            "what the executor holds was not looked at, for it is another user's",
+            "Run `sudo aiemp-node doctor` with this --home to have that checked as well.",
+        ),
         Role::Local => check_local(home, rosters, findings),
         Role::Cloud => {
             if config.is_some_and(|config| config.brain.kind == BrainKind::None) {
@@ -183,6 +194,12 @@ fn check_mesh(home: &Home, rosters: &RosterChain, config: Option<&Config>, findi
             }
         }
     }
+}
+
+/// Where three users share the home, the executor's files are closed to the person.
+fn may_look_at_executor(users: Option<&Users>) -> bool {
+    let own = rustix::process::getuid();
+    users.is_none_or(|users| own.is_root() || own.as_raw() == users.executor.uid)
 }
 
 fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
@@ -226,6 +243,19 @@ fn check_settings(home: &Home, config: &Config, findings: &mut Findings) {
             format!("the vault {} cannot be read: {error}", config.vault.display()),
             "Mount it, make it, or correct `vault` in config.toml.",
         ),
+    }
+    let misplaced = match shell::identity::role(home) {
+        Ok(Role::Local) => {
+            shell::cloud_secrets::list(home).is_ok_and(|found| !found.is_empty()).then(|| home.cloud_secrets())
+        }
+        Ok(Role::Cloud) => executor::secrets::list(home).is_ok_and(|found| !found.is_empty()).then(|| home.secrets()),
+        Err(_) => None,
+    };
+    if let Some(folder) = misplaced {
+        findings.error(
+            format!("{} holds secrets of the other role; nothing here uses them", folder.display()),
+            "Delete the folder, and renew those secrets: they were copied to a machine where they do not belong.",
+        );
     }
     if config.vault.join(".git").exists() {
         findings.warning(

@@ -1,11 +1,14 @@
 //! The owner's keys at the terminal: the passphrase, and what it opens.
 
+mod attempts;
+
 use std::path::Path;
 
 use aiemp_keys::{Keystore, KeystoreError, OwnerKeys, SealError, Secret};
 use aiemp_protocol::roster::{Role, Roster, RosterChain};
 use anyhow::{Context, Result};
 
+use self::attempts::Attempts;
 use super::{Passphrase, print};
 use crate::{
     fault::Fault,
@@ -36,7 +39,8 @@ impl Unlocked {
 }
 
 fn wrong_passphrase() -> Fault {
-    Fault::operator("wrong_passphrase", "the passphrase is wrong", "Try again; nothing was changed.")
+    let fix = "Try again; nothing was changed. Each wrong one makes the next wait longer, up to five minutes.";
+    Fault::operator("wrong_passphrase", "the passphrase is wrong", fix)
 }
 
 /// Opens root and approve keys, asking for the passphrase where one is needed; from then on the process is walled in.
@@ -68,14 +72,34 @@ pub(super) fn open(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<
         (Some(true), Some(file)) => Some(from_file(file)?),
         (Some(true), None) => Some(ask("Passphrase: ")?),
     };
-    let unlocked = keystore.unlock(secret.as_ref().map(|secret| secret.expose().as_str()));
-    if let Err(KeystoreError::Seal(SealError::WrongPassphrase)) = unlocked {
-        return Err(wrong_passphrase().into());
-    }
-    let keys = unlocked?;
+    let keys = match &secret {
+        None => keystore.unlock(None)?,
+        Some(passphrase) => open_slowly(home, &keystore, passphrase)?,
+    };
     // What this kernel lacks of it, `doctor` tells.
     wall.raise(home)?;
     Ok(Unlocked { keys, passphrase: secret })
+}
+
+/// Tries a passphrase; after wrong ones, not before some time has passed.
+fn open_slowly(home: &Home, keystore: &Keystore, passphrase: &Secret<String>) -> Result<OwnerKeys> {
+    let mut attempts = Attempts::at(&home.attempts());
+    if let Some((delay, times)) = attempts.delay(shell::clock::now()) {
+        print::talk(format!(
+            "After {times} wrong passphrase{}: this one is tried in {} s.",
+            if times == 1 { "" } else { "s" },
+            delay.as_secs().max(1)
+        ));
+        std::thread::sleep(delay);
+    }
+    attempts.begin(shell::clock::now());
+    let unlocked = keystore.unlock(Some(passphrase.expose()));
+    if let Err(KeystoreError::Seal(SealError::WrongPassphrase)) = unlocked {
+        return Err(wrong_passphrase().into());
+    }
+    // What failed for another reason was no guess.
+    attempts.clear();
+    Ok(unlocked?)
 }
 
 /// The passphrase in the first line of a file.

@@ -10,6 +10,15 @@ pub(super) fn data(line: impl std::fmt::Display) {
     println!("{line}");
 }
 
+/// A line of data to be careful about: red at a terminal.
+pub(super) fn warned(line: impl std::fmt::Display) {
+    if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        println!("\x1b[31m{line}\x1b[0m");
+    } else {
+        println!("{line}");
+    }
+}
+
 /// A line of talk.
 pub(super) fn talk(line: impl std::fmt::Display) {
     eprintln!("{line}");

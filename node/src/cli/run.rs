@@ -21,6 +21,7 @@ use crate::{
         mesh::{self, MeshOptions},
         network::addresses,
         screen, supervisor,
+        users::Users,
         walls::{self, Wall},
     },
 };
@@ -62,6 +63,11 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
         return Err(Fault::usage(message, "Give --role cloud or --role local, or a command; --help lists them.").into());
     };
     log();
+    if home.users().exists() {
+        let message = "this home is shared by three users, so no one command runs its processes";
+        let fix = "Run `systemctl start aiemp-node-mesh aiemp-node-executor`; see \"Three users\" in deploy/README.md.";
+        return Err(Fault::refused("users", message, fix).into());
+    }
     shell::settings::load(home)?;
     shell::rosters::adopt(home)?;
     check_role(home, role)?;
@@ -98,8 +104,16 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
             approvals::serve_editor(home)?;
             Ok(ExitCode::SUCCESS)
         }
-        ProcessName::Mesh => mesh_process(home, Role::Local, run),
+        ProcessName::Mesh => {
+            if let Some(users) = Users::load(home)? {
+                users.check_process("mesh", users.mesh)?;
+            }
+            mesh_process(home, Role::Local, run)
+        }
         ProcessName::Executor => {
+            if let Some(users) = Users::load(home)? {
+                users.check_process("executor", users.executor)?;
+            }
             walls::keep_memory()?;
             let me = shell::identity::own_id(home)?;
             let config = shell::settings::load(home)?;
@@ -122,6 +136,8 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     }
     remember_announced(home, &args.announce)?;
     walls::keep_memory()?;
+    shell::cloud_secrets::environment(home, &config.brain)
+        .map_err(|error| Fault::refused("brain_env", error.to_string(), "`[brain] env` in config.toml names it."))?;
     let signer = shell::identity::load(home)?;
     std::fs::create_dir_all(&config.vault)?;
     // Before the wall, behind which nothing can be started.
@@ -183,13 +199,7 @@ fn mesh_arguments(args: &RunArgs) -> Vec<String> {
 
 /// The role is only a request: what the roster says stands.
 fn check_role(home: &Home, role: RoleArg) -> Result<()> {
-    let node = shell::identity::own_id(home)?;
-    let member = shell::rosters::load(home)?.and_then(|chain| chain.current().member(node).cloned());
-    let actual = match member {
-        Some(member) => member.role,
-        None if home.pinned_root().exists() => Role::Local,
-        None => Role::Cloud,
-    };
+    let actual = shell::identity::role(home)?;
     if actual == role.role() {
         return Ok(());
     }

@@ -135,7 +135,11 @@ fn file_name(name: &str) -> String {
 fn create_directories(dir: &Path) -> Result<(), OutboxError> {
     for directory in DIRECTORIES.map(|name| dir.join(name)) {
         if !directory.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed("create", &directory))?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(private_file::dir_mode(&directory))
+                .create(&directory)
+                .map_err(failed("create", &directory))?;
             sync_directory(dir)?;
         }
     }
@@ -155,8 +159,12 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), OutboxError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(OutboxError::Io { doing: "remove", path: path.to_owned(), source }),
     }
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed("create", path))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(private_file::file_mode(path))
+        .open(path)
+        .map_err(failed("create", path))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", path))
 }
 

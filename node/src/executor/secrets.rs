@@ -119,7 +119,8 @@ fn path_of(home: &Home, name: &str) -> Result<PathBuf, SecretError> {
     if is_name(name) { Ok(home.secrets().join(name)) } else { Err(SecretError::Name { name: name.to_owned() }) }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether this can name a secret: one file, and nothing that could be mistaken.
+pub fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }

@@ -9,17 +9,20 @@ use tokio::{
     time::timeout,
 };
 
-use crate::config::Brain;
+use super::cloud_secrets;
+use crate::{config::Brain, home::Home};
 
 /// Runs the program once: cleared environment, own time limit, bounded output. What it prints on stderr is not kept,
 /// for it may quote the mail.
-pub async fn run(settings: &Brain, prompt: Cleared<String>) -> Result<String, String> {
+pub async fn run(home: &Home, settings: &Brain, prompt: Cleared<String>) -> Result<String, String> {
+    let secrets = cloud_secrets::environment(home, settings).map_err(|error| error.to_string())?;
     let (program, arguments) = settings.command.split_first().ok_or("no command is configured")?;
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("HOME", std::env::var_os("HOME").unwrap_or_default())
+        .envs(secrets.iter().map(|(variable, value)| (variable, value.expose())))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -62,15 +65,23 @@ async fn converse(
 
 #[cfg(test)]
 mod tests {
-    use aiemp_keys::{FingerprintKey, Fingerprints};
+    use aiemp_keys::{FingerprintKey, Fingerprints, Secret};
     use aiemp_protocol::egress::Guard;
 
     use super::*;
-    use crate::config::BrainKind;
+    use crate::{
+        config::{BrainKind, EnvValue},
+        shell::cloud_secrets::{CloudSecret, Purpose},
+    };
 
     fn settings(script: &str) -> Brain {
         let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-        Brain { kind: BrainKind::Command, command, timeout_s: 5, output_bytes_max: 1024 }
+        Brain { kind: BrainKind::Command, command, timeout_s: 5, output_bytes_max: 1024, ..Brain::default() }
+    }
+
+    /// One without secrets.
+    fn home() -> Home {
+        Home::at("/nonexistent")
     }
 
     fn prompt(text: &str) -> Cleared<String> {
@@ -80,13 +91,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_prompt_goes_in_and_the_body_comes_out() {
-        let answer = run(&settings("tr a-z A-Z"), prompt("hello")).await;
+        let answer = run(&home(), &settings("tr a-z A-Z"), prompt("hello")).await;
         assert_eq!(answer, Ok("HELLO".to_owned()));
     }
 
     #[tokio::test]
     async fn a_brain_sees_nothing_of_our_environment() {
-        let answer = run(&settings("cat >/dev/null; env | cut -d= -f1 | sort | tr '\\n' ' '"), prompt("x")).await;
+        let answer =
+            run(&home(), &settings("cat >/dev/null; env | cut -d= -f1 | sort | tr '\\n' ' '"), prompt("x")).await;
         let answer = answer.expect("env runs");
         assert!(
             answer.split_whitespace().all(|name| ["HOME", "PATH", "PWD", "SHLVL", "_", "OLDPWD"].contains(&name)),
@@ -95,15 +107,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_model_key_of_cloud_comes_in_the_environment_and_a_missing_one_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        let mut settings = settings("cat >/dev/null; printf %s \"$KEY\"");
+        settings.env.insert("KEY".to_owned(), EnvValue::Secret("model".to_owned()));
+        let told = run(&home, &settings, prompt("x")).await.unwrap_err();
+        assert!(told.contains("secrets add model --use model"), "{told}");
+        let key = CloudSecret::new(Purpose::Model, Secret::new("correct horse battery".to_owned()));
+        cloud_secrets::add(&home, "model", &key).unwrap();
+        assert_eq!(run(&home, &settings, prompt("x")).await.as_deref(), Ok("correct horse battery"));
+    }
+
+    #[tokio::test]
     async fn what_a_brain_does_wrong_is_told() {
         let told = |answer: Result<String, String>| answer.expect_err("an error");
-        assert!(told(run(&settings("exit 3"), prompt("x")).await).contains("ended with"));
-        assert!(told(run(&settings("true"), prompt("x")).await).contains("answered nothing"));
-        assert!(told(run(&settings("yes"), prompt("x")).await).contains("more than 1024 bytes"));
-        assert!(told(run(&settings("printf '\\377'"), prompt("x")).await).contains("not UTF-8"));
+        assert!(told(run(&home(), &settings("exit 3"), prompt("x")).await).contains("ended with"));
+        assert!(told(run(&home(), &settings("true"), prompt("x")).await).contains("answered nothing"));
+        assert!(told(run(&home(), &settings("yes"), prompt("x")).await).contains("more than 1024 bytes"));
+        assert!(told(run(&home(), &settings("printf '\\377'"), prompt("x")).await).contains("not UTF-8"));
         let slow = Brain { timeout_s: 0, ..settings("sleep 60") };
-        assert!(told(run(&slow, prompt("x")).await).contains("longer than 0 s"));
+        assert!(told(run(&home(), &slow, prompt("x")).await).contains("longer than 0 s"));
         let missing = Brain { command: vec!["/nonexistent/brain".to_owned()], ..settings("") };
-        assert!(told(run(&missing, prompt("x")).await).contains("[brain] command"));
+        assert!(told(run(&home(), &missing, prompt("x")).await).contains("[brain] command"));
     }
 }

@@ -1,6 +1,7 @@
 //! The control socket: other commands ask the running node. Reads and requests only; nothing here approves.
 //!
-//! One JSON object a line, one answer a line. The socket is 0600 and the peer's uid is checked.
+//! One JSON object a line, one answer a line. The socket is 0600 and the peer's uid is checked; in a home of three users
+//! the person may ask as well, and the executor may not.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -17,6 +18,8 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
+
+use super::users::Users;
 
 /// What one connection may ask in all: the largest file that syncs, in base64, and more.
 const REQUEST_BYTES_MAX: u64 = 64 << 20;
@@ -286,8 +289,13 @@ pub struct WirePeer {
 pub type Asked = (Request, oneshot::Sender<Response>);
 
 /// Opens the socket and hands each request to `asked`. A socket of a node that died is replaced.
-pub fn serve(path: &Path, asked: mpsc::Sender<Asked>) -> Result<()> {
-    serve_within(path, asked, Patience { silence: SILENCE_MAX, reading: READING_MAX })
+pub fn serve(path: &Path, users: Option<&Users>, asked: mpsc::Sender<Asked>) -> Result<()> {
+    let own = rustix::process::getuid().as_raw();
+    let (callers, mode) = match users {
+        Some(users) => (vec![own, users.person.uid], 0o660),
+        None => (vec![own], 0o600),
+    };
+    serve_within(path, asked, Callers { uids: callers, mode }, Patience { silence: SILENCE_MAX, reading: READING_MAX })
 }
 
 /// How long a caller is waited for.
@@ -297,16 +305,23 @@ struct Patience {
     reading: Duration,
 }
 
-fn serve_within(path: &Path, asked: mpsc::Sender<Asked>, patience: Patience) -> Result<()> {
+/// Who is answered.
+#[derive(Clone, Debug)]
+struct Callers {
+    uids: Vec<u32>,
+    /// The socket's, so that they reach it.
+    mode: u32,
+}
+
+fn serve_within(path: &Path, asked: mpsc::Sender<Asked>, callers: Callers, patience: Patience) -> Result<()> {
     std::fs::remove_file(path).ok();
     let listener = UnixListener::bind(path).with_context(|| format!("cannot open {}", path.display()))?;
-    set_private(path)?;
-    let own = rustix::process::getuid().as_raw();
+    set_mode(path, callers.mode)?;
     let slots = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     tokio::spawn(async move {
         loop {
             let stream = next_connection(|| listener.accept()).await;
-            if !stream.peer_cred().is_ok_and(|peer| peer.uid() == own) {
+            if !stream.peer_cred().is_ok_and(|peer| callers.uids.contains(&peer.uid())) {
                 tracing::warn!("another user asked over the control socket and was refused");
                 continue;
             }
@@ -339,9 +354,9 @@ where
     }
 }
 
-fn set_private(path: &Path) -> Result<()> {
+fn set_mode(path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).context("cannot protect the control socket")
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).context("cannot protect the control socket")
 }
 
 async fn answer(stream: tokio::net::UnixStream, asked: mpsc::Sender<Asked>, patience: Patience) -> Result<()> {
@@ -431,7 +446,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("control.sock");
         let (asked_sent, mut asked) = mpsc::channel::<Asked>(1);
-        serve_within(&path, asked_sent, patience).unwrap();
+        let callers = Callers { uids: vec![rustix::process::getuid().as_raw()], mode: 0o600 };
+        serve_within(&path, asked_sent, callers, patience).unwrap();
         tokio::spawn(async move {
             while let Some((_, back)) = asked.recv().await {
                 back.send(Response::File { content: Some("x".repeat(bytes)) }).ok();

@@ -261,9 +261,9 @@ impl Mesh {
     }
 
     fn run_brain(&self, id: BrainId, prompt: Cleared<String>) {
-        let (settings, answers) = (self.config.brain.clone(), self.brain_answers.0.clone());
+        let (home, settings, answers) = (self.home.clone(), self.config.brain.clone(), self.brain_answers.0.clone());
         tokio::spawn(async move {
-            let answer = super::brain::run(&settings, prompt).await;
+            let answer = super::brain::run(&home, &settings, prompt).await;
             // Only a mesh that is stopping does not take it.
             answers.send((id, answer)).await.ok();
         });

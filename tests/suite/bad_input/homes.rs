@@ -188,13 +188,20 @@ fn a_wrong_passphrase_opens_nothing() {
     let (code, said) = add(&wrong);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("the passphrase is wrong") && said.contains("Try again"), "{said}");
+    assert!(!said.contains("is tried in"), "the first one is not slowed: {said}");
+    let started = std::time::Instant::now();
+    let (code, said) = add(&wrong);
+    assert!(code == Some(1) && said.contains("After 1 wrong passphrase: this one is tried in 1 s."), "{said}");
+    assert!(started.elapsed() >= std::time::Duration::from_millis(500), "it was slowed");
     let (code, said) = add(&empty);
     assert!(code == Some(1) && said.contains("is empty") && said.contains("first line"), "{said}");
     let (code, said) = add(&dir.path().join("absent"));
     assert!(code == Some(1) && said.contains("cannot read") && said.contains("absent"), "{said}");
     assert_eq!(node.json(&["secrets", "list", "--json"])["items"], serde_json::json!([]));
     let (code, said) = add(&right);
-    assert_eq!(code, Some(0), "{said}");
+    assert!(code == Some(0) && said.contains("After 2 wrong passphrases"), "{said}");
+    let (code, said) = add(&right);
+    assert!(code == Some(0) && !said.contains("wrong"), "a right one clears: {said}");
 }
 
 #[test]

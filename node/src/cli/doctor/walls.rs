@@ -7,7 +7,10 @@ use super::Findings;
 use crate::{
     cli::run,
     config::Config,
-    shell::walls::{self, Standing, Wall},
+    shell::{
+        users::Users,
+        walls::{self, Standing, Wall},
+    },
 };
 
 /// From this version on landlock refuses TCP ports, and from the next one abstract sockets and signals.
@@ -28,9 +31,9 @@ impl Found {
 }
 
 /// Tells each wall of a node in this role.
-pub(super) fn check(role: Role, config: &Config, findings: &mut Findings) {
+pub(super) fn check(role: Role, config: &Config, users: Option<&Users>, findings: &mut Findings) {
     let possible = walls::possible();
-    for found in found(role, config, possible) {
+    for found in found(role, config, possible, users.is_some()) {
         if found.stands {
             findings.ok(format!("boundary: {}", found.what));
         } else {
@@ -40,7 +43,7 @@ pub(super) fn check(role: Role, config: &Config, findings: &mut Findings) {
     }
 }
 
-fn found(role: Role, config: &Config, possible: Standing) -> Vec<Found> {
+fn found(role: Role, config: &Config, possible: Standing, is_shared: bool) -> Vec<Found> {
     let found = |wall, stands, what: &str| Found { wall, stands, what: what.to_owned() };
     let version = possible.landlock.unwrap_or_default();
     let landlock = possible.landlock.map_or_else(
@@ -65,6 +68,10 @@ fn found(role: Role, config: &Config, possible: Standing) -> Vec<Found> {
         all.push(found(Wall::Mesh { vault: config.vault.clone() }.as_str(), stands && version > 0, what));
         return all;
     }
+    let users = match is_shared {
+        true => "mesh, executor and you are three users; no program of yours reads or ends what the executor holds",
+        false => "all processes run as one user; malicious code outside the node's processes could read everything",
+    };
     all.extend([
         found("mesh", version > 0, "the mesh process cannot read keys, approvals or credentials"),
         found("executor", version > 0, "the executor cannot read keys, the vault or the mesh's store"),
@@ -72,11 +79,7 @@ fn found(role: Role, config: &Config, possible: Standing) -> Vec<Found> {
         found("pairing", version > 0, "pairing cannot read the vault, approvals or credentials"),
         found("ports", version >= LANDLOCK_TCP, "the executor connects to its mail server's port alone"),
         found("scopes", version >= LANDLOCK_SCOPES, "no process signals another, or reaches abstract sockets"),
-        found(
-            "users",
-            false,
-            "all processes run as one user; malicious code outside the node's processes could read everything",
-        ),
+        found("users", is_shared, users),
     ]);
     all
 }
@@ -86,7 +89,10 @@ fn fix(wall: &str) -> &'static str {
         "seccomp" => "Use a kernel with seccomp, on x86_64 or aarch64.",
         "ports" => "Use a kernel with landlock 4 (6.7 or newer).",
         "scopes" => "Use a kernel with landlock 6 (6.12 or newer).",
-        "users" => "Run nothing else as this user that reads mail or runs a language model with tools.",
+        "users" => {
+            "Run nothing else as this user that reads mail or runs a language model with tools, or separate the users: \
+             \"Three users\" in deploy/README.md."
+        }
         _ => "Use a kernel with landlock (5.19 or newer, `lsm=…,landlock`), and a template brain or none.",
     }
 }
@@ -97,7 +103,7 @@ mod tests {
 
     fn standing(role: Role, settings: &str, landlock: Option<u8>, calls: bool) -> Vec<&'static str> {
         let config = Config::parse(&format!("vault = \"/vault\"\n{settings}")).unwrap();
-        let found = found(role, &config, Standing { landlock, calls });
+        let found = found(role, &config, Standing { landlock, calls }, false);
         found.into_iter().filter(|found| found.stands).map(|found| found.wall).collect()
     }
 
@@ -109,6 +115,10 @@ mod tests {
         assert_eq!(standing(Role::Local, "", Some(3), true), all[..6]);
         assert_eq!(standing(Role::Local, "", Some(3), false), ["landlock", "mesh", "executor", "pairing"]);
         assert_eq!(standing(Role::Local, "", None, true), ["seccomp"]);
+        let config = Config::parse("vault = \"/vault\"\n").unwrap();
+        let shared = found(Role::Local, &config, Standing { landlock: None, calls: false }, true);
+        let stands: Vec<_> = shared.into_iter().filter(|found| found.stands).map(|found| found.wall).collect();
+        assert_eq!(stands, ["users"], "users keep apart what no kernel's wall does");
         assert_eq!(standing(Role::Cloud, "", Some(7), true), ["landlock", "seccomp", "mesh"]);
         let brain = "[brain]\nkind = \"command\"\ncommand = [\"/bin/brain\"]\n";
         assert_eq!(standing(Role::Cloud, brain, Some(7), true), ["landlock", "seccomp"]);

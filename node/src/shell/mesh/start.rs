@@ -23,6 +23,7 @@ use crate::{
         network::{self, NetworkConfig, addresses},
         releases, screen,
         store::{self, Store},
+        users::Users,
         vault_disk::{VaultDisk, VaultWatcher, scan},
     },
 };
@@ -131,7 +132,7 @@ impl Mesh {
         store.send(ended_well(false)).await?;
         let (disk, disk_done) = disk::spawn(vault_disk, config.vault.clone())?;
         let (asked_sent, asked) = mpsc::channel(EVENTS_MAX);
-        control::serve(&home.control_socket(), asked_sent)?;
+        control::serve(&home.control_socket(), Users::load(&home)?.as_ref(), asked_sent)?;
         let watched = [home.mesh(), home.roster_folder(), home.peers(), home.receipts(), home.freezes()];
         let (home_watch, home_changed) = HomeWatch::start(&watched)?;
         write_addresses(&home, &[])?;

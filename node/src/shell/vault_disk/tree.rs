@@ -126,7 +126,7 @@ fn step(folder: &OwnedFd, name: &str, missing: Missing) -> Result<Option<OwnedFd
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error),
         }
-        match rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o755)) {
+        match rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o775)) {
             Ok(()) => rustix::fs::fsync(folder)?,
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error),

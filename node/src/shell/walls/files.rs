@@ -92,7 +92,7 @@ fn opens(wall: &Wall, home: &Home) -> Vec<(Vec<PathBuf>, BitFlags<AccessFs>)> {
         Wall::Mesh { vault } => vec![
             (vec![home.mesh(), home.roster_folder(), home.mesh_audit(), home.freezes(), vault.clone()], WRITE),
             (vec![home.run()], WRITE | SOCKETS),
-            (vec![home.receipts(), home.receipt_key(), home.config()], READ),
+            (vec![home.receipts(), home.receipt_key(), home.config(), home.users()], READ),
         ],
         Wall::Executor { outbox, reach } => vec![
             (vec![home.executor(), home.approved(), home.receipts(), home.executor_audit(), outbox.clone()], WRITE),

@@ -27,7 +27,7 @@ use rustix::{
 };
 
 use super::Wall;
-use crate::home::Home;
+use crate::{home::Home, shell::users::Users};
 
 /// Behind which wall the attacker is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,12 @@ pub enum Attacker {
     Decoder,
     /// Behind none: another program of the same user.
     SameUser,
+    /// Behind none, as the mesh's user, where each process has its own.
+    MeshUser,
+    /// Behind none, as the executor's user.
+    ExecutorUser,
+    /// Behind none, as the person whose home three users share.
+    Person,
 }
 
 /// How an attack ended.
@@ -103,30 +109,36 @@ struct Attack {
     attempt: fn(&Ground) -> io::Result<()>,
 }
 
-use Attacker::{Decoder, Executor, Mesh, Owner, Pairing, Reviewer, SameUser};
+use Attacker::{Decoder, Executor, ExecutorUser, Mesh, MeshUser, Owner, Pairing, Person, Reviewer, SameUser};
 
 /// Every attack. A file that a process works with is open to it, for its wall cannot tell good code from bad.
 const ATTACKS: [Attack; 27] = [
-    attack("read the node key", &[Pairing, SameUser], |at| read(&at.home.keys().join("node.key"))),
-    attack("read the owner's keys as they lie on disk", &[Pairing, SameUser], |at| read(&owner_keys(&at.home))),
-    attack("read a service credential", &[Executor, SameUser], |at| read(&first_in(&at.home.secrets())?)),
-    attack("read the executor's journal", &[Executor, SameUser], |at| read(&at.home.journal())),
-    attack("read the key that signs receipts", &[Executor, SameUser], |at| read(&at.home.receipt_signer())),
-    attack("read the mesh's store", &[Mesh, Owner, SameUser], |at| read(&at.home.store())),
-    attack("read a note of the vault", &[Mesh, SameUser], |at| read(&at.vault.join(NOTE))),
-    attack("read a file elsewhere", &[SameUser], |at| read(&at.elsewhere)),
-    attack("write into the vault", &[Mesh, SameUser], |at| write(&at.vault)),
-    attack("write into approved/", &[Executor, Reviewer, SameUser], |at| write(&at.home.approved())),
-    attack("write into receipts/", &[Executor, SameUser], |at| write(&at.home.receipts())),
-    attack("write into executor/", &[Executor, SameUser], |at| write(&at.home.executor())),
-    attack("write into the mesh's files", &[Mesh, Owner, SameUser], |at| write(&at.home.mesh())),
+    attack("read the node key", &[Pairing, SameUser, MeshUser, Person], |at| read(&at.home.keys().join("node.key"))),
+    attack("read the owner's keys as they lie on disk", &[Pairing, SameUser, Person], |at| read(&owner_keys(&at.home))),
+    attack("read a service credential", &[Executor, SameUser, ExecutorUser], |at| read(&first_in(&at.home.secrets())?)),
+    attack("read the executor's journal", &[Executor, SameUser, ExecutorUser], |at| read(&at.home.journal())),
+    attack("read the key that signs receipts", &[Executor, SameUser, ExecutorUser], |at| {
+        read(&at.home.receipt_signer())
+    }),
+    attack("read the mesh's store", &[Mesh, Owner, SameUser, MeshUser, Person], |at| read(&at.home.store())),
+    attack("read a note of the vault", &[Mesh, SameUser, MeshUser, Person], |at| read(&at.vault.join(NOTE))),
+    attack("read a file elsewhere", &ANY_USER, |at| read(&at.elsewhere)),
+    attack("write into the vault", &[Mesh, SameUser, MeshUser, Person], |at| write(&at.vault)),
+    attack("write into approved/", &[Executor, Reviewer, SameUser, ExecutorUser, Person], |at| {
+        write(&at.home.approved())
+    }),
+    attack("write into receipts/", &[Executor, SameUser, ExecutorUser], |at| write(&at.home.receipts())),
+    attack("write into executor/", &[Executor, SameUser, ExecutorUser], |at| write(&at.home.executor())),
+    attack("write into the mesh's files", &[Mesh, Owner, SameUser, MeshUser, Person], |at| write(&at.home.mesh())),
     attack("change the settings", &[SameUser], |at| OpenOptions::new().append(true).open(at.home.config()).map(drop)),
-    attack("hard-link a key into the vault", &[SameUser], |at| {
+    attack("hard-link a key into the vault", &[SameUser, Person], |at| {
         fs::hard_link(at.home.keys().join("node.key"), at.vault.join(MADE))?;
         fs::remove_file(at.vault.join(MADE))
     }),
-    attack("make a set-uid file in its own folder", &[SameUser], |at| set_uid(&at.home)),
-    attack("run a shell", &[SameUser], |_| {
+    attack("make a set-uid file in its own folder", &[SameUser, MeshUser, ExecutorUser, Person], |at| {
+        set_uid(&at.home)
+    }),
+    attack("run a shell", &ANY_USER, |_| {
         Command::new("/bin/sh").args(["-c", "exit 0"]).stdout(Stdio::null()).status().map(drop)
     }),
     attack("open the memory of a sibling", &[], |at| {
@@ -137,24 +149,43 @@ const ATTACKS: [Attack; 27] = [
         Ok(pidfd_getfd(sibling, 2, PidfdGetfdFlags::empty()).map(drop)?)
     }),
     attack("signal a sibling", &[SameUser], |at| Ok(test_kill_process(at.sibling)?)),
-    attack("reach an abstract socket", &[SameUser], |at| UnixStream::connect_addr(&at.name).map(drop)),
-    attack("connect to a TCP port of its choice", &[Mesh, Pairing, SameUser], |at| {
+    attack("reach an abstract socket", &ANY_USER, |at| UnixStream::connect_addr(&at.name).map(drop)),
+    attack("connect to a TCP port of its choice", &[Mesh, Pairing, SameUser, MeshUser, ExecutorUser, Person], |at| {
         TcpStream::connect(at.tcp.local_addr()?).map(drop)
     }),
-    attack("listen on a TCP port", &[Mesh, Pairing, SameUser], |_| TcpListener::bind(LOOPBACK).map(drop)),
-    attack("send by UDP, as a name lookup does", &[Mesh, Executor, Pairing, SameUser], |at| {
-        UdpSocket::bind(LOOPBACK)?.send_to(b"x", at.udp.local_addr()?).map(drop)
+    attack("listen on a TCP port", &[Mesh, Pairing, SameUser, MeshUser, ExecutorUser, Person], |_| {
+        TcpListener::bind(LOOPBACK).map(drop)
     }),
-    attack("open a netlink socket", &[Mesh, Executor, Pairing, SameUser], |_| {
+    attack(
+        "send by UDP, as a name lookup does",
+        &[Mesh, Executor, Pairing, SameUser, MeshUser, ExecutorUser, Person],
+        |at| UdpSocket::bind(LOOPBACK)?.send_to(b"x", at.udp.local_addr()?).map(drop),
+    ),
+    attack("open a netlink socket", &[Mesh, Executor, Pairing, SameUser, MeshUser, ExecutorUser, Person], |_| {
         Ok(socket(AddressFamily::NETLINK, SocketType::RAW, None).map(drop)?)
     }),
     attack("open a packet socket", &[], |_| Ok(socket(AddressFamily::PACKET, SocketType::RAW, None).map(drop)?)),
     // Where it is allowed, nothing is mounted there.
-    attack("change mounts", &[], |_| match unmount("/proc/self/none", UnmountFlags::empty()) {
-        Err(error) if error != rustix::io::Errno::NOENT => Err(error.into()),
+    attack("change mounts", &[], |_| match unmount("/proc/self/status", UnmountFlags::empty()) {
+        Err(error) if error != rustix::io::Errno::INVAL => Err(error.into()),
         Ok(()) | Err(_) => Ok(()),
     }),
 ];
+
+/// What a program may try besides where three users share the home.
+const BETWEEN_USERS: [Attack; 6] = [
+    attack("write into roster/", &[MeshUser, Person], |at| write(&at.home.roster_folder())),
+    attack("write into freeze/", &[MeshUser, Person], |at| write(&at.home.freezes())),
+    attack("change the audit log of the executor", &[ExecutorUser], |at| write(&at.home.executor_audit())),
+    attack("say who the users are", &[], |at| OpenOptions::new().append(true).open(at.home.users()).map(drop)),
+    attack("put a folder in the place of approved/", &[], |at| {
+        fs::rename(at.home.approved(), at.home.path().join(MADE))?;
+        fs::rename(at.home.path().join(MADE), at.home.approved())
+    }),
+    attack("ask the mesh over the control socket", &[MeshUser, Person], ask),
+];
+/// Any program without a wall.
+const ANY_USER: [Attacker; 4] = [SameUser, MeshUser, ExecutorUser, Person];
 
 const LOOPBACK: &str = "127.0.0.1:0";
 /// The name of what an attack makes; dot names are taken up by nobody.
@@ -171,8 +202,13 @@ impl Ground {
     pub fn prepare(home: &Home, vault: &Path, sibling: u32) -> Result<Self> {
         let elsewhere = std::env::temp_dir().join(format!("aiemp-probe-{}", std::process::id()));
         let name = UnixAddr::from_abstract_name(format!("aiemp-probe-{}", std::process::id()))?;
-        for path in [&elsewhere, &vault.join(NOTE)] {
-            fs::write(path, "a file to be read\n").with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&elsewhere, "a file to be read\n")
+            .with_context(|| format!("cannot write {}", elsewhere.display()))?;
+        let note = vault.join(NOTE);
+        match fs::write(&note, "a file to be read\n") {
+            // A user that may not write there attacks the note of one who may.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            written => written.with_context(|| format!("cannot write {}", note.display()))?,
         }
         Ok(Self {
             home: home.clone(),
@@ -188,11 +224,13 @@ impl Ground {
 
     /// Lets an attacker behind `wall`, or behind none, try everything.
     pub fn attack(&self, wall: Option<&Wall>) -> Result<Vec<Tried>> {
-        let attacker = wall.map_or(SameUser, Attacker::behind);
+        let users = Users::load(&self.home).unwrap_or_default();
+        let attacker = wall.map_or_else(|| Attacker::without_wall(users.as_ref()), Attacker::behind);
+        let besides: &[Attack] = if wall.is_none() && users.is_some() { &BETWEEN_USERS } else { &[] };
         thread::scope(|scope| {
             let tried = scope.spawn(|| {
                 wall.map(|wall| wall.raise(&self.home)).transpose()?;
-                Ok(ATTACKS.iter().map(|attack| attack.tried_by(attacker, self)).collect())
+                Ok(ATTACKS.iter().chain(besides).map(|attack| attack.tried_by(attacker, self)).collect())
             });
             tried.join().map_err(|_| anyhow!("an attack ended the thread"))?
         })
@@ -217,6 +255,17 @@ impl Attacker {
             Wall::Owner => Owner,
             Wall::Pairing => Pairing,
             Wall::Decoder => Decoder,
+        }
+    }
+
+    fn without_wall(users: Option<&Users>) -> Self {
+        let own = getuid();
+        match users {
+            _ if own.is_root() => SameUser,
+            None => SameUser,
+            Some(users) if own.as_raw() == users.mesh.uid => MeshUser,
+            Some(users) if own.as_raw() == users.executor.uid => ExecutorUser,
+            Some(_) => Person,
         }
     }
 }
@@ -258,6 +307,12 @@ fn set_uid(home: &Home) -> io::Result<()> {
     let set = fs::set_permissions(path, Permissions::from_mode(0o4700));
     fs::remove_file(path)?;
     set
+}
+
+fn ask(at: &Ground) -> io::Result<()> {
+    let mut node = UnixStream::connect(at.home.control_socket())?;
+    node.write_all(b"{\"ask\":\"status\"}\n")?;
+    node.read_exact(&mut [0])
 }
 
 fn owner_keys(home: &Home) -> PathBuf {

@@ -15,6 +15,8 @@ use crate::shell::vault_disk::{
     tree,
 };
 
+const SET_GROUP: u32 = 0o2000;
+
 /// Where one file lies.
 pub(super) struct Place<'p> {
     pub(super) folder: OwnedFd,
@@ -37,13 +39,17 @@ impl Place<'_> {
         }
     }
 
-    /// The mode for new content: that of the file it replaces, never executable.
+    /// The mode for new content: that of the file it replaces, never executable. In a folder that hands its group on
+    /// (set-group-id), the group may do with it what the owner may.
     pub(super) fn mode(&self) -> Result<Mode, DiskError> {
+        let shared = rustix::fs::fstat(&self.folder).is_ok_and(|folder| folder.st_mode & SET_GROUP != 0);
+        let least = Mode::from_raw_mode(if shared { 0o660 } else { 0o600 });
         if self.kind()?.is_none() {
-            return Ok(Mode::RUSR | Mode::WUSR);
+            return Ok(least);
         }
-        let stat = rustix::fs::statat(&self.folder, self.path.name(), AtFlags::SYMLINK_NOFOLLOW);
-        Ok(stat.map_or(Mode::RUSR | Mode::WUSR, |stat| Mode::from_raw_mode(stat.st_mode & 0o666)))
+        let replaced = rustix::fs::statat(&self.folder, self.path.name(), AtFlags::SYMLINK_NOFOLLOW);
+        let replaced = replaced.map_or(least, |stat| Mode::from_raw_mode(stat.st_mode & 0o666));
+        Ok(if shared { replaced | least } else { replaced })
     }
 
     pub(super) fn unfit(&self, found: &Found) -> DiskError {
