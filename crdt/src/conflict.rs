@@ -22,6 +22,8 @@ pub enum ConflictKind {
     LateEdit,
     /// Two contents for one file: created twice, or edited under a content that was replaced.
     Content,
+    /// What an author wrote is not taken, from a change on that no edit of a note makes.
+    Dropped,
 }
 
 impl ConflictKind {
@@ -32,6 +34,7 @@ impl ConflictKind {
             Self::DeleteEdit => "delete_edit",
             Self::LateEdit => "late_edit",
             Self::Content => "content",
+            Self::Dropped => "dropped",
         }
     }
 }

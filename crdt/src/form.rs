@@ -163,6 +163,18 @@ fn is_register(key: &str, value: &ScalarValue) -> bool {
     }
 }
 
+/// What a change typed, whether it can be applied or not.
+pub(crate) fn typed(change: &Change) -> String {
+    let mut text = String::new();
+    each(&change.decode(), |_, op| {
+        if let OpType::Put(ScalarValue::Str(value)) = &op.action {
+            text.push_str(value);
+        }
+        true
+    });
+    text
+}
+
 /// Goes through the operations with their counters, until `take` says no.
 fn each(change: &ExpandedChange, mut take: impl FnMut(u64, &Op) -> bool) -> bool {
     (change.start_op.get()..).zip(&change.operations).all(|(counter, op)| take(counter, op))

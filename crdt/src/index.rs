@@ -82,6 +82,14 @@ impl<T: Clone> Register<T> {
         self.replaced.iter().chain(&self.writes).any(|(origin, _)| of(origin))
     }
 
+    /// Whether this was ever the value.
+    pub fn has(&self, value: &T) -> bool
+    where
+        T: PartialEq,
+    {
+        self.replaced.iter().chain(&self.writes).any(|(_, written)| written == value)
+    }
+
     fn count(&self) -> usize {
         self.replaced.len() + self.writes.len()
     }
@@ -138,13 +146,11 @@ impl FileRecord {
         if is_edited { (self.base.count() + self.changes.len()) as u64 } else { 0 }
     }
 
-    /// Whether several authors changed the document, so that its fields may conflict.
+    /// Whether others changed the document, so that its fields may conflict, or something of it may not be taken.
     ///
     /// That one entry had seen the other says nothing: a save over what lay on disk before follows from that alone.
-    pub fn has_several_authors(&self) -> bool {
-        let mut authors = self.current_changes().map(|change| change.origin.author());
-        let first = authors.next();
-        authors.any(|author| Some(author) != first)
+    pub fn has_changes_of_others(&self, me: NodeId) -> bool {
+        self.current_changes().any(|change| change.origin.author() != me)
     }
 }
 

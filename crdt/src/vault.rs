@@ -29,6 +29,7 @@ mod apply;
 mod authors;
 mod command;
 mod conflicts;
+mod dropped;
 mod hidden;
 mod input;
 mod local;
@@ -105,8 +106,7 @@ pub struct Vault {
     late_texts: BTreeMap<FileId, String>,
     /// Content under bases that compete with the shown one.
     hidden: BTreeMap<(FileId, ContentHash), hidden::Hidden>,
-    /// The first change of an author that a document, told by its file and base, does not take.
-    refused: BTreeMap<(FileId, ContentHash, NodeId), ContentHash>,
+    dropped: dropped::DroppedChanges,
     docs: BTreeMap<FileId, DocState>,
     recent: VecDeque<FileId>,
     /// What waits until the node's own changes of a file are merged.
@@ -167,7 +167,7 @@ impl Vault {
             field_conflicts: BTreeMap::new(),
             late_texts: BTreeMap::new(),
             hidden: BTreeMap::new(),
-            refused: BTreeMap::new(),
+            dropped: dropped::DroppedChanges::default(),
             docs: BTreeMap::new(),
             recent: VecDeque::new(),
             postponed_tasks: BTreeMap::new(),

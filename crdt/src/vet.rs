@@ -62,6 +62,11 @@ pub fn screen(raw: &[u8]) -> Result<(), Refused> {
     decode(raw).map(|_| ())
 }
 
+/// What a raw change typed; none if it cannot be read.
+pub(crate) fn typed(raw: &[u8]) -> Option<String> {
+    decode(raw).ok().map(|change| crate::form::typed(&change))
+}
+
 fn decode(raw: &[u8]) -> Result<Change, Refused> {
     if raw.len() > CHANGE_BYTES_MAX {
         return Err(Refused::Length);

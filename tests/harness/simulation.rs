@@ -134,7 +134,7 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     }
     // What the person decides against was seen by them. `Both` shows a note too, and lets a field stand as shown.
     let kept = match (taken, item.kind) {
-        (0, ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content) => None,
+        (0, ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content | ConflictKind::Dropped) => None,
         (0, ConflictKind::Field) => Some(item.merged.clone()),
         (side, _) => Some(item.sides.get(side - 1).map(|side| side.text.clone()).unwrap_or_default()),
     };

@@ -1,5 +1,6 @@
 //! Whole meshes on virtual time, from seeds.
 
+mod repairs;
 mod saves;
 mod scenarios;
 

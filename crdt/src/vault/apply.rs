@@ -187,7 +187,9 @@ impl Vault {
         match self.docs.remove(&file) {
             Some(DocState::Note(mut note)) if note.base == change.base => match payload {
                 Some(raw) => {
-                    if !self.refused.contains_key(&(file, change.base, change.origin.author())) {
+                    if self.dropped.has(file, change.base, change.origin.author()) {
+                        self.dropped.keep_text(file, change, &raw);
+                    } else {
                         let lacks_changes = note.lacks_changes;
                         let applied = self.apply_change(file, &mut note.merged, change, &raw, lacks_changes);
                         if applied.is_err_and(|why| why == Refused::Apply) {
@@ -248,8 +250,10 @@ impl Vault {
         let files: Vec<_> = self.index.iter().map(|(file, _)| file).collect();
         for file in files {
             self.inspect_hidden(file);
-            let may_conflict =
-                |record: &FileRecord| record.has_several_authors() || !conflict::edits_past_archive(record).is_empty();
+            let me = self.me;
+            let may_conflict = |record: &FileRecord| {
+                record.has_changes_of_others(me) || !conflict::edits_past_archive(record).is_empty()
+            };
             if self.index.get(file).is_some_and(may_conflict) {
                 self.with_document(file, Task::Inspect);
             }

@@ -28,12 +28,13 @@ impl Vault {
                 self.close_detached(file);
             }
             Task::Rewrite(bytes) => self.rewrite(file, bytes),
-            task @ (Task::RewriteEarlier(_) | Task::ArchiveAs(_) | Task::MoveAcross { .. })
+            task @ (Task::RewriteEarlier(_) | Task::ArchiveAs(_) | Task::MoveAcross { .. } | Task::Rebase(_))
                 if self.unapplied.contains_key(&file) =>
             {
                 // What the node does with a file's content must not pass over its own edits that are not merged yet.
                 self.postponed_tasks.entry(file).or_default().push(task);
             }
+            Task::Rebase(text) => self.rebase(file, text),
             Task::RewriteEarlier(raw) => self.rewrite_earlier(file, raw),
             Task::ArchiveAs(content) => {
                 if self.merged_bytes(file).is_some_and(|bytes| ContentHash::of(&bytes) == content) {

@@ -28,8 +28,9 @@ impl Vault {
             .flat_map(|(file, fields)| fields.iter().filter_map(move |field| self.field_item(*file, field)));
         let of_archives = self.index.iter().flat_map(|(file, record)| self.archive_items(file, record));
         let of_contents = self.index.iter().flat_map(|(file, record)| self.hidden_items(file, record));
-        let mut items: Vec<_> =
-            of_fields.chain(of_archives).chain(of_contents).filter(|item| !self.is_resolved(item)).collect();
+        let of_dropped = self.index.iter().flat_map(|(file, record)| self.dropped_items(file, record));
+        let all = of_fields.chain(of_archives).chain(of_contents).chain(of_dropped);
+        let mut items: Vec<_> = all.filter(|item| !self.is_resolved(item)).collect();
         items.sort_by_key(|item| item.id);
         items.dedup_by_key(|item| item.id);
         items
@@ -49,6 +50,10 @@ impl Vault {
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content, Choice::Side(0)) => true,
             (_, Choice::Side(_) | Choice::Both | Choice::With(_)) => false,
         };
+        if item.kind == ConflictKind::Dropped && !matches!(choice, Choice::Side(0) | Choice::With(_)) {
+            // Nobody knows where in the note it would belong.
+            return false;
+        }
         let needs_other = item.kind == ConflictKind::Content && !leaves_all && !matches!(choice, Choice::With(_));
         if needs_other && self.hidden_bytes(item).is_none() {
             return false;
@@ -134,6 +139,11 @@ impl Vault {
         if !self.can_resolve(&item, &choice) {
             return;
         }
+        if item.kind == ConflictKind::Dropped {
+            // The repair itself closes it, on every node that takes it.
+            let text = if let Choice::With(bytes) = choice { Some(bytes) } else { None };
+            return self.with_document(item.file, Task::Rebase(text));
+        }
         let audience = item.file.zone.audience();
         let said = match &choice {
             Choice::Side(index) => item
@@ -153,6 +163,7 @@ impl Vault {
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
             (ConflictKind::Field, Choice::Both) => {}
             (ConflictKind::Content | ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
+            (ConflictKind::Dropped, _) => {}
             (ConflictKind::Content, Choice::Side(_)) => self.take_hidden(&item),
             (ConflictKind::Content, Choice::Both) => self.show_hidden_beside(&item),
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(_) | Choice::Both) => {

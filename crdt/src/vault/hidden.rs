@@ -71,7 +71,7 @@ impl Vault {
             let mut document = Document::import(text);
             for (hash, raw) in payloads {
                 let (Some(change), Some(raw)) = (known.get(hash), raw) else { return };
-                let is_dropped = self.refused.contains_key(&(file, change.base, change.origin.author()));
+                let is_dropped = self.dropped.has(file, change.base, change.origin.author());
                 if !is_dropped && self.apply_change(file, &mut document, change, &raw, false) == Err(Refused::Apply) {
                     return self.inspect_hidden(file);
                 }

@@ -36,6 +36,8 @@ pub(super) enum Task {
     ArchiveAs(ContentHash),
     /// The file moves to another zone; the content is the merged one unless the disk already holds another.
     MoveAcross { to: VaultPath, content: Option<Vec<u8>>, claim: Option<aiemp_protocol::ids::WorkId> },
+    /// The note starts anew as another document: from this text, or the one that is shown.
+    Rebase(Option<Vec<u8>>),
     /// Compare with the disk and write.
     Project,
     /// Remember what open conflicts are about.
@@ -207,6 +209,7 @@ impl Vault {
             | Task::RewriteEarlier(_)
             | Task::ArchiveAs(_)
             | Task::MoveAcross { .. }
+            | Task::Rebase(_)
             | Task::Project
             | Task::Inspect
             | Task::Read(_) => None,
@@ -290,8 +293,9 @@ impl Vault {
                 continue;
             };
             let author = change.origin.author();
-            if dropped.contains(&author) || self.refused.get(&(file, base, author)) == Some(&change.hash) {
+            if dropped.contains(&author) || self.dropped.begins_with(file, change) {
                 dropped.insert(author);
+                self.dropped.keep_text(file, change, raw);
                 continue;
             }
             match self.apply_change(file, &mut merged, change, raw, lacks_changes) {
@@ -303,7 +307,9 @@ impl Vault {
                 }
                 // What stands in the document now, nobody knows: it is built once more, without that change.
                 Err(Refused::Apply) => return self.open(file, found, stands),
-                Err(_) => {}
+                Err(_) => {
+                    dropped.extend(self.dropped.has(file, base, author).then_some(author));
+                }
             }
         }
         let recorded = if let StandsFor::Record(over) = stands { Some(over) } else { self.recorded_at_place(file) };
@@ -365,18 +371,11 @@ impl Vault {
         if let Err(why) = applied {
             let does_not_follow = matches!(why, Refused::Sequence | Refused::Dependencies | Refused::Counter);
             if !(lacks_changes && does_not_follow) {
-                self.refuse(file, change, why);
+                self.drop_from(file, change, why);
+                self.dropped.keep_text(file, change, raw);
             }
         }
         applied
-    }
-
-    fn refuse(&mut self, file: FileId, change: &ChangeRef, why: Refused) {
-        let author = change.origin.author();
-        let place = (file, change.base, author);
-        if self.refused.insert(place, change.hash) != Some(change.hash) {
-            self.outputs.push_back(Output::ReportRefused { file, author, why });
-        }
     }
 
     fn touch(&mut self, file: FileId) {

@@ -193,7 +193,7 @@ impl Vault {
                 continue;
             };
             let author = change.origin.author();
-            if dropped.contains(&author) || self.refused.get(&(file, change.base, author)) == Some(&change.hash) {
+            if dropped.contains(&author) || self.dropped.begins_with(file, change) {
                 dropped.insert(author);
                 continue;
             }

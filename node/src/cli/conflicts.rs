@@ -15,6 +15,9 @@ use crate::{
     shell::control::{Client, Request, ResolveChoice, Response, WireConflict, unexpected},
 };
 
+/// What an author wrote and no node takes: it can be read, and stands nowhere in the note.
+const DROPPED: &str = "dropped";
+
 #[derive(Debug, Args)]
 pub(super) struct ConflictsArgs {
     #[command(subcommand)]
@@ -108,7 +111,11 @@ fn show(item: &WireConflict, as_json: bool) {
         return print::json(to_json(item));
     }
     print::data(page_of(item));
-    print::talk(format!("\ndecide: aiemp-node conflicts resolve {} --take NODE|both, or --with FILE", &item.id[..12]));
+    let sides = match item.sides.first() {
+        Some(side) if item.kind == DROPPED => side.node.as_str(),
+        Some(_) | None => "NODE|both",
+    };
+    print::talk(format!("\ndecide: aiemp-node conflicts resolve {} --take {sides}, or --with FILE", &item.id[..12]));
 }
 
 fn page_of(item: &WireConflict) -> String {
@@ -127,6 +134,12 @@ fn resolve(client: &mut Client, item: &WireConflict, take: Option<&str>, with: O
         (_, Some(file)) => {
             let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             ResolveChoice::With(BASE64.encode(&bytes))
+        }
+        (Some(take), None) if item.kind == DROPPED && item.sides.first().is_none_or(|side| side.node != take) => {
+            let shown = item.sides.first().map_or("-", |side| side.node.as_str());
+            let fix =
+                format!("Take {shown} for the note as it is shown, or give the whole text you want by --with FILE.");
+            return Err(Fault::usage("what was dropped has no place in the note", fix).into());
         }
         (Some("both"), None) => ResolveChoice::Both,
         (Some(node), None) => {
