@@ -120,7 +120,10 @@ impl AuditLog {
         if head == pending.prev {
             log.write(pending)?;
         } else if head != Some(pending.hash) {
-            let (path, line) = last.map_or_else(|| (log.path_of(pending), 0), |(path, line, _)| (path, line));
+            let (path, line) = match last {
+                Some((path, line, _)) => (path, line),
+                None => (log.file_for(pending)?, 0),
+            };
             return Err(BrokenAt { path, line: line + 1 }.into());
         }
         log.standing = Some(checkpoint);
@@ -146,7 +149,7 @@ impl AuditLog {
     }
 
     fn write(&self, line: &Line) -> Result<(), AuditError> {
-        let path = self.path_of(line);
+        let path = self.file_for(line)?;
         let failed = |source| AuditError::Io { path: path.clone(), source };
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(failed)?;
         let written = file.write_all(format!("{}\n", line.text).as_bytes()).and_then(|()| file.sync_data());
@@ -189,8 +192,13 @@ impl AuditLog {
         }
     }
 
-    fn path_of(&self, line: &Line) -> PathBuf {
-        self.folder.join(format!("{}.jsonl", month_of(&line.timestamp)))
+    /// The file of the line's month, or a later one that there is already: files are read in the order of their names,
+    /// and a clock that was set back must not put a line before the one it follows.
+    fn file_for(&self, line: &Line) -> Result<PathBuf, AuditError> {
+        let month = month_of(&line.timestamp);
+        let newest = files(&self.folder)?.pop().map(|(month, _)| month);
+        let month = newest.as_deref().map_or(month, |newest| newest.max(month));
+        Ok(self.folder.join(format!("{month}.jsonl")))
     }
 }
 

@@ -30,6 +30,7 @@ mod watch;
 use std::{
     collections::{BTreeSet, VecDeque},
     fs::File,
+    io,
     panic::AssertUnwindSafe,
     pin::pin,
     time::{Duration, SystemTime},
@@ -87,10 +88,25 @@ pub async fn run(home: &Home, me: NodeId) -> anyhow::Result<()> {
 
 /// [`run`], until `stop` completes.
 pub async fn run_until(home: &Home, me: NodeId, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let mut executor = Executor::open(home, me)?;
+    let mut executor = Executor::open(home, me).map_err(told)?;
     let worked = executor.work(Watch::of(&[home.approved(), home.freezes()]), stop).await;
     let ended = executor.wind_down().await;
-    worked.and(ended)
+    worked.and(ended).map_err(told)
+}
+
+/// Says what to do about a disk without space, whatever was being written.
+fn told(error: anyhow::Error) -> anyhow::Error {
+    let is_full = |cause: &(dyn std::error::Error + 'static)| {
+        let by_system =
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        let by_store = cause.downcast_ref::<rusqlite::Error>();
+        by_system || by_store.is_some_and(|e| e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    };
+    if error.chain().any(is_full) {
+        return error
+            .context("the disk below the home is full: free some space; nothing was lost, and it is taken up again");
+    }
+    error
 }
 
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use aiemp_protocol::{
     },
     approval::{Bundle, Decision, Policy, Settlement},
     ids::{FileId, WorkId},
-    limits::APPROVAL_LIFETIME,
+    limits::{APPROVAL_LIFETIME, CLOCK_BEHIND_MAX},
     roster::Roster,
     time::Timestamp,
     vault_path::VaultPath,
@@ -311,6 +311,16 @@ fn check_roster(roster: &Roster, owner: &OwnerKeys, now: Timestamp) -> Result<()
             "Run `aiemp-node peers renew`; it asks for the passphrase.",
         ));
     }
+    if now + CLOCK_BEHIND_MAX < roster.issued {
+        return Err(Fault::operator(
+            "clock",
+            format!(
+                "the clock says {now}, but the roster was signed at {}: an approval would be of another time",
+                roster.issued
+            ),
+            "Set the clock right. If it is right, the roster was signed while it was not: run `aiemp-node peers renew`.",
+        ));
+    }
     if roster.approvers.contains(&owner.approve.public()) {
         return Ok(());
     }
@@ -398,6 +408,32 @@ mod tests {
             let error = read(&mut client_of(answers)).unwrap_err();
             assert_eq!(error.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn a_clock_ten_years_off_approves_nothing_and_says_so() {
+        let home = tempfile::tempdir().unwrap();
+        let keystore = aiemp_keys::Keystore::at(home.path());
+        let (owner, _) = keystore.create_owner(&aiemp_keys::Protection::Unprotected).unwrap();
+        let node = aiemp_keys::Signer::from_seed([3; 32]).node_id();
+        let member = aiemp_protocol::roster::Member {
+            node,
+            name: "local".to_owned(),
+            role: aiemp_protocol::roster::Role::Local,
+            generation_min: 0,
+            quota: aiemp_protocol::roster::Quota::default(),
+        };
+        let signed = Timestamp::from_millis(1_767_781_800_000);
+        let roster =
+            Roster::found(&owner.root, Hash::of_content(b"next"), owner.approve.public(), member, false, signed);
+        let years = std::time::Duration::from_secs(10 * 365 * 86_400);
+        check_roster(&roster, &owner, signed).unwrap();
+        check_roster(&roster, &owner, signed.earlier_by(CLOCK_BEHIND_MAX)).expect("a few minutes are no matter");
+        let ahead = check_roster(&roster, &owner, signed + years).unwrap_err();
+        assert_eq!((ahead.code, ahead.exit), ("roster_expired", 1));
+        let behind = check_roster(&roster, &owner, signed.earlier_by(years)).unwrap_err();
+        assert_eq!((behind.code, behind.exit), ("clock", 1));
+        assert!(behind.message.contains("2016-01-10") && behind.fix.contains("Set the clock right"), "{behind}");
     }
 
     fn receipt(action: &Action, nonce: u8, outcome: &str, at_ms: u64) -> WireReceipt {

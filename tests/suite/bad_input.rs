@@ -1,8 +1,10 @@
 //! What goes wrong in a real house: each case ends with a clear word, and with nothing lost.
 
+mod children;
 mod crashes;
 mod full_disk;
 mod homes;
+mod keys;
 mod links;
 mod mails;
 mod names;

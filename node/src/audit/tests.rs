@@ -191,3 +191,17 @@ fn addresses_show_one_letter_and_the_domain() {
     assert_eq!(masked("@x"), "****@x");
     assert_eq!(masked("no address"), "***");
 }
+
+#[test]
+fn a_clock_that_was_set_back_over_months_keeps_the_chain() {
+    let world = World::three_lines();
+    let years = 10 * 365 * DAY;
+    world.open().unwrap().append(AT + years, &event("ten years ahead")).unwrap();
+    // Each in a process of its own, which has to find where the log ends.
+    for at in [AT + DAY, AT, AT + years + DAY, AT + 40 * DAY] {
+        world.open().unwrap().append(at, &event("later")).unwrap();
+        world.verify().unwrap();
+    }
+    let lines = world.verify().unwrap().lines;
+    assert!(lines.iter().any(|line| line.contains("2026-01-08T")), "each line says when it was written: {lines:?}");
+}

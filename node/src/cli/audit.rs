@@ -60,7 +60,7 @@ impl Log {
 
 fn logs(home: &Home) -> Result<Vec<Log>> {
     let mut keys = vec![("mesh", *shell::identity::own_id(home)?.key())];
-    if let Some(key) = shell::identity::receipt_key(home)? {
+    if let Some(key) = shell::identity::receipt_key(home, shell::identity::role(home)?)? {
         keys.push(("executor", key));
     }
     let checked = |(process, key): (&'static str, PublicKey)| Log {

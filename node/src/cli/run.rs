@@ -1,10 +1,11 @@
 //! Running the node: the supervisor on Local, the mesh alone on Cloud.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use aiemp_protocol::roster::Role;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use rustix::process::Signal;
 
 use super::{
     RoleArg, RunArgs, approvals,
@@ -25,6 +26,9 @@ use crate::{
         walls::{self, Wall},
     },
 };
+
+/// How long the mesh's tasks may take to let go of what they started.
+const WIND_DOWN: Duration = Duration::from_secs(1);
 
 /// The processes of a Local node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -83,8 +87,11 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
 pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
     let ProcessArgs { process, supervisor, run, probe } = args;
     log();
-    // A child of the supervisor ends with it. One that ended before this line sends no signal any more.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    // A child of the supervisor ends with it. One that ended before this line sends no signal any more. A decoder has
+    // nothing to put in order, and one that was stopped or hangs would not hear a word that can be ignored.
+    let is_decoder = matches!(process, ProcessName::Decoder | ProcessName::DecoderKeeper);
+    let last_word = if is_decoder { Signal::KILL } else { Signal::TERM };
+    rustix::process::set_parent_process_death_signal(Some(last_word))?;
     if supervisor.is_some_and(|supervisor| supervisor != std::os::unix::process::parent_id()) {
         return Ok(ExitCode::SUCCESS);
     }
@@ -148,8 +155,9 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     let options = MeshOptions { home: home.clone(), config, role, signer };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(mesh::run(options, keeper))?;
-    // Threads that block on the disk do not hold up the end; what mattered is durable.
-    runtime.shutdown_background();
+    // Long enough for what was started to be ended. Threads that block on the disk do not hold up the end; what mattered
+    // is durable.
+    runtime.shutdown_timeout(WIND_DOWN);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -104,7 +104,9 @@ fn config(home: &Home) -> anyhow::Result<Config> {
 
 fn receipt_signer(home: &Home) -> anyhow::Result<Signer> {
     let path = home.receipt_signer();
-    let text = private_file::read_private(&path)?;
+    let Some(text) = private_file::find_private(&path)? else {
+        bail!("{} is missing: restore it from a backup", path.display());
+    };
     let digits = text.expose().strip_suffix(b"\n").unwrap_or(text.expose());
     let mut seed = [0; 32];
     if digits.len() != 64 || HEXLOWER.decode_mut(digits, &mut seed).is_err() {

@@ -3,6 +3,7 @@
 use std::{process::Stdio, time::Duration};
 
 use aiemp_protocol::egress::Cleared;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::Command,
@@ -27,12 +28,27 @@ pub async fn run(home: &Home, settings: &Brain, prompt: Cleared<String>) -> Resu
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
+        // It, and what it starts, are a group: all of it ends when the brain's time is over.
+        .process_group(0)
         .spawn()
         .map_err(|error| format!("cannot start `{program}`: {error}; check `[brain] command` in config.toml"))?;
+    let _group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
     let limit = Duration::from_secs(settings.timeout_s);
     timeout(limit, converse(&mut child, settings, prompt))
         .await
         .unwrap_or_else(|_| Err(format!("`{program}` took longer than {} s and was ended", settings.timeout_s)))
+}
+
+/// The processes of one brain, ended when this is dropped, whatever they do about it.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // Mostly all of it has ended already.
+            kill_process_group(leader, Signal::KILL).ok();
+        }
+    }
 }
 
 async fn converse(

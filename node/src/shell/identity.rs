@@ -36,11 +36,15 @@ pub fn role(home: &Home) -> Result<Role> {
     })
 }
 
-/// The executor's receipt key; a Cloud home has none.
-pub fn receipt_key(home: &Home) -> Result<Option<PublicKey>> {
-    match std::fs::read_to_string(home.receipt_key()) {
-        Ok(text) => Ok(Some(text.trim().parse().context("the receipt key is damaged")?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).context("cannot read the receipt key"),
+/// The executor's receipt key; a Cloud home has none. Without it a Local node could file nothing that was sent.
+pub fn receipt_key(home: &Home, role: Role) -> Result<Option<PublicKey>> {
+    let path = home.receipt_key();
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let key = text.trim().parse();
+            key.map(Some).with_context(|| format!("{} holds no key: restore it from a backup", path.display()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && role == Role::Cloud => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}: restore it from a backup", path.display())),
     }
 }

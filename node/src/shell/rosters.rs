@@ -21,10 +21,12 @@ pub fn load(home: &Home) -> Result<Option<RosterChain>> {
     match std::fs::read(&path) {
         Ok(bytes) => {
             let chain = RosterChain::from_bytes(&bytes);
-            chain.map(Some).with_context(|| format!("{} is not a roster chain that verifies", path.display()))
+            chain.map(Some).with_context(|| {
+                format!("{} is not a roster chain that verifies: restore it from a backup", path.display())
+            })
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}: restore it from a backup", path.display())),
     }
 }
 

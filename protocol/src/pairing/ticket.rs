@@ -9,7 +9,10 @@ use aiemp_keys::{
 use data_encoding::{Encoding, Specification};
 use thiserror::Error;
 
-use crate::{limits::TICKET_LIFETIME, time::Timestamp};
+use crate::{
+    limits::{CLOCK_BEHIND_MAX, TICKET_LIFETIME},
+    time::Timestamp,
+};
 
 const PREFIX: &str = "aiemp1";
 
@@ -35,6 +38,17 @@ pub enum TicketError {
     /// It expired.
     #[error("the ticket expired at {0}; run `aiemp-node pair invite` on the Cloud node again")]
     Expired(Timestamp),
+    /// No ticket made now could be good for so long: one of the two clocks is wrong.
+    #[error(
+        "the ticket is good until {expires}, and here it is {now}: a ticket is good for ten minutes, so the clock of one \
+         of the two machines is wrong; set it right, then run `aiemp-node pair invite` again"
+    )]
+    Clock {
+        /// The end that it names.
+        expires: Timestamp,
+        /// The time here.
+        now: Timestamp,
+    },
 }
 
 impl Ticket {
@@ -43,9 +57,17 @@ impl Ticket {
         Self { cloud, addresses, secret, expires: now + TICKET_LIFETIME }
     }
 
-    /// Fails when it expired.
+    /// Fails when it expired, and when this clock is so far behind that nobody can tell: a roster signed now would be of
+    /// another time too.
     pub fn check(&self, now: Timestamp) -> Result<(), TicketError> {
-        if self.expires < now { Err(TicketError::Expired(self.expires)) } else { Ok(()) }
+        let expires = self.expires;
+        if expires < now {
+            return Err(TicketError::Expired(expires));
+        }
+        if expires > now + TICKET_LIFETIME + CLOCK_BEHIND_MAX {
+            return Err(TicketError::Clock { expires, now });
+        }
+        Ok(())
     }
 
     /// The one-time identity to dial with: who holds it holds the secret.
@@ -164,5 +186,17 @@ mod tests {
             assert!(text[..index].parse::<Ticket>().is_err());
         }
         assert!(matches!(ticket().check(Timestamp::from_millis(601_001)), Err(TicketError::Expired(_))));
+    }
+
+    #[test]
+    fn a_clock_ten_years_off_takes_no_ticket() {
+        let years = std::time::Duration::from_secs(10 * 365 * 86_400);
+        let made = Timestamp::from_millis(1_767_781_800_000);
+        let ticket = Ticket::new(ticket().cloud, Vec::new(), [9; 16], made);
+        ticket.check(made).expect("with the same clock");
+        ticket.check(made.earlier_by(std::time::Duration::from_secs(240))).expect("a few minutes are no matter");
+        assert!(matches!(ticket.check(made + years), Err(TicketError::Expired(_))));
+        let told = ticket.check(made.earlier_by(years)).unwrap_err().to_string();
+        assert!(told.contains("clock of one of the two machines is wrong; set it right"), "{told}");
     }
 }

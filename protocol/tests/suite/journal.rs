@@ -191,6 +191,35 @@ fn nothing_is_sent_while_the_clock_runs_behind() {
     assert!(outputs.iter().any(|output| matches!(output, Output::ReportClockBehind { .. })));
 }
 
+#[test]
+fn a_clock_ten_years_off_sends_nothing() {
+    let owner = owner(10);
+    let years = Duration::from_secs(10 * 365 * 86_400);
+    // Ahead, when an approval that waits for its service comes due: its time is over.
+    let mut journal = Journal::default();
+    approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    let away = Dispatched::NotSent { reason: "connection refused".into(), retryable: true };
+    journal.handle(NOW, Input::Dispatched([1; 16], away));
+    settle_down(&mut journal, NOW);
+    journal.handle(NOW + years, Input::TimeoutReached);
+    let outputs = settle_down(&mut journal, NOW + years);
+    assert_eq!((dispatches(&outputs), outcomes(&outputs)), (0, vec![Outcome::Failed]));
+    // Behind, from the start on: what was taken up before waits for the clock, and is sent when it is right.
+    let mut journal = Journal::default();
+    approve(&mut journal, &owner, "b@client.test", 2, 2, None);
+    let away = Dispatched::NotSent { reason: "connection refused".into(), retryable: true };
+    journal.handle(NOW, Input::Dispatched([2; 16], away));
+    settle_down(&mut journal, NOW);
+    let mut journal = Journal::restore([row(&journal)], journal.highest_time());
+    journal.handle(NOW.earlier_by(years), Input::TimeoutReached);
+    let outputs = settle_down(&mut journal, NOW.earlier_by(years));
+    assert_eq!(dispatches(&outputs), 0);
+    assert!(outputs.iter().any(|output| matches!(output, Output::ReportClockBehind { seen } if *seen >= NOW)));
+    let right = NOW + Duration::from_secs(60);
+    journal.handle(right, Input::TimeoutReached);
+    assert_eq!(dispatches(&settle_down(&mut journal, right)), 1);
+}
+
 /// Receipts in the order in which they were written.
 fn receipt_times(outputs: &[Output]) -> Vec<(Timestamp, Outcome)> {
     let time = |output: &Output| {

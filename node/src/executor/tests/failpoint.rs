@@ -6,7 +6,9 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
+    io::Write as _,
     panic::resume_unwind,
+    path::PathBuf,
 };
 
 use aiemp_protocol::{
@@ -65,6 +67,8 @@ pub(super) struct Stage {
     pub(super) settled: BTreeSet<Nonce>,
     /// Sends that were asked for although the end of an earlier one is unknown.
     pub(super) asked_too_early: u32,
+    /// The step at which the disk below this folder runs full, and the file that then fills it.
+    pub(super) full: Option<(usize, PathBuf)>,
 }
 
 thread_local! {
@@ -89,6 +93,23 @@ impl Stage {
             in_outbox: 0,
             settled: BTreeSet::new(),
             asked_too_early: 0,
+            full: None,
+        }
+    }
+
+    fn fill_disk(&mut self) {
+        if let Some((_, filler)) = self.full.as_ref().filter(|(step, _)| *step == self.steps.len()) {
+            let mut file = fs::File::create(filler).expect("a file");
+            while file.write_all(&[7; 4096]).is_ok() {}
+        }
+    }
+
+    /// There is space again, for good.
+    pub(super) fn make_room(&mut self) {
+        if let Some((step, filler)) = &mut self.full
+            && fs::remove_file(filler).is_ok()
+        {
+            *step = usize::MAX;
         }
     }
 
@@ -151,6 +172,7 @@ pub(super) fn die_if_dead() {
 pub(in crate::executor) fn reached(step: &'static str) {
     let is_end = STAGE.with_borrow_mut(|stage| {
         let Some(stage) = stage.as_mut().filter(|stage| !stage.is_dead) else { return false };
+        stage.fill_disk();
         let is_end = match stage.kills.front() {
             Some(Kill::Step(number)) => *number == stage.steps.len(),
             Some(Kill::At(name)) => *name == step,
@@ -179,6 +201,10 @@ pub(in crate::executor) fn play(asked_for: (ActionHash, Nonce), take: impl FnOnc
     reached("about to ask the provider");
     let (provider, asked) = with(|stage| {
         stage.asked += 1;
+        // A hand that had no space tries again later.
+        if stage.asked > 1 {
+            stage.make_room();
+        }
         stage.asked_too_early += u32::from(stage.is_end_unknown(asked_for.0));
         (stage.provider, stage.asked)
     });

@@ -3,6 +3,8 @@
 //! Machine, store, receipts, audit log, intake, outbox and HTTP are the real ones; only the provider is played. The second
 //! end of a run follows from a seed; `AIEMP_KILL_SEED` runs another one.
 
+mod full_disk;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -135,6 +137,7 @@ impl<'a> Person<'a> {
 
     /// What is handed in when nothing is under way any more; whether anything was.
     fn goes_on(&mut self, journal: &Journal) -> bool {
+        failpoint::with(Stage::make_room);
         let unknown: Vec<_> = journal.rows().filter(|row| row.state == State::Unknown).collect();
         if !unknown.is_empty() && !self.files.contains_key("too-early.approval") {
             self.approve("too-early.approval", TOO_EARLY, &unknown[0].verified.action);

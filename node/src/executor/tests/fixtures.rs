@@ -71,6 +71,11 @@ impl World {
         Self::founded_in(directory.unwrap(), settings, false)
     }
 
+    /// In a directory that was made ready for it.
+    pub(super) fn on(directory: tempfile::TempDir, settings: &str) -> Self {
+        Self::founded_in(directory, settings, false)
+    }
+
     fn founded(settings: &str, unattended: bool) -> Self {
         Self::founded_in(tempfile::tempdir().unwrap(), settings, unattended)
     }

@@ -120,7 +120,7 @@ impl Mesh {
         }
         let store = Store::open(&home.store())?;
         let audit = AuditLog::open(&home.audit(), notices::MESH, options.signer.clone()).context("the audit log")?;
-        let receipt_key = identity::receipt_key(&home)?;
+        let receipt_key = identity::receipt_key(&home, options.role)?;
         let core = restored_core(options, rosters, &store, receipt_key.as_ref())?;
         let (disk_sent, disk_events) = mpsc::channel(EVENTS_MAX);
         let watcher = VaultWatcher::spawn(&config.vault, disk_sent)?;
