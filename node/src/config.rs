@@ -177,6 +177,39 @@ pub struct Smtp {
     pub timeout_s: u64,
     /// A PEM file with the root of a private certificate authority.
     pub ca_file: Option<PathBuf>,
+    /// Where sent mails lie, to be looked for after a crash.
+    pub sent: Option<Sent>,
+}
+
+/// The folder in which a mail server keeps what was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sent {
+    /// The IMAP server.
+    pub host: String,
+    /// Its port; 993 by default, 143 without `tls`.
+    pub port: Option<u16>,
+    /// `tls`, `starttls`, or `plain` for a server on this machine.
+    #[serde(default = "tls")]
+    pub security: SmtpSecurity,
+    /// The name to log in with.
+    pub username: String,
+    /// Name of the secret that holds the password.
+    pub password_secret: String,
+    /// The folder.
+    #[serde(default = "sent_folder")]
+    pub folder: String,
+    /// Whether the server itself puts every mail that it sends there: one that is not there was not sent.
+    #[serde(default)]
+    pub files_sent: bool,
+}
+
+const fn tls() -> SmtpSecurity {
+    SmtpSecurity::Tls
+}
+
+fn sent_folder() -> String {
+    "Sent".to_owned()
 }
 
 const fn smtp_timeout_s() -> u64 {
@@ -196,6 +229,27 @@ pub enum SmtpSecurity {
     Plain,
 }
 
+impl SmtpSecurity {
+    /// The protection as the hands know it.
+    pub const fn of_hand(self) -> Security {
+        match self {
+            Self::Starttls => Security::Starttls,
+            Self::Tls => Security::Tls,
+            Self::Plain => Security::Plain,
+        }
+    }
+}
+
+impl Sent {
+    /// The port in force.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.security {
+            SmtpSecurity::Tls => 993,
+            SmtpSecurity::Starttls | SmtpSecurity::Plain => 143,
+        })
+    }
+}
+
 impl Smtp {
     /// The port in force.
     pub fn port(&self) -> u16 {
@@ -207,11 +261,7 @@ impl Smtp {
 
     /// The protection as the hand knows it.
     pub const fn security(&self) -> Security {
-        match self.security {
-            SmtpSecurity::Starttls => Security::Starttls,
-            SmtpSecurity::Tls => Security::Tls,
-            SmtpSecurity::Plain => Security::Plain,
-        }
+        self.security.of_hand()
     }
 
     /// The time to wait for any one answer.

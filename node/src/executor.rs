@@ -22,6 +22,7 @@ pub mod message;
 pub mod outbox;
 mod receipts;
 pub mod secrets;
+mod sent_folder;
 pub mod smtp;
 mod start;
 mod tls;

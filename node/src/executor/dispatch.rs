@@ -19,6 +19,7 @@ use super::{
     message::{self, ComposeError, OutgoingMessage},
     outbox::{self, OutboxError},
     secrets::{self, SecretError},
+    sent_folder::SentFolder,
     smtp::{self, SmtpOutcome, SmtpSettings},
 };
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
 };
 
 const OUTBOX: &str = "outbox";
+const SMTP: &str = "smtp";
 
 /// The ways out: those of the settings, and those that were declared.
 #[derive(Debug)]
@@ -64,6 +66,8 @@ pub(super) enum Look {
     Known(Found),
     /// A service has to be asked about a text that was approved then.
     Http(Box<Call>, String, Timestamp),
+    /// The folder of sent mails has to be looked through for this Message-ID.
+    Sent { folder: Box<SentFolder>, message_id: String, is_complete: bool },
 }
 
 impl Hands {
@@ -166,10 +170,37 @@ impl Hands {
                     Found::CannotTell
                 }))
             }
-            // A server that took a mail does not say so afterwards; and what has no hand here may have had one.
+            Content::Email(email) if email.hand == SMTP => self.look_into_sent(row, email, roster),
+            // What has no hand here may have had one.
             Content::Email(_) | Content::Tool(_) | Content::A2a(_) => Look::Known(Found::CannotTell),
             Content::Post(_) | Content::Payment(_) | Content::Http(_) => self.look_by_connector(row, roster),
         }
+    }
+
+    /// A server that took a mail does not say so afterwards, but may keep it.
+    fn look_into_sent(&self, row: &Row, email: &Email, roster: &Roster) -> Look {
+        let smtp = self.config.smtp.as_ref();
+        let Some((smtp, sent)) = smtp.and_then(|smtp| Some((smtp, smtp.sent.as_ref()?))) else {
+            return Look::Known(Found::CannotTell);
+        };
+        if roster.unattended && !hands::is_loopback(&sent.host) {
+            return Look::Known(Found::CannotTell);
+        }
+        let password = match secrets::read(&self.home, roster, &sent.password_secret) {
+            Ok(password) => password,
+            Err(error) => return Look::Known(Found::NoAnswer(error.to_string())),
+        };
+        let folder = SentFolder {
+            host: sent.host.clone(),
+            port: sent.port(),
+            security: sent.security.of_hand(),
+            username: sent.username.clone(),
+            password,
+            folder: sent.folder.clone(),
+            timeout: smtp.timeout(),
+            ca_file: smtp.ca_file.clone(),
+        };
+        Look::Sent { folder: Box::new(folder), message_id: message_id_of(row, email), is_complete: sent.files_sent }
     }
 
     fn look_by_connector(&self, row: &Row, roster: &Roster) -> Look {
@@ -218,6 +249,13 @@ impl Look {
     pub(super) async fn run(self) -> Found {
         let (call, text, approved_at) = match self {
             Self::Known(found) => return found,
+            Self::Sent { folder, message_id, is_complete } => {
+                return match folder.holds(&message_id).await {
+                    Ok(true) => Found::Sent(format!("found in the folder {}", folder.folder)),
+                    Ok(false) => Found::NotSeen { is_complete },
+                    Err(why) => Found::NoAnswer(why),
+                };
+            }
             Self::Http(call, text, approved_at) => (call, text, approved_at),
         };
         let (status, body) = match call.ask().await {

@@ -2,6 +2,7 @@ mod connectors;
 pub(super) mod failpoint;
 mod failpoints;
 mod fixtures;
+mod sent;
 mod service;
 
 use std::fs;

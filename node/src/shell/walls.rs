@@ -57,6 +57,7 @@ impl Reach {
         let smtp = config.smtp.as_ref();
         let mut ports = declared.ports();
         ports.extend(smtp.map(|smtp| smtp.port()));
+        ports.extend(smtp.and_then(|smtp| smtp.sent.as_ref()).map(|sent| sent.port()));
         if !ports.is_empty() {
             ports.insert(DNS);
         }

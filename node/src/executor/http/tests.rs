@@ -1,6 +1,6 @@
 //! The hand against services that answer, lie, hang and break.
 
-use std::sync::Arc;
+use std::{path::Path, process::Command, sync::Arc};
 
 use aiemp_keys::Hash;
 use aiemp_protocol::{
@@ -8,6 +8,7 @@ use aiemp_protocol::{
     ids::WorkId,
     time::Timestamp,
 };
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -245,4 +246,88 @@ async fn an_address_that_would_be_changed_on_its_way_is_not_called() {
     let dispatched = call.send().await;
     assert!(matches!(&dispatched, Dispatched::NotSent { retryable: false, .. }), "{dispatched:?}");
     assert!(service.asked.lock().await.is_empty());
+}
+
+/// Speaks TLS as this machine, with a certificate of an authority of its own; none where there is no openssl.
+async fn tls_service(folder: &Path) -> Option<(u16, JoinHandle<()>)> {
+    const CERTIFICATE: [&str; 12] = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+    ];
+    let mut openssl = Command::new("openssl");
+    openssl.current_dir(folder).args(CERTIFICATE).args([
+        "subjectAltName=DNS:localhost",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "ca.pem",
+    ]);
+    let Ok(made) = openssl.output() else {
+        skip("openssl is not installed, so there was no certificate for a service over TLS");
+        return None;
+    };
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let certificates = CertificateDer::pem_file_iter(folder.join("ca.pem")).unwrap().collect::<Result<_, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(certificates, key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let task = tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = [0; 4096];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            stream.write_all(answer("201 Created", "").as_bytes()).await.unwrap();
+            stream.shutdown().await.ok();
+        }
+    });
+    Some((port, task))
+}
+
+fn skip(why: &str) {
+    let Some(path) = std::env::var_os("AIEMP_TEST_SKIPS") else { return };
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    std::io::Write::write_all(&mut file, format!("skipped: {why}\n").as_bytes()).unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_is_believed_only_for_its_name_and_from_an_authority_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((port, _task)) = tls_service(folder.path()).await else { return };
+    let call = |host: &str, ca_file: Option<&str>| {
+        let mut call = call_with(port, "");
+        call.connector.scheme = Scheme::Https;
+        call.connector.ca_file = ca_file.map(|name| folder.path().join(name));
+        call.request.origin = format!("https://{host}:{port}");
+        call
+    };
+    let dispatched = call("localhost", Some("ca.pem")).send().await;
+    assert!(matches!(dispatched, Dispatched::Sent(_)), "{dispatched:?}");
+    std::fs::write(folder.path().join("none.pem"), "no certificate").unwrap();
+    for (host, ca_file, why) in [
+        ("localhost", None, "UnknownIssuer"),
+        ("127.0.0.1", Some("ca.pem"), "not valid for name"),
+        ("localhost", Some("none.pem"), "check `ca_file`"),
+        ("localhost", Some("absent.pem"), "check `ca_file`"),
+    ] {
+        let dispatched = call(host, ca_file).send().await;
+        assert!(matches!(&dispatched, Dispatched::NotSent { retryable: false, .. }), "{dispatched:?}");
+        assert!(told(&dispatched).contains(why), "{dispatched:?}");
+    }
 }
