@@ -13,6 +13,7 @@
 
 pub mod a2a;
 pub mod action;
+pub mod active;
 pub mod approval;
 pub mod causality;
 pub mod egress;
