@@ -4,6 +4,7 @@
 
 use aiemp_keys::{Hash, NodeId, Value, cbor};
 use aiemp_protocol::{
+    active::Finding,
     ids::{ConflictId, FileId},
     time::Timestamp,
     vault_path::VaultPath,
@@ -22,6 +23,8 @@ pub enum ConflictKind {
     LateEdit,
     /// Two contents for one file: created twice, or edited under a content that was replaced.
     Content,
+    /// Active content that nobody released. Listed where it is held back, which not every node does.
+    ActiveContent,
 }
 
 impl ConflictKind {
@@ -32,6 +35,7 @@ impl ConflictKind {
             Self::DeleteEdit => "delete_edit",
             Self::LateEdit => "late_edit",
             Self::Content => "content",
+            Self::ActiveContent => "active_content",
         }
     }
 }
@@ -64,6 +68,8 @@ pub struct Conflict {
     pub sides: Vec<Side>,
     /// What is shown meanwhile.
     pub merged: String,
+    /// The active content that waits.
+    pub found: Vec<Finding>,
 }
 
 /// The id of the conflict between two things, in whichever order they are found.

@@ -25,6 +25,7 @@ use crate::{
     index::{ChangeRef, Index},
 };
 
+mod active;
 mod apply;
 mod command;
 mod conflicts;
@@ -53,6 +54,10 @@ pub trait Boundaries: fmt::Debug + Send {
     fn may_archive(&self, zone: Zone) -> bool;
     /// Whether a member may close conflicts of the zone's files.
     fn may_resolve(&self, author: NodeId, zone: Zone) -> bool;
+    /// Whether active content waits here until it is released.
+    fn holds_active_content(&self) -> bool;
+    /// Whether a member's word releases it.
+    fn may_release(&self, author: NodeId) -> bool;
 }
 
 /// What lies on disk at one place, as far as this node wrote it or read it.
@@ -103,6 +108,10 @@ pub struct Vault {
     late_texts: BTreeMap<FileId, String>,
     /// Content under bases that compete with the shown one.
     hidden: BTreeMap<(FileId, ContentHash), hidden::Hidden>,
+    /// Notes with active content that nobody released.
+    held: BTreeMap<FileId, active::Held>,
+    /// What this node released since it started; the entries that say so apply in a moment.
+    releasing: BTreeSet<ConflictId>,
     /// The first change of an author that a document, told by its file and base, does not take.
     refused: BTreeMap<(FileId, ContentHash, NodeId), ContentHash>,
     docs: BTreeMap<FileId, DocState>,
@@ -159,6 +168,8 @@ impl Vault {
             field_conflicts: BTreeMap::new(),
             late_texts: BTreeMap::new(),
             hidden: BTreeMap::new(),
+            held: BTreeMap::new(),
+            releasing: BTreeSet::new(),
             refused: BTreeMap::new(),
             docs: BTreeMap::new(),
             recent: VecDeque::new(),

@@ -124,14 +124,21 @@ pub fn find(path: &VaultPath, bytes: &[u8]) -> Vec<Finding> {
 
 /// Plain prose has none of the signs that everything active begins with.
 fn may_hold_any(bytes: &[u8]) -> bool {
-    bytes.iter().any(|byte| matches!(byte, b'<' | b'!' | b'`' | b'~' | b':' | b'"'))
+    bytes.iter().any(is_sign)
+}
+
+const fn is_sign(byte: &u8) -> bool {
+    matches!(byte, b'<' | b'!' | b']' | b'`' | b'~' | b':' | b'"')
 }
 
 /// The text without what cannot be seen; of a canvas, which is JSON, without its escapes.
 fn view(bytes: &[u8], is_json: bool) -> String {
     let unescaped = if is_json { views::unescaped(bytes) } else { None };
     let text = String::from_utf8_lossy(unescaped.as_deref().unwrap_or(bytes));
-    let hidden = |c: char| views::is_invisible(c) || (c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
+    let hidden = |c: char| match c {
+        ' '..='~' | '\n' | '\r' | '\t' => false,
+        _ => c.is_control() || views::is_invisible(c),
+    };
     if text.chars().any(hidden) { text.replace(hidden, "") } else { text.into_owned() }
 }
 
@@ -142,7 +149,9 @@ fn pieces(text: &str, extension: &str) -> Vec<Piece> {
     let definitions = links::definitions(text);
     let mut pieces = Vec::new();
     let mut at = 0;
-    while let Some(byte) = text.as_bytes().get(at) {
+    while let Some(sign) = text.as_bytes()[at..].iter().position(is_sign) {
+        at += sign;
+        let byte = text.as_bytes()[at];
         let in_quotes = exempt.iter().any(|range| range.contains(&at));
         let (found, next) = match byte {
             b'<' if in_quotes => (code::template(text, at), at + 1),

@@ -36,6 +36,8 @@ pub(super) enum Task {
     ArchiveAs(ContentHash),
     /// The file moves to another zone; the content is the merged one unless the disk already holds another.
     MoveAcross { to: VaultPath, content: Option<Vec<u8>>, claim: Option<aiemp_protocol::ids::WorkId> },
+    /// What is shown of the file becomes its content in place of this one, which is held back.
+    KeepShown(ContentHash),
     /// Compare with the disk and write.
     Project,
     /// Remember what open conflicts are about.

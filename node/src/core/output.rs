@@ -295,6 +295,11 @@ pub enum Notice {
         /// The draft.
         path: VaultPath,
     },
+    /// A note holds active content that nobody released: it is not shown as it is now.
+    ContentHeld {
+        /// The note.
+        path: VaultPath,
+    },
     /// The brain failed.
     BrainFailed {
         /// The work.

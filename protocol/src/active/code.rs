@@ -78,5 +78,5 @@ fn inline(text: &str, at: usize, length: usize) -> Option<Piece> {
         from = close + run;
     }
     let goes_on = paragraph_end.is_none() && window_end < text.len();
-    goes_on.then(|| Piece::new(ActiveKind::Code, at, window_end))
+    goes_on.then(|| Piece::new(ActiveKind::Code, at, links::paragraph_end_behind(text, window_end)))
 }

@@ -14,7 +14,7 @@ const PICTURES: [&str; 6] = ["image/png", "image/jpeg", "image/jpg", "image/gif"
 /// A picture's text; one that goes on longer is taken for one from elsewhere.
 const ALT_BYTES_MAX: usize = 1024;
 /// An address, as far as it is told.
-const ADDRESS_BYTES_MAX: usize = 4096;
+const ADDRESS_BYTES_MAX: usize = 512;
 /// As much of an address as says where it leads; one that says nothing in so many bytes hides where.
 const SCHEME_BYTES_MAX: usize = 256;
 const SAID_BYTES_MIN: usize = 16;
@@ -97,8 +97,11 @@ pub(super) fn acts(address: &str) -> bool {
 
 /// `](address)` and `[label]: address` where the address acts, however it is written.
 pub(super) fn destination(text: &str, at: usize) -> Option<Piece> {
+    if is_escaped(text, at) {
+        return None;
+    }
     let (start, end) = address_behind(text, at + 1)?;
-    acts(&text[start..end]).then(|| Piece::new(ActiveKind::Link, at, end))
+    acts(&text[start..end]).then(|| Piece::new(ActiveKind::Link, at, end_of_address(text, end)))
 }
 
 /// An acting address in the middle of a text; `at` is its colon.
@@ -118,8 +121,7 @@ pub(super) fn bare(text: &str, at: usize) -> Option<Piece> {
         "obsidian" => next.is_ascii_alphanumeric() || "/\\%".contains(next),
         _ => !next.is_whitespace() && !"*\"'`,;".contains(next),
     };
-    let length = rest.find(|c: char| c.is_whitespace() || "<>\"`".contains(c)).unwrap_or(rest.len());
-    is_address.then(|| Piece::new(ActiveKind::Link, start, at + 1 + length))
+    is_address.then(|| Piece::new(ActiveKind::Link, start, end_of_address(text, at + 1)))
 }
 
 /// `![text](address)`, `![text][label]`, `![label]` and `![[address]]` from elsewhere.
@@ -135,26 +137,28 @@ pub(super) fn image(text: &str, at: usize, definitions: &BTreeMap<String, String
     }
     let window_end = within(text, start, ALT_BYTES_MAX);
     let window = &text[start..window_end];
-    let paragraph_end = blank_line(window);
+    let closed = closing_bracket(window);
+    let paragraph_end = blank_line(&window[..closed.unwrap_or(window.len())]);
     let window = &window[..paragraph_end.unwrap_or(window.len())];
+    let closed = closed.filter(|_| paragraph_end.is_none());
     let remote_behind = |bracket: usize| {
         let (from, to) = address_behind(text, bracket + 1)?;
         (text.as_bytes()[bracket + 1] == b'(' && is_remote(&text[from..to])).then(|| {
+            let to = end_of_address(text, to);
             let end = to + usize::from(text[to..].starts_with([')', '>']));
             Piece::new(ActiveKind::Remote, at, end)
         })
     };
     // Code and HTML may hold brackets that do not count; then every address that follows may be the picture's.
-    let close = closing_bracket(window).map(|close| start + close);
-    if window.contains(['`', '<', '\\']) {
+    if window[..closed.unwrap_or(window.len())].contains(['`', '<', '\\']) {
         let brackets = window.match_indices("](").map(|(place, _)| start + place);
         if let Some(piece) = brackets.into_iter().find_map(remote_behind) {
             return Some(piece);
         }
     }
-    let Some(close) = close else {
+    let Some(close) = closed.map(|close| start + close) else {
         let goes_on = paragraph_end.is_none() && window_end < text.len();
-        return goes_on.then(|| Piece::new(ActiveKind::Remote, at, window_end));
+        return goes_on.then(|| Piece::new(ActiveKind::Remote, at, paragraph_end_behind(text, window_end)));
     };
     if let Some(piece) = remote_behind(close) {
         return Some(piece);
@@ -165,6 +169,17 @@ pub(super) fn image(text: &str, at: usize, definitions: &BTreeMap<String, String
     let end = close + 1 + labelled.map_or(0, |label| label.len() + 2);
     let address = definitions.get(&tidy_label(label))?;
     Some(Piece { with: address.clone(), ..Piece::new(ActiveKind::Remote, at, end) })
+}
+
+/// Where an address ends that goes on at `from`: a release speaks of all of it.
+fn end_of_address(text: &str, from: usize) -> usize {
+    let ends = |byte: u8| byte.is_ascii_whitespace() || b")<>\"`".contains(&byte);
+    text.as_bytes()[from..].iter().position(|byte| ends(*byte)).map_or(text.len(), |length| from + length)
+}
+
+/// Where the paragraph ends that goes on at `from`.
+pub(super) fn paragraph_end_behind(text: &str, from: usize) -> usize {
+    text[from..].find("\n\n").map_or(text.len(), |length| from + length)
 }
 
 /// Where a paragraph ends: only white space stands on its next line.
@@ -193,6 +208,11 @@ fn closing_bracket(text: &str) -> Option<usize> {
     None
 }
 
+/// A bracket behind a backslash is a sign like any other.
+fn is_escaped(text: &str, at: usize) -> bool {
+    text.as_bytes()[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
 /// Where the address stands that `(` or `:` at `at` begins.
 fn address_behind(text: &str, at: usize) -> Option<(usize, usize)> {
     let address = text[at..].strip_prefix(['(', ':'])?.trim_start();
@@ -200,7 +220,10 @@ fn address_behind(text: &str, at: usize) -> Option<(usize, usize)> {
     let address = &address[..within(address, 0, ADDRESS_BYTES_MAX)];
     let length = match address.strip_prefix('<') {
         Some(pointed) => 1 + pointed.find(['>', '\n']).unwrap_or(pointed.len()),
-        None => address.find(|c: char| c.is_whitespace() || c == ')').unwrap_or(address.len()),
+        None => {
+            let ends = |byte: u8| byte.is_ascii_whitespace() || byte == b')';
+            address.bytes().position(ends).unwrap_or(address.len())
+        }
     };
     Some((start, start + length))
 }
@@ -212,6 +235,9 @@ pub(super) fn definitions(text: &str) -> BTreeMap<String, String> {
         return found;
     }
     for (at, _) in text.match_indices("]:") {
+        if is_escaped(text, at) {
+            continue;
+        }
         let before = &text[text.ceil_char_boundary(at.saturating_sub(ALT_BYTES_MAX))..at];
         let Some(open) = before.rfind('[') else { continue };
         let label = &before[open + 1..];

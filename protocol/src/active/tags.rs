@@ -52,6 +52,7 @@ pub(super) fn tag(text: &str, at: usize, markdown: bool) -> Option<Piece> {
     let length = end_of_tag(inside);
     let end = at + 1 + length;
     if end == window_end && window_end < text.len() && !inside.ends_with('>') {
+        let end = text[end..].find('>').map_or(text.len(), |length| end + length + 1);
         return Some(Piece::new(ActiveKind::Html, at, end));
     }
     if ALWAYS.contains(&name.as_str()) {

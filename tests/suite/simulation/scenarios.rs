@@ -20,36 +20,36 @@ use aiemp_tests::{
     world::{Cast, World},
 };
 
-const LAPTOP: Cast = ("laptop", Role::Local, Brain::None);
+pub(super) const LAPTOP: Cast = ("laptop", Role::Local, Brain::None);
 const CLOUD: Cast = ("cloud", Role::Cloud, Brain::Template);
-const IDLE_CLOUD: Cast = ("cloud", Role::Cloud, Brain::None);
-const DESKTOP: Cast = ("desktop", Role::Local, Brain::None);
+pub(super) const IDLE_CLOUD: Cast = ("cloud", Role::Cloud, Brain::None);
+pub(super) const DESKTOP: Cast = ("desktop", Role::Local, Brain::None);
 
-fn world(seed: u64, cast: &[Cast], links: &[(usize, usize)]) -> World {
+pub(super) fn world(seed: u64, cast: &[Cast], links: &[(usize, usize)]) -> World {
     let mut world = World::new(seed, cast, links).expect("a mesh is founded");
     pass(&mut world, 10_000);
     world
 }
 
-fn pass(world: &mut World, ms: u64) {
+pub(super) fn pass(world: &mut World, ms: u64) {
     world.run_for(ms).expect("nothing goes wrong");
 }
 
-fn settle(world: &mut World) {
+pub(super) fn settle(world: &mut World) {
     world.heal();
     pass(world, 120_000);
     check::healed(world).expect("the mesh heals");
 }
 
-fn path(text: &str) -> VaultPath {
+pub(super) fn path(text: &str) -> VaultPath {
     VaultPath::parse(text).expect("a path")
 }
 
-fn save(world: &mut World, node: usize, at: &str, text: &str) {
+pub(super) fn save(world: &mut World, node: usize, at: &str, text: &str) {
     people::save(world, node, path(at), text.as_bytes().to_vec());
 }
 
-fn text(world: &World, node: usize, at: &str) -> Option<String> {
+pub(super) fn text(world: &World, node: usize, at: &str) -> Option<String> {
     world.nodes[node].disk.files.get(&path(at)).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
@@ -58,16 +58,16 @@ fn folder(world: &World, node: usize, prefix: &str) -> Vec<String> {
     paths.filter(|path| path.starts_with(prefix) && path.ends_with(".md")).collect()
 }
 
-fn core(world: &World, node: usize) -> &Core {
+pub(super) fn core(world: &World, node: usize) -> &Core {
     world.nodes[node].core.as_ref().expect("the node runs")
 }
 
-fn log_of(world: &World, node: usize) -> LogId {
+pub(super) fn log_of(world: &World, node: usize) -> LogId {
     core(world, node).replication().own_log(Audience::All)
 }
 
 /// Another name for a file, given by the person.
-fn rename(world: &mut World, node: usize, names: &[(&str, &str)]) {
+pub(super) fn rename(world: &mut World, node: usize, names: &[(&str, &str)]) {
     let files = &mut world.nodes[node].disk.files;
     let moved: Vec<_> =
         names.iter().map(|(from, to)| (path(to), files.remove(&path(from)).expect("it is there"))).collect();
