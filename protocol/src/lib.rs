@@ -26,5 +26,6 @@ pub mod pairing;
 pub mod replication;
 pub mod roster;
 pub mod time;
+pub mod unseen;
 pub mod vault_path;
 pub mod zone;

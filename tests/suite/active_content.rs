@@ -58,3 +58,17 @@ fn a_note_of_clouds_with_active_content_waits_for_the_person_and_blocks_its_draf
     pair.wait("it is sent", |pair| pair.local.outbox().len() == 1);
     assert!(held(&pair.local).is_empty());
 }
+
+#[test]
+fn a_note_that_hides_characters_is_left_as_it_is_and_doctor_spells_its_lines() {
+    let pair = Pair::running();
+    let text = "Hello \u{1f469}\u{200d}\u{1f4bb}\n\npay \u{202e}eciovni\u{202c} at https://good\u{200b}.test\n";
+    pair.cloud.save(NOTE, text);
+    pair.wait("it arrives", |pair| pair.local.read(NOTE).as_deref() == Some(text.as_bytes()));
+    let told = pair.local.must(&["doctor"]);
+    let line = "Plans/plan.md shows something else than it says in line 3: pay [U+202E RIGHT-TO-LEFT OVERRIDE]eciovni";
+    assert!(told.contains(line) && !told.contains('\u{202e}'), "{told}");
+    pair.local.save(NOTE, "Hello\n");
+    let clear = "no shared note hides characters or turns text around";
+    assert!(pair.local.must(&["doctor"]).contains(clear));
+}

@@ -19,6 +19,7 @@ use crate::{
     shell::{self, control::Client},
 };
 
+mod notes;
 mod walls;
 
 /// Days before a roster's end at which doctor begins to warn.
@@ -174,6 +175,7 @@ fn check_mesh(home: &Home, rosters: &RosterChain, config: Option<&Config>, findi
     }
     if let Some(config) = config {
         walls::check(member.role, config, findings);
+        notes::check(&config.vault, roster, findings);
     }
     match member.role {
         Role::Local => check_local(home, rosters, findings),

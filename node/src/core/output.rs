@@ -1,5 +1,7 @@
 //! What the node wants done: imperative, in one ordered queue.
 
+use std::collections::BTreeSet;
+
 use aiemp_crdt::{
     conflict::Conflict,
     vault::{self, HoldReason, Projection},
@@ -251,6 +253,8 @@ pub struct Status {
     pub frozen: Vec<(LogId, FreezeReason)>,
     /// Logs that are not followed for now.
     pub waiting: Vec<(LogId, WaitReason)>,
+    /// Members of whom this node knows entries that it does not take, or that wait for entries of others.
+    pub behind: BTreeSet<NodeId>,
     /// Whether nothing is under way.
     pub settled: bool,
 }

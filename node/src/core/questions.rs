@@ -127,6 +127,10 @@ impl Core {
             files: self.vault.on_disk().len(),
             frozen: self.replication.frozen().iter().map(|(log, frozen)| (*log, frozen.reason)).collect(),
             waiting: self.replication.waiting().collect(),
+            behind: {
+                let waiting = self.replication.waiting().map(|(log, _)| log);
+                waiting.chain(self.replication.lacking_past()).map(|log| log.author).collect()
+            },
             settled: self.vault.is_settled(),
         }
     }

@@ -292,6 +292,9 @@ pub struct WirePeer {
     pub connected: bool,
     /// Entries it is not known to hold; absent while unknown.
     pub lag_entries: Option<u64>,
+    /// Whether a log of it waits here.
+    #[serde(default)]
+    pub waits: bool,
 }
 
 /// A request with the way back.

@@ -144,6 +144,7 @@ impl Names {
             name: member.name.clone(),
             connected: connected.contains_key(&member.node),
             lag_entries: connected.get(&member.node).copied().flatten(),
+            waits: status.behind.contains(&member.node),
         });
         let frozen = status
             .frozen
