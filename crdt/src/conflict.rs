@@ -4,6 +4,7 @@
 
 use aiemp_keys::{Hash, NodeId, Value, cbor};
 use aiemp_protocol::{
+    active::Finding,
     ids::{ConflictId, FileId},
     time::Timestamp,
     vault_path::VaultPath,
@@ -24,6 +25,8 @@ pub enum ConflictKind {
     Content,
     /// What an author wrote is not taken, from a change on that no edit of a note makes.
     Dropped,
+    /// Active content that nobody released. Listed where it is held back, which not every node does.
+    ActiveContent,
 }
 
 impl ConflictKind {
@@ -35,6 +38,7 @@ impl ConflictKind {
             Self::LateEdit => "late_edit",
             Self::Content => "content",
             Self::Dropped => "dropped",
+            Self::ActiveContent => "active_content",
         }
     }
 }
@@ -67,6 +71,8 @@ pub struct Conflict {
     pub sides: Vec<Side>,
     /// What is shown meanwhile.
     pub merged: String,
+    /// The active content that waits.
+    pub found: Vec<Finding>,
 }
 
 /// The id of the conflict between two things, in whichever order they are found.

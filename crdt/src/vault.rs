@@ -25,6 +25,7 @@ use crate::{
     index::{ChangeRef, Index},
 };
 
+mod active;
 mod apply;
 mod authors;
 mod command;
@@ -56,6 +57,10 @@ pub trait Boundaries: fmt::Debug + Send {
     fn may_archive(&self, zone: Zone) -> bool;
     /// Whether a member may close conflicts of the zone's files.
     fn may_resolve(&self, author: NodeId, zone: Zone) -> bool;
+    /// Whether active content waits here until it is released.
+    fn holds_active_content(&self) -> bool;
+    /// Whether a member's word releases it.
+    fn may_release(&self, author: NodeId) -> bool;
 }
 
 /// What lies on disk at one place, as far as this node wrote it or read it.
@@ -107,6 +112,10 @@ pub struct Vault {
     /// Content under bases that compete with the shown one.
     hidden: BTreeMap<(FileId, ContentHash), hidden::Hidden>,
     dropped: dropped::DroppedChanges,
+    /// Notes with active content that nobody released.
+    held: BTreeMap<FileId, active::Held>,
+    /// What this node released since it started; the entries that say so apply in a moment.
+    releasing: BTreeSet<ConflictId>,
     docs: BTreeMap<FileId, DocState>,
     recent: VecDeque<FileId>,
     /// What waits until the node's own changes of a file are merged.
@@ -168,6 +177,8 @@ impl Vault {
             late_texts: BTreeMap::new(),
             hidden: BTreeMap::new(),
             dropped: dropped::DroppedChanges::default(),
+            held: BTreeMap::new(),
+            releasing: BTreeSet::new(),
             docs: BTreeMap::new(),
             recent: VecDeque::new(),
             postponed_tasks: BTreeMap::new(),

@@ -102,7 +102,7 @@ enum Command {
     Peers(peers::PeersCommand),
     /// Read, approve or reject what would be sent
     Approvals(approvals::ApprovalsArgs),
-    /// Places where merging may not be what you meant
+    /// Places where merging may not be what you meant, and notes whose active content waits
     Conflicts(conflicts::ConflictsArgs),
     /// Passwords that the executor, or a Cloud node itself, needs; read from the terminal or stdin, never from the
     /// command line

@@ -102,6 +102,14 @@ impl Boundaries for RosterBoundaries {
     fn may_resolve(&self, author: NodeId, zone: Zone) -> bool {
         self.roster.member(author).is_some_and(|member| zone.may_archive(author, member.role))
     }
+
+    fn holds_active_content(&self) -> bool {
+        self.role == Role::Local
+    }
+
+    fn may_release(&self, author: NodeId) -> bool {
+        self.roster.member(author).is_some_and(|member| member.role == Role::Local)
+    }
 }
 
 impl Core {
@@ -350,6 +358,10 @@ impl Core {
                 return self.projections.push(Output::RecordProjection { key, projection });
             }
             vault::Output::Hold { path, bytes, reason } => Output::Notice(Notice::Kept { path, bytes, reason }),
+            vault::Output::ReportHeld { path } => {
+                self.work.dashboard_due = Some(now);
+                Output::Notice(Notice::ContentHeld { path })
+            }
             vault::Output::ReportRefused { file, author, why } => {
                 Output::Notice(Notice::ChangeRefused { file, author, why: why.to_string() })
             }

@@ -32,8 +32,8 @@ mod rule;
 mod rules;
 mod scan;
 #[cfg(test)]
-mod tests;
-mod views;
+pub(crate) mod tests;
+pub(crate) mod views;
 
 use std::sync::Arc;
 

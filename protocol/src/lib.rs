@@ -13,6 +13,7 @@
 
 pub mod a2a;
 pub mod action;
+pub mod active;
 pub mod approval;
 pub mod causality;
 pub mod egress;
@@ -25,5 +26,6 @@ pub mod pairing;
 pub mod replication;
 pub mod roster;
 pub mod time;
+pub mod unseen;
 pub mod vault_path;
 pub mod zone;

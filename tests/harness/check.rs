@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aiemp_node::core::Core;
+use aiemp_node::core::{Core, DraftSource};
 use aiemp_protocol::{
+    active,
     entry::Position,
     frame::Frame,
     ids::{Audience, ConflictId, ContentHash, FileId},
@@ -47,13 +48,43 @@ pub fn said(world: &World, to: usize, bytes: &[u8]) -> Result<(), Violation> {
     }
 }
 
+/// What may be written where.
+pub fn written(world: &World, node: usize, path: &VaultPath, bytes: &[u8]) -> Result<(), Violation> {
+    written_path(world, node, path)?;
+    written_content(world, node, path, bytes)
+}
+
 /// A write lies inside the vault's set of paths.
-pub fn written_path(world: &World, node: usize, path: &VaultPath) -> Result<(), Violation> {
+fn written_path(world: &World, node: usize, path: &VaultPath) -> Result<(), Violation> {
     let state = &world.nodes[node];
     let Some(core) = &state.core else { return Ok(()) };
     match core.replication().rosters().current().zone_of(path) {
         Ok(_) => Ok(()),
         Err(why) => Err(format!("nothing is written outside the vault's zones: {} writes {path}: {why}", state.name)),
+    }
+}
+
+/// A Local shows no active content that came from elsewhere, unless a person there let it.
+fn written_content(world: &World, node: usize, path: &VaultPath, bytes: &[u8]) -> Result<(), Violation> {
+    let state = &world.nodes[node];
+    let is_shared = state.rosters().current().zone_of(path).is_ok_and(|zone| zone.audience() == Audience::All);
+    if state.role != Role::Local || !is_shared {
+        return Ok(());
+    }
+    match active::find(path, bytes).iter().find(|finding| !world.ledger.released.contains(&finding.release)) {
+        Some(finding) => Err(format!("active content waits: {} writes {path}: {finding:?}", state.name)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a draft may be approved as far as its active content goes: what nobody released, nobody was shown.
+pub fn may_be_approved(world: &World, draft: &DraftSource) -> Result<bool, Violation> {
+    let mut found = active::find(&draft.path, &draft.note);
+    found.retain(|finding| !world.ledger.released.contains(&finding.release));
+    let waits = draft.blocked_by.iter().any(|block| block.starts_with("active content"));
+    match found.first() {
+        Some(finding) if !waits => Err(format!("active content waits: {} may be approved: {finding:?}", draft.path)),
+        Some(_) | None => Ok(!waits),
     }
 }
 
@@ -91,7 +122,7 @@ fn settled(node: &Node, core: &Core) -> Result<(), Violation> {
         if found != Some(projection.hash) || projection.path.key() != *key {
             return Err(format!("disk equals merge: {} has something else at {}", node.name, projection.path));
         }
-        if projection.merged_changes.is_none() {
+        if projection.merged_changes.is_none() && !held(core).contains_key(&projection.file) {
             return Err(format!("disk equals merge: {} is behind at {}", node.name, projection.path));
         }
     }
@@ -112,6 +143,12 @@ pub fn zones_respected(world: &World, node: &Node, core: &Core) -> Result<(), Vi
         }
     }
     Ok(())
+}
+
+/// What a node holds back, with what it waits for.
+fn held(core: &Core) -> BTreeMap<FileId, BTreeSet<ConflictId>> {
+    let items = core.vault().held_items().into_iter();
+    items.map(|item| (item.file, item.found.iter().map(|finding| finding.release).collect())).collect()
 }
 
 type Shown = BTreeMap<VaultPath, (FileId, Vec<u8>)>;
@@ -142,7 +179,14 @@ fn same(one: &Node, other: &Node, audience: Audience) -> Result<(), Violation> {
         let (a, b) = (frontier(core_one), frontier(core_other));
         return Err(format!("progress: {names} hold different {audience:?} logs: {a:?} / {b:?}"));
     }
-    let (shown_one, shown_other) = (shown(one, core_one, audience), shown(other, core_other, audience));
+    let (held_one, held_other) = (held(core_one), held(core_other));
+    if one.role == other.role && held_one != held_other {
+        return Err(format!("same logs, same vault: {names} hold back {held_one:?} / {held_other:?}"));
+    }
+    let (mut shown_one, mut shown_other) = (shown(one, core_one, audience), shown(other, core_other, audience));
+    for shown in [&mut shown_one, &mut shown_other] {
+        shown.retain(|_, (file, _)| !held_one.contains_key(file) && !held_other.contains_key(file));
+    }
     if let Some(path) = first_difference(&shown_one, &shown_other) {
         let text = |shown: &Shown| {
             shown.get(path).map(|(file, bytes)| format!("{file:?} {:?}", String::from_utf8_lossy(bytes)))
@@ -190,7 +234,7 @@ fn words_found(world: &World) -> Result<(), Violation> {
         let mut see = |bytes: &[u8]| seen.extend(ledger::words_in(bytes).map(str::to_owned));
         node.disk.files.values().for_each(|bytes| see(bytes));
         node.kept.iter().for_each(|(_, bytes)| see(bytes));
-        for item in running(node)?.vault().conflicts() {
+        for item in running(node)?.vault().open_items() {
             item.sides.iter().for_each(|side| see(side.text.as_bytes()));
         }
         for payload in node.store.payloads.values() {

@@ -15,7 +15,7 @@ use aiemp_protocol::{
     time::Timestamp,
 };
 
-use crate::{Violation, brake, story, world};
+use crate::{Violation, brake, check, story, world};
 use world::World;
 
 /// What is going to happen at the executor.
@@ -139,6 +139,9 @@ pub fn answered(world: &mut World, node: usize, request: u64) -> Result<(), Viol
 }
 
 fn approve(world: &mut World, draft: &DraftSource) -> Result<(), Violation> {
+    if !check::may_be_approved(world, draft)? {
+        return Ok(());
+    }
     let context = DeriveContext {
         file: draft.file,
         fallback_work: WorkId(draft.file.hash),

@@ -1,6 +1,8 @@
 //! What people saved: words that occur once, who may read them, and whether a person took them out again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use aiemp_protocol::{active, ids::ConflictId, vault_path::VaultPath};
 
 /// The mark of a word that was typed where only Local nodes read.
 pub const PRIVATE_MARK: &str = "Privat";
@@ -23,6 +25,8 @@ pub struct Word {
 pub struct Ledger {
     /// By the word itself.
     pub words: BTreeMap<String, Word>,
+    /// Active content that a person at a Local saved or released.
+    pub released: BTreeSet<ConflictId>,
     next: u64,
 }
 
@@ -55,6 +59,11 @@ impl Ledger {
                 known.published = true;
             }
         }
+    }
+
+    /// A person at a Local saved this.
+    pub fn saved_at_local(&mut self, path: &VaultPath, content: &[u8]) {
+        self.released.extend(active::find(path, content).into_iter().map(|finding| finding.release));
     }
 
     /// Private words that no person carried out, in these bytes.

@@ -66,6 +66,9 @@ pub fn save(world: &mut World, node: usize, path: VaultPath, after: Vec<u8>) {
     if !is_private(world, node, &path) {
         world.ledger.published(&after);
     }
+    if world.nodes[node].role == Role::Local {
+        world.ledger.saved_at_local(&path, &after);
+    }
     world.mix(&after);
     world.tell(node, || format!("saves {path} = {}", crate::story::text(&after)));
     world.nodes[node].disk.files.insert(path.clone(), after);
@@ -167,6 +170,9 @@ fn rename(world: &mut World, node: usize) {
         if !is_private(world, node, &to) {
             world.ledger.published(&bytes);
         }
+        if world.nodes[node].role == Role::Local {
+            world.ledger.saved_at_local(&to, &bytes);
+        }
         world.nodes[node].disk.files.insert(to.clone(), bytes);
         world.tell(node, || format!("renames {from} to {to}"));
         world.touched(node, from);
@@ -221,6 +227,8 @@ fn edited(rng: &mut Rng, text: &str, word: &str) -> String {
             lines.insert(body.min(lines.len()), format!("{word}\n"));
         }
         (7, _) => lines.push(format!("- {word}\n")),
+        // Told by the word itself, so that the rest of the story stays as it was.
+        _ if word.contains(['0', '7']) => lines.insert(at, format!("![{word}](https://track.test/p.png)\n")),
         _ => lines.insert(at, format!("{word} here\n")),
     }
     lines.concat()

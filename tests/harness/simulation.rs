@@ -122,7 +122,7 @@ fn step(world: &mut World, rng: &mut Rng, calm: bool) -> Result<(), Violation> {
 /// A person closes a conflict item.
 fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     let Some(core) = &world.nodes[node].core else { return Ok(()) };
-    let conflicts = core.vault().conflicts();
+    let conflicts = core.vault().open_items();
     let Some(item) = world.rng.pick(&conflicts) else { return Ok(()) };
     if item.sides.iter().any(|side| side.text.is_empty()) {
         return Ok(());
@@ -135,6 +135,10 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     // What the person decides against was seen by them. `Both` shows a note too, and lets a field stand as shown.
     let kept = match (taken, item.kind) {
         (0, ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content | ConflictKind::Dropped) => None,
+        (_, ConflictKind::ActiveContent) if taken != 1 => {
+            world.ledger.released.extend(item.found.iter().map(|finding| finding.release));
+            None
+        }
         (0, ConflictKind::Field) => Some(item.merged.clone()),
         (side, _) => Some(item.sides.get(side - 1).map(|side| side.text.clone()).unwrap_or_default()),
     };

@@ -1,5 +1,6 @@
 //! The suites that need more than one crate, in one binary.
 
+mod active_content;
 mod audit;
 mod bad_input;
 mod brake;

@@ -1,5 +1,6 @@
 //! Whole meshes on virtual time, from seeds.
 
+mod active;
 mod repairs;
 mod saves;
 mod scenarios;

@@ -33,6 +33,7 @@ impl Vault {
         let mut payloads = entry.payloads.into_iter();
         let mut touched = BTreeSet::new();
         let mut places_left = BTreeSet::new();
+        let mut resolved = BTreeSet::new();
         for item in &entry.signed.entry.items {
             let payload = if item.payload().is_some() { payloads.next().flatten() } else { None };
             match item {
@@ -42,6 +43,7 @@ impl Vault {
                 }
                 Item::Resolve { id, .. } => {
                     self.resolved.entry(*id).or_default().insert(origin.author());
+                    resolved.insert(*id);
                 }
                 Item::New { .. } | Item::Set { .. } | Item::Change { .. } | Item::Blob { .. } => {}
             }
@@ -68,6 +70,7 @@ impl Vault {
             self.resume_postponed(file);
         }
         self.project_with_namesakes(&touched, &places_left);
+        self.project_released(&resolved);
     }
 
     fn remember_left(&mut self, path: &VaultPath, file: FileId) {

@@ -28,7 +28,11 @@ impl Vault {
                 self.close_detached(file);
             }
             Task::Rewrite(bytes) => self.rewrite(file, bytes),
-            task @ (Task::RewriteEarlier(_) | Task::ArchiveAs(_) | Task::MoveAcross { .. } | Task::Rebase(_))
+            task @ (Task::RewriteEarlier(_)
+            | Task::ArchiveAs(_)
+            | Task::MoveAcross { .. }
+            | Task::Rebase(_)
+            | Task::KeepShown(_))
                 if self.unapplied.contains_key(&file) =>
             {
                 // What the node does with a file's content must not pass over its own edits that are not merged yet.
@@ -44,6 +48,7 @@ impl Vault {
                 }
             }
             Task::MoveAcross { to, content, claim } => self.move_across(file, to, content, claim),
+            Task::KeepShown(content) => self.keep_shown(file, content),
             Task::Project => self.project_open(file),
             Task::Inspect => self.remember_conflicts(file),
             Task::Recognise { found, others } => self.recognise(file, found, others),
@@ -73,7 +78,7 @@ impl Vault {
         self.push_new(file, path, bytes);
     }
 
-    fn rewrite(&mut self, file: FileId, bytes: Vec<u8>) {
+    pub(super) fn rewrite(&mut self, file: FileId, bytes: Vec<u8>) {
         let (me, generation) = (self.me, self.generation());
         let Some(text) = super::local::note_text(&bytes) else { return };
         let Some(mut state) = self.docs.remove(&file) else { return };

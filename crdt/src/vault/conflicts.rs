@@ -36,6 +36,11 @@ impl Vault {
         items
     }
 
+    /// All that a person should look at: the conflicts, which every node lists alike, and what this node holds back.
+    pub fn open_items(&self) -> Vec<Conflict> {
+        self.conflicts().into_iter().chain(self.held_items()).collect()
+    }
+
     /// Closed by somebody who may: a word of others about files that they may not touch closes nothing.
     fn is_resolved(&self, item: &Conflict) -> bool {
         let closers = self.resolved.get(&item.id);
@@ -44,6 +49,9 @@ impl Vault {
 
     /// Whether this node may close the item in this way.
     pub fn can_resolve(&self, item: &Conflict, choice: &Choice) -> bool {
+        if item.kind == ConflictKind::ActiveContent {
+            return self.can_resolve_held(item, choice);
+        }
         let zone = item.file.zone;
         let leaves_all = match (item.kind, choice) {
             (ConflictKind::Field, Choice::Both) => true,
@@ -88,6 +96,7 @@ impl Vault {
             field: Some(field.key.clone()),
             sides: field.sides.iter().map(|side| self.field_side(file, record, side)).collect(),
             merged: field.shown.trim_end().to_owned(),
+            found: Vec::new(),
         })
     }
 
@@ -123,6 +132,7 @@ impl Vault {
                     },
                 ],
                 merged: "(moved away)".to_owned(),
+                found: Vec::new(),
             })
             .collect()
     }
@@ -135,7 +145,7 @@ impl Vault {
     }
 
     pub(super) fn resolve(&mut self, id: ConflictId, choice: Choice) {
-        let Some(item) = self.conflicts().into_iter().find(|item| item.id == id) else { return };
+        let Some(item) = self.open_items().into_iter().find(|item| item.id == id) else { return };
         if !self.can_resolve(&item, &choice) {
             return;
         }
@@ -143,6 +153,9 @@ impl Vault {
             // The repair itself closes it, on every node that takes it.
             let text = if let Choice::With(bytes) = choice { Some(bytes) } else { None };
             return self.with_document(item.file, Task::Rebase(text));
+        }
+        if item.kind == ConflictKind::ActiveContent {
+            return self.resolve_held(&item, choice);
         }
         let audience = item.file.zone.audience();
         let said = match &choice {
@@ -157,11 +170,12 @@ impl Vault {
         self.push_item(audience, Item::Resolve { id, choice: said }, None);
         match (item.kind, choice) {
             (_, Choice::With(bytes)) => {
+                self.release_saved(&item.path, item.file.zone, &bytes);
                 self.bring_back(item.file);
                 self.with_document(item.file, Task::Rewrite(bytes));
             }
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
-            (ConflictKind::Field, Choice::Both) => {}
+            (ConflictKind::Field, Choice::Both) | (ConflictKind::ActiveContent, _) => {}
             (ConflictKind::Content | ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
             (ConflictKind::Dropped, _) => {}
             (ConflictKind::Content, Choice::Side(_)) => self.take_hidden(&item),

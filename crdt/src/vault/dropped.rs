@@ -95,6 +95,7 @@ impl Vault {
                     Side { node: Some(*author), text, hlc: dropped.hlc },
                 ],
                 merged: "(shown)".to_owned(),
+                found: Vec::new(),
             }
         };
         authors.into_iter().flatten().map(item).collect()

@@ -107,6 +107,7 @@ impl Vault {
                     },
                 ],
                 merged: "(shown)".to_owned(),
+                found: Vec::new(),
             }
         };
         hidden_of(record).into_iter().map(item).collect()

@@ -247,6 +247,7 @@ impl Vault {
             self.outputs.push_back(Output::Hold { path: path.clone(), bytes, reason: HoldReason::NotWritable });
             return self.moved_out(from, path);
         }
+        self.release_saved(&path, zone, &bytes);
         if stays {
             self.record_projection(from.to_owned(), None);
             let write = FieldWrite::Path(path.clone());
@@ -268,6 +269,7 @@ impl Vault {
         let reason = if bytes.len() > BLOB_BYTES_MAX {
             HoldReason::TooLarge
         } else if self.boundaries.may_write(zone) {
+            self.release_saved(&path, zone, &bytes);
             let file = self.fresh_id(zone, bytes.len());
             let hash = ContentHash::of(&bytes);
             self.push_new(file, &path, bytes);
@@ -297,6 +299,9 @@ impl Vault {
     pub(super) fn edit_from_disk(&mut self, file: FileId, bytes: Vec<u8>, place: Option<String>) {
         let hash = ContentHash::of(&bytes);
         let (me, generation) = (self.me, self.generation());
+        if let Some(path) = self.index.get(file).and_then(|record| record.path.shown()).cloned() {
+            self.release_saved(&path, file.zone, &bytes);
+        }
         let Some(mut state) = self.docs.remove(&file) else { return };
         self.promote(file, &mut state);
         let text = note_text(&bytes);

@@ -38,6 +38,8 @@ pub(super) enum Task {
     MoveAcross { to: VaultPath, content: Option<Vec<u8>>, claim: Option<aiemp_protocol::ids::WorkId> },
     /// The note starts anew as another document: from this text, or the one that is shown.
     Rebase(Option<Vec<u8>>),
+    /// What is shown of the file becomes its content in place of this one, which is held back.
+    KeepShown(ContentHash),
     /// Compare with the disk and write.
     Project,
     /// Remember what open conflicts are about.
@@ -210,6 +212,7 @@ impl Vault {
             | Task::ArchiveAs(_)
             | Task::MoveAcross { .. }
             | Task::Rebase(_)
+            | Task::KeepShown(_)
             | Task::Project
             | Task::Inspect
             | Task::Read(_) => None,

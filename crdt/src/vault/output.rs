@@ -116,6 +116,11 @@ pub enum Output {
         /// Why it is held.
         reason: HoldReason,
     },
+    /// Tell the operator: a note holds active content that nobody released, and is not shown as it is now.
+    ReportHeld {
+        /// Where it belongs.
+        path: VaultPath,
+    },
     /// Tell the operator: a peer's change was refused, and later ones of that author to that file are too.
     ReportRefused {
         /// The file.

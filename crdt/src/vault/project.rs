@@ -33,6 +33,7 @@ impl Vault {
             return;
         }
         let Some(wanted) = self.wanted_path(file) else {
+            self.held.remove(&file);
             if let Some(key) = place {
                 self.remove_from_disk(key);
             }
@@ -76,10 +77,17 @@ impl Vault {
         let merged_changes = (!self.lacks_changes(file)).then_some(changes);
         let projection = Projection { path: wanted.clone(), file, hash, heads, merged_changes };
         let there = self.on_disk.get(&key).cloned();
+        let lies_there = there.as_ref().is_some_and(|there| (there.file, there.hash) == (file, hash));
+        if lies_there {
+            self.held.remove(&file);
+        } else if self.holds_back(file, &wanted, &bytes) {
+            return;
+        }
         match &there {
             Some(there) if there.file != file => {
                 self.postponed.insert(file);
-                if self.is_in_circle(file, there.file) {
+                // What is held back keeps no place that belongs to another.
+                if self.held.contains_key(&there.file) || self.is_in_circle(file, there.file) {
                     self.postponed.insert(there.file);
                     self.remove_from_disk(key);
                 }

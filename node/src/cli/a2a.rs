@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use aiemp_protocol::action::spelt;
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -37,9 +38,26 @@ pub(super) fn a2a(home: &Home, command: A2aCommand) -> Result<ExitCode> {
         print::json(json!({ "items": tasks }));
     } else {
         for task in &tasks {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            print::data(format!("{}  {}", &text(&task["id"])[..12], text(&task["status"]["state"])));
+            print::data(line_of(task));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The task as a member tells it, which may tell anything.
+fn line_of(task: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let id: String = text(&task["id"]).chars().take(12).collect();
+    format!("{}  {}", spelt(&id), spelt(text(&task["status"]["state"])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_member_tells_steers_no_terminal() {
+        let task = json!({ "id": "\u{1b}[2J", "status": { "state": "a\u{202e}b" } });
+        assert_eq!(line_of(&task), "[U+001B ESCAPE][2J  a[U+202E RIGHT-TO-LEFT OVERRIDE]b");
+    }
 }

@@ -145,19 +145,16 @@ pub(super) fn client(home: &Home) -> Result<Client> {
 
 fn list(desk: &Desk, as_json: bool) {
     if as_json {
-        let waiting = desk.items.iter().map(|item| item_json(desk, item));
-        let decided = desk.receipts.iter().map(|receipt| {
-            json!({ "id": receipt.action, "kind": receipt.kind, "state": receipt.outcome, "path": receipt.path,
-                    "wid": receipt.work, "summary": receipt.detail, "author": null,
-                    "created": Timestamp::from_millis(receipt.at_ms).to_string(), "expires": null, "blocked_by": [] })
-        });
-        return print::json(json!({ "items": waiting.chain(decided).collect::<Vec<_>>() }));
+        return print::json(json!({ "items": items_json(desk) }));
     }
     if desk.items.is_empty() {
         print::talk("Nothing waits for your approval.");
     }
     for item in &desk.items {
         print::data(lines_of(desk, item));
+        if let Some(failed) = failure_of(desk, item) {
+            print::data(format!("{:14}{}", "", spelt(&failed.detail)));
+        }
         if item.signature_asked {
             print::data(format!("{:14}moved to Approved/ by hand, which sends nothing: it needs your signature", ""));
         }
@@ -167,10 +164,31 @@ fn list(desk: &Desk, as_json: bool) {
 
 /// What was approved and is not sent: it waits, failed, or nobody knows.
 fn list_unsent(desk: &Desk) {
-    for receipt in desk.receipts.iter().filter(|receipt| receipt.outcome != "sent") {
+    for receipt in decided(desk).filter(|receipt| receipt.outcome != "sent") {
         print::data(format!("{}  {:<14}  {}", &receipt.action[..12], receipt.outcome, spelt(&receipt.path)));
         print::data(format!("              {}", spelt(&receipt.detail)));
     }
+}
+
+/// How it ended when it was tried and failed.
+fn failure_of<'a>(desk: &'a Desk, item: &Item) -> Option<&'a WireReceipt> {
+    desk.receipt_for_action(&item.id).filter(|receipt| receipt.outcome == "failed")
+}
+
+/// What is not listed as a draft: one that failed waits again, and is told there.
+fn decided(desk: &Desk) -> impl Iterator<Item = &WireReceipt> {
+    let waits_again =
+        |receipt: &&WireReceipt| receipt.outcome == "failed" && desk.items.iter().any(|item| item.id == receipt.action);
+    desk.receipts.iter().filter(move |receipt| !waits_again(receipt))
+}
+
+fn items_json(desk: &Desk) -> Vec<Value> {
+    let decided = decided(desk).map(|receipt| {
+        json!({ "id": receipt.action, "kind": receipt.kind, "state": receipt.outcome, "path": receipt.path,
+                "wid": receipt.work, "summary": receipt.detail, "author": null,
+                "created": Timestamp::from_millis(receipt.at_ms).to_string(), "expires": null, "blocked_by": [] })
+    });
+    desk.items.iter().map(|item| item_json(desk, item)).chain(decided).collect()
 }
 
 fn lines_of(desk: &Desk, item: &Item) -> String {
@@ -188,7 +206,7 @@ fn first(refusals: &[Refusal]) -> String {
 fn state_of(desk: &Desk, item: &Item) -> &'static str {
     match &item.draft {
         Err(_) => "not_approvable",
-        Ok(_) if desk.receipt_for_action(&item.id).is_some_and(|receipt| receipt.outcome == "failed") => "failed",
+        Ok(_) if failure_of(desk, item).is_some() => "failed",
         Ok(readable) if readable.expires.is_some_and(|expires| expires < shell::clock::now()) => "expired",
         Ok(_) => "pending",
     }
@@ -206,7 +224,8 @@ fn item_json(desk: &Desk, item: &Item) -> Value {
     };
     json!({ "id": item.id, "kind": kind, "state": state_of(desk, item), "path": item.path.as_str(), "wid": wid,
             "summary": summary, "author": item.author, "created": item.created.to_string(), "expires": expires,
-            "blocked_by": item.blocked_by, "signature_asked": item.signature_asked })
+            "blocked_by": item.blocked_by, "signature_asked": item.signature_asked,
+            "failure": failure_of(desk, item).map(|receipt| receipt.detail.as_str()) })
 }
 
 fn show(home: &Home, desk: &Desk, id: &str, as_json: bool, own: &str) -> Result<()> {

@@ -17,6 +17,8 @@ use crate::{
 
 /// What an author wrote and no node takes: it can be read, and stands nowhere in the note.
 const DROPPED: &str = "dropped";
+/// The kind of an item that holds a note back.
+const ACTIVE_CONTENT: &str = "active_content";
 
 #[derive(Debug, Args)]
 pub(super) struct ConflictsArgs {
@@ -48,11 +50,14 @@ enum ConflictsCommand {
         /// The conflict's id, or a unique beginning
         id: String,
         /// The node whose side stands, or `both`
-        #[arg(long, value_name = "NODE|both", required_unless_present = "with")]
+        #[arg(long, value_name = "NODE|both", required_unless_present_any = ["with", "release"])]
         take: Option<String>,
         /// The text of this file stands
         #[arg(long, value_name = "FILE", conflicts_with = "take")]
         with: Option<PathBuf>,
+        /// Show the active content that was found, here and wherever else it stands
+        #[arg(long, conflicts_with_all = ["take", "with"])]
+        release: bool,
     },
 }
 
@@ -63,8 +68,10 @@ pub(super) fn conflicts(home: &Home, args: ConflictsArgs) -> Result<ExitCode> {
         None => list(&items, args.json),
         Some(ConflictsCommand::List { json }) => list(&items, json),
         Some(ConflictsCommand::Show { id, json }) => show(find(&items, &id)?, json),
-        Some(ConflictsCommand::Resolve { id, take, with }) => {
-            resolve(&mut client, find(&items, &id)?, take.as_deref(), with)?;
+        Some(ConflictsCommand::Resolve { id, take, with, release }) => {
+            let item = find(&items, &id)?;
+            let choice = if release { released(item)? } else { chosen(item, take.as_deref(), with)? };
+            resolve(&mut client, item, choice)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -98,6 +105,7 @@ fn list(items: &[WireConflict], as_json: bool) {
     }
     for item in items {
         print::data(line_of(item));
+        found_lines(item).for_each(print::data);
     }
 }
 
@@ -106,21 +114,29 @@ fn line_of(item: &WireConflict) -> String {
     format!("{}  {:<11}  {}{field}", &item.id[..12], item.kind, spelt(&item.path))
 }
 
+/// What a note waits for: never more than its beginning, for the list may be read by a program that acts on it.
+fn found_lines(item: &WireConflict) -> impl Iterator<Item = String> + '_ {
+    item.found.iter().map(|found| format!("    line {}: {}: {}", found.line, found.what, spelt(&found.begins)))
+}
+
 fn show(item: &WireConflict, as_json: bool) {
     if as_json {
         return print::json(to_json(item));
     }
     print::data(page_of(item));
-    let sides = match item.sides.first() {
-        Some(side) if item.kind == DROPPED => side.node.as_str(),
-        Some(_) | None => "NODE|both",
+    let own = || item.sides.first().map_or("NODE", |side| side.node.as_str());
+    let ways = match item.kind.as_str() {
+        ACTIVE_CONTENT => format!("--release to show it, --take {} to keep what is shown, or --with FILE", own()),
+        DROPPED => format!("--take {}, or --with FILE", own()),
+        _ => "--take NODE|both, or --with FILE".to_owned(),
     };
-    print::talk(format!("\ndecide: aiemp-node conflicts resolve {} --take {sides}, or --with FILE", &item.id[..12]));
+    print::talk(format!("\ndecide: aiemp-node conflicts resolve {} {ways}", &item.id[..12]));
 }
 
 fn page_of(item: &WireConflict) -> String {
     let mut lines = vec![format!("{}  {}", item.kind, spelt(&item.path))];
     lines.extend(item.field.as_ref().map(|field| format!("field   {}", spelt(field))));
+    lines.extend(found_lines(item));
     lines.push(format!("shown   {}", item.merged.lines().map(spelt).collect::<Vec<_>>().join("\n")));
     for side in &item.sides {
         lines.push(format!("\n{} at {}:", side.node, side.hlc));
@@ -129,8 +145,15 @@ fn page_of(item: &WireConflict) -> String {
     lines.join("\n")
 }
 
-fn resolve(client: &mut Client, item: &WireConflict, take: Option<&str>, with: Option<PathBuf>) -> Result<()> {
-    let choice = match (take, with) {
+fn released(item: &WireConflict) -> Result<ResolveChoice> {
+    if item.kind == ACTIVE_CONTENT {
+        return Ok(ResolveChoice::Side(1));
+    }
+    Err(Fault::usage("this conflict holds nothing back", "Give --take or --with.").into())
+}
+
+fn chosen(item: &WireConflict, take: Option<&str>, with: Option<PathBuf>) -> Result<ResolveChoice> {
+    Ok(match (take, with) {
         (_, Some(file)) => {
             let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             ResolveChoice::With(BASE64.encode(&bytes))
@@ -140,6 +163,10 @@ fn resolve(client: &mut Client, item: &WireConflict, take: Option<&str>, with: O
             let fix =
                 format!("Take {shown} for the note as it is shown, or give the whole text you want by --with FILE.");
             return Err(Fault::usage("what was dropped has no place in the note", fix).into());
+        }
+        (Some("both"), None) if item.kind == ACTIVE_CONTENT => {
+            let fix = "Give --release, --take with the name of this node, or --with FILE.";
+            return Err(Fault::usage("there is one text to show or to leave", fix).into());
         }
         (Some("both"), None) => ResolveChoice::Both,
         (Some(node), None) => {
@@ -153,10 +180,14 @@ fn resolve(client: &mut Client, item: &WireConflict, take: Option<&str>, with: O
             ResolveChoice::Side(index)
         }
         (None, None) => return Err(Fault::usage("nothing is chosen", "Give --take or --with.").into()),
-    };
+    })
+}
+
+fn resolve(client: &mut Client, item: &WireConflict, choice: ResolveChoice) -> Result<()> {
     let Response::Done = client.ask(&Request::Resolve { id: item.id.clone(), choice })? else {
-        let message = "the conflict is not open any more";
-        return Err(Fault::operator("gone", message, "Run `aiemp-node conflicts`.").into());
+        let message = "the conflict is not open any more, or cannot be decided in this way";
+        let fix = "Run `aiemp-node conflicts`; what only the disk holds is kept with --with FILE.";
+        return Err(Fault::operator("gone", message, fix).into());
     };
     print::data(format!("resolved {}", item.id));
     Ok(())
@@ -165,7 +196,7 @@ fn resolve(client: &mut Client, item: &WireConflict, take: Option<&str>, with: O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shell::control::WireSide;
+    use crate::shell::control::{WireFound, WireSide};
 
     #[test]
     fn what_steers_a_terminal_is_spelt_out() {
@@ -177,6 +208,7 @@ mod tests {
             field: Some("due\u{200b}".to_owned()),
             sides: vec![side],
             merged: "one\ntwo\u{7}".to_owned(),
+            found: vec![WireFound { line: 3, what: "a link that acts".to_owned(), begins: "x\u{200b}".to_owned() }],
         };
         assert_eq!(
             line_of(&item),
@@ -185,6 +217,7 @@ mod tests {
         assert_eq!(
             page_of(&item),
             "field  Plans/[U+202E RIGHT-TO-LEFT OVERRIDE]dm.x\nfield   due[U+200B ZERO WIDTH SPACE]\n\
+             \x20   line 3: a link that acts: x[U+200B ZERO WIDTH SPACE]\n\
              shown   one\ntwo[U+0007]\n\ncloud at now:\n  |   - a\n  | [U+001B ESCAPE][2Jb"
         );
     }

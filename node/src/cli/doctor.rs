@@ -19,6 +19,7 @@ use crate::{
     shell::{self, control::Client, users::Users},
 };
 
+mod notes;
 mod walls;
 
 /// Days before a roster's end at which doctor begins to warn.
@@ -181,6 +182,7 @@ fn check_mesh(
     }
     if let Some(config) = config {
         walls::check(member.role, config, users, findings);
+        notes::check(&config.vault, roster, findings);
     }
     match member.role {
         Role::Local if !may_look_at_executor(users) => findings.warning(

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, process::ExitCode};
 
 use aiemp_keys::{Hash, NodeId};
-use aiemp_protocol::roster::{ClosedLog, Member, Roster, RosterChain, SignedRoster};
+use aiemp_protocol::{
+    action::spelt,
+    roster::{ClosedLog, Member, Roster, RosterChain, SignedRoster},
+};
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::json;
@@ -80,7 +83,7 @@ fn list(rosters: &RosterChain, as_json: bool) {
     }
     for member in &roster.members {
         let executor = if member.node == roster.executor { "  sends" } else { "" };
-        print::data(format!("{:<12} {:<6} {}{executor}", member.name, member.role.as_str(), member.node));
+        print::data(format!("{:<12} {:<6} {}{executor}", spelt(&member.name), member.role.as_str(), member.node));
     }
 }
 
@@ -156,7 +159,7 @@ fn show(home: &Home, rosters: &RosterChain, name: &str, as_json: bool) -> Result
             "running": logs.is_some(), "logs": logs }));
         return Ok(());
     }
-    print::data(format!("name       {}, {}", member.name, member.role.as_str()));
+    print::data(format!("name       {}, {}", spelt(&member.name), member.role.as_str()));
     print::data(format!("node       {}", member.node));
     let Some(logs) = logs else {
         print::talk("The node does not run; what it holds of the member's logs shows while it does.");

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aiemp_protocol::roster::Role;
+use aiemp_protocol::{action::spelt, roster::Role};
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::{
     home::Home,
     shell::{
         self,
-        control::{Client, Request, Response, WireStatus, unexpected},
+        control::{Client, Request, Response, WirePeer, WireStatus, unexpected},
     },
 };
 
@@ -61,16 +61,23 @@ fn promises(role: Option<Role>, unattended: bool) -> Vec<&'static str> {
     promises
 }
 
+fn line_of(peer: &WirePeer) -> String {
+    let state = match (peer.connected, peer.lag_entries, peer.waits) {
+        (false, _, false) => "not connected".to_owned(),
+        (false, _, true) => "not connected, a log of it waits here".to_owned(),
+        (true, Some(0), false) => "connected, in step".to_owned(),
+        (true, Some(0) | None, true) => "connected, a log of it waits here".to_owned(),
+        (true, Some(lag), false) => format!("connected, {lag} entries behind"),
+        (true, Some(lag), true) => format!("connected, {lag} entries behind, a log of it waits here"),
+        (true, None, false) => "connected".to_owned(),
+    };
+    format!("peer       {}: {state}", spelt(&peer.name))
+}
+
 fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unattended: bool, promises: &[&str]) {
     print::data(format!("role       {role}{}", if running.is_some() { "" } else { " (not running)" }));
     for peer in &state.peers {
-        let lag = match (peer.connected, peer.lag_entries) {
-            (false, _) => "not connected".to_owned(),
-            (true, Some(0)) => "connected, in step".to_owned(),
-            (true, Some(lag)) => format!("connected, {lag} entries behind"),
-            (true, None) => "connected".to_owned(),
-        };
-        print::data(format!("peer       {}: {lag}", peer.name));
+        print::data(line_of(peer));
     }
     print::data(format!("waiting    {} for your approval", state.approvals_waiting));
     print::data(format!("conflicts  {}", state.conflicts));
@@ -86,5 +93,19 @@ fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unat
     }
     for promise in promises {
         print::data(format!("promise    {promise}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_whose_log_waits_is_not_in_step() {
+        let told =
+            |lag_entries, waits| line_of(&WirePeer { name: "cloud".to_owned(), connected: true, lag_entries, waits });
+        assert_eq!(told(Some(0), false), "peer       cloud: connected, in step");
+        assert_eq!(told(Some(0), true), "peer       cloud: connected, a log of it waits here");
+        assert_eq!(told(Some(3), true), "peer       cloud: connected, 3 entries behind, a log of it waits here");
     }
 }

@@ -83,7 +83,7 @@ impl Core {
         let mark = |path| if asked.contains(path) { " — needs your signature: `aiemp-node approvals`" } else { "" };
         lines.extend(waiting.iter().take(LISTED_MAX).map(|path| format!("- [[{path}]]{}", mark(path))));
         lines.push(String::new());
-        let conflicts = self.vault.conflicts().len();
+        let conflicts = self.vault.open_items().len();
         if conflicts > 0 {
             lines.push(format!("**Conflicts to look at:** {conflicts} (`aiemp-node conflicts`)"));
             lines.push(String::new());

@@ -1,5 +1,7 @@
 //! What the node wants done: imperative, in one ordered queue.
 
+use std::collections::BTreeSet;
+
 use aiemp_crdt::{
     conflict::Conflict,
     vault::{self, HoldReason, Projection, Written},
@@ -253,6 +255,8 @@ pub struct Status {
     pub frozen: Vec<(LogId, FreezeReason)>,
     /// Logs that are not followed for now.
     pub waiting: Vec<(LogId, WaitReason)>,
+    /// Members of whom this node knows entries that it does not take, or that wait for entries of others.
+    pub behind: BTreeSet<NodeId>,
     /// Whether nothing is under way.
     pub settled: bool,
 }
@@ -295,6 +299,11 @@ pub enum Notice {
         /// The work.
         work: WorkId,
         /// The draft.
+        path: VaultPath,
+    },
+    /// A note holds active content that nobody released: it is not shown as it is now.
+    ContentHeld {
+        /// The note.
         path: VaultPath,
     },
     /// The brain failed.

@@ -22,8 +22,8 @@ impl Core {
             Question::Drafts => self.list_drafts(now, request),
             Question::File(path) => self.read_path(now, request, &path),
             Question::Conflicts => {
-                let conflicts = self.vault.conflicts();
-                self.answer(request, Answer::Conflicts(conflicts));
+                let items = self.vault.open_items();
+                self.answer(request, Answer::Conflicts(items));
             }
             Question::Resolve { id, choice } => self.resolve(now, request, id, choice),
             Question::Reject { file, reason } => self.reject(now, request, file, reason),
@@ -89,7 +89,14 @@ impl Core {
         if let Some(listing) = self.work.listings.get_mut(&request) {
             listing.waiting -= 1;
             match bytes {
-                Some(note) => source.note = note,
+                Some(note) => {
+                    // It is decided on what the vault shows: what is held back was seen by nobody.
+                    let held = self.vault.waits_for(source.file, &source.path, &note);
+                    source.blocked_by.extend(held.first().map(|first| {
+                        format!("active content in line {} ({}) that is not released", first.line, first.kind.as_str())
+                    }));
+                    source.note = note;
+                }
                 None => source.blocked_by.push("its content has not arrived yet".to_owned()),
             }
             listing.drafts.push(source);
@@ -99,13 +106,13 @@ impl Core {
 
     fn read_path(&mut self, now: Timestamp, request: u64, path: &VaultPath) {
         match self.vault.file_at(path) {
-            Some(file) => self.read(now, file, Reading::File { request }),
+            Some(file) => self.read(now, file, Reading::File { request, file, path: path.clone() }),
             None => self.answer(request, Answer::NotFound),
         }
     }
 
     fn resolve(&mut self, now: Timestamp, request: u64, id: ConflictId, choice: Choice) {
-        let open = self.vault.conflicts().into_iter().find(|conflict| conflict.id == id);
+        let open = self.vault.open_items().into_iter().find(|conflict| conflict.id == id);
         if open.is_some_and(|conflict| self.vault.can_resolve(&conflict, &choice)) {
             self.vault_input(now, vault::Input::ResolveRequested { id, choice });
             self.answer(request, Answer::Done);
@@ -118,10 +125,14 @@ impl Core {
         Status {
             connected: self.replication.connected().map(|(node, _)| (node, self.replication.lag_of(node))).collect(),
             approvals_waiting: self.waiting_drafts().count(),
-            conflicts: self.vault.conflicts().len(),
+            conflicts: self.vault.open_items().len(),
             files: self.vault.on_disk().len(),
             frozen: self.replication.frozen().iter().map(|(log, frozen)| (*log, frozen.reason)).collect(),
             waiting: self.replication.waiting().collect(),
+            behind: {
+                let waiting = self.replication.waiting().map(|(log, _)| log);
+                waiting.chain(self.replication.lacking_past()).map(|log| log.author).collect()
+            },
             settled: self.vault.is_settled(),
         }
     }
@@ -155,7 +166,10 @@ impl Core {
             Reading::Task(file) => self.task_read(now, file, text),
             Reading::Claimed(file) => self.claimed_read(now, file, text),
             Reading::Draft { request, source } => self.draft_read(request, source, bytes),
-            Reading::File { request } => self.answer(request, Answer::File(bytes)),
+            Reading::File { request, file, path } => {
+                let shown = bytes.filter(|bytes| self.vault.waits_for(file, &path, bytes).is_empty());
+                self.answer(request, Answer::File(shown));
+            }
             Reading::Dashboard(file) => self.dashboard_read(now, file, text),
             Reading::DayLog { file, line } => self.day_log_read(now, file, text, &line),
             Reading::Rejected { request, file, reason } => self.rejected_read(now, request, file, &reason),

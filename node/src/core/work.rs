@@ -38,7 +38,7 @@ pub(super) enum Reading {
     /// A draft for a listing.
     Draft { request: u64, source: DraftSource },
     /// A file for whoever asked.
-    File { request: u64 },
+    File { request: u64, file: FileId, path: VaultPath },
     /// The dashboard.
     Dashboard(FileId),
     /// The day's log, to append a line.

@@ -204,6 +204,20 @@ pub struct WireConflict {
     pub sides: Vec<WireSide>,
     /// What is shown meanwhile.
     pub merged: String,
+    /// The active content for which the note waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<WireFound>,
+}
+
+/// One piece of active content.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireFound {
+    /// Its line.
+    pub line: usize,
+    /// What it is.
+    pub what: String,
+    /// How it begins.
+    pub begins: String,
 }
 
 /// A side of a conflict.
@@ -283,6 +297,9 @@ pub struct WirePeer {
     pub connected: bool,
     /// Entries it is not known to hold; absent while unknown.
     pub lag_entries: Option<u64>,
+    /// Whether a log of it waits here.
+    #[serde(default)]
+    pub waits: bool,
 }
 
 /// A request with the way back.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aiemp_crdt::{conflict::Conflict, vault::Choice};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
+    active::Finding,
     approval::{Outcome, Receipt},
     ids::Audience,
     replication::WaitReason,
@@ -15,8 +16,8 @@ use aiemp_protocol::{
 use data_encoding::{BASE64, HEXLOWER};
 
 use super::control::{
-    Request, ResolveChoice, Response, WireConflict, WireDraft, WireLog, WirePeer, WireReceipt, WireSide, WireStatus,
-    WireUsage,
+    Request, ResolveChoice, Response, WireConflict, WireDraft, WireFound, WireLog, WirePeer, WireReceipt, WireSide,
+    WireStatus, WireUsage,
 };
 use crate::core::{Answer, DraftSource, LogStanding, Question, Status};
 
@@ -107,6 +108,7 @@ impl Names {
             field: item.field,
             sides: item.sides.into_iter().map(side).collect(),
             merged: item.merged,
+            found: item.found.into_iter().map(found).collect(),
         }
     }
 
@@ -143,6 +145,7 @@ impl Names {
             name: member.name.clone(),
             connected: connected.contains_key(&member.node),
             lag_entries: connected.get(&member.node).copied().flatten(),
+            waits: status.behind.contains(&member.node),
         });
         let frozen = status
             .frozen
@@ -163,6 +166,10 @@ impl Names {
             settled: status.settled,
         }
     }
+}
+
+fn found(finding: Finding) -> WireFound {
+    WireFound { line: finding.line, what: finding.kind.as_str().to_owned(), begins: finding.begins }
 }
 
 fn receipt(receipt: &Receipt) -> WireReceipt {

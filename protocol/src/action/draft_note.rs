@@ -74,7 +74,7 @@ fn list(values: &[String]) -> String {
     format!("[{}]", values.join(", "))
 }
 
-/// A double-quoted scalar that JSON and YAML read alike.
+/// A double-quoted scalar that JSON and YAML read alike; `<%` is broken up because Templater reads whole files.
 fn quoted(value: &str) -> String {
     let mut quoted = String::with_capacity(value.len() + 2);
     quoted.push('"');
@@ -87,7 +87,7 @@ fn quoted(value: &str) -> String {
         }
     }
     quoted.push('"');
-    quoted
+    quoted.replace("<%", "<\\u0025")
 }
 
 fn plain_body(body: &str) -> String {
@@ -143,6 +143,14 @@ mod tests {
         );
         assert_eq!(note, expected);
         assert!(read(&note).is_ok());
+    }
+
+    #[test]
+    fn a_subject_is_no_command_of_a_template() {
+        let note = write_email_draft(&fields("Re: <% tp.x %> <%", "Hi", &[("brain", "<%")]));
+        assert!(!note.contains("<%"), "{note}");
+        let Content::Email(email) = read(&note).expect("a draft").action.content else { panic!("an email") };
+        assert_eq!(email.subject, "Re: <% tp.x %> <%");
     }
 
     proptest! {

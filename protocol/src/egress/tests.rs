@@ -3,8 +3,8 @@
 mod encodings;
 mod held;
 mod made_up;
-mod notes;
-mod prose;
+pub(crate) mod notes;
+pub(crate) mod prose;
 mod same;
 mod speed;
 

@@ -10,10 +10,11 @@ mod escapes;
 use unicode_normalization::UnicodeNormalization as _;
 
 pub(super) use decode::{Piece, pieces, runs};
+pub(crate) use escapes::unescaped;
 
 /// A whole text in another spelling; its lines are those of the text.
 pub(super) fn respelt(text: &[u8]) -> [Option<Vec<u8>>; 3] {
-    [visible(text), without_nuls(text), escapes::unescaped(text)]
+    [visible(text), without_nuls(text), unescaped(text)]
 }
 
 /// The text without invisible characters and with compatibility forms (full width, mathematical, circled) as plain
@@ -91,7 +92,7 @@ fn push_compatible(plain: &mut String, c: char) {
 }
 
 /// Characters that take no room, and so may stand inside a secret unseen.
-const fn is_invisible(c: char) -> bool {
+pub(crate) const fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'

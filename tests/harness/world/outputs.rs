@@ -45,7 +45,7 @@ impl World {
                 return Err(format!("{} accuses an honest peer: {fault:?}", self.nodes[node].name));
             }
             Output::WriteFile { effect, path, bytes, expected } => {
-                check::written_path(self, node, &path)?;
+                check::written(self, node, &path, &bytes)?;
                 let delay = self.rng.delay_ms();
                 self.mix(&bytes);
                 self.nodes[node].writes_under_way += 1;
@@ -111,6 +111,7 @@ impl World {
             Notice::MailTaken { .. }
             | Notice::NotAMail { .. }
             | Notice::Held { .. }
+            | Notice::ContentHeld { .. }
             | Notice::Drafted { .. }
             | Notice::BrainFailed { .. }
             | Notice::SignatureAsked { .. }

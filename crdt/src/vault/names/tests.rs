@@ -109,6 +109,14 @@ impl Boundaries for Drafts {
     fn may_resolve(&self, _: NodeId, _: Zone) -> bool {
         true
     }
+
+    fn holds_active_content(&self) -> bool {
+        false
+    }
+
+    fn may_release(&self, _: NodeId) -> bool {
+        false
+    }
 }
 
 fn entry(items: Vec<Item>) -> Input {
@@ -143,6 +151,7 @@ fn settle(vault: &mut Vault, disk: &mut BTreeMap<String, Vec<u8>>, input: Input)
                 | Output::FileUpdated(_)
                 | Output::Undone { .. }
                 | Output::Hold { .. }
+                | Output::ReportHeld { .. }
                 | Output::ReportRefused { .. } => {}
             }
         }

@@ -28,6 +28,29 @@ fn what_a_path_hides_is_spelt_out_in_the_list() {
     );
 }
 
+#[test]
+fn an_action_that_failed_is_listed_once_as_the_draft_that_waits_again() {
+    let receipt = |action: &str, outcome: &str| WireReceipt {
+        action: action.to_owned(),
+        work: "work".to_owned(),
+        kind: "email".to_owned(),
+        file: "file".to_owned(),
+        nonce: "00".repeat(16),
+        outcome: outcome.to_owned(),
+        at_ms: 1,
+        message_id: None,
+        detail: "the server refused it".to_owned(),
+        path: "Pending_Approval".to_owned(),
+    };
+    let draft = item("Pending_Approval/email/a.md");
+    let mut desk = Desk::default();
+    desk.receipts = vec![receipt(&draft.id, "failed"), receipt("other", "failed"), receipt("sent", "sent")];
+    desk.items.push(draft);
+    let ids: Vec<_> = items_json(&desk).into_iter().map(|item| item["id"].clone()).collect();
+    assert_eq!(ids, ["0123456789abcdef", "other", "sent"]);
+    assert_eq!(items_json(&desk)[0]["failure"], "the server refused it");
+}
+
 fn a_home() -> (tempfile::TempDir, Home) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let home = Home::at(dir.path());

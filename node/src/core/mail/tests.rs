@@ -222,3 +222,79 @@ proptest! {
         }
     }
 }
+
+/// What would act in a note, one a line; each may stand in every place of a mail.
+const ACTIVE: [&str; 14] = [
+    "![x](https://track.test/p)",
+    "![[https://track.test/p]]",
+    "<img src=https://track.test/p onerror=x>",
+    "<script>x</script>",
+    "<style>*{background:url(//x)}</style>",
+    "<a href=\"javascript:x\">x</a>",
+    "<% tp.x %>",
+    "`= this.x`",
+    "```dataviewjs",
+    "obsidian://open",
+    "[x](java&#115;cript:x)",
+    "file:///etc/passwd",
+    "data:text/html,x",
+    "\u{200b}<i\u{200b}mg src=//x>",
+];
+
+/// Everything that is written of a mail: its task note, the plan for it, and the draft that answers it.
+fn notes_of(raw: &[u8]) -> [String; 3] {
+    use aiemp_protocol::action::{DraftFields, write_email_draft};
+    let task_note = note_of(&read_mail(raw).expect("a mail"));
+    let task = parse_task_note(&task_note).expect("a task");
+    let output = crate::core::template::draft_reply(&task, Timestamp::default());
+    let draft = write_email_draft(&DraftFields {
+        to: output.reply_to,
+        cc: Vec::new(),
+        subject: output.subject,
+        in_reply_to: task.message_id.clone(),
+        references: task.references.clone(),
+        work: task.work_id,
+        created: Timestamp::default(),
+        expires: None,
+        body: &output.body,
+        extra: &[("source", task.source.as_deref().unwrap_or_default())],
+    });
+    [task_note, output.plan, draft]
+}
+
+#[track_caller]
+fn is_inert(raw: &[u8]) {
+    let path = aiemp_protocol::vault_path::VaultPath::parse("Needs_Action/email/EMAIL_1.md").expect("a path");
+    for note in notes_of(raw) {
+        assert_eq!(aiemp_protocol::active::find(&path, note.as_bytes()), [], "{note}");
+    }
+}
+
+#[test]
+fn nothing_that_is_written_of_a_mail_is_held_back() {
+    for active in ACTIVE {
+        let subject = format!("=?utf-8?B?{}?=", data_encoding::BASE64.encode(active.as_bytes()));
+        let name = active.replace(['"', '\n'], "");
+        is_inert(
+            format!(
+                "Message-ID: <{active}@client.test>\r\nFrom: \"{name}\" <a@client.test>\r\nReply-To: {subject} \
+                 <b@client.test>\r\nSubject: {subject}\r\nReferences: <{active}@x.test>\r\nContent-Type: \
+                 multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{active}\r\n{active}\r\n--b\r\nContent-Disposition: \
+                 attachment; filename=\"{name}\"\r\n\r\nx\r\n--b--\r\n"
+            )
+            .as_bytes(),
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_of_a_mail_is_held_back(
+        parts in proptest::collection::vec("[!\\[\\](){}<>`~:=%$&#;\\\\\"' /.a-z\u{200b}\n-]{0,12}|\\PC{0,4}", 0..8),
+        picks in proptest::collection::vec(0..ACTIVE.len(), 8),
+    ) {
+        let text: String = parts.iter().zip(picks).flat_map(|(part, pick)| [part.as_str(), ACTIVE[pick]]).collect();
+        let subject = format!("=?utf-8?B?{}?=", data_encoding::BASE64.encode(text.as_bytes()));
+        is_inert(format!("From: {subject} <a@client.test>\r\nSubject: {subject}\r\n\r\n{text}\r\n").as_bytes());
+    }
+}

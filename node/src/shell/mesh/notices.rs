@@ -39,6 +39,7 @@ pub(super) fn audited(notice: &Notice) -> Option<AuditEvent> {
         Notice::Restored { generation } => event("store_restored", format!("generation {generation}"), "continued"),
         Notice::SignatureAsked { path } => event("moved_to_approved", file_of(path), "moved_back"),
         Notice::Held { path, .. } => event("egress", file_of(path), "held"),
+        Notice::ContentHeld { path } => event("active_content", file_of(path), "held"),
         Notice::MailTaken { .. }
         | Notice::NotAMail { .. }
         | Notice::Kept { .. }
@@ -64,6 +65,9 @@ pub(super) fn tell(home: &Home, notice: Notice) {
         Notice::Held { path, why } => {
             tracing::warn!(%path, %why, "held back: it does not leave this node");
             holds::keep(home, path.as_str(), holds::SECRET, &why.to_string(), &[]);
+        }
+        Notice::ContentHeld { path } => {
+            tracing::warn!(%path, "holds active content and is not shown as it is now: see `aiemp-node conflicts`");
         }
         Notice::Kept { path, bytes, reason } => {
             tracing::warn!(%path, reason = reason.as_str(), "a save did not sync; it is kept under mesh/holds");

@@ -28,7 +28,7 @@ impl Draws {
 }
 
 /// A note of one of the kinds that vaults hold.
-pub(super) fn note(number: u64) -> String {
+pub(crate) fn note(number: u64) -> String {
     let mut draws = Draws(number);
     let d = &mut draws;
     let middle = match number % 20 {

@@ -48,7 +48,7 @@ const NAMES: [(&str, char); 34] = [
 
 /// The text with its escapes read; none if it has none. What stands for the end of a line becomes a space, so that
 /// lines stay those of the text, and what cannot be seen is left out.
-pub(super) fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     #[cfg(test)]
     let plainly = crate::egress::plain::is_on();
     #[cfg(not(test))]

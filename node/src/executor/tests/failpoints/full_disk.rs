@@ -42,7 +42,7 @@ async fn run_full<'a>(world: &'a World, case: &Case, step: usize, filler: &Path)
     let (mut person, mut said) = (Person::with(world, case), Vec::new());
     loop {
         match live(&mut person).await.map_err(executor::told) {
-            Ok(()) => return (Ran { person, stage: failpoint::end() }, said),
+            Ok(()) => return (Ran { way: case.way, person, stage: failpoint::end() }, said),
             Err(error) => said.push(format!("{error:#}")),
         }
         assert!(said.len() < 9, "{case:?} at {step}: it does not go on: {said:#?}");

@@ -1,0 +1,82 @@
+//! Code that plugins run: fences and inline queries, and the commands of Templater.
+
+use super::{ActiveKind, Piece, links, within};
+
+/// The words behind a fence that make a plugin run what stands in it.
+const RUN: [&str; 9] = [
+    "dataview",
+    "dataviewjs",
+    "js-engine",
+    "meta-bind",
+    "meta-bind-button",
+    "meta-bind-embed",
+    "meta-bind-js-view",
+    "button",
+    "templater",
+];
+/// An inline query that goes on longer is taken for one without looking for its end.
+const INLINE_BYTES_MAX: usize = 4096;
+
+/// `<% … %>`, wherever it stands.
+pub(super) fn template(text: &str, at: usize) -> Option<Piece> {
+    let inside = text[at..].strip_prefix("<%")?;
+    let end = inside.find("%>").map_or(text.len(), |end| at + 2 + end + 2);
+    Some(Piece::new(ActiveKind::Template, at, end))
+}
+
+/// A run of backticks or tildes: a fence, an inline query, or nothing; and where the run ends.
+pub(super) fn run(text: &str, at: usize) -> (Option<Piece>, usize) {
+    let sign = text.as_bytes()[at];
+    let length = text.as_bytes()[at..].iter().take_while(|byte| **byte == sign).count();
+    let end = at + length;
+    let found = if length >= 3 { fence(text, at, sign, length) } else { None };
+    let found = found.or_else(|| if sign == b'`' { inline(text, at, length) } else { None });
+    (found, end)
+}
+
+fn fence(text: &str, at: usize, sign: u8, length: usize) -> Option<Piece> {
+    let line_start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let before = |c: char| c.is_whitespace() || c.is_ascii_digit() || ">-*+.)".contains(c);
+    if !text[line_start..at].chars().all(before) {
+        return None;
+    }
+    let info = text[at + length..].lines().next().unwrap_or_default().trim_start_matches([' ', '\t', '{', '.']);
+    let word = info.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap_or_default();
+    if !RUN.iter().any(|run| word.eq_ignore_ascii_case(run)) {
+        return None;
+    }
+    let mut end = at;
+    for (number, line) in text[at..].split_inclusive('\n').enumerate() {
+        end += line.len();
+        let bare = line.trim_start_matches([' ', '\t', '>']).trim_end();
+        if number > 0 && bare.len() >= length && bare.bytes().all(|byte| byte == sign) {
+            break;
+        }
+    }
+    Some(Piece::new(ActiveKind::Code, at, end))
+}
+
+/// `` `= …` `` and `` `$= …` ``.
+fn inline(text: &str, at: usize, length: usize) -> Option<Piece> {
+    let start = at + length;
+    let window_end = within(text, start, INLINE_BYTES_MAX);
+    let inside = &text[start..window_end];
+    let paragraph_end = links::blank_line(inside);
+    let inside = &inside[..paragraph_end.unwrap_or(inside.len())];
+    let query = inside.trim_start();
+    let query = query.strip_prefix('$').unwrap_or(query).strip_prefix('=')?;
+    // Comparisons and arrows are what people write about.
+    if query.starts_with(['=', '>', '<', '~', '`']) {
+        return None;
+    }
+    let mut from = 0;
+    while let Some(close) = inside[from..].find('`').map(|close| from + close) {
+        let run = inside.as_bytes()[close..].iter().take_while(|byte| **byte == b'`').count();
+        if run == length {
+            return Some(Piece::new(ActiveKind::Code, at, start + close + run));
+        }
+        from = close + run;
+    }
+    let goes_on = paragraph_end.is_none() && window_end < text.len();
+    goes_on.then(|| Piece::new(ActiveKind::Code, at, links::paragraph_end_behind(text, window_end)))
+}
