@@ -22,6 +22,7 @@ pub mod outbox;
 mod receipts;
 pub mod secrets;
 pub mod smtp;
+mod standing;
 mod start;
 mod watch;
 
@@ -51,7 +52,8 @@ use tokio::{
 };
 
 use self::{
-    authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch,
+    authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts,
+    standing::Ended, watch::Watch,
 };
 use crate::home::Home;
 
@@ -86,7 +88,7 @@ pub async fn run(home: &Home, me: NodeId) -> anyhow::Result<()> {
 /// [`run`], until `stop` completes.
 pub async fn run_until(home: &Home, me: NodeId, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let mut executor = Executor::open(home, me)?;
-    let worked = executor.work(Watch::of(&[home.approved(), home.freezes()]), stop).await;
+    let worked = executor.work(Watch::of(&[home.approved(), home.freezes(), home.requests()]), stop).await;
     let ended = executor.wind_down().await;
     worked.and(ended)
 }
@@ -97,6 +99,7 @@ struct Executor {
     me: NodeId,
     authority: Authority,
     brake: Brake,
+    ended: Ended,
     hands: Hands,
     journal: Journal,
     store: JournalStore,
@@ -125,6 +128,7 @@ impl Executor {
                 () = watch.woken() => {
                     self.look_at_brake();
                     self.take_in()?;
+                    self.take_requests()?;
                 }
                 () = sleep(until_due) => self.handle(Input::TimeoutReached),
             }
@@ -206,7 +210,7 @@ impl Executor {
         let nonce = row.verified.decision.nonce;
         let held_back = match self.why_hold() {
             Some(reason) => Err(Dispatched::NotSent { reason: reason.to_owned(), retryable: true }),
-            None => self.hands.prepare(row, self.authority.roster()),
+            None => self.prepare(row),
         };
         match held_back {
             Ok(job) => {
@@ -222,6 +226,16 @@ impl Executor {
             }
         }
         Ok(true)
+    }
+
+    /// A new roster voids standing approvals, also for what waited under one.
+    fn prepare(&self, row: Box<Row>) -> Result<dispatch::Job, Dispatched> {
+        let roster = self.authority.roster();
+        if row.verified.standing.as_ref().is_some_and(|standing| standing.epoch != roster.epoch) {
+            let reason = "its standing approval is of an older roster; sign it again".to_owned();
+            return Err(Dispatched::NotSent { reason, retryable: false });
+        }
+        self.hands.prepare(row, roster)
     }
 
     /// Why nothing may be sent right now.

@@ -20,6 +20,7 @@ pub mod releases;
 pub mod rosters;
 pub mod screen;
 pub mod settings;
+pub mod standing;
 pub mod store;
 pub mod supervisor;
 pub mod vault_disk;

@@ -1,6 +1,7 @@
 pub(super) mod failpoint;
 mod failpoints;
 mod fixtures;
+mod standing;
 
 use std::fs;
 
