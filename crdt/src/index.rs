@@ -82,6 +82,10 @@ impl<T: Clone> Register<T> {
         self.replaced.iter().chain(&self.writes).any(|(origin, _)| of(origin))
     }
 
+    fn origins(&self) -> Vec<&Origin> {
+        self.replaced.iter().chain(&self.writes).map(|(origin, _)| origin).collect()
+    }
+
     fn count(&self) -> usize {
         self.replaced.len() + self.writes.len()
     }
@@ -128,6 +132,13 @@ impl FileRecord {
     pub fn current_changes(&self) -> impl Iterator<Item = &ChangeRef> {
         let base = self.base.shown().copied();
         self.changes.iter().filter(move |change| Some(change.base) == base)
+    }
+
+    /// Everybody who ever wrote the file or its place: content, changes, path, and its being put away or back.
+    pub fn authors(&self) -> BTreeSet<NodeId> {
+        let registers = [self.path.origins(), self.kind.origins(), self.base.origins(), self.archived.origins()];
+        let changes = self.changes.iter().map(|change| &change.origin);
+        registers.into_iter().flatten().chain(changes).map(Origin::author).collect()
     }
 
     /// Counts what made the text that is shown: equal counts stand for one text, where there is a change to it at all.

@@ -66,6 +66,7 @@ impl Core {
                 created: origin.map(|origin| origin.hlc).unwrap_or_default(),
                 blocked_by,
                 signature_asked: asked.contains(&file),
+                standing: None,
             };
             self.read(now, file, Reading::Draft { request, source });
         }
@@ -83,7 +84,12 @@ impl Core {
         }
     }
 
-    fn draft_read(&mut self, request: u64, mut source: DraftSource, bytes: Option<Vec<u8>>) {
+    fn draft_read(&mut self, now: Timestamp, request: u64, mut source: DraftSource, bytes: Option<Vec<u8>>) {
+        if source.blocked_by.is_empty()
+            && let Some(note) = &bytes
+        {
+            source.standing = self.request_for(now, source.file, note).map(|request| request.standing);
+        }
         if let Some(listing) = self.work.listings.get_mut(&request) {
             listing.waiting -= 1;
             match bytes {
@@ -152,7 +158,8 @@ impl Core {
         match reading {
             Reading::Task(file) => self.task_read(now, file, text),
             Reading::Claimed(file) => self.claimed_read(now, file, text),
-            Reading::Draft { request, source } => self.draft_read(request, source, bytes),
+            Reading::Draft { request, source } => self.draft_read(now, request, source, bytes),
+            Reading::Offer { file, next } => self.offer_read(now, file, next, bytes),
             Reading::File { request } => self.answer(request, Answer::File(bytes)),
             Reading::Dashboard(file) => self.dashboard_read(now, file, text),
             Reading::DayLog { file, line } => self.day_log_read(now, file, text, &line),
