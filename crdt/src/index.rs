@@ -143,10 +143,10 @@ impl FileRecord {
 
     /// Counts what made the text that is shown: equal counts stand for one text, where there is a change to it at all.
     ///
-    /// Another content may have as many changes as the one before, so it counts as well.
+    /// Another content may have as many changes as the one before, and bytes have none to show, so both count as well.
     pub fn text_writes(&self) -> u64 {
         let is_edited = self.current_changes().next().is_some();
-        if is_edited { (self.base.count() + self.changes.len()) as u64 } else { 0 }
+        if is_edited { (self.base.count() + self.kind.count() + self.changes.len()) as u64 } else { 0 }
     }
 
     /// Whether several authors changed the document, so that its fields may conflict.

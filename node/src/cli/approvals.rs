@@ -1,6 +1,7 @@
 //! `approvals`: read, approve, reject, settle. A process of its own; it alone opens the approve key.
 
 mod shown;
+mod standing;
 
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ use clap::{Args, Subcommand};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use self::shown::Shown;
+use self::{shown::Shown, standing::StandingArgs};
 use super::{Passphrase, owner, print};
 use crate::{
     fault::Fault,
@@ -78,6 +79,8 @@ enum ApprovalsCommand {
         /// The action hash
         id: String,
     },
+    /// Mails that go out without your looking at each: list, `add`, `remove`
+    Standing(StandingArgs),
     /// Say how an action ended whose end nobody knows
     Settle {
         /// The action hash
@@ -97,10 +100,13 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
     let rosters = owner::rosters(home)?;
     owner::check_local(home, rosters.current())?;
     let config = shell::settings::load(home)?;
+    if let Some(ApprovalsCommand::Standing(args)) = args.command {
+        return standing::standing(home, rosters.current(), &config, args);
+    }
     let mut client = client(home)?;
     let desk = Desk::load(home, &config, rosters.current(), &mut client)?;
     match args.command {
-        None => list(&desk, args.json),
+        None | Some(ApprovalsCommand::Standing(_)) => list(&desk, args.json),
         Some(ApprovalsCommand::List { json }) => list(&desk, json),
         Some(ApprovalsCommand::Show { id, json }) => show(home, &desk, &id, json)?,
         Some(ApprovalsCommand::Approve { id, again, passphrase, json }) => {
@@ -145,6 +151,9 @@ fn list(desk: &Desk, as_json: bool) {
         if item.signature_asked {
             print::data(format!("{:14}moved to Approved/ by hand, which sends nothing: it needs your signature", ""));
         }
+        if let Some(standing) = &item.standing {
+            print::data(format!("{:14}goes out by itself, under the standing approval {standing}", ""));
+        }
     }
     for receipt in desk.receipts.iter().filter(|receipt| receipt.outcome != "sent") {
         print::data(format!("{}  {:<14}  {}", &receipt.action[..12], receipt.outcome, spelt(&receipt.path)));
@@ -185,7 +194,7 @@ fn item_json(desk: &Desk, item: &Item) -> Value {
     };
     json!({ "id": item.id, "kind": kind, "state": state_of(desk, item), "path": item.path.as_str(), "wid": wid,
             "summary": summary, "author": item.author, "created": item.created.to_string(), "expires": expires,
-            "blocked_by": item.blocked_by, "signature_asked": item.signature_asked })
+            "blocked_by": item.blocked_by, "signature_asked": item.signature_asked, "standing": item.standing })
 }
 
 fn show(home: &Home, desk: &Desk, id: &str, as_json: bool) -> Result<()> {

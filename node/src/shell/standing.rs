@@ -7,10 +7,14 @@ use std::{
 
 use aiemp_keys::private_file;
 use aiemp_protocol::{
+    action,
     approval::{Standing, StandingId, standing::Request},
     roster::Roster,
+    time::Timestamp,
 };
 use anyhow::{Context, Result};
+
+use crate::home::Home;
 
 /// Larger than any with all its recipients: a file beyond it is none.
 const BYTES_MAX: u64 = 64 << 10;
@@ -34,6 +38,21 @@ pub fn load(folder: &Path, roster: &Roster) -> Result<Vec<Standing>> {
     }
     all.sort_by_key(|standing: &Standing| standing.id);
     Ok(all)
+}
+
+/// Those of a home that are in force on its executor.
+pub fn in_force(home: &Home, roster: &Roster, now: Timestamp) -> Result<Vec<Standing>> {
+    let mut all = load(&home.standing(), roster)?;
+    all.retain(|standing| standing.in_force(roster, roster.executor, now).is_ok());
+    Ok(all)
+}
+
+/// What one allows, in a line.
+pub fn line_of(standing: &Standing) -> String {
+    let Standing { id, hand, recipients, count, until, .. } = standing;
+    let people = recipients.iter().map(action::spelt).collect::<Vec<_>>().join(", ");
+    let text = if standing.text_by_cloud { ", text by Cloud too" } else { "" };
+    format!("up to {count} mails by {hand} to {people} until {until}{text} ({id})")
 }
 
 /// The one with this id, and its signed bytes.

@@ -270,7 +270,7 @@ fn faults_of_files(ran: &Ran<'_>, rows: &[Row], lines: &[Value]) -> Vec<String> 
             faults.push(format!("left lying: {name}"));
         } else if home.executor().join("refused").join(name).exists() {
             faults.extend((!has_reason()).then(|| format!("set aside without a reason: {name}")));
-        } else if !is_acted_on() && !(name.ends_with(".request") && has_reason()) {
+        } else if !is_acted_on() && (name.ends_with(".approval") || !has_reason()) {
             faults.push(format!("lost file: {name}"));
         }
     }
