@@ -20,6 +20,7 @@ mod processes;
 mod selftest;
 mod simulation;
 mod smtp;
+mod standing;
 mod tidy;
 mod undo;
 mod walls;
