@@ -90,6 +90,10 @@ impl<T: Clone> Register<T> {
         self.replaced.iter().chain(&self.writes).any(|(_, written)| written == value)
     }
 
+    fn origins(&self) -> Vec<&Origin> {
+        self.replaced.iter().chain(&self.writes).map(|(origin, _)| origin).collect()
+    }
+
     fn count(&self) -> usize {
         self.replaced.len() + self.writes.len()
     }
@@ -138,12 +142,19 @@ impl FileRecord {
         self.changes.iter().filter(move |change| Some(change.base) == base)
     }
 
+    /// Everybody who ever wrote the file or its place: content, changes, path, and its being put away or back.
+    pub fn authors(&self) -> BTreeSet<NodeId> {
+        let registers = [self.path.origins(), self.kind.origins(), self.base.origins(), self.archived.origins()];
+        let changes = self.changes.iter().map(|change| &change.origin);
+        registers.into_iter().flatten().chain(changes).map(Origin::author).collect()
+    }
+
     /// Counts what made the text that is shown: equal counts stand for one text, where there is a change to it at all.
     ///
-    /// Another content may have as many changes as the one before, so it counts as well.
+    /// Another content may have as many changes as the one before, and bytes have none to show, so both count as well.
     pub fn text_writes(&self) -> u64 {
         let is_edited = self.current_changes().next().is_some();
-        if is_edited { (self.base.count() + self.changes.len()) as u64 } else { 0 }
+        if is_edited { (self.base.count() + self.kind.count() + self.changes.len()) as u64 } else { 0 }
     }
 
     /// Whether others changed the document, so that its fields may conflict, or something of it may not be taken.

@@ -109,6 +109,11 @@ pub fn vet(document: &Document, doc: DocId, author: NodeId, generation: u64, raw
         return Err(Refused::Counter);
     }
     let past = document.past_of(&change).ok_or(Refused::Dependencies)?;
+    // Written beside the actor's last change, it would give its operations the ids of those of that one.
+    let own = document.last.get(change.actor_id()).and_then(|(_, hash)| document.known.get(hash));
+    if past.get(change.actor_id()).copied() < own.map(|known| known.max_op) {
+        return Err(Refused::Sequence);
+    }
     if !document.form.admits(&change, &past) {
         return Err(Refused::Form);
     }
@@ -136,6 +141,22 @@ mod tests {
         let change = vet(&document, doc, author, 0, &raw).expect("honest");
         document.apply(change).expect("applies");
         assert_eq!(vet(&document, doc, author, 0, &raw).err(), Some(Refused::Sequence));
+    }
+
+    #[test]
+    fn a_change_beside_its_actors_last_one_is_refused() {
+        let (before, doc, author) = setting();
+        let actor = document::actor(author, doc, 0, 0);
+        let mut document = before.clone();
+        let first = document.edit("one\ntwo\n", actor.clone()).expect("a change");
+        let mut beside = Change::from_bytes(before.clone().edit("one\nthree\n", actor).expect("a change"))
+            .expect("it decodes")
+            .decode();
+        beside.seq = 2;
+        let beside = Change::from(beside).raw_bytes().to_vec();
+        let mut peer = before;
+        peer.apply(vet(&peer, doc, author, 0, &first).expect("honest")).expect("applies");
+        assert_eq!(vet(&peer, doc, author, 0, &beside).err(), Some(Refused::Sequence));
     }
 
     #[test]

@@ -184,6 +184,11 @@ impl Fields {
         self.list()?.into_iter().map(read).collect()
     }
 
+    /// Whether no field is left: for forms that grew by one.
+    pub fn is_at_end(&self) -> bool {
+        self.items.as_slice().is_empty()
+    }
+
     /// Ends the reading; a field that is left is an error.
     pub fn end(mut self) -> Result<(), CborError> {
         match self.items.next() {

@@ -32,6 +32,7 @@ mod intake;
 pub mod mail;
 mod output;
 mod questions;
+mod standing;
 pub mod template;
 mod work;
 
@@ -211,6 +212,7 @@ impl Core {
                 self.guard = self.guard.clone().with_releases(releases);
                 self.replication.set_guard(self.guard.clone());
             }
+            Input::StandingChanged(standing) => self.standing_changed(now, standing),
             Input::FreezeFound(bytes) => self.replication.handle(now, replication::Input::FreezeFound(bytes)),
             Input::DiskChecked { full } => self.replication.handle(now, replication::Input::DiskChecked { full }),
             Input::Asked { request, question } => self.asked(now, request, question),

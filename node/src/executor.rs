@@ -24,6 +24,7 @@ mod receipts;
 pub mod secrets;
 mod sent_folder;
 pub mod smtp;
+mod standing;
 mod start;
 mod tls;
 mod watch;
@@ -55,7 +56,8 @@ use tokio::{
 };
 
 use self::{
-    authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch,
+    authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts,
+    standing::Ended, watch::Watch,
 };
 use crate::{home::Home, shell::walls::Reach};
 
@@ -90,7 +92,7 @@ pub async fn run(home: &Home, me: NodeId) -> anyhow::Result<()> {
 /// [`run`], until `stop` completes.
 pub async fn run_until(home: &Home, me: NodeId, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let mut executor = Executor::open(home, me).map_err(told)?;
-    let worked = executor.work(Watch::of(&[home.approved(), home.freezes()]), stop).await;
+    let worked = executor.work(Watch::of(&[home.approved(), home.freezes(), home.requests()]), stop).await;
     let ended = executor.wind_down().await;
     worked.and(ended).map_err(told)
 }
@@ -116,6 +118,7 @@ struct Executor {
     me: NodeId,
     authority: Authority,
     brake: Brake,
+    ended: Ended,
     hands: Hands,
     journal: Journal,
     store: JournalStore,
@@ -161,6 +164,7 @@ impl Executor {
                 () = watch.woken() => {
                     self.look_at_brake();
                     self.take_in()?;
+                    self.take_requests()?;
                 }
                 () = sleep(until_due) => self.handle(Input::TimeoutReached),
             }
@@ -255,7 +259,7 @@ impl Executor {
         let nonce = row.verified.decision.nonce;
         let held_back = match self.why_hold().or_else(|| self.why_full(&row)) {
             Some(reason) => Err(Dispatched::NotSent { reason, retryable: true }),
-            None => self.hands.prepare(row, self.authority.roster()),
+            None => self.prepare(row),
         };
         match held_back {
             Ok(job) => {
@@ -287,6 +291,16 @@ impl Executor {
         };
         let carried = u64::try_from(self.journal.rows().filter(counts).count()).unwrap_or(u64::MAX);
         (carried >= limit).then(|| format!("the hand `{hand}` carries at most {limit} in an hour; it waits"))
+    }
+
+    /// A new roster voids standing approvals, also for what waited under one.
+    fn prepare(&self, row: Box<Row>) -> Result<dispatch::Job, Dispatched> {
+        let roster = self.authority.roster();
+        if row.verified.standing.as_ref().is_some_and(|standing| standing.epoch != roster.epoch) {
+            let reason = "its standing approval is of an older roster; sign it again".to_owned();
+            return Err(Dispatched::NotSent { reason, retryable: false });
+        }
+        self.hands.prepare(row, roster)
     }
 
     /// Why nothing may be sent right now.

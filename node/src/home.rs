@@ -72,6 +72,10 @@ places! {
     attempts => "keys/attempts";
     /// Who froze the mesh and who lifted it; each record verifies itself.
     freezes => "freeze";
+    /// Signed standing approvals; each verifies itself.
+    standing => "standing";
+    /// Drafts that the mesh asks the executor to send under a standing approval.
+    requests => "requests";
     /// Signed receipts on their way back.
     receipts => "receipts";
     /// Public key that receipts are signed with.
@@ -86,6 +90,8 @@ places! {
     executor_policy => "executor/policy";
     /// The signed declaration of hands that the executor goes by.
     executor_hands => "executor/hands";
+    /// Ids of standing approvals that a person ended: nobody else can take one away.
+    ended_standing => "executor/ended";
     /// The executor's signing key for receipts.
     receipt_signer => "executor/receipt.key";
     /// The executor's journal.

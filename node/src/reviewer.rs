@@ -54,6 +54,8 @@ pub struct Item {
     pub blocked_by: Vec<String>,
     /// Whether it was moved to `Approved/` by hand, which approves nothing.
     pub signature_asked: bool,
+    /// The standing approval under which it goes out by itself.
+    pub standing: Option<String>,
     /// What would be done, or why that cannot be told.
     pub draft: Result<Readable, Vec<Refusal>>,
 }
@@ -187,6 +189,7 @@ fn read_item(
         created: Timestamp::from_millis(draft.created_ms),
         blocked_by: draft.blocked_by,
         signature_asked: draft.signature_asked,
+        standing: draft.standing,
         draft: readable,
     })
 }
@@ -447,6 +450,7 @@ mod tests {
             at_ms,
             message_id: None,
             detail: String::new(),
+            standing: None,
             path: "Done/mail.md".to_owned(),
         }
     }

@@ -22,6 +22,7 @@ pub mod releases;
 pub mod rosters;
 pub mod screen;
 pub mod settings;
+pub mod standing;
 pub mod store;
 pub mod supervisor;
 pub mod users;

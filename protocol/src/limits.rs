@@ -64,6 +64,12 @@ pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);
 pub const ROSTER_LIFETIME: Duration = Duration::from_secs(365 * 86_400);
 /// How long a signed approval lives.
 pub const APPROVAL_LIFETIME: Duration = Duration::from_secs(86_400);
+/// How long a standing approval lives at most: a month is long for what nobody looks at.
+pub const STANDING_LIFETIME_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// Mails that one standing approval allows at most.
+pub const STANDING_COUNT_MAX: u64 = 1_000;
+/// How long a draft stands for what it was when the mesh asked to send it under a standing approval.
+pub const STANDING_REQUEST_LIFETIME: Duration = Duration::from_secs(60);
 /// How far the clock may run behind the highest time seen before the executor stops.
 pub const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(300);
 /// A hybrid clock further ahead than this is clamped for display.

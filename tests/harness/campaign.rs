@@ -21,6 +21,7 @@ use aiemp_protocol::{
 use crate::{
     Violation, brake, check,
     random::Rng,
+    standing,
     world::{World, root_key},
 };
 
@@ -44,6 +45,46 @@ const UNDO_MS: u64 = 60_000;
 /// The number of the undo's question.
 const UNDO_REQUEST: u64 = 1 << 50;
 
+/// Whom the person's standing approval names, and how many mails it allows.
+const LISTED: [&str; 10] = [
+    "a0@client.test",
+    "a1@client.test",
+    "a2@client.test",
+    "a3@client.test",
+    "a4@client.test",
+    "a5@client.test",
+    "a6@client.test",
+    "a7@client.test",
+    "a8@client.test",
+    "a9@client.test",
+];
+const LISTED_COUNT: u64 = 4;
+
+/// What goes out in a round without the person's looking at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowance {
+    /// Nothing.
+    Nothing,
+    /// Mails to a few people, with text of the person's alone.
+    TextByLocal,
+    /// Mails to a few people, whoever wrote the text.
+    TextByCloud,
+}
+
+impl Allowance {
+    /// All of them.
+    pub const EACH: [Self; 3] = [Self::Nothing, Self::TextByLocal, Self::TextByCloud];
+
+    /// The word for it on a command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::TextByLocal => "local",
+            Self::TextByCloud => "cloud",
+        }
+    }
+}
+
 /// What became of the moves of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
@@ -60,8 +101,10 @@ pub struct Tally {
     pub kinds: BTreeMap<&'static str, Count>,
     /// Approvals that the person signed.
     pub approved: usize,
-    /// Actions that were sent.
+    /// Actions that were sent for them.
     pub sent: usize,
+    /// Actions that were sent under standing approvals.
+    pub by_standing: u64,
     /// Files that the undos put back.
     pub undone: usize,
     /// Files that they left, for others had built on them.
@@ -80,6 +123,7 @@ impl Tally {
         }
         self.approved += other.approved;
         self.sent += other.sent;
+        self.by_standing += other.by_standing;
         self.undone += other.undone;
         self.left += other.left;
         self.frozen += other.frozen;
@@ -103,11 +147,12 @@ const fn kind(
     Kind { name, share, play, may_be_taken }
 }
 
-const KINDS: [Kind; 25] = [
+const KINDS: [Kind; 26] = [
     kind("new shared note", 80, true, entries::new_note),
     kind("edit of a shared note", 130, true, changes::edit),
     kind("draft edited while it is shown", 40, true, changes::edit_of_a_shown_draft),
     kind("draft with forged fields", 40, true, entries::forged_draft),
+    kind("draft to a listed person", 40, true, entries::listed_draft),
     kind("broken change", 50, false, changes::broken),
     kind("shared note moved", 50, true, entries::moved),
     kind("shared note archived or back", 50, true, entries::archived),
@@ -137,8 +182,8 @@ pub fn kinds() -> impl Iterator<Item = (&'static str, bool)> {
 }
 
 /// One round. A panic of a machine is a violation like any other.
-pub fn round(seed: u64, moves: u64) -> Result<Tally, Violation> {
-    let caught = panic::catch_unwind(AssertUnwindSafe(|| play(seed, moves)));
+pub fn round(seed: u64, moves: u64, allowance: Allowance) -> Result<Tally, Violation> {
+    let caught = panic::catch_unwind(AssertUnwindSafe(|| play(seed, moves, allowance)));
     caught.unwrap_or_else(|cause| {
         let text = cause.downcast_ref::<String>().map(String::as_str).or(cause.downcast_ref::<&str>().copied());
         Err(format!("no panics: {}", text.unwrap_or("without a message")))
@@ -150,11 +195,12 @@ fn core(world: &World) -> &Core {
 }
 
 /// A mesh whose Cloud was just captured, with what the person had until then.
-pub fn captured(seed: u64) -> Result<(World, Person), Violation> {
+pub fn captured(seed: u64, allowance: Allowance) -> Result<(World, Person), Violation> {
     let cast = [("laptop", Role::Local, Brain::None), ("cloud", Role::Cloud, Brain::None)];
     let mut world = World::new(seed, &cast, &[(LOCAL, CLOUD)])?;
     world.run_for(10_000)?;
-    let person = Person::at_work(&mut world);
+    let person = Person::at_work(&mut world, allowance);
+    person.allow(&mut world)?;
     world.run_for(30_000)?;
     world.capture(CLOUD);
     world.run_for(5_000)?;
@@ -162,8 +208,8 @@ pub fn captured(seed: u64) -> Result<(World, Person), Violation> {
     Ok((world, person))
 }
 
-fn play(seed: u64, moves: u64) -> Result<Tally, Violation> {
-    let (mut world, mut person) = captured(seed)?;
+fn play(seed: u64, moves: u64, allowance: Allowance) -> Result<Tally, Violation> {
+    let (mut world, mut person) = captured(seed, allowance)?;
     let mut rng = Rng::new(!seed);
     let since = world.time();
     world.run_for(1_000)?;
@@ -186,7 +232,7 @@ fn play(seed: u64, moves: u64) -> Result<Tally, Violation> {
             count.refused += 1;
         }
         attacker.nothing_private_left(&mut world)?;
-        heal_now_and_then(&mut world, &mut attacker, &mut tally)?;
+        heal_now_and_then(&mut world, &person, &mut attacker, &mut tally)?;
         if rng.chance(5) {
             world.run_for(rng.between(100, 20_000))?;
         }
@@ -218,7 +264,12 @@ pub fn kept(world: &World, person: &Person) -> Result<(), Violation> {
 }
 
 /// The person closes the logs that are invalid: some day, and when the attacker has hardly a generation left.
-fn heal_now_and_then(world: &mut World, attacker: &mut Attacker, tally: &mut Tally) -> Result<(), Violation> {
+fn heal_now_and_then(
+    world: &mut World,
+    person: &Person,
+    attacker: &mut Attacker,
+    tally: &mut Tally,
+) -> Result<(), Violation> {
     let mut chain = world.nodes[LOCAL].rosters();
     let roster = chain.current();
     let cloud = attacker.id();
@@ -243,6 +294,9 @@ fn heal_now_and_then(world: &mut World, attacker: &mut Attacker, tally: &mut Tal
         .map_err(|error| format!("the owner's roster is refused: {error}"))?;
     world.nodes[LOCAL].found(&chain);
     world.input(LOCAL, Input::RosterChanged(chain))?;
+    // Another roster voids what was allowed: the person signs again.
+    standing::end(world)?;
+    person.allow(world)?;
     attacker.healed(highest + 1);
     world.run_for(5_000)
 }
@@ -267,6 +321,7 @@ fn end(world: &mut World, person: &mut Person, since: Timestamp, tally: &mut Tal
     person.still_works(world)?;
     tally.approved += world.executor.approved_count();
     tally.sent += world.executor.sent_count();
+    tally.by_standing += world.executor.allowances.sent_count();
     Ok(())
 }
 

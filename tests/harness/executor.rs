@@ -9,13 +9,18 @@ use aiemp_protocol::{
     approval::{
         Bundle, Decision, Policy, Receipt, Settlement,
         journal::{self, Dispatched, Found, Journal, Nonce, Row, State},
+        standing::Request,
     },
     ids::{ActionHash, LogId, WorkId},
     limits::APPROVAL_LIFETIME,
     time::Timestamp,
 };
 
-use crate::{Violation, brake, check, story, world};
+use crate::{
+    Violation, brake, check,
+    standing::{self, Allowances},
+    story, world,
+};
 use world::World;
 
 /// What is going to happen at the executor.
@@ -29,6 +34,8 @@ pub enum Event {
     Hear(journal::Input),
     /// The mesh finds a receipt.
     Receipt(Box<Receipt>),
+    /// The mesh asks to send a draft under a standing approval.
+    Ask(Box<Request>),
 }
 
 /// What can be known about a send afterwards.
@@ -77,14 +84,21 @@ pub struct Executor {
     signed: BTreeSet<ActionHash>,
     bundles: Vec<Bundle>,
     sent: Vec<Sent>,
+    /// Standing approvals.
+    pub allowances: Allowances,
     /// Logs whose authors lie, on purpose.
     pub hostile: BTreeSet<LogId>,
 }
 
 impl Executor {
-    /// How many actions were sent.
+    /// How many actions were sent that a person approved.
     pub fn sent_count(&self) -> usize {
-        self.sent.len()
+        self.sent.len() - usize::try_from(self.allowances.sent_count()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether it sends nothing because the mesh is frozen.
+    pub const fn is_frozen(&self) -> bool {
+        self.journal.is_frozen()
     }
 
     /// How many approvals the person signed.
@@ -226,7 +240,8 @@ pub fn start(world: &mut World) -> Result<(), Violation> {
         return Ok(());
     }
     executor.runs = true;
-    executor.journal = Journal::restore(executor.rows.values().cloned(), executor.highest_time);
+    executor.journal = Journal::restore(executor.rows.values().map(standing::restored), executor.highest_time);
+    standing::tell_ended(world)?;
     brake::look(world)
 }
 
@@ -288,6 +303,9 @@ pub fn happen(world: &mut World, life: u64, event: Event) -> Result<(), Violatio
     if let Event::Receipt(receipt) = event {
         return world.input(0, Input::ReceiptFound(*receipt));
     }
+    if let Event::Ask(request) = event {
+        return standing::asked(world, *request);
+    }
     if world.executor.life != life {
         return Ok(());
     }
@@ -300,7 +318,7 @@ pub fn happen(world: &mut World, life: u64, event: Event) -> Result<(), Violatio
         }
         Event::Perform(row) => perform(world, &row),
         Event::Hear(input) => hear(world, input),
-        Event::Receipt(_) => Ok(()),
+        Event::Receipt(_) | Event::Ask(_) => Ok(()),
     }
 }
 
@@ -344,7 +362,12 @@ fn record_send(world: &mut World, row: &Row) -> Result<(), Violation> {
         kind: action.kind(),
         repeat_of: decision.repeat_of,
     };
-    if sent.action != decision.action || !world.executor.signed.contains(&sent.action) {
+    match row.verified.standing.as_ref().map(|standing| standing.id) {
+        Some(id) => standing::check_send(world, row, id)?,
+        None if world.executor.signed.contains(&sent.action) => {}
+        None => return Err(format!("only what was signed is sent: {}", sent.action)),
+    }
+    if sent.action != decision.action {
         return Err(format!("only what was signed is sent: {}", sent.action));
     }
     for earlier in &world.executor.sent {

@@ -28,6 +28,7 @@ pub mod node;
 pub mod people;
 pub mod random;
 pub mod simulation;
+pub mod standing;
 pub mod store;
 pub mod story;
 pub mod world;

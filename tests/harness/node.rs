@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aiemp_keys::{FingerprintKey, Fingerprints, NodeId, Signer};
 use aiemp_node::core::{Answer, Brain, Core, Input, Start};
 use aiemp_protocol::{
-    approval::Receipt,
+    approval::{Receipt, Standing},
     egress::Releases,
     freeze::Freezes,
     ids::ContentHash,
@@ -60,6 +60,8 @@ pub struct Node {
     pub answers: BTreeMap<u64, Answer>,
     /// What its home says of the brake.
     pub freezes: Freezes,
+    /// The standing approvals in its home.
+    pub standing: Vec<Standing>,
     /// What its guard knows from its next start on.
     pub secrets: Vec<String>,
     /// The canaries that it knows from its next start on.
@@ -90,6 +92,7 @@ impl Node {
             kept: Vec::new(),
             answers: BTreeMap::new(),
             freezes: Freezes::default(),
+            standing: Vec::new(),
             secrets: vec![KNOWN_SECRET.to_owned()],
             canaries: Vec::new(),
         }
@@ -156,7 +159,8 @@ impl Node {
         self.broken_sessions.clear();
         self.look_due = false;
         let freezes = self.freezes.records().map(|record| Input::FreezeFound(record.to_vec()));
-        Ok(freezes.chain([self.scan(), Input::Restored]).collect())
+        let standing = Input::StandingChanged(self.standing.clone());
+        Ok(freezes.chain([standing, self.scan(), Input::Restored]).collect())
     }
 
     /// What differs between the disk and what was recorded of it.

@@ -1,21 +1,23 @@
 //! A captured Cloud against one Local: whatever it says, nothing that matters is lost, leaked or sent.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
 
 use aiemp_protocol::frame::Frame;
 use aiemp_tests::{
-    campaign::{self, Tally},
+    campaign::{self, Allowance, Tally},
     check,
 };
 
-/// Moves of an ordinary run; `AIEMP_CAMPAIGN_MOVES` asks for another number, `AIEMP_CAMPAIGN_ROUND` for another first
-/// round, and alone for that round only.
+/// Moves of an ordinary run, among them those of each allowance; `AIEMP_CAMPAIGN_MOVES` asks for another number,
+/// `AIEMP_CAMPAIGN_ROUND` for another first round, and alone for that round only. `AIEMP_CAMPAIGN_ALLOWANCE` plays all of
+/// them with one allowance: `nothing`, `local` or `cloud`.
 const MOVES: u64 = 8_000;
 /// Moves of one round, which begins with a new mesh.
 const MOVES_OF_A_ROUND: u64 = 200;
@@ -32,43 +34,60 @@ fn tell(tally: &Tally) {
     for (kind, count) in &tally.kinds {
         println!("{kind:<34}{:>8}{:>8}{:>8}", count.taken + count.refused, count.taken, count.refused);
     }
-    let Tally { approved, sent, undone, left, frozen, .. } = tally;
-    println!("approved {approved}, sent {sent}, files undone {undone}, left {left}, logs frozen {frozen}");
+    let Tally { approved, sent, by_standing, undone, left, frozen, .. } = tally;
+    println!(
+        "approved {approved}, sent {sent}, by standing approvals {by_standing}, files undone {undone}, left {left}, logs frozen {frozen}"
+    );
 }
 
-fn run(rounds: std::ops::Range<u64>) -> Tally {
-    let (next, sum) = (AtomicU64::new(rounds.start), Mutex::new(Tally::default()));
+fn run(rounds: &[(u64, Allowance)]) -> BTreeMap<&'static str, Tally> {
+    let (next, sums) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<_, Tally>::new()));
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= rounds.end {
-                        return;
-                    }
-                    match campaign::round(seed, MOVES_OF_A_ROUND) {
-                        Ok(tally) => sum.lock().expect("no round panics").add(&tally),
+                while let Some((seed, allowance)) = rounds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let name = allowance.as_str();
+                    match campaign::round(*seed, MOVES_OF_A_ROUND, *allowance) {
+                        Ok(tally) => sums.lock().expect("no round panics").entry(name).or_default().add(&tally),
                         Err(violation) => {
-                            next.store(rounds.end, Ordering::Relaxed);
-                            panic!("campaign round {seed}: {violation}: reproduce with AIEMP_CAMPAIGN_ROUND={seed}");
+                            next.store(rounds.len(), Ordering::Relaxed);
+                            panic!(
+                                "campaign round {seed}: {violation}: reproduce with AIEMP_CAMPAIGN_ROUND={seed} \
+                                 AIEMP_CAMPAIGN_ALLOWANCE={name}"
+                            );
                         }
                     }
                 }
             });
         }
     });
-    sum.into_inner().expect("no round panics")
+    sums.into_inner().expect("no round panics")
+}
+
+/// The rounds that were asked for: each allowance in turn, unless one was named.
+fn rounds() -> Vec<(u64, Allowance)> {
+    let (first, moves) = (number_from("AIEMP_CAMPAIGN_ROUND"), number_from("AIEMP_CAMPAIGN_MOVES"));
+    let from = first.unwrap_or(0);
+    let ordinary = if first.is_some() { MOVES_OF_A_ROUND } else { MOVES };
+    let rounds = from..from + moves.unwrap_or(ordinary).div_ceil(MOVES_OF_A_ROUND);
+    let named = std::env::var("AIEMP_CAMPAIGN_ALLOWANCE").ok();
+    let allowance = |seed: u64| match &named {
+        Some(name) => *Allowance::EACH.iter().find(|one| one.as_str() == name).expect("an allowance by its word"),
+        None => Allowance::EACH[usize::try_from(seed % 3).expect("below three")],
+    };
+    rounds.map(|seed| (seed, allowance(seed))).collect()
 }
 
 #[test]
-fn a_captured_cloud_gets_nothing_sent_nothing_private_and_nothing_that_stays() {
-    let (first, moves) = (number_from("AIEMP_CAMPAIGN_ROUND"), number_from("AIEMP_CAMPAIGN_MOVES"));
-    let from = first.unwrap_or(0);
-    if first.is_some() && moves.is_none() {
-        return tell(&run(from..from + 1));
-    }
-    let tally = run(from..from + moves.unwrap_or(MOVES).div_ceil(MOVES_OF_A_ROUND));
+fn a_captured_cloud_gets_nothing_sent_but_what_was_allowed_nothing_private_and_nothing_that_stays() {
+    let rounds = rounds();
+    let tallies = run(&rounds);
+    let mut tally = Tally::default();
+    tallies.values().for_each(|one| tally.add(one));
     tell(&tally);
+    if rounds.len() == 1 {
+        return;
+    }
     for (kind, may_be_taken) in campaign::kinds() {
         let count = tally.kinds.get(kind).copied().unwrap_or_default();
         assert!(count.refused > 0 || may_be_taken, "{kind} was never refused: {count:?}");
@@ -76,11 +95,15 @@ fn a_captured_cloud_gets_nothing_sent_nothing_private_and_nothing_that_stays() {
     }
     assert!(tally.sent > 0 && tally.approved > tally.sent, "the person approves and the provider takes: {tally:?}");
     assert!(tally.undone > 0 && tally.frozen > 0, "{tally:?}");
+    for (allowance, one) in &tallies {
+        let is_nothing = *allowance == Allowance::Nothing.as_str();
+        assert_eq!(one.by_standing == 0, is_nothing, "what goes out with {allowance}: {one:?}");
+    }
 }
 
 #[test]
 fn the_checks_of_the_campaign_see_what_they_are_for() {
-    let (mut world, person) = campaign::captured(1).expect("a mesh");
+    let (mut world, person) = campaign::captured(1, Allowance::TextByLocal).expect("a mesh");
     campaign::kept(&world, &person).expect("nothing happened yet");
     let (path, diary) = {
         let files = &world.nodes[0].disk.files;

@@ -25,6 +25,7 @@ mod review;
 mod selftest;
 mod simulation;
 mod smtp;
+mod standing;
 mod terminal;
 mod three_users;
 mod tidy;

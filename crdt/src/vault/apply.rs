@@ -144,6 +144,8 @@ impl Vault {
                 self.change_applied(file, &change, payload);
             }
             Item::New { .. } => self.created(file),
+            // The same bytes are understood in another way now.
+            Item::Set { write: FieldWrite::Kind(_), .. } => self.reload(file),
             // The content is another one now.
             Item::Set { write: FieldWrite::Base(_), .. } => {
                 self.own_edit_applied(file, origin);

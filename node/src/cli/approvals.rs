@@ -5,6 +5,7 @@ mod editor;
 mod paint;
 mod session;
 mod shown;
+mod standing;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -18,7 +19,7 @@ use clap::{Args, Subcommand};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use self::shown::Shown;
+use self::{shown::Shown, standing::StandingArgs};
 use super::{
     Passphrase, owner, print,
     terminal::{self, Typed},
@@ -88,6 +89,8 @@ enum ApprovalsCommand {
         /// The action hash
         id: String,
     },
+    /// Mails that go out without your looking at each: list, `add`, `remove`
+    Standing(StandingArgs),
     /// Say how an action ended whose end nobody knows
     Settle {
         /// The action hash
@@ -107,6 +110,9 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
     let rosters = owner::rosters(home)?;
     owner::check_local(home, rosters.current())?;
     let config = shell::settings::load(home)?;
+    if let Some(ApprovalsCommand::Standing(args)) = args.command {
+        return standing::standing(home, rosters.current(), &config, args);
+    }
     let mut client = client(home)?;
     let mut desk = Desk::load(home, &config, rosters.current(), &mut client)?;
     let me = shell::identity::own_id(home)?;
@@ -115,7 +121,7 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
         None if !args.json && terminal::is_all_there() && !desk.items.is_empty() => {
             session::run(home, rosters.current(), &own, desk, client)?;
         }
-        None => list(&desk, args.json),
+        None | Some(ApprovalsCommand::Standing(_)) => list(&desk, args.json),
         Some(ApprovalsCommand::List { json }) => list(&desk, json),
         Some(ApprovalsCommand::Show { id, json }) => show(home, &desk, &id, json, &own)?,
         Some(ApprovalsCommand::Approve { id, again, passphrase, json }) => {
@@ -157,6 +163,9 @@ fn list(desk: &Desk, as_json: bool) {
         }
         if item.signature_asked {
             print::data(format!("{:14}moved to Approved/ by hand, which sends nothing: it needs your signature", ""));
+        }
+        if let Some(standing) = &item.standing {
+            print::data(format!("{:14}goes out by itself, under the standing approval {standing}", ""));
         }
     }
     list_unsent(desk);
@@ -224,7 +233,7 @@ fn item_json(desk: &Desk, item: &Item) -> Value {
     };
     json!({ "id": item.id, "kind": kind, "state": state_of(desk, item), "path": item.path.as_str(), "wid": wid,
             "summary": summary, "author": item.author, "created": item.created.to_string(), "expires": expires,
-            "blocked_by": item.blocked_by, "signature_asked": item.signature_asked,
+            "blocked_by": item.blocked_by, "signature_asked": item.signature_asked, "standing": item.standing,
             "failure": failure_of(desk, item).map(|receipt| receipt.detail.as_str()) })
 }
 

@@ -218,6 +218,22 @@ fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
     if Keystore::at(home.path()).is_protected() == Some(true) {
         findings.ok("approving needs your passphrase");
     }
+    check_standing(home, rosters, findings);
+}
+
+/// What goes out without a person is said each time, for it is easily forgotten.
+fn check_standing(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
+    match shell::standing::in_force(home, rosters.current(), shell::clock::now()) {
+        Ok(all) if all.is_empty() => findings.ok("nothing goes out without your looking at it"),
+        Ok(all) => {
+            for standing in &all {
+                let fix =
+                    format!("If that is not wanted any more: `aiemp-node approvals standing remove {}`.", standing.id);
+                findings.warning(format!("automatic sending is on: {}", shell::standing::line_of(standing)), fix);
+            }
+        }
+        Err(error) => findings.error(format!("{error:#}"), "Make the folder readable for you."),
+    }
 }
 
 /// The executor remembers the latest time it saw, and sends nothing while the clock is behind it.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aiemp_protocol::{action::spelt, roster::Role};
+use aiemp_protocol::{action::spelt, approval::Standing, roster::Role};
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -30,7 +30,9 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
     let state = running.clone().unwrap_or_default();
     let freezes = shell::freezes::load(&home.freezes(), roster)?;
     let role = roster.member(node).map_or("revoked", |member| member.role.as_str());
-    let promises = promises(roster.member(node).map(|member| member.role), roster.unattended);
+    let role_here = roster.member(node).map(|member| member.role);
+    let automatic = shell::standing::in_force(home, roster, shell::clock::now())?;
+    let promises = promises(role_here, roster.unattended, &automatic);
     if as_json {
         let peers: Vec<Value> = state.peers.iter().map(|peer| json!(peer)).collect();
         print::json(json!({ "role": role, "node": node.to_string(), "mesh": roster.mesh.to_string(),
@@ -49,15 +51,24 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
 }
 
 /// What this node promises as it is set up.
-fn promises(role: Option<Role>, unattended: bool) -> Vec<&'static str> {
+fn promises(role: Option<Role>, unattended: bool, automatic: &[Standing]) -> Vec<String> {
     let mut promises = match role {
-        Some(Role::Cloud) => vec!["this node cannot send, approve, or read private notes"],
-        Some(Role::Local) => vec!["nothing is sent that you have not approved", "no approved action is sent twice"],
+        Some(Role::Cloud) => vec!["this node cannot send, approve, or read private notes".to_owned()],
+        Some(Role::Local) => {
+            let but = if automatic.is_empty() { "" } else { ", save what your standing approvals allow" };
+            vec![
+                format!("nothing is sent that you have not approved{but}"),
+                "no approved action is sent twice".to_owned(),
+            ]
+        }
         None => Vec::new(),
     };
     if unattended {
-        promises.push("does not hold: a passphrase guards approvals (keys open without a person)");
+        promises.push("does not hold: a passphrase guards approvals (keys open without a person)".to_owned());
     }
+    let on =
+        automatic.iter().map(|standing| format!("automatic sending is on: {}", shell::standing::line_of(standing)));
+    promises.extend(on);
     promises
 }
 
@@ -74,7 +85,7 @@ fn line_of(peer: &WirePeer) -> String {
     format!("peer       {}: {state}", spelt(&peer.name))
 }
 
-fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unattended: bool, promises: &[&str]) {
+fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unattended: bool, promises: &[String]) {
     print::data(format!("role       {role}{}", if running.is_some() { "" } else { " (not running)" }));
     for peer in &state.peers {
         print::data(line_of(peer));

@@ -41,7 +41,10 @@ impl Core {
             Zone::Intake if is_in(&path, "needs_action") && path.extension() == "md" => self.task_seen(now, file),
             Zone::Claim(node) if node == self.work.me => self.claimed_seen(now, file),
             Zone::Owner => self.owner_file_seen(now, file, &path),
-            Zone::Drafts if is_in(&path, "pending_approval") => self.announce(file),
+            Zone::Drafts if is_in(&path, "pending_approval") => {
+                self.announce(file);
+                self.draft_seen(now, file);
+            }
             Zone::Intake | Zone::Claim(_) | Zone::Drafts | Zone::Private => {}
         }
     }
@@ -91,6 +94,7 @@ impl Core {
             return;
         }
         self.claim_due(now);
+        self.offers_due(now);
         let due: Vec<_> = self.work.retries.iter().filter(|(_, (at, _))| *at <= now).map(|(file, _)| *file).collect();
         for file in due {
             if let Some((at, _)) = self.work.retries.get_mut(&file) {

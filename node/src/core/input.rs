@@ -3,7 +3,7 @@
 use aiemp_crdt::vault::{self, Choice, RemoveOutcome, WriteOutcome};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
-    approval::Receipt,
+    approval::{Receipt, Standing},
     egress::Releases,
     frame::Frame,
     ids::{ConflictId, FileId},
@@ -74,6 +74,8 @@ pub enum Input {
     ChangesScreened(replication::EffectId, Vec<bool>),
     /// The person let something out that the guard holds, or took that back.
     ReleasesChanged(Releases),
+    /// The standing approvals of the home are these; each was verified.
+    StandingChanged(Vec<Standing>),
     /// A freeze record lies in the home.
     FreezeFound(Vec<u8>),
     /// The disk was looked at.

@@ -41,8 +41,12 @@ impl Core {
     fn clear(&mut self, path: &VaultPath, bytes: Vec<u8>) -> Option<Cleared<Vec<u8>>> {
         let zone = self.replication.rosters().current().zone_of(path).ok()?;
         match self.guard.clear_file(path, zone.audience(), bytes) {
-            Ok(cleared) => Some(cleared),
+            Ok(cleared) => {
+                self.work.held.remove(path);
+                Some(cleared)
+            }
             Err(why) => {
+                self.work.held.insert(path.clone());
                 self.notice(Notice::Held { path: path.clone(), why });
                 None
             }
@@ -75,6 +79,7 @@ impl Core {
             Ok(_) => true,
             Err(why) => {
                 let reason = vault::HoldReason::Secret;
+                self.work.held.insert(path.clone());
                 self.notice(Notice::Kept { path: path.clone(), bytes: bytes.to_vec(), reason });
                 self.notice(Notice::Held { path, why });
                 false

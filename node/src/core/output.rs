@@ -8,7 +8,7 @@ use aiemp_crdt::{
 };
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
-    approval::Receipt,
+    approval::{Receipt, StandingId, standing::Request},
     egress::{Cleared, Held},
     frame::Frame,
     freeze::FreezeRecord,
@@ -142,6 +142,8 @@ pub enum Output {
         /// What to give back to `restore_announcement`.
         bytes: Vec<u8>,
     },
+    /// Ask the executor to send a draft under a standing approval.
+    AskExecutor(Box<Request>),
     /// The roster in force is another one: who may connect may have changed.
     RosterInstalled,
     /// Keep a roster that the root key signed beside the one in force: nothing is approved or executed any more.
@@ -186,6 +188,8 @@ pub struct DraftSource {
     pub blocked_by: Vec<String>,
     /// Whether it was moved to `Approved/` by hand and put back: a signature is asked for.
     pub signature_asked: bool,
+    /// The standing approval under which it goes out, unless it is changed.
+    pub standing: Option<StandingId>,
 }
 
 /// An answer to a question.

@@ -67,6 +67,7 @@ impl Core {
                 created: origin.map(|origin| origin.hlc).unwrap_or_default(),
                 blocked_by,
                 signature_asked: asked.contains(&file),
+                standing: None,
             };
             self.read(now, file, Reading::Draft { request, source });
         }
@@ -84,8 +85,13 @@ impl Core {
         }
     }
 
-    fn draft_read(&mut self, request: u64, mut source: DraftSource, bytes: Option<Vec<u8>>) {
+    fn draft_read(&mut self, now: Timestamp, request: u64, mut source: DraftSource, bytes: Option<Vec<u8>>) {
         source.written = self.vault.written(source.file);
+        if source.blocked_by.is_empty()
+            && let Some(note) = &bytes
+        {
+            source.standing = self.request_for(now, source.file, note).map(|request| request.standing);
+        }
         if let Some(listing) = self.work.listings.get_mut(&request) {
             listing.waiting -= 1;
             match bytes {
@@ -165,7 +171,8 @@ impl Core {
         match reading {
             Reading::Task(file) => self.task_read(now, file, text),
             Reading::Claimed(file) => self.claimed_read(now, file, text),
-            Reading::Draft { request, source } => self.draft_read(request, source, bytes),
+            Reading::Draft { request, source } => self.draft_read(now, request, source, bytes),
+            Reading::Offer { file, next } => self.offer_read(now, file, next, bytes),
             Reading::File { request, file, path } => {
                 let shown = bytes.filter(|bytes| self.vault.waits_for(file, &path, bytes).is_empty());
                 self.answer(request, Answer::File(shown));

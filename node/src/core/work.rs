@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
-    approval::Receipt,
+    approval::{Receipt, Standing},
     ids::{ActionHash, ContentHash, FileId, MeshId, WorkId},
     roster::{Role, Roster},
     time::Timestamp,
@@ -37,6 +37,8 @@ pub(super) enum Reading {
     Claimed(FileId),
     /// A draft for a listing.
     Draft { request: u64, source: DraftSource },
+    /// A draft that a standing approval may cover.
+    Offer { file: FileId, next: Timestamp },
     /// A file for whoever asked.
     File { request: u64, file: FileId, path: VaultPath },
     /// The dashboard.
@@ -83,6 +85,12 @@ pub(super) struct Work {
     pub(super) drops: Vec<([FileId; 2], VaultPath, ContentHash)>,
     pub(super) dashboard_due: Option<Timestamp>,
     pub(super) dashboard_shown: Option<String>,
+    /// Standing approvals of the home.
+    pub(super) standing: Vec<Standing>,
+    /// Drafts that one may cover, with when to look at them next.
+    pub(super) offers: BTreeMap<FileId, Timestamp>,
+    /// Places whose last save was held back: what the logs have there is not what the person wants.
+    pub(super) held: BTreeSet<VaultPath>,
     /// Lines for the day logs, one file at a time.
     pub(super) log_lines: Vec<(Timestamp, String)>,
     pub(super) logging: bool,
@@ -111,6 +119,9 @@ impl Work {
             drops: Vec::new(),
             dashboard_due: None,
             dashboard_shown: None,
+            standing: Vec::new(),
+            offers: BTreeMap::new(),
+            held: BTreeSet::new(),
             log_lines: Vec::new(),
             logging: false,
         };
@@ -129,7 +140,8 @@ impl Work {
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
         let claims = self.to_claim.values().map(|(_, at)| *at);
         let retries = self.retries.values().map(|(at, _)| *at);
-        let own = claims.chain(retries).filter(|_| !self.is_stopped);
+        let offers = self.offers.values().copied();
+        let own = claims.chain(retries).chain(offers).filter(|_| !self.is_stopped);
         own.chain(self.dashboard_due).min()
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use aiemp_keys::{NodeId, PrivacyError, private_file};
 use aiemp_protocol::{
-    approval::{Bundle, BundleError, Policy, Settlement, SignedHands, Verified, journal::Input},
+    approval::{Bundle, BundleError, Policy, Settlement, SignedHands, StandingId, Verified, journal::Input},
     ids::ActionHash,
     roster::Roster,
     time::Timestamp,
@@ -23,7 +23,7 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 const KEPT_PER_NAME_MAX: u32 = 100;
 
 /// Extensions of what is taken in: what stops and limits comes before what sends.
-const KINDS: [&str; 6] = ["freeze", "cancel", "policy", "hands", "settlement", "approval"];
+const KINDS: [&str; 7] = ["freeze", "ended", "cancel", "policy", "hands", "settlement", "approval"];
 
 /// A file whose signature and content hold.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ enum HandedIn {
     Settlement(Settlement),
     /// `*.cancel`: the name says what is not wanted any more. It only stops, so nobody has to sign it.
     Cancel(ActionHash),
+    /// `*.ended`: the name says which standing approval. It only stops, so nobody has to sign it.
+    Ended(StandingId),
     /// `*.policy`, with its bytes.
     Policy(Policy, Vec<u8>),
     /// `*.hands`: when it was signed, what it declares, and its bytes.
@@ -74,6 +76,7 @@ impl Executor {
                 HandedIn::Approval(verified) => self.handle(Input::Approved(verified)),
                 HandedIn::Settlement(settlement) => self.handle(Input::Settled(settlement)),
                 HandedIn::Cancel(action) => self.handle(Input::Cancelled(action)),
+                HandedIn::Ended(standing) => self.end_standing(standing)?,
                 HandedIn::Policy(policy, _) if policy.issued <= self.journal.policy().issued => {
                     let why = "a policy that is as new or newer is in force".to_owned();
                     self.reject(&path, &Rejected { code: "older_policy", why, action: None })?;
@@ -169,6 +172,9 @@ fn read(path: &Path, roster: &Roster, me: NodeId, now: Timestamp) -> Option<Resu
     if has_extension(path, "cancel") {
         return Some(cancelled(path));
     }
+    if has_extension(path, "ended") {
+        return Some(ended(path));
+    }
     if has_extension(path, "policy") {
         return Some(policy(bytes.expose(), roster));
     }
@@ -198,6 +204,12 @@ fn cancelled(path: &Path) -> Result<HandedIn, Rejected> {
     let action = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
     let why = || "the file's name is no action hash".to_owned();
     action.map(HandedIn::Cancel).ok_or_else(|| Rejected { code: "form", why: why(), action: None })
+}
+
+fn ended(path: &Path) -> Result<HandedIn, Rejected> {
+    let standing = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
+    let why = || "the file's name is no ID of a standing approval".to_owned();
+    standing.map(HandedIn::Ended).ok_or_else(|| Rejected { code: "form", why: why(), action: None })
 }
 
 fn policy(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {
@@ -253,7 +265,7 @@ fn set_aside(path: &Path, refused: &Path) -> io::Result<()> {
     fs::rename(path, target)
 }
 
-fn remove(path: &Path) -> anyhow::Result<()> {
+pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("removing {}", path.display()))

@@ -13,6 +13,7 @@ use aiemp_protocol::{
     approval::{
         Bundle, Decision, Verified,
         journal::{Nonce, Row, State},
+        standing,
     },
     time::Timestamp,
 };
@@ -230,6 +231,8 @@ enum RebuildError {
     Decision(#[from] CoseError),
     #[error(transparent)]
     Action(#[from] ActionError),
+    #[error(transparent)]
+    Standing(#[from] standing::RebuildError),
     #[error("its action is not the one that was approved")]
     OtherAction,
 }
@@ -237,12 +240,15 @@ enum RebuildError {
 /// What [`Bundle::verify`] gave when the row was stored.
 fn verified_before(bytes: &[u8]) -> Result<Verified, RebuildError> {
     let bundle = Bundle::from_bytes(bytes)?;
+    if let Some(rebuilt) = Verified::under_standing(&bundle) {
+        return Ok(rebuilt?);
+    }
     let decision = Decision::from_signed_unverified(&bundle.approval)?;
     let action = Action::from_bytes(&bundle.action)?;
     if action.hash() != decision.action {
         return Err(RebuildError::OtherAction);
     }
-    Ok(Verified { decision, action, bundle })
+    Ok(Verified { decision, action, bundle, standing: None })
 }
 
 fn signed(time: Timestamp) -> i64 {

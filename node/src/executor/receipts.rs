@@ -60,6 +60,8 @@ impl Receipts {
             ("nonce".to_owned(), nonce),
             ("work".to_owned(), receipt.work.to_string()),
         ]);
+        let standing = receipt.standing.map(|standing| standing.to_string());
+        parameters.extend(standing.clone().map(|id| ("standing".to_owned(), id)));
         parameters.extend(receipt.message_id.map(|id| ("message_id".to_owned(), id)));
         let event = AuditEvent {
             action_type: action_type(receipt.kind).to_owned(),
@@ -67,7 +69,7 @@ impl Receipts {
             target: target_of(&action.content),
             parameters,
             approval_status: "approved".to_owned(),
-            approved_by: "human".to_owned(),
+            approved_by: if standing.is_some() { "standing approval" } else { "human" }.to_owned(),
             result: outcome.to_owned(),
         };
         self.audit.append(receipt.at, &event).context("the audit log")

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Executor, Refused, authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore,
-    receipts::Receipts,
+    receipts::Receipts, standing::Ended,
 };
 use crate::{
     config::Config,
@@ -36,7 +36,7 @@ impl Executor {
             private_file::check_private(&directory)?;
         }
         let lock = lock(home)?;
-        for directory in [home.approved(), home.receipts(), refused_directory(home)] {
+        for directory in [home.approved(), home.receipts(), home.requests(), refused_directory(home)] {
             private_file::create_private_dir(&directory)?;
         }
         let mut store = JournalStore::open(&home.journal())?;
@@ -56,11 +56,13 @@ impl Executor {
         let journal = Journal::restore(store.load()?, store.highest_time()?)
             .under(policy, frozen)
             .telling(store.without_receipt()?);
+        let ended = Ended::load(home)?;
         let mut executor = Self {
             home: home.clone(),
             me,
             authority,
             brake,
+            ended,
             hands,
             journal,
             store,

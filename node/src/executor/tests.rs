@@ -4,6 +4,7 @@ mod failpoints;
 mod fixtures;
 mod sent;
 mod service;
+mod standing;
 
 use std::fs;
 

@@ -161,6 +161,9 @@ pub struct WireDraft {
     pub blocked_by: Vec<String>,
     /// Whether it was moved to `Approved/` by hand and put back.
     pub signature_asked: bool,
+    /// The standing approval under which it goes out, unless it is changed.
+    #[serde(default)]
+    pub standing: Option<String>,
 }
 
 /// What became of an action.
@@ -184,6 +187,9 @@ pub struct WireReceipt {
     pub message_id: Option<String>,
     /// What the service said.
     pub detail: String,
+    /// The standing approval that it went out under.
+    #[serde(default)]
+    pub standing: Option<String>,
     /// Where the draft lay.
     pub path: String,
 }

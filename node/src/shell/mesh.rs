@@ -228,6 +228,7 @@ impl Mesh {
             Output::KeepAnnouncement { id, bytes } => self.keep_announcement(id, bytes).await?,
             Output::RunBrain { id, prompt } => self.run_brain(id, prompt),
             Output::KeepRosterFork { bytes } => super::rosters::keep_fork(&self.home, &bytes)?,
+            Output::AskExecutor(request) => super::standing::ask(&self.home.requests(), &request)?,
             Output::KeepFreeze { record, bytes } => super::freezes::keep(&self.home.freezes(), record, &bytes)?,
             Output::RosterInstalled => self.members_changed().await?,
             Output::Answer { request, answer } => {
@@ -415,6 +416,9 @@ impl Mesh {
         self.members_changed().await?;
         self.invite_changed().await?;
         self.releases_changed().await?;
+        let roster = self.core.replication().rosters().current();
+        let standing = super::standing::load(&self.home.standing(), roster)?;
+        self.handle(Input::StandingChanged(standing)).await?;
         for record in super::freezes::read_all(&self.home.freezes())? {
             self.handle(Input::FreezeFound(record)).await?;
         }

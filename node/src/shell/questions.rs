@@ -92,6 +92,7 @@ impl Names {
             created_ms: draft.created.as_millis(),
             blocked_by: draft.blocked_by,
             signature_asked: draft.signature_asked,
+            standing: draft.standing.map(|standing| standing.to_string()),
         }
     }
 
@@ -188,6 +189,7 @@ fn receipt(receipt: &Receipt) -> WireReceipt {
         at_ms: receipt.at.as_millis(),
         message_id: receipt.message_id.clone(),
         detail: receipt.detail.clone(),
+        standing: receipt.standing.map(|standing| standing.to_string()),
         path: folder.to_owned(),
     }
 }

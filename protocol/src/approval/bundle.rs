@@ -7,7 +7,7 @@ use aiemp_keys::{
 };
 use thiserror::Error;
 
-use super::decision::Decision;
+use super::{decision::Decision, standing::Standing};
 use crate::{
     action::{self, Action, ActionError, Attachment, AttachmentSource, MarkedValue, Marks, RENDERER_VERSION},
     ids::{ActionHash, ContentHash, FileId},
@@ -19,7 +19,7 @@ use crate::{
 /// A signed approval with everything it speaks of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
-    /// The signed [`Decision`].
+    /// The signed [`Decision`]; in a row under a standing approval, that one and when it was acted on.
     pub approval: Vec<u8>,
     /// The action's canonical bytes.
     pub action: Vec<u8>,
@@ -44,6 +44,8 @@ pub struct Verified {
     pub action: Action,
     /// The bundle.
     pub bundle: Bundle,
+    /// The standing approval that it goes out under; none where a person decided about the action itself.
+    pub standing: Option<Standing>,
 }
 
 /// Why a bundle is refused.
@@ -150,7 +152,7 @@ impl Bundle {
         if decision.expiry < now {
             return Err(BundleError::Expired(decision.expiry));
         }
-        Ok(Verified { decision, action, bundle: self })
+        Ok(Verified { decision, action, bundle: self, standing: None })
     }
 
     fn check_attachments(&self, action: &Action) -> Result<(), BundleError> {

@@ -28,6 +28,7 @@ use super::{
     decision::Settlement,
     policy::{Breach, Policy},
     receipt::{Outcome, Receipt},
+    standing::{Standing, StandingId},
 };
 use crate::{
     ids::ActionHash,
@@ -109,6 +110,12 @@ pub struct Row {
     pub changed: Timestamp,
 }
 
+impl Row {
+    fn is_under(&self, standing: StandingId) -> bool {
+        self.verified.standing.as_ref().is_some_and(|one| one.id == standing)
+    }
+}
+
 /// How asking the hand ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dispatched {
@@ -142,6 +149,8 @@ pub enum Refusal {
     NothingToSettle,
     /// The cancellation names no action that waits.
     NothingToCancel,
+    /// As many as the standing approval allows were sent, or may have been.
+    StandingUsedUp,
 }
 
 impl Refusal {
@@ -155,6 +164,7 @@ impl Refusal {
             Self::AgainstPolicy(_) => "against_policy",
             Self::NothingToSettle => "nothing_to_settle",
             Self::NothingToCancel => "nothing_to_cancel",
+            Self::StandingUsedUp => "standing_used_up",
         }
     }
 }
@@ -174,6 +184,8 @@ pub enum Input {
     Settled(Settlement),
     /// A person does not want an approved action any more.
     Cancelled(ActionHash),
+    /// A person does not want anything more sent under a standing approval, or a new roster voids it.
+    StandingEnded(StandingId),
     /// The policy in force is this one.
     PolicyChanged(Policy),
     /// One state of the row is durable: once for each `Persist`, in their order.
@@ -277,6 +289,7 @@ impl Journal {
             Input::Approved(verified) => self.approved(now, *verified),
             Input::Settled(settlement) => self.settled(&settlement),
             Input::Cancelled(action) => self.cancelled(action),
+            Input::StandingEnded(standing) => self.standing_ended(standing),
             Input::PolicyChanged(policy) => self.policy = policy,
             Input::RowDurable(nonce) => self.row_durable(nonce),
             Input::Dispatched(nonce, dispatched) => self.dispatched(now, nonce, dispatched),
@@ -302,7 +315,7 @@ impl Journal {
         // Frozen, a row only waits for its end.
         let just_after = |expiry: Timestamp| expiry + Duration::from_millis(1);
         let due = |row: &Row| {
-            if self.frozen { just_after(row.verified.decision.expiry) } else { row.not_before }
+            if self.frozen { just_after(row.verified.ends()) } else { row.not_before }
         };
         let expiry = |nonce| self.rows.get(nonce).map(|row| just_after(row.verified.decision.expiry));
         let in_doubt = self.doubts.iter().filter_map(|(nonce, doubt)| doubt.due(self.frozen, expiry(nonce)?));
@@ -355,6 +368,19 @@ impl Journal {
         }
     }
 
+    fn standing_ended(&mut self, standing: StandingId) {
+        let waits = |row: &&Row| row.state == State::Reserved && row.is_under(standing);
+        let waiting: Vec<_> = self.rows.values().filter(waits).map(|row| row.verified.decision.nonce).collect();
+        for nonce in waiting {
+            self.change(nonce, State::Failed, "its standing approval ended before it was sent".to_owned());
+        }
+    }
+
+    /// How many mails went out under a standing approval, or may have, or are about to.
+    pub fn used(&self, standing: StandingId) -> u64 {
+        self.rows.values().filter(|row| row.state.occupies() && row.is_under(standing)).count() as u64
+    }
+
     fn refusal_of(&self, verified: &Verified) -> Option<Refusal> {
         let decision = &verified.decision;
         if self.rows.contains_key(&decision.nonce) {
@@ -369,6 +395,10 @@ impl Journal {
             if (row.verified.action.work, row.verified.action.kind()) == same_work {
                 return Some(Refusal::WorkTaken);
             }
+        }
+        let is_used_up = |standing: &Standing| self.used(standing.id) >= standing.count;
+        if verified.standing.as_ref().is_some_and(is_used_up) {
+            return Some(Refusal::StandingUsedUp);
         }
         if decision.policy != self.policy.digest() {
             return Some(Refusal::OtherPolicy);
@@ -413,7 +443,7 @@ impl Journal {
             self.durably_reserved().filter(|(_, row)| row.not_before <= now).map(|(nonce, _)| *nonce).collect();
         for nonce in due {
             let Some(row) = self.rows.get(&nonce) else { continue };
-            let expiry = row.verified.decision.expiry;
+            let expiry = row.verified.ends();
             let (not_before, why) = self.allowed_from(row, now);
             if expiry < now {
                 self.change(nonce, State::Failed, "the approval expired before it could be sent".to_owned());
@@ -522,6 +552,7 @@ impl Journal {
             detail: row.detail.clone(),
             note: row.verified.bundle.note.clone(),
             unattended: false,
+            standing: row.verified.standing.as_ref().map(|standing| standing.id),
         };
         self.outputs.push_back(Output::WriteReceipt(Box::new(receipt)));
     }

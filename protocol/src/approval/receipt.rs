@@ -6,6 +6,7 @@ use aiemp_keys::{
     cose::{self, CoseError},
 };
 
+use super::standing::StandingId;
 use crate::{
     action::ActionKind,
     ids::{ActionHash, FileId, MeshId, WorkId},
@@ -50,7 +51,8 @@ impl Outcome {
     }
 }
 
-/// One step of an action's end: `[action, work, kind, file, nonce, outcome, at, message id, detail, note, unattended]`.
+/// One step of an action's end: `[action, work, kind, file, nonce, outcome, at, message id, detail, note, unattended]`,
+/// and one more field where it went out under a standing approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The action.
@@ -75,6 +77,8 @@ pub struct Receipt {
     pub note: Vec<u8>,
     /// Whether some key of the mesh opens without a person.
     pub unattended: bool,
+    /// The standing approval that it went out under.
+    pub standing: Option<StandingId>,
 }
 
 impl Receipt {
@@ -90,7 +94,8 @@ impl Receipt {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        cbor::encode(&cbor::array([
+        let standing = self.standing.map(|standing| cbor::bytes(&standing.0));
+        let fields = [
             self.action.to_value(),
             self.work.to_value(),
             cbor::uint(self.kind.code()),
@@ -102,7 +107,8 @@ impl Receipt {
             cbor::text(&self.detail),
             cbor::bytes(&self.note),
             Value::Bool(self.unattended),
-        ]))
+        ];
+        cbor::encode(&cbor::array(fields.into_iter().chain(standing)))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, CborError> {
@@ -122,6 +128,7 @@ impl Receipt {
             detail: fields.text()?,
             note: fields.bytes()?,
             unattended: fields.bool()?,
+            standing: if fields.is_at_end() { None } else { Some(StandingId(fields.fixed()?)) },
         };
         fields.end()?;
         Ok(receipt)

@@ -7,5 +7,6 @@ mod mesh;
 mod names;
 mod pairing;
 mod replication;
+mod standing;
 mod tamper;
 mod vectors;

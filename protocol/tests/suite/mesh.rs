@@ -3,7 +3,7 @@
 use aiemp_keys::{Hash, NodeId, Signer, next_root_hash};
 use aiemp_protocol::{
     action::{self, Action, Attachment, AttachmentSource, Content, Email, Marks, RENDERER_VERSION},
-    approval::{Bundle, Decision, Policy},
+    approval::{Bundle, Decision, Policy, Standing, StandingId},
     ids::{ContentHash, FileId, LogId, WorkId},
     limits::APPROVAL_LIFETIME,
     roster::{Member, Quota, Role, Roster, RosterChain, SignedRoster},
@@ -85,6 +85,24 @@ impl Owner {
         let decision = Decision::verify(&approver, mesh, &bundle.approval).expect("its own");
         let decision = Decision { policy: policy.digest(), expiry: NOW + APPROVAL_LIFETIME, ..decision };
         Bundle { approval: decision.sign(&self.approve, mesh), ..bundle }
+    }
+
+    /// A standing approval for mails to these, with its signed form.
+    pub(crate) fn standing(&self, recipients: &[&str], count: u64) -> (Standing, Vec<u8>) {
+        let standing = Standing {
+            id: StandingId([9; 16]),
+            hand: "outbox".to_owned(),
+            sender: "me@example.test".to_owned(),
+            recipients: recipients.iter().map(|to| (*to).to_owned()).collect(),
+            count,
+            issued: NOW,
+            until: NOW + std::time::Duration::from_secs(7 * 86_400),
+            text_by_cloud: false,
+            executor: self.executor(),
+            epoch: self.rosters.current().epoch,
+        };
+        let signed = standing.sign(&self.approve, self.rosters.current().mesh);
+        (standing, signed)
     }
 
     fn sign(&self, file: FileId, action: &Action, marks: Marks, nonce: u8, repeat_of: Option<[u8; 16]>) -> Bundle {

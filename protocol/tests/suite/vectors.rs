@@ -13,6 +13,7 @@ use data_encoding::HEXLOWER;
 
 use crate::{
     mesh::{NOW, Owner, owner},
+    standing,
     tamper::objects::{self, bundle, log, receipt, settlement, signed_entry, ticket},
 };
 
@@ -101,6 +102,17 @@ fn an_approval_has_exactly_these_bytes() {
     let approval = owner(10).approval("a@client.test", 1, 1, Some([2; 16])).approval;
     let made = [approval, settlement(&owner(10), true), bundle().to_bytes()];
     assert_pinned("approvals", include_str!("../../../tests/vectors/approval.hex"), &made);
+}
+
+#[test]
+fn a_standing_approval_its_request_and_its_receipt_have_exactly_these_bytes() {
+    let owner = owner(10);
+    let (_, signed) = owner.standing(&["a@client.test", "b@client.test"], 3);
+    let request = standing::request(&owner, "a@client.test").to_bytes();
+    let row = standing::admitted(&owner, "a@client.test").bundle.to_bytes();
+    let receipt = standing::receipt(&owner, "a@client.test");
+    let made = [signed, request, row, receipt];
+    assert_pinned("standing approvals", include_str!("../../../tests/vectors/standing.hex"), &made);
 }
 
 #[test]

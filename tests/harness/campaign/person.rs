@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use aiemp_crdt::index::FileRecord;
 use aiemp_protocol::{vault_path::VaultPath, zone::Zone};
 
-use super::{CLOUD, LOCAL, core, tell};
-use crate::{Violation, brake, executor, people, world::World};
+use super::{Allowance, CLOUD, LISTED, LISTED_COUNT, LOCAL, core, tell};
+use crate::{Violation, brake, executor, people, standing, world::World};
 
 const PRIVATE: [&str; OWNED.len()] = ["Private/diary.md", "Accounting/2026/Salaries.md", "Notes.md"];
 const OWNED: [&str; 3] = ["Company_Handbook.md", "Business_Goals.md", "Done/report.md"];
@@ -21,6 +21,8 @@ pub struct Person {
     /// What they saved where Cloud writes too, and did not touch again.
     shared: BTreeMap<VaultPath, Vec<u8>>,
     saved: u64,
+    /// What may go out unseen.
+    allowance: Allowance,
 }
 
 fn path(text: &str) -> VaultPath {
@@ -29,8 +31,8 @@ fn path(text: &str) -> VaultPath {
 
 impl Person {
     /// Somebody with a vault of some notes.
-    pub(super) fn at_work(world: &mut World) -> Self {
-        let mut person = Self { own: BTreeMap::new(), shared: BTreeMap::new(), saved: 0 };
+    pub(super) fn at_work(world: &mut World, allowance: Allowance) -> Self {
+        let mut person = Self { own: BTreeMap::new(), shared: BTreeMap::new(), saved: 0, allowance };
         for at in PRIVATE.into_iter().chain(OWNED) {
             person.save_own(world, at);
         }
@@ -46,6 +48,15 @@ impl Person {
         person
     }
 
+    /// Signs a standing approval, where the round has one.
+    pub(super) fn allow(&self, world: &mut World) -> Result<(), Violation> {
+        match self.allowance {
+            Allowance::Nothing => Ok(()),
+            Allowance::TextByLocal => standing::sign(world, &LISTED, LISTED_COUNT, false),
+            Allowance::TextByCloud => standing::sign(world, &LISTED, LISTED_COUNT, true),
+        }
+    }
+
     /// One thing that they do.
     pub(super) fn act(&mut self, world: &mut World) -> Result<(), Violation> {
         self.saved += 1;
@@ -56,6 +67,10 @@ impl Person {
             4 => self.save_shared(world, &format!("Plans/of-{}.md", self.saved)),
             5 => self.save_draft(world, &format!("Pending_Approval/email/d{}.md", self.saved), self.saved as usize),
             6 if world.rng.chance(30) => brake::freeze(world, LOCAL)?,
+            6 if world.rng.chance(20) => {
+                standing::end(world)?;
+                self.allow(world)?;
+            }
             6 => brake::unfreeze(world)?,
             7..=9 => executor::review(world)?,
             _ => executor::act(world)?,
@@ -90,6 +105,7 @@ impl Person {
         }
         let word = world.ledger.word(LOCAL, false, true);
         let text = format!("---\naction: email\nto: a{number}@client.test\nsubject: About {word}\n---\n\nHello.\n");
+        world.executor.allowances.by_person.insert(text.clone().into_bytes());
         people::save(world, LOCAL, path(at), text.into_bytes());
     }
 

@@ -282,6 +282,7 @@ fn approvals() -> Vec<Vec<u8>> {
         detail: "250 ok".to_owned(),
         note: note.clone(),
         unattended: false,
+        standing: None,
     };
     let settlement = Settlement { action: action.hash(), nonce: [1; 16], sent: true }.sign(&approve(), mesh());
     let receipt = receipt.sign(&approve(), mesh());

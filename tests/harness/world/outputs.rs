@@ -61,6 +61,11 @@ impl World {
                 let delay = self.rng.delay_ms();
                 self.after(delay, Event::RemoveIntake(node, life, path, expected));
             }
+            Output::AskExecutor(request) => {
+                let delay = self.rng.delay_ms();
+                let ask = Box::new(executor::Event::Ask(request));
+                self.after(delay, Event::Executor(life, ask));
+            }
             Output::Notice(notice) => self.noticed(node, notice)?,
             Output::Answer { request, answer } => {
                 self.nodes[node].answers.insert(request, answer);

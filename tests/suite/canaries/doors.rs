@@ -248,6 +248,7 @@ fn receipts(world: &mut World, tries: &[Try]) {
                 detail: String::new(),
                 note: tried.text.clone().into_bytes(),
                 unattended: false,
+                standing: None,
             }),
         );
     }

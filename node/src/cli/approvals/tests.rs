@@ -14,6 +14,7 @@ fn item(path: &str) -> Item {
         created: Timestamp::default(),
         blocked_by: Vec::new(),
         signature_asked: false,
+        standing: None,
         draft: Err(Vec::new()),
     }
 }
@@ -92,6 +93,7 @@ fn receipt(outcome: &str, folder: &str) -> WireReceipt {
         at_ms: 1_767_781_800_000,
         message_id: None,
         detail: String::new(),
+        standing: None,
         path: folder.to_owned(),
     }
 }

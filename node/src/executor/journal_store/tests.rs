@@ -50,7 +50,7 @@ fn row(nonce: u8, work: u8) -> Row {
         note: b"the note".to_vec(),
         attachments: vec![b"attachment".to_vec()],
     };
-    let verified = Verified { decision, action, bundle };
+    let verified = Verified { decision, action, bundle, standing: None };
     Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before: NOW, changed: NOW }
 }
 

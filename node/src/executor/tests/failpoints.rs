@@ -13,11 +13,13 @@ use std::{
     time::Instant,
 };
 
+use aiemp_keys::private_file::{create_private_dir, write_private};
 use aiemp_protocol::{
     action::Action,
     approval::{
         Outcome, Settlement,
         journal::{Input, Journal, Nonce, Row, State},
+        standing::Request,
     },
 };
 use data_encoding::HEXLOWER;
@@ -27,8 +29,9 @@ use serde_json::Value;
 use super::{
     super::{Executor, JournalStore},
     failpoint::{self, Kill, Killed, Provider, Stage},
-    fixtures::{World, call, email, payment, post},
+    fixtures::{World, call, email, file, payment, post},
     service::Service,
+    standing,
 };
 use crate::audit;
 
@@ -97,6 +100,8 @@ struct Case {
     provider: Provider,
     /// With the same file once more, another approval of the action, and an approval of another answer to the work.
     has_rivals: bool,
+    /// By a standing approval, with no person's signature on the mail.
+    is_standing: bool,
     kills: Vec<Kill>,
 }
 
@@ -105,6 +110,9 @@ struct Person<'a> {
     world: &'a World,
     action: Action,
     first: Vec<u8>,
+    nonce: Nonce,
+    /// What the first is handed in as.
+    kind: &'static str,
     /// Names of the files that were handed in, and whose they are.
     files: BTreeMap<String, Nonce>,
 }
@@ -112,17 +120,41 @@ struct Person<'a> {
 impl<'a> Person<'a> {
     fn with(world: &'a World, case: &Case) -> Self {
         let action = case.way.action(1);
-        let first = world.bundle(&action, &world.decision(&action, FIRST)).to_bytes();
-        let mut person = Self { world, action, first, files: BTreeMap::new() };
-        person.hand_in("1.approval", FIRST, &person.first.clone());
+        let mut person = if case.is_standing { Self::allowing(world, action.hand()) } else { Self::deciding(world, action) };
+        person.hand_in_first("1");
         if case.has_rivals {
-            person.hand_in("2.approval", FIRST, &person.first.clone());
+            person.hand_in_first("2");
             person.approve("3.approval", RIVAL, &person.action.clone());
             let mut same_work = case.way.action(2);
             same_work.work = person.action.work;
             person.approve("4.approval", SAME_WORK, &same_work);
         }
         person
+    }
+
+    fn deciding(world: &'a World, action: Action) -> Self {
+        let first = world.bundle(&action, &world.decision(&action, FIRST)).to_bytes();
+        Self { world, action, first, nonce: FIRST, kind: "approval", files: BTreeMap::new() }
+    }
+
+    /// The mesh asks, and the person signed once that it may.
+    fn allowing(world: &'a World, hand: &str) -> Self {
+        let standing = standing::allowing(world, hand, 1);
+        standing::sign(world, &standing);
+        let request = Request { file: file(), ..standing::request(world, "anna@client.test", 1) };
+        let (action, nonce) = standing::expected(world, &standing, &request);
+        Self { world, action, first: request.to_bytes(), nonce, kind: "request", files: BTreeMap::new() }
+    }
+
+    fn hand_in_first(&mut self, stem: &str) {
+        let name = format!("{stem}.{}", self.kind);
+        if self.kind == "request" {
+            create_private_dir(&self.world.home.requests()).unwrap();
+            write_private(&self.world.home.requests().join(&name), &self.first).unwrap();
+            self.files.insert(name, self.nonce);
+        } else {
+            self.hand_in(&name, self.nonce, &self.first.clone());
+        }
     }
 
     fn hand_in(&mut self, name: &str, nonce: Nonce, bytes: &[u8]) {
@@ -153,8 +185,8 @@ impl<'a> Person<'a> {
             let signed = settlement.sign(&self.world.approve, self.world.roster().mesh);
             self.hand_in(&format!("{}.settlement", self.files.len()), nonce, &signed);
         }
-        if unknown.is_empty() && !self.files.contains_key("replay.approval") {
-            self.hand_in("replay.approval", FIRST, &self.first.clone());
+        if unknown.is_empty() && !self.files.keys().any(|name| name.starts_with("replay.")) {
+            self.hand_in_first("replay");
             return true;
         }
         !unknown.is_empty()
@@ -175,6 +207,7 @@ async fn live(person: &mut Person<'_>) -> anyhow::Result<()> {
     loop {
         executor.look_at_brake();
         executor.take_in()?;
+        executor.take_requests()?;
         loop {
             executor.pump()?;
             if let Some(answer) = executor.running.join_next().await {
@@ -286,11 +319,11 @@ fn faults_of_files(ran: &Ran<'_>, rows: &[Row], lines: &[Value]) -> Vec<String> 
     for (name, nonce) in &ran.person.files {
         let has_reason = || lines.iter().any(|line| line["target"] == **name && line["approval_status"] == "refused");
         let is_acted_on = || rows.iter().any(|row| key_of(row).1 == *nonce);
-        if home.approved().join(name).exists() {
+        if home.approved().join(name).exists() || home.requests().join(name).exists() {
             faults.push(format!("left lying: {name}"));
         } else if home.executor().join("refused").join(name).exists() {
             faults.extend((!has_reason()).then(|| format!("set aside without a reason: {name}")));
-        } else if !is_acted_on() {
+        } else if !is_acted_on() && (name.ends_with(".approval") || !has_reason()) {
             faults.push(format!("lost file: {name}"));
         }
     }
@@ -329,10 +362,11 @@ impl Totals {
     /// Each provider and set of files by one hand, ended at each step, alone and with a second end after it.
     async fn of(way: Way, seed: u64) -> Self {
         let (mut totals, mut random) = (Self::default(), seed);
-        // Who else wants to send is told apart before any hand is asked: the mails show it.
-        let cases = PROVIDERS.into_iter().flat_map(|provider| [(provider, false), (provider, true)]);
-        for (provider, has_rivals) in cases.filter(|(_, has_rivals)| !has_rivals || !way.is_by_http()) {
-            let mut case = Case { way, provider, has_rivals, kills: Vec::new() };
+        // Who else wants to send, and on whose word, is told apart before any hand is asked: the mails show it.
+        let stories = [(false, false), (true, false), (false, true)];
+        let cases = PROVIDERS.into_iter().flat_map(|provider| stories.map(|story| (provider, story)));
+        for (provider, (has_rivals, is_standing)) in cases.filter(|(_, story)| *story == (false, false) || !way.is_by_http()) {
+            let mut case = Case { way, provider, has_rivals, is_standing, kills: Vec::new() };
             let steps = totals.add(&case, seed).await;
             totals.kill_points += steps;
             for step in 0..steps {
@@ -379,7 +413,7 @@ fn ended_at_every_step_it_sends_nothing_twice_and_loses_no_receipt() {
 /// Ended when the provider has taken the mail; with the journal of before the dispatch put back, or as it is.
 fn faults_with_journal(put_back: bool) -> Vec<String> {
     let kills = vec![Kill::At("receipt marked as written"), Kill::At("provider asked, answer not heard")];
-    let case = Case { way: Way::Smtp, provider: Provider::Takes, has_rivals: false, kills };
+    let case = Case { way: Way::Smtp, provider: Provider::Takes, has_rivals: false, is_standing: false, kills };
     let world = World::in_memory(SMTP);
     let (journal, mut before) = (world.home.journal(), Vec::new());
     let between = |restarts| match restarts {
@@ -399,7 +433,8 @@ fn a_journal_that_forgot_a_dispatch_is_seen_to_send_twice() {
 
 #[test]
 fn a_receipt_that_is_missing_is_seen() {
-    let case = Case { way: Way::Outbox, provider: Provider::Takes, has_rivals: false, kills: Vec::new() };
+    let (way, provider) = (Way::Outbox, Provider::Takes);
+    let case = Case { way, provider, has_rivals: false, is_standing: false, kills: Vec::new() };
     let world = World::in_memory(SMTP);
     let ran = block_on(run(&world, &case, |_| {}));
     assert_eq!(faults(&ran), Vec::<String>::new());

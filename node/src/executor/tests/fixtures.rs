@@ -131,6 +131,13 @@ impl World {
         self.write_roster(&self.chain.borrow().to_bytes());
     }
 
+    pub(super) fn add_member(&self, member: Member) {
+        let mut next = self.roster().successor(now());
+        next.members.push(member);
+        self.chain.borrow_mut().extend(&SignedRoster::sign(&self.root, next).to_bytes()).unwrap();
+        self.write_roster(&self.chain.borrow().to_bytes());
+    }
+
     pub(super) fn roster(&self) -> Roster {
         self.chain.borrow().current().clone()
     }
@@ -213,7 +220,7 @@ impl World {
     pub(super) fn row(&self, action: &Action, nonce: [u8; 16], state: State) -> Row {
         let decision = self.decision(action, nonce);
         let bundle = self.bundle(action, &decision);
-        let verified = Verified { decision, action: action.clone(), bundle };
+        let verified = Verified { decision, action: action.clone(), bundle, standing: None };
         Row { verified, state, detail: String::new(), attempts: 0, not_before: now(), changed: now() }
     }
 

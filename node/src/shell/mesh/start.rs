@@ -133,7 +133,8 @@ impl Mesh {
         let (disk, disk_done) = disk::spawn(vault_disk, config.vault.clone())?;
         let (asked_sent, asked) = mpsc::channel(EVENTS_MAX);
         control::serve(&home.control_socket(), Users::load(&home)?.as_ref(), asked_sent)?;
-        let watched = [home.mesh(), home.roster_folder(), home.peers(), home.receipts(), home.freezes()];
+        let watched =
+            [home.mesh(), home.roster_folder(), home.peers(), home.receipts(), home.freezes(), home.standing()];
         let (home_watch, home_changed) = HomeWatch::start(&watched)?;
         write_addresses(&home, &[])?;
         notices::tell_skipped(&found.skipped);

@@ -75,11 +75,15 @@ fn connect(port: u16) -> Result<NetPort, RulesetError> {
 /// Folders that have to exist for a rule to name them.
 fn needed(wall: &Wall, home: &Home) -> Vec<PathBuf> {
     match wall {
-        Wall::Mesh { vault } => vec![vault.clone(), home.roster_folder(), home.freezes(), home.mesh_audit()],
-        Wall::Executor { outbox, .. } => {
-            vec![outbox.clone(), home.approved(), home.receipts(), home.executor_audit(), home.freezes()]
+        Wall::Mesh { vault } => {
+            let own = [home.freezes(), home.mesh_audit(), home.standing(), home.requests()];
+            [vault.clone(), home.roster_folder()].into_iter().chain(own).collect()
         }
-        Wall::Reviewer => vec![home.approved(), home.freezes()],
+        Wall::Executor { outbox, .. } => {
+            let shared = [home.approved(), home.receipts(), home.freezes(), home.standing(), home.requests()];
+            [outbox.clone(), home.executor_audit()].into_iter().chain(shared).collect()
+        }
+        Wall::Reviewer => vec![home.approved(), home.freezes(), home.standing()],
         Wall::Owner => vec![home.roster_folder(), home.secrets()],
         Wall::Pairing => vec![home.roster_folder(), home.peers()],
         Wall::Decoder => Vec::new(),
@@ -91,16 +95,18 @@ fn opens(wall: &Wall, home: &Home) -> Vec<(Vec<PathBuf>, BitFlags<AccessFs>)> {
     match wall {
         Wall::Mesh { vault } => vec![
             (vec![home.mesh(), home.roster_folder(), home.mesh_audit(), home.freezes(), vault.clone()], WRITE),
+            (vec![home.requests()], REPLACE),
             (vec![home.run()], WRITE | SOCKETS),
-            (vec![home.receipts(), home.receipt_key(), home.config(), home.users()], READ),
+            (vec![home.receipts(), home.receipt_key(), home.config(), home.users(), home.standing()], READ),
         ],
         Wall::Executor { outbox, reach } => vec![
             (vec![home.executor(), home.approved(), home.receipts(), home.executor_audit(), outbox.clone()], WRITE),
-            (vec![home.roster_folder(), home.freezes(), home.config()], READ),
+            (vec![home.requests()], READ | AccessFs::RemoveFile),
+            (vec![home.roster_folder(), home.freezes(), home.config(), home.standing()], READ),
             (reach.ca_files.iter().cloned().collect(), READ),
         ],
         Wall::Reviewer => vec![
-            (vec![home.approved(), home.freezes()], REPLACE),
+            (vec![home.approved(), home.freezes(), home.standing()], REPLACE),
             (vec![home.keys()], REPLACE),
             (vec![home.roster_folder(), home.config(), home.known_values()], READ),
             (vec![home.run()], AccessFs::ResolveUnix.into()),

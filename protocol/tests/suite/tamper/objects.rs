@@ -3,7 +3,7 @@
 use aiemp_keys::{CborError, CoseError, Hash, NodeId, Signer, cbor, cose};
 use aiemp_protocol::{
     action::{Action, ActionError},
-    approval::{Bundle, BundleError, Decision, Outcome, Receipt, Settlement},
+    approval::{Bundle, BundleError, Decision, Outcome, Receipt, Settlement, Standing},
     entry::{Entry, EntryError, FieldWrite, FileKind, Item, Position, SignedEntry},
     ids::{Audience, ConflictId, ContentHash, EntryHash, FileId, LogId, MeshId, WorkId},
     pairing::Ticket,
@@ -187,6 +187,7 @@ pub(crate) fn receipt(owner: &Owner, outcome: Outcome) -> Vec<u8> {
         detail: "250 ok".to_owned(),
         note: bundle.note,
         unattended: false,
+        standing: None,
     };
     receipt.sign(&receipt_key(), mesh())
 }
@@ -259,7 +260,7 @@ pub(crate) fn kinds() -> Vec<Kind> {
 }
 
 pub(crate) fn signed_kinds() -> Vec<SignedKind> {
-    vec![roster_kind(), entry_kind(), approval_kind(), settlement_kind(), receipt_kind()]
+    vec![roster_kind(), entry_kind(), approval_kind(), settlement_kind(), standing_kind(), receipt_kind()]
 }
 
 fn roster_kind() -> SignedKind {
@@ -316,6 +317,20 @@ fn settlement_kind() -> SignedKind {
         name: "settlement",
         cose: settlement(&owner(10), true),
         sibling: settlement(&owner(10), false),
+        wrap: <[u8]>::to_vec,
+        verify: in_mesh(mesh(), verify),
+        verify_elsewhere: in_mesh(elsewhere(), verify),
+        elsewhere: "signature",
+    }
+}
+
+fn standing_kind() -> SignedKind {
+    let key = owner(10).approve.public();
+    let verify = move |mesh, cose: &[u8]| Standing::verify(&key, mesh, cose).map(|_| ()).map_err(of_cose);
+    SignedKind {
+        name: "standing approval",
+        cose: owner(10).standing(&["a@client.test"], 3).1,
+        sibling: owner(10).standing(&["b@client.test"], 3).1,
         wrap: <[u8]>::to_vec,
         verify: in_mesh(mesh(), verify),
         verify_elsewhere: in_mesh(elsewhere(), verify),

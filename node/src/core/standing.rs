@@ -1,0 +1,125 @@
+//! Drafts that a standing approval may cover: found, left alone until they stand still, and offered to the executor.
+//!
+//! Nothing is decided here: the executor judges each request again, by the same rules and by its own clock and journal.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    approval::{Outcome, Standing, standing::Request},
+    ids::FileId,
+    roster::Role,
+    time::Timestamp,
+};
+
+use super::{Core, output::Output, work::Reading};
+
+/// How long a draft has to stand still: a person who types into it is not done, and editors save by themselves.
+const STILL: Duration = Duration::from_secs(30);
+/// When a draft is offered again that the executor did not take: it may have been away, or frozen.
+const AGAIN: Duration = Duration::from_secs(900);
+
+impl Core {
+    pub(super) fn standing_changed(&mut self, now: Timestamp, standing: Vec<Standing>) {
+        if self.work.standing == standing {
+            return;
+        }
+        self.work.standing = standing;
+        self.work.offers.clear();
+        let drafts: Vec<_> = self.waiting_drafts().map(|(file, _)| file).collect();
+        for file in drafts {
+            self.draft_seen(now, file);
+        }
+    }
+
+    /// A draft changed, or came to lie where drafts wait.
+    pub(super) fn draft_seen(&mut self, now: Timestamp, file: FileId) {
+        let executor = self.replication.rosters().current().executor;
+        if !self.work.standing.is_empty() && self.work.role == Role::Local && executor == self.work.me {
+            self.work.offers.insert(file, now + STILL);
+        }
+    }
+
+    /// Looks at the drafts that stood still.
+    pub(super) fn offers_due(&mut self, now: Timestamp) {
+        let due: Vec<_> = self.work.offers.iter().filter(|(_, at)| **at <= now).map(|(file, _)| *file).collect();
+        if due.is_empty() {
+            return;
+        }
+        let waiting: BTreeMap<_, _> = self.waiting_drafts().collect();
+        let conflicting: BTreeSet<_> = self.vault.conflicts().into_iter().map(|conflict| conflict.file).collect();
+        for file in due {
+            let Some(path) = waiting.get(&file) else {
+                self.work.offers.remove(&file);
+                continue;
+            };
+            let is_blocked = conflicting.contains(&file) || self.work.held.contains(path);
+            let next = now + if is_blocked { STILL } else { AGAIN };
+            self.work.offers.insert(file, next);
+            if !is_blocked {
+                self.read(now, file, Reading::Offer { file, next });
+            }
+        }
+    }
+
+    pub(super) fn offer_read(&mut self, now: Timestamp, file: FileId, next: Timestamp, bytes: Option<Vec<u8>>) {
+        // Another time to look at it: it changed while it was read.
+        if self.work.offers.get(&file) != Some(&next) || self.work.is_stopped {
+            return;
+        }
+        if let Some(request) = bytes.and_then(|note| self.request_for(now, file, &note)) {
+            self.outputs.push_back(Output::AskExecutor(Box::new(request)));
+        }
+    }
+
+    /// What the executor would be asked for a draft; none where no standing approval covers it, or it went out before.
+    pub(super) fn request_for(&self, now: Timestamp, file: FileId, note: &[u8]) -> Option<Request> {
+        let roster = self.replication.rosters().current();
+        let answered = self.newest_receipt(file).is_some_and(|receipt| receipt.outcome != Outcome::Failed);
+        if answered || self.work.standing.is_empty() {
+            return None;
+        }
+        let path = self.path_of(file)?;
+        // What the person's own disk does not show yet goes nowhere.
+        if !self.vault.waits_for(file, &path, note).is_empty() {
+            return None;
+        }
+        let in_force = |standing: &&Standing| {
+            standing.in_force(roster, self.work.me, now).is_ok() && self.used(standing) < standing.count
+        };
+        self.work.standing.iter().filter(in_force).find_map(|standing| {
+            let (path, authors) = (path.clone(), self.vault.index().get(file)?.authors());
+            let mut request = Request { standing: standing.id, file, path, note: note.to_vec(), authors, asked: now };
+            let action = standing.read(&request, roster, now).ok()?;
+            // Where the file came from takes a look at all files, so only few drafts come to that.
+            request.authors = self.authors_of(file);
+            standing.read(&request, roster, now).ok()?;
+            // One that failed is not tried again by itself.
+            (!self.work.receipts.contains_key(&action.hash())).then_some(request)
+        })
+    }
+
+    /// How many went out under it, as far as receipts tell.
+    fn used(&self, standing: &Standing) -> u64 {
+        let counts = self.work.receipts.values().filter(|receipt| receipt.standing == Some(standing.id));
+        counts.filter(|receipt| receipt.outcome != Outcome::Failed).count() as u64
+    }
+
+    /// Everybody who had a hand in a draft, and in the files that it was moved from.
+    fn authors_of(&self, file: FileId) -> BTreeSet<NodeId> {
+        let index = self.vault.index();
+        let (mut family, mut before) = (BTreeSet::from([file]), 0);
+        while family.len() > before {
+            before = family.len();
+            let was_moved = |from: &FileId| {
+                family.iter().any(|to| to.zone != from.zone && !family.contains(from) && from.moved_to(to.zone) == *to)
+            };
+            let origins: Vec<_> = index.iter().map(|(other, _)| other).filter(was_moved).collect();
+            family.extend(origins);
+        }
+        family.into_iter().filter_map(|one| index.get(one)).flat_map(|record| record.authors()).collect()
+    }
+}
