@@ -42,6 +42,7 @@ fn an_action_that_failed_is_listed_once_as_the_draft_that_waits_again() {
         message_id: None,
         detail: "the server refused it".to_owned(),
         path: "Pending_Approval".to_owned(),
+        standing: None,
     };
     let draft = item("Pending_Approval/email/a.md");
     let mut desk = Desk::default();

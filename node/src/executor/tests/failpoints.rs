@@ -120,7 +120,8 @@ struct Person<'a> {
 impl<'a> Person<'a> {
     fn with(world: &'a World, case: &Case) -> Self {
         let action = case.way.action(1);
-        let mut person = if case.is_standing { Self::allowing(world, action.hand()) } else { Self::deciding(world, action) };
+        let mut person =
+            if case.is_standing { Self::allowing(world, action.hand()) } else { Self::deciding(world, action) };
         person.hand_in_first("1");
         if case.has_rivals {
             person.hand_in_first("2");
@@ -365,7 +366,9 @@ impl Totals {
         // Who else wants to send, and on whose word, is told apart before any hand is asked: the mails show it.
         let stories = [(false, false), (true, false), (false, true)];
         let cases = PROVIDERS.into_iter().flat_map(|provider| stories.map(|story| (provider, story)));
-        for (provider, (has_rivals, is_standing)) in cases.filter(|(_, story)| *story == (false, false) || !way.is_by_http()) {
+        for (provider, (has_rivals, is_standing)) in
+            cases.filter(|(_, story)| *story == (false, false) || !way.is_by_http())
+        {
             let mut case = Case { way, provider, has_rivals, is_standing, kills: Vec::new() };
             let steps = totals.add(&case, seed).await;
             totals.kill_points += steps;

@@ -59,7 +59,8 @@ fn a_disk_that_is_full_at_any_step_loses_nothing_and_sends_nothing_twice() {
         return;
     }
     for way in [Way::Outbox, Way::Smtp] {
-        let case = Case { way, provider: Provider::Takes, has_rivals: false, kills: Vec::<Kill>::new() };
+        let case =
+            Case { way, provider: Provider::Takes, has_rivals: false, is_standing: false, kills: Vec::<Kill>::new() };
         let (mut step, mut told) = (0, 0);
         loop {
             let small = Small::mount().expect("it could be mounted before");
