@@ -41,12 +41,13 @@ fn row(nonce: u8, work: u8) -> Row {
         epoch: 1,
         repeat_of: None,
     };
+    let path = VaultPath::parse("Pending_Approval/mail.md").unwrap();
     let bundle = Bundle {
         approval: decision.sign(&signer, MeshId(Hash::of_content(b"mesh"))),
         action: action.to_bytes(),
-        marks: Marks::default(),
+        marks: Marks::of_note(&path, b"the note"),
         file,
-        path: VaultPath::parse("Pending_Approval/mail.md").unwrap(),
+        path,
         note: b"the note".to_vec(),
         attachments: vec![b"attachment".to_vec()],
     };
