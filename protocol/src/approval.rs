@@ -10,6 +10,6 @@ pub mod policy;
 mod receipt;
 
 pub use bundle::{Bundle, BundleError, Verified};
-pub use decision::{Decision, Settlement};
+pub use decision::{ClockSettlement, Decision, Settlement};
 pub use policy::Policy;
 pub use receipt::{Outcome, Receipt};

@@ -201,7 +201,7 @@ pub fn start(world: &mut World) -> Result<(), Violation> {
         return Ok(());
     }
     executor.runs = true;
-    executor.journal = Journal::restore(executor.rows.values().cloned(), executor.highest_time);
+    executor.journal = Journal::restore(executor.rows.values().cloned(), journal::Times::at(executor.highest_time));
     brake::look(world)
 }
 
@@ -265,7 +265,7 @@ pub fn happen(world: &mut World, life: u64, event: Event) -> Result<(), Violatio
         Event::Durable(row) => {
             let nonce = row.verified.decision.nonce;
             world.executor.rows.insert(nonce, *row);
-            world.executor.highest_time = world.executor.journal.highest_time();
+            world.executor.highest_time = world.executor.journal.times().highest;
             hear(world, journal::Input::RowDurable(nonce))
         }
         Event::Perform(row) => perform(world, &row),

@@ -7,7 +7,7 @@ use std::{
 
 use aiemp_keys::{NodeId, PrivacyError, private_file};
 use aiemp_protocol::{
-    approval::{Bundle, BundleError, Policy, Settlement, Verified, journal::Input},
+    approval::{Bundle, BundleError, ClockSettlement, Policy, Settlement, Verified, journal::Input},
     ids::ActionHash,
     roster::Roster,
     time::Timestamp,
@@ -22,7 +22,7 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 const KEPT_PER_NAME_MAX: u32 = 100;
 
 /// Extensions of what is taken in: what stops and limits comes before what sends.
-const KINDS: [&str; 5] = ["freeze", "cancel", "policy", "settlement", "approval"];
+const KINDS: [&str; 6] = ["freeze", "cancel", "policy", "clock", "settlement", "approval"];
 
 /// A file whose signature and content hold.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ enum HandedIn {
     Approval(Box<Verified>),
     /// `*.settlement`
     Settlement(Settlement),
+    /// `*.clock`
+    Clock(ClockSettlement),
     /// `*.cancel`: the name says what is not wanted any more. It only stops, so nobody has to sign it.
     Cancel(ActionHash),
     /// `*.policy`, with its bytes.
@@ -71,6 +73,17 @@ impl Executor {
                 HandedIn::Approval(verified) => self.handle(Input::Approved(verified)),
                 HandedIn::Settlement(settlement) => self.handle(Input::Settled(settlement)),
                 HandedIn::Cancel(action) => self.handle(Input::Cancelled(action)),
+                HandedIn::Clock(settlement) => {
+                    let now = now();
+                    if let Some(why) = self.journal.refusal_of_clock(now, settlement) {
+                        self.reject(&path, &Rejected { code: "clock", why: why.to_owned(), action: None })?;
+                        continue;
+                    }
+                    // Durable before anything is sent by it.
+                    self.store.settle_clock(self.journal.times_when_settled(now, settlement))?;
+                    self.journal.handle(now, Input::ClockSettled(settlement));
+                    tracing::warn!(at = %settlement.at, "the clock was settled");
+                }
                 HandedIn::Policy(policy, _) if policy.issued <= self.journal.policy().issued => {
                     let why = "a policy that is as new or newer is in force".to_owned();
                     self.reject(&path, &Rejected { code: "older_policy", why, action: None })?;
@@ -153,6 +166,9 @@ fn read(path: &Path, roster: &Roster, me: NodeId, now: Timestamp) -> Option<Resu
     if has_extension(path, "policy") {
         return Some(policy(bytes.expose(), roster));
     }
+    if has_extension(path, "clock") {
+        return Some(clock(bytes.expose(), roster));
+    }
     if roster.not_after < now {
         let why = format!("the roster expired at {}; renew it with the root key, then approve again", roster.not_after);
         return rejected("roster_expired", why);
@@ -182,6 +198,13 @@ fn policy(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {
     roster
         .by_approver(|key| Policy::verify(key, roster.mesh, bytes))
         .map(|policy| HandedIn::Policy(policy, bytes.to_vec()))
+        .map_err(|error| Rejected { code: "signature", why: error.to_string(), action: None })
+}
+
+fn clock(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {
+    roster
+        .by_approver(|key| ClockSettlement::verify(key, roster.mesh, bytes))
+        .map(HandedIn::Clock)
         .map_err(|error| Rejected { code: "signature", why: error.to_string(), action: None })
 }
 
