@@ -205,7 +205,7 @@ impl Executor {
         match output {
             Output::Persist(row) => {
                 failpoint!("about to persist");
-                self.store.persist(&row, self.journal.highest_time())?;
+                self.store.persist(&row, self.journal.times())?;
                 failpoint!("persisted");
                 if matches!(row.state, State::Sent | State::Failed | State::Unknown) {
                     self.hands.forget(&row);
@@ -222,7 +222,7 @@ impl Executor {
             Output::WriteReceipt(receipt) => self.write_receipt(*receipt)?,
             Output::Refuse { action, why } => self.refused = Some((action, why)),
             Output::ReportClockBehind { seen } => {
-                tracing::error!(%seen, "the clock is behind the latest time seen; nothing is sent until it is set right");
+                tracing::error!(%seen, "the clock is behind the latest time seen; nothing is sent until it is set right, or settled: see `doctor`");
             }
         }
         Ok(())

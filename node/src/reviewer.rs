@@ -11,7 +11,7 @@ use aiemp_protocol::{
     action::{
         self, Action, ActionKind, DeriveContext, MarkedValue, Marks, NOT_A_DRAFT, RENDERER_VERSION, Refusal, Rendered,
     },
-    approval::{Bundle, Decision, Policy, Settlement},
+    approval::{Bundle, ClockSettlement, Decision, Policy, Settlement},
     ids::{FileId, WorkId},
     limits::{APPROVAL_LIFETIME, CLOCK_BEHIND_MAX},
     roster::Roster,
@@ -298,6 +298,13 @@ pub fn settle(home: &Home, roster: &Roster, owner: &OwnerKeys, receipt: &WireRec
     let signed = settlement.sign(&owner.approve, roster.mesh);
     private_file::write_private(&home.approved().join(name), &signed)
         .context("cannot hand the settlement to the executor")
+}
+
+/// Signs a person's word that the clock is right now.
+pub fn settle_clock(home: &Home, roster: &Roster, owner: &OwnerKeys, now: Timestamp) -> Result<()> {
+    let signed = ClockSettlement { at: now }.sign(&owner.approve, roster.mesh);
+    private_file::write_private(&home.approved().join(format!("{}.clock", now.as_millis())), &signed)
+        .context("cannot tell the executor")
 }
 
 /// The nonce that a receipt names.

@@ -13,7 +13,7 @@ mod receipt;
 pub mod standing;
 
 pub use bundle::{Bundle, BundleError, Verified};
-pub use decision::{Decision, Settlement};
+pub use decision::{ClockSettlement, Decision, Settlement};
 pub use hands::SignedHands;
 pub use policy::Policy;
 pub use receipt::{Outcome, Receipt};

@@ -240,7 +240,7 @@ pub fn start(world: &mut World) -> Result<(), Violation> {
         return Ok(());
     }
     executor.runs = true;
-    executor.journal = Journal::restore(executor.rows.values().map(standing::restored), executor.highest_time);
+    executor.journal = Journal::restore(executor.rows.values().map(standing::restored), journal::Times::at(executor.highest_time));
     standing::tell_ended(world)?;
     brake::look(world)
 }
@@ -313,7 +313,7 @@ pub fn happen(world: &mut World, life: u64, event: Event) -> Result<(), Violatio
         Event::Durable(row) => {
             let nonce = row.verified.decision.nonce;
             world.executor.rows.insert(nonce, *row);
-            world.executor.highest_time = world.executor.journal.highest_time();
+            world.executor.highest_time = world.executor.journal.times().highest;
             hear(world, journal::Input::RowDurable(nonce))
         }
         Event::Perform(row) => perform(world, &row),

@@ -1,6 +1,7 @@
 //! What goes wrong in a real house: each case ends with a clear word, and with nothing lost.
 
 mod children;
+mod clocks;
 mod crashes;
 mod full_disk;
 mod homes;

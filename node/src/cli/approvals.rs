@@ -12,6 +12,7 @@ use std::{process::ExitCode, time::Duration};
 use aiemp_keys::private_file;
 use aiemp_protocol::{
     action::{Refusal, spelt},
+    roster::Roster,
     time::Timestamp,
 };
 use anyhow::Result;
@@ -91,6 +92,11 @@ enum ApprovalsCommand {
     },
     /// Mails that go out without your looking at each: list, `add`, `remove`
     Standing(StandingArgs),
+    /// Say that the clock is right, after it was set forward and back; until then nothing is sent
+    SettleClock {
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
     /// Say how an action ended whose end nobody knows
     Settle {
         /// The action hash
@@ -109,6 +115,10 @@ enum ApprovalsCommand {
 pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
     let rosters = owner::rosters(home)?;
     owner::check_local(home, rosters.current())?;
+    // The time of a running node's answer plays no part in it.
+    if let Some(ApprovalsCommand::SettleClock { passphrase }) = &args.command {
+        return settle_clock(home, rosters.current(), passphrase);
+    }
     let config = shell::settings::load(home)?;
     if let Some(ApprovalsCommand::Standing(args)) = args.command {
         return standing::standing(home, rosters.current(), &config, args);
@@ -128,6 +138,8 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
             let how = How { again, passphrase: &passphrase, json, own: &own };
             approve(home, &mut desk, &mut client, &id, &how)?;
         }
+        // Done above.
+        Some(ApprovalsCommand::SettleClock { .. }) => {}
         Some(ApprovalsCommand::Reject { id, reason }) => reject(&desk, &mut client, &id, reason)?,
         Some(ApprovalsCommand::Cancel { id }) => cancel(home, &desk, &id)?,
         Some(ApprovalsCommand::Settle { id, sent, not_sent: _, passphrase }) => {
@@ -417,6 +429,17 @@ fn settle(home: &Home, desk: &Desk, id: &str, sent: bool, passphrase: &Passphras
     reviewer::settle(home, roster.current(), &keys, receipt, sent)?;
     print::data(format!("settled {} as {}", receipt.action, if sent { "sent" } else { "not sent" }));
     Ok(())
+}
+
+fn settle_clock(home: &Home, roster: &Roster, passphrase: &Passphrase) -> Result<ExitCode> {
+    print::talk(format!("This computer's clock says {}.", shell::clock::now()));
+    if std::io::IsTerminal::is_terminal(&std::io::stdin()) && !owner::confirm("Is that the right time?") {
+        return Err(Fault::operator("clock", "the clock was not settled", "Set it right first.").into());
+    }
+    let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
+    reviewer::settle_clock(home, roster, &keys, shell::clock::now())?;
+    print::data("settled the clock: what was approved and waits is sent, if its time is not over");
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

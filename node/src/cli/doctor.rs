@@ -4,6 +4,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 
 use aiemp_keys::{Keystore, private_file};
 use aiemp_protocol::{
+    approval::journal::Times,
     limits::CLOCK_BEHIND_MAX,
     roster::{Role, RosterChain},
     time::Timestamp,
@@ -241,10 +242,10 @@ fn check_clock(home: &Home, now: Timestamp, findings: &mut Findings) {
     if !home.journal().exists() {
         return;
     }
-    match JournalStore::open(&home.journal()).and_then(|journal| journal.highest_time()) {
-        Ok(seen) if now + CLOCK_BEHIND_MAX < seen => findings.error(
+    match JournalStore::open(&home.journal()).and_then(|journal| journal.times()) {
+        Ok(Times { guard: seen, .. }) if now + CLOCK_BEHIND_MAX < seen => findings.error(
             format!("the clock says {now}, but the executor has seen {seen}; nothing is sent until then"),
-            "Set the clock right. If it is right, it was once set forward: wait, or see \"The clock\" in SECURITY.md.",
+            "Set the clock right. If it is right, it was once set forward: run `aiemp-node approvals settle-clock`.",
         ),
         Ok(_) => findings.ok("the clock is not behind what the executor has seen"),
         Err(error) => findings.error(error.to_string(), "The executor does not run with this journal."),
@@ -342,13 +343,13 @@ mod tests {
         drop(JournalStore::open(&home.journal()).unwrap());
         let journal = rusqlite::Connection::open(home.journal()).unwrap();
         let ahead = i64::try_from(now.as_millis()).unwrap() + 3_600_000;
-        journal.execute("UPDATE meta SET highest_time = ?1", [ahead]).unwrap();
+        journal.execute("UPDATE meta SET guard_time = ?1", [ahead]).unwrap();
         let error = (
             "error",
             "the clock says 2026-01-07T10:30:00Z, but the executor has seen 2026-01-07T11:30:00Z; nothing is sent until \
              then"
             .to_owned(),
-            "Set the clock right. If it is right, it was once set forward: wait, or see \"The clock\" in SECURITY.md."
+            "Set the clock right. If it is right, it was once set forward: run `aiemp-node approvals settle-clock`."
                 .to_owned(),
         );
         assert_eq!(found(now), Some(error));

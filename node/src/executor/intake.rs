@@ -7,7 +7,9 @@ use std::{
 
 use aiemp_keys::{NodeId, PrivacyError, private_file};
 use aiemp_protocol::{
-    approval::{Bundle, BundleError, Policy, Settlement, SignedHands, StandingId, Verified, journal::Input},
+    approval::{
+        Bundle, BundleError, ClockSettlement, Policy, Settlement, SignedHands, StandingId, Verified, journal::Input,
+    },
     ids::ActionHash,
     roster::Roster,
     time::Timestamp,
@@ -23,7 +25,7 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 const KEPT_PER_NAME_MAX: u32 = 100;
 
 /// Extensions of what is taken in: what stops and limits comes before what sends.
-const KINDS: [&str; 7] = ["freeze", "ended", "cancel", "policy", "hands", "settlement", "approval"];
+const KINDS: [&str; 8] = ["freeze", "ended", "cancel", "policy", "hands", "clock", "settlement", "approval"];
 
 /// A file whose signature and content hold.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ enum HandedIn {
     Approval(Box<Verified>),
     /// `*.settlement`
     Settlement(Settlement),
+    /// `*.clock`
+    Clock(ClockSettlement),
     /// `*.cancel`: the name says what is not wanted any more. It only stops, so nobody has to sign it.
     Cancel(ActionHash),
     /// `*.ended`: the name says which standing approval. It only stops, so nobody has to sign it.
@@ -77,6 +81,17 @@ impl Executor {
                 HandedIn::Settlement(settlement) => self.handle(Input::Settled(settlement)),
                 HandedIn::Cancel(action) => self.handle(Input::Cancelled(action)),
                 HandedIn::Ended(standing) => self.end_standing(standing)?,
+                HandedIn::Clock(settlement) => {
+                    let now = now();
+                    if let Some(why) = self.journal.refusal_of_clock(now, settlement) {
+                        self.reject(&path, &Rejected { code: "clock", why: why.to_owned(), action: None })?;
+                        continue;
+                    }
+                    // Durable before anything is sent by it.
+                    self.store.settle_clock(self.journal.times_when_settled(now, settlement))?;
+                    self.journal.handle(now, Input::ClockSettled(settlement));
+                    tracing::warn!(at = %settlement.at, "the clock was settled");
+                }
                 HandedIn::Policy(policy, _) if policy.issued <= self.journal.policy().issued => {
                     let why = "a policy that is as new or newer is in force".to_owned();
                     self.reject(&path, &Rejected { code: "older_policy", why, action: None })?;
@@ -181,6 +196,9 @@ fn read(path: &Path, roster: &Roster, me: NodeId, now: Timestamp) -> Option<Resu
     if has_extension(path, "hands") {
         return Some(hands(bytes.expose(), roster));
     }
+    if has_extension(path, "clock") {
+        return Some(clock(bytes.expose(), roster));
+    }
     if roster.not_after < now {
         let why = format!("the roster expired at {}; renew it with the root key, then approve again", roster.not_after);
         return rejected("roster_expired", why);
@@ -226,6 +244,13 @@ fn hands(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {
         .map_err(|error| rejected("signature", error.to_string()))?;
     let declared = Hands::parse(&signed.text).map_err(|error| rejected("form", error.to_string()))?;
     Ok(HandedIn::Hands(signed.issued, declared, bytes.to_vec()))
+}
+
+fn clock(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {
+    roster
+        .by_approver(|key| ClockSettlement::verify(key, roster.mesh, bytes))
+        .map(HandedIn::Clock)
+        .map_err(|error| Rejected { code: "signature", why: error.to_string(), action: None })
 }
 
 fn settlement(bytes: &[u8], roster: &Roster) -> Result<HandedIn, Rejected> {

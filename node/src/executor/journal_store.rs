@@ -12,7 +12,7 @@ use aiemp_protocol::{
     action::{Action, ActionError},
     approval::{
         Bundle, Decision, Verified,
-        journal::{Nonce, Row, State},
+        journal::{Nonce, Row, State, Times},
         standing,
     },
     time::Timestamp,
@@ -21,7 +21,7 @@ use data_encoding::HEXLOWER;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use thiserror::Error;
 
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// The machine forbids a second send for one action or piece of work; the indexes are there should it ever fail to.
 /// A wanted repetition is outside of them. `receipted` says whether the receipt of the row's state was written.
@@ -46,11 +46,20 @@ const SCHEMA: &str = "
     CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         highest_time INTEGER NOT NULL DEFAULT 0,
+        guard_time INTEGER NOT NULL DEFAULT 0,
+        clock_settled INTEGER NOT NULL DEFAULT 0,
         epoch INTEGER NOT NULL DEFAULT 0,
         roster BLOB
     ) STRICT;
     INSERT INTO meta (id) VALUES (1);
-    PRAGMA user_version = 1;
+    PRAGMA user_version = 2;
+";
+/// Version 1 knew no settled clock.
+const FROM_VERSION_1: &str = "
+    ALTER TABLE meta ADD COLUMN guard_time INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE meta ADD COLUMN clock_settled INTEGER NOT NULL DEFAULT 0;
+    UPDATE meta SET guard_time = highest_time;
+    PRAGMA user_version = 2;
 ";
 
 /// Why the journal cannot be used. The executor stops with it: without a journal nothing may be sent.
@@ -101,16 +110,17 @@ impl JournalStore {
         connection.pragma_update(None, "synchronous", "FULL")?;
         match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
             0 => connection.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;"))?,
+            1 => connection.execute_batch(&format!("BEGIN; {FROM_VERSION_1} COMMIT;"))?,
             VERSION => {}
             found => return Err(JournalError::Newer { path: path.to_owned(), found }),
         }
         Ok(Self { connection })
     }
 
-    /// Makes the newest state of a row durable, and with it the highest time that was seen.
+    /// Makes the newest state of a row durable, and with it what the journal remembers of time.
     ///
     /// The bundle is written with the first state and never again.
-    pub fn persist(&mut self, row: &Row, highest_time: Timestamp) -> Result<(), JournalError> {
+    pub fn persist(&mut self, row: &Row, times: Times) -> Result<(), JournalError> {
         let decision = &row.verified.decision;
         let transaction = self.connection.transaction()?;
         let changed = transaction.execute(
@@ -147,8 +157,13 @@ impl JournalStore {
                 ],
             )?;
         }
-        transaction.execute("UPDATE meta SET highest_time = max(highest_time, ?1)", [signed(highest_time)])?;
+        remember(&transaction, times)?;
         Ok(transaction.commit()?)
+    }
+
+    /// Makes durable that the clock was settled.
+    pub fn settle_clock(&mut self, times: Times) -> Result<(), JournalError> {
+        Ok(remember(&self.connection, times)?)
     }
 
     /// All rows, each rebuilt from its own bundle and compared with what was stored beside it.
@@ -185,9 +200,12 @@ impl JournalStore {
         Ok(loaded)
     }
 
-    /// The highest time that was seen.
-    pub fn highest_time(&self) -> Result<Timestamp, JournalError> {
-        Ok(unsigned(self.connection.query_row("SELECT highest_time FROM meta", [], |row| row.get(0))?))
+    /// What the journal remembers of time.
+    pub fn times(&self) -> Result<Times, JournalError> {
+        let query = "SELECT highest_time, guard_time, clock_settled FROM meta";
+        let times: (i64, i64, i64) =
+            self.connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(Times { highest: unsigned(times.0), guard: unsigned(times.1), settled: unsigned(times.2) })
     }
 
     /// The newest roster that was seen: its epoch and hash.
@@ -235,6 +253,17 @@ enum RebuildError {
     Standing(#[from] standing::RebuildError),
     #[error("its action is not the one that was approved")]
     OtherAction,
+}
+
+/// The times go back only where a later word on the clock says so.
+fn remember(connection: &Connection, times: Times) -> Result<(), rusqlite::Error> {
+    connection.execute(
+        "UPDATE meta SET highest_time = max(highest_time, ?1),
+             guard_time = CASE WHEN ?3 > clock_settled THEN ?2 ELSE max(guard_time, ?2) END,
+             clock_settled = max(clock_settled, ?3)",
+        params![signed(times.highest), signed(times.guard), signed(times.settled)],
+    )?;
+    Ok(())
 }
 
 /// What [`Bundle::verify`] gave when the row was stored.

@@ -53,9 +53,8 @@ impl Executor {
         let policy = policies::load(&home.executor_policy(), authority.roster())?;
         let frozen = brake.is_on(authority.roster());
         // The process may have ended between a durable state and its receipt: such a state is told again.
-        let journal = Journal::restore(store.load()?, store.highest_time()?)
-            .under(policy, frozen)
-            .telling(store.without_receipt()?);
+        let journal =
+            Journal::restore(store.load()?, store.times()?).under(policy, frozen).telling(store.without_receipt()?);
         let ended = Ended::load(home)?;
         let mut executor = Self {
             home: home.clone(),

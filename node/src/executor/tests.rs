@@ -11,7 +11,7 @@ use std::fs;
 use aiemp_keys::Signer;
 use aiemp_protocol::{
     action::{ActionKind, Content, Payment},
-    approval::{Decision, Outcome, Policy, Settlement, policy::Rule},
+    approval::{ClockSettlement, Decision, Outcome, Policy, Settlement, journal::Times, policy::Rule},
     roster::SignedRoster,
 };
 
@@ -495,4 +495,35 @@ async fn two_executors_never_run_in_one_home() {
     assert_eq!(world.run_to_end().await.unwrap_err().to_string(), expected);
     running.stop().await.unwrap();
     world.run_to_end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_forward_and_back_is_settled_by_the_approve_key_alone() {
+    let world = World::new("");
+    let action = email("outbox", 1);
+    let ahead = now() + Duration::from_secs(10 * 365 * 86_400);
+    JournalStore::open(&world.home.journal()).unwrap().settle_clock(Times::at(ahead)).unwrap();
+    world.approve(&action, [1; 16]);
+    let running = world.start();
+    until(|| world.receipt(&action, [1; 16], Outcome::Accepted).is_some()).await;
+    let word = |at| ClockSettlement { at };
+    let mesh = world.roster().mesh;
+    world.hand_in("1.clock", &word(now()).sign(&Signer::from_seed([9; 32]), mesh));
+    until(|| world.refused("1.clock") == Some("signature".to_owned())).await;
+    world.hand_in("2.clock", &word(now().earlier_by(Duration::from_secs(3600))).sign(&world.approve, mesh));
+    until(|| world.refused("2.clock") == Some("clock".to_owned())).await;
+    assert!(world.mails().is_empty(), "nothing was sent");
+    let settled = word(now()).sign(&world.approve, mesh);
+    world.hand_in("3.clock", &settled);
+    until(|| world.receipt(&action, [1; 16], Outcome::Sent).is_some()).await;
+    world.hand_in("4.clock", &settled);
+    until(|| world.refused("4.clock") == Some("clock".to_owned())).await;
+    running.stop().await.unwrap();
+    // The next process goes by it as well.
+    let second = email("outbox", 2);
+    world.approve(&second, [2; 16]);
+    let running = world.start();
+    until(|| world.receipt(&second, [2; 16], Outcome::Sent).is_some()).await;
+    running.stop().await.unwrap();
+    assert_eq!(world.mails().len(), 2);
 }

@@ -13,6 +13,7 @@ use crate::{
 
 const APPROVAL_DOMAIN: &str = "aiemp-node 2026 approval";
 const SETTLEMENT_DOMAIN: &str = "aiemp-node 2026 settlement";
+const CLOCK_DOMAIN: &str = "aiemp-node 2026 clock settlement";
 
 /// One approval: `[action, render, renderer version, nonce, expiry, executor, policy, epoch, repeat of]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,34 @@ impl Decision {
         };
         fields.end()?;
         Ok(decision)
+    }
+}
+
+/// A person's word that a clock, which was wrong before, is right now: `[at]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockSettlement {
+    /// The time when it was signed, by the clock that is right.
+    pub at: Timestamp,
+}
+
+impl ClockSettlement {
+    /// Signs with the approve key.
+    pub fn sign(self, approve: &Signer, mesh: MeshId) -> Vec<u8> {
+        let payload = cbor::array([cbor::uint(self.at.as_millis())]);
+        cose::sign1(approve, CLOCK_DOMAIN, &[mesh.to_value()], &cbor::encode(&payload))
+    }
+
+    /// Verifies with one of the roster's approvers.
+    pub fn verify(approver: &PublicKey, mesh: MeshId, bytes: &[u8]) -> Result<Self, CoseError> {
+        let payload = cose::verify1(approver, CLOCK_DOMAIN, &[mesh.to_value()], bytes)?;
+        Self::from_bytes(&payload).map_err(|_| CoseError::Malformed)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, CborError> {
+        let mut fields = Fields::decode(bytes, "clock settlement")?;
+        let settlement = Self { at: Timestamp::from_millis(fields.uint()?) };
+        fields.end()?;
+        Ok(settlement)
     }
 }
 

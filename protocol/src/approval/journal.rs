@@ -25,7 +25,7 @@ use self::doubt::Doubt;
 pub use self::doubt::Found;
 use super::{
     bundle::Verified,
-    decision::Settlement,
+    decision::{ClockSettlement, Settlement},
     policy::{Breach, Policy},
     receipt::{Outcome, Receipt},
     standing::{Standing, StandingId},
@@ -182,6 +182,8 @@ pub enum Input {
     Approved(Box<Verified>),
     /// A settlement was found and verified.
     Settled(Settlement),
+    /// A person said that the clock is right; [`Journal::refusal_of_clock`] has nothing against it.
+    ClockSettled(ClockSettlement),
     /// A person does not want an approved action any more.
     Cancelled(ActionHash),
     /// A person does not want anything more sent under a standing approval, or a new roster voids it.
@@ -228,6 +230,24 @@ pub enum Output {
     },
 }
 
+/// What the journal remembers of time; stored with every row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Later than every change of a row. It never goes back, so that receipts stay in order.
+    pub highest: Timestamp,
+    /// The latest time seen since the clock was last settled: nothing is sent while the clock is behind it.
+    pub guard: Timestamp,
+    /// When the clock was last settled: no earlier word on it counts any more.
+    pub settled: Timestamp,
+}
+
+impl Times {
+    /// Of a journal whose clock was never settled.
+    pub const fn at(highest: Timestamp) -> Self {
+        Self { highest, guard: highest, settled: Timestamp::from_millis(0) }
+    }
+}
+
 /// The machine.
 #[derive(Debug, Default)]
 pub struct Journal {
@@ -236,7 +256,7 @@ pub struct Journal {
     undurable: BTreeMap<Nonce, u32>,
     /// Rows that may be sent, as far as something can still be done about it.
     doubts: BTreeMap<Nonce, Doubt>,
-    highest_time: Timestamp,
+    times: Times,
     frozen: bool,
     policy: Policy,
     clock_reported: bool,
@@ -244,15 +264,15 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// A journal with the rows that were durable, and the highest time it ever saw.
+    /// A journal with the rows that were durable, and what it remembers of time.
     ///
     /// What was under way when the process ended is looked up before anything else is done with it.
-    pub fn restore(rows: impl IntoIterator<Item = Row>, highest_time: Timestamp) -> Self {
+    pub fn restore(rows: impl IntoIterator<Item = Row>, times: Times) -> Self {
         let rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.verified.decision.nonce, row)).collect();
         let may_be_sent = |row: &&Row| matches!(row.state, State::Dispatching | State::Unknown);
         let in_doubt = rows.values().filter(may_be_sent).map(|row| (row.verified.decision.nonce, Doubt::found()));
         let doubts = in_doubt.collect();
-        let mut journal = Self { highest_time, rows, doubts, ..Self::default() };
+        let mut journal = Self { times, rows, doubts, ..Self::default() };
         let under_way = |row: &&Row| row.state == State::Dispatching;
         let nonces: Vec<_> = journal.rows.values().filter(under_way).map(|row| row.verified.decision.nonce).collect();
         nonces.into_iter().for_each(|nonce| journal.look(nonce));
@@ -279,10 +299,14 @@ impl Journal {
 
     /// Handles one input.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
-        let behind = now + CLOCK_BEHIND_MAX < self.highest_time;
-        self.highest_time = self.highest_time.max(now);
+        if let Input::ClockSettled(settlement) = &input {
+            self.clock_settled(now, *settlement);
+        }
+        let behind = now + CLOCK_BEHIND_MAX < self.times.guard;
+        self.times.guard = self.times.guard.max(now);
+        self.times.highest = self.times.highest.max(now);
         if behind && !self.clock_reported {
-            self.outputs.push_back(Output::ReportClockBehind { seen: self.highest_time });
+            self.outputs.push_back(Output::ReportClockBehind { seen: self.times.guard });
         }
         self.clock_reported = behind;
         match input {
@@ -295,7 +319,7 @@ impl Journal {
             Input::Dispatched(nonce, dispatched) => self.dispatched(now, nonce, dispatched),
             Input::LookedUp(nonce, found) => self.looked_up(now, nonce, found),
             Input::BrakeChanged { frozen } => self.frozen = frozen,
-            Input::TimeoutReached => {}
+            Input::ClockSettled(_) | Input::TimeoutReached => {}
         }
         self.look_where_due(now);
         if !behind {
@@ -337,9 +361,42 @@ impl Journal {
         self.rows.values()
     }
 
-    /// The highest time seen, to be stored with the rows.
-    pub const fn highest_time(&self) -> Timestamp {
-        self.highest_time
+    /// What to store of time with the rows.
+    pub const fn times(&self) -> Times {
+        self.times
+    }
+
+    /// Why a word on the clock does not count: it is of another time than the clock says, or as old as one that counted.
+    pub fn refusal_of_clock(&self, now: Timestamp, settlement: ClockSettlement) -> Option<&'static str> {
+        let at = settlement.at;
+        if at <= self.times.settled {
+            return Some("a word on the clock that is as new or newer has been taken");
+        }
+        let is_now = at <= now + CLOCK_BEHIND_MAX && now <= at + CLOCK_BEHIND_MAX;
+        (!is_now).then_some("it was signed at another time than the clock says now")
+    }
+
+    /// What to store before [`Input::ClockSettled`] is handed in.
+    pub const fn times_when_settled(&self, now: Timestamp, settlement: ClockSettlement) -> Times {
+        Times { highest: self.times.highest, guard: now, settled: settlement.at }
+    }
+
+    /// Forgets the times that a wrong clock showed. Its approvals would last as long as it was ahead, so they end.
+    fn clock_settled(&mut self, now: Timestamp, settlement: ClockSettlement) {
+        self.times = self.times_when_settled(now, settlement);
+        let reserved: Vec<_> = self.durably_reserved().map(|(nonce, _)| *nonce).collect();
+        for nonce in reserved {
+            let Some(row) = self.rows.get_mut(&nonce) else { continue };
+            if row.verified.decision.expiry > now + APPROVAL_LIFETIME + CLOCK_BEHIND_MAX {
+                self.change(
+                    nonce,
+                    State::Failed,
+                    "it was approved while the clock was wrong; approve it again".to_owned(),
+                );
+            } else {
+                row.not_before = row.not_before.min(now);
+            }
+        }
     }
 
     fn approved(&mut self, now: Timestamp, verified: Verified) {
@@ -526,8 +583,8 @@ impl Journal {
 
     /// Receipts are put in order by this: it goes on by a millisecond where the clock stands still or steps back.
     fn time_of_change(&mut self) -> Timestamp {
-        self.highest_time = self.highest_time + Duration::from_millis(1);
-        self.highest_time
+        self.times.highest = self.times.highest + Duration::from_millis(1);
+        self.times.highest
     }
 
     fn persist(&mut self, nonce: Nonce) {

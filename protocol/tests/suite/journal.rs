@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use aiemp_protocol::{
     action::ActionKind,
     approval::{
-        Bundle, Outcome, Policy, Settlement,
-        journal::{Dispatched, Found, Input, Journal, Output, Refusal, Row, State},
+        Bundle, ClockSettlement, Outcome, Policy, Settlement,
+        journal::{Dispatched, Found, Input, Journal, Output, Refusal, Row, State, Times},
         policy::{Breach, Rule},
     },
     time::Timestamp,
@@ -153,7 +153,7 @@ fn after_a_crash_it_looks_before_it_sends() {
         let mut before = Journal::default();
         approve(&mut before, &owner, "a@client.test", 1, 1, None);
         assert_eq!(row(&before).state, State::Dispatching);
-        let mut journal = Journal::restore([row(&before)], before.highest_time());
+        let mut journal = Journal::restore([row(&before)], before.times());
         let looked = settle_down(&mut journal, NOW);
         assert!(matches!(looked[..], [Output::LookUp(_)]), "{looked:?}");
         journal.handle(NOW, Input::LookedUp([1; 16], found.clone()));
@@ -185,7 +185,7 @@ fn a_service_that_is_away_is_tried_until_the_approval_expires() {
 #[test]
 fn nothing_is_sent_while_the_clock_runs_behind() {
     let owner = owner(10);
-    let mut journal = Journal::restore([], NOW + Duration::from_secs(3600));
+    let mut journal = Journal::restore([], Times::at(NOW + Duration::from_secs(3600)));
     let outputs = approve(&mut journal, &owner, "a@client.test", 1, 1, None);
     assert_eq!(dispatches(&outputs), 0);
     assert!(outputs.iter().any(|output| matches!(output, Output::ReportClockBehind { .. })));
@@ -210,7 +210,7 @@ fn a_clock_ten_years_off_sends_nothing() {
     let away = Dispatched::NotSent { reason: "connection refused".into(), retryable: true };
     journal.handle(NOW, Input::Dispatched([2; 16], away));
     settle_down(&mut journal, NOW);
-    let mut journal = Journal::restore([row(&journal)], journal.highest_time());
+    let mut journal = Journal::restore([row(&journal)], journal.times());
     journal.handle(NOW.earlier_by(years), Input::TimeoutReached);
     let outputs = settle_down(&mut journal, NOW.earlier_by(years));
     assert_eq!(dispatches(&outputs), 0);
@@ -218,6 +218,51 @@ fn a_clock_ten_years_off_sends_nothing() {
     let right = NOW + Duration::from_secs(60);
     journal.handle(right, Input::TimeoutReached);
     assert_eq!(dispatches(&settle_down(&mut journal, right)), 1);
+}
+
+#[test]
+fn a_clock_that_was_set_forward_and_back_is_settled_by_a_fresh_word_alone() {
+    let owner = owner(10);
+    let years = Duration::from_secs(10 * 365 * 86_400);
+    let mut journal = Journal::restore([], Times::at(NOW + years));
+    let outputs = approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    assert_eq!(dispatches(&outputs), 0);
+    let minute = Duration::from_secs(60);
+    let at = |at| ClockSettlement { at };
+    for stale in [NOW.earlier_by(years), NOW.earlier_by(6 * minute), NOW + 6 * minute, NOW + years] {
+        assert!(journal.refusal_of_clock(NOW, at(stale)).is_some(), "{stale}");
+    }
+    assert_eq!(journal.refusal_of_clock(NOW, at(NOW)), None);
+    journal.handle(NOW, Input::ClockSettled(at(NOW)));
+    let outputs = settle_down(&mut journal, NOW);
+    assert_eq!(dispatches(&outputs), 1, "what waited is sent");
+    assert!(journal.times().highest > NOW + years, "receipts stay in order");
+    // Neither the same word nor an earlier one counts again, also after a restart.
+    let mut journal = Journal::restore([row(&journal)], journal.times());
+    assert!(journal.refusal_of_clock(NOW, at(NOW)).is_some());
+    assert!(journal.refusal_of_clock(NOW, at(NOW.earlier_by(minute))).is_some());
+    journal.handle(NOW + minute, Input::TimeoutReached);
+    assert_eq!(journal.times().guard, NOW + minute, "it watches the clock as before");
+    journal.handle(NOW.earlier_by(6 * minute), Input::TimeoutReached);
+    let outputs = settle_down(&mut journal, NOW.earlier_by(6 * minute));
+    assert!(outputs.iter().any(|output| matches!(output, Output::ReportClockBehind { .. })));
+}
+
+#[test]
+fn what_was_approved_while_the_clock_was_ahead_ends_when_it_is_settled() {
+    let owner = owner(10);
+    let years = Duration::from_secs(10 * 365 * 86_400);
+    let mut journal = Journal::restore([], Times::at(NOW + years));
+    // As the clock is set back before it is sent: its end lies years ahead.
+    let bundle = owner.approval("a@client.test", 1, 1, None);
+    let mut verified = bundle.verify(owner.rosters.current(), owner.executor(), NOW).expect("verifies");
+    verified.decision.expiry = verified.decision.expiry + years;
+    journal.handle(NOW, Input::Approved(Box::new(verified)));
+    settle_down(&mut journal, NOW);
+    journal.handle(NOW, Input::ClockSettled(ClockSettlement { at: NOW }));
+    let outputs = settle_down(&mut journal, NOW);
+    assert_eq!((dispatches(&outputs), outcomes(&outputs)), (0, vec![Outcome::Failed]));
+    assert!(row(&journal).detail.contains("approve it again"), "{}", row(&journal).detail);
 }
 
 /// Receipts in the order in which they were written.
@@ -237,7 +282,7 @@ fn receipts_stay_in_order_when_the_clock_steps_back() {
     let action = row(&journal).verified.decision.action;
     journal.handle(earlier, Input::Dispatched([1; 16], Dispatched::Unknown("cut".into())));
     outputs.extend(settle_down(&mut journal, earlier));
-    let mut journal = Journal::restore([row(&journal)], journal.highest_time());
+    let mut journal = Journal::restore([row(&journal)], journal.times());
     journal.handle(earlier, Input::Settled(Settlement { action, nonce: [1; 16], sent: true }));
     outputs.extend(settle_down(&mut journal, earlier));
     let times = receipt_times(&outputs);
@@ -256,7 +301,7 @@ fn a_receipt_told_again_names_the_time_of_the_change() {
     journal.handle(NOW, Input::Dispatched([1; 16], Dispatched::Sent("250".into())));
     let told = receipt_times(&settle_down(&mut journal, NOW));
     let later = NOW + Duration::from_secs(60);
-    let mut journal = Journal::restore([row(&journal)], journal.highest_time());
+    let mut journal = Journal::restore([row(&journal)], journal.times());
     journal.handle(later, Input::RowDurable([1; 16]));
     assert_eq!(receipt_times(&settle_down(&mut journal, later)), told);
 }
@@ -332,7 +377,7 @@ fn what_exceeds_an_hour_waits_also_after_a_restart_and_under_a_policy_that_came_
         settle_down(&mut journal, NOW);
     }
     let rows: Vec<_> = journal.rows().cloned().collect();
-    let mut journal = Journal::restore(rows, NOW);
+    let mut journal = Journal::restore(rows, Times::at(NOW));
     journal.handle(NOW, Input::PolicyChanged(hourly));
     assert_eq!(at(&mut journal, NOW + Duration::from_secs(3_590)), 0);
     let none = policy(Rule { per_day: Some(0), ..Rule::default() });

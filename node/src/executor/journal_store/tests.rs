@@ -66,19 +66,19 @@ fn rows_come_back_as_they_were_stored_even_after_they_expired() {
     let (home, path) = journal();
     let mut store = JournalStore::open(&path).unwrap();
     let mut first = row(1, 1);
-    store.persist(&first, NOW).unwrap();
+    store.persist(&first, Times::at(NOW)).unwrap();
     first.state = State::Dispatching;
     first.detail = "a detail".to_owned();
     first.attempts = 3;
     first.not_before = Timestamp::from_millis(7);
     first.changed = Timestamp::from_millis(9);
-    store.persist(&first, Timestamp::from_millis(5)).unwrap();
+    store.persist(&first, Times::at(Timestamp::from_millis(5))).unwrap();
     let mut second = row(2, 2);
     second.state = State::Sent;
-    store.persist(&second, NOW).unwrap();
+    store.persist(&second, Times::at(NOW)).unwrap();
     drop(store);
     let store = JournalStore::open(&path).unwrap();
-    assert_eq!(store.highest_time().unwrap(), NOW, "it never goes back");
+    assert_eq!(store.times().unwrap(), Times::at(NOW), "they never go back");
     let rows = store.load().unwrap();
     assert_eq!(rows.len(), 2);
     assert_eq!((rows[0].state, rows[0].detail.as_str(), rows[0].attempts), (State::Dispatching, "a detail", 3));
@@ -98,14 +98,14 @@ fn a_second_row_for_what_may_be_sent_is_refused_by_the_store_itself() {
     let (_home, path) = journal();
     let mut store = JournalStore::open(&path).unwrap();
     let mut first = row(1, 1);
-    store.persist(&first, NOW).unwrap();
-    assert!(matches!(store.persist(&row(2, 1), NOW), Err(JournalError::Sqlite(_))));
+    store.persist(&first, Times::at(NOW)).unwrap();
+    assert!(matches!(store.persist(&row(2, 1), Times::at(NOW)), Err(JournalError::Sqlite(_))));
     first.state = State::Failed;
-    store.persist(&first, NOW).unwrap();
-    store.persist(&row(2, 1), NOW).unwrap();
+    store.persist(&first, Times::at(NOW)).unwrap();
+    store.persist(&row(2, 1), Times::at(NOW)).unwrap();
     let mut wanted = row(3, 1);
     wanted.verified.decision.repeat_of = Some([2; 16]);
-    store.persist(&wanted, NOW).unwrap();
+    store.persist(&wanted, Times::at(NOW)).unwrap();
 }
 
 #[test]
@@ -113,15 +113,15 @@ fn receipts_that_are_missing_are_known() {
     let (_home, path) = journal();
     let mut store = JournalStore::open(&path).unwrap();
     let mut first = row(1, 1);
-    store.persist(&first, NOW).unwrap();
+    store.persist(&first, Times::at(NOW)).unwrap();
     assert_eq!(store.without_receipt().unwrap(), [[1; 16]]);
     store.receipt_written([1; 16], State::Reserved).unwrap();
     assert_eq!(store.without_receipt().unwrap(), [[0; 16]; 0]);
     first.state = State::Dispatching;
-    store.persist(&first, NOW).unwrap();
+    store.persist(&first, Times::at(NOW)).unwrap();
     assert_eq!(store.without_receipt().unwrap(), [[0; 16]; 0]);
     first.state = State::Unknown;
-    store.persist(&first, NOW).unwrap();
+    store.persist(&first, Times::at(NOW)).unwrap();
     store.receipt_written([1; 16], State::Sent).unwrap();
     assert_eq!(store.without_receipt().unwrap(), [[1; 16]], "that was the receipt of another state");
 }
@@ -141,7 +141,7 @@ fn the_newest_roster_is_remembered() {
 fn a_damaged_row_stops_the_executor() {
     let (_home, path) = journal();
     let mut store = JournalStore::open(&path).unwrap();
-    store.persist(&row(1, 1), NOW).unwrap();
+    store.persist(&row(1, 1), Times::at(NOW)).unwrap();
     let mut bundle = row(1, 1).verified.bundle;
     bundle.note = b"another note".to_vec();
     store.connection.execute("UPDATE rows SET bundle = ?1", [bundle.to_bytes()]).unwrap();
@@ -164,8 +164,38 @@ fn a_damaged_row_stops_the_executor() {
 fn a_newer_journal_is_refused_with_what_to_do() {
     let (_home, path) = journal();
     let store = JournalStore::open(&path).unwrap();
-    store.connection.pragma_update(None, "user_version", 2).unwrap();
+    store.connection.pragma_update(None, "user_version", 3).unwrap();
     drop(store);
-    let expected = format!("{} has format 2, newer than this program knows (1); update aiemp-node", path.display());
+    let expected = format!("{} has format 3, newer than this program knows (2); update aiemp-node", path.display());
     assert_eq!(JournalStore::open(&path).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn the_guard_goes_back_when_the_clock_is_settled_and_not_otherwise() {
+    let (_home, path) = journal();
+    let mut store = JournalStore::open(&path).unwrap();
+    let later = Timestamp::from_millis(NOW.as_millis() + 1_000_000);
+    store.persist(&row(1, 1), Times::at(later)).unwrap();
+    let settled = Times { highest: later, guard: NOW, settled: NOW };
+    store.settle_clock(settled).unwrap();
+    drop(store);
+    let mut store = JournalStore::open(&path).unwrap();
+    assert_eq!(store.times().unwrap(), settled);
+    let earlier = Timestamp::from_millis(NOW.as_millis() - 1);
+    store.settle_clock(Times { highest: earlier, guard: earlier, settled: NOW }).unwrap();
+    assert_eq!(store.times().unwrap(), settled, "the same word does not count again");
+}
+
+#[test]
+fn a_journal_of_version_1_is_brought_up_to_date() {
+    let (_home, path) = journal();
+    let mut store = JournalStore::open(&path).unwrap();
+    store.persist(&row(1, 1), Times::at(NOW)).unwrap();
+    let back =
+        "ALTER TABLE meta DROP COLUMN guard_time; ALTER TABLE meta DROP COLUMN clock_settled; PRAGMA user_version = 1";
+    store.connection.execute_batch(back).unwrap();
+    drop(store);
+    let store = JournalStore::open(&path).unwrap();
+    assert_eq!(store.times().unwrap(), Times::at(NOW));
+    assert_eq!(store.load().unwrap().len(), 1);
 }

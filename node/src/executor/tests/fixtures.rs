@@ -13,7 +13,7 @@ use aiemp_protocol::{
     action::{self, Action, Content, Email, Http, Marks, Payment, Post, RENDERER_VERSION, action_id},
     approval::{
         Bundle, Decision, Outcome, Policy, Receipt, SignedHands, Verified,
-        journal::{Row, State},
+        journal::{Row, State, Times},
     },
     freeze::{Brake, FreezeRecord},
     ids::{FileId, WorkId},
@@ -226,7 +226,7 @@ impl World {
 
     /// A journal as an earlier run left it.
     pub(super) fn store(&self, row: &Row) {
-        JournalStore::open(&self.home.journal()).unwrap().persist(row, now()).unwrap();
+        JournalStore::open(&self.home.journal()).unwrap().persist(row, Times::at(now())).unwrap();
     }
 
     pub(super) fn start(&self) -> Running {

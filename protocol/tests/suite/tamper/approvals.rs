@@ -146,7 +146,7 @@ fn a_replayed_approval_is_refused_by_nonce_action_and_work_also_after_a_restart(
         assert_eq!(hand_in(&mut journal, approval("a@client.test", 1, 2)), [Refusal::ActionTaken]);
         assert_eq!(hand_in(&mut journal, approval("b@client.test", 1, 3)), [Refusal::WorkTaken]);
         let rows: Vec<_> = journal.rows().cloned().collect();
-        journal = Journal::restore(rows, journal.highest_time());
+        journal = Journal::restore(rows, journal.times());
     }
 }
 
