@@ -35,7 +35,7 @@ mod questions;
 pub mod template;
 mod work;
 
-pub use divergence::Divergence;
+pub use divergence::{Divergence, Lost};
 pub use input::{BrainId, Input, Question};
 pub use output::{Answer, DraftSource, LogStanding, Notice, Output, Status};
 pub use work::Brain;
@@ -302,8 +302,8 @@ impl Core {
             replication::Output::ReportRosterFork { bytes } => Output::KeepRosterFork { bytes },
             replication::Output::ReportWaiting { log, reason } => Output::Notice(Notice::Waiting { log, reason }),
             replication::Output::ReportRestored { generation } => Output::Notice(Notice::Restored { generation }),
-            replication::Output::ReportDiverged { log, keep } => {
-                self.divergence = Some(self.divergence_of(log, keep));
+            replication::Output::ReportDiverged { keep } => {
+                self.divergence = Some(self.divergence_of(keep));
                 return;
             }
             replication::Output::ReportWithheld { peer, why } => Output::Notice(Notice::Withheld { peer, why }),
