@@ -168,6 +168,7 @@ impl Core {
         match input {
             Input::Restored => {
                 self.vault_input(now, vault::Input::Restored);
+                self.look_at_names();
                 self.resume_work(now);
             }
             Input::PeerConnected(peer) => self.replication.handle(now, replication::Input::PeerConnected(peer)),
@@ -202,6 +203,7 @@ impl Core {
             Input::ReleasesChanged(releases) => {
                 self.guard = self.guard.clone().with_releases(releases);
                 self.replication.set_guard(self.guard.clone());
+                self.write_day_log(now);
             }
             Input::FreezeFound(bytes) => self.replication.handle(now, replication::Input::FreezeFound(bytes)),
             Input::DiskChecked { full } => self.replication.handle(now, replication::Input::DiskChecked { full }),

@@ -1,5 +1,6 @@
 //! Whole meshes on virtual time, from seeds.
 
+mod held;
 mod repairs;
 mod saves;
 mod scenarios;
