@@ -36,7 +36,7 @@ mod standing;
 pub mod template;
 mod work;
 
-pub use divergence::Divergence;
+pub use divergence::{Divergence, Lost};
 pub use input::{BrainId, Input, Question};
 pub use output::{Answer, DraftSource, LogStanding, Notice, Output, Status};
 pub use work::Brain;
@@ -177,6 +177,7 @@ impl Core {
         match input {
             Input::Restored => {
                 self.vault_input(now, vault::Input::Restored);
+                self.look_at_names();
                 self.resume_work(now);
             }
             Input::PeerConnected(peer) => self.replication.handle(now, replication::Input::PeerConnected(peer)),
@@ -211,6 +212,7 @@ impl Core {
             Input::ReleasesChanged(releases) => {
                 self.guard = self.guard.clone().with_releases(releases);
                 self.replication.set_guard(self.guard.clone());
+                self.write_day_log(now);
             }
             Input::StandingChanged(standing) => self.standing_changed(now, standing),
             Input::FreezeFound(bytes) => self.replication.handle(now, replication::Input::FreezeFound(bytes)),
@@ -312,8 +314,8 @@ impl Core {
             replication::Output::ReportRosterFork { bytes } => Output::KeepRosterFork { bytes },
             replication::Output::ReportWaiting { log, reason } => Output::Notice(Notice::Waiting { log, reason }),
             replication::Output::ReportRestored { generation } => Output::Notice(Notice::Restored { generation }),
-            replication::Output::ReportDiverged { log, keep } => {
-                self.divergence = Some(self.divergence_of(log, keep));
+            replication::Output::ReportDiverged { keep } => {
+                self.divergence = Some(self.divergence_of(keep));
                 return;
             }
             replication::Output::ReportWithheld { peer, why } => Output::Notice(Notice::Withheld { peer, why }),

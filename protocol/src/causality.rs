@@ -61,6 +61,16 @@ impl Chains {
         self.hash(log, self.len(log))
     }
 
+    /// Of each other log with an entry that had one of `log` beyond `keep` in its past, the last entry before those.
+    pub fn before(&self, log: LogId, keep: u64) -> BTreeMap<LogId, u64> {
+        let others = self.logs.iter().filter(|(other, _)| **other != log);
+        let end = |(other, chain): (&LogId, &Vec<(EntryHash, Past)>)| {
+            let first = chain.iter().position(|(_, past)| contains(past, log, keep + 1))?;
+            Some((*other, first as u64))
+        };
+        others.filter_map(end).collect()
+    }
+
     /// The logs, in order.
     pub fn logs(&self) -> impl Iterator<Item = LogId> + '_ {
         self.logs.keys().copied()

@@ -27,6 +27,7 @@ mod accept;
 mod admission;
 mod append;
 mod brake;
+mod branches;
 mod input;
 mod output;
 mod payloads;
@@ -114,8 +115,9 @@ pub struct Replication {
     /// Own logs of which a peer says to hold other or later entries, with the peer and how long it has to show one:
     /// until that is cleared up nothing of them is handed out.
     suspect: BTreeMap<LogId, (NodeId, Timestamp)>,
-    /// The own log that was found to have forked.
+    /// The log of which another branch than the one that is held stands: the own one, or one that the roster closed.
     diverged: Option<LogId>,
+    branches: BTreeMap<LogId, branches::Branch>,
     /// Entries accepted, durable or on their way.
     chains: Chains,
     /// How many entries of each log are durable.
@@ -189,6 +191,7 @@ impl Replication {
             freezes: Freezes::default(),
             suspect: BTreeMap::new(),
             diverged: None,
+            branches: BTreeMap::new(),
             chains: Chains::default(),
             durable: BTreeMap::new(),
             epochs: BTreeMap::new(),
@@ -388,6 +391,7 @@ impl Replication {
     fn close_session(&mut self, peer: NodeId) {
         self.sessions.remove(&peer);
         self.incoming.retain(|_, incoming| incoming.from != peer);
+        self.branches.retain(|_, branch| branch.peer != peer);
         if self.sessions.is_empty() {
             self.fetching.clear();
         }
@@ -401,6 +405,7 @@ impl Replication {
         let after = self.rosters.current().epoch;
         self.rosters = chain;
         self.membership_changed();
+        self.give_up_overruns();
         let newer: Vec<_> = self.rosters.after(after).collect();
         let peers: BTreeSet<_> = self.sessions.keys().copied().collect();
         for peer in peers {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_keys::{FingerprintKey, Fingerprints, NodeId, Signer};
-use aiemp_node::core::{Answer, Brain, Core, Input, Start};
+use aiemp_node::core::{Answer, Brain, Core, Divergence, Input, Lost, Start};
 use aiemp_protocol::{
     approval::{Receipt, Standing},
     egress::Releases,
@@ -64,6 +64,8 @@ pub struct Node {
     pub standing: Vec<Standing>,
     /// What its guard knows from its next start on.
     pub secrets: Vec<String>,
+    /// The lowest generation that it writes.
+    pub generation: u64,
     /// The canaries that it knows from its next start on.
     pub canaries: Vec<String>,
 }
@@ -94,6 +96,7 @@ impl Node {
             freezes: Freezes::default(),
             standing: Vec::new(),
             secrets: vec![KNOWN_SECRET.to_owned()],
+            generation: 0,
             canaries: Vec::new(),
         }
     }
@@ -144,6 +147,7 @@ impl Node {
             releases: Releases::new(FingerprintKey::from_bytes([7; 32])),
             room: Room::default(),
         });
+        core.raise_generation(self.generation);
         for kept in &self.store.entries {
             core.restore_entry(kept.signed.log, &kept.signed.cose, kept.received)
                 .map_err(|error| format!("restore: {error}"))?;
@@ -161,6 +165,28 @@ impl Node {
         let freezes = self.freezes.records().map(|record| Input::FreezeFound(record.to_vec()));
         let standing = Input::StandingChanged(self.standing.clone());
         Ok(freezes.chain([standing, self.scan(), Input::Restored]).collect())
+    }
+
+    /// Takes out of the store what does not stand, as the shell does.
+    pub fn give_up(&mut self, divergence: Divergence) {
+        let Divergence { keep, generation, projections, lost } = divergence;
+        self.generation = self.generation.max(generation);
+        while self.store.is_busy() {
+            self.store.commit_next();
+        }
+        for (key, projection) in projections {
+            self.store.enqueue_projection(key, projection);
+        }
+        self.store.commit_next();
+        self.store.truncate(&keep);
+        for Lost { path, goes } in lost {
+            if let Some(bytes) = self.disk.files.get(&path) {
+                self.kept.push((path.clone(), bytes.clone()));
+            }
+            if goes.is_some() {
+                self.disk.files.remove(&path);
+            }
+        }
     }
 
     /// What differs between the disk and what was recorded of it.

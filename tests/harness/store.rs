@@ -178,6 +178,16 @@ impl Store {
         missing.collect()
     }
 
+    /// Forgets what follows the last entry of each log that stands.
+    pub fn truncate(&mut self, keep: &BTreeMap<LogId, u64>) {
+        let stands = |kept: &Kept| keep.get(&kept.signed.log).is_none_or(|keep| kept.signed.entry.seq <= *keep);
+        self.entries.retain(stands);
+        self.by_log.clear();
+        for (index, kept) in self.entries.iter().enumerate() {
+            self.by_log.entry(kept.signed.log).or_default().push(index);
+        }
+    }
+
     /// How many entries of a log are durable.
     pub fn length(&self, log: LogId) -> u64 {
         self.by_log.get(&log).map_or(0, |entries| entries.len() as u64)

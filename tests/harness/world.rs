@@ -279,6 +279,11 @@ impl World {
         while let Some(output) = self.nodes[node].core.as_mut().and_then(aiemp_node::core::Core::poll_output) {
             self.carry_out(node, output)?;
         }
+        let divergence = self.nodes[node].core.as_ref().and_then(|core| core.divergence().cloned());
+        if let Some(divergence) = divergence {
+            self.nodes[node].give_up(divergence);
+            self.crash(node, 100);
+        }
         check::durable_before_visible(self, node)
     }
 

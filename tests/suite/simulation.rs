@@ -1,6 +1,7 @@
 //! Whole meshes on virtual time, from seeds.
 
 mod active;
+mod held;
 mod repairs;
 mod saves;
 mod scenarios;

@@ -23,6 +23,8 @@ pub enum HoldReason {
     LateSave,
     /// Many files vanished at once; that is rarely meant.
     MassRemoval,
+    /// It holds what others wrote on a branch of a log that does not stand.
+    NotStanding,
 }
 
 impl HoldReason {
@@ -34,6 +36,7 @@ impl HoldReason {
             Self::Secret => "secret",
             Self::LateSave => "late_save",
             Self::MassRemoval => "mass_removal",
+            Self::NotStanding => "not_standing",
         }
     }
 }

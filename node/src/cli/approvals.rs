@@ -400,9 +400,11 @@ fn reject(desk: &Desk, client: &mut Client, id: &str, reason: String) -> Result<
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
     let unknown = || Fault::operator("unknown_id", format!("no draft has the ID {id}"), "Run `aiemp-node approvals`.");
     let item = desk.find(id, terminal).ok_or_else(unknown)?;
-    let Response::Done = client.ask(&Request::Reject { file: item.file.to_string(), reason })? else {
-        return Err(unknown().into());
-    };
+    let answer = client.ask(&Request::Reject { file: item.file.to_string(), reason })?;
+    if let Response::BadRequest { message } = answer {
+        return Err(Fault::operator("held", message, "Nothing was done; reject it with another --reason.").into());
+    }
+    let Response::Done = answer else { return Err(unknown().into()) };
     print::data(format!("rejected {}", spelt(&item.path)));
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use aiemp_crdt::vault;
 use aiemp_protocol::{
     approval::{Outcome, Receipt},
+    egress::Held,
     ids::{Audience, FileId},
     roster::Role,
     time::Timestamp,
@@ -14,6 +15,7 @@ use aiemp_protocol::{
 
 use super::{
     Core,
+    output::Notice,
     work::{Reading, is_in},
 };
 
@@ -122,7 +124,7 @@ impl Core {
         self.write_day_log(now);
     }
 
-    fn write_day_log(&mut self, now: Timestamp) {
+    pub(super) fn write_day_log(&mut self, now: Timestamp) {
         if self.work.logging {
             return;
         }
@@ -132,22 +134,33 @@ impl Core {
         let file = FileId::at_path(Zone::Drafts, &path.key());
         self.work.logging = true;
         if self.vault.index().get(file).is_some() {
-            self.read(now, file, Reading::DayLog { file, line });
-        } else if let Ok(content) = self.guard.clear_file(&path, Audience::All, line.into_bytes()) {
-            self.vault_input(now, vault::Input::CreateRequested { file, path, content });
+            return self.read(now, file, Reading::DayLog { file, at, line });
+        }
+        match self.guard.clear_file(&path, Audience::All, line.clone().into_bytes()) {
+            Ok(content) => self.vault_input(now, vault::Input::CreateRequested { file, path, content }),
+            Err(why) => self.day_log_held(path, why, (at, line)),
         }
     }
 
-    pub(super) fn day_log_read(&mut self, now: Timestamp, file: FileId, text: &str, line: &str) {
+    pub(super) fn day_log_read(&mut self, now: Timestamp, file: FileId, text: &str, (at, line): (Timestamp, String)) {
         let Some(path) = self.path_of(file) else { return };
-        if let Ok(content) = self.guard.clear_file(&path, Audience::All, format!("{text}{line}").into_bytes()) {
-            self.vault_input(now, vault::Input::RewriteRequested { file, content });
+        match self.guard.clear_file(&path, Audience::All, format!("{text}{line}").into_bytes()) {
+            Ok(content) => self.vault_input(now, vault::Input::RewriteRequested { file, content }),
+            Err(why) => self.day_log_held(path, why, (at, line)),
         }
     }
 
-    /// The next line follows when the one before is in the file.
+    /// Somebody wrote into the log what may not leave: the line waits until that is taken out or released.
+    fn day_log_held(&mut self, path: VaultPath, why: Held, line: (Timestamp, String)) {
+        self.work.logging = false;
+        self.work.log_lines.push(line);
+        self.notice(Notice::Held { path, why });
+    }
+
+    /// The next line follows when the one before is in the file, and what was held when the file changed.
     pub(super) fn continue_day_log(&mut self, now: Timestamp, file: FileId) {
-        if self.work.logging && self.path_of(file).is_some_and(|path| is_in(&path, "logs")) {
+        let waits = self.work.logging || !self.work.log_lines.is_empty();
+        if waits && self.path_of(file).is_some_and(|path| is_in(&path, "logs")) {
             self.work.logging = false;
             self.write_day_log(now);
         }

@@ -1,30 +1,45 @@
-//! An older copy of this home that wrote before it met a peer: what has to be given up so that nothing is lost.
+//! Entries that do not stand: an older copy of this home wrote them before it met a peer, or they lie on a branch of a
+//! log that the root key did not let stand. What has to be given up, so that nothing is lost.
+
+use std::collections::BTreeMap;
 
 use aiemp_crdt::{
     index::{FileRecord, Origin},
     vault::Projection,
 };
-use aiemp_protocol::ids::{ContentHash, LogId};
+use aiemp_protocol::{
+    ids::{ContentHash, LogId},
+    vault_path::VaultPath,
+};
 
 use super::Core;
 
-/// What the store must forget before the node starts again, in the next generation of its logs. What the entries said
-/// lies on disk, and is found there as new saves.
+/// What the store must forget before the node starts again. What this node's own entries said lies on disk, and is found
+/// there as new saves, in the next generation of its logs.
 #[derive(Clone, Debug)]
 pub struct Divergence {
-    /// The log that forked.
-    pub log: LogId,
-    /// Its last entry that stands.
-    pub keep: u64,
+    /// The logs, each with its last entry that stands.
+    pub keep: BTreeMap<LogId, u64>,
     /// The generation to write from then on.
     pub generation: u64,
     /// What lies on disk of files that the forgotten entries speak of, as it is to be remembered: not at all for files
     /// that they created, else as content that nobody has seen yet.
     pub projections: Vec<(String, Option<Projection>)>,
+    /// What others wrote into these files does not stand: as they lie on disk they are kept for the person.
+    pub lost: Vec<Lost>,
+}
+
+/// A file that says what does not stand.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// Where it lies.
+    pub path: VaultPath,
+    /// Whether nothing of it stands, so that it goes from the vault.
+    pub goes: Option<ContentHash>,
 }
 
 impl Core {
-    /// Set once the own log was found to have forked; the shell then ends this run.
+    /// Set once what is held was found to have forked from what stands; the shell then ends this run.
     pub const fn divergence(&self) -> Option<&Divergence> {
         self.divergence.as_ref()
     }
@@ -34,17 +49,30 @@ impl Core {
         self.replication.raise_generation(generation);
     }
 
-    pub(super) fn divergence_of(&self, log: LogId, keep: u64) -> Divergence {
-        let given_up = |origin: &Origin| origin.log == log && origin.seq > keep;
-        let projections = self.vault.on_disk().iter().filter_map(|(key, projection)| {
-            let record = self.vault.index().get(projection.file)?;
-            if record.base.writes().all(|(origin, _)| given_up(origin)) {
-                return Some((key.clone(), None));
+    pub(super) fn divergence_of(&self, keep: BTreeMap<LogId, u64>) -> Divergence {
+        let me = self.replication.me();
+        let given_up = |origin: &Origin| keep.get(&origin.log).is_some_and(|keep| origin.seq > *keep);
+        let of_others = |origin: &Origin| given_up(origin) && origin.author() != me;
+        let (mut projections, mut lost) = (Vec::new(), Vec::new());
+        for (key, there) in self.vault.on_disk() {
+            let Some(record) = self.vault.index().get(there.file) else { continue };
+            let is_foreign = touched(record, &of_others);
+            let goes = record.base.writes().all(|(origin, _)| given_up(origin));
+            if is_foreign {
+                lost.push(Lost { path: there.path.clone(), goes: goes.then_some(there.hash) });
             }
-            let unseen = Projection { hash: ContentHash::of(b"unseen"), merged_changes: None, ..projection.clone() };
-            touched(record, &given_up).then_some((key.clone(), Some(unseen)))
-        });
-        Divergence { log, keep, generation: log.generation + 1, projections: projections.collect() }
+            if goes {
+                projections.push((key.clone(), None));
+            } else if is_foreign {
+                // The text that stands is written over it.
+                projections.push((key.clone(), Some(Projection { merged_changes: None, ..there.clone() })));
+            } else if touched(record, &given_up) {
+                let unseen = Projection { hash: ContentHash::of(b"unseen"), merged_changes: None, ..there.clone() };
+                projections.push((key.clone(), Some(unseen)));
+            }
+        }
+        let own = keep.keys().filter(|log| log.author == me).map(|log| log.generation + 1).max();
+        Divergence { generation: own.unwrap_or(0), keep, projections, lost }
     }
 }
 

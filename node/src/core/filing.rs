@@ -201,17 +201,24 @@ impl Core {
     pub(super) fn rejected_read(&mut self, now: Timestamp, request: u64, file: FileId, reason: &str) {
         let Some(path) = self.path_of(file) else { return };
         if let Some(to) = beside(&path, "Rejected") {
-            self.vault_input(now, vault::Input::MoveRequested { file, to: to.clone() });
-            if let Some(work) = self.work_named(&path) {
-                self.file_siblings(now, work, &path, "Rejected");
-            }
             let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             let note = format!("# Rejected: {}\n\n{reason}\n", to.name());
             let update = FileId::at_path(Zone::Drafts, &format!("rejected {file}"));
-            if let Ok(at) = VaultPath::join("Updates", &format!("REJECTED_{}", path.name()))
-                && let Ok(content) = self.guard.clear_file(&at, Audience::All, note.into_bytes())
-            {
-                self.vault_input(now, vault::Input::CreateRequested { file: update, path: at, content });
+            if let Ok(at) = VaultPath::join("Updates", &format!("REJECTED_{}", path.name())) {
+                match self.guard.clear_file(&at, Audience::All, note.into_bytes()) {
+                    Ok(content) => {
+                        self.vault_input(now, vault::Input::CreateRequested { file: update, path: at, content });
+                    }
+                    // The person is there, and can say it in other words.
+                    Err(why) => {
+                        let answer = Answer::Withheld(why);
+                        return self.outputs.push_back(Output::Answer { request, answer });
+                    }
+                }
+            }
+            self.vault_input(now, vault::Input::MoveRequested { file, to });
+            if let Some(work) = self.work_named(&path) {
+                self.file_siblings(now, work, &path, "Rejected");
             }
         }
         self.outputs.push_back(Output::Answer { request, answer: Answer::Done });

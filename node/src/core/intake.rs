@@ -53,6 +53,18 @@ impl Core {
         }
     }
 
+    /// Names that were logged before this node knew what they hold: an entry is signed whole and goes as it is, so the
+    /// person is told.
+    pub(super) fn look_at_names(&mut self) {
+        let shared = self.vault.on_disk().values().filter(|there| there.file.zone.audience() == Audience::All);
+        let paths: Vec<_> = shared.map(|there| there.path.clone()).collect();
+        for path in paths {
+            if let Err(why) = self.guard.clear_file(&path, Audience::All, Vec::new()) {
+                self.notice(Notice::Held { path, why });
+            }
+        }
+    }
+
     /// A save that a write found in its way passes the guard as any other; what does not pass is kept for the person.
     pub(super) fn clear_written(&mut self, effect: vault::EffectId, outcome: WriteOutcome) -> WriteOutcome {
         match outcome {

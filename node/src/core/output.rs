@@ -210,6 +210,8 @@ pub enum Answer {
     Done,
     /// What was asked for does not exist.
     NotFound,
+    /// To `Reject`: the reason may not leave, so nothing was done.
+    Withheld(Held),
     /// To `Status`.
     Status(Status),
     /// To `Undo`.

@@ -44,7 +44,7 @@ pub(super) enum Reading {
     /// The dashboard.
     Dashboard(FileId),
     /// The day's log, to append a line.
-    DayLog { file: FileId, line: String },
+    DayLog { file: FileId, at: Timestamp, line: String },
     /// A draft that a person turned down.
     Rejected { request: u64, file: FileId, reason: String },
 }

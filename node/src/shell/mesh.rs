@@ -92,7 +92,7 @@ pub async fn run(options: MeshOptions, keeper: Keeper) -> Result<()> {
         mesh.wind_down().await;
         worked?;
         let Some(divergence) = divergence else { return Ok(()) };
-        start::give_up(&options.home, divergence)?;
+        start::give_up(&options.home, &options.config.vault, divergence)?;
         rosters = super::rosters::load(&options.home)?.context("the rosters are gone")?;
     }
 }

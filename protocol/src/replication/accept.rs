@@ -51,6 +51,9 @@ impl Replication {
             return self.close_peer(peer, PeerFault::BadForm);
         };
         self.note_held(peer, log, seq);
+        if self.follows_branch(peer, log, seq, &cose) {
+            return;
+        }
         if self.admission.is_out_of_room(log) {
             return;
         }
@@ -97,6 +100,9 @@ impl Replication {
                 return self.close_peer(peer, PeerFault::BadSignature);
             }
             return self.fetch_on(now, peer, log, seq);
+        }
+        if self.is_closed(log) && log.author != self.me {
+            return self.branch_found(peer, &signed);
         }
         self.forked(log, seq, signed.cose);
     }

@@ -52,11 +52,14 @@ impl Replication {
         advanced
     }
 
-    /// A peer holds another entry of this node's own log than it does: the store is an older copy that has written
-    /// since. What it wrote is taken out of the logs, and written anew in the next generation from what lies on disk.
+    /// Another branch of a log stands than the one that is held: of this node's own, because the store is an older copy
+    /// that has written since, or of one that the roster closed. What does not stand is taken out of the logs, with all
+    /// that builds on it; what this node itself wrote is written anew in the next generation from what lies on disk.
     pub(super) fn diverged(&mut self, log: LogId, keep: u64) {
         if self.diverged.replace(log).is_none() {
-            self.outputs.push_back(Output::ReportDiverged { log, keep });
+            let mut ends = self.chains.before(log, keep);
+            ends.insert(log, keep);
+            self.outputs.push_back(Output::ReportDiverged { keep: ends });
         }
     }
 

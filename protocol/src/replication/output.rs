@@ -1,5 +1,7 @@
 //! What the machine wants done: imperative, in one ordered queue.
 
+use std::collections::BTreeMap;
+
 use aiemp_keys::NodeId;
 
 use super::{
@@ -201,13 +203,11 @@ pub enum Output {
         /// The generation it writes from now on.
         generation: u64,
     },
-    /// This node's own log forked from what its peers hold: end, forget the entries after `keep`, and start again in the
-    /// next generation.
+    /// What is held forked from what stands: end, forget what follows in these logs, and start again; where one of them
+    /// is this node's own, in the next generation.
     ReportDiverged {
-        /// The log.
-        log: LogId,
-        /// Its last entry that the peers hold too.
-        keep: u64,
+        /// The logs, each with its last entry that stands.
+        keep: BTreeMap<LogId, u64>,
     },
     /// Tell the operator: a payload was withheld from a peer by the guard.
     ReportWithheld {

@@ -37,6 +37,7 @@ impl Replication {
             looks_below: None,
         };
         self.sessions.insert(peer, session);
+        self.give_up_overruns();
         self.send_hello(peer);
     }
 

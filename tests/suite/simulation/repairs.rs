@@ -7,11 +7,14 @@ use aiemp_crdt::{
 };
 use aiemp_node::core::{Input, Question};
 use aiemp_protocol::{
-    entry::{Entry, Item, SignedEntry},
-    ids::ContentHash,
+    entry::{Entry, FileKind, Item, Position, SignedEntry},
+    frame::Frame,
+    ids::{Audience, ContentHash, EntryHash, FileId, LogId},
     replication::{EffectId, EntryWithPayloads, Record},
+    roster::{ClosedLog, SignedRoster},
+    zone::Zone,
 };
-use aiemp_tests::world::World;
+use aiemp_tests::world::{World, root_key};
 
 use super::scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, log_of, pass, path, save, settle, text, world};
 
@@ -142,4 +145,121 @@ fn an_edit_beside_a_repair_is_listed_and_one_more_broken_change_is_dropped_again
         assert_eq!(items[0].sides[1].text, "once more\n");
     }
     settle(&mut world);
+}
+
+/// The author of two branches of one log, as whoever holds its key.
+struct Forker {
+    log: LogId,
+    next: u64,
+    prev: Option<EntryHash>,
+}
+
+impl Forker {
+    /// Takes Cloud from its owner; both others hold the same of its log.
+    fn take_cloud(world: &mut World) -> Self {
+        let log = log_of(world, 1);
+        let held = world.nodes[1].store.length(log);
+        let prev = world.nodes[1].store.entry_at(log, held);
+        world.capture(1);
+        world.executor.hostile.insert(log);
+        Self { log, next: held + 1, prev }
+    }
+
+    /// Says something to one node alone.
+    fn tell(&mut self, world: &mut World, to: usize, item: Item, payload: &[u8]) {
+        let (signer, peer) = (world.nodes[1].signer(), world.nodes[1].id());
+        let chain = world.nodes[1].rosters();
+        let (mesh, epoch) = (chain.current().mesh, chain.current().epoch);
+        let entry = Entry { seq: self.next, epoch, hlc: world.time(), seen: Vec::new(), items: vec![item] };
+        let signed = SignedEntry::sign(&signer, mesh, self.log, self.prev, entry);
+        (self.next, self.prev) = (self.next + 1, Some(signed.hash));
+        let frame = Frame::Entry { log: self.log, cose: signed.cose, payloads: vec![Some(payload.to_vec())] };
+        world.input(to, Input::PeerConnected(peer)).expect("it greets");
+        world.input(to, Input::FrameReceived { peer, frame }).expect("it takes the frame");
+        world.input(to, Input::PeerDisconnected(peer)).expect("it lets go");
+        pass(world, 4_000);
+    }
+}
+
+fn new_note(at: &str, text: &str) -> Item {
+    let file = FileId { zone: Zone::Drafts, hash: aiemp_keys::Hash::of_content(at.as_bytes()) };
+    let (base, length) = (ContentHash::of(text.as_bytes()), text.len() as u64);
+    Item::New { file, path: path(at), kind: FileKind::Note, base, length }
+}
+
+/// The root key says that the branch stands which the first node holds.
+fn let_the_first_stand(world: &mut World, log: LogId) {
+    let mut chain = world.nodes[0].rosters();
+    let seq = world.nodes[0].store.length(log);
+    let hash = world.nodes[0].store.entry_at(log, seq).expect("an end").0;
+    let mut next = chain.current().successor(world.time());
+    next.closed.push(ClosedLog { log, seq, hash });
+    for member in next.members.iter_mut().filter(|member| member.node == log.author) {
+        member.generation_min = log.generation + 1;
+    }
+    chain.extend(&SignedRoster::sign(&root_key(), next).to_bytes()).expect("the next roster");
+    world.input(0, Input::RosterChanged(chain)).expect("it follows");
+    pass(world, 1_000);
+}
+
+fn shared_files(world: &World, node: usize) -> Vec<(String, String)> {
+    let files = world.nodes[node].disk.files.iter();
+    let shared = files.filter(|(path, _)| path.as_str().starts_with("Plans/"));
+    shared.map(|(path, bytes)| (path.to_string(), String::from_utf8_lossy(bytes).into_owned())).collect()
+}
+
+fn frontier(world: &World, node: usize) -> Vec<Position> {
+    let positions = core(world, node).replication().frontier();
+    positions.filter(|position| position.log.audience == Audience::All).collect()
+}
+
+#[test]
+fn a_node_on_the_branch_that_does_not_stand_follows_the_other_and_lists_what_is_lost() {
+    for (seed, standing, own) in [(121, 1, true), (122, 3, true), (123, 70, false)] {
+        let mut world = world(seed, &[LAPTOP, IDLE_CLOUD, DESKTOP], &TRIANGLE);
+        save(&mut world, 1, "Plans/common.md", "# Common\n\nfirst\n");
+        save(&mut world, 2, "Plans/mine.md", "mine\n");
+        pass(&mut world, 30_000);
+        let common = core(&world, 0).file_at(&path("Plans/common.md")).expect("the note is there");
+        let base = ContentHash::of(b"# Common\n\nfirst\n");
+        world.partition(0, 2, 3_000_000);
+        pass(&mut world, 4_000);
+        let mut one = Forker::take_cloud(&mut world);
+        let mut other = Forker { ..one };
+        for number in 0..standing {
+            let (at, text) = (format!("Plans/stands-{number}.md"), format!("it stands {number}\n"));
+            one.tell(&mut world, 0, new_note(&at, &text), text.as_bytes());
+        }
+        other.tell(&mut world, 2, new_note("Plans/falls.md", "it falls\n"), b"it falls\n");
+        let mut document = Document::import("# Common\n\nfirst\n");
+        let cloud = actor(world.nodes[1].id(), doc_id(common, base), 0, 0);
+        let raw = document.edit("# Common\n\nfirst\nit falls too\n", cloud).expect("a change");
+        let change = Item::Change { file: common, base, length: raw.len() as u64, hash: ContentHash::of(&raw) };
+        other.tell(&mut world, 2, change, &raw);
+        assert_eq!(text(&world, 2, "Plans/common.md").as_deref(), Some("# Common\n\nfirst\nit falls too\n"));
+        if own {
+            // What its owner writes meanwhile builds on the branch.
+            save(&mut world, 2, "Plans/mine.md", "mine\nand more\n");
+            save(&mut world, 2, "Plans/new.md", "new\n");
+            pass(&mut world, 10_000);
+        }
+        let_the_first_stand(&mut world, one.log);
+        world.heal();
+        pass(&mut world, 200_000);
+        assert_eq!(frontier(&world, 0), frontier(&world, 2), "seed {seed}");
+        assert_eq!(shared_files(&world, 0), shared_files(&world, 2), "seed {seed}");
+        assert_eq!(text(&world, 2, "Plans/common.md").as_deref(), Some("# Common\n\nfirst\n"));
+        assert_eq!(text(&world, 2, "Plans/falls.md"), None);
+        let last = format!("Plans/stands-{}.md", standing - 1);
+        assert_eq!(text(&world, 2, &last), Some(format!("it stands {}\n", standing - 1)));
+        let wanted = if own { "mine\nand more\n" } else { "mine\n" };
+        assert_eq!(text(&world, 0, "Plans/mine.md").as_deref(), Some(wanted), "seed {seed}");
+        assert_eq!(text(&world, 0, "Plans/new.md").as_deref(), own.then_some("new\n"));
+        let kept: Vec<_> = world.nodes[2].kept.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect();
+        for lost in ["it falls\n", "# Common\n\nfirst\nit falls too\n"] {
+            assert!(kept.iter().any(|text| text == lost), "{lost:?} is kept: {kept:?}");
+        }
+        let ids = |node| core(&world, node).vault().conflicts().iter().map(|item| item.id).collect::<Vec<_>>();
+        assert_eq!(ids(0), ids(2));
+    }
 }

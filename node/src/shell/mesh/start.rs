@@ -1,7 +1,8 @@
 //! Starting the mesh: lock, store, restore, scan, then the doors open.
 
-use std::{fs::File, os::unix::fs::OpenOptionsExt};
+use std::{fs::File, os::unix::fs::OpenOptionsExt, path::Path};
 
+use aiemp_crdt::vault::HoldReason;
 use aiemp_keys::{PublicKey, private_file};
 use aiemp_protocol::{ids::ContentHash, roster::RosterChain};
 use anyhow::{Context, Result};
@@ -13,7 +14,7 @@ use tokio::{
 use super::{EVENTS_MAX, Mesh, MeshOptions, brain_of, disk, notices, receipts};
 use crate::{
     audit::AuditLog,
-    core::{Core, Divergence, Input, Start},
+    core::{Core, Divergence, Input, Lost, Notice, Start},
     fault::Fault,
     home::Home,
     shell::{
@@ -49,19 +50,33 @@ pub(super) fn lock(home: &Home) -> Result<File> {
     Ok(file)
 }
 
-/// Takes out of the store what an older copy of this home wrote before it met a peer.
-pub(super) fn give_up(home: &Home, divergence: Divergence) -> Result<()> {
-    let Divergence { log, keep, generation, projections } = divergence;
+/// Takes out of the store what does not stand; what others wrote of it is kept for the person.
+pub(super) fn give_up(home: &Home, vault: &Path, divergence: Divergence) -> Result<()> {
+    let Divergence { keep, generation, projections, lost } = divergence;
     tracing::warn!(
-        keep,
-        generation,
-        "this home is an older copy of itself that has written since; that is written anew"
+        ?keep,
+        "what is held here forked from what stands; it is taken out, and own entries are written anew"
     );
+    let disk = VaultDisk::open(vault)?;
+    for Lost { path, .. } in &lost {
+        if let Some(bytes) = disk.read(path) {
+            notices::tell(home, Notice::Kept { path: path.clone(), bytes, reason: HoldReason::NotStanding });
+        }
+    }
     let mut writes: Vec<_> =
         projections.into_iter().map(|(key, projection)| store::Write::Projection { key, projection }).collect();
-    writes.push(store::Write::Truncate { log, keep });
-    writes.push(store::Write::Meta { key: GENERATION.to_owned(), value: generation.to_be_bytes().to_vec() });
-    Ok(Store::open(&home.store())?.persist(&writes)?)
+    writes.extend(keep.into_iter().map(|(log, keep)| store::Write::Truncate { log, keep }));
+    let mut store = Store::open(&home.store())?;
+    if generation > 0 {
+        writes.push(store::Write::Meta { key: GENERATION.to_owned(), value: generation.to_be_bytes().to_vec() });
+    }
+    store.persist(&writes)?;
+    for Lost { path, goes } in lost {
+        if let Some(hash) = goes {
+            disk.remove(&path, hash)?;
+        }
+    }
+    Ok(())
 }
 
 /// Notes how this run ends; as long as it runs, that it did not end well.
