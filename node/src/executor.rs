@@ -42,7 +42,7 @@ use aiemp_keys::NodeId;
 use aiemp_protocol::{
     approval::{
         Receipt,
-        journal::{Dispatched, Input, Journal, Nonce, Output, Refusal, Row, State},
+        journal::{Dispatched, Found, Input, Journal, Nonce, Output, Refusal, Row, State},
     },
     ids::ActionHash,
     time::Timestamp,
@@ -63,6 +63,8 @@ use crate::{home::Home, shell::walls::Reach};
 
 /// Sends under way at once: a burst of approvals opens no burst of connections.
 const DISPATCHES_MAX: usize = 4;
+/// Looks for earlier sends among them: services that hang on a look hold up no send.
+const LOOKS_MAX: usize = 2;
 /// How long a send may go on after the process was asked to end.
 const WIND_DOWN: Duration = Duration::from_secs(5);
 /// Bounds of the wait for the next due row; the lower one holds while the clock runs behind and nothing may be sent.
@@ -131,6 +133,8 @@ struct Executor {
     is_outgrown: bool,
     /// Rows to dispatch or to look for as soon as another one is done.
     waiting: VecDeque<Errand>,
+    /// Looks under way.
+    looking: usize,
     running: JoinSet<Input>,
     /// Nonces of both: a row is with one hand at a time, whatever is asked.
     in_flight: BTreeSet<Nonce>,
@@ -228,7 +232,14 @@ impl Executor {
         Ok(())
     }
 
-    /// Runs the errand that waits longest; false when there is none, or no room.
+    /// The send that waits longest, or else the look.
+    fn next_errand(&mut self) -> Option<Errand> {
+        let send = self.waiting.iter().position(|errand| matches!(errand, Errand::Dispatch(_)));
+        let at = send.or_else(|| (self.looking < LOOKS_MAX || self.is_stopping).then_some(0))?;
+        self.waiting.remove(at)
+    }
+
+    /// Runs the next errand; false when there is none, or no room.
     fn dispatch_next(&mut self) -> anyhow::Result<bool> {
         if self.running.len() >= DISPATCHES_MAX && !self.is_stopping {
             return Ok(false);
@@ -236,7 +247,7 @@ impl Executor {
         if !self.waiting.is_empty() && !self.is_stopping {
             self.refresh_authority()?;
         }
-        match self.waiting.pop_front() {
+        match self.next_errand() {
             None => return Ok(false),
             Some(Errand::Dispatch(row)) => self.dispatch(row),
             // The next start looks again.
@@ -244,10 +255,12 @@ impl Executor {
             Some(Errand::LookUp(row)) => {
                 failpoint!("about to look up");
                 let (nonce, look) = (row.verified.decision.nonce, self.hands.look_up(&row, self.authority.roster()));
+                self.looking += 1;
                 self.running.spawn(async move {
-                    let found = look.run().await;
+                    let looked = AssertUnwindSafe(look.run()).catch_unwind().await;
                     failpoint!("looked up");
-                    Input::LookedUp(nonce, found)
+                    let broken = |_| Found::NoAnswer("the look broke off; see the log".to_owned());
+                    Input::LookedUp(nonce, looked.unwrap_or_else(broken))
                 });
             }
         }
@@ -328,6 +341,7 @@ impl Executor {
                 if let Input::Dispatched(nonce, _) = &input {
                     self.in_flight.remove(nonce);
                 }
+                self.looking -= usize::from(matches!(input, Input::LookedUp(..)));
                 self.handle(input);
             }
             Err(error) => tracing::error!(%error, "a send was cut off; the next start looks what became of it"),

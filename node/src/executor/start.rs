@@ -70,6 +70,7 @@ impl Executor {
             reach,
             is_outgrown: false,
             waiting: VecDeque::new(),
+            looking: 0,
             running: JoinSet::new(),
             in_flight: BTreeSet::new(),
             refused: None,

@@ -175,6 +175,12 @@ impl Hands {
             }
             Content::Post(_) | Content::Payment(_) | Content::Http(_) => match self.get(hand) {
                 Some(connector) => connector.objection(action),
+                None if BUILT_IN.contains(&hand) => {
+                    let kind = action.kind();
+                    Some(format!(
+                        "the hand `{hand}` carries mails only; name one in the draft that is declared for the kind {kind}"
+                    ))
+                }
                 None => Some(format!(
                     "no hand named `{hand}` is declared for actions of the kind {}; name another in the draft, or \
                      declare it: `aiemp-node hands apply FILE`",

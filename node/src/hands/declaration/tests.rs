@@ -70,7 +70,7 @@ fn only_what_is_declared_can_be_called_and_the_reason_says_so() {
     let tool = Tool { server: "files".to_owned(), tool: "rm".to_owned(), arguments: b"{}".to_vec(), schema: None };
     for (content, why) in [
         (Content::Post(post("bank")), "carries actions of the kind payment, not post"),
-        (Content::Post(post("outbox")), "no hand named `outbox` is declared for actions of the kind post"),
+        (Content::Post(post("outbox")), "the hand `outbox` carries mails only"),
         (Content::Http(call), "no hand named `crm` is declared"),
         (Content::Tool(tool), "this version carries no actions of the kind tool"),
     ] {

@@ -98,6 +98,31 @@ fn no_value_leaves_its_segment() {
     }
 }
 
+proptest::proptest! {
+    #[test]
+    fn whatever_the_values_are_the_request_goes_where_it_was_declared(id: String, text: String) {
+        let crm = CRM.replace("{param.id}", "{param.id}/end").replace("PUT", "POST")
+            + "query = { q = \"{param.text}\", z = \"last\" }\njson = { t = \"{param.text}\", z = 1 }\n";
+        let action = action(Content::Http(Http {
+            connector: "crm".to_owned(),
+            params: vec![("id".to_owned(), id.clone()), ("text".to_owned(), text.clone())],
+        }));
+        let Ok(request) = made(&crm, &action) else {
+            proptest::prop_assert!(matches!(id.as_str(), "" | "." | ".."));
+            return Ok(());
+        };
+        let url = reqwest::Url::parse(&format!("{}{}", request.origin, request.target)).unwrap();
+        proptest::prop_assert_eq!((url.scheme(), url.host_str(), url.port_or_known_default()), ("https", Some("crm.example"), Some(443)));
+        let segments: Vec<_> = url.path_segments().unwrap().collect();
+        proptest::prop_assert!(matches!(segments[..], ["notes", _, "end"]), "{:?}", segments);
+        let pairs: Vec<_> = url.query_pairs().into_owned().collect();
+        proptest::prop_assert_eq!(pairs, [("q".to_owned(), text.clone()), ("z".to_owned(), "last".to_owned())]);
+        let body: Value = serde_json::from_str(request.body.as_deref().unwrap()).unwrap();
+        proptest::prop_assert_eq!(body, serde_json::json!({ "t": text, "z": 1 }));
+        proptest::prop_assert!(!request.target.contains(char::is_whitespace) && request.target.is_ascii());
+    }
+}
+
 #[test]
 fn a_form_and_a_whole_number_keep_their_form() {
     let form = format!("{CRM}form = {{ n = \"{{param.id:integer}}\", token = \"${{secret:crm}}\" }}\n");
