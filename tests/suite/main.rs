@@ -16,6 +16,7 @@ mod fuzz;
 mod gate;
 mod hostile_peer;
 mod node;
+mod packets;
 mod policy;
 mod processes;
 mod selftest;
