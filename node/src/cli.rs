@@ -104,8 +104,8 @@ enum Command {
     Approvals(approvals::ApprovalsArgs),
     /// Places where merging may not be what you meant, and notes whose active content waits
     Conflicts(conflicts::ConflictsArgs),
-    /// Passwords that the executor, or a Cloud node itself, needs; read from the terminal or stdin, never from the
-    /// command line
+    /// Passwords that the executor, or a Cloud node itself, needs, and canaries; read from the terminal or stdin, never
+    /// from the command line
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
     /// What the guard holds back from other machines, and letting it out

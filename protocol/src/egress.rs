@@ -31,6 +31,7 @@ mod releases;
 mod rule;
 mod rules;
 mod scan;
+mod seams;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod views;

@@ -51,7 +51,7 @@ fn first_unseen(line: &str) -> Option<usize> {
             '\u{200c}' | '\u{200d}' => !joins(before) || !(joins(after) || after.is_none()),
             '\u{ad}' => is_address(&chars, *at),
             '\u{fe00}'..='\u{fe0f}' => !before.is_some_and(|c| !c.is_ascii() || "0123456789#*".contains(c)),
-            '\u{e0100}'..='\u{e01ef}' => !before.is_some_and(|c| u32::from(c) >= 0x3400),
+            '\u{e0100}'..='\u{e01ef}' => before.is_none_or(|c| u32::from(c) < 0x3400),
             '\u{e0020}'..='\u{e007f}' => !is_flag(&chars[..*at]),
             '\u{180b}'..='\u{180f}' => !before.is_some_and(|c| ('\u{1820}'..='\u{18aa}').contains(&c)),
             c => c.is_control() || is_never_written(c),

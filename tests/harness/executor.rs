@@ -240,7 +240,8 @@ pub fn start(world: &mut World) -> Result<(), Violation> {
         return Ok(());
     }
     executor.runs = true;
-    executor.journal = Journal::restore(executor.rows.values().map(standing::restored), journal::Times::at(executor.highest_time));
+    executor.journal =
+        Journal::restore(executor.rows.values().map(standing::restored), journal::Times::at(executor.highest_time));
     standing::tell_ended(world)?;
     brake::look(world)
 }

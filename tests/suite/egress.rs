@@ -115,3 +115,27 @@ fn canaries_reach_cloud_in_no_spelling_until_the_guard_has_forgotten_them() {
     let all: Vec<usize> = (0..spelt.len()).collect();
     pair.wait("all arrive", |pair| found_below(&pair.cloud.vault, &forms) == all);
 }
+
+#[test]
+fn a_canary_that_a_person_planted_is_held_and_told_by_its_name() {
+    let mut pair = Pair::paired();
+    let value = pair.local.must(&["secrets", "canary", "bait"]).trim().to_owned();
+    assert_eq!(value.len(), 26, "a token of a provider's form");
+    assert_ne!(value, pair.local.must(&["secrets", "canary", "second"]).trim());
+    pair.local.refused(&["secrets", "canary", "bait"]).assert(2, &["`bait` is taken"]);
+    let listed = pair.local.json(&["secrets", "list", "--json"]);
+    let bait = serde_json::json!({ "name": "bait", "canary": true });
+    assert!(listed["items"].as_array().is_some_and(|items| items.contains(&bait)), "{listed}");
+    pair.local.start();
+    assert_eq!(found_below(&pair.local.home, &AhoCorasick::new([&value]).expect("an automaton")), [] as [usize; 0]);
+    pair.local.save("Plans/leak.md", format!("# Found\n\n{value}\n"));
+    pair.local.save("Plans/other.md", "nothing to hide\n");
+    pair.wait("the other one arrives", |pair| pair.cloud.read("Plans/other.md").is_some());
+    let listed = pair.local.json(&["egress", "list", "--json"]);
+    assert_eq!(listed["items"][0]["hits"][0]["what"], "the canary `bait`", "{listed}");
+    let id = listed["items"][0]["id"].as_str().expect("an ID").to_owned();
+    pair.local.refused(&["egress", "release", &id]).assert(1, &["the canary `bait`", "cannot be released"]);
+    assert_nowhere(&pair, &value);
+    pair.local.must(&["secrets", "remove", "bait"]);
+    pair.local.refused(&["secrets", "remove", "bait"]).assert(1, &["bait"]);
+}

@@ -19,6 +19,7 @@ mod gate;
 mod hands;
 mod hostile_peer;
 mod node;
+mod packets;
 mod policy;
 mod processes;
 mod review;

@@ -129,13 +129,15 @@ pub(crate) struct Node {
     pub(crate) vault: PathBuf,
     log: PathBuf,
     child: Option<Child>,
+    /// The network namespace that its programs run in, if it is not the test's own.
+    pub(crate) namespace: Option<String>,
 }
 
 impl Node {
     /// A node that was not initialised.
     pub(crate) fn at(dir: &Path, role: &'static str) -> Self {
         let place = |what: &str| dir.join(format!("{role}-{what}"));
-        Self { role, home: place("home"), vault: place("vault"), log: place("log"), child: None }
+        Self { role, home: place("home"), vault: place("vault"), log: place("log"), child: None, namespace: None }
     }
 
     /// A new home and vault. Keys are unprotected unless `extra` says how they are protected.
@@ -155,7 +157,14 @@ impl Node {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match &self.namespace {
+            None => Command::new(binary()),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(binary());
+                command
+            }
+        };
         command.arg("--home").arg(&self.home).args(args).stdin(Stdio::null()).env_remove("AIEMP_LOG");
         command
     }

@@ -1,11 +1,13 @@
 //! `secrets`: passwords for the executor. On Local the approve key signs each; on Cloud they are a kind of their own.
+//! And canaries: made-up tokens, to be put where nobody should read.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{collections::BTreeMap, io::IsTerminal, process::ExitCode};
 
-use aiemp_keys::{Fingerprints, Secret};
+use aiemp_keys::{Fingerprints, Secret, random};
 use aiemp_protocol::roster::Role;
 use anyhow::Result;
 use clap::Subcommand;
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 
 use super::{Passphrase, owner, print};
@@ -31,6 +33,11 @@ pub(super) enum SecretsCommand {
         purpose: Option<Purpose>,
         #[command(flatten)]
         passphrase: Passphrase,
+    },
+    /// Make up a token and print it once; put it where nobody should read, and whatever brings it out is held and told
+    Canary {
+        /// What the hit is told as
+        name: String,
     },
     /// The names, never the values; those of a Cloud node in red
     List {
@@ -66,48 +73,79 @@ pub(super) fn secrets(home: &Home, command: SecretsCommand) -> Result<ExitCode> 
             let fix = "Run this on the Local node. For what Cloud itself needs, give --use model, mail-in or webhook.";
             return Err(Fault::refused("role", message, fix).into());
         }
+        (SecretsCommand::Canary { name }, role) => plant(home, role, &name)?,
         (SecretsCommand::List { json }, role) => list(home, role, json)?,
-        (SecretsCommand::Remove { name }, role) => {
-            match role {
-                Role::Local => secrets::remove(home, &name)?,
-                Role::Cloud => cloud_secrets::remove(home, &name)?,
-            }
-            let mut known = shell::fingerprints::load(home)?;
-            known.remove(&name);
-            shell::fingerprints::store(home, &known)?;
-            print::data(format!("removed {name}"));
-        }
+        (SecretsCommand::Remove { name }, role) => remove(home, role, &name)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn list(home: &Home, role: Role, as_json: bool) -> Result<()> {
-    if role == Role::Local {
-        let names = secrets::list(home)?;
-        if as_json {
-            let items = names.iter().map(|name| json!({ "name": name, "kind": "local" }));
-            print::json(json!({ "items": items.collect::<Vec<_>>() }));
-        } else {
-            names.iter().for_each(print::data);
-        }
-        return Ok(());
-    }
-    let stored = cloud_secrets::list(home)?;
+    let known = shell::fingerprints::load(home)?;
+    let (local, cloud) = match role {
+        Role::Local => (secrets::list(home)?, BTreeMap::new()),
+        Role::Cloud => (Vec::new(), cloud_secrets::list(home)?),
+    };
     if as_json {
-        let items = stored.iter().map(|(name, purpose)| {
+        let local = local.iter().map(|name| json!({ "name": name, "kind": "local" }));
+        let cloud = cloud.iter().map(|(name, purpose)| {
             json!({ "name": name, "kind": "cloud", "use": purpose.as_ref().ok().map(|purpose| purpose.as_str()) })
         });
-        print::json(json!({ "items": items.collect::<Vec<_>>() }));
+        let planted = known.canaries().map(|name| json!({ "name": name, "kind": "canary" }));
+        print::json(json!({ "items": local.chain(cloud).chain(planted).collect::<Vec<_>>() }));
         return Ok(());
     }
-    for (name, purpose) in &stored {
+    local.iter().for_each(print::data);
+    for (name, purpose) in &cloud {
         let purpose = purpose.as_ref().map_or_else(ToString::to_string, ToString::to_string);
         print::warned(format!("{name}  on Cloud, for {purpose}"));
     }
-    if !stored.is_empty() {
+    known.canaries().for_each(|name| print::data(format!("{name}  (canary)")));
+    if !cloud.is_empty() {
         print::talk("Whoever controls this machine has these.");
     }
     Ok(())
+}
+
+fn remove(home: &Home, role: Role, name: &str) -> Result<()> {
+    let mut known = shell::fingerprints::load(home)?;
+    if !known.canaries().any(|canary| canary == name) {
+        match role {
+            Role::Local => secrets::remove(home, name)?,
+            Role::Cloud => cloud_secrets::remove(home, name)?,
+        }
+    }
+    known.remove(name);
+    shell::fingerprints::store(home, &known)?;
+    print::data(format!("removed {name}"));
+    Ok(())
+}
+
+/// Nothing of the value stays here but its fingerprint.
+fn plant(home: &Home, role: Role, name: &str) -> Result<()> {
+    let mut known = shell::fingerprints::load(home)?;
+    let stored = match role {
+        Role::Local => secrets::list(home)?,
+        Role::Cloud => cloud_secrets::list(home)?.into_iter().map(|(name, _)| name).collect(),
+    };
+    if known.names().any(|taken| taken == name) || stored.iter().any(|taken| taken == name) {
+        let message = format!("`{name}` is taken");
+        return Err(Fault::usage(message, "Give the canary another name, or remove that one first.").into());
+    }
+    let value = canary_value()?;
+    known.add_canary(name, value.as_bytes())?;
+    shell::fingerprints::store(home, &known)?;
+    print::data(&value);
+    print::talk(
+        "This is shown once. Put it where nobody should read: a private note, a folder, another program's settings.",
+    );
+    print::talk("A running node guards it from its next start on.");
+    Ok(())
+}
+
+/// A token as a thief looks for, which opens nothing: the form of one provider, without a checksum that could betray it.
+fn canary_value() -> Result<String> {
+    Ok(format!("{}{}", ["gl", "pat-"].concat(), BASE64URL_NOPAD.encode(&random::array::<15>()?)))
 }
 
 fn add(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {

@@ -14,6 +14,7 @@ use super::{
     anchors::{Anchor, Anchors},
     reading::Reading,
     rule::{BROKEN_BYTES_MAX, Match, Rule},
+    seams,
 };
 
 const TABLES: [&[Rule]; 7] =
@@ -40,8 +41,37 @@ pub(super) struct Credential<'a> {
     pub(super) value: &'a [u8],
 }
 
-/// Finds every credential, whole or broken by white space behind its anchor.
+/// Finds every credential, whole, broken by white space behind its anchor, or broken by a line end in it.
 pub(super) fn search(text: &[u8], mut found: impl FnMut(Credential<'_>)) {
+    search_anchors(text, &mut found);
+    seams::each(text, BROKEN_BYTES_MAX, |seam| {
+        for rule in seam.rules {
+            let mut reading = Reading::of(seam.joined);
+            let Range { start, end } = seam.anchor;
+            let value = match rule.read(&mut reading, start, end, |_| false) {
+                Ok(Match { start, end, .. }) => Some(&seam.joined[start..end]).filter(|value| has_digits(value)),
+                Err(stop) if stop > end && rule.may_be_broken() && breaks(seam.joined, stop) => {
+                    let broken = Broken::of(seam.joined, seam.anchor.clone(), seam.joined.len());
+                    if let Some(value) = broken.read(rule) {
+                        found(Credential { kind: rule.kind, start: seam.start, value });
+                    }
+                    None
+                }
+                Err(_) => None,
+            };
+            if let Some(value) = value {
+                found(Credential { kind: rule.kind, start: seam.start, value });
+            }
+        }
+    });
+}
+
+/// Words have none: a value that was put together has to have some.
+fn has_digits(body: &[u8]) -> bool {
+    body.iter().filter(|byte| byte.is_ascii_digit()).count() >= 2
+}
+
+fn search_anchors(text: &[u8], found: &mut impl FnMut(Credential<'_>)) {
     let mut reading = Reading::of(text);
     ANCHORS.each(text, |range, anchor| {
         // Rules that share an anchor share what stands behind it.
@@ -127,9 +157,8 @@ impl Broken {
         let gap = |at: usize| self.gaps.binary_search(&at).is_ok();
         let Match { start, body, end } =
             rule.read(&mut Reading::of(&self.bytes), self.anchor.start, self.anchor.end, gap).ok()?;
-        let digits = self.bytes[body..end].iter().filter(|byte| byte.is_ascii_digit()).count();
         let broken = self.gaps.iter().any(|at| (start + 1..end).contains(at));
-        (broken && digits >= 2).then(|| &self.bytes[start..end])
+        (broken && has_digits(&self.bytes[body..end])).then(|| &self.bytes[start..end])
     }
 }
 

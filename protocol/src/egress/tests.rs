@@ -67,6 +67,38 @@ fn a_credential_is_found_whatever_stands_around_it() {
 }
 
 #[test]
+fn a_line_end_in_an_anchor_hides_nothing() {
+    let mut missed = Vec::new();
+    for rule in rules::every().filter(|rule| !rule.context) {
+        for example in rule.found.iter().map(|example| expand(example)) {
+            let Some((anchor, at)) = rule.anchors.iter().find_map(|anchor| Some((anchor, example.find(anchor)?)))
+            else {
+                continue;
+            };
+            let whole = kinds(&example).contains(rule.kind);
+            let digits = example[at..].bytes().filter(u8::is_ascii_digit).count();
+            for cut in (1..anchor.len()).filter(|_| whole && digits >= 4) {
+                let (head, tail) = example.split_at(at + cut);
+                if head.ends_with(' ') || tail.starts_with(' ') {
+                    continue;
+                }
+                for end in ["\n", "\r\n", "=\r\n", "\n  "] {
+                    let text = format!("A note.\n\n{head}{end}{tail}\n");
+                    if !kinds(&text).contains(rule.kind) {
+                        missed.push(format!("{}: {text:?}", rule.kind));
+                    }
+                }
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{} missed\n{}", missed.len(), missed.join("\n"));
+    let token = expand("glpat-{w20}");
+    let twice = format!("gl\npat-{}\n{}", &token[6..16], &token[16..]);
+    let found: Vec<_> = guard().hits(format!("one\n{twice}").as_bytes()).iter().map(|hit| hit.line).collect();
+    assert_eq!(found, [2], "in the anchor and behind it");
+}
+
+#[test]
 fn a_broken_value_ends_where_another_begins() {
     let lines = |text: &str| -> Vec<usize> { guard().hits(text.as_bytes()).iter().map(|hit| hit.line).collect() };
     let token = expand("glpat-{w20}");

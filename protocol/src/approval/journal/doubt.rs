@@ -131,7 +131,7 @@ impl Journal {
     /// The brake was pulled before the hand was asked again.
     pub(super) fn put_off_repetition(&mut self, nonce: Nonce) {
         if let Some(doubt) = self.doubts.get_mut(&nonce) {
-            doubt.next = Next::Repeat(self.highest_time);
+            doubt.next = Next::Repeat(self.times.guard);
         }
     }
 
