@@ -5,6 +5,7 @@ mod bad_input;
 mod brake;
 mod campaign;
 mod canaries;
+mod captured;
 mod cose_peer;
 mod decoder;
 mod deploy;

@@ -257,6 +257,10 @@ impl Vault {
                 }
                 // What stands in the document now, nobody knows: it is built once more, without that change.
                 Err(Refused::Apply) => return self.open(file, found, lies_there, over),
+                // No later one of that author is shown either, as where the note was open when they came.
+                Err(_) if self.refused.get(&(file, base, author)) == Some(&change.hash) => {
+                    dropped.insert(author);
+                }
                 Err(_) => {}
             }
         }
