@@ -18,7 +18,7 @@ use aiemp_protocol::{
 use crate::{
     Violation,
     executor::{self, approve_key},
-    world::World,
+    world::{self, World},
 };
 
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
@@ -83,6 +83,12 @@ pub fn tell_ended(world: &mut World) -> Result<(), Violation> {
         executor::hear(world, journal::Input::StandingEnded(id))?;
     }
     Ok(())
+}
+
+/// The mesh leaves a request; the executor finds it in its own time.
+pub fn leave(world: &mut World, request: Box<Request>) {
+    let (delay, life) = (world.rng.delay_ms(), world.nodes[0].life);
+    world.after(delay, world::Event::Executor(life, Box::new(executor::Event::Ask(request))));
 }
 
 /// The mesh asks; the executor judges by its own roster and what it holds itself.

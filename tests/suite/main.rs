@@ -6,6 +6,7 @@ mod bad_input;
 mod brake;
 mod campaign;
 mod canaries;
+mod captured;
 mod cloud_secrets;
 mod cose_peer;
 mod decoder;

@@ -1,16 +1,9 @@
 //! Standing approvals in a mesh: what goes out by itself, when, and what Cloud can make of it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use aiemp_node::core::{Answer, Brain, Core, Input, Question};
-use aiemp_protocol::{
-    approval::Outcome,
-    entry::{Entry, FieldWrite, FileKind, Item, SignedEntry},
-    frame::Frame,
-    ids::Audience,
-    roster::Role,
-    vault_path::VaultPath,
-};
+use aiemp_node::core::{Answer, Brain, Input, Question};
+use aiemp_protocol::{approval::Outcome, roster::Role, vault_path::VaultPath};
 use aiemp_tests::{
     brake, people, standing,
     world::{Cast, World},
@@ -55,10 +48,6 @@ fn rename(world: &mut World, node: usize, from: &str, to: &str) {
     world.nodes[node].disk.files.insert(path(to), bytes);
     world.touched(node, path(from));
     world.touched(node, path(to));
-}
-
-fn core(world: &World) -> &Core {
-    world.nodes[0].core.as_ref().expect("it runs")
 }
 
 /// The notes that the executor took up under standing approvals.
@@ -170,31 +159,6 @@ fn cloud_that_writes_edits_or_moves_a_draft_makes_it_a_text_by_cloud() {
         pass(&mut by_way, 120_000);
         assert_eq!(taken(&by_way).len(), expected, "by way of the person");
     }
-}
-
-/// Cloud says that a note is a file of bytes: what was changed in it does not show any more, there and on disk.
-#[test]
-fn a_note_that_becomes_bytes_shows_its_first_content_everywhere() {
-    let mut world = mesh(9, false);
-    save(&mut world, 0, "Plans/a.md", "one\n");
-    pass(&mut world, 30_000);
-    save(&mut world, 0, "Plans/a.md", "one\ntwo\n");
-    pass(&mut world, 30_000);
-    world.capture(1);
-    let chain = world.nodes[0].rosters();
-    let (mesh, epoch) = (chain.current().mesh, chain.current().epoch);
-    let file = core(&world).file_at(&path("Plans/a.md")).expect("it is there");
-    let seen = core(&world).replication().frontier().filter(|at| at.log.audience == Audience::All).collect();
-    let items = vec![Item::Set { file, write: FieldWrite::Kind(FileKind::Blob) }];
-    let log = aiemp_protocol::ids::LogId { author: world.nodes[1].id(), generation: 0, audience: Audience::All };
-    let entry = Entry { seq: 1, epoch, hlc: world.time(), seen, items };
-    let signed = SignedEntry::sign(&world.nodes[1].signer(), mesh, log, None, entry);
-    let (peer, frame) = (world.nodes[1].id(), Frame::Entry { log, cose: signed.cose, payloads: vec![] });
-    world.input(0, Input::PeerConnected(peer)).expect("it comes");
-    world.input(0, Input::FrameReceived { peer, frame }).expect("it takes the frame");
-    pass(&mut world, 60_000);
-    let texts: BTreeMap<_, _> = world.nodes[0].disk.files.iter().collect();
-    assert_eq!(texts.get(&path("Plans/a.md")).map(|bytes| bytes.as_slice()), Some(b"one\n".as_slice()));
 }
 
 #[test]

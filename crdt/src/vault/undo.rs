@@ -199,6 +199,9 @@ impl Vault {
             }
             let before = document.text();
             if self.apply_change(file, &mut document, change, &raw, lacks_changes).is_err() {
+                if self.dropped.begins_with(file, change) {
+                    dropped.insert(author);
+                }
                 continue;
             }
             let undone = is_undone(from, &change.origin);

@@ -123,7 +123,9 @@ pub(super) fn broken(attacker: &mut Attacker, world: &mut World) -> Played {
     let raw = bent(attacker, honest, file, base);
     attacker.append(world, vec![change_item(file, base, raw)])?;
     attacker.spoilt.insert(file);
-    Ok(shown(world, file) != before)
+    let after = shown(world, file);
+    // A note whose own entry waited until now shows its first content.
+    Ok(after != before && !(before.is_none() && after.as_deref() == Some(TEXT)))
 }
 
 /// The text of a note, as its changes have it.

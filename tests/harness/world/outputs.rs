@@ -4,7 +4,7 @@ use aiemp_keys::NodeId;
 use aiemp_node::core::{Input, Notice, Output};
 
 use super::{Event, Way, World};
-use crate::{Violation, brake, check, executor, story};
+use crate::{Violation, brake, check, executor, standing, story};
 
 impl World {
     pub(super) fn carry_out(&mut self, node: usize, output: Output) -> Result<(), Violation> {
@@ -57,15 +57,8 @@ impl World {
                 self.after(delay, Event::Remove(node, life, effect, path, expected));
             }
             Output::LookAt(path) => self.touched(node, path),
-            Output::RemoveIntake { path, expected } => {
-                let delay = self.rng.delay_ms();
-                self.after(delay, Event::RemoveIntake(node, life, path, expected));
-            }
-            Output::AskExecutor(request) => {
-                let delay = self.rng.delay_ms();
-                let ask = Box::new(executor::Event::Ask(request));
-                self.after(delay, Event::Executor(life, ask));
-            }
+            Output::RemoveIntake { path, expected } => self.soon(Event::RemoveIntake(node, life, path, expected)),
+            Output::AskExecutor(request) => standing::leave(self, request),
             Output::Notice(notice) => self.noticed(node, notice)?,
             Output::Answer { request, answer } => {
                 self.nodes[node].answers.insert(request, answer);
@@ -81,6 +74,11 @@ impl World {
         }
         self.keep_committing(node);
         Ok(())
+    }
+
+    fn soon(&mut self, event: Event) {
+        let delay = self.rng.delay_ms();
+        self.after(delay, event);
     }
 
     /// Something leaves beside the replication stream; only who was captured calls and is answered.
