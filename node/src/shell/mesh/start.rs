@@ -53,10 +53,15 @@ pub(super) fn lock(home: &Home) -> Result<File> {
 /// Takes out of the store what does not stand; what others wrote of it is kept for the person.
 pub(super) fn give_up(home: &Home, vault: &Path, divergence: Divergence) -> Result<()> {
     let Divergence { keep, generation, projections, lost } = divergence;
-    tracing::warn!(
-        ?keep,
-        "what is held here forked from what stands; it is taken out, and own entries are written anew"
-    );
+    if keep.len() == 1 && generation > 0 {
+        tracing::warn!(
+            ?keep,
+            generation,
+            "this home is an older copy of itself that has written since; that is written anew"
+        );
+    } else {
+        tracing::warn!(?keep, generation, "a log stands on another branch than the one held here, which is given up");
+    }
     let disk = VaultDisk::open(vault)?;
     for Lost { path, .. } in &lost {
         if let Some(bytes) = disk.read(path) {
