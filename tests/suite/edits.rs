@@ -35,7 +35,7 @@ fn edit(vault: &Path, round: u64, version: &AtomicU64, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         let next = version.fetch_add(1, Ordering::Relaxed) + 1;
         fs::write(&made, draft(round, next)).and_then(|()| fs::rename(&made, &path)).expect("the draft is saved");
-        let pauses = round % 2 == 1 && next % EDITS_OF_A_BURST == 0;
+        let pauses = round % 2 == 1 && next.is_multiple_of(EDITS_OF_A_BURST);
         thread::sleep(if pauses { BETWEEN_BURSTS } else { BETWEEN_EDITS });
     }
 }

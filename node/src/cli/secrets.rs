@@ -126,7 +126,7 @@ fn plant(home: &Home, role: Role, name: &str) -> Result<()> {
     let mut known = shell::fingerprints::load(home)?;
     let stored = match role {
         Role::Local => secrets::list(home)?,
-        Role::Cloud => cloud_secrets::list(home)?.into_iter().map(|(name, _)| name).collect(),
+        Role::Cloud => cloud_secrets::list(home)?.into_keys().collect(),
     };
     if known.names().any(|taken| taken == name) || stored.iter().any(|taken| taken == name) {
         let message = format!("`{name}` is taken");

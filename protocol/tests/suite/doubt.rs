@@ -27,7 +27,7 @@ fn found_dispatching(owner: &Owner) -> Journal {
     let mut before = Journal::default();
     approve(&mut before, owner, "a@client.test", 1, 1, None);
     assert_eq!(row(&before).state, State::Dispatching);
-    let mut journal = Journal::restore([row(&before)], before.highest_time());
+    let mut journal = Journal::restore([row(&before)], before.times());
     assert_eq!(looks(&settle_down(&mut journal, NOW)), 1);
     journal
 }
@@ -37,7 +37,7 @@ fn found_unknown(owner: &Owner) -> Journal {
     approve(&mut before, owner, "a@client.test", 1, 1, None);
     before.handle(NOW, Input::Dispatched(NONCE, Dispatched::Unknown("cut".into())));
     settle_down(&mut before, NOW);
-    let mut journal = Journal::restore([row(&before)], before.highest_time());
+    let mut journal = Journal::restore([row(&before)], before.times());
     journal.handle(NOW, Input::TimeoutReached);
     assert_eq!(looks(&settle_down(&mut journal, NOW)), 1, "asked at the start");
     journal
