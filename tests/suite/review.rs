@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::{node::Pair, terminal::Terminal};
+use crate::{
+    node::{Pair, text},
+    terminal::Terminal,
+};
 
 const PASSPHRASE: &str = "correct horse battery staple";
 const ASKED: &str = "[q]uit: ";
@@ -135,7 +138,7 @@ fn the_words_of_a_draft_show_who_wrote_them() {
     pair.local.save("Pending_Approval/a.md", draft("anna@client.test", "Hello Anna, pay me tomorrow, please"));
     pair.wait("the edit is taken in", |pair| {
         let id = pair.local.approvals_in("pending").pop().expect("it waits");
-        pair.local.must(&["approvals", "show", &id]).contains("tomorrow")
+        text(&pair.local.run(&["approvals", "show", &id]).stdout).contains("tomorrow")
     });
     let id = pair.local.approvals_in("pending").pop().expect("it waits");
     let shown = pair.local.json(&["approvals", "show", &id, "--json"]);

@@ -91,7 +91,7 @@ fn list(home: &Home, role: Role, as_json: bool) -> Result<()> {
         let cloud = cloud.iter().map(|(name, purpose)| {
             json!({ "name": name, "kind": "cloud", "use": purpose.as_ref().ok().map(|purpose| purpose.as_str()) })
         });
-        let planted = known.canaries().map(|name| json!({ "name": name, "kind": "canary" }));
+        let planted = known.canaries().map(|name| json!({ "name": name, "canary": true }));
         print::json(json!({ "items": local.chain(cloud).chain(planted).collect::<Vec<_>>() }));
         return Ok(());
     }

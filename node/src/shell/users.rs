@@ -101,6 +101,9 @@ impl Users {
             place(home.run(), &[mesh], self.mesh.gid, 0o2750, 0o640),
             // The person hands in, the executor takes out.
             place(home.approved(), &[person], self.executor.gid, 0o2770, 0o640),
+            // The person allows, both others look; the mesh asks, the executor takes out.
+            place(home.standing(), &[person], self.group, 0o2750, 0o640),
+            place(home.requests(), &[mesh], self.executor.gid, 0o2770, 0o640),
             place(home.receipts(), &[executor], self.mesh.gid, 0o2750, 0o640),
             place(home.executor(), &[executor], self.executor.gid, 0o700, 0o600),
             place(home.outbox(), &[executor], self.group, 0o2750, 0o640),

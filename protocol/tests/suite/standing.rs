@@ -236,11 +236,11 @@ fn as_many_go_out_as_were_signed_and_asking_twice_is_one() {
         assert_eq!(hand_in(&mut journal, NOW, draft(&owner, &standing, number)), (vec![], 1));
         assert_eq!(hand_in(&mut journal, NOW, draft(&owner, &standing, number)), (vec![Refusal::Replayed], 0));
     }
-    for _ in 0..2 {
-        assert_eq!(hand_in(&mut journal, NOW, draft(&owner, &standing, 9)), (vec![Refusal::StandingUsedUp], 0));
+    let rows: Vec<_> = journal.rows().cloned().collect();
+    let mut restored = Journal::restore(rows, journal.times());
+    for journal in [&mut journal, &mut restored] {
+        assert_eq!(hand_in(journal, NOW, draft(&owner, &standing, 9)), (vec![Refusal::StandingUsedUp], 0));
         assert_eq!(journal.used(standing.id), 3);
-        let rows: Vec<_> = journal.rows().cloned().collect();
-        journal = Journal::restore(rows, journal.times());
     }
     // What definitely did not go out counts for nothing, and is not tried again by itself.
     let nonce = journal.rows().next().expect("a row").verified.decision.nonce;

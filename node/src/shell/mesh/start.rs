@@ -155,6 +155,10 @@ impl Mesh {
         control::serve(&home.control_socket(), Users::load(&home)?.as_ref(), asked_sent)?;
         let watched =
             [home.mesh(), home.roster_folder(), home.peers(), home.receipts(), home.freezes(), home.standing()];
+        // A mesh without a wall had no folders made for it.
+        for folder in [home.standing(), home.requests()].iter().filter(|folder| !folder.exists()) {
+            private_file::create_private_dir(folder)?;
+        }
         let (home_watch, home_changed) = HomeWatch::start(&watched)?;
         write_addresses(&home, &[])?;
         notices::tell_skipped(&found.skipped);

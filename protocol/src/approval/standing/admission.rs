@@ -53,7 +53,7 @@ impl Standing {
         let bundle = Bundle {
             approval: used.to_bytes(),
             action: action.to_bytes(),
-            marks: Marks::default(),
+            marks: Marks::of_note(&request.path, &request.note),
             file: request.file,
             path: request.path,
             note: request.note,
