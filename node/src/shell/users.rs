@@ -1,6 +1,6 @@
 //! A home that three users share: one for the mesh, one for the executor, and the person.
 //!
-//! Root declares them in a file that only root writes, in a home whose folders only root moves. [`places`] is the one
+//! Root declares them in a file that only root writes, in a home whose folders only root moves. [`Users::places`] is the one
 //! list of who may do what with which folder: the separation gives it to the files, and every process checks against it.
 
 mod separate;

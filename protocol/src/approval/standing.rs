@@ -1,7 +1,8 @@
 //! Standing approvals: what a person allows to be sent without looking at each mail, signed and narrow.
 //!
 //! A [`Standing`] says who may be written to, how often and until when. A [`Request`] names a draft that one may cover; it
-//! proves nothing. The executor makes a [`Verified`] of both by [`Standing::admit`], from which a journal's row is made.
+//! proves nothing. The executor makes a [`Verified`](super::Verified) of both by [`Standing::admit`], from which a journal's
+//! row is made.
 
 mod admission;
 mod request;
