@@ -92,9 +92,9 @@ impl Vault {
     pub(super) fn holds_back(&mut self, file: FileId, wanted: &VaultPath, bytes: &[u8]) -> bool {
         let mut found = self.unreleased(file, wanted, bytes);
         let shown = if found.is_empty() { Shown::Nothing } else { self.shown_of(file) };
-        if let Shown::Text(text) = &shown {
-            // What lies on this disk gets no worse by lying there.
-            let lies_there = active::find(wanted, text.as_bytes());
+        if let (Shown::Text(text), Some((_, there))) = (&shown, self.projection_of(file)) {
+            // What lies on this disk gets no worse by lying there, but by another name it may.
+            let lies_there = active::find(&there.path, text.as_bytes());
             let lies_there: BTreeSet<_> = lies_there.into_iter().map(|finding| finding.release).collect();
             found.retain(|finding| !lies_there.contains(&finding.release));
         }

@@ -14,6 +14,7 @@
 //! What is done about a row that may be sent stands in `doubt`.
 
 mod doubt;
+mod times;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -22,7 +23,7 @@ use std::{
 };
 
 use self::doubt::Doubt;
-pub use self::doubt::Found;
+pub use self::{doubt::Found, times::Times};
 use super::{
     bundle::Verified,
     decision::{ClockSettlement, Settlement},
@@ -228,24 +229,6 @@ pub enum Output {
         /// The highest time seen.
         seen: Timestamp,
     },
-}
-
-/// What the journal remembers of time; stored with every row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// Later than every change of a row. It never goes back, so that receipts stay in order.
-    pub highest: Timestamp,
-    /// The latest time seen since the clock was last settled: nothing is sent while the clock is behind it.
-    pub guard: Timestamp,
-    /// When the clock was last settled: no earlier word on it counts any more.
-    pub settled: Timestamp,
-}
-
-impl Times {
-    /// Of a journal whose clock was never settled.
-    pub const fn at(highest: Timestamp) -> Self {
-        Self { highest, guard: highest, settled: Timestamp::from_millis(0) }
-    }
 }
 
 /// The machine.

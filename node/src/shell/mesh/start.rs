@@ -123,6 +123,14 @@ pub(super) fn open_network(options: &MeshOptions, events: mpsc::Sender<network::
     network::spawn(NetworkConfig { signer: options.signer.clone(), listen }, events)
 }
 
+/// A mesh without a wall had none made for it.
+fn make_folders(home: &Home) -> Result<()> {
+    for folder in [home.standing(), home.requests()].iter().filter(|folder| !folder.exists()) {
+        private_file::create_private_dir(folder)?;
+    }
+    Ok(())
+}
+
 impl Mesh {
     pub(super) async fn start(
         options: &MeshOptions,
@@ -155,10 +163,7 @@ impl Mesh {
         control::serve(&home.control_socket(), Users::load(&home)?.as_ref(), asked_sent)?;
         let watched =
             [home.mesh(), home.roster_folder(), home.peers(), home.receipts(), home.freezes(), home.standing()];
-        // A mesh without a wall had no folders made for it.
-        for folder in [home.standing(), home.requests()].iter().filter(|folder| !folder.exists()) {
-            private_file::create_private_dir(folder)?;
-        }
+        make_folders(&home)?;
         let (home_watch, home_changed) = HomeWatch::start(&watched)?;
         write_addresses(&home, &[])?;
         notices::tell_skipped(&found.skipped);

@@ -54,8 +54,10 @@ pub fn check_above(home: &Path) -> Result<(), Fault> {
 
 /// Gives every file of home and vault to whom it belongs, and declares the users. May be repeated.
 pub fn separate(home: &Home, vault: &Path, users: &Users) -> Result<()> {
-    for folder in [home.run(), home.outbox(), home.freezes(), home.mesh_audit(), home.executor_audit()] {
-        make_folder(&folder)?;
+    let audits = [home.mesh_audit(), home.executor_audit()];
+    let shared = [home.run(), home.outbox(), home.freezes(), home.standing(), home.requests()];
+    for folder in shared.iter().chain(&audits) {
+        make_folder(folder)?;
     }
     let places = users.places(home);
     let give = |path: &Path, kind: FileType| {
