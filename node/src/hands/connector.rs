@@ -171,11 +171,10 @@ impl Connector {
     pub fn objection(&self, action: &Action) -> Option<String> {
         let name = &self.name;
         let kind = action.kind();
-        let Some((carries, values)) = values_of(action).filter(|(carries, _)| *carries == self.carries) else {
+        let Some((_, values)) = values_of(action).filter(|(carries, _)| *carries == self.carries) else {
             let own = self.kind();
             return Some(format!("the hand `{name}` carries actions of the kind {own}, not {kind}; name another hand"));
         };
-        debug_assert_eq!(carries, self.carries);
         if !action.content.attachments().is_empty() {
             return Some(format!("the hand `{name}` carries text only; take the attachments out of the draft"));
         }
