@@ -352,7 +352,9 @@ impl Core {
             vault::Output::Undone { request, undone, left } => {
                 Output::Answer { request, answer: Answer::Undone { undone, left } }
             }
-            vault::Output::Load { effect, hashes, shared_only } => Output::Load { effect, hashes, shared_only },
+            vault::Output::Load { effect, base, changes, shared_only } => {
+                Output::Load { effect, base, changes, shared_only }
+            }
             vault::Output::WriteFile { effect, path, bytes, expected } => {
                 Output::WriteFile { effect, path, bytes, expected }
             }

@@ -365,10 +365,9 @@ impl SignedEntry {
         Ok(fields.uint()?)
     }
 
-    /// How many payloads the items of an entry have, before anything about it is verified.
-    pub fn claimed_payloads(cose: &[u8]) -> Result<usize, EntryError> {
-        let entry = Entry::from_bytes(&cose::payload_unverified(cose)?)?;
-        Ok(entry.items.iter().filter_map(Item::payload).count())
+    /// The items of an entry, before anything about it is verified.
+    pub fn claimed_items(cose: &[u8]) -> Result<Vec<Item>, EntryError> {
+        Ok(Entry::from_bytes(&cose::payload_unverified(cose)?)?.items)
     }
 
     /// Where it stands.

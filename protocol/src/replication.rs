@@ -37,7 +37,7 @@ mod validity;
 
 use admission::Admission;
 pub use admission::{Room, Usage, WaitReason};
-pub use input::{EffectId, EntryWithPayloads, Input, StoredEntry};
+pub use input::{Carried, EffectId, EntryWithPayloads, Input, StoredEntry};
 pub use output::{FreezeReason, Output, PeerFault, Record};
 
 /// How often frontiers are compared again on a standing session: heals whatever a lossy path or a bug lost.

@@ -333,12 +333,14 @@ fn others_built_on(world: &World, file: FileId) -> bool {
     created || record.changes.iter().any(|change| change.origin.author() == local)
 }
 
-/// What lies in the shared folders is the person's, or stands on something of theirs.
+/// What lies in the shared folders is the person's, or stands on something of theirs. A draft that was on its way when
+/// the undo came is shown again where it was not sent after all.
 fn nothing_of_cloud(world: &World, person: &Person) -> Result<(), Violation> {
     for path in world.nodes[LOCAL].disk.files.keys() {
         let Some(file) = core(world).vault().file_at(path) else { continue };
         let shared = matches!(file.zone, Zone::Intake | Zone::Drafts | Zone::Claim(_));
-        if shared && !person.knows(path) && !others_built_on(world, file) {
+        let stands = person.knows(path) || others_built_on(world, file) || world.executor.failed(file);
+        if shared && !stands {
             return Err(format!("full undo: {path} of Cloud is still there: {}", tell(world, path)));
         }
     }

@@ -11,7 +11,7 @@ use aiemp_protocol::{
         journal::{self, Dispatched, Found, Journal, Nonce, Row, State},
         standing::Request,
     },
-    ids::{ActionHash, LogId, WorkId},
+    ids::{ActionHash, FileId, LogId, WorkId},
     limits::APPROVAL_LIFETIME,
     time::Timestamp,
 };
@@ -99,6 +99,11 @@ impl Executor {
     /// Whether it sends nothing because the mesh is frozen.
     pub const fn is_frozen(&self) -> bool {
         self.journal.is_frozen()
+    }
+
+    /// Whether a draft was not sent after all: it is shown again.
+    pub fn failed(&self, draft: FileId) -> bool {
+        self.rows.values().any(|row| row.verified.bundle.file == draft && row.state == State::Failed)
     }
 
     /// How many approvals the person signed.

@@ -6,7 +6,7 @@ use aiemp_crdt::vault::Projection;
 use aiemp_protocol::{
     entry::{Item, SignedEntry},
     ids::{Audience, ContentHash, EntryHash, LogId},
-    replication::{EffectId, EntryWithPayloads, Frozen, Missing, Record, StoredEntry},
+    replication::{Carried, EffectId, EntryWithPayloads, Frozen, Missing, Record, StoredEntry},
     time::Timestamp,
 };
 
@@ -29,6 +29,33 @@ enum Queued {
     Projection(String, Option<Projection>),
 }
 
+/// Payloads with a mark, which the bytes get only by coming with it: whoever guesses a digest gives it none.
+#[derive(Clone, Debug, Default)]
+struct Marked {
+    with: BTreeSet<ContentHash>,
+    /// What an entry names with the mark and nobody sent so.
+    without: BTreeSet<ContentHash>,
+}
+
+impl Marked {
+    /// An entry names a payload with the mark.
+    fn named(&mut self, hash: ContentHash, held: bool) {
+        if held {
+            self.without.remove(&hash);
+            self.with.insert(hash);
+        } else if !self.with.contains(&hash) {
+            self.without.insert(hash);
+        }
+    }
+
+    /// A payload came for the entries that lacked it.
+    fn fetched(&mut self, hash: ContentHash) {
+        if self.without.remove(&hash) {
+            self.with.insert(hash);
+        }
+    }
+}
+
 /// Durable state, and behind it what a crash loses.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
@@ -37,10 +64,10 @@ pub struct Store {
     by_log: BTreeMap<LogId, Vec<usize>>,
     /// Payloads by digest.
     pub payloads: BTreeMap<ContentHash, Vec<u8>>,
-    /// Payloads whose bytes came for every member.
-    shared: BTreeSet<ContentHash>,
-    /// Payloads that an entry for every member names and nobody sent for one: what is held of them is private.
-    unshared: BTreeSet<ContentHash>,
+    /// Which of them came for every member, and may be read for one.
+    shared: Marked,
+    /// Which of them were screened as changes, and may be read as such.
+    screened: Marked,
     /// Logs found invalid.
     pub frozen: BTreeMap<LogId, Frozen>,
     /// Rosters that came by the network.
@@ -107,9 +134,8 @@ impl Store {
         match record {
             Record::Entry { entry, received } => self.apply_entry(entry, received),
             Record::Payload(hash, bytes) => {
-                if self.unshared.remove(&hash) {
-                    self.shared.insert(hash);
-                }
+                self.shared.fetched(hash);
+                self.screened.fetched(hash);
                 self.payloads.insert(hash, bytes);
             }
             Record::Frozen { log, reason, evidence } => {
@@ -123,20 +149,14 @@ impl Store {
         let log = entry.signed.log;
         let payloads: Vec<_> = entry.signed.entry.items.iter().filter_map(Item::payload).collect();
         let for_all = log.audience == Audience::All;
-        for ((hash, _), payload) in payloads.iter().zip(entry.payloads) {
-            match payload {
-                Some(bytes) => {
-                    self.payloads.insert(*hash, bytes);
-                    if for_all {
-                        self.unshared.remove(hash);
-                        self.shared.insert(*hash);
-                    }
-                }
-                None if for_all && !self.shared.contains(hash) => {
-                    self.unshared.insert(*hash);
-                }
-                None => {}
+        for Carried { hash, is_change, payload, .. } in entry.carried() {
+            if for_all {
+                self.shared.named(hash, payload.is_some());
             }
+            if is_change {
+                self.screened.named(hash, payload.is_some());
+            }
+            self.payloads.extend(payload.map(|bytes| (hash, bytes.clone())));
         }
         self.by_log.entry(log).or_default().push(self.entries.len());
         self.entries.push(Kept { signed: entry.signed, received, payloads });
@@ -160,10 +180,15 @@ impl Store {
 
     /// A payload, if the asker may have it.
     pub fn payload(&self, hash: ContentHash, shared_only: bool) -> Option<Vec<u8>> {
-        if shared_only && !self.shared.contains(&hash) {
+        if shared_only && !self.shared.with.contains(&hash) {
             return None;
         }
         self.payloads.get(&hash).cloned()
+    }
+
+    /// A payload that was screened as a change, if the asker may have it.
+    pub fn change(&self, hash: ContentHash, shared_only: bool) -> Option<Vec<u8>> {
+        self.payload(hash, shared_only).filter(|_| self.screened.with.contains(&hash))
     }
 
     /// Payloads that durable entries lack.
@@ -172,7 +197,8 @@ impl Store {
         let missing = items.filter_map(|item| {
             let (hash, length) = item.payload()?;
             let is_change = matches!(item, Item::Change { .. });
-            let held = self.payloads.contains_key(&hash) && !self.unshared.contains(&hash);
+            let lacks = [&self.shared, &self.screened].iter().any(|marked| marked.without.contains(&hash));
+            let held = self.payloads.contains_key(&hash) && !lacks;
             (!held).then_some((hash, Missing { length, is_change }))
         });
         missing.collect()

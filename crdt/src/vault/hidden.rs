@@ -53,10 +53,9 @@ impl Vault {
             })
             .collect();
         for (base, changes) in wanted {
-            let mut hashes = vec![base];
-            hashes.extend(changes);
-            let effect = self.effect(Pending::Hidden { file, hashes: hashes.clone() });
-            self.push_load(effect, file, hashes);
+            let hashes = [base].into_iter().chain(changes.iter().copied()).collect();
+            let effect = self.effect(Pending::Hidden { file, hashes });
+            self.push_load(effect, file, base, changes);
         }
     }
 

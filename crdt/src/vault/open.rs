@@ -143,18 +143,17 @@ impl Vault {
     pub(super) fn load(&mut self, file: FileId, queue: VecDeque<Task>) {
         let Some(record) = self.index.get(file) else { return };
         let Some(base) = record.base.shown().copied() else { return self.lacks_content(file, queue) };
-        let mut hashes = vec![base];
-        if record.kind.shown() == Some(&FileKind::Note) {
-            hashes.extend(record.current_changes().map(|change| change.hash));
-        }
+        let is_note = record.kind.shown() == Some(&FileKind::Note);
+        let changes: Vec<_> = record.current_changes().filter(|_| is_note).map(|change| change.hash).collect();
         let effect = self.effect(Pending::Load { file });
-        self.docs.insert(file, DocState::Loading { effect, hashes: hashes.clone(), queue });
-        self.push_load(effect, file, hashes);
+        let hashes = [base].into_iter().chain(changes.iter().copied()).collect();
+        self.docs.insert(file, DocState::Loading { effect, hashes, queue });
+        self.push_load(effect, file, base, changes);
     }
 
-    pub(super) fn push_load(&mut self, effect: EffectId, file: FileId, hashes: Vec<ContentHash>) {
+    pub(super) fn push_load(&mut self, effect: EffectId, file: FileId, base: ContentHash, changes: Vec<ContentHash>) {
         let shared_only = file.zone.audience() == Audience::All;
-        self.outputs.push_back(Output::Load { effect, hashes, shared_only });
+        self.outputs.push_back(Output::Load { effect, base, changes, shared_only });
     }
 
     pub(super) fn loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {

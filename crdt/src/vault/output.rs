@@ -57,8 +57,11 @@ pub enum Output {
     Load {
         /// The answer's id.
         effect: EffectId,
-        /// Which, in the order wanted.
-        hashes: Vec<ContentHash>,
+        /// The content that the file starts from.
+        base: ContentHash,
+        /// Its changes, in the order wanted after the base. Bytes that were not screened as a change are none: a peer may
+        /// have sent them as the content of a file.
+        changes: Vec<ContentHash>,
         /// Whether the file is for all members: then only bytes that came with a shared entry may be read. A digest that
         /// a peer guessed right must not show it a private content.
         shared_only: bool,

@@ -148,9 +148,9 @@ impl Vault {
         if !changes.iter().any(|change| undone(&change.origin)) || stays_archived {
             return false;
         }
-        let hashes: Vec<_> = [base].into_iter().chain(changes.iter().map(|change| change.hash)).collect();
+        let hashes = changes.iter().map(|change| change.hash).collect();
         let effect = self.effect(Pending::Undo { request, file, changes });
-        self.push_load(effect, file, hashes);
+        self.push_load(effect, file, base, hashes);
         true
     }
 

@@ -203,8 +203,8 @@ impl Mesh {
             Output::ReadPayload { effect, hash, shared_only } => {
                 self.store.send(store::Command::ReadPayload { effect, hash, shared_only }).await?;
             }
-            Output::Load { effect, hashes, shared_only } => {
-                self.store.send(store::Command::Load { effect, hashes, shared_only }).await?;
+            Output::Load { effect, base, changes, shared_only } => {
+                self.store.send(store::Command::Load { effect, base, changes, shared_only }).await?;
             }
             Output::RecordProjection { key, projection } => {
                 self.store.send(store::Command::Write(store::Write::Projection { key, projection })).await?;

@@ -5,7 +5,7 @@ use aiemp_keys::NodeId;
 use super::{
     FETCH_PATIENCE, Frozen, InFlight, Replication, Waiting,
     admission::WaitReason,
-    input::EntryWithPayloads,
+    input::{Carried, EntryWithPayloads},
     output::{FreezeReason, Output, PeerFault, Record},
     readable_by, validity,
 };
@@ -325,7 +325,7 @@ impl Replication {
 fn payloads_match(entry: &EntryWithPayloads) -> bool {
     let with_payload = entry.signed.entry.items.iter().filter_map(Item::payload).count();
     with_payload == entry.payloads.len()
-        && entry.carried().all(|(hash, length, payload)| {
+        && entry.carried().all(|Carried { hash, length, payload, .. }| {
             payload.is_none_or(|bytes| bytes.len() as u64 == length && ContentHash::of(bytes) == hash)
         })
 }

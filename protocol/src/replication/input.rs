@@ -23,18 +23,40 @@ pub struct EntryWithPayloads {
 }
 
 impl EntryWithPayloads {
-    /// The items that have payloads, each with its digest, its length and the payload if it is at hand.
-    pub fn carried(&self) -> impl Iterator<Item = (ContentHash, u64, Option<&Vec<u8>>)> {
-        let of_items = self.signed.entry.items.iter().filter_map(Item::payload);
-        of_items.zip(&self.payloads).map(|((hash, length), payload)| (hash, length, payload.as_ref()))
+    /// The payloads that its items name, in order.
+    pub fn carried(&self) -> impl Iterator<Item = Carried<'_>> {
+        let of_items = self.signed.entry.items.iter().filter_map(|item| Some((item, item.payload()?)));
+        of_items.zip(&self.payloads).map(|((item, (hash, length)), payload)| Carried {
+            hash,
+            length,
+            is_change: matches!(item, Item::Change { .. }),
+            payload: payload.as_ref(),
+        })
     }
 
-    /// The payloads that are not at hand.
+    /// Those that are not at hand.
     pub fn absent(&self) -> impl Iterator<Item = (ContentHash, Missing)> + '_ {
-        let of_items = self.signed.entry.items.iter().filter_map(|item| Some((item, item.payload()?)));
-        of_items.zip(&self.payloads).filter(|(_, payload)| payload.is_none()).map(|((item, (hash, length)), _)| {
-            (hash, Missing { length, is_change: matches!(item, Item::Change { .. }) })
-        })
+        self.carried().filter(|carried| carried.payload.is_none()).map(|carried| (carried.hash, carried.missing()))
+    }
+}
+
+/// A payload that an item of an entry names.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried<'a> {
+    /// Its digest.
+    pub hash: ContentHash,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Whether the item is a change.
+    pub is_change: bool,
+    /// The payload, if it is at hand.
+    pub payload: Option<&'a Vec<u8>>,
+}
+
+impl Carried<'_> {
+    /// As what it has yet to come, where it is not at hand.
+    pub const fn missing(&self) -> Missing {
+        Missing { length: self.length, is_change: self.is_change }
     }
 }
 

@@ -13,7 +13,6 @@ use super::{
     output::{Output, Record},
 };
 use crate::{
-    entry::Item,
     ids::{ContentHash, LogId},
     time::Timestamp,
 };
@@ -47,7 +46,7 @@ impl Replication {
             changes().map(|(hash, _)| hash).filter_map(|hash| Some((hash, self.screened.remove(&hash)?))).collect();
         for (hash, _) in verdicts.iter().filter(|(_, passed)| !passed) {
             self.drop_change(*hash, Some(log.author));
-            let carried: Vec<_> = entry.carried().map(|(hash, _, _)| hash).collect();
+            let carried: Vec<_> = entry.carried().map(|carried| carried.hash).collect();
             for (_, payload) in carried.iter().zip(&mut entry.payloads).filter(|(other, _)| *other == hash) {
                 *payload = None;
             }
@@ -93,9 +92,5 @@ impl Replication {
 }
 
 fn changes_of(entry: &EntryWithPayloads) -> impl Iterator<Item = (ContentHash, &Vec<u8>)> {
-    let with_payload = entry.signed.entry.items.iter().filter(|item| item.payload().is_some());
-    with_payload.zip(&entry.payloads).filter_map(|(item, payload)| match (item, payload) {
-        (Item::Change { hash, .. }, Some(raw)) => Some((*hash, raw)),
-        _ => None,
-    })
+    entry.carried().filter(|carried| carried.is_change).filter_map(|carried| Some((carried.hash, carried.payload?)))
 }

@@ -9,7 +9,7 @@ use super::{
     readable_by,
 };
 use crate::{
-    entry::{Position, SignedEntry},
+    entry::{Item, Position, SignedEntry},
     frame::{Frame, frontier_digest},
     ids::{ContentHash, LogId},
     limits::{BLOB_CHUNK_BYTES, ENTRIES_PER_FETCH, ENTRY_PAYLOAD_BYTES_MAX},
@@ -246,7 +246,8 @@ impl Replication {
         let readable = self.frozen.iter().filter(|(log, _)| readable_by(role, log.audience) && !on_its_way(log));
         let evidence: Vec<_> = readable.map(|(log, frozen)| (*log, frozen.evidence.clone())).collect();
         for (log, cose) in evidence {
-            let payloads = SignedEntry::claimed_payloads(&cose).map_or_else(|_| Vec::new(), |count| vec![None; count]);
+            let items = SignedEntry::claimed_items(&cose).unwrap_or_default();
+            let payloads = items.iter().filter_map(Item::payload).map(|_| None).collect();
             self.send(peer, Frame::Entry { log, cose, payloads });
         }
     }

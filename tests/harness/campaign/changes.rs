@@ -27,21 +27,22 @@ const NEXT: &str = "---\nstatus: done\n---\none\nthree\n";
 /// Where a chunk's kind lies.
 const KIND: usize = 8;
 
-/// The document of a note as Local has it.
+/// The document of a note as Local has it, of what Cloud was told: a base that is a private note's digest, guessed right,
+/// has no text for it.
 fn document(world: &World, file: FileId) -> Option<(Document, ContentHash)> {
     let record = core(world).vault().index().get(file)?;
-    let payloads = &world.nodes[LOCAL].store.payloads;
+    let shared = |hash: ContentHash| world.nodes[LOCAL].store.payload(hash, true);
     if record.kind.shown() != Some(&FileKind::Note) {
         return None;
     }
     let base = *record.base.shown()?;
-    let text = String::from_utf8(payloads.get(&base)?.clone()).ok()?;
+    let text = String::from_utf8(shared(base)?).ok()?;
     let mut open = Document::import(&text);
     for change in record.current_changes() {
         // Local goes on without what was dropped.
-        let Some(raw) = payloads.get(&change.hash) else { continue };
+        let Some(raw) = shared(change.hash) else { continue };
         let (author, generation) = (change.origin.author(), change.origin.log.generation);
-        if let Ok(vetted) = vet::vet(&open, document::doc_id(file, base), author, generation, raw) {
+        if let Ok(vetted) = vet::vet(&open, document::doc_id(file, base), author, generation, &raw) {
             open.apply(vetted).ok()?;
         }
     }
@@ -121,7 +122,15 @@ pub(super) fn broken(attacker: &mut Attacker, world: &mut World) -> Played {
     let before = shown(world, file);
     let honest = Document::import(TEXT).edit(NEXT, actor(attacker, file, base, 0)).expect("the texts differ");
     let raw = bent(attacker, honest, file, base);
-    attacker.append(world, vec![change_item(file, base, raw)])?;
+    let (change, mut bytes) = change_item(file, base, raw.clone());
+    if attacker.rng.chance(30) {
+        // As the content of a file before: nobody screens that.
+        let path = VaultPath::parse(&format!("Plans/change-{}.bin", attacker.number())).expect("a plain name");
+        let content = attacker.file(Zone::Drafts);
+        attacker.append(world, vec![new_item(content, path, FileKind::Blob, &raw)])?;
+        bytes = bytes.filter(|_| attacker.rng.chance(50));
+    }
+    attacker.append(world, vec![(change, bytes)])?;
     attacker.spoilt.insert(file);
     let after = shown(world, file);
     // A note whose own entry waited until now shows its first content.

@@ -27,8 +27,14 @@ impl World {
                 let payload = self.nodes[node].store.payload(hash, shared_only);
                 self.answer(node, Input::PayloadRead(effect, payload));
             }
-            Output::Load { effect, hashes, shared_only } => {
-                let payloads = hashes.iter().map(|hash| self.nodes[node].store.payload(*hash, shared_only)).collect();
+            Output::Load { effect, base, changes, shared_only } => {
+                let store = &self.nodes[node].store;
+                let changes: Vec<_> = changes.iter().map(|hash| store.change(*hash, shared_only)).collect();
+                let refused = changes.iter().flatten().find_map(|raw| aiemp_crdt::vet::screen(raw).err());
+                if let Some(why) = refused.filter(|_| !self.captured.contains(&node)) {
+                    return Err(format!("changes are screened first: {} decodes one: {why}", self.nodes[node].name));
+                }
+                let payloads = [store.payload(base, shared_only)].into_iter().chain(changes).collect();
                 self.answer(node, Input::Loaded(effect, payloads));
             }
             Output::Screen { effect, changes } => {

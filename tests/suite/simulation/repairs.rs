@@ -263,3 +263,30 @@ fn a_node_on_the_branch_that_does_not_stand_follows_the_other_and_lists_what_is_
         assert_eq!(ids(0), ids(2));
     }
 }
+
+#[test]
+fn what_came_as_the_content_of_a_file_is_decoded_as_no_change() {
+    let mut world = world(114, &[LAPTOP, IDLE_CLOUD, DESKTOP], &TRIANGLE);
+    save(&mut world, 0, NOTE, "# Plan\n\nfirst\n");
+    pass(&mut world, 30_000);
+    world.captured.insert(1);
+    let hostile = b"what a decoder should never see".to_vec();
+    let (hash, length) = (ContentHash::of(&hostile), hostile.len() as u64);
+    let note = core(&world, 0).file_at(&path(NOTE)).expect("the note is there");
+    let base = *core(&world, 0).vault().index().get(note).and_then(|record| record.base.shown()).expect("a base");
+    let file = FileId::at_path(Zone::Drafts, "plans/a.bin");
+    let content = Item::New { file, path: path("Plans/a.bin"), kind: FileKind::Blob, base: hash, length };
+    append_as(&mut world, 1, vec![content], vec![hostile.clone()]);
+    append_as(&mut world, 1, vec![Item::Change { file: note, base, length, hash }], vec![hostile]);
+    save(&mut world, 2, NOTE, "# Plan\n\nfirst\nsecond\n");
+    pass(&mut world, 30_000);
+    // Whoever starts again has the bytes, as a content; the note is as it was.
+    world.crash(0, 500);
+    pass(&mut world, 30_000);
+    save(&mut world, 0, NOTE, "# Plan\n\nfirst\nsecond\nthird\n");
+    pass(&mut world, 30_000);
+    for node in [0, 2] {
+        assert_eq!(text(&world, node, NOTE).as_deref(), Some("# Plan\n\nfirst\nsecond\nthird\n"), "node {node}");
+        assert!(dropped(&world, node).is_empty(), "node {node}");
+    }
+}

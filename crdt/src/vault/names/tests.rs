@@ -135,8 +135,8 @@ fn settle(vault: &mut Vault, disk: &mut BTreeMap<String, Vec<u8>>, input: Input)
         vault.handle(Timestamp::default(), positions, input);
         while let Some(output) = vault.poll_output() {
             match output {
-                Output::Load { effect, hashes, .. } => {
-                    let payloads = hashes.iter().map(|_| Some(CONTENT.to_vec())).collect();
+                Output::Load { effect, changes, .. } => {
+                    let payloads = vec![Some(CONTENT.to_vec()); 1 + changes.len()];
                     inputs.push(Input::Loaded(effect, payloads));
                 }
                 Output::WriteFile { effect, path, bytes, .. } => {

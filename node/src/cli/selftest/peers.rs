@@ -142,8 +142,8 @@ fn drive(core: &mut Core, input: Input) -> BTreeMap<String, Vec<u8>> {
         while let Some(output) = core.poll_output() {
             if let Output::Persist(effect, _) = output {
                 inputs.push(Input::Persisted(effect));
-            } else if let Output::Load { effect, hashes, .. } = output {
-                inputs.push(Input::Loaded(effect, hashes.iter().map(|_| Some(CONTENT.to_vec())).collect()));
+            } else if let Output::Load { effect, changes, .. } = output {
+                inputs.push(Input::Loaded(effect, vec![Some(CONTENT.to_vec()); 1 + changes.len()]));
             } else if let Output::WriteFile { effect, path, bytes, .. } = output {
                 written.insert(path.to_string(), bytes);
                 inputs.push(Input::FileWritten(effect, WriteOutcome::Written));

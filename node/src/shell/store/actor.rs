@@ -63,7 +63,7 @@ enum Owed {
     Persisted(replication::EffectId),
     Entries { effect: replication::EffectId, log: LogId, from_seq: u64, count: u64 },
     Payload { effect: replication::EffectId, hash: ContentHash, shared_only: bool },
-    Payloads { effect: vault::EffectId, hashes: Vec<ContentHash>, shared_only: bool },
+    Contents { effect: vault::EffectId, base: ContentHash, changes: Vec<ContentHash>, shared_only: bool },
     Queue { peer: NodeId, now: Timestamp },
 }
 
@@ -163,8 +163,8 @@ impl Actor {
             Command::ReadPayload { effect, hash, shared_only } => {
                 batch.owed.push(Owed::Payload { effect, hash, shared_only });
             }
-            Command::Load { effect, hashes, shared_only } => {
-                batch.owed.push(Owed::Payloads { effect, hashes, shared_only });
+            Command::Load { effect, base, changes, shared_only } => {
+                batch.owed.push(Owed::Contents { effect, base, changes, shared_only });
             }
             Command::ReadQueue { peer, now } => batch.owed.push(Owed::Queue { peer, now }),
             Command::Flush(done) => {
@@ -202,9 +202,10 @@ impl Actor {
             Owed::Payload { effect, hash, shared_only } => {
                 StoreEvent::PayloadRead(effect, self.store.read_payload(hash, shared_only)?)
             }
-            Owed::Payloads { effect, hashes, shared_only } => {
-                let payloads = hashes.into_iter().map(|hash| self.store.read_payload(hash, shared_only));
-                StoreEvent::Loaded(effect, payloads.collect::<Result<_, _>>()?)
+            Owed::Contents { effect, base, changes, shared_only } => {
+                let base = std::iter::once_with(|| self.store.read_payload(base, shared_only));
+                let changes = changes.into_iter().map(|hash| self.store.read_change(hash, shared_only));
+                StoreEvent::Loaded(effect, base.chain(changes).collect::<Result<_, _>>()?)
             }
             Owed::Queue { peer, now } => StoreEvent::QueueRead(peer, self.store.read_queue(peer, now)?),
         })

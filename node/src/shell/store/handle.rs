@@ -43,8 +43,10 @@ pub enum Command {
     Load {
         /// The answer's id.
         effect: vault::EffectId,
-        /// Which, in the order wanted.
-        hashes: Vec<ContentHash>,
+        /// The content that a file starts from.
+        base: ContentHash,
+        /// Its changes, in the order wanted after the base: only what was screened as one.
+        changes: Vec<ContentHash>,
         /// Whether only shared ones may be read.
         shared_only: bool,
     },

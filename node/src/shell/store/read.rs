@@ -53,6 +53,14 @@ impl Store {
         self.payload_within(hash, shared_only, usize::MAX)
     }
 
+    /// A payload that was screened as a change, for one who may read it. What came as the content of a file was not: a
+    /// decoder that trusts its input must not get to see it.
+    pub fn read_change(&self, hash: ContentHash, shared_only: bool) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT change FROM payloads WHERE hash = ?1")?;
+        let is_change = statement.query_row(params![hash.0.as_bytes()], |row| row.get(0)).optional()?;
+        if is_change == Some(true) { self.read_payload(hash, shared_only) } else { Ok(None) }
+    }
+
     /// Messages that wait for a peer, oldest first; after a full answer there may be more.
     pub fn read_queue(&self, peer: NodeId, now: Timestamp) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let sql = "SELECT id, bytes, hash FROM queue WHERE peer = ?1 AND expires > ?2

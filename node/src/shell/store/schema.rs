@@ -3,14 +3,15 @@
 use std::{io, path::Path, time::Duration};
 
 use aiemp_keys::private_file;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use aiemp_protocol::entry::{Item, SignedEntry};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::error::{Damage, StoreError};
 
 /// `aiem`: what tells `file(1)` and us that this SQLite file is a store.
 const APPLICATION_ID: i32 = 0x6169_656d;
 /// Raised with every change of [`TABLES`].
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 3;
 /// `doctor` may read beside a running node; nobody holds the lock for long.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// More than the number of different statements in this module.
@@ -31,6 +32,7 @@ CREATE TABLE entries (
 CREATE TABLE payloads (
     hash BLOB PRIMARY KEY NOT NULL,
     shared INTEGER NOT NULL CHECK (shared IN (0, 1)),
+    change INTEGER NOT NULL CHECK (change IN (0, 1)),  -- whether it was screened as a change
     bytes BLOB NOT NULL
 ) STRICT;
 CREATE TABLE missing (
@@ -89,7 +91,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     match found {
         Found::Nothing => make_tables(&mut connection)?,
         Found::Version(VERSION) => {}
-        Found::Version(_) => bring_up_to_date(&mut connection)?,
+        Found::Version(version) => bring_up_to_date(&mut connection, version)?,
     }
     Ok(connection)
 }
@@ -129,16 +131,37 @@ fn recognise(connection: &Connection, path: &Path) -> Result<Found, StoreError> 
     }
 }
 
-/// From version 1, which noted neither when an entry was taken (those count for no day) nor what a missing payload is
-/// (those are not screened).
-fn bring_up_to_date(connection: &mut Connection) -> Result<(), StoreError> {
+/// Version 1 noted neither when an entry was taken (those count for no day) nor what a missing payload is (those are not
+/// screened). Version 2 did not note what was screened as a change: it is what an entry calls one, and is held.
+fn bring_up_to_date(connection: &mut Connection, version: i32) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(
-        "ALTER TABLE entries ADD COLUMN received INTEGER NOT NULL DEFAULT 0;
-         ALTER TABLE missing ADD COLUMN change INTEGER NOT NULL DEFAULT 0 CHECK (change IN (0, 1))",
-    )?;
+    if version < 2 {
+        transaction.execute_batch(
+            "ALTER TABLE entries ADD COLUMN received INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE missing ADD COLUMN change INTEGER NOT NULL DEFAULT 0 CHECK (change IN (0, 1))",
+        )?;
+    }
+    transaction
+        .execute_batch("ALTER TABLE payloads ADD COLUMN change INTEGER NOT NULL DEFAULT 0 CHECK (change IN (0, 1))")?;
+    mark_changes(&transaction)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     Ok(transaction.commit()?)
+}
+
+fn mark_changes(transaction: &Connection) -> Result<(), StoreError> {
+    let mut entries = transaction.prepare("SELECT cose FROM entries")?;
+    let mut mark = transaction.prepare("UPDATE payloads SET change = 1 WHERE hash = ?1")?;
+    let mut rows = entries.query([])?;
+    while let Some(row) = rows.next()? {
+        let cose: Vec<u8> = row.get(0)?;
+        // What cannot be read is found when it is loaded.
+        for item in SignedEntry::claimed_items(&cose).unwrap_or_default() {
+            if let Item::Change { hash, .. } = item {
+                mark.execute(params![hash.0.as_bytes()])?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// All in one transaction: after a crash there is an empty file or a whole store.

@@ -66,8 +66,22 @@ impl Author {
 
     /// An entry with a blob for each content; the flag says whether it comes with its bytes.
     fn entry(&mut self, contents: &[(&[u8], bool)]) -> EntryWithPayloads {
-        let item = |(bytes, _): &(&[u8], bool)| Item::Blob { length: bytes.len() as u64, hash: ContentHash::of(bytes) };
-        let items = contents.iter().map(item).collect();
+        self.entry_of(contents, |bytes| Item::Blob { length: bytes.len() as u64, hash: ContentHash::of(bytes) })
+    }
+
+    /// An entry with a change for each content.
+    fn changes(&mut self, contents: &[(&[u8], bool)]) -> EntryWithPayloads {
+        let (file, base) = (FileId::at_path(Zone::Drafts, "plans/a.md"), ContentHash::of(b"base"));
+        self.entry_of(contents, |bytes| Item::Change {
+            file,
+            base,
+            length: bytes.len() as u64,
+            hash: ContentHash::of(bytes),
+        })
+    }
+
+    fn entry_of(&mut self, contents: &[(&[u8], bool)], item: impl Fn(&[u8]) -> Item) -> EntryWithPayloads {
+        let items = contents.iter().map(|(bytes, _)| item(bytes)).collect();
         let entry = Entry { seq: self.next, epoch: 1, hlc: Timestamp::from_millis(self.next), seen: vec![], items };
         let mesh = MeshId(Hash::of_content(b"mesh"));
         let signed = SignedEntry::sign(&self.signer, mesh, self.log, self.prev, entry);
@@ -318,18 +332,43 @@ fn a_newer_version_is_refused_with_the_remedy_and_left_alone() {
     let before = fs::read(&disk.path).unwrap();
     let path = disk.path.display();
     let expected =
-        format!("{path} was written by a newer aiemp-node (store version 3, this one knows 2): update the binary");
+        format!("{path} was written by a newer aiemp-node (store version 4, this one knows 3): update the binary");
     assert_eq!(refusal(&disk.path), expected);
     assert_eq!(fs::read(&disk.path).unwrap(), before);
 }
 
 #[test]
-fn a_store_of_the_version_before_is_read_and_brought_up_to_date() {
+fn what_came_as_content_is_no_change_before_it_was_screened() {
     let disk = Disk::new();
     let mut all = Author::new(Audience::All);
-    let entry = all.entry(&[(b"one", false)]);
-    disk.open().persist(&[record(&entry)]).unwrap();
-    let before = "ALTER TABLE entries DROP COLUMN received; ALTER TABLE missing DROP COLUMN change;
+    let entries = [all.entry(&[(b"smuggled", true)]), all.changes(&[(b"smuggled", false), (b"plain", true)])];
+    let mut store = disk.open();
+    store.persist(&entries.each_ref().map(record)).unwrap();
+    let is_change = |store: &Store, bytes| store.read_change(ContentHash::of(bytes), true).unwrap().is_some();
+    let missing = || disk.open().load().unwrap().missing;
+    assert!(!is_change(&store, b"smuggled") && is_change(&store, b"plain"));
+    let expected = (ContentHash::of(b"smuggled"), Missing { length: 8, is_change: true });
+    assert_eq!(missing(), [expected].into(), "it is asked for, to be screened");
+    store.persist(&[record(&all.entry(&[(b"smuggled", true)]))]).unwrap();
+    assert_eq!(missing(), [expected].into(), "as content once more");
+    store.persist(&[fetched(b"smuggled")]).unwrap();
+    assert!(is_change(&store, b"smuggled"), "whoever fetched it had it screened");
+    assert_eq!(missing(), [].into());
+}
+
+#[test]
+fn stores_of_the_versions_before_are_read_and_brought_up_to_date() {
+    let disk = Disk::new();
+    let mut all = Author::new(Audience::All);
+    let entries = [all.entry(&[(b"one", false), (b"text", true)]), all.changes(&[(b"change", true)])];
+    disk.open().persist(&entries.each_ref().map(record)).unwrap();
+    let sql = "ALTER TABLE payloads DROP COLUMN change; PRAGMA user_version = 2";
+    Connection::open(&disk.path).unwrap().execute_batch(sql).unwrap();
+    let is_change = |bytes| disk.open().read_change(ContentHash::of(bytes), true).unwrap().is_some();
+    assert!(is_change(b"change") && !is_change(b"text"), "as the entries call them");
+
+    let before = "ALTER TABLE payloads DROP COLUMN change;
+                  ALTER TABLE entries DROP COLUMN received; ALTER TABLE missing DROP COLUMN change;
                   PRAGMA user_version = 1";
     Connection::open(&disk.path).unwrap().execute_batch(before).unwrap();
     let loaded = disk.open().load().unwrap();
@@ -379,7 +418,8 @@ async fn answers_come_in_order_and_reads_see_the_writes_before_them() {
             Command::ReadPayload { effect: EffectId(2000 + n), hash, shared_only: true },
             Command::Load {
                 effect: vault::EffectId(n),
-                hashes: vec![ContentHash::of(b"none"), hash],
+                base: hash,
+                changes: vec![ContentHash::of(b"none")],
                 shared_only: false,
             },
         ];
@@ -394,7 +434,7 @@ async fn answers_come_in_order_and_reads_see_the_writes_before_them() {
         let Some(StoreEvent::PayloadRead(EffectId(effect), payload)) = next(&mut events).await else { panic!() };
         assert_eq!((effect, payload.as_deref()), (2000 + n, Some(&content[..])));
         let Some(StoreEvent::Loaded(vault::EffectId(effect), payloads)) = next(&mut events).await else { panic!() };
-        assert_eq!((effect, payloads), (n, vec![None, Some(content.to_vec())]));
+        assert_eq!((effect, payloads), (n, vec![Some(content.to_vec()), None]));
     }
     drop(handle);
     assert!(next(&mut events).await.is_none(), "the thread has ended");

@@ -65,8 +65,8 @@ impl Writer<'_> {
         let signed = &entry.signed;
         let (log, seq) = (log_key(signed.log), integer(signed.entry.seq));
         let mut payload_hashes = Vec::new();
-        for (hash, _, _) in entry.carried() {
-            payload_hashes.extend_from_slice(hash.0.as_bytes());
+        for carried in entry.carried() {
+            payload_hashes.extend_from_slice(carried.hash.0.as_bytes());
         }
         let digest = entry_row_digest(&log, seq, signed.hash, &signed.cose, &payload_hashes);
         let sql = "INSERT INTO entries (log, seq, hash, cose, cose_hash, payload_hashes, received)
@@ -77,12 +77,10 @@ impl Writer<'_> {
             return Err(StoreError::Conflict { log: signed.log, seq: signed.entry.seq });
         }
         let shared = signed.log.audience == Audience::All;
-        for (hash, _, payload) in entry.carried() {
-            if let Some(bytes) = payload {
-                self.inline_payload(hash, bytes, shared)?;
-            }
-        }
-        entry.absent().try_for_each(|(hash, missing)| self.absent_payload(hash, missing, shared))
+        entry.carried().try_for_each(|carried| match carried.payload {
+            Some(bytes) => self.inline_payload(carried.hash, bytes, shared, carried.is_change),
+            None => self.absent_payload(carried.hash, carried.missing(), shared),
+        })
     }
 
     fn hash_at(&self, log: &[u8], seq: i64) -> Result<EntryHash, StoreError> {
@@ -92,31 +90,34 @@ impl Writer<'_> {
     }
 
     /// A payload came with an entry of an audience. Whoever is to share it must have sent it, so one that came for
-    /// Local nodes alone stays missing for the others.
-    fn inline_payload(&self, hash: ContentHash, bytes: &[u8], shared: bool) -> Result<(), StoreError> {
-        let sql = "DELETE FROM missing WHERE hash = ?1 AND shared <= ?2";
-        self.execute(sql, params![hash.0.as_bytes(), shared])?;
-        self.payload(hash, bytes, shared)
+    /// Local nodes alone stays missing for the others; and one that came as content, which is not screened, stays missing
+    /// as a change.
+    fn inline_payload(&self, hash: ContentHash, bytes: &[u8], shared: bool, change: bool) -> Result<(), StoreError> {
+        let sql = "DELETE FROM missing WHERE hash = ?1 AND shared <= ?2 AND change <= ?3";
+        self.execute(sql, params![hash.0.as_bytes(), shared, change])?;
+        self.payload(hash, bytes, shared, change)
     }
 
     /// A payload was fetched because an entry lacked it.
     fn fetched_payload(&self, hash: ContentHash, bytes: &[u8]) -> Result<(), StoreError> {
-        let mut statement = self.0.prepare_cached("DELETE FROM missing WHERE hash = ?1 RETURNING shared")?;
-        let shared = statement.query_row(params![hash.0.as_bytes()], |row| row.get(0)).optional()?;
-        self.payload(hash, bytes, shared.unwrap_or(false))
+        let mut statement = self.0.prepare_cached("DELETE FROM missing WHERE hash = ?1 RETURNING shared, change")?;
+        let row = statement.query_row(params![hash.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let (shared, change) = row.unwrap_or((false, false));
+        self.payload(hash, bytes, shared, change)
     }
 
-    fn payload(&self, hash: ContentHash, bytes: &[u8], shared: bool) -> Result<(), StoreError> {
+    fn payload(&self, hash: ContentHash, bytes: &[u8], shared: bool, change: bool) -> Result<(), StoreError> {
         debug_assert_eq!(ContentHash::of(bytes), hash, "payloads are checked where they arrive");
         // The condition spares a rewrite of bytes that are there already.
-        let sql = "INSERT INTO payloads (hash, shared, bytes) VALUES (?1, ?2, ?3)
-             ON CONFLICT (hash) DO UPDATE SET shared = 1 WHERE excluded.shared > payloads.shared";
-        self.execute(sql, params![hash.0.as_bytes(), shared, bytes]).map(|_| ())
+        let sql = "INSERT INTO payloads (hash, shared, change, bytes) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (hash) DO UPDATE SET shared = max(shared, excluded.shared), change = max(change, excluded.change)
+             WHERE excluded.shared > shared OR excluded.change > change";
+        self.execute(sql, params![hash.0.as_bytes(), shared, change, bytes]).map(|_| ())
     }
 
     fn absent_payload(&self, hash: ContentHash, missing: Missing, shared: bool) -> Result<(), StoreError> {
         let sql = "INSERT INTO missing (hash, length, shared, change) SELECT ?1, ?2, ?3, ?4
-             WHERE NOT EXISTS (SELECT 1 FROM payloads WHERE hash = ?1 AND shared >= ?3)
+             WHERE NOT EXISTS (SELECT 1 FROM payloads WHERE hash = ?1 AND shared >= ?3 AND change >= ?4)
              ON CONFLICT (hash) DO UPDATE
              SET shared = max(shared, excluded.shared), change = max(change, excluded.change)";
         let row = params![hash.0.as_bytes(), integer(missing.length), shared, missing.is_change];
