@@ -4,7 +4,7 @@
 //! [`Core::poll_timeout`]. The shell does what the outputs say and hands the answers back; the simulation does the
 //! same for a whole mesh in one thread.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aiemp_crdt::vault::{self, Boundaries, Positions, Projection, Vault};
 use aiemp_keys::{Fingerprints, NodeId, Signer};
@@ -14,7 +14,7 @@ use aiemp_protocol::{
     egress::{Guard, Releases},
     entry::{EntryError, Item, SignedEntry},
     freeze::FreezeRecord,
-    ids::{Audience, ContentHash, LogId},
+    ids::{Audience, LogId},
     replication::{self, EntryWithPayloads, Frozen, Missing, Replication, Room},
     roster::{Role, Roster, RosterChain},
     time::Timestamp,
@@ -57,7 +57,7 @@ pub struct Start {
     /// Logs found invalid before.
     pub frozen: BTreeMap<LogId, Frozen>,
     /// Payloads that durable entries lack.
-    pub missing: BTreeMap<ContentHash, Missing>,
+    pub missing: BTreeSet<Missing>,
     /// What this node keeps of any one member.
     pub room: Room,
     /// Whether the last run ended with nothing under way.

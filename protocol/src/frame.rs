@@ -63,6 +63,8 @@ pub enum Frame {
         hash: ContentHash,
         /// The first byte wanted.
         offset: u64,
+        /// Whether it is for an entry for every member: a Local then hands out only what came with such an entry, too.
+        shared: bool,
     },
     /// A part of a payload.
     PayloadPart {
@@ -105,7 +107,9 @@ impl Frame {
                 cbor::array([cbor::uint(3), log.to_value(), cbor::bytes(cose), cbor::array(payloads)])
             }
             Self::Roster { bytes } => cbor::array([cbor::uint(4), cbor::bytes(bytes)]),
-            Self::PayloadWanted { hash, offset } => cbor::array([cbor::uint(5), hash.to_value(), cbor::uint(*offset)]),
+            Self::PayloadWanted { hash, offset, shared } => {
+                cbor::array([cbor::uint(5), hash.to_value(), cbor::uint(*offset), Value::Bool(*shared)])
+            }
             Self::PayloadPart { hash, offset, length, bytes } => cbor::array([
                 cbor::uint(6),
                 hash.to_value(),
@@ -151,7 +155,11 @@ impl Frame {
                 })?,
             },
             4 => Self::Roster { bytes: fields.bytes()? },
-            5 => Self::PayloadWanted { hash: ContentHash::read(&mut fields)?, offset: fields.uint()? },
+            5 => Self::PayloadWanted {
+                hash: ContentHash::read(&mut fields)?,
+                offset: fields.uint()?,
+                shared: fields.bool()?,
+            },
             6 => Self::PayloadPart {
                 hash: ContentHash::read(&mut fields)?,
                 offset: fields.uint()?,

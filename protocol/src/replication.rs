@@ -57,6 +57,8 @@ struct Session {
     next_frontier: Timestamp,
     /// An entry of the peer's does not follow what is held; whether a fork lies below is being looked up.
     looks_below: Option<(LogId, u64)>,
+    /// It did not send a payload that it was asked for: others are asked until then.
+    silent_until: Timestamp,
 }
 
 /// An entry that cannot be taken yet.
@@ -73,13 +75,29 @@ impl Waiting {
     }
 }
 
-/// A payload that has yet to come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A payload that an entry names and that has yet to come.
+///
+/// All of it tells one from another, for a hostile author may name any digest: with a length that is not its own, as a
+/// change where it is a file, or in the hope that a private one becomes shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Missing {
-    /// Its length in bytes.
+    /// Its digest.
+    pub hash: ContentHash,
+    /// Its length in bytes, as the entry has it.
     pub length: u64,
-    /// Whether an entry calls it a change, so that it is screened when it comes.
+    /// Whether the entry calls it a change: it is screened when it comes.
     pub is_change: bool,
+    /// Whether the entry is for every member: only bytes that came with such an entry are handed out for it.
+    pub is_shared: bool,
+}
+
+impl Missing {
+    /// Whether what came for this is what the other lacks, too.
+    pub fn serves(&self, other: &Self) -> bool {
+        (self.hash, self.length) == (other.hash, other.length)
+            && self.is_change >= other.is_change
+            && self.is_shared >= other.is_shared
+    }
 }
 
 /// A log that is invalid for ever.
@@ -136,7 +154,7 @@ pub struct Replication {
     seen_said: BTreeMap<(LogId, LogId), u64>,
     hlc: Timestamp,
     sessions: BTreeMap<NodeId, Session>,
-    missing: BTreeMap<ContentHash, Missing>,
+    missing: BTreeSet<Missing>,
     screening: BTreeMap<EffectId, screening::Screening>,
     /// Which changes of the entries that wait passed.
     screened: BTreeMap<ContentHash, bool>,
@@ -144,7 +162,7 @@ pub struct Replication {
     dropped: BTreeSet<ContentHash>,
     incoming: BTreeMap<ContentHash, payloads::Incoming>,
     /// Payloads that no connected peer held when it was asked; asked for again with the next frontier.
-    unavailable: BTreeSet<ContentHash>,
+    unavailable: BTreeSet<Missing>,
     in_flight: BTreeMap<EffectId, InFlight>,
     serving: BTreeMap<EffectId, send::Serving>,
     next_effect: u64,
@@ -167,7 +185,7 @@ pub struct Start {
     /// Logs found invalid before.
     pub frozen: BTreeMap<LogId, Frozen>,
     /// Payloads that durable entries lack.
-    pub missing: BTreeMap<ContentHash, Missing>,
+    pub missing: BTreeSet<Missing>,
 }
 
 impl Replication {

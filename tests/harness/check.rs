@@ -36,6 +36,12 @@ pub fn frame(world: &World, from: usize, to: usize, frame: &Frame, bytes: &[u8])
     {
         return Err(format!("durable before visible: {} sends an entry that is not stored", sender.name));
     }
+    if let Frame::PayloadWanted { hash, .. } = frame
+        && world.nodes[to].role == Role::Cloud
+        && !sender.store.names_for_all(*hash)
+    {
+        return Err(format!("private stays private: {} asks {} for {hash:?}", sender.name, world.nodes[to].name));
+    }
     said(world, to, bytes)
 }
 

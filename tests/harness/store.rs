@@ -6,7 +6,7 @@ use aiemp_crdt::vault::Projection;
 use aiemp_protocol::{
     entry::{Item, SignedEntry},
     ids::{Audience, ContentHash, EntryHash, LogId},
-    replication::{Carried, EffectId, EntryWithPayloads, Frozen, Missing, Record, StoredEntry},
+    replication::{EffectId, EntryWithPayloads, Frozen, Missing, Record, StoredEntry},
     time::Timestamp,
 };
 
@@ -29,33 +29,6 @@ enum Queued {
     Projection(String, Option<Projection>),
 }
 
-/// Payloads with a mark, which the bytes get only by coming with it: whoever guesses a digest gives it none.
-#[derive(Clone, Debug, Default)]
-struct Marked {
-    with: BTreeSet<ContentHash>,
-    /// What an entry names with the mark and nobody sent so.
-    without: BTreeSet<ContentHash>,
-}
-
-impl Marked {
-    /// An entry names a payload with the mark.
-    fn named(&mut self, hash: ContentHash, held: bool) {
-        if held {
-            self.without.remove(&hash);
-            self.with.insert(hash);
-        } else if !self.with.contains(&hash) {
-            self.without.insert(hash);
-        }
-    }
-
-    /// A payload came for the entries that lacked it.
-    fn fetched(&mut self, hash: ContentHash) {
-        if self.without.remove(&hash) {
-            self.with.insert(hash);
-        }
-    }
-}
-
 /// Durable state, and behind it what a crash loses.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
@@ -65,9 +38,9 @@ pub struct Store {
     /// Payloads by digest.
     pub payloads: BTreeMap<ContentHash, Vec<u8>>,
     /// Which of them came for every member, and may be read for one.
-    shared: Marked,
+    shared: BTreeSet<ContentHash>,
     /// Which of them were screened as changes, and may be read as such.
-    screened: Marked,
+    changes: BTreeSet<ContentHash>,
     /// Logs found invalid.
     pub frozen: BTreeMap<LogId, Frozen>,
     /// Rosters that came by the network.
@@ -133,11 +106,7 @@ impl Store {
     fn apply(&mut self, record: Record) {
         match record {
             Record::Entry { entry, received } => self.apply_entry(entry, received),
-            Record::Payload(hash, bytes) => {
-                self.shared.fetched(hash);
-                self.screened.fetched(hash);
-                self.payloads.insert(hash, bytes);
-            }
+            Record::Payload(named, bytes) => self.apply_payload(named, bytes),
             Record::Frozen { log, reason, evidence } => {
                 self.frozen.entry(log).or_insert(Frozen { reason, evidence });
             }
@@ -148,18 +117,16 @@ impl Store {
     fn apply_entry(&mut self, entry: EntryWithPayloads, received: Timestamp) {
         let log = entry.signed.log;
         let payloads: Vec<_> = entry.signed.entry.items.iter().filter_map(Item::payload).collect();
-        let for_all = log.audience == Audience::All;
-        for Carried { hash, is_change, payload, .. } in entry.carried() {
-            if for_all {
-                self.shared.named(hash, payload.is_some());
-            }
-            if is_change {
-                self.screened.named(hash, payload.is_some());
-            }
-            self.payloads.extend(payload.map(|bytes| (hash, bytes.clone())));
-        }
+        let carried = entry.carried().filter_map(|carried| Some((carried.named, carried.payload?.clone())));
+        carried.for_each(|(named, bytes)| self.apply_payload(named, bytes));
         self.by_log.entry(log).or_default().push(self.entries.len());
         self.entries.push(Kept { signed: entry.signed, received, payloads });
+    }
+
+    fn apply_payload(&mut self, named: Missing, bytes: Vec<u8>) {
+        self.payloads.insert(named.hash, bytes);
+        self.shared.extend(named.is_shared.then_some(named.hash));
+        self.changes.extend(named.is_change.then_some(named.hash));
     }
 
     /// Durable entries of a log, from `from_seq` on.
@@ -180,7 +147,7 @@ impl Store {
 
     /// A payload, if the asker may have it.
     pub fn payload(&self, hash: ContentHash, shared_only: bool) -> Option<Vec<u8>> {
-        if shared_only && !self.shared.with.contains(&hash) {
+        if shared_only && !self.shared.contains(&hash) {
             return None;
         }
         self.payloads.get(&hash).cloned()
@@ -188,20 +155,32 @@ impl Store {
 
     /// A payload that was screened as a change, if the asker may have it.
     pub fn change(&self, hash: ContentHash, shared_only: bool) -> Option<Vec<u8>> {
-        self.payload(hash, shared_only).filter(|_| self.screened.with.contains(&hash))
+        self.payload(hash, shared_only).filter(|_| self.changes.contains(&hash))
     }
 
     /// Payloads that durable entries lack.
-    pub fn missing(&self) -> BTreeMap<ContentHash, Missing> {
-        let items = self.entries.iter().flat_map(|kept| &kept.signed.entry.items);
-        let missing = items.filter_map(|item| {
-            let (hash, length) = item.payload()?;
-            let is_change = matches!(item, Item::Change { .. });
-            let lacks = [&self.shared, &self.screened].iter().any(|marked| marked.without.contains(&hash));
-            let held = self.payloads.contains_key(&hash) && !lacks;
-            (!held).then_some((hash, Missing { length, is_change }))
+    pub fn missing(&self) -> BTreeSet<Missing> {
+        let missing = self.entries.iter().flat_map(|kept| {
+            let is_shared = kept.signed.log.audience == Audience::All;
+            kept.signed.entry.items.iter().filter_map(move |item| {
+                let (hash, length) = item.payload()?;
+                Some(Missing { hash, length, is_change: matches!(item, Item::Change { .. }), is_shared })
+            })
         });
-        missing.collect()
+        missing.filter(|named| !self.holds_as(named)).collect()
+    }
+
+    /// Whether an entry for every member names the payload.
+    pub fn names_for_all(&self, hash: ContentHash) -> bool {
+        let for_all = self.entries.iter().filter(|kept| kept.signed.log.audience == Audience::All);
+        for_all.flat_map(|kept| &kept.payloads).any(|(named, _)| *named == hash)
+    }
+
+    fn holds_as(&self, named: &Missing) -> bool {
+        let length = self.payloads.get(&named.hash).map(|bytes| bytes.len() as u64);
+        length == Some(named.length)
+            && (!named.is_shared || self.shared.contains(&named.hash))
+            && (!named.is_change || self.changes.contains(&named.hash))
     }
 
     /// Forgets what follows the last entry of each log that stands.

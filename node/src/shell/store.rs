@@ -9,12 +9,15 @@
 //! digest proves nothing about its author having the bytes, so it opens no payload that is held as private: the
 //! payload counts as missing until somebody sends it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use aiemp_crdt::vault::Projection;
 use aiemp_keys::{Hash, NodeId, cbor};
 use aiemp_protocol::{
-    ids::{ContentHash, EntryHash, LogId},
+    ids::{EntryHash, LogId},
     replication::{Frozen, Missing, Record},
     time::Timestamp,
 };
@@ -111,7 +114,7 @@ pub struct Loaded {
     /// Logs found invalid, with the reason.
     pub frozen: BTreeMap<LogId, Frozen>,
     /// Payloads that entries refer to and that have yet to come.
-    pub missing: BTreeMap<ContentHash, Missing>,
+    pub missing: BTreeSet<Missing>,
     /// What lay on disk when it was last looked at, by canonical key.
     pub projections: BTreeMap<String, Projection>,
 }

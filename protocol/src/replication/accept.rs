@@ -288,8 +288,8 @@ impl Replication {
             }
         }
         self.outputs.push_back(Output::Apply { entry, past });
-        for (hash, missing) in absent {
-            self.want_payload(now, hash, missing);
+        for missing in absent {
+            self.want_payload(now, missing);
         }
     }
 
@@ -325,7 +325,7 @@ impl Replication {
 fn payloads_match(entry: &EntryWithPayloads) -> bool {
     let with_payload = entry.signed.entry.items.iter().filter_map(Item::payload).count();
     with_payload == entry.payloads.len()
-        && entry.carried().all(|Carried { hash, length, payload, .. }| {
-            payload.is_none_or(|bytes| bytes.len() as u64 == length && ContentHash::of(bytes) == hash)
+        && entry.carried().all(|Carried { named, payload }| {
+            payload.is_none_or(|bytes| bytes.len() as u64 == named.length && ContentHash::of(bytes) == named.hash)
         })
 }

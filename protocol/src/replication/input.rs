@@ -4,7 +4,7 @@ use super::Missing;
 use crate::{
     entry::{Item, SignedEntry},
     frame::Frame,
-    ids::{Audience, ContentHash, LogId},
+    ids::{Audience, LogId},
     roster::RosterChain,
 };
 use aiemp_keys::NodeId;
@@ -25,39 +25,27 @@ pub struct EntryWithPayloads {
 impl EntryWithPayloads {
     /// The payloads that its items name, in order.
     pub fn carried(&self) -> impl Iterator<Item = Carried<'_>> {
+        let is_shared = self.signed.log.audience == Audience::All;
         let of_items = self.signed.entry.items.iter().filter_map(|item| Some((item, item.payload()?)));
-        of_items.zip(&self.payloads).map(|((item, (hash, length)), payload)| Carried {
-            hash,
-            length,
-            is_change: matches!(item, Item::Change { .. }),
-            payload: payload.as_ref(),
+        of_items.zip(&self.payloads).map(move |((item, (hash, length)), payload)| {
+            let is_change = matches!(item, Item::Change { .. });
+            Carried { named: Missing { hash, length, is_change, is_shared }, payload: payload.as_ref() }
         })
     }
 
     /// Those that are not at hand.
-    pub fn absent(&self) -> impl Iterator<Item = (ContentHash, Missing)> + '_ {
-        self.carried().filter(|carried| carried.payload.is_none()).map(|carried| (carried.hash, carried.missing()))
+    pub fn absent(&self) -> impl Iterator<Item = Missing> + '_ {
+        self.carried().filter(|carried| carried.payload.is_none()).map(|carried| carried.named)
     }
 }
 
 /// A payload that an item of an entry names.
 #[derive(Clone, Copy, Debug)]
 pub struct Carried<'a> {
-    /// Its digest.
-    pub hash: ContentHash,
-    /// Its length in bytes.
-    pub length: u64,
-    /// Whether the item is a change.
-    pub is_change: bool,
+    /// What the entry says of it.
+    pub named: Missing,
     /// The payload, if it is at hand.
     pub payload: Option<&'a Vec<u8>>,
-}
-
-impl Carried<'_> {
-    /// As what it has yet to come, where it is not at hand.
-    pub const fn missing(&self) -> Missing {
-        Missing { length: self.length, is_change: self.is_change }
-    }
 }
 
 /// An entry as the store gives it back.

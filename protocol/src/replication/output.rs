@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aiemp_keys::NodeId;
 
 use super::{
+    Missing,
     admission::WaitReason,
     input::{EffectId, EntryWithPayloads},
 };
@@ -92,8 +93,8 @@ pub enum Record {
         /// When it was taken here: daily amounts count by it.
         received: Timestamp,
     },
-    /// A payload that was fetched.
-    Payload(ContentHash, Vec<u8>),
+    /// A payload that was fetched, and for what: a change was screened.
+    Payload(Missing, Vec<u8>),
     /// A log that is invalid, with the entry that shows it.
     Frozen {
         /// The log.

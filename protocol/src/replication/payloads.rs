@@ -3,46 +3,76 @@
 use aiemp_keys::NodeId;
 
 use super::{
-    FETCH_PATIENCE, InFlight, Missing, Replication,
+    FETCH_PATIENCE, FRONTIER_INTERVAL, InFlight, Missing, Replication, Session,
     output::{PeerFault, Record},
+    readable_by,
 };
-use crate::{frame::Frame, ids::ContentHash, limits::BLOB_BYTES_MAX, time::Timestamp};
+use crate::{
+    frame::Frame,
+    ids::{Audience, ContentHash},
+    limits::{BLOB_BYTES_MAX, BLOB_CHUNK_BYTES},
+    time::Timestamp,
+};
 
 /// A payload under way from one peer.
 #[derive(Debug)]
 pub(super) struct Incoming {
+    missing: Missing,
     pub(super) from: NodeId,
     bytes: Vec<u8>,
     /// After this without a further part it is asked for again.
     pub(super) until: Timestamp,
 }
 
-/// Payloads fetched at once: bounds memory to this many times the largest blob.
+/// Payloads fetched from a peer at once: bounds memory to this many times the largest blob, and leaves room for what
+/// others have.
 const INCOMING_MAX: usize = 2;
 
 impl Replication {
-    pub(super) fn want_payload(&mut self, now: Timestamp, hash: ContentHash, missing: Missing) {
-        if self.dropped.contains(&hash) {
+    pub(super) fn want_payload(&mut self, now: Timestamp, missing: Missing) {
+        if missing.is_change && self.dropped.contains(&missing.hash) {
             return;
         }
-        let wanted = self.missing.entry(hash).or_insert(missing);
-        wanted.is_change |= missing.is_change;
+        self.missing.insert(missing);
         self.request_missing(now);
     }
 
     /// Asks connected peers for payloads that are missing, a few at a time.
     pub(super) fn request_missing(&mut self, now: Timestamp) {
-        let Some(peer) = self.sessions.iter().find(|(_, session)| session.known.is_some()).map(|(peer, _)| *peer)
-        else {
-            return;
-        };
-        let askable = |hash: &&ContentHash| !self.incoming.contains_key(*hash) && !self.unavailable.contains(*hash);
-        let room = INCOMING_MAX.saturating_sub(self.incoming.len());
-        let wanted: Vec<_> = self.missing.keys().filter(askable).take(room).copied().collect();
-        for hash in wanted {
-            self.incoming.insert(hash, Incoming { from: peer, bytes: Vec::new(), until: now + FETCH_PATIENCE });
-            self.send(peer, Frame::PayloadWanted { hash, offset: 0 });
+        while let Some((missing, peer)) = self.next_wanted(now) {
+            self.ask(now, peer, missing);
         }
+    }
+
+    fn next_wanted(&self, now: Timestamp) -> Option<(Missing, NodeId)> {
+        let asked = |peer: NodeId| self.incoming.values().filter(|incoming| incoming.from == peer).count();
+        if self.sessions.keys().all(|peer| asked(*peer) >= INCOMING_MAX) {
+            return None;
+        }
+        let askable =
+            |missing: &&Missing| !self.incoming.contains_key(&missing.hash) && !self.unavailable.contains(*missing);
+        let mut wanted = self.missing.iter().filter(askable).filter_map(|missing| {
+            let peer = self.holder(now, missing, None)?;
+            Some((*missing, peer))
+        });
+        wanted.find(|(_, peer)| asked(*peer) < INCOMING_MAX)
+    }
+
+    /// The next peer that may know of the payload: of a private one no Cloud learns even the digest.
+    fn holder(&self, now: Timestamp, missing: &Missing, after: Option<NodeId>) -> Option<NodeId> {
+        let audience = if missing.is_shared { Audience::All } else { Audience::Local };
+        let mut peers = self.sessions.iter().filter(|(peer, _)| after.is_none_or(|after| **peer > after));
+        let may_know = |session: &Session| {
+            session.known.is_some() && session.silent_until <= now && readable_by(session.role, audience)
+        };
+        peers.find(|(_, session)| may_know(session)).map(|(peer, _)| *peer)
+    }
+
+    fn ask(&mut self, now: Timestamp, peer: NodeId, missing: Missing) {
+        let Missing { hash, is_shared: shared, .. } = missing;
+        let until = now + FETCH_PATIENCE;
+        self.incoming.insert(hash, Incoming { missing, from: peer, bytes: Vec::new(), until });
+        self.send(peer, Frame::PayloadWanted { hash, offset: 0, shared });
     }
 
     pub(super) fn receive_part(
@@ -54,47 +84,59 @@ impl Replication {
         length: u64,
         bytes: &[u8],
     ) {
-        let Some(Missing { length: expected, is_change }) = self.missing.get(&hash).copied() else { return };
         let Some(incoming) = self.incoming.get_mut(&hash).filter(|incoming| incoming.from == peer) else { return };
-        if bytes.is_empty() {
-            return self.ask_another(now, peer, hash);
+        let missing @ Missing { length: expected, is_change, is_shared: shared, .. } = incoming.missing;
+        // An author may have named a digest with a length that is not its own: whoever holds the bytes is not to blame.
+        if bytes.is_empty() || length != expected || expected > BLOB_BYTES_MAX as u64 {
+            return self.ask_another(now, peer, missing);
         }
         let held = incoming.bytes.len() as u64;
         if offset != held {
             // A part that was asked for twice.
             return;
         }
-        if length != expected || expected > BLOB_BYTES_MAX as u64 || held + bytes.len() as u64 > expected {
+        // Parts are as large as they may be, so that nobody sends one for ever.
+        if bytes.len() as u64 != (expected - held).min(BLOB_CHUNK_BYTES as u64) {
             return self.close_peer(peer, PeerFault::PayloadMismatch);
         }
         incoming.until = now + FETCH_PATIENCE;
         incoming.bytes.extend_from_slice(bytes);
         let held = incoming.bytes.len() as u64;
         if held < expected {
-            return self.send(peer, Frame::PayloadWanted { hash, offset: held });
+            return self.send(peer, Frame::PayloadWanted { hash, offset: held, shared });
         }
         let whole = self.incoming.remove(&hash).map(|incoming| incoming.bytes).unwrap_or_default();
         if ContentHash::of(&whole) != hash {
             return self.close_peer(peer, PeerFault::PayloadMismatch);
         }
-        self.missing.remove(&hash);
+        self.missing.retain(|other| !missing.serves(other));
         if is_change {
-            self.screen_fetched(hash, whole);
+            self.screen_fetched(missing, whole);
         } else {
-            self.persist(Record::Payload(hash, whole), InFlight::Payload(hash));
+            self.persist(Record::Payload(missing, whole), InFlight::Payload(hash));
         }
         self.request_missing(now);
     }
 
+    /// Asks others for what a peer was asked for and does not send.
+    pub(super) fn give_up_on_silent(&mut self, now: Timestamp) {
+        let silent = self.incoming.values().filter(|incoming| incoming.until <= now);
+        let silent: Vec<_> = silent.map(|incoming| (incoming.from, incoming.missing)).collect();
+        for (peer, missing) in silent {
+            if let Some(session) = self.sessions.get_mut(&peer) {
+                session.silent_until = now + FRONTIER_INTERVAL;
+            }
+            self.ask_another(now, peer, missing);
+        }
+    }
+
     /// The peer does not hold it either; the next connected one may. Where none does, others have their turn.
-    fn ask_another(&mut self, now: Timestamp, peer: NodeId, hash: ContentHash) {
-        self.incoming.remove(&hash);
-        let next = self.sessions.keys().copied().find(|other| *other > peer);
-        if let Some(next) = next {
-            self.incoming.insert(hash, Incoming { from: next, bytes: Vec::new(), until: now + FETCH_PATIENCE });
-            self.send(next, Frame::PayloadWanted { hash, offset: 0 });
+    fn ask_another(&mut self, now: Timestamp, peer: NodeId, missing: Missing) {
+        self.incoming.remove(&missing.hash);
+        if let Some(next) = self.holder(now, &missing, Some(peer)) {
+            self.ask(now, next, missing);
         } else {
-            self.unavailable.insert(hash);
+            self.unavailable.insert(missing);
             self.request_missing(now);
         }
     }

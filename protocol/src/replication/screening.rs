@@ -8,7 +8,7 @@
 use aiemp_keys::NodeId;
 
 use super::{
-    InFlight, Replication,
+    InFlight, Missing, Replication,
     input::{EffectId, EntryWithPayloads},
     output::{Output, Record},
 };
@@ -23,7 +23,7 @@ pub(super) enum Screening {
     /// The changes of the entry that waits at the front of a log.
     Entry { log: LogId, changes: Vec<ContentHash> },
     /// A change that was fetched by itself.
-    Payload { hash: ContentHash, bytes: Vec<u8> },
+    Payload { named: Missing, bytes: Vec<u8> },
 }
 
 impl Replication {
@@ -46,17 +46,18 @@ impl Replication {
             changes().map(|(hash, _)| hash).filter_map(|hash| Some((hash, self.screened.remove(&hash)?))).collect();
         for (hash, _) in verdicts.iter().filter(|(_, passed)| !passed) {
             self.drop_change(*hash, Some(log.author));
-            let carried: Vec<_> = entry.carried().map(|carried| carried.hash).collect();
-            for (_, payload) in carried.iter().zip(&mut entry.payloads).filter(|(other, _)| *other == hash) {
+            let named: Vec<_> = entry.carried().map(|carried| carried.named).collect();
+            let as_change = |named: &Missing| named.is_change && named.hash == *hash;
+            for (_, payload) in named.iter().zip(&mut entry.payloads).filter(|(named, _)| as_change(named)) {
                 *payload = None;
             }
         }
         true
     }
 
-    pub(super) fn screen_fetched(&mut self, hash: ContentHash, bytes: Vec<u8>) {
+    pub(super) fn screen_fetched(&mut self, named: Missing, bytes: Vec<u8>) {
         let raw = bytes.clone();
-        self.screen(Screening::Payload { hash, bytes }, vec![raw]);
+        self.screen(Screening::Payload { named, bytes }, vec![raw]);
     }
 
     fn screen(&mut self, screening: Screening, changes: Vec<Vec<u8>>) {
@@ -71,11 +72,11 @@ impl Replication {
                 self.screened.extend(changes.into_iter().zip(passed.iter().copied()));
                 self.retry_waiting(now);
             }
-            Some(Screening::Payload { hash, bytes }) => {
+            Some(Screening::Payload { named, bytes }) => {
                 if passed.first() == Some(&true) {
-                    self.persist(Record::Payload(hash, bytes), InFlight::Payload(hash));
+                    self.persist(Record::Payload(named, bytes), InFlight::Payload(named.hash));
                 } else {
-                    self.drop_change(hash, None);
+                    self.drop_change(named.hash, None);
                 }
             }
             // The entry went away meanwhile: its verdicts are of no use.
@@ -85,12 +86,13 @@ impl Replication {
 
     fn drop_change(&mut self, hash: ContentHash, author: Option<NodeId>) {
         if self.dropped.insert(hash) {
-            self.missing.remove(&hash);
+            self.missing.retain(|missing| !(missing.is_change && missing.hash == hash));
             self.outputs.push_back(Output::ReportDropped { hash, author });
         }
     }
 }
 
 fn changes_of(entry: &EntryWithPayloads) -> impl Iterator<Item = (ContentHash, &Vec<u8>)> {
-    entry.carried().filter(|carried| carried.is_change).filter_map(|carried| Some((carried.hash, carried.payload?)))
+    let changes = entry.carried().filter(|carried| carried.named.is_change);
+    changes.filter_map(|carried| Some((carried.named.hash, carried.payload?)))
 }

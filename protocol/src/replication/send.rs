@@ -35,6 +35,7 @@ impl Replication {
             has_brain: false,
             next_frontier: now + FRONTIER_INTERVAL,
             looks_below: None,
+            silent_until: Timestamp::default(),
         };
         self.sessions.insert(peer, session);
         self.give_up_overruns();
@@ -60,7 +61,7 @@ impl Replication {
             Frame::Fetch { log, from_seq, count } => self.serve_entries(peer, log, from_seq, count),
             Frame::Entry { log, cose, payloads } => self.receive_entry(now, peer, log, cose, payloads),
             Frame::Roster { bytes } => self.receive_roster(now, peer, bytes),
-            Frame::PayloadWanted { hash, offset } => self.serve_payload(peer, hash, offset),
+            Frame::PayloadWanted { hash, offset, shared } => self.serve_payload(peer, hash, offset, shared),
             Frame::PayloadPart { hash, offset, length, bytes } => {
                 self.receive_part(now, peer, hash, offset, length, &bytes);
             }
@@ -153,7 +154,8 @@ impl Replication {
                 self.note_held(peer, log, seq);
                 last = Some((log, seq));
             }
-            self.send(peer, Frame::Entry { log, cose, payloads: inline_only(payloads) });
+            let payloads = inline_only(as_named(&cose, payloads));
+            self.send(peer, Frame::Entry { log, cose, payloads });
         }
         // What became durable while these were read was not pushed, for the peer lacked these.
         if let Some((log, seq)) = last {
@@ -165,9 +167,10 @@ impl Replication {
         }
     }
 
-    fn serve_payload(&mut self, peer: NodeId, hash: ContentHash, offset: u64) {
+    fn serve_payload(&mut self, peer: NodeId, hash: ContentHash, offset: u64, shared: bool) {
         let Some(session) = self.sessions.get(&peer) else { return };
-        let shared_only = session.role == Role::Cloud;
+        // A Local that asks for a shared entry would share what it gets: whoever named the digest may have guessed it.
+        let shared_only = shared || session.role == Role::Cloud;
         let effect = self.effect();
         self.serving.insert(effect, Serving::Payload { peer, hash, offset });
         self.outputs.push_back(Output::ReadPayload { effect, hash, shared_only });
@@ -256,14 +259,13 @@ impl Replication {
         self.end_suspicions(now);
         self.admit_again(now);
         self.fetching.retain(|_, until| *until > now);
-        let held_up = self.incoming.len();
-        self.incoming.retain(|_, incoming| incoming.until > now);
+        self.give_up_on_silent(now);
         let due: Vec<_> =
             self.sessions.iter().filter(|(_, session)| session.next_frontier <= now).map(|(peer, _)| *peer).collect();
         if !due.is_empty() {
             self.unavailable.clear();
         }
-        if self.incoming.len() < held_up || !due.is_empty() {
+        if !due.is_empty() {
             self.request_missing(now);
         }
         for peer in due {
@@ -284,6 +286,15 @@ impl Replication {
             Err(why) => self.outputs.push_back(Output::ReportWithheld { peer, why }),
         }
     }
+}
+
+/// Keeps the payloads whose length is the one that the entry signs: its author may have named any digest with any
+/// length, and whoever gets it holds its sender to both.
+fn as_named(cose: &[u8], payloads: Vec<Option<Vec<u8>>>) -> Vec<Option<Vec<u8>>> {
+    let items = SignedEntry::claimed_items(cose).unwrap_or_default();
+    let lengths = items.iter().filter_map(Item::payload).map(|(_, length)| length);
+    let of_length = |(payload, length): (Option<Vec<u8>>, u64)| payload.filter(|bytes| bytes.len() as u64 == length);
+    payloads.into_iter().zip(lengths).map(of_length).collect()
 }
 
 /// Keeps payloads inline up to the entry's bound; the rest is asked for.

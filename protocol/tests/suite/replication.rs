@@ -1,6 +1,9 @@
 //! Replication against one peer whose every word is under the test's control: what waits, what is told, what is believed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aiemp_keys::{FingerprintKey, Fingerprints, NodeId, Signer};
 use aiemp_protocol::{
@@ -178,7 +181,7 @@ fn machine(node: &Signer, rosters: &RosterChain, room: Room, frozen: BTreeMap<Lo
         has_brain: false,
         room,
         frozen,
-        missing: BTreeMap::new(),
+        missing: BTreeSet::new(),
     })
 }
 

@@ -63,7 +63,7 @@ fn frames() -> Vec<Vec<u8>> {
         Frame::Fetch { log, from_seq: 1, count: 64 },
         Frame::Entry { log, cose, payloads: vec![Some(b"text".to_vec()), None] },
         Frame::Roster { bytes: b"roster".to_vec() },
-        Frame::PayloadWanted { hash, offset: 1 << 20 },
+        Frame::PayloadWanted { hash, offset: 1 << 20, shared: true },
         Frame::PayloadPart { hash, offset: 0, length: 4, bytes: b"text".to_vec() },
     ];
     frames.iter().map(Frame::to_bytes).collect()

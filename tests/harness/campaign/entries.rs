@@ -172,7 +172,7 @@ pub(super) fn guessed_digest(attacker: &mut Attacker, world: &mut World) -> Play
     };
     let taken = attacker.append(world, vec![(item, None)])?;
     world.run_for(6_500)?;
-    attacker.say(world, Frame::PayloadWanted { hash, offset: 0 })?;
+    attacker.say(world, Frame::PayloadWanted { hash, offset: 0, shared: false })?;
     attacker.say(world, Frame::Fetch { log: attacker.log(), from_seq: 1, count: 64 })?;
     world.run_for(6_500)?;
     Ok(taken)

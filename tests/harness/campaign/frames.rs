@@ -76,7 +76,8 @@ pub(super) fn payload_wanted(attacker: &mut Attacker, world: &mut World) -> Play
     let hash = if attacker.rng.chance(80) { hash } else { ContentHash::of(b"whatever") };
     let shared = world.nodes[LOCAL].store.payload(hash, true).is_some();
     let offset = if attacker.rng.chance(70) { 0 } else { attacker.rng.next() };
-    attacker.say(world, Frame::PayloadWanted { hash, offset })?;
+    let wanted = Frame::PayloadWanted { hash, offset, shared: attacker.rng.chance(50) };
+    attacker.say(world, wanted)?;
     world.run_for(READ_MS)?;
     let parts = Attacker::heard(world).filter_map(|(_, _, bytes)| Frame::from_bytes(bytes).ok());
     let mut parts = parts.filter(

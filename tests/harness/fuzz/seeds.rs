@@ -184,7 +184,7 @@ fn frames() -> Vec<Vec<u8>> {
         Frame::Fetch { log: log(), from_seq: 1, count: 64 },
         Frame::Entry { log: log(), cose: signed_entry().cose, payloads: vec![Some(b"text".to_vec()), None, None] },
         Frame::Roster { bytes: rosters().remove(0) },
-        Frame::PayloadWanted { hash, offset: 1 << 20 },
+        Frame::PayloadWanted { hash, offset: 1 << 20, shared: false },
         Frame::PayloadPart { hash, offset: 0, length: 4, bytes: b"text".to_vec() },
         Frame::Freeze { records: vec![signed_entry().cose] },
     ];

@@ -2,6 +2,7 @@
 
 use aiemp_keys::NodeId;
 use aiemp_node::core::{Input, Notice, Output};
+use aiemp_protocol::ids::ContentHash;
 
 use super::{Event, Way, World};
 use crate::{Violation, brake, check, executor, standing, story};
@@ -28,13 +29,7 @@ impl World {
                 self.answer(node, Input::PayloadRead(effect, payload));
             }
             Output::Load { effect, base, changes, shared_only } => {
-                let store = &self.nodes[node].store;
-                let changes: Vec<_> = changes.iter().map(|hash| store.change(*hash, shared_only)).collect();
-                let refused = changes.iter().flatten().find_map(|raw| aiemp_crdt::vet::screen(raw).err());
-                if let Some(why) = refused.filter(|_| !self.captured.contains(&node)) {
-                    return Err(format!("changes are screened first: {} decodes one: {why}", self.nodes[node].name));
-                }
-                let payloads = [store.payload(base, shared_only)].into_iter().chain(changes).collect();
+                let payloads = self.load(node, base, &changes, shared_only)?;
                 self.answer(node, Input::Loaded(effect, payloads));
             }
             Output::Screen { effect, changes } => {
@@ -85,6 +80,23 @@ impl World {
     fn soon(&mut self, event: Event) {
         let delay = self.rng.delay_ms();
         self.after(delay, event);
+    }
+
+    /// A content and changes to it from the store. Of the changes, what nobody screened must not be among them.
+    fn load(
+        &self,
+        node: usize,
+        base: ContentHash,
+        changes: &[ContentHash],
+        shared_only: bool,
+    ) -> Result<Vec<Option<Vec<u8>>>, Violation> {
+        let store = &self.nodes[node].store;
+        let changes: Vec<_> = changes.iter().map(|hash| store.change(*hash, shared_only)).collect();
+        let refused = changes.iter().flatten().find_map(|raw| aiemp_crdt::vet::screen(raw).err());
+        if let Some(why) = refused.filter(|_| !self.captured.contains(&node)) {
+            return Err(format!("changes are screened first: {} decodes one: {why}", self.nodes[node].name));
+        }
+        Ok([store.payload(base, shared_only)].into_iter().chain(changes).collect())
     }
 
     /// Something leaves beside the replication stream; only who was captured calls and is answered.

@@ -201,7 +201,7 @@ impl Attack {
     /// Answers what Local asks, as an honest node would.
     fn answer(&mut self, frame: Frame) {
         match &frame {
-            Frame::PayloadWanted { hash, offset } if !self.kept_back.contains(hash) => {
+            Frame::PayloadWanted { hash, offset, .. } if !self.kept_back.contains(hash) => {
                 let whole = self.payloads.get(hash).cloned().unwrap_or_default();
                 let from = usize::try_from(*offset).expect("short").min(whole.len());
                 let (length, bytes) = (whole.len() as u64, whole[from..].to_vec());
@@ -260,7 +260,7 @@ impl Attack {
         for _ in 0..2 {
             self.questions += 1;
             let hash = ContentHash::of(&self.questions.to_be_bytes());
-            self.peer.send(&Frame::PayloadWanted { hash, offset: 0 });
+            self.peer.send(&Frame::PayloadWanted { hash, offset: 0, shared: false });
             let answered = |attack: &Self| {
                 let about = |frame: &Frame| matches!(frame, Frame::PayloadPart { hash: of, .. } if *of == hash);
                 attack.heard.iter().any(about)

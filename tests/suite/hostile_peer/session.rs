@@ -124,7 +124,7 @@ fn fetches() -> Vec<Case> {
 
 /// What Local answers to a wish for content, given its digest.
 fn wish(attack: &mut Attack, hash: ContentHash, offset: u64) -> Vec<u8> {
-    attack.peer.send(&Frame::PayloadWanted { hash, offset });
+    attack.peer.send(&Frame::PayloadWanted { hash, offset, shared: false });
     assert!(attack.settle());
     let part = attack.heard.iter().find_map(|frame| match frame {
         Frame::PayloadPart { hash: of, bytes, .. } if *of == hash => Some(bytes.clone()),
@@ -146,7 +146,8 @@ fn wishes() -> Vec<Case> {
             // The right one among its neighbours.
             for pin in 400..440 {
                 let note = format!("{pin:04}\n");
-                attack.peer.send(&Frame::PayloadWanted { hash: ContentHash::of(note.as_bytes()), offset: 0 });
+                let hash = ContentHash::of(note.as_bytes());
+                attack.peer.send(&Frame::PayloadWanted { hash, offset: 0, shared: false });
             }
             assert_eq!(wish(attack, ContentHash::of(PRIVATE_NOTE.as_bytes()), 0), b"");
             for frame in &attack.heard {

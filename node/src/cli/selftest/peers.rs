@@ -1,6 +1,6 @@
 //! Attacks over a session, with Cloud's real key: what Local's core takes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_crdt::vault::WriteOutcome;
 use aiemp_keys::{FingerprintKey, Fingerprints};
@@ -127,7 +127,7 @@ fn core(mesh: &Mesh) -> Result<Core> {
         releases: Releases::new(FingerprintKey::generate()?),
         brain: Brain::None,
         frozen: BTreeMap::new(),
-        missing: BTreeMap::new(),
+        missing: BTreeSet::new(),
         room: Room::default(),
         ended_well: true,
     }))

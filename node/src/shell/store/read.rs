@@ -1,6 +1,6 @@
 //! Reading: nothing leaves the store before its digest was checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_crdt::vault::Projection;
 use aiemp_keys::{Hash, NodeId, cbor};
@@ -154,13 +154,14 @@ impl Store {
         Ok(frozen)
     }
 
-    fn missing(&self) -> Result<BTreeMap<ContentHash, Missing>, StoreError> {
-        let mut statement = self.connection.prepare("SELECT hash, length, change FROM missing")?;
+    fn missing(&self) -> Result<BTreeSet<Missing>, StoreError> {
+        let mut statement = self.connection.prepare("SELECT hash, length, change, shared FROM missing")?;
         let mut rows = statement.query([])?;
-        let mut missing = BTreeMap::new();
+        let mut missing = BTreeSet::new();
         while let Some(row) = rows.next()? {
             let length = row.get::<_, i64>(1)?.unsigned_abs();
-            missing.insert(ContentHash(digest(row, 0)?), Missing { length, is_change: row.get(2)? });
+            let (hash, is_change, is_shared) = (ContentHash(digest(row, 0)?), row.get(2)?, row.get(3)?);
+            missing.insert(Missing { hash, length, is_change, is_shared });
         }
         Ok(missing)
     }
@@ -215,7 +216,7 @@ fn projection(row: &Row<'_>) -> Result<Projection, StoreError> {
     })
 }
 
-fn parse_log(key: &[u8], table: &'static str) -> Result<LogId, StoreError> {
+pub(super) fn parse_log(key: &[u8], table: &'static str) -> Result<LogId, StoreError> {
     let value = cbor::decode(key).map_err(|_| Damage::Value(table))?;
     Ok(LogId::from_value(value).map_err(|_| Damage::Value(table))?)
 }

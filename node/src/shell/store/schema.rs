@@ -1,12 +1,19 @@
 //! The file: how it is made, recognised and opened.
 
-use std::{io, path::Path, time::Duration};
+use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
 use aiemp_keys::private_file;
-use aiemp_protocol::entry::{Item, SignedEntry};
+use aiemp_protocol::{
+    entry::{Item, SignedEntry},
+    ids::Audience,
+};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
-use super::error::{Damage, StoreError};
+use super::{
+    error::{Damage, StoreError},
+    integer,
+    read::parse_log,
+};
 
 /// `aiem`: what tells `file(1)` and us that this SQLite file is a store.
 const APPLICATION_ID: i32 = 0x6169_656d;
@@ -36,10 +43,11 @@ CREATE TABLE payloads (
     bytes BLOB NOT NULL
 ) STRICT;
 CREATE TABLE missing (
-    hash BLOB PRIMARY KEY NOT NULL,
-    length INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    length INTEGER NOT NULL,                     -- as an entry has it, which may be a lie
     shared INTEGER NOT NULL CHECK (shared IN (0, 1)),
-    change INTEGER NOT NULL DEFAULT 0 CHECK (change IN (0, 1))
+    change INTEGER NOT NULL CHECK (change IN (0, 1)),
+    PRIMARY KEY (hash, length, shared, change)
 ) STRICT;
 CREATE TABLE frozen (
     log BLOB PRIMARY KEY NOT NULL,
@@ -132,7 +140,7 @@ fn recognise(connection: &Connection, path: &Path) -> Result<Found, StoreError> 
 }
 
 /// Version 1 noted neither when an entry was taken (those count for no day) nor what a missing payload is (those are not
-/// screened). Version 2 did not note what was screened as a change: it is what an entry calls one, and is held.
+/// screened). Version 2 did not note what was screened as a change, and held one missing payload of a digest.
 fn bring_up_to_date(connection: &mut Connection, version: i32) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if version < 2 {
@@ -141,24 +149,49 @@ fn bring_up_to_date(connection: &mut Connection, version: i32) -> Result<(), Sto
              ALTER TABLE missing ADD COLUMN change INTEGER NOT NULL DEFAULT 0 CHECK (change IN (0, 1))",
         )?;
     }
-    transaction
-        .execute_batch("ALTER TABLE payloads ADD COLUMN change INTEGER NOT NULL DEFAULT 0 CHECK (change IN (0, 1))")?;
+    transaction.execute_batch(
+        "ALTER TABLE payloads ADD COLUMN change INTEGER NOT NULL DEFAULT 0 CHECK (change IN (0, 1));
+         CREATE TABLE missing_now (
+             hash BLOB NOT NULL,
+             length INTEGER NOT NULL,
+             shared INTEGER NOT NULL CHECK (shared IN (0, 1)),
+             change INTEGER NOT NULL CHECK (change IN (0, 1)),
+             PRIMARY KEY (hash, length, shared, change)
+         ) STRICT;
+         INSERT INTO missing_now (hash, length, shared, change) SELECT hash, length, shared, change FROM missing;
+         DROP TABLE missing;
+         ALTER TABLE missing_now RENAME TO missing",
+    )?;
     mark_changes(&transaction)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     Ok(transaction.commit()?)
 }
 
+/// What entries call a change and none a content was screened before it was stored. The rest is asked for once more.
 fn mark_changes(transaction: &Connection) -> Result<(), StoreError> {
-    let mut entries = transaction.prepare("SELECT cose FROM entries")?;
-    let mut mark = transaction.prepare("UPDATE payloads SET change = 1 WHERE hash = ?1")?;
+    let (mut contents, mut changes) = (BTreeSet::new(), BTreeSet::new());
+    let mut entries = transaction.prepare("SELECT log, cose FROM entries")?;
     let mut rows = entries.query([])?;
     while let Some(row) = rows.next()? {
-        let cose: Vec<u8> = row.get(0)?;
+        let (log, cose): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let shared = parse_log(&log, "entries")?.audience == Audience::All;
         // What cannot be read is found when it is loaded.
         for item in SignedEntry::claimed_items(&cose).unwrap_or_default() {
-            if let Item::Change { hash, .. } = item {
-                mark.execute(params![hash.0.as_bytes()])?;
+            match (&item, item.payload()) {
+                (Item::Change { .. }, Some((hash, length))) => drop(changes.insert((hash, length, shared))),
+                (_, Some((hash, _))) => drop(contents.insert(hash)),
+                (_, None) => {}
             }
+        }
+    }
+    let mut mark = transaction.prepare("UPDATE payloads SET change = 1 WHERE hash = ?1")?;
+    let mut ask =
+        transaction.prepare("INSERT OR IGNORE INTO missing (hash, length, shared, change) VALUES (?1, ?2, ?3, 1)")?;
+    for (hash, length, shared) in changes {
+        if contents.contains(&hash) {
+            ask.execute(params![hash.0.as_bytes(), integer(length), shared])?;
+        } else {
+            mark.execute(params![hash.0.as_bytes()])?;
         }
     }
     Ok(())

@@ -99,8 +99,13 @@ fn record(entry: &EntryWithPayloads) -> Write {
     Write::Record(Record::Entry { entry: entry.clone(), received: RECEIVED })
 }
 
-fn fetched(bytes: &[u8]) -> Write {
-    Write::Record(Record::Payload(ContentHash::of(bytes), bytes.to_vec()))
+/// What an entry says of a payload: of a file for every member.
+fn shared(bytes: &[u8]) -> Missing {
+    Missing { hash: ContentHash::of(bytes), length: bytes.len() as u64, is_change: false, is_shared: true }
+}
+
+fn fetched(named: Missing, bytes: &[u8]) -> Write {
+    Write::Record(Record::Payload(named, bytes.to_vec()))
 }
 
 fn peer() -> NodeId {
@@ -149,7 +154,7 @@ fn what_was_persisted_comes_back_after_closing() {
     let expected: Vec<_> = [&first, &second, &third].map(entry).into();
     assert_eq!(loaded.entries, expected, "in the order they became durable");
     assert_eq!(loaded.frozen, [(frozen, Frozen { reason: FreezeReason::Equivocation, evidence: vec![1] })].into());
-    assert_eq!(loaded.missing, [(ContentHash::of(b"two"), Missing { length: 3, is_change: false })].into());
+    assert_eq!(loaded.missing, [Missing { is_shared: false, ..shared(b"two") }].into());
     assert_eq!(loaded.projections, [("b".into(), projection(Some(4)))].into());
     assert_eq!(store.read_meta("hlc").unwrap(), Some(vec![5]));
     assert_eq!(store.read_meta("none").unwrap(), None);
@@ -170,7 +175,7 @@ fn an_equal_entry_again_is_fine_and_another_one_is_refused_with_its_whole_batch(
     let entry = Author::new(Audience::All).entry(&[(b"one", true)]);
     store.persist(&[record(&entry), record(&entry)]).unwrap();
     let other = Author::new(Audience::All).entry(&[(b"two", true)]);
-    let error = store.persist(&[fetched(b"three"), record(&other)]).unwrap_err();
+    let error = store.persist(&[fetched(shared(b"three"), b"three"), record(&other)]).unwrap_err();
     let log = entry.signed.log;
     let expected = format!(
         "{log:?} already holds another entry 1: nothing was written; stop the node and run `aiemp-node doctor`"
@@ -187,7 +192,12 @@ fn private_payloads_are_not_for_those_who_may_read_shared_ones_only() {
     let (mut all, mut local) = (Author::new(Audience::All), Author::new(Audience::Local));
     let entries = [local.entry(&[(b"private", true)]), all.entry(&[(b"shared", true)]), all.entry(&[(b"late", false)])];
     store.persist(&entries.each_ref().map(record)).unwrap();
-    store.persist(&[fetched(b"late"), fetched(b"nobody's")]).unwrap();
+    store
+        .persist(&[
+            fetched(shared(b"late"), b"late"),
+            fetched(Missing { is_shared: false, ..shared(b"nobody's") }, b"nobody's"),
+        ])
+        .unwrap();
     assert!(store.load().unwrap().missing.is_empty());
     for (bytes, shared) in [(&b"private"[..], false), (b"shared", true), (b"late", true), (b"nobody's", false)] {
         let hash = ContentHash::of(bytes);
@@ -216,11 +226,11 @@ fn a_digest_guessed_right_opens_no_private_payload() {
         let hash = ContentHash::of(bytes);
         assert_eq!(store.read_payload(hash, true).unwrap(), None);
         assert!(store.read_payload(hash, false).unwrap().is_some());
-        assert!(store.load().unwrap().missing.contains_key(&hash), "whoever shares it has yet to send it");
+        assert!(store.load().unwrap().missing.contains(&shared(bytes)), "whoever shares it has yet to send it");
     }
     let served = store.read_entries(all.log, 1, 64).unwrap();
     assert!(served.iter().all(|entry| entry.payloads == [None]));
-    store.persist(&[fetched(b"pin 1234"), record(&all.entry(&[(b"pin 4321", true)]))]).unwrap();
+    store.persist(&[fetched(shared(b"pin 1234"), b"pin 1234"), record(&all.entry(&[(b"pin 4321", true)]))]).unwrap();
     assert!(store.load().unwrap().missing.is_empty());
     assert!(store.read_entries(all.log, 1, 64).unwrap().iter().all(|entry| entry.payloads[0].is_some()));
 }
@@ -347,11 +357,13 @@ fn what_came_as_content_is_no_change_before_it_was_screened() {
     let is_change = |store: &Store, bytes| store.read_change(ContentHash::of(bytes), true).unwrap().is_some();
     let missing = || disk.open().load().unwrap().missing;
     assert!(!is_change(&store, b"smuggled") && is_change(&store, b"plain"));
-    let expected = (ContentHash::of(b"smuggled"), Missing { length: 8, is_change: true });
+    let expected = Missing { is_change: true, ..shared(b"smuggled") };
     assert_eq!(missing(), [expected].into(), "it is asked for, to be screened");
     store.persist(&[record(&all.entry(&[(b"smuggled", true)]))]).unwrap();
     assert_eq!(missing(), [expected].into(), "as content once more");
-    store.persist(&[fetched(b"smuggled")]).unwrap();
+    store.persist(&[fetched(shared(b"smuggled"), b"smuggled")]).unwrap();
+    assert!(!is_change(&store, b"smuggled"), "it was asked for as content, before the change was named");
+    store.persist(&[fetched(expected, b"smuggled")]).unwrap();
     assert!(is_change(&store, b"smuggled"), "whoever fetched it had it screened");
     assert_eq!(missing(), [].into());
 }
@@ -360,20 +372,30 @@ fn what_came_as_content_is_no_change_before_it_was_screened() {
 fn stores_of_the_versions_before_are_read_and_brought_up_to_date() {
     let disk = Disk::new();
     let mut all = Author::new(Audience::All);
-    let entries = [all.entry(&[(b"one", false), (b"text", true)]), all.changes(&[(b"change", true)])];
+    let entries = [
+        all.entry(&[(b"one", false), (b"text", true), (b"both", true)]),
+        all.changes(&[(b"change", true), (b"both", true)]),
+    ];
     disk.open().persist(&entries.each_ref().map(record)).unwrap();
-    let sql = "ALTER TABLE payloads DROP COLUMN change; PRAGMA user_version = 2";
-    Connection::open(&disk.path).unwrap().execute_batch(sql).unwrap();
+    let missing = |columns: &str| {
+        format!(
+            "CREATE TABLE was (hash BLOB PRIMARY KEY NOT NULL, length INTEGER NOT NULL, shared INTEGER NOT NULL{columns}) STRICT;
+             INSERT INTO was (hash, length, shared) SELECT hash, length, shared FROM missing WHERE change = 0;
+             DROP TABLE missing; ALTER TABLE was RENAME TO missing; ALTER TABLE payloads DROP COLUMN change;"
+        )
+    };
+    let go_back = |sql: String| Connection::open(&disk.path).unwrap().execute_batch(&sql).unwrap();
+    go_back(missing(", change INTEGER NOT NULL DEFAULT 0") + "PRAGMA user_version = 2");
     let is_change = |bytes| disk.open().read_change(ContentHash::of(bytes), true).unwrap().is_some();
     assert!(is_change(b"change") && !is_change(b"text"), "as the entries call them");
+    assert!(!is_change(b"both"), "nobody knows as what it came");
+    let both = Missing { is_change: true, ..shared(b"both") };
+    assert_eq!(disk.open().load().unwrap().missing, [shared(b"one"), both].into(), "so it is asked for");
 
-    let before = "ALTER TABLE payloads DROP COLUMN change;
-                  ALTER TABLE entries DROP COLUMN received; ALTER TABLE missing DROP COLUMN change;
-                  PRAGMA user_version = 1";
-    Connection::open(&disk.path).unwrap().execute_batch(before).unwrap();
+    go_back(missing("") + "ALTER TABLE entries DROP COLUMN received; PRAGMA user_version = 1");
     let loaded = disk.open().load().unwrap();
     assert_eq!(loaded.entries[0].received, Timestamp::default());
-    assert_eq!(loaded.missing, [(ContentHash::of(b"one"), Missing { length: 3, is_change: false })].into());
+    assert_eq!(loaded.missing, [shared(b"one"), both].into());
     assert!(disk.open().load().is_ok(), "once");
 }
 

@@ -3,11 +3,11 @@
 use aiemp_crdt::vault::Projection;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
-    ids::{Audience, ContentHash, EntryHash, LogId},
+    ids::{ContentHash, EntryHash, LogId},
     replication::{EntryWithPayloads, FreezeReason, Missing, Record},
     time::Timestamp,
 };
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{Store, Write, entry_row_digest, error::StoreError, integer, log_key};
 
@@ -33,7 +33,7 @@ impl Writer<'_> {
     fn write(&self, write: &Write) -> Result<(), StoreError> {
         match write {
             Write::Record(Record::Entry { entry, received }) => self.entry(entry, *received),
-            Write::Record(Record::Payload(hash, bytes)) => self.fetched_payload(*hash, bytes),
+            Write::Record(Record::Payload(named, bytes)) => self.payload(*named, bytes),
             Write::Record(Record::Frozen { log, reason, evidence }) => self.frozen(*log, *reason, evidence),
             Write::Record(Record::Roster(_)) => Ok(()),
             Write::Projection { key, projection: Some(projection) } => self.projection(key, projection),
@@ -66,7 +66,7 @@ impl Writer<'_> {
         let (log, seq) = (log_key(signed.log), integer(signed.entry.seq));
         let mut payload_hashes = Vec::new();
         for carried in entry.carried() {
-            payload_hashes.extend_from_slice(carried.hash.0.as_bytes());
+            payload_hashes.extend_from_slice(carried.named.hash.0.as_bytes());
         }
         let digest = entry_row_digest(&log, seq, signed.hash, &signed.cose, &payload_hashes);
         let sql = "INSERT INTO entries (log, seq, hash, cose, cose_hash, payload_hashes, received)
@@ -76,10 +76,9 @@ impl Writer<'_> {
         if self.execute(sql, row)? == 0 && self.hash_at(&log, seq)? != signed.hash {
             return Err(StoreError::Conflict { log: signed.log, seq: signed.entry.seq });
         }
-        let shared = signed.log.audience == Audience::All;
         entry.carried().try_for_each(|carried| match carried.payload {
-            Some(bytes) => self.inline_payload(carried.hash, bytes, shared, carried.is_change),
-            None => self.absent_payload(carried.hash, carried.missing(), shared),
+            Some(bytes) => self.payload(carried.named, bytes),
+            None => self.absent_payload(carried.named),
         })
     }
 
@@ -89,39 +88,28 @@ impl Writer<'_> {
         Ok(EntryHash(aiemp_keys::Hash::from_bytes(hash)))
     }
 
-    /// A payload came with an entry of an audience. Whoever is to share it must have sent it, so one that came for
-    /// Local nodes alone stays missing for the others; and one that came as content, which is not screened, stays missing
-    /// as a change.
-    fn inline_payload(&self, hash: ContentHash, bytes: &[u8], shared: bool, change: bool) -> Result<(), StoreError> {
-        let sql = "DELETE FROM missing WHERE hash = ?1 AND shared <= ?2 AND change <= ?3";
-        self.execute(sql, params![hash.0.as_bytes(), shared, change])?;
-        self.payload(hash, bytes, shared, change)
-    }
-
-    /// A payload was fetched because an entry lacked it.
-    fn fetched_payload(&self, hash: ContentHash, bytes: &[u8]) -> Result<(), StoreError> {
-        let mut statement = self.0.prepare_cached("DELETE FROM missing WHERE hash = ?1 RETURNING shared, change")?;
-        let row = statement.query_row(params![hash.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let (shared, change) = row.unwrap_or((false, false));
-        self.payload(hash, bytes, shared, change)
-    }
-
-    fn payload(&self, hash: ContentHash, bytes: &[u8], shared: bool, change: bool) -> Result<(), StoreError> {
+    /// A payload came, with an entry or because one lacked it. Whoever is to share it must have sent it for that, so one
+    /// that came for Local nodes alone stays missing for the others; and one that came as content, which is not screened,
+    /// stays missing as a change.
+    fn payload(&self, named: Missing, bytes: &[u8]) -> Result<(), StoreError> {
+        let Missing { hash, length, is_change, is_shared } = named;
         debug_assert_eq!(ContentHash::of(bytes), hash, "payloads are checked where they arrive");
+        let sql = "DELETE FROM missing WHERE hash = ?1 AND length = ?2 AND shared <= ?3 AND change <= ?4";
+        self.execute(sql, params![hash.0.as_bytes(), integer(length), is_shared, is_change])?;
         // The condition spares a rewrite of bytes that are there already.
         let sql = "INSERT INTO payloads (hash, shared, change, bytes) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (hash) DO UPDATE SET shared = max(shared, excluded.shared), change = max(change, excluded.change)
              WHERE excluded.shared > shared OR excluded.change > change";
-        self.execute(sql, params![hash.0.as_bytes(), shared, change, bytes]).map(|_| ())
+        self.execute(sql, params![hash.0.as_bytes(), is_shared, is_change, bytes]).map(|_| ())
     }
 
-    fn absent_payload(&self, hash: ContentHash, missing: Missing, shared: bool) -> Result<(), StoreError> {
+    fn absent_payload(&self, named: Missing) -> Result<(), StoreError> {
         let sql = "INSERT INTO missing (hash, length, shared, change) SELECT ?1, ?2, ?3, ?4
-             WHERE NOT EXISTS (SELECT 1 FROM payloads WHERE hash = ?1 AND shared >= ?3 AND change >= ?4)
-             ON CONFLICT (hash) DO UPDATE
-             SET shared = max(shared, excluded.shared), change = max(change, excluded.change)";
-        let row = params![hash.0.as_bytes(), integer(missing.length), shared, missing.is_change];
-        self.execute(sql, row).map(|_| ())
+             WHERE NOT EXISTS (SELECT 1 FROM payloads
+                               WHERE hash = ?1 AND length(bytes) = ?2 AND shared >= ?3 AND change >= ?4)
+             ON CONFLICT DO NOTHING";
+        let Missing { hash, length, is_change, is_shared } = named;
+        self.execute(sql, params![hash.0.as_bytes(), integer(length), is_shared, is_change]).map(|_| ())
     }
 
     fn frozen(&self, log: LogId, reason: FreezeReason, evidence: &[u8]) -> Result<(), StoreError> {

@@ -1,0 +1,183 @@
+//! Payloads that a hostile Cloud names and does not send: nobody holds an honest peer to its lies, and no digest that it
+//! knows or guesses becomes more than it is.
+
+use aiemp_node::core::Input;
+use aiemp_protocol::{
+    entry::{Entry, FileKind, Item, SignedEntry},
+    frame::Frame,
+    ids::{ContentHash, FileId},
+    time::Timestamp,
+    zone::Zone,
+};
+use aiemp_tests::{people, world::World};
+
+use super::scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, log_of, pass, path, save, text, world};
+
+const CLOUD: usize = 1;
+const NOTE: &str = "Plans/a.md";
+const SCAN: &str = "Plans/scan.bin";
+const LOCALS: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
+
+/// Somebody else at Cloud, who goes on in its log.
+struct Hostile {
+    world: World,
+    said: Vec<SignedEntry>,
+}
+
+impl Hostile {
+    /// A mesh of two Locals with a shared note, whose Cloud was just captured.
+    fn among_two_locals(seed: u64) -> Self {
+        let mut world = world(seed, &[LAPTOP, IDLE_CLOUD, DESKTOP], &LOCALS);
+        save(&mut world, 0, NOTE, "# Plan\n\nfirst\n");
+        pass(&mut world, 30_000);
+        world.capture(CLOUD);
+        pass(&mut world, 5_000);
+        Self { world, said: Vec::new() }
+    }
+
+    /// Says something to a node, over a session of its own.
+    fn say(&mut self, to: usize, frame: Frame) {
+        let peer = self.world.nodes[CLOUD].id();
+        self.world.input(to, Input::FrameReceived { peer, frame }).expect("nothing goes wrong");
+    }
+
+    fn connect(&mut self, to: usize) {
+        let peer = self.world.nodes[CLOUD].id();
+        self.world.input(to, Input::PeerConnected(peer)).expect("nothing goes wrong");
+        self.say(to, Frame::Frontier { positions: Vec::new() });
+    }
+
+    /// Signs an entry that names payloads, and says it without them.
+    fn name(&mut self, to: usize, items: Vec<Item>) {
+        let state = &self.world.nodes[CLOUD];
+        let chain = state.rosters();
+        let log = aiemp_protocol::ids::LogId { author: state.id(), ..log_of(&self.world, 0) };
+        let before = state.store.length(log);
+        let prev = self.said.last().map(|last| last.hash).or_else(|| state.store.entry_at(log, before));
+        let seq = before + self.said.len() as u64 + 1;
+        let hlc = Timestamp::from_millis(self.world.now);
+        let entry = Entry { seq, epoch: chain.current().epoch, hlc, seen: Vec::new(), items };
+        let signed = SignedEntry::sign(&state.signer(), chain.current().mesh, log, prev, entry);
+        let payloads = signed.entry.items.iter().filter_map(Item::payload).map(|_| None).collect();
+        self.say(to, Frame::Entry { log, cose: signed.cose.clone(), payloads });
+        self.said.push(signed);
+    }
+
+    /// A change of the shared note by these bytes.
+    fn change(&self, hash: ContentHash, length: u64) -> Item {
+        let file = core(&self.world, 0).file_at(&path(NOTE)).expect("the note is there");
+        let base = core(&self.world, 0).vault().index().get(file).and_then(|record| record.base.shown().copied());
+        Item::Change { file, base: base.expect("a base"), length, hash }
+    }
+
+    fn content(name: &str, hash: ContentHash, length: u64) -> Item {
+        let file = FileId::at_path(Zone::Drafts, name);
+        Item::New { file, path: path(&format!("Plans/{name}")), kind: FileKind::Blob, base: hash, length }
+    }
+
+    /// The nodes agree on what the note says, and go on.
+    fn ends_well(mut self) {
+        pass(&mut self.world, 30_000);
+        save(&mut self.world, 0, NOTE, "# Plan\n\nfirst\nsecond\n");
+        pass(&mut self.world, 60_000);
+        for node in [0, 2] {
+            assert_eq!(text(&self.world, node, NOTE).as_deref(), Some("# Plan\n\nfirst\nsecond\n"), "node {node}");
+        }
+    }
+}
+
+/// Larger than what travels with its entry.
+fn scan() -> Vec<u8> {
+    (0_u32..600_000).flat_map(u32::to_le_bytes).collect()
+}
+
+#[test]
+fn a_payload_that_was_asked_for_as_content_is_not_taken_as_a_change() {
+    let mut hostile = Hostile::among_two_locals(121);
+    let bytes = b"what a decoder should never see".to_vec();
+    let (hash, length) = (ContentHash::of(&bytes), bytes.len() as u64);
+    hostile.connect(0);
+    hostile.name(0, vec![Hostile::content("x.bin", hash, length)]);
+    pass(&mut hostile.world, 1_000);
+    // The entry is not durable yet when the bytes come that were asked for before.
+    let change = hostile.change(hash, length);
+    hostile.name(0, vec![change]);
+    hostile.say(0, Frame::PayloadPart { hash, offset: 0, length, bytes });
+    pass(&mut hostile.world, 5_000);
+    assert!(hostile.world.nodes[0].store.payload(hash, true).is_some(), "it is held as the content that it came as");
+    hostile.world.crash(0, 500);
+    hostile.ends_well();
+}
+
+#[test]
+fn a_digest_guessed_right_is_not_shared_by_way_of_another_local() {
+    let mut hostile = Hostile::among_two_locals(122);
+    save(&mut hostile.world, 0, "Private/pin.md", "the pin is 1234\n");
+    pass(&mut hostile.world, 30_000);
+    assert!(text(&hostile.world, 2, "Private/pin.md").is_some());
+    let hash = ContentHash::of(b"the pin is 1234\n");
+    hostile.connect(0);
+    hostile.name(0, vec![Hostile::content("guess.md", hash, 16)]);
+    pass(&mut hostile.world, 60_000);
+    assert!(hostile.world.nodes[0].store.names_for_all(hash), "its entry is taken");
+    for node in [0, 2] {
+        assert_eq!(hostile.world.nodes[node].store.payload(hash, true), None, "node {node}");
+    }
+    hostile.ends_well();
+}
+
+#[test]
+fn a_length_that_is_a_lie_is_held_against_nobody_who_has_the_bytes() {
+    let mut hostile = Hostile::among_two_locals(123);
+    let (scan, small) = (scan(), b"small\0".to_vec());
+    let (hash, length) = (ContentHash::of(&scan), scan.len() as u64);
+    people::save(&mut hostile.world, 2, path("Plans/small.bin"), small.clone());
+    pass(&mut hostile.world, 30_000);
+    hostile.connect(0);
+    // Of what is held, which travels with its entry, and of what is yet to come.
+    hostile.world.cut(0, 2);
+    hostile.name(0, vec![Hostile::content("lie.bin", ContentHash::of(&small), 7)]);
+    hostile.name(0, vec![Item::Blob { hash, length: length + 1 }]);
+    pass(&mut hostile.world, 30_000);
+    people::save(&mut hostile.world, 2, path(SCAN), scan.clone());
+    hostile.world.heal();
+    pass(&mut hostile.world, 60_000);
+    assert!(hostile.world.nodes[0].disk.files.get(&path(SCAN)) == Some(&scan), "the file comes all the same");
+    hostile.ends_well();
+}
+
+#[test]
+fn a_file_that_is_called_a_change_is_still_a_file() {
+    let mut hostile = Hostile::among_two_locals(124);
+    // Of the two that one entry names, at most one travels with it.
+    let files = [b"one\0", b"two\0"].map(|name| [name.to_vec(), scan()[..900_000].to_vec()].concat());
+    hostile.connect(0);
+    for file in &files {
+        let change = hostile.change(ContentHash::of(file), file.len() as u64);
+        hostile.name(0, vec![change]);
+    }
+    pass(&mut hostile.world, 5_000);
+    let paths = [path("Plans/one.bin"), path("Plans/two.bin")];
+    for (at, file) in paths.iter().zip(&files) {
+        people::save(&mut hostile.world, 2, at.clone(), file.clone());
+    }
+    for _ in 0..2 {
+        pass(&mut hostile.world, 60_000);
+        for (at, file) in paths.iter().zip(&files) {
+            assert!(hostile.world.nodes[0].disk.files.get(at) == Some(file), "{at}");
+        }
+        hostile.world.crash(0, 500);
+    }
+    hostile.ends_well();
+}
+
+#[test]
+fn no_cloud_is_asked_for_a_private_payload() {
+    let mut world = world(125, &[LAPTOP, IDLE_CLOUD, DESKTOP], &LOCALS);
+    for (from, to, at) in [(0, 2, "Private/one.bin"), (2, 0, "Private/two.bin")] {
+        let bytes = [scan(), at.as_bytes().to_vec()].concat();
+        people::save(&mut world, from, path(at), bytes.clone());
+        pass(&mut world, 60_000);
+        assert!(world.nodes[to].disk.files.get(&path(at)) == Some(&bytes), "{at}: of the other Local");
+    }
+}
