@@ -1,7 +1,7 @@
 //! The audit log: who did what, one hash chain per process, never any content.
 //!
 //! Each line is one JSON object that names the hash of the line before it; a file holds the lines of a month, and goes
-//! once all of them are older than 90 days. A signed checkpoint beside the files says where the log begins and ends: a
+//! once all of them are older than 90 days and four newer files are there. A signed checkpoint beside the files says where the log begins and ends: a
 //! line that was changed, inserted, taken out or cut off is found. The checkpoint is written before the line and holds
 //! it, so that a crash between the two loses neither. Who writes it can rewrite it: only a checkpoint that was kept
 //! elsewhere shows an older copy of log and checkpoint together.
@@ -26,6 +26,8 @@ use self::{checkpoint::Checkpoint, line::Line};
 
 /// How long a line is kept at least.
 const KEPT: Duration = Duration::from_secs(90 * 86_400);
+/// The newest files stay whatever the clock says: as many as may hold lines that young.
+const FILES_KEPT: usize = 4;
 /// A month in a timestamp: `2026-01`.
 const MONTH_BYTES: usize = 7;
 /// Beside the months of a log.
@@ -160,7 +162,9 @@ impl AuditLog {
     fn old_files(&self, at: Timestamp, checkpoint: &mut Checkpoint) -> Result<Vec<PathBuf>, AuditError> {
         let oldest = month_of(&at.earlier_by(KEPT).to_string()).to_owned();
         let files = files(&self.folder)?;
-        let old: Vec<_> = files.into_iter().filter(|(month, _)| *month < oldest).map(|(_, path)| path).collect();
+        let may_go = files.len().saturating_sub(FILES_KEPT);
+        let old = files.into_iter().take(may_go).filter(|(month, _)| *month < oldest);
+        let old: Vec<_> = old.map(|(_, path)| path).collect();
         for path in &old {
             for line in read_file(path)? {
                 let line = line?;

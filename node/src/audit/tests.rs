@@ -204,4 +204,5 @@ fn a_clock_that_was_set_back_over_months_keeps_the_chain() {
     }
     let lines = world.verify().unwrap().lines;
     assert!(lines.iter().any(|line| line.contains("2026-01-08T")), "each line says when it was written: {lines:?}");
+    assert_eq!(lines.len(), 3 + 5, "a clock that is ahead makes no line old");
 }
