@@ -79,6 +79,12 @@ fn a_post_goes_by_a_hand_that_was_declared_and_signed_and_by_no_other() {
     assert!(asked[0].starts_with("POST /v1/example/posts HTTP/1.1\r\n"), "{}", asked[0]);
     assert!(asked[0].ends_with("\r\n\r\n{\"text\":\"Good news.\\n\"}"), "{}", asked[0]);
     assert!(asked[0].contains("idempotency-key: "), "{}", asked[0]);
+
+    let with_secret = declaration(port) + "headers = { Authorization = \"Bearer ${secret:social-token}\" }\n";
+    fs::write(&file, with_secret).expect("written");
+    pair.local.must(&["hands", "apply", &file.to_string_lossy()]);
+    let doctor = String::from_utf8(pair.local.run(&["doctor"]).stdout).expect("UTF-8");
+    assert!(doctor.contains("the secret `social-token` is not stored"), "{doctor}");
 }
 
 const SAMPLE: &str = "deploy/config/hands.toml";

@@ -1,6 +1,6 @@
 //! `doctor`: looks for trouble; each finding says what to do.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
 
 use aiemp_keys::{Keystore, private_file};
 use aiemp_protocol::{
@@ -220,6 +220,7 @@ fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
         findings.ok("approving needs your passphrase");
     }
     check_standing(home, rosters, findings);
+    check_hands(home, rosters, findings);
 }
 
 /// What goes out without a person is said each time, for it is easily forgotten.
@@ -234,6 +235,22 @@ fn check_standing(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
             }
         }
         Err(error) => findings.error(format!("{error:#}"), "Make the folder readable for you."),
+    }
+}
+
+/// A declaration that does not verify stops every call, and one that names a secret that is not there fails at its call.
+fn check_hands(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
+    let hands = match shell::declared::load(&home.hands(), rosters.current()) {
+        Ok((_, hands)) => hands,
+        Err(error) => return findings.error(format!("{error:#}"), "Until then nothing goes out by a declared hand."),
+    };
+    let secrets: BTreeSet<_> = hands.iter().flat_map(|hand| hand.secrets()).collect();
+    secrets.into_iter().for_each(|name| check_secret(home, name, findings));
+}
+
+fn check_secret(home: &Home, name: &str, findings: &mut Findings) {
+    if !home.secrets().join(name).exists() {
+        findings.error(format!("the secret `{name}` is not stored"), format!("Run `aiemp-node secrets add {name}`."));
     }
 }
 
@@ -295,10 +312,8 @@ fn check_mail(home: &Home, config: &Config, findings: &mut Findings) {
         let outbox = config.outbox.dir.clone().unwrap_or_else(|| home.outbox());
         return findings.ok(format!("mails are written as files to {}; nothing is sent", outbox.display()));
     };
-    if let Some(name) = &smtp.password_secret
-        && !home.secrets().join(name).exists()
-    {
-        findings.error(format!("the secret `{name}` is not stored"), format!("Run `aiemp-node secrets add {name}`."));
+    if let Some(name) = &smtp.password_secret {
+        check_secret(home, name, findings);
     }
     check_port(&smtp.host, smtp.port(), findings);
 }
