@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv6Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
     time::Duration,
 };
@@ -376,10 +376,19 @@ fn check_host(host: &str) -> Result<(), String> {
             && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
     let is_name = host.len() <= 253 && host.split('.').all(is_label);
-    if is_v6 || is_name {
-        return Ok(());
+    if !is_v6 && !is_name {
+        return Err(format!("host = {host:?} is neither a host name in lower case nor an address ([…] for IPv6)"));
     }
-    Err(format!("host = {host:?} is neither a host name in lower case nor an address ([…] for IPv6)"))
+    if is_name && is_number(host.rsplit('.').next().unwrap_or_default()) && host.parse::<Ipv4Addr>().is_err() {
+        return Err(format!("host = {host:?} is another spelling of an address; write four numbers, as in 192.0.2.7"));
+    }
+    Ok(())
+}
+
+/// Whether a name that ends so is taken for an address by what connects (WHATWG URL, "ends in a number").
+fn is_number(label: &str) -> bool {
+    let hex = label.strip_prefix("0x").map(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    hex.unwrap_or_else(|| label.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn check_pointer(pointer: &str) -> Result<(), String> {
