@@ -103,10 +103,11 @@ fn handed_in() -> Result<Vec<Tried>> {
         let told = end(action, Outcome::Failed);
         tried.push(Tried::refused_for(name, why, told.map(|told| if told.contains(why) { *why } else { told })));
     }
-    let request = end(&honest, Outcome::Sent).context("an honest call is not made")?;
-    let elsewhere = !request.contains("PUT https://crm.example:443/clients/17/stage?by=me&v=2 ");
-    let came_of_it = if elsewhere { Ok(()) } else { Err("it goes where the person declared") };
-    tried.push(Tried::refused("a call goes where another declaration leads it", came_of_it));
+    // Said by the executor: an honest call is made, and nowhere else than it was declared.
+    let declared = "PUT https://crm.example:443/clients/17/stage?by=me&v=2 ";
+    let stays = end(&honest, Outcome::Sent).is_some_and(|request| request.contains(declared));
+    let came_of_it = if stays { Err("it goes where the person declared") } else { Ok(()) };
+    tried.push(Tried::refused("an honest call goes where another declaration leads it", came_of_it));
     Ok(tried)
 }
 
