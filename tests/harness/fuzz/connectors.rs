@@ -43,6 +43,9 @@ pub fn hands(bytes: &[u8]) {
         assert!(connector.scheme == Scheme::Https || connector.is_loopback(), "unencrypted to {}", connector.host);
         if let Ok(request) = made(connector, &action, "x") {
             check(&request, connector, declared);
+            let headers = declared.get("headers").and_then(Value::as_table).map_or(0, Table::len);
+            let own = usize::from(declared.contains_key("idempotency_header"));
+            assert!(request.headers.len() >= headers + own, "a header is left out: {:?}", request.headers);
             check_independent(&request, connector, &action, &filled(connector, declaration, &["1"]));
         }
         let looked = ["read_back", "ask"].iter().find_map(|key| declared.get(*key)?.as_table());

@@ -146,6 +146,8 @@ fn what_cannot_be_meant_is_refused_with_the_key_and_the_reason() {
         ("Bearer ${secret:bank-token}", "Bearer {payee}", "no values of an action"),
         ("Bearer ${secret:bank-token}", "Bearer ${secret:../x}", "is no name for a secret"),
         ("Authorization =", "Host =", "written by the node itself"),
+        ("headers = {", "headers = { authorization = \"x\",", "the header `authorization` is given twice"),
+        ("header = \"Idempotency-Key\"", "header = \"Authorization\"", "the header `authorization` is given twice"),
         ("iban = \"{account}\"", "iban = \"DE\"", "account has no place"),
         ("note = \"{reference}\"", "rate = 1.5", "stand as text here"),
         ("not_done = [400, 422]", "not_done = [200]", "200 is not from 300 to 599"),
