@@ -11,20 +11,26 @@ mod actions;
 mod approvals;
 mod calls;
 mod changes;
+mod connectors;
 mod logs;
 mod places;
 mod rosters;
 pub mod seeds;
+mod standings;
 mod texts;
+mod viewers;
 
 pub use actions::{draft_format, renderer};
 pub use approvals::approval;
 pub use calls::{a2a, ticket};
 pub use changes::vet;
+pub use connectors::hands;
 pub use logs::{cose, entry, frame};
 pub use places::path;
 pub use rosters::roster;
+pub use standings::standing;
 pub use texts::{guard, mail, note};
+pub use viewers::active;
 
 /// One target.
 #[derive(Debug)]
@@ -38,19 +44,22 @@ pub struct Target {
 }
 
 /// Every target, by name.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "a2a", run: a2a, inputs: 3_000 },
+    Target { name: "active", run: active, inputs: 400 },
     Target { name: "approval", run: approval, inputs: 600 },
     Target { name: "cose", run: cose, inputs: 1_000 },
     Target { name: "draft_format", run: draft_format, inputs: 1_000 },
     Target { name: "entry", run: entry, inputs: 1_000 },
     Target { name: "frame", run: frame, inputs: 5_000 },
     Target { name: "guard", run: guard, inputs: 1_000 },
+    Target { name: "hands", run: hands, inputs: 2_000 },
     Target { name: "mail", run: mail, inputs: 1_000 },
     Target { name: "note", run: note, inputs: 100 },
     Target { name: "path", run: path, inputs: 5_000 },
     Target { name: "renderer", run: renderer, inputs: 2_000 },
     Target { name: "roster", run: roster, inputs: 400 },
+    Target { name: "standing", run: standing, inputs: 1_000 },
     Target { name: "ticket", run: ticket, inputs: 3_000 },
     Target { name: "vet", run: vet, inputs: 200 },
 ];

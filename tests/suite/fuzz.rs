@@ -110,7 +110,9 @@ macro_rules! targets {
     };
 }
 
-targets! { a2a approval cose draft_format entry frame guard mail note path renderer roster ticket vet }
+targets! {
+    a2a active approval cose draft_format entry frame guard hands mail note path renderer roster standing ticket vet
+}
 
 #[test]
 fn every_target_runs_here_and_in_the_fuzzer() {

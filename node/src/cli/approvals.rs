@@ -20,6 +20,7 @@ use clap::{Args, Subcommand};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
+pub(super) use self::decide::approvable;
 use self::{shown::Shown, standing::StandingArgs};
 use super::{
     Passphrase, owner, print,

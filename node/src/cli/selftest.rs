@@ -1,12 +1,18 @@
 //! `selftest`: attacks on this program, on this machine, each with what should come of it.
 //!
-//! Signatures and logs are attacked in memory with keys made for it; the walls around processes in a home that `demo`
-//! made. Nothing of the user's is touched.
+//! Signatures and logs are attacked in memory with keys made for it; the executor in a home of its own, and the walls
+//! around processes in one that `demo` made. Nothing of the user's is touched.
 
+mod active;
 mod approvals;
 mod content;
+mod folder;
+mod hands;
+mod local;
 mod mesh;
 mod peers;
+mod standing;
+mod victim;
 mod walls;
 
 use std::process::ExitCode;
@@ -39,6 +45,12 @@ impl Tried {
         Self { name: name.to_owned(), expected: "refused".to_owned(), got: got.to_owned() }
     }
 
+    /// An attack that has to be refused for this reason; none where it went through.
+    fn refused_for(name: &str, why: &str, reason: Option<&str>) -> Self {
+        let got = reason.map_or_else(|| "taken".to_owned(), |reason| format!("refused: {reason}"));
+        Self { name: name.to_owned(), expected: format!("refused: {why}"), got }
+    }
+
     /// Many of one kind: every one has to be refused.
     fn all_refused(name: &str, taken: usize, tried: usize) -> Self {
         let words = |refused: usize| format!("{refused} of {tried} refused");
@@ -54,6 +66,9 @@ pub(super) fn selftest(args: &SelftestArgs) -> Result<ExitCode> {
     let mut tried = approvals::attacks()?;
     tried.extend(peers::attacks()?);
     tried.extend(content::attacks()?);
+    tried.extend(active::attacks()?);
+    tried.extend(hands::attacks()?);
+    tried.extend(standing::attacks()?);
     tried.extend(walls::attacks()?);
     let failed = tried.iter().filter(|tried| !tried.is_ok()).count();
     if args.json {

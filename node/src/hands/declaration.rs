@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv6Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
     time::Duration,
 };
@@ -14,7 +14,9 @@ use aiemp_protocol::{
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::connector::{Ask, Body, Carries, Connector, Method, Place, ReadBack, Scheme, Shape, Target, is_loopback};
+use super::connector::{
+    Ask, Body, Carries, Connector, Headers, Method, Place, ReadBack, Scheme, Shape, Target, is_loopback,
+};
 use super::place::{secret_name, without_place};
 
 const NAME_BYTES_MAX: usize = 64;
@@ -210,7 +212,9 @@ impl HandFile {
         self.check()?;
         let carries = self.carries;
         let headers = self.headers.iter().map(|(name, value)| Ok((header_name(name)?, header_value(name, value)?)));
-        let headers = headers.collect::<Result<_, String>>()?;
+        let headers: Headers = headers.collect::<Result<_, String>>()?;
+        let idempotency_header = self.idempotency_header.as_deref().map(header_name).transpose()?;
+        check_once(headers.iter().map(|(name, _)| name).chain(&idempotency_header))?;
         let body = match (&self.json, &self.form) {
             (Some(_), Some(_)) => return Err("`json` and `form` are both given; a request has one body".to_owned()),
             (Some(table), None) => Body::Json(object(table, carries)?),
@@ -225,7 +229,6 @@ impl HandFile {
         if self.read_back.is_some() && self.ask.is_some() {
             return Err("`read_back` and `ask` are two ways to look for one thing; declare one".to_owned());
         }
-        let idempotency_header = self.idempotency_header.as_deref().map(header_name).transpose()?;
         let connector = Connector {
             name: name.to_owned(),
             carries,
@@ -376,10 +379,19 @@ fn check_host(host: &str) -> Result<(), String> {
             && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
     let is_name = host.len() <= 253 && host.split('.').all(is_label);
-    if is_v6 || is_name {
-        return Ok(());
+    if !is_v6 && !is_name {
+        return Err(format!("host = {host:?} is neither a host name in lower case nor an address ([…] for IPv6)"));
     }
-    Err(format!("host = {host:?} is neither a host name in lower case nor an address ([…] for IPv6)"))
+    if is_name && is_number(host.rsplit('.').next().unwrap_or_default()) && host.parse::<Ipv4Addr>().is_err() {
+        return Err(format!("host = {host:?} is another spelling of an address; write four numbers, as in 192.0.2.7"));
+    }
+    Ok(())
+}
+
+/// Whether a name that ends so is taken for an address by what connects (WHATWG URL, "ends in a number").
+fn is_number(label: &str) -> bool {
+    let hex = label.strip_prefix("0x").map(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    hex.unwrap_or_else(|| label.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn check_pointer(pointer: &str) -> Result<(), String> {
@@ -399,6 +411,17 @@ fn header_name(name: &str) -> Result<String, String> {
         return Err(format!("the header `{name}` is written by the node itself"));
     }
     Ok(name)
+}
+
+/// A request has one header of a name: of two, the person would see one too many.
+fn check_once<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(format!("the header `{name}` is given twice; capital letters make no other name"));
+        }
+    }
+    Ok(())
 }
 
 /// Literal text with credentials in between; values of actions have no place in a header.

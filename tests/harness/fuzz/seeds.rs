@@ -1,6 +1,6 @@
 //! Valid objects of every kind, made by fixed keys: where a fuzzer starts, so that it gets past the first check.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 
 use aiemp_crdt::document::{self, Document};
 use aiemp_keys::{Hash, PublicKey, Signer, cbor, cose, next_root_hash};
@@ -10,7 +10,7 @@ use aiemp_protocol::{
         self, A2a, Action, Attachment, AttachmentSource, Content, Email, Http, Marks, Payment, Post, RENDERER_VERSION,
         Tool,
     },
-    approval::{Bundle, Decision, Outcome, Policy, Receipt, Settlement},
+    approval::{Bundle, Decision, Outcome, Policy, Receipt, Settlement, Standing, StandingId, standing::Request},
     entry::{Entry, FieldWrite, FileKind, Item, Position, SignedEntry},
     frame::Frame,
     ids::{ActionHash, Audience, ConflictId, ContentHash, DocId, EntryHash, FileId, LogId, MeshId, WorkId},
@@ -31,6 +31,7 @@ pub(super) const ROSTER_DOMAIN: &str = "aiemp-node 2026 roster";
 pub(super) const ENTRY_DOMAIN: &str = "aiemp-node 2026 entry";
 pub(super) const APPROVAL_DOMAIN: &str = "aiemp-node 2026 approval";
 pub(super) const SETTLEMENT_DOMAIN: &str = "aiemp-node 2026 settlement";
+pub(super) const STANDING_DOMAIN: &str = "aiemp-node 2026 standing approval";
 pub(super) const RECEIPT_DOMAIN: &str = "aiemp-node 2026 receipt";
 
 /// The root key.
@@ -107,17 +108,20 @@ fn second_roster() -> Roster {
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
         "a2a" => calls(),
+        "active" => actives(),
         "approval" => approvals(),
         "cose" => vec![cose::sign1(&node(), TEST_DOMAIN, &[cbor::uint(3)], b"hello"), b"\x82\x01\x62hi".to_vec()],
         "draft_format" => texts(&include!("seeds/drafts.rs")),
         "entry" => entries(),
         "frame" => frames(),
         "guard" => texts(&["hunter2-hunter2!", "a sk_live_0123456789abcdefghijklmnopqrstuv b", "hunter2 -hunter2"]),
+        "hands" => hands(),
         "mail" => texts(&include!("seeds/mails.rs")),
         "note" => texts(&include!("seeds/notes.rs")),
         "path" => paths(),
         "renderer" => contents().into_iter().map(|content| of_content(content).to_bytes()).collect(),
         "roster" => rosters(),
+        "standing" => standings(),
         "ticket" => tickets(),
         "vet" => changes(),
         _ => Vec::new(),
@@ -244,7 +248,7 @@ fn contents() -> Vec<Content> {
     ]
 }
 
-fn of_content(content: Content) -> Action {
+pub(super) fn of_content(content: Content) -> Action {
     Action { file: action::action_id(file()), work: work(), content }
 }
 
@@ -296,6 +300,59 @@ fn approvals() -> Vec<Vec<u8>> {
         attachments: vec![b"report".to_vec()],
     };
     vec![bundle.to_bytes(), payload(&signed), signed, payload(&settlement), payload(&receipt)]
+}
+
+/// A standing approval for a few mails to two people.
+pub fn standing() -> Standing {
+    Standing {
+        id: StandingId([3; 16]),
+        hand: "smtp".to_owned(),
+        sender: "Me <me@mine.test>".to_owned(),
+        recipients: BTreeSet::from(["a@client.test", "b@client.test"].map(str::to_owned)),
+        count: 3,
+        issued: NOW,
+        until: NOW + Duration::from_secs(86_400),
+        text_by_cloud: false,
+        executor: node().node_id(),
+        epoch: 1,
+    }
+}
+
+/// What the mesh asks for a draft that it covers.
+pub fn request() -> Request {
+    Request {
+        standing: standing().id,
+        file: file(),
+        path: VaultPath::parse("Pending_Approval/email/REPLY_1.md").expect("a path"),
+        note: b"---\naction: email\nto: a@client.test\nsubject: Hello\n---\nBody\n".to_vec(),
+        authors: BTreeSet::from([node().node_id()]),
+        asked: NOW,
+    }
+}
+
+fn standings() -> Vec<Vec<u8>> {
+    let (standing, request, chain) = (standing(), request(), chain());
+    let signed = standing.sign(&approve(), mesh());
+    let policy = Policy::default().digest();
+    let row = standing.admit(&signed, request.clone(), chain.current(), node().node_id(), policy, NOW);
+    let mut found = vec![payload(&signed), signed, request.to_bytes(), row.expect("covered").bundle.to_bytes()];
+    found.push(request.note);
+    for line in ["cc: B <b@client.test>\nhand: smtp", "bcc: [thief@evil.test]", "from: a@client.test"] {
+        found.push(format!("---\naction: email\nto: a@client.test\n{line}\nsubject: x\n---\ny\n").into_bytes());
+    }
+    found
+}
+
+fn actives() -> Vec<Vec<u8>> {
+    let mut found = texts(&include!("seeds/actives.rs"));
+    found.extend(texts(&include!("seeds/mails.rs")));
+    found
+}
+
+fn hands() -> Vec<Vec<u8>> {
+    let mut found = texts(&include!("seeds/hands.rs"));
+    found.push(include_bytes!("../../../deploy/config/hands.toml").to_vec());
+    found
 }
 
 fn tickets() -> Vec<Vec<u8>> {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Why an item cannot be approved now; what it would do, if it can.
-pub(super) fn approvable<'a>(desk: &Desk, item: &'a Item, again: bool) -> Result<&'a Readable, Fault> {
+pub(in crate::cli) fn approvable<'a>(desk: &Desk, item: &'a Item, again: bool) -> Result<&'a Readable, Fault> {
     if !item.blocked_by.is_empty() {
         let message = format!("{} cannot be approved yet: {}", spelt(&item.path), item.blocked_by.join(", "));
         let fix = "Close its conflicts (`aiemp-node conflicts`); what has not arrived comes with the next connection.";

@@ -31,7 +31,7 @@ fn marks() -> Marks {
 }
 
 impl Mesh {
-    fn decision(&self, action: &Action, nonce: u8, now: Timestamp) -> Decision {
+    pub(super) fn decision(&self, action: &Action, nonce: u8, now: Timestamp) -> Decision {
         Decision {
             action: action.hash(),
             render: action::render(action, &marks()).hash(),
@@ -45,7 +45,7 @@ impl Mesh {
         }
     }
 
-    fn bundle(&self, signer: &Signer, action: &Action, decision: &Decision) -> Bundle {
+    pub(super) fn bundle(&self, signer: &Signer, action: &Action, decision: &Decision) -> Bundle {
         Bundle {
             approval: decision.sign(signer, self.rosters.current().mesh),
             action: action.to_bytes(),
@@ -57,7 +57,7 @@ impl Mesh {
         }
     }
 
-    fn file(&self) -> FileId {
+    pub(super) fn file(&self) -> FileId {
         let log = LogId { author: self.cloud.node_id(), generation: 0, audience: Audience::All };
         FileId::fresh(Zone::Drafts, log, 1, 0)
     }

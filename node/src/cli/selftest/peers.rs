@@ -1,25 +1,16 @@
 //! Attacks over a session, with Cloud's real key: what Local's core takes of it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use aiemp_crdt::vault::WriteOutcome;
-use aiemp_keys::{FingerprintKey, Fingerprints};
 use aiemp_protocol::{
-    egress::Releases,
     entry::{Entry, FieldWrite, FileKind, Item, SignedEntry},
     frame::Frame,
     ids::{Audience, ContentHash, FileId, LogId},
-    replication::Room,
     vault_path::VaultPath,
     zone::Zone,
 };
 use anyhow::Result;
 
-use super::{Tried, mesh::Mesh};
-use crate::{
-    core::{Brain, Core, Input, Output, Start},
-    shell::clock,
-};
+use super::{Tried, local::Local, mesh::Mesh};
+use crate::shell::clock;
 
 const CONTENT: &[u8] = b"written by the attacker\n";
 
@@ -88,13 +79,10 @@ impl Default for Attack {
 impl Attack {
     /// Whether a fresh Local shows anything at the path, or where it was moved.
     fn is_taken(&self, mesh: &Mesh) -> Result<bool> {
-        let mut core = core(mesh)?;
-        drive(&mut core, Input::Restored);
-        drive(&mut core, Input::PeerConnected(mesh.cloud.node_id()));
-        let frame = self.frame(mesh)?;
-        let written = drive(&mut core, Input::FrameReceived { peer: mesh.cloud.node_id(), frame });
+        let mut local = Local::start(mesh, CONTENT)?;
+        local.receive(mesh, self.frame(mesh)?);
         let wanted = self.moves_to.unwrap_or(self.path);
-        Ok(written.contains_key(wanted) && written.get(wanted).map(Vec::as_slice) == Some(self.payload))
+        Ok(local.shown(wanted) == Some(self.payload))
     }
 
     fn frame(&self, mesh: &Mesh) -> Result<Frame> {
@@ -117,38 +105,4 @@ impl Attack {
             payloads: vec![Some(self.payload.to_vec())],
         })
     }
-}
-
-fn core(mesh: &Mesh) -> Result<Core> {
-    Ok(Core::new(Start {
-        signer: mesh.local.clone(),
-        rosters: mesh.rosters.clone(),
-        fingerprints: Fingerprints::new(FingerprintKey::generate()?),
-        releases: Releases::new(FingerprintKey::generate()?),
-        brain: Brain::None,
-        frozen: BTreeMap::new(),
-        missing: BTreeSet::new(),
-        room: Room::default(),
-        ended_well: true,
-    }))
-}
-
-/// Does what the core wants, with a store that holds one payload and a disk that takes everything; what was written.
-fn drive(core: &mut Core, input: Input) -> BTreeMap<String, Vec<u8>> {
-    let mut written = BTreeMap::new();
-    let mut inputs = vec![input];
-    while let Some(input) = inputs.pop() {
-        core.handle(clock::now(), input);
-        while let Some(output) = core.poll_output() {
-            if let Output::Persist(effect, _) = output {
-                inputs.push(Input::Persisted(effect));
-            } else if let Output::Load { effect, changes, .. } = output {
-                inputs.push(Input::Loaded(effect, vec![Some(CONTENT.to_vec()); 1 + changes.len()]));
-            } else if let Output::WriteFile { effect, path, bytes, .. } = output {
-                written.insert(path.to_string(), bytes);
-                inputs.push(Input::FileWritten(effect, WriteOutcome::Written));
-            }
-        }
-    }
-    written
 }

@@ -2,20 +2,20 @@
 
 use std::{
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::Tried;
+use super::{Tried, folder::Folder};
 
 const WALLS: [&str; 6] = ["mesh", "executor", "reviewer", "owner", "pairing", "decoder"];
 
 pub(super) fn attacks() -> Result<Vec<Tried>> {
-    let folder = Folder(std::env::temp_dir().join(format!("aiemp-selftest-{}", std::process::id())));
-    let told = run(&["demo", "--json", "--keep"], Some(&folder.0), None)?;
+    let folder = Folder::named("walls");
+    let told = run(&["demo", "--json", "--keep"], Some(folder.path()), None)?;
     let story: Value = serde_json::from_slice(&told.stdout).context("the demo told no story")?;
     ensure!(story["ok"] == true, "the demo failed: {}", String::from_utf8_lossy(&told.stderr));
     let steps: Vec<_> =
@@ -25,7 +25,7 @@ pub(super) fn attacks() -> Result<Vec<Tried>> {
         Tried::refused("two real nodes: an approval is handed in again", has("replay_refused")),
         Tried::refused("two real nodes: the draft is edited after approval", has("edit_refused")),
     ];
-    let home = folder.0.join("local-home");
+    let home = folder.path().join("local-home");
     run(&["secrets", "add", "selftest"], Some(&home), Some(b"a made-up password\n"))?;
     for wall in WALLS {
         let output = run(&["process", "probe", "--wall", wall], Some(&home), None)?;
@@ -54,14 +54,4 @@ fn run(args: &[&str], folder: Option<&Path>, input: Option<&[u8]>) -> Result<Out
         pipe.write_all(bytes)?;
     }
     Ok(child.wait_with_output()?)
-}
-
-/// Gone afterwards.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What cannot be removed lies in the temporary folder and harms nobody.
-        std::fs::remove_dir_all(&self.0).ok();
-    }
 }

@@ -1,0 +1,4 @@
+//! The target `hands` of the harness.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| aiemp_tests::fuzz::hands(bytes));
