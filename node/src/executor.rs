@@ -155,6 +155,7 @@ enum Errand {
 impl Executor {
     async fn work(&mut self, mut watch: Watch, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let mut stop = pin!(stop);
+        self.begin()?;
         loop {
             self.pump()?;
             if self.is_outgrown {
@@ -166,7 +167,6 @@ impl Executor {
                 () = &mut stop => return Ok(()),
                 Some(answer) = self.running.join_next() => self.answered(answer),
                 () = watch.woken() => {
-                    self.look_at_brake();
                     self.take_in()?;
                     self.take_requests()?;
                 }
@@ -328,10 +328,16 @@ impl Executor {
     fn look_at_brake(&mut self) -> bool {
         let frozen = self.brake.is_on(self.authority.roster());
         if frozen != self.journal.is_frozen() {
-            tracing::warn!(frozen, "the mesh was {}", if frozen { "frozen" } else { "let go on" });
             self.handle(Input::BrakeChanged { frozen });
         }
         frozen
+    }
+
+    /// The journal hears of a freeze, and not yet that the mesh goes on.
+    fn look_for_freeze(&mut self) {
+        if self.brake.is_on(self.authority.roster()) {
+            self.look_at_brake();
+        }
     }
 
     fn answered(&mut self, answer: Result<Input, JoinError>) {

@@ -60,9 +60,12 @@ struct Rejected {
 }
 
 impl Executor {
-    /// Looks at the roster and takes up whatever lies in `approved/`.
+    /// Looks at the roster, takes up whatever lies in `approved/`, and looks at the brake.
+    ///
+    /// A freeze holds at once. A lift lets go on when all is read: what was cancelled beside it does not go out.
     pub(super) fn take_in(&mut self) -> anyhow::Result<()> {
         self.refresh_authority()?;
+        self.look_for_freeze();
         let directory = self.home.approved();
         let files = waiting(&directory).with_context(|| format!("listing {}", directory.display()))?;
         for path in files {
@@ -110,7 +113,7 @@ impl Executor {
                 HandedIn::Hands(issued, declared, bytes) => self.declare(issued, declared, &bytes)?,
                 HandedIn::Freeze(record) => {
                     self.brake.accept(self.authority.roster(), &record)?;
-                    self.look_at_brake();
+                    self.look_for_freeze();
                 }
             }
             self.pump()?;
@@ -124,6 +127,7 @@ impl Executor {
             }
             failpoint!("file gone");
         }
+        self.look_at_brake();
         Ok(())
     }
 

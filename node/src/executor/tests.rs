@@ -5,6 +5,7 @@ mod fixtures;
 mod sent;
 mod service;
 mod standing;
+mod while_down;
 
 use std::fs;
 

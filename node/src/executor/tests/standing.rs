@@ -266,8 +266,6 @@ async fn what_waits_goes_out_after_a_restart_unless_the_roster_changed_or_it_was
                 Outcome::Failed
             }
             _ => {
-                // The row is put off until the file was seen: the process ended before it could be sent.
-                world.freeze_by_mesh(&world.freeze());
                 world.hand_in(&format!("{}.ended", standing.id), b"");
                 Outcome::Failed
             }
