@@ -137,6 +137,7 @@ impl Executor {
         self.hands_issued = issued;
         self.is_outgrown = !self.reach.covers(&self.hands.reach_with(&declared));
         self.hands.declare(declared);
+        self.handle(Input::HandsChanged(self.hands.digests()));
         tracing::info!(%issued, "other hands are declared");
         Ok(())
     }

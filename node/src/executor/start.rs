@@ -53,8 +53,8 @@ impl Executor {
         let policy = policies::load(&home.executor_policy(), authority.roster())?;
         // Frozen until it is known what was handed in meanwhile. The process may have ended between a durable state and
         // its receipt: such a state is told again.
-        let journal =
-            Journal::restore(store.load()?, store.times()?).under(policy, true).telling(store.without_receipt()?);
+        let journal = Journal::restore(store.load()?, store.times()?).under(policy, true).by_hands(hands.digests());
+        let journal = journal.telling(store.without_receipt()?);
         let ended = Ended::load(home)?;
         let executor = Self {
             home: home.clone(),

@@ -1,3 +1,4 @@
+mod changed_hand;
 mod connectors;
 pub(super) mod failpoint;
 mod failpoints;

@@ -14,20 +14,22 @@
 //! What is done about a row that may be sent stands in `doubt`.
 
 mod doubt;
+mod refusal;
 mod times;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt,
     time::Duration,
 };
 
+use aiemp_keys::Hash;
+
 use self::doubt::Doubt;
-pub use self::{doubt::Found, times::Times};
+pub use self::{doubt::Found, refusal::Refusal, times::Times};
 use super::{
     bundle::Verified,
     decision::{ClockSettlement, Settlement},
-    policy::{Breach, Policy},
+    policy::Policy,
     receipt::{Outcome, Receipt},
     standing::{Standing, StandingId},
 };
@@ -109,6 +111,8 @@ pub struct Row {
     pub not_before: Timestamp,
     /// When it came to stand there; later than every change before it, whatever the clock did.
     pub changed: Timestamp,
+    /// What its hand was when it was asked last, as [`Journal::by_hands`] said.
+    pub asked: Option<Hash>,
 }
 
 impl Row {
@@ -133,49 +137,6 @@ pub enum Dispatched {
     Unknown(String),
 }
 
-/// Why an approval file was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// This very approval was acted on before.
-    Replayed,
-    /// The action was sent, or is under way, by another approval.
-    ActionTaken,
-    /// The same piece of work has been answered in this way.
-    WorkTaken,
-    /// It was approved under another policy than the one in force.
-    OtherPolicy,
-    /// The policy does not allow it.
-    AgainstPolicy(Breach),
-    /// The settlement names no action whose end is unknown.
-    NothingToSettle,
-    /// The cancellation names no action that waits.
-    NothingToCancel,
-    /// As many as the standing approval allows were sent, or may have been.
-    StandingUsedUp,
-}
-
-impl Refusal {
-    /// The code in the audit log.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Replayed => "replayed",
-            Self::ActionTaken => "action_already_sent",
-            Self::WorkTaken => "work_already_answered",
-            Self::OtherPolicy => "other_policy",
-            Self::AgainstPolicy(_) => "against_policy",
-            Self::NothingToSettle => "nothing_to_settle",
-            Self::NothingToCancel => "nothing_to_cancel",
-            Self::StandingUsedUp => "standing_used_up",
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::AgainstPolicy(breach) = self { breach.fmt(f) } else { f.write_str(self.as_str()) }
-    }
-}
-
 /// What happened.
 #[derive(Debug)]
 pub enum Input {
@@ -191,6 +152,8 @@ pub enum Input {
     StandingEnded(StandingId),
     /// The policy in force is this one.
     PolicyChanged(Policy),
+    /// The hands are these: see [`Journal::by_hands`].
+    HandsChanged(BTreeMap<String, Hash>),
     /// One state of the row is durable: once for each `Persist`, in their order.
     RowDurable(Nonce),
     /// The hand answered.
@@ -242,6 +205,7 @@ pub struct Journal {
     times: Times,
     frozen: bool,
     policy: Policy,
+    hands: BTreeMap<String, Hash>,
     clock_reported: bool,
     outputs: VecDeque<Output>,
 }
@@ -255,17 +219,21 @@ impl Journal {
         let may_be_sent = |row: &&Row| matches!(row.state, State::Dispatching | State::Unknown);
         let in_doubt = rows.values().filter(may_be_sent).map(|row| (row.verified.decision.nonce, Doubt::found()));
         let doubts = in_doubt.collect();
-        let mut journal = Self { times, rows, doubts, ..Self::default() };
-        let under_way = |row: &&Row| row.state == State::Dispatching;
-        let nonces: Vec<_> = journal.rows.values().filter(under_way).map(|row| row.verified.decision.nonce).collect();
-        nonces.into_iter().for_each(|nonce| journal.look(nonce));
-        journal
+        Self { times, rows, doubts, ..Self::default() }
     }
 
     /// With the policy and the brake as they stood: nothing is dispatched before both are known.
     pub fn under(mut self, policy: Policy, frozen: bool) -> Self {
         self.policy = policy;
         self.frozen = frozen;
+        self
+    }
+
+    /// With the hands as they are: a digest by name, which is another one where a hand calls somebody else, or says
+    /// something else by its answers. What another hand was asked for, a hand knows nothing of.
+    #[must_use]
+    pub fn by_hands(mut self, hands: BTreeMap<String, Hash>) -> Self {
+        self.hands = hands;
         self
     }
 
@@ -298,6 +266,7 @@ impl Journal {
             Input::Cancelled(action) => self.cancelled(action),
             Input::StandingEnded(standing) => self.standing_ended(standing),
             Input::PolicyChanged(policy) => self.policy = policy,
+            Input::HandsChanged(hands) => self.hands = hands,
             Input::RowDurable(nonce) => self.row_durable(nonce),
             Input::Dispatched(nonce, dispatched) => self.dispatched(now, nonce, dispatched),
             Input::LookedUp(nonce, found) => self.looked_up(now, nonce, found),
@@ -391,8 +360,8 @@ impl Journal {
         }
         let nonce = decision.nonce;
         let (not_before, changed) = (now, self.time_of_change());
-        let row = Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before, changed };
-        self.rows.insert(nonce, row);
+        let (state, detail, attempts, asked) = (State::Reserved, String::new(), 0, None);
+        self.rows.insert(nonce, Row { verified, state, detail, attempts, not_before, changed, asked });
         self.persist(nonce);
     }
 
@@ -492,9 +461,21 @@ impl Journal {
             } else if not_before > now {
                 self.put_off(nonce, not_before, why);
             } else if !self.frozen {
+                self.note_hand(nonce);
                 self.change(nonce, State::Dispatching, String::new());
             }
         }
+    }
+
+    fn note_hand(&mut self, nonce: Nonce) {
+        if let Some(row) = self.rows.get_mut(&nonce) {
+            row.asked = self.hands.get(row.verified.action.hand()).copied();
+        }
+    }
+
+    /// Whether the row's hand is the one that was asked.
+    fn is_hand_the_same(&self, row: &Row) -> bool {
+        row.asked.is_some_and(|asked| self.hands.get(row.verified.action.hand()) == Some(&asked))
     }
 
     fn allowed_from(&self, row: &Row, now: Timestamp) -> (Timestamp, &'static str) {

@@ -249,6 +249,7 @@ fn waiting(world: &World, standing: &Standing) -> (Action, Nonce) {
         attempts,
         not_before,
         changed: now(),
+        asked: None,
     });
     (action, nonce)
 }
