@@ -56,8 +56,7 @@ use tokio::{
 };
 
 use self::{
-    authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts,
-    standing::Ended, watch::Watch,
+    authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch,
 };
 use crate::{home::Home, shell::walls::Reach};
 
@@ -120,7 +119,6 @@ struct Executor {
     me: NodeId,
     authority: Authority,
     brake: Brake,
-    ended: Ended,
     hands: Hands,
     journal: Journal,
     store: JournalStore,
@@ -306,9 +304,13 @@ impl Executor {
         (carried >= limit).then(|| format!("the hand `{hand}` carries at most {limit} in an hour; it waits"))
     }
 
-    /// A new roster voids standing approvals, also for what waited under one.
+    /// A new roster voids standing approvals, also for what waited under one. What was called off since the journal gave
+    /// the row out is not sent either.
     fn prepare(&self, row: Box<Row>) -> Result<dispatch::Job, Dispatched> {
         let roster = self.authority.roster();
+        if let Some(why) = self.journal.why_called_off(&row) {
+            return Err(Dispatched::NotSent { reason: why.to_owned(), retryable: false });
+        }
         if row.verified.standing.as_ref().is_some_and(|standing| standing.epoch != roster.epoch) {
             let reason = "its standing approval is of an older roster; sign it again".to_owned();
             return Err(Dispatched::NotSent { reason, retryable: false });

@@ -82,6 +82,11 @@ impl Executor {
             match handed_in {
                 HandedIn::Approval(verified) => self.handle(Input::Approved(verified)),
                 HandedIn::Settlement(settlement) => self.handle(Input::Settled(settlement)),
+                HandedIn::Cancel(action) if self.journal.is_under_way(action) => {
+                    self.handle(Input::Cancelled(action));
+                    // The file stays until the hand answered: a restart meanwhile must hear of it too.
+                    continue;
+                }
                 HandedIn::Cancel(action) => self.handle(Input::Cancelled(action)),
                 HandedIn::Ended(standing) => self.end_standing(standing)?,
                 HandedIn::Clock(settlement) => {

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Executor, Refused, authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore,
-    receipts::Receipts, standing::Ended,
+    receipts::Receipts, standing,
 };
 use crate::{
     config::Config,
@@ -54,14 +54,12 @@ impl Executor {
         // Frozen until it is known what was handed in meanwhile. The process may have ended between a durable state and
         // its receipt: such a state is told again.
         let journal = Journal::restore(store.load()?, store.times()?).under(policy, true).by_hands(hands.digests());
-        let journal = journal.telling(store.without_receipt()?);
-        let ended = Ended::load(home)?;
+        let journal = journal.after_end_of(standing::ended(home)?).telling(store.without_receipt()?);
         let executor = Self {
             home: home.clone(),
             me,
             authority,
             brake,
-            ended,
             hands,
             journal,
             store,

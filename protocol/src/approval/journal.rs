@@ -11,8 +11,9 @@
 //!       worth another try
 //! ```
 //!
-//! What is done about a row that may be sent stands in `doubt`.
+//! What is done about a row that may be sent stands in `doubt`; about one that is not wanted any more, in `called_off`.
 
+mod called_off;
 mod doubt;
 mod refusal;
 mod times;
@@ -24,7 +25,7 @@ use std::{
 
 use aiemp_keys::Hash;
 
-use self::doubt::Doubt;
+use self::{called_off::CalledOff, doubt::Doubt};
 pub use self::{doubt::Found, refusal::Refusal, times::Times};
 use super::{
     bundle::Verified,
@@ -206,6 +207,7 @@ pub struct Journal {
     frozen: bool,
     policy: Policy,
     hands: BTreeMap<String, Hash>,
+    called_off: CalledOff,
     clock_reported: bool,
     outputs: VecDeque<Output>,
 }
@@ -273,6 +275,7 @@ impl Journal {
             Input::BrakeChanged { frozen } => self.frozen = frozen,
             Input::ClockSettled(_) | Input::TimeoutReached => {}
         }
+        self.fail_where_called_off();
         self.look_where_due(now);
         if !behind {
             self.repeat_where_due(now);
@@ -365,26 +368,6 @@ impl Journal {
         self.persist(nonce);
     }
 
-    /// What was not handed over yet comes to nothing; what was, cannot be called back.
-    fn cancelled(&mut self, action: ActionHash) {
-        let waits = |row: &&Row| row.state == State::Reserved && row.verified.decision.action == action;
-        let waiting: Vec<_> = self.rows.values().filter(waits).map(|row| row.verified.decision.nonce).collect();
-        if waiting.is_empty() {
-            self.outputs.push_back(Output::Refuse { action, why: Refusal::NothingToCancel });
-        }
-        for nonce in waiting {
-            self.change(nonce, State::Failed, "cancelled before it was sent".to_owned());
-        }
-    }
-
-    fn standing_ended(&mut self, standing: StandingId) {
-        let waits = |row: &&Row| row.state == State::Reserved && row.is_under(standing);
-        let waiting: Vec<_> = self.rows.values().filter(waits).map(|row| row.verified.decision.nonce).collect();
-        for nonce in waiting {
-            self.change(nonce, State::Failed, "its standing approval ended before it was sent".to_owned());
-        }
-    }
-
     /// How many mails went out under a standing approval, or may have, or are about to.
     pub fn used(&self, standing: StandingId) -> u64 {
         self.rows.values().filter(|row| row.state.occupies() && row.is_under(standing)).count() as u64
@@ -406,6 +389,9 @@ impl Journal {
             }
         }
         let is_used_up = |standing: &Standing| self.used(standing.id) >= standing.count;
+        if verified.standing.as_ref().is_some_and(|standing| self.has_ended(standing.id)) {
+            return Some(Refusal::StandingEnded);
+        }
         if verified.standing.as_ref().is_some_and(is_used_up) {
             return Some(Refusal::StandingUsedUp);
         }
@@ -437,9 +423,14 @@ impl Journal {
         match row.state {
             State::Reserved if row.attempts == 0 => self.receipt(nonce, Outcome::Accepted),
             State::Reserved => {}
-            // The brake was pulled while the row went to the disk; no hand was asked.
-            State::Dispatching if self.frozen && self.doubts.contains_key(&nonce) => self.put_off_repetition(nonce),
-            State::Dispatching if self.frozen => self.change(nonce, State::Reserved, "frozen".to_owned()),
+            // The brake was pulled, or it was called off, while the row went to the disk; no hand was asked.
+            State::Dispatching if self.frozen || self.why_called_off(row).is_some() => {
+                if self.doubts.contains_key(&nonce) {
+                    self.put_off_repetition(nonce);
+                } else {
+                    self.change(nonce, State::Reserved, "frozen".to_owned());
+                }
+            }
             State::Dispatching => self.outputs.push_back(Output::Dispatch(Box::new(row.clone()))),
             State::Sent => self.receipt(nonce, Outcome::Sent),
             State::Failed => self.receipt(nonce, Outcome::Failed),

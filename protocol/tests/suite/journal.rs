@@ -366,10 +366,13 @@ fn a_delay_leaves_time_to_cancel_and_ends() {
     assert_eq!(outcomes(&settle_down(&mut journal, minutes(4))), [Outcome::Failed]);
     assert_eq!(at(&mut journal, minutes(6)), 0);
     journal.handle(minutes(6), Input::Cancelled(action));
-    assert_eq!(refusals(&settle_down(&mut journal, minutes(6))), [Refusal::NothingToCancel]);
+    assert_eq!(refusals(&settle_down(&mut journal, minutes(6))), [], "cancelling twice is one");
     // What is not cancelled goes, in an other run of the executor too.
     let outputs = hand_in(&mut journal, &owner, owner.approval_under(&slow, "a@client.test", 1, 2), minutes(6));
     assert_eq!(dispatches(&outputs), 1, "it was approved six minutes ago");
+    journal.handle(minutes(6), Input::Dispatched([2; 16], Dispatched::Sent("250".into())));
+    journal.handle(minutes(6), Input::Cancelled(action));
+    assert_eq!(refusals(&settle_down(&mut journal, minutes(6))), [Refusal::NothingToCancel]);
 }
 
 #[test]

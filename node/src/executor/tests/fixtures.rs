@@ -226,10 +226,14 @@ impl World {
         let decision = self.decision(action, nonce);
         let bundle = self.bundle(action, &decision);
         let verified = Verified { decision, action: action.clone(), bundle, standing: None };
-        let (_, declared) = declared::load(&self.home.executor_hands(), &self.roster()).unwrap();
-        let hands = Hands::of(&self.home, self.config(), declared);
-        let asked = hands.digests().remove(action.hand());
+        let asked = self.asked(action);
         Row { verified, state, detail: String::new(), attempts: 0, not_before: now(), changed: now(), asked }
+    }
+
+    /// What the action's hand is now.
+    pub(super) fn asked(&self, action: &Action) -> Option<Hash> {
+        let (_, declared) = declared::load(&self.home.executor_hands(), &self.roster()).unwrap();
+        Hands::of(&self.home, self.config(), declared).digests().remove(action.hand())
     }
 
     /// A journal as an earlier run left it.

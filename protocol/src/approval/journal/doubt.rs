@@ -135,6 +135,11 @@ impl Journal {
         if !self.is_hand_the_same(row) {
             return self.leave_to_person(nonce, OTHER_HAND);
         }
+        if self.why_called_off(row).is_some() {
+            let detail = "it may have been carried out before the computer stopped, and was called off before it was \
+                          asked for again";
+            return self.unknown(now, nonce, detail.to_owned());
+        }
         if is_due && !self.frozen {
             self.rows.entry(nonce).and_modify(|row| row.attempts += 1);
             self.doubts.insert(nonce, Doubt { looks: LOOKS, next: Next::Answer });

@@ -21,6 +21,8 @@ pub enum Refusal {
     NothingToSettle,
     /// The cancellation names no action that waits.
     NothingToCancel,
+    /// The standing approval was removed, or is of an older roster.
+    StandingEnded,
     /// As many as the standing approval allows were sent, or may have been.
     StandingUsedUp,
 }
@@ -36,6 +38,7 @@ impl Refusal {
             Self::AgainstPolicy(_) => "against_policy",
             Self::NothingToSettle => "nothing_to_settle",
             Self::NothingToCancel => "nothing_to_cancel",
+            Self::StandingEnded => "standing_ended",
             Self::StandingUsedUp => "standing_used_up",
         }
     }
