@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use aiemp_keys::{Hash, cbor};
 use aiemp_protocol::replication::Room;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::executor::{secrets::is_name, smtp::Security};
+
+const SMTP_LABEL: &str = "aiemp-node 2026 hand smtp";
 
 /// The settings of one node. An unknown key refuses the start, for a misspelt one would be a setting not made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -251,6 +254,13 @@ impl Sent {
 }
 
 impl Smtp {
+    /// What the hand is: who is called and what is found there, so everything but the patience.
+    pub fn digest(&self) -> Hash {
+        let same = Self { timeout_s: 0, ..self.clone() };
+        let text = toml::to_string(&same).expect("settings that were read from TOML can be written as TOML");
+        Hash::labelled(SMTP_LABEL, [cbor::text(&text)])
+    }
+
     /// The port in force.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or(match self.security {

@@ -56,8 +56,7 @@ use tokio::{
 };
 
 use self::{
-    authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts,
-    standing::Ended, watch::Watch,
+    authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch,
 };
 use crate::{home::Home, shell::walls::Reach};
 
@@ -120,7 +119,6 @@ struct Executor {
     me: NodeId,
     authority: Authority,
     brake: Brake,
-    ended: Ended,
     hands: Hands,
     journal: Journal,
     store: JournalStore,
@@ -155,6 +153,7 @@ enum Errand {
 impl Executor {
     async fn work(&mut self, mut watch: Watch, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let mut stop = pin!(stop);
+        self.begin()?;
         loop {
             self.pump()?;
             if self.is_outgrown {
@@ -166,7 +165,6 @@ impl Executor {
                 () = &mut stop => return Ok(()),
                 Some(answer) = self.running.join_next() => self.answered(answer),
                 () = watch.woken() => {
-                    self.look_at_brake();
                     self.take_in()?;
                     self.take_requests()?;
                 }
@@ -306,9 +304,13 @@ impl Executor {
         (carried >= limit).then(|| format!("the hand `{hand}` carries at most {limit} in an hour; it waits"))
     }
 
-    /// A new roster voids standing approvals, also for what waited under one.
+    /// A new roster voids standing approvals, also for what waited under one. What was called off since the journal gave
+    /// the row out is not sent either.
     fn prepare(&self, row: Box<Row>) -> Result<dispatch::Job, Dispatched> {
         let roster = self.authority.roster();
+        if let Some(why) = self.journal.why_called_off(&row) {
+            return Err(Dispatched::NotSent { reason: why.to_owned(), retryable: false });
+        }
         if row.verified.standing.as_ref().is_some_and(|standing| standing.epoch != roster.epoch) {
             let reason = "its standing approval is of an older roster; sign it again".to_owned();
             return Err(Dispatched::NotSent { reason, retryable: false });
@@ -328,10 +330,16 @@ impl Executor {
     fn look_at_brake(&mut self) -> bool {
         let frozen = self.brake.is_on(self.authority.roster());
         if frozen != self.journal.is_frozen() {
-            tracing::warn!(frozen, "the mesh was {}", if frozen { "frozen" } else { "let go on" });
             self.handle(Input::BrakeChanged { frozen });
         }
         frozen
+    }
+
+    /// The journal hears of a freeze, and not yet that the mesh goes on.
+    fn look_for_freeze(&mut self) {
+        if self.brake.is_on(self.authority.roster()) {
+            self.look_at_brake();
+        }
     }
 
     fn answered(&mut self, answer: Result<Input, JoinError>) {

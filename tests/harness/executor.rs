@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aiemp_keys::Signer;
+use aiemp_keys::{Hash, Signer};
 use aiemp_node::core::{Answer, DraftSource, Input, Question};
 use aiemp_protocol::{
     action::{self, ActionKind, DeriveContext, Marks, RENDERER_VERSION},
@@ -245,8 +245,9 @@ pub fn start(world: &mut World) -> Result<(), Violation> {
         return Ok(());
     }
     executor.runs = true;
-    executor.journal =
-        Journal::restore(executor.rows.values().map(standing::restored), journal::Times::at(executor.highest_time));
+    let (rows, times) = (executor.rows.values().map(standing::restored), journal::Times::at(executor.highest_time));
+    let hands = BTreeMap::from([("smtp".to_owned(), Hash::of_content(b"the hand"))]);
+    executor.journal = Journal::restore(rows, times).by_hands(hands);
     standing::tell_ended(world)?;
     brake::look(world)
 }

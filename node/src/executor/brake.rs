@@ -14,12 +14,14 @@ pub(super) struct Brake {
     home: Home,
     me: NodeId,
     freezes: Freezes,
+    /// What it said last.
+    was_on: bool,
 }
 
 impl Brake {
     /// As it stood when the executor ended.
     pub(super) fn load(home: &Home, me: NodeId, roster: &Roster) -> anyhow::Result<Self> {
-        Ok(Self { home: home.clone(), me, freezes: freezes::load(&home.executor_freezes(), roster)? })
+        Ok(Self { home: home.clone(), me, freezes: freezes::load(&home.executor_freezes(), roster)?, was_on: false })
     }
 
     /// Whether nothing may be sent now. What cannot be read counts as a freeze.
@@ -29,7 +31,12 @@ impl Brake {
         if let Err(error) = &told {
             tracing::error!(error = format!("{error:#}"), "cannot tell whether the mesh is frozen: nothing is sent");
         }
-        told.is_err() || self.freezes.stop(roster, self.me)
+        let frozen = told.is_err() || self.freezes.stop(roster, self.me);
+        if frozen != self.was_on {
+            tracing::warn!(frozen, "the mesh was {}", if frozen { "frozen" } else { "let go on" });
+        }
+        self.was_on = frozen;
+        frozen
     }
 
     /// Takes in one record; what does not verify stops and lifts nothing.

@@ -2,9 +2,12 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
+use aiemp_keys::{Hash, cbor};
 use aiemp_protocol::{
     action::{Content, Email},
     approval::journal::{Dispatched, Found, Row, State},
@@ -31,6 +34,9 @@ use crate::{
 
 const OUTBOX: &str = "outbox";
 const SMTP: &str = "smtp";
+/// The journal decides anew, by what the hand is now.
+const CHANGED: &str = "its hand was declared anew";
+const OUTBOX_LABEL: &str = "aiemp-node 2026 hand outbox";
 
 /// The ways out: those of the settings, and those that were declared.
 #[derive(Debug)]
@@ -86,6 +92,20 @@ impl Hands {
         self.declared = declared;
     }
 
+    /// What each hand is, by its name: see [`Journal::by_hands`](aiemp_protocol::approval::journal::Journal::by_hands).
+    pub(super) fn digests(&self) -> BTreeMap<String, Hash> {
+        let declared = self.declared.iter().map(|connector| (connector.name.as_str(), connector.digest));
+        let smtp = self.config.smtp.as_ref().map(|smtp| (SMTP, smtp.digest()));
+        let outbox = Hash::labelled(OUTBOX_LABEL, [cbor::bytes(self.outbox().as_os_str().as_bytes())]);
+        let hands = declared.chain(smtp).chain([(OUTBOX, outbox)]);
+        hands.map(|(name, digest)| (name.to_owned(), digest)).collect()
+    }
+
+    /// Whether the hand was declared anew after the journal gave the row out.
+    fn is_changed(&self, row: &Row) -> bool {
+        row.asked != self.digests().remove(row.verified.action.hand())
+    }
+
     /// How many actions the row's hand carries in an hour.
     pub(super) fn per_hour(&self, row: &Row) -> Option<u64> {
         self.connector_of(row)?.per_hour
@@ -94,6 +114,9 @@ impl Hands {
     /// Finds the way out for a row. An error says why there is none; nothing was sent then.
     pub(super) fn prepare(&self, row: Box<Row>, roster: &Roster) -> Result<Job, Dispatched> {
         let action = &row.verified.action;
+        if self.is_changed(&row) {
+            return Err(Dispatched::NotSent { reason: CHANGED.to_owned(), retryable: true });
+        }
         if let Some(why) = hands::objection(&self.home, &self.config, &self.declared, roster, action) {
             return Err(not_sent(why));
         }
@@ -163,6 +186,9 @@ impl Hands {
     /// How to find out whether a row was sent before.
     pub(super) fn look_up(&self, row: &Row, roster: &Roster) -> Look {
         let action = &row.verified.action;
+        if self.is_changed(row) {
+            return Look::Known(Found::NoAnswer(CHANGED.to_owned()));
+        }
         match &action.content {
             Content::Email(email) if email.hand == OUTBOX => {
                 Look::Known(self.look_into_outbox(row, email).unwrap_or_else(|error| {
@@ -207,7 +233,7 @@ impl Hands {
         let cannot_tell = Look::Known(Found::CannotTell);
         let action = &row.verified.action;
         let is_allowed = hands::objection(&self.home, &self.config, &self.declared, roster, action).is_none();
-        // A hand that is dry now may have been another one when the row was handed over.
+        // A hand that is dry has nobody to ask.
         let Some(connector) = self.connector_of(row).filter(|hand| is_allowed && !hand.dry_run) else {
             return cannot_tell;
         };

@@ -60,9 +60,12 @@ struct Rejected {
 }
 
 impl Executor {
-    /// Looks at the roster and takes up whatever lies in `approved/`.
+    /// Looks at the roster, takes up whatever lies in `approved/`, and looks at the brake.
+    ///
+    /// A freeze holds at once. A lift lets go on when all is read: what was cancelled beside it does not go out.
     pub(super) fn take_in(&mut self) -> anyhow::Result<()> {
         self.refresh_authority()?;
+        self.look_for_freeze();
         let directory = self.home.approved();
         let files = waiting(&directory).with_context(|| format!("listing {}", directory.display()))?;
         for path in files {
@@ -79,6 +82,11 @@ impl Executor {
             match handed_in {
                 HandedIn::Approval(verified) => self.handle(Input::Approved(verified)),
                 HandedIn::Settlement(settlement) => self.handle(Input::Settled(settlement)),
+                HandedIn::Cancel(action) if self.journal.is_under_way(action) => {
+                    self.handle(Input::Cancelled(action));
+                    // The file stays until the hand answered: a restart meanwhile must hear of it too.
+                    continue;
+                }
                 HandedIn::Cancel(action) => self.handle(Input::Cancelled(action)),
                 HandedIn::Ended(standing) => self.end_standing(standing)?,
                 HandedIn::Clock(settlement) => {
@@ -110,7 +118,7 @@ impl Executor {
                 HandedIn::Hands(issued, declared, bytes) => self.declare(issued, declared, &bytes)?,
                 HandedIn::Freeze(record) => {
                     self.brake.accept(self.authority.roster(), &record)?;
-                    self.look_at_brake();
+                    self.look_for_freeze();
                 }
             }
             self.pump()?;
@@ -124,6 +132,7 @@ impl Executor {
             }
             failpoint!("file gone");
         }
+        self.look_at_brake();
         Ok(())
     }
 
@@ -133,6 +142,7 @@ impl Executor {
         self.hands_issued = issued;
         self.is_outgrown = !self.reach.covers(&self.hands.reach_with(&declared));
         self.hands.declare(declared);
+        self.handle(Input::HandsChanged(self.hands.digests()));
         tracing::info!(%issued, "other hands are declared");
         Ok(())
     }

@@ -21,7 +21,7 @@ use data_encoding::HEXLOWER;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use thiserror::Error;
 
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// The machine forbids a second send for one action or piece of work; the indexes are there should it ever fail to.
 /// A wanted repetition is outside of them. `receipted` says whether the receipt of the row's state was written.
@@ -39,7 +39,8 @@ const SCHEMA: &str = "
         attempts INTEGER NOT NULL,
         not_before INTEGER NOT NULL,
         updated INTEGER NOT NULL,
-        receipted INTEGER NOT NULL DEFAULT 0
+        receipted INTEGER NOT NULL DEFAULT 0,
+        asked BLOB
     ) STRICT;
     CREATE UNIQUE INDEX one_send_per_action ON rows (action) WHERE state <> 'failed' AND repeat_of IS NULL;
     CREATE UNIQUE INDEX one_send_per_work ON rows (work, kind) WHERE state <> 'failed' AND repeat_of IS NULL;
@@ -52,14 +53,18 @@ const SCHEMA: &str = "
         roster BLOB
     ) STRICT;
     INSERT INTO meta (id) VALUES (1);
-    PRAGMA user_version = 2;
+    PRAGMA user_version = 3;
 ";
 /// Version 1 knew no settled clock.
 const FROM_VERSION_1: &str = "
     ALTER TABLE meta ADD COLUMN guard_time INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE meta ADD COLUMN clock_settled INTEGER NOT NULL DEFAULT 0;
     UPDATE meta SET guard_time = highest_time;
-    PRAGMA user_version = 2;
+";
+/// Version 2 did not say what hand was asked. Nobody knows it of its rows, so no service is asked about them.
+const FROM_VERSION_2: &str = "
+    ALTER TABLE rows ADD COLUMN asked BLOB;
+    PRAGMA user_version = 3;
 ";
 
 /// Why the journal cannot be used. The executor stops with it: without a journal nothing may be sent.
@@ -110,7 +115,8 @@ impl JournalStore {
         connection.pragma_update(None, "synchronous", "FULL")?;
         match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
             0 => connection.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;"))?,
-            1 => connection.execute_batch(&format!("BEGIN; {FROM_VERSION_1} COMMIT;"))?,
+            1 => connection.execute_batch(&format!("BEGIN; {FROM_VERSION_1} {FROM_VERSION_2} COMMIT;"))?,
+            2 => connection.execute_batch(&format!("BEGIN; {FROM_VERSION_2} COMMIT;"))?,
             VERSION => {}
             found => return Err(JournalError::Newer { path: path.to_owned(), found }),
         }
@@ -124,7 +130,8 @@ impl JournalStore {
         let decision = &row.verified.decision;
         let transaction = self.connection.transaction()?;
         let changed = transaction.execute(
-            "UPDATE rows SET state = ?2, detail = ?3, attempts = ?4, not_before = ?5, updated = ?6, receipted = 0
+            "UPDATE rows SET state = ?2, detail = ?3, attempts = ?4, not_before = ?5, updated = ?6, receipted = 0,
+                 asked = ?7
              WHERE nonce = ?1",
             params![
                 decision.nonce,
@@ -132,15 +139,16 @@ impl JournalStore {
                 row.detail,
                 row.attempts,
                 signed(row.not_before),
-                signed(row.changed)
+                signed(row.changed),
+                row.asked.as_ref().map(Hash::as_bytes)
             ],
         )?;
         if changed == 0 {
             let bundle = row.verified.bundle.to_bytes();
             transaction.execute(
                 "INSERT INTO rows (nonce, action, work, kind, repeat_of, state, bundle, bundle_hash, detail, attempts,
-                                   not_before, updated)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                                   not_before, updated, asked)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 params![
                     decision.nonce,
                     decision.action.0.as_bytes(),
@@ -153,7 +161,8 @@ impl JournalStore {
                     row.detail,
                     row.attempts,
                     signed(row.not_before),
-                    signed(row.changed)
+                    signed(row.changed),
+                    row.asked.as_ref().map(Hash::as_bytes)
                 ],
             )?;
         }
@@ -172,7 +181,7 @@ impl JournalStore {
     /// are at their end are left out, for nothing sends them any more.
     pub fn load(&self) -> Result<Vec<Row>, JournalError> {
         let mut statement = self.connection.prepare(
-            "SELECT nonce, action, state, bundle, bundle_hash, detail, attempts, not_before, updated
+            "SELECT nonce, action, state, bundle, bundle_hash, detail, attempts, not_before, updated, asked
              FROM rows ORDER BY nonce",
         )?;
         let mut rows = statement.query([])?;
@@ -195,7 +204,9 @@ impl JournalStore {
                 verified.bundle.attachments.clear();
             }
             let (not_before, changed) = (unsigned(row.get(7)?), unsigned(row.get(8)?));
-            loaded.push(Row { verified, state, detail: row.get(5)?, attempts: row.get(6)?, not_before, changed });
+            let (detail, attempts) = (row.get(5)?, row.get(6)?);
+            let asked = row.get::<_, Option<_>>(9)?.map(Hash::from_bytes);
+            loaded.push(Row { verified, state, detail, attempts, not_before, changed, asked });
         }
         Ok(loaded)
     }

@@ -25,32 +25,16 @@ const REQUEST_BYTES_MAX: u64 = 2 << 20;
 /// Requests that are looked at in one go: approvals of a person come between.
 const REQUESTS_MAX: usize = 64;
 
-/// Standing approvals that a person ended, as this process remembers them.
-#[derive(Debug)]
-pub(super) struct Ended {
-    folder: PathBuf,
-    ids: BTreeSet<StandingId>,
-}
-
-impl Ended {
-    /// As they stood when the executor ended. A folder that cannot be read stops the start: it would bring back what was
-    /// ended.
-    pub(super) fn load(home: &Home) -> Result<Self> {
-        let folder = home.ended_standing();
-        private_file::create_private_dir(&folder)?;
-        let mut ids = BTreeSet::new();
-        for file in fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))? {
-            ids.extend(file?.file_name().to_str().and_then(|name| name.parse::<StandingId>().ok()));
-        }
-        Ok(Self { folder, ids })
+/// Standing approvals that a person ended. A folder that cannot be read stops the start: it would bring back what was
+/// ended.
+pub(super) fn ended(home: &Home) -> Result<Vec<StandingId>> {
+    let folder = home.ended_standing();
+    private_file::create_private_dir(&folder)?;
+    let mut ids = Vec::new();
+    for file in fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))? {
+        ids.extend(file?.file_name().to_str().and_then(|name| name.parse::<StandingId>().ok()));
     }
-
-    fn note(&mut self, id: StandingId) -> Result<()> {
-        if self.ids.insert(id) {
-            private_file::write_private(&self.folder.join(id.to_string()), b"")?;
-        }
-        Ok(())
-    }
+    Ok(ids)
 }
 
 /// Why nothing is sent for a request.
@@ -70,7 +54,7 @@ impl Refused {
 impl Executor {
     /// A person ended a standing approval: remembered first, then what waits under it fails.
     pub(super) fn end_standing(&mut self, id: StandingId) -> Result<()> {
-        self.ended.note(id)?;
+        private_file::write_private(&self.home.ended_standing().join(id.to_string()), b"")?;
         failpoint!("standing approval ended");
         self.handle(Input::StandingEnded(id));
         Ok(())
@@ -117,8 +101,9 @@ impl Executor {
         if self.look_at_brake() {
             return Err(Refused::new("frozen", "the mesh is frozen; the draft is offered again when it is let go on"));
         }
-        if self.ended.ids.contains(&request.standing) {
-            return Err(Refused::new("standing_ended", "the standing approval was removed; its id never counts again"));
+        if self.journal.has_ended(request.standing) {
+            let why = "the standing approval was removed, or is of an older roster; its id never counts again";
+            return Err(Refused::new("standing_ended", why));
         }
         let roster = self.authority.roster();
         let Some((standing, signed)) = standing::find(&self.home.standing(), roster, request.standing) else {

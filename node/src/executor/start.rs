@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Executor, Refused, authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore,
-    receipts::Receipts, standing::Ended,
+    receipts::Receipts, standing,
 };
 use crate::{
     config::Config,
@@ -44,24 +44,22 @@ impl Executor {
             authority.check_follows(epoch, hash)?;
         }
         store.see_roster(authority.roster().epoch, authority.roster().hash())?;
-        let mut brake = Brake::load(home, me, authority.roster())?;
+        let brake = Brake::load(home, me, authority.roster())?;
         let config = config(home)?;
         let (hands_issued, declared) = declared::load(&home.executor_hands(), authority.roster())?;
         let reach = Reach::of(&config, &declared);
         let hands = Hands::of(home, config, declared);
         let receipts = Receipts::of(home, receipt_signer(home)?)?;
         let policy = policies::load(&home.executor_policy(), authority.roster())?;
-        let frozen = brake.is_on(authority.roster());
-        // The process may have ended between a durable state and its receipt: such a state is told again.
-        let journal =
-            Journal::restore(store.load()?, store.times()?).under(policy, frozen).telling(store.without_receipt()?);
-        let ended = Ended::load(home)?;
-        let mut executor = Self {
+        // Frozen until it is known what was handed in meanwhile. The process may have ended between a durable state and
+        // its receipt: such a state is told again.
+        let journal = Journal::restore(store.load()?, store.times()?).under(policy, true).by_hands(hands.digests());
+        let journal = journal.after_end_of(standing::ended(home)?).telling(store.without_receipt()?);
+        let executor = Self {
             home: home.clone(),
             me,
             authority,
             brake,
-            ended,
             hands,
             journal,
             store,
@@ -77,9 +75,15 @@ impl Executor {
             is_stopping: false,
             _lock: lock,
         };
-        executor.handle(Input::TimeoutReached);
         tracing::info!(rows = executor.journal.rows().count(), "executor started");
         Ok(executor)
+    }
+
+    /// Reads what was handed in while no executor ran, for it may stop what waits; then what waits is gone on with.
+    pub(super) fn begin(&mut self) -> anyhow::Result<()> {
+        self.take_in()?;
+        self.handle(Input::TimeoutReached);
+        Ok(())
     }
 }
 

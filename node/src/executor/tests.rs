@@ -1,3 +1,4 @@
+mod changed_hand;
 mod connectors;
 pub(super) mod failpoint;
 mod failpoints;
@@ -5,6 +6,7 @@ mod fixtures;
 mod sent;
 mod service;
 mod standing;
+mod while_down;
 
 use std::fs;
 

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use aiemp_keys::Hash;
 use aiemp_protocol::action::{Action, ActionKind};
 
 pub(super) use super::place::{Carries, Place};
@@ -120,6 +121,8 @@ pub(super) struct Ask {
 pub struct Connector {
     /// What drafts call it.
     pub name: String,
+    /// Of all that was declared, save how long it waits and how much it carries: another digest is another hand.
+    pub digest: Hash,
     /// What it carries.
     pub(super) carries: Carries,
     /// Makes the exact request, and sends nothing.

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use aiemp_keys::{Hash, cbor};
 use aiemp_protocol::{
     action::{Action, Content},
     limits::HANDS_BYTES_MAX,
@@ -21,6 +22,7 @@ use super::place::{secret_name, without_place};
 
 const NAME_BYTES_MAX: usize = 64;
 const TIMEOUT_S_MAX: u64 = 600;
+const DIGEST_LABEL: &str = "aiemp-node 2026 hand declared";
 /// Hands that are not declared here.
 const BUILT_IN: [&str; 2] = ["outbox", "smtp"];
 /// Headers that the client writes itself.
@@ -145,11 +147,13 @@ impl Hands {
             return Err(DeclarationError::TooLarge);
         }
         let files: BTreeMap<String, HandFile> = toml::from_str(text)?;
+        let tables: BTreeMap<String, toml::Table> = toml::from_str(text)?;
         let mut connectors = BTreeMap::new();
         for (name, file) in files {
             let wrong = |why| DeclarationError::Hand { hand: name.clone(), why };
             check_name(&name).map_err(wrong)?;
-            connectors.insert(name.clone(), file.connector(&name).map_err(wrong)?);
+            let digest = digest(tables.get(&name).cloned().unwrap_or_default());
+            connectors.insert(name.clone(), file.connector(&name, digest).map_err(wrong)?);
         }
         Ok(Self { connectors })
     }
@@ -207,8 +211,15 @@ impl Hands {
     }
 }
 
+/// Of what a table says, however it is written; how long it waits and how much it carries make no other hand of it.
+fn digest(mut table: toml::Table) -> Hash {
+    table.remove("timeout_s");
+    table.remove("per_hour");
+    Hash::labelled(DIGEST_LABEL, [cbor::text(&table.to_string())])
+}
+
 impl HandFile {
-    fn connector(self, name: &str) -> Result<Connector, String> {
+    fn connector(self, name: &str, digest: Hash) -> Result<Connector, String> {
         self.check()?;
         let carries = self.carries;
         let headers = self.headers.iter().map(|(name, value)| Ok((header_name(name)?, header_value(name, value)?)));
@@ -231,6 +242,7 @@ impl HandFile {
         }
         let connector = Connector {
             name: name.to_owned(),
+            digest,
             carries,
             dry_run: self.dry_run,
             scheme: self.scheme,

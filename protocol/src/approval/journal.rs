@@ -11,23 +11,26 @@
 //!       worth another try
 //! ```
 //!
-//! What is done about a row that may be sent stands in `doubt`.
+//! What is done about a row that may be sent stands in `doubt`; about one that is not wanted any more, in `called_off`.
 
+mod called_off;
 mod doubt;
+mod refusal;
 mod times;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt,
     time::Duration,
 };
 
-use self::doubt::Doubt;
-pub use self::{doubt::Found, times::Times};
+use aiemp_keys::Hash;
+
+use self::{called_off::CalledOff, doubt::Doubt};
+pub use self::{doubt::Found, refusal::Refusal, times::Times};
 use super::{
     bundle::Verified,
     decision::{ClockSettlement, Settlement},
-    policy::{Breach, Policy},
+    policy::Policy,
     receipt::{Outcome, Receipt},
     standing::{Standing, StandingId},
 };
@@ -109,6 +112,8 @@ pub struct Row {
     pub not_before: Timestamp,
     /// When it came to stand there; later than every change before it, whatever the clock did.
     pub changed: Timestamp,
+    /// What its hand was when it was asked last, as [`Journal::by_hands`] said.
+    pub asked: Option<Hash>,
 }
 
 impl Row {
@@ -133,49 +138,6 @@ pub enum Dispatched {
     Unknown(String),
 }
 
-/// Why an approval file was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// This very approval was acted on before.
-    Replayed,
-    /// The action was sent, or is under way, by another approval.
-    ActionTaken,
-    /// The same piece of work has been answered in this way.
-    WorkTaken,
-    /// It was approved under another policy than the one in force.
-    OtherPolicy,
-    /// The policy does not allow it.
-    AgainstPolicy(Breach),
-    /// The settlement names no action whose end is unknown.
-    NothingToSettle,
-    /// The cancellation names no action that waits.
-    NothingToCancel,
-    /// As many as the standing approval allows were sent, or may have been.
-    StandingUsedUp,
-}
-
-impl Refusal {
-    /// The code in the audit log.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Replayed => "replayed",
-            Self::ActionTaken => "action_already_sent",
-            Self::WorkTaken => "work_already_answered",
-            Self::OtherPolicy => "other_policy",
-            Self::AgainstPolicy(_) => "against_policy",
-            Self::NothingToSettle => "nothing_to_settle",
-            Self::NothingToCancel => "nothing_to_cancel",
-            Self::StandingUsedUp => "standing_used_up",
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::AgainstPolicy(breach) = self { breach.fmt(f) } else { f.write_str(self.as_str()) }
-    }
-}
-
 /// What happened.
 #[derive(Debug)]
 pub enum Input {
@@ -191,6 +153,8 @@ pub enum Input {
     StandingEnded(StandingId),
     /// The policy in force is this one.
     PolicyChanged(Policy),
+    /// The hands are these: see [`Journal::by_hands`].
+    HandsChanged(BTreeMap<String, Hash>),
     /// One state of the row is durable: once for each `Persist`, in their order.
     RowDurable(Nonce),
     /// The hand answered.
@@ -242,6 +206,8 @@ pub struct Journal {
     times: Times,
     frozen: bool,
     policy: Policy,
+    hands: BTreeMap<String, Hash>,
+    called_off: CalledOff,
     clock_reported: bool,
     outputs: VecDeque<Output>,
 }
@@ -255,17 +221,21 @@ impl Journal {
         let may_be_sent = |row: &&Row| matches!(row.state, State::Dispatching | State::Unknown);
         let in_doubt = rows.values().filter(may_be_sent).map(|row| (row.verified.decision.nonce, Doubt::found()));
         let doubts = in_doubt.collect();
-        let mut journal = Self { times, rows, doubts, ..Self::default() };
-        let under_way = |row: &&Row| row.state == State::Dispatching;
-        let nonces: Vec<_> = journal.rows.values().filter(under_way).map(|row| row.verified.decision.nonce).collect();
-        nonces.into_iter().for_each(|nonce| journal.look(nonce));
-        journal
+        Self { times, rows, doubts, ..Self::default() }
     }
 
     /// With the policy and the brake as they stood: nothing is dispatched before both are known.
     pub fn under(mut self, policy: Policy, frozen: bool) -> Self {
         self.policy = policy;
         self.frozen = frozen;
+        self
+    }
+
+    /// With the hands as they are: a digest by name, which is another one where a hand calls somebody else, or says
+    /// something else by its answers. What another hand was asked for, a hand knows nothing of.
+    #[must_use]
+    pub fn by_hands(mut self, hands: BTreeMap<String, Hash>) -> Self {
+        self.hands = hands;
         self
     }
 
@@ -298,12 +268,14 @@ impl Journal {
             Input::Cancelled(action) => self.cancelled(action),
             Input::StandingEnded(standing) => self.standing_ended(standing),
             Input::PolicyChanged(policy) => self.policy = policy,
+            Input::HandsChanged(hands) => self.hands = hands,
             Input::RowDurable(nonce) => self.row_durable(nonce),
             Input::Dispatched(nonce, dispatched) => self.dispatched(now, nonce, dispatched),
             Input::LookedUp(nonce, found) => self.looked_up(now, nonce, found),
             Input::BrakeChanged { frozen } => self.frozen = frozen,
             Input::ClockSettled(_) | Input::TimeoutReached => {}
         }
+        self.fail_where_called_off();
         self.look_where_due(now);
         if !behind {
             self.repeat_where_due(now);
@@ -391,29 +363,9 @@ impl Journal {
         }
         let nonce = decision.nonce;
         let (not_before, changed) = (now, self.time_of_change());
-        let row = Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before, changed };
-        self.rows.insert(nonce, row);
+        let (state, detail, attempts, asked) = (State::Reserved, String::new(), 0, None);
+        self.rows.insert(nonce, Row { verified, state, detail, attempts, not_before, changed, asked });
         self.persist(nonce);
-    }
-
-    /// What was not handed over yet comes to nothing; what was, cannot be called back.
-    fn cancelled(&mut self, action: ActionHash) {
-        let waits = |row: &&Row| row.state == State::Reserved && row.verified.decision.action == action;
-        let waiting: Vec<_> = self.rows.values().filter(waits).map(|row| row.verified.decision.nonce).collect();
-        if waiting.is_empty() {
-            self.outputs.push_back(Output::Refuse { action, why: Refusal::NothingToCancel });
-        }
-        for nonce in waiting {
-            self.change(nonce, State::Failed, "cancelled before it was sent".to_owned());
-        }
-    }
-
-    fn standing_ended(&mut self, standing: StandingId) {
-        let waits = |row: &&Row| row.state == State::Reserved && row.is_under(standing);
-        let waiting: Vec<_> = self.rows.values().filter(waits).map(|row| row.verified.decision.nonce).collect();
-        for nonce in waiting {
-            self.change(nonce, State::Failed, "its standing approval ended before it was sent".to_owned());
-        }
     }
 
     /// How many mails went out under a standing approval, or may have, or are about to.
@@ -437,6 +389,9 @@ impl Journal {
             }
         }
         let is_used_up = |standing: &Standing| self.used(standing.id) >= standing.count;
+        if verified.standing.as_ref().is_some_and(|standing| self.has_ended(standing.id)) {
+            return Some(Refusal::StandingEnded);
+        }
         if verified.standing.as_ref().is_some_and(is_used_up) {
             return Some(Refusal::StandingUsedUp);
         }
@@ -468,9 +423,14 @@ impl Journal {
         match row.state {
             State::Reserved if row.attempts == 0 => self.receipt(nonce, Outcome::Accepted),
             State::Reserved => {}
-            // The brake was pulled while the row went to the disk; no hand was asked.
-            State::Dispatching if self.frozen && self.doubts.contains_key(&nonce) => self.put_off_repetition(nonce),
-            State::Dispatching if self.frozen => self.change(nonce, State::Reserved, "frozen".to_owned()),
+            // The brake was pulled, or it was called off, while the row went to the disk; no hand was asked.
+            State::Dispatching if self.frozen || self.why_called_off(row).is_some() => {
+                if self.doubts.contains_key(&nonce) {
+                    self.put_off_repetition(nonce);
+                } else {
+                    self.change(nonce, State::Reserved, "frozen".to_owned());
+                }
+            }
             State::Dispatching => self.outputs.push_back(Output::Dispatch(Box::new(row.clone()))),
             State::Sent => self.receipt(nonce, Outcome::Sent),
             State::Failed => self.receipt(nonce, Outcome::Failed),
@@ -492,9 +452,21 @@ impl Journal {
             } else if not_before > now {
                 self.put_off(nonce, not_before, why);
             } else if !self.frozen {
+                self.note_hand(nonce);
                 self.change(nonce, State::Dispatching, String::new());
             }
         }
+    }
+
+    fn note_hand(&mut self, nonce: Nonce) {
+        if let Some(row) = self.rows.get_mut(&nonce) {
+            row.asked = self.hands.get(row.verified.action.hand()).copied();
+        }
+    }
+
+    /// Whether the row's hand is the one that was asked.
+    fn is_hand_the_same(&self, row: &Row) -> bool {
+        row.asked.is_some_and(|asked| self.hands.get(row.verified.action.hand()) == Some(&asked))
     }
 
     fn allowed_from(&self, row: &Row, now: Timestamp) -> (Timestamp, &'static str) {

@@ -12,7 +12,7 @@ use aiemp_protocol::{
 };
 
 use crate::{
-    journal::{approve, dispatches, outcomes, row, settle_down},
+    journal::{approve, dispatches, hands, outcomes, row, settle_down},
     mesh::{NOW, Owner, owner},
 };
 
@@ -24,20 +24,24 @@ fn seconds(seconds: u64) -> Timestamp {
 
 /// A journal whose process ended while its row was `Dispatching`, and that has just begun to look.
 fn found_dispatching(owner: &Owner) -> Journal {
-    let mut before = Journal::default();
-    approve(&mut before, owner, "a@client.test", 1, 1, None);
-    assert_eq!(row(&before).state, State::Dispatching);
-    let mut journal = Journal::restore([row(&before)], before.times());
-    assert_eq!(looks(&settle_down(&mut journal, NOW)), 1);
+    let mut journal = ended_while_dispatching(owner).by_hands(hands(1));
+    assert_eq!(looks(&wait(&mut journal, NOW)), 1);
     journal
 }
 
+fn ended_while_dispatching(owner: &Owner) -> Journal {
+    let mut before = Journal::default().by_hands(hands(1));
+    approve(&mut before, owner, "a@client.test", 1, 1, None);
+    assert_eq!(row(&before).state, State::Dispatching);
+    Journal::restore([row(&before)], before.times())
+}
+
 fn found_unknown(owner: &Owner) -> Journal {
-    let mut before = Journal::default();
+    let mut before = Journal::default().by_hands(hands(1));
     approve(&mut before, owner, "a@client.test", 1, 1, None);
     before.handle(NOW, Input::Dispatched(NONCE, Dispatched::Unknown("cut".into())));
     settle_down(&mut before, NOW);
-    let mut journal = Journal::restore([row(&before)], before.times());
+    let mut journal = Journal::restore([row(&before)], before.times()).by_hands(hands(1));
     journal.handle(NOW, Input::TimeoutReached);
     assert_eq!(looks(&settle_down(&mut journal, NOW)), 1, "asked at the start");
     journal
@@ -207,4 +211,44 @@ fn a_settlement_ends_the_asking() {
     assert_eq!(outcomes(&settle_down(&mut journal, NOW)), [Outcome::Failed]);
     assert!(hear(&mut journal, NOW, Found::Sent("there".into())).is_empty(), "what comes late changes nothing");
     assert_eq!((row(&journal).state, journal.poll_timeout()), (State::Failed, None));
+}
+
+#[test]
+fn what_another_hand_was_asked_for_is_neither_looked_for_nor_repeated() {
+    let owner = owner(10);
+    for hands in [hands(2), [].into()] {
+        let mut journal = ended_while_dispatching(&owner).by_hands(hands.clone());
+        let outputs = wait(&mut journal, NOW);
+        assert_eq!((looks(&outputs), outcomes(&outputs)), (0, vec![Outcome::Unknown]));
+        assert!(row(&journal).detail.contains("not known to be the one that was asked"), "{}", row(&journal).detail);
+        assert_eq!(journal.poll_timeout(), None, "a person settles it");
+
+        let mut journal = found_unknown(&owner);
+        hear(&mut journal, NOW, Found::NoAnswer("away".into()));
+        let next = journal.poll_timeout().expect("asks again");
+        journal.handle(NOW, Input::HandsChanged(hands.clone()));
+        assert_eq!((looks(&wait(&mut journal, next)), row(&journal).state), (0, State::Unknown));
+        assert_eq!(journal.poll_timeout(), None);
+
+        let mut journal = found_dispatching(&owner);
+        hear(&mut journal, NOW, Found::Repeatable);
+        answer(&mut journal, NOW, not_sent(true));
+        let again = journal.poll_timeout().expect("tries again");
+        journal.handle(NOW, Input::HandsChanged(hands));
+        let outputs = wait(&mut journal, again);
+        assert_eq!((dispatches(&outputs), row(&journal).state), (0, State::Unknown));
+    }
+}
+
+#[test]
+fn what_was_definitely_not_sent_goes_by_the_hand_of_now_and_is_looked_for_there() {
+    let owner = owner(10);
+    let mut journal = Journal::default().by_hands(hands(1));
+    approve(&mut journal, &owner, "a@client.test", 1, 1, None);
+    answer(&mut journal, NOW, not_sent(true));
+    journal.handle(NOW, Input::HandsChanged(hands(2)));
+    let again = journal.poll_timeout().expect("tries again");
+    assert_eq!(dispatches(&wait(&mut journal, again)), 1);
+    let mut journal = Journal::restore([row(&journal)], journal.times()).by_hands(hands(2));
+    assert_eq!(looks(&wait(&mut journal, again)), 1);
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use aiemp_keys::Hash;
 use aiemp_protocol::{
     action::ActionKind,
     approval::{
@@ -57,6 +58,11 @@ pub(crate) fn outcomes(outputs: &[Output]) -> Vec<Outcome> {
 
 pub(crate) fn row(journal: &Journal) -> Row {
     journal.rows().next().expect("one row").clone()
+}
+
+/// What the hands are; another number is another server behind the same name.
+pub(crate) fn hands(number: u8) -> BTreeMap<String, Hash> {
+    BTreeMap::from([("outbox".to_owned(), Hash::of_content(&[number]))])
 }
 
 #[test]
@@ -150,10 +156,11 @@ fn after_a_crash_it_looks_before_it_sends() {
         (Found::CannotTell, 0, State::Unknown),
         (Found::Absent, 1, State::Dispatching),
     ] {
-        let mut before = Journal::default();
+        let mut before = Journal::default().by_hands(hands(1));
         approve(&mut before, &owner, "a@client.test", 1, 1, None);
         assert_eq!(row(&before).state, State::Dispatching);
-        let mut journal = Journal::restore([row(&before)], before.times());
+        let mut journal = Journal::restore([row(&before)], before.times()).by_hands(hands(1));
+        journal.handle(NOW, Input::TimeoutReached);
         let looked = settle_down(&mut journal, NOW);
         assert!(matches!(looked[..], [Output::LookUp(_)]), "{looked:?}");
         journal.handle(NOW, Input::LookedUp([1; 16], found.clone()));
@@ -359,10 +366,13 @@ fn a_delay_leaves_time_to_cancel_and_ends() {
     assert_eq!(outcomes(&settle_down(&mut journal, minutes(4))), [Outcome::Failed]);
     assert_eq!(at(&mut journal, minutes(6)), 0);
     journal.handle(minutes(6), Input::Cancelled(action));
-    assert_eq!(refusals(&settle_down(&mut journal, minutes(6))), [Refusal::NothingToCancel]);
+    assert_eq!(refusals(&settle_down(&mut journal, minutes(6))), [], "cancelling twice is one");
     // What is not cancelled goes, in an other run of the executor too.
     let outputs = hand_in(&mut journal, &owner, owner.approval_under(&slow, "a@client.test", 1, 2), minutes(6));
     assert_eq!(dispatches(&outputs), 1, "it was approved six minutes ago");
+    journal.handle(minutes(6), Input::Dispatched([2; 16], Dispatched::Sent("250".into())));
+    journal.handle(minutes(6), Input::Cancelled(action));
+    assert_eq!(refusals(&settle_down(&mut journal, minutes(6))), [Refusal::NothingToCancel]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use aiemp_keys::{Hash, NodeId, Signer};
 use aiemp_protocol::{
     approval::{
         Bundle, Outcome, Policy, Receipt, Standing, Verified,
-        journal::{Input, Journal, Output, Refusal, State},
+        journal::{Dispatched, Found, Input, Journal, Output, Refusal, State},
         standing::{Request, StandingError, Uncovered},
     },
     ids::FileId,
@@ -18,6 +18,7 @@ use aiemp_protocol::{
 use proptest::prelude::*;
 
 use crate::{
+    journal::hands,
     mesh::{NOW, Owner, owner},
     tamper::objects::{mesh, receipt_key},
 };
@@ -244,7 +245,7 @@ fn as_many_go_out_as_were_signed_and_asking_twice_is_one() {
     }
     // What definitely did not go out counts for nothing, and is not tried again by itself.
     let nonce = journal.rows().next().expect("a row").verified.decision.nonce;
-    let refused = aiemp_protocol::approval::journal::Dispatched::NotSent { reason: "550".into(), retryable: false };
+    let refused = Dispatched::NotSent { reason: "550".into(), retryable: false };
     hand_in(&mut journal, NOW, Input::Dispatched(nonce, refused));
     assert_eq!(journal.used(standing.id), 2);
     assert_eq!(hand_in(&mut journal, NOW, draft(&owner, &standing, 9)), (vec![], 1));
@@ -332,5 +333,73 @@ proptest! {
         prop_assert_eq!(Standing::verify(&owner.approve.public(), mesh(), &signed), Ok(standing));
         let request = Request { note: text.into_bytes(), ..request(&owner, "a@client.test") };
         prop_assert_eq!(Request::from_bytes(&request.to_bytes()), Ok(request));
+    }
+}
+
+#[test]
+fn what_is_on_its_way_when_it_is_called_off_is_not_tried_again() {
+    let owner = owner(10);
+    let (standing, _) = owner.standing(&["a@client.test"], 3);
+    let under_way = || {
+        let mut journal = Journal::default().by_hands(hands(1));
+        assert_eq!(hand_in(&mut journal, NOW, draft(&owner, &standing, 1)), (vec![], 1));
+        journal
+    };
+    let row = |journal: &Journal| journal.rows().next().expect("a row").clone();
+    let (action, nonce) = (row(&under_way()).verified.decision.action, row(&under_way()).verified.decision.nonce);
+    let later = NOW + Duration::from_secs(60);
+    let away = || Dispatched::NotSent { reason: "away".to_owned(), retryable: true };
+    for (end, why, refused) in [
+        (
+            Input::StandingEnded(standing.id),
+            "its standing approval ended before it was sent",
+            vec![Refusal::NothingToCancel],
+        ),
+        (Input::Cancelled(action), "cancelled before it was sent", vec![]),
+    ] {
+        let mut journal = under_way();
+        assert_eq!(hand_in(&mut journal, NOW, end).0, vec![], "{why}");
+        assert_eq!(row(&journal).state, State::Dispatching, "it may still be sent");
+        hand_in(&mut journal, NOW, Input::Dispatched(nonce, away()));
+        assert_eq!((row(&journal).state, row(&journal).detail.as_str()), (State::Failed, why));
+        assert_eq!(hand_in(&mut journal, later, Input::TimeoutReached).1, 0);
+        assert_eq!(hand_in(&mut journal, later, Input::Cancelled(action)).0, refused, "cancelling twice is one");
+    }
+    // While the row goes to the disk.
+    let mut journal = Journal::default().by_hands(hands(1));
+    journal.handle(NOW, draft(&owner, &standing, 1));
+    journal.handle(NOW, Input::RowDurable(nonce));
+    assert_eq!(row(&journal).state, State::Dispatching);
+    journal.handle(NOW, Input::StandingEnded(standing.id));
+    assert_eq!(hand_in(&mut journal, NOW, Input::RowDurable(nonce)).1, 0);
+    assert_eq!(row(&journal).state, State::Failed);
+    assert_eq!(hand_in(&mut journal, NOW, draft(&owner, &standing, 2)).0, [Refusal::StandingEnded]);
+}
+
+#[test]
+fn what_was_called_off_is_not_sent_after_a_crash_either() {
+    let owner = owner(10);
+    let (standing, _) = owner.standing(&["a@client.test"], 3);
+    let found = |found: Found, is_cancelled: bool| {
+        let mut before = Journal::default().by_hands(hands(1));
+        hand_in(&mut before, NOW, draft(&owner, &standing, 1));
+        let rows: Vec<_> = before.rows().cloned().collect();
+        let (action, nonce) = (rows[0].verified.decision.action, rows[0].verified.decision.nonce);
+        assert!(before.is_under_way(action));
+        let mut journal = Journal::restore(rows, before.times()).by_hands(hands(1));
+        if is_cancelled {
+            hand_in(&mut journal, NOW, Input::Cancelled(action));
+        } else {
+            journal = journal.after_end_of([standing.id]);
+            hand_in(&mut journal, NOW, Input::TimeoutReached);
+        }
+        let dispatched = hand_in(&mut journal, NOW, Input::LookedUp(nonce, found)).1;
+        let row = journal.rows().next().expect("a row");
+        (dispatched, row.state)
+    };
+    for is_cancelled in [false, true] {
+        assert_eq!(found(Found::Absent, is_cancelled), (0, State::Failed));
+        assert_eq!(found(Found::Repeatable, is_cancelled), (0, State::Unknown), "it may have been sent");
+        assert_eq!(found(Found::Sent("there".to_owned()), is_cancelled), (0, State::Sent));
     }
 }

@@ -52,7 +52,8 @@ fn row(nonce: u8, work: u8) -> Row {
         attachments: vec![b"attachment".to_vec()],
     };
     let verified = Verified { decision, action, bundle, standing: None };
-    Row { verified, state: State::Reserved, detail: String::new(), attempts: 0, not_before: NOW, changed: NOW }
+    let (state, detail) = (State::Reserved, String::new());
+    Row { verified, state, detail, attempts: 0, not_before: NOW, changed: NOW, asked: None }
 }
 
 fn journal() -> (tempfile::TempDir, PathBuf) {
@@ -72,6 +73,7 @@ fn rows_come_back_as_they_were_stored_even_after_they_expired() {
     first.attempts = 3;
     first.not_before = Timestamp::from_millis(7);
     first.changed = Timestamp::from_millis(9);
+    first.asked = Some(Hash::of_content(b"a hand"));
     store.persist(&first, Times::at(Timestamp::from_millis(5))).unwrap();
     let mut second = row(2, 2);
     second.state = State::Sent;
@@ -83,6 +85,7 @@ fn rows_come_back_as_they_were_stored_even_after_they_expired() {
     assert_eq!(rows.len(), 2);
     assert_eq!((rows[0].state, rows[0].detail.as_str(), rows[0].attempts), (State::Dispatching, "a detail", 3));
     assert_eq!((rows[0].not_before, rows[0].changed), (Timestamp::from_millis(7), Timestamp::from_millis(9)));
+    assert_eq!((rows[0].asked, rows[1].asked), (first.asked, None));
     assert_eq!(rows[0].verified.decision, first.verified.decision);
     assert_eq!(rows[0].verified.action, first.verified.action);
     assert_eq!(rows[0].verified.bundle, first.verified.bundle);
@@ -164,9 +167,9 @@ fn a_damaged_row_stops_the_executor() {
 fn a_newer_journal_is_refused_with_what_to_do() {
     let (_home, path) = journal();
     let store = JournalStore::open(&path).unwrap();
-    store.connection.pragma_update(None, "user_version", 3).unwrap();
+    store.connection.pragma_update(None, "user_version", 4).unwrap();
     drop(store);
-    let expected = format!("{} has format 3, newer than this program knows (2); update aiemp-node", path.display());
+    let expected = format!("{} has format 4, newer than this program knows (3); update aiemp-node", path.display());
     assert_eq!(JournalStore::open(&path).unwrap_err().to_string(), expected);
 }
 
@@ -187,15 +190,20 @@ fn the_guard_goes_back_when_the_clock_is_settled_and_not_otherwise() {
 }
 
 #[test]
-fn a_journal_of_version_1_is_brought_up_to_date() {
-    let (_home, path) = journal();
-    let mut store = JournalStore::open(&path).unwrap();
-    store.persist(&row(1, 1), Times::at(NOW)).unwrap();
-    let back =
-        "ALTER TABLE meta DROP COLUMN guard_time; ALTER TABLE meta DROP COLUMN clock_settled; PRAGMA user_version = 1";
-    store.connection.execute_batch(back).unwrap();
-    drop(store);
-    let store = JournalStore::open(&path).unwrap();
-    assert_eq!(store.times().unwrap(), Times::at(NOW));
-    assert_eq!(store.load().unwrap().len(), 1);
+fn journals_of_earlier_versions_are_brought_up_to_date() {
+    let from_2 = "ALTER TABLE rows DROP COLUMN asked; PRAGMA user_version = 2;";
+    let from_1 =
+        "ALTER TABLE meta DROP COLUMN guard_time; ALTER TABLE meta DROP COLUMN clock_settled; PRAGMA user_version = 1;";
+    for back in [from_2.to_owned(), format!("{from_2} {from_1}")] {
+        let (_home, path) = journal();
+        let mut store = JournalStore::open(&path).unwrap();
+        let asked = Row { asked: Some(Hash::of_content(b"a hand")), ..row(1, 1) };
+        store.persist(&asked, Times::at(NOW)).unwrap();
+        store.connection.execute_batch(&back).unwrap();
+        drop(store);
+        let store = JournalStore::open(&path).unwrap();
+        assert_eq!(store.times().unwrap(), Times::at(NOW));
+        let rows = store.load().unwrap();
+        assert_eq!((rows.len(), rows[0].asked), (1, None), "{back}");
+    }
 }

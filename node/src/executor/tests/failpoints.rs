@@ -204,9 +204,9 @@ struct Ran<'a> {
 /// One process: the loop of `Executor::work`, with each wait over at once.
 async fn live(person: &mut Person<'_>) -> anyhow::Result<()> {
     let mut executor = Executor::open(&person.world.home, person.world.me())?;
+    executor.begin()?;
     executor.pump()?;
     loop {
-        executor.look_at_brake();
         executor.take_in()?;
         executor.take_requests()?;
         loop {

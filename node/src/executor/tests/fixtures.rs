@@ -31,8 +31,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::super::{JournalStore, now, run_until};
-use crate::{config::Config, home::Home, shell::freezes};
+use super::super::{JournalStore, dispatch::Hands, now, run_until};
+use crate::{
+    config::Config,
+    home::Home,
+    shell::{declared, freezes},
+};
 
 /// The draft that the approvals are about.
 pub(super) const NOTE: &[u8] = b"the note";
@@ -217,11 +221,19 @@ impl World {
         freezes::keep(&self.home.freezes(), self.frozen(), bytes).unwrap();
     }
 
+    /// As an earlier run left it that went by the same hands.
     pub(super) fn row(&self, action: &Action, nonce: [u8; 16], state: State) -> Row {
         let decision = self.decision(action, nonce);
         let bundle = self.bundle(action, &decision);
         let verified = Verified { decision, action: action.clone(), bundle, standing: None };
-        Row { verified, state, detail: String::new(), attempts: 0, not_before: now(), changed: now() }
+        let asked = self.asked(action);
+        Row { verified, state, detail: String::new(), attempts: 0, not_before: now(), changed: now(), asked }
+    }
+
+    /// What the action's hand is now.
+    pub(super) fn asked(&self, action: &Action) -> Option<Hash> {
+        let (_, declared) = declared::load(&self.home.executor_hands(), &self.roster()).unwrap();
+        Hands::of(&self.home, self.config(), declared).digests().remove(action.hand())
     }
 
     /// A journal as an earlier run left it.

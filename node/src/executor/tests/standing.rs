@@ -235,13 +235,18 @@ async fn a_freeze_holds_it_and_another_roster_voids_it() {
 
 /// A row that waits for a server, as an earlier run left it.
 fn waiting(world: &World, standing: &Standing) -> (Action, Nonce) {
+    left(world, standing, State::Reserved)
+}
+
+/// A row under a standing approval, as an earlier run left it.
+pub(super) fn left(world: &World, standing: &Standing, state: State) -> (Action, Nonce) {
     let request = request(world, "anna@client.test", 1);
     let signed = standing.sign(&world.approve, world.roster().mesh);
     let policy = aiemp_protocol::approval::Policy::default().digest();
     let verified = standing.admit(&signed, request, &world.roster(), world.me(), policy, now()).expect("covered");
     let (action, nonce) = (verified.action.clone(), verified.decision.nonce);
     let (detail, attempts, not_before) = (String::new(), 1, now());
-    let state = State::Reserved;
+    let asked = world.asked(&action);
     world.store(&aiemp_protocol::approval::journal::Row {
         verified,
         state,
@@ -249,6 +254,7 @@ fn waiting(world: &World, standing: &Standing) -> (Action, Nonce) {
         attempts,
         not_before,
         changed: now(),
+        asked,
     });
     (action, nonce)
 }
@@ -266,8 +272,6 @@ async fn what_waits_goes_out_after_a_restart_unless_the_roster_changed_or_it_was
                 Outcome::Failed
             }
             _ => {
-                // The row is put off until the file was seen: the process ended before it could be sent.
-                world.freeze_by_mesh(&world.freeze());
                 world.hand_in(&format!("{}.ended", standing.id), b"");
                 Outcome::Failed
             }

@@ -8,6 +8,7 @@
 //! | `NoAnswer` | `Unknown` | asked again a few times, then stays |
 //! | `Repeatable` | carried out once more under the same key, until the approval expires | stays |
 //! | `CannotTell` | `Unknown` | stays |
+//! | another hand by its name | `Unknown`, and nobody is asked | stays |
 //!
 //! A repetition says nothing about the first try unless it succeeds: a row in doubt never fails by itself.
 
@@ -23,6 +24,10 @@ const LOOK_DELAY: Duration = Duration::from_secs(5);
 /// How often in a run of the process a service is asked about an unknown end, before it is left to the person: for some
 /// three quarters of an hour.
 const LOOKS_MAX: u32 = 8;
+
+/// Why nobody can be asked where a hand was declared anew.
+const OTHER_HAND: &str = "the computer stopped while it was being carried out, and its hand is not known to be the one \
+                          that was asked then";
 
 /// What looking for an earlier try found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,14 +108,20 @@ impl Journal {
         durable.filter(|(_, doubt)| which(doubt.next)).map(|(nonce, _)| *nonce).collect()
     }
 
-    pub(super) fn look(&mut self, nonce: Nonce) {
-        let (Some(row), Some(doubt)) = (self.rows.get(&nonce), self.doubts.get_mut(&nonce)) else { return };
-        doubt.next = Next::Answer;
-        self.outputs.push_back(Output::LookUp(Box::new(row.clone())));
+    fn look(&mut self, nonce: Nonce) {
+        let Some(row) = self.rows.get(&nonce) else { return };
+        if !self.is_hand_the_same(row) {
+            return self.leave_to_person(nonce, OTHER_HAND);
+        }
+        let row = Box::new(row.clone());
+        if let Some(doubt) = self.doubts.get_mut(&nonce) {
+            doubt.next = Next::Answer;
+            self.outputs.push_back(Output::LookUp(row));
+        }
     }
 
     fn repeat(&mut self, now: Timestamp, nonce: Nonce) {
-        let Some(row) = self.rows.get_mut(&nonce) else { return };
+        let Some(row) = self.rows.get(&nonce) else { return };
         let is_due = self.doubts.get(&nonce).is_some_and(|doubt| matches!(doubt.next, Next::Repeat(at) if at <= now));
         if row.verified.decision.expiry < now {
             let detail = "it may have been carried out before the computer stopped, and the approval expired before it \
@@ -121,8 +132,16 @@ impl Journal {
             let detail = format!("it may have been carried out before the computer stopped, and now {breach}");
             return self.unknown(now, nonce, detail);
         }
+        if !self.is_hand_the_same(row) {
+            return self.leave_to_person(nonce, OTHER_HAND);
+        }
+        if self.why_called_off(row).is_some() {
+            let detail = "it may have been carried out before the computer stopped, and was called off before it was \
+                          asked for again";
+            return self.unknown(now, nonce, detail.to_owned());
+        }
         if is_due && !self.frozen {
-            row.attempts += 1;
+            self.rows.entry(nonce).and_modify(|row| row.attempts += 1);
             self.doubts.insert(nonce, Doubt { looks: LOOKS, next: Next::Answer });
             self.change(nonce, State::Dispatching, "asked for again under the same key".to_owned());
         }
@@ -178,8 +197,7 @@ impl Journal {
             (State::Dispatching, Found::Repeatable) => doubt.next = Next::Repeat(now),
             (State::Dispatching, Found::CannotTell) => {
                 let detail = "the computer stopped while it was being sent, and the service cannot be asked";
-                self.change(nonce, State::Unknown, detail.to_owned());
-                self.doubts.remove(&nonce);
+                self.leave_to_person(nonce, detail);
             }
             (State::Unknown, Found::NotSeen { .. } | Found::NoAnswer(_)) if looks < LOOKS_MAX => {
                 doubt.next = Next::Look(now + retry_delay(looks));
@@ -198,6 +216,14 @@ impl Journal {
     pub(super) fn unknown(&mut self, now: Timestamp, nonce: Nonce, detail: String) {
         self.change(nonce, State::Unknown, detail);
         self.doubts.insert(nonce, Doubt::since(now));
+    }
+
+    /// Leaves the row to the person, for nobody can be asked.
+    fn leave_to_person(&mut self, nonce: Nonce, detail: &str) {
+        if self.rows.get(&nonce).is_some_and(|row| row.state == State::Dispatching) {
+            self.change(nonce, State::Unknown, detail.to_owned());
+        }
+        self.doubts.remove(&nonce);
     }
 
     fn not_done(&mut self, now: Timestamp, nonce: Nonce) {
