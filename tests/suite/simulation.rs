@@ -2,6 +2,7 @@
 
 mod active;
 mod held;
+mod origins;
 mod repairs;
 mod saves;
 mod scenarios;
