@@ -90,6 +90,11 @@ impl<T: Clone> Register<T> {
         self.replaced.iter().chain(&self.writes).any(|(_, written)| written == value)
     }
 
+    /// All that ever was the value.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.replaced.iter().chain(&self.writes).map(|(_, value)| value)
+    }
+
     fn origins(&self) -> Vec<&Origin> {
         self.replaced.iter().chain(&self.writes).map(|(origin, _)| origin).collect()
     }

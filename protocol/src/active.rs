@@ -2,25 +2,27 @@
 //!
 //! Obsidian and its plugins, and browsers, are what notes are looked at with. What is found here comes from a Cloud that
 //! may be anybody's: it waits on Local until the person has released it. The finder rather finds too much: code blocks and
-//! backslashes protect nothing, for plugins and other viewers read the raw text. A text is looked at without what cannot be
-//! seen in it, and addresses also with entities, percent signs and backslashes taken off.
+//! backslashes protect nothing, for plugins and other viewers read the raw text. A text is looked at as it is and without
+//! what cannot be seen in it, and addresses also with entities, percent signs and backslashes taken off. Where viewers
+//! may read a text in more than one way, it is active if it is so in one of them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use aiemp_keys::{Hash, cbor};
 
-use crate::{egress::views, ids::ConflictId, vault_path::VaultPath};
+use crate::{ids::ConflictId, vault_path::VaultPath};
 
 mod code;
+mod definitions;
 mod links;
 mod quoted;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod texts;
 
-/// Files that a viewer of the vault or a browser renders; others are shown as they are, or not at all.
-const RENDERED: [&str; 14] =
-    ["md", "markdown", "mdx", "canvas", "base", "html", "htm", "xhtml", "xht", "shtml", "mhtml", "mht", "svg", "xml"];
+use texts::{Format, Text};
+
 /// Findings that are told one by one: a person reads no more, and each costs an item of the log when it is released.
 const FINDINGS_MAX: usize = 64;
 /// What is shown of a finding.
@@ -41,6 +43,8 @@ pub enum ActiveKind {
     Template,
     /// More of all that than is told one by one: the whole text.
     Many,
+    /// A whole file that is a program to what opens it, or that is read by rules of its own.
+    File,
 }
 
 impl ActiveKind {
@@ -53,6 +57,7 @@ impl ActiveKind {
             Self::Code => "code that a plugin runs",
             Self::Template => "a template command",
             Self::Many => "more than can be listed",
+            Self::File => "a file that loads or runs as a whole",
         }
     }
 
@@ -65,6 +70,7 @@ impl ActiveKind {
             Self::Code => 3,
             Self::Template => 4,
             Self::Many => 5,
+            Self::File => 6,
         }
     }
 }
@@ -99,26 +105,33 @@ impl Piece {
 
 /// Everything active in a file, each piece once, in the order of the text.
 pub fn find(path: &VaultPath, bytes: &[u8]) -> Vec<Finding> {
-    let extension = path.extension();
-    if !RENDERED.contains(&extension.as_str()) || !may_hold_any(bytes) {
+    let Some(format) = Format::of(&path.extension()) else { return Vec::new() };
+    if format == Format::Whole || (format == Format::Html && texts::may_be_read_otherwise(bytes)) {
+        let text = String::from_utf8_lossy(bytes);
+        return vec![finding(&text, 1, &Piece::new(ActiveKind::File, 0, text.len()))];
+    }
+    if !may_hold_any(bytes) {
         return Vec::new();
     }
-    let text = view(bytes, extension == "canvas");
-    let pieces = pieces(&text, &extension);
-    if pieces.len() > FINDINGS_MAX {
-        return vec![finding(&text, 1, &Piece::new(ActiveKind::Many, 0, text.len()))];
-    }
-    let (mut line, mut counted) = (1, 0);
-    let mut first: BTreeMap<ConflictId, usize> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     let mut findings = Vec::new();
-    for piece in &pieces {
-        line += text.as_bytes()[counted..piece.start].iter().filter(|byte| **byte == b'\n').count();
-        counted = piece.start;
-        let found = finding(&text, line, piece);
-        if first.insert(found.release, line).is_none() {
-            findings.push(found);
+    for text in texts::readings(bytes, format) {
+        let pieces = pieces(&text, format);
+        if pieces.len() > FINDINGS_MAX {
+            let text = texts::visible(&text.text);
+            return vec![finding(&text, 1, &Piece::new(ActiveKind::Many, 0, text.len()))];
+        }
+        let (mut line, mut counted) = (1, 0);
+        for piece in &pieces {
+            line += text.text.as_bytes()[counted..piece.start].iter().filter(|byte| **byte == b'\n').count();
+            counted = piece.start;
+            let found = finding(&text.text, line, piece);
+            if seen.insert(found.release) {
+                findings.push(found);
+            }
         }
     }
+    findings.sort_by_key(|finding| finding.line);
     findings
 }
 
@@ -131,37 +144,31 @@ const fn is_sign(byte: &u8) -> bool {
     matches!(byte, b'<' | b'!' | b']' | b'`' | b'~' | b':' | b'"')
 }
 
-/// The text without what cannot be seen; of a canvas, which is JSON, without its escapes.
-fn view(bytes: &[u8], is_json: bool) -> String {
-    let unescaped = if is_json { views::unescaped(bytes) } else { None };
-    let text = String::from_utf8_lossy(unescaped.as_deref().unwrap_or(bytes));
-    let hidden = |c: char| match c {
-        ' '..='~' | '\n' | '\r' | '\t' => false,
-        _ => c.is_control() || views::is_invisible(c),
-    };
-    if text.chars().any(hidden) { text.replace(hidden, "") } else { text.into_owned() }
-}
-
-fn pieces(text: &str, extension: &str) -> Vec<Piece> {
-    let is_canvas = extension == "canvas";
-    let is_markdown = matches!(extension, "md" | "markdown" | "mdx");
-    let exempt = quoted::front_matter(text);
-    let definitions = links::definitions(text);
+fn pieces(text: &Text, format: Format) -> Vec<Piece> {
+    let definitions = definitions::definitions(text.unquoted.as_deref().unwrap_or(&text.text));
+    let mut first_tag = None;
     let mut pieces = Vec::new();
     let mut at = 0;
-    while let Some(sign) = text.as_bytes()[at..].iter().position(is_sign) {
+    while let Some(sign) = text.text.as_bytes()[at..].iter().position(is_sign) {
         at += sign;
-        let byte = text.as_bytes()[at];
-        let in_quotes = exempt.iter().any(|range| range.contains(&at));
+        let byte = text.text.as_bytes()[at];
+        let in_quotes = text.exempts(at);
+        let template = || code::template(&text.text, at);
         let (found, next) = match byte {
-            b'<' if in_quotes => (code::template(text, at), at + 1),
-            b'<' => (code::template(text, at).or_else(|| tags::tag(text, at, is_markdown)), at + 1),
+            b'<' if in_quotes => (template(), at + 1),
+            b'<' => {
+                let begins = tags::begins(&text.text, at);
+                let ends_at_blank_line = format == Format::Markdown && first_tag.is_none();
+                first_tag = first_tag.or(begins.then_some(at));
+                let tag = || text.either(|text| tags::tag(text, at, ends_at_blank_line));
+                (template().or_else(tag).or_else(|| links::pointed(&text.text, at)), at + 1)
+            }
             _ if in_quotes => (None, at + 1),
-            b'!' => (links::image(text, at, &definitions), at + 1),
-            b']' => (links::destination(text, at), at + 1),
-            b':' => (links::bare(text, at), at + 1),
-            b'`' | b'~' => code::run(text, at),
-            b'"' if is_canvas => (links::canvas_page(text, at), at + 1),
+            b'!' => (text.either(|text| links::image(text, at, &definitions)), at + 1),
+            b']' => (text.either(|text| links::destination(text, at)), at + 1),
+            b':' => (links::bare(&text.text, at), at + 1),
+            b'`' | b'~' => code::run(&text.text, at),
+            b'"' if format == Format::Canvas => (links::canvas_page(&text.text, at), at + 1),
             _ => (None, at + 1),
         };
         at = found.as_ref().map_or(next, |piece| piece.end.max(next));
@@ -174,8 +181,8 @@ fn pieces(text: &str, extension: &str) -> Vec<Piece> {
 }
 
 fn finding(text: &str, line: usize, piece: &Piece) -> Finding {
-    let snippet = &text[piece.start..piece.end];
-    let parts = [cbor::uint(piece.kind.number()), cbor::text(snippet), cbor::text(&piece.with)];
+    let snippet = texts::visible(&text[piece.start..piece.end]);
+    let parts = [cbor::uint(piece.kind.number()), cbor::text(&snippet), cbor::text(&piece.with)];
     let mut begins: String = snippet.chars().take(BEGINNING_CHARS).collect();
     if begins.len() < snippet.len() {
         begins.push('\u{2026}');

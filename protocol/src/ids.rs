@@ -126,6 +126,12 @@ impl FileId {
         Self::derive(zone, "move", [self.to_value()])
     }
 
+    /// The id of a file that began with what `self` says, or that has to do without the id it would have: that of `self`
+    /// is taken.
+    pub fn beside(self, zone: Zone) -> Self {
+        Self::derive(zone, "beside", [self.to_value()])
+    }
+
     /// The id of the file that plays `role` for a piece of work; the same intake made twice is one file.
     pub fn for_work(zone: Zone, work: WorkId, role: &str) -> Self {
         Self::derive(zone, "work", [work.to_value(), cbor::text(role)])

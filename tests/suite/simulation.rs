@@ -2,6 +2,7 @@
 
 mod active;
 mod held;
+mod origins;
 mod payloads;
 mod repairs;
 mod saves;

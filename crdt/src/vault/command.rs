@@ -5,13 +5,14 @@ use aiemp_protocol::{
     ids::{ContentHash, FileId, WorkId},
     limits::{CHANGE_BYTES_MAX, LEASE},
     vault_path::VaultPath,
+    zone::Zone,
 };
 
 use super::{
     Output, Vault,
     open::{DocState, OpenNote, Task},
 };
-use crate::index::FileRecord;
+use crate::index::{FileRecord, Origin};
 
 impl Vault {
     pub(super) fn do_task(&mut self, file: FileId, task: Task) {
@@ -72,7 +73,35 @@ impl Vault {
         self.index.get(file).is_some() || self.creating.contains(&file)
     }
 
-    fn create_new(&mut self, file: FileId, path: &VaultPath, bytes: Vec<u8>) {
+    /// The first that is free of an id and those that follow it. They follow from each other, so that whoever looks at a
+    /// file finds all that it may come from, also where a member took an id in advance.
+    pub(super) fn free_id(&self, first: FileId) -> FileId {
+        let mut id = first;
+        while self.exists(id) {
+            id = id.beside(id.zone);
+        }
+        id
+    }
+
+    /// The id that a file gets by a move; none where it made that move before. A file there that nobody wrote who could
+    /// have moved this one was put there to be in the way.
+    fn moved_id(&self, file: FileId, zone: Zone) -> Option<FileId> {
+        let is_in_the_way = |id: FileId| {
+            let may_move = |origin: &Origin| self.boundaries.may_resolve(origin.author(), file.zone);
+            let record = self.index.get(id).filter(|_| !self.creating.contains(&id));
+            record.is_some_and(|record| !record.base.has_any(may_move))
+        };
+        let mut id = file.moved_to(zone);
+        while self.exists(id) {
+            if !is_in_the_way(id) {
+                return None;
+            }
+            id = id.beside(zone);
+        }
+        Some(id)
+    }
+
+    pub(super) fn create_new(&mut self, file: FileId, path: &VaultPath, bytes: Vec<u8>) {
         self.creating.insert(file);
         self.docs.entry(file).or_insert_with(|| DocState::Uncreated([].into()));
         self.push_new(file, path, bytes);
@@ -124,15 +153,15 @@ impl Vault {
     /// Create first, then archive: a crash in between leaves two copies, never none.
     fn move_across(&mut self, file: FileId, to: VaultPath, content: Option<Vec<u8>>, claim: Option<WorkId>) {
         let Ok(zone) = self.boundaries.zone_of(&to) else { return };
-        let target = file.moved_to(zone);
         let lies_there = content.is_some();
         let Some(merged) = self.merged_bytes(file) else { return };
         let bytes = content.unwrap_or_else(|| merged.clone());
-        if !self.boundaries.may_write(zone) || (self.exists(target) && !lies_there) {
+        if !self.boundaries.may_write(zone) {
             return;
         }
-        // It went there before and came back: what the person moved now is a file of its own.
-        let target = if self.exists(target) { self.fresh_id(zone, bytes.len()) } else { target };
+        // Where it went there before and came back, what the person moved now is a file of its own.
+        let target = if lies_there { Some(self.free_id(file.moved_to(zone))) } else { self.moved_id(file, zone) };
+        let Some(target) = target else { return };
         let hash = ContentHash::of(&bytes);
         // The person moved what lay on disk. What the merge has beyond it goes along as a change, unless more people
         // would read it than do now: then it stays where it is.

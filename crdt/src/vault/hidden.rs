@@ -125,8 +125,8 @@ impl Vault {
     /// What was hidden becomes a file of its own, of the same name.
     pub(super) fn show_hidden_beside(&mut self, item: &Conflict) {
         let Some(bytes) = self.hidden_bytes(item) else { return };
-        let file = self.fresh_id(item.file.zone, bytes.len());
-        self.push_new(file, &item.path, bytes);
+        let file = self.free_id(item.file.beside(item.file.zone));
+        self.create_new(file, &item.path, bytes);
     }
 
     /// The bytes that an item hides.

@@ -270,15 +270,36 @@ impl Vault {
             HoldReason::TooLarge
         } else if self.boundaries.may_write(zone) {
             self.release_saved(&path, zone, &bytes);
-            let file = self.fresh_id(zone, bytes.len());
             let hash = ContentHash::of(&bytes);
-            self.push_new(file, &path, bytes);
+            let file = if let Some(other) = self.copied_from(zone, hash, &bytes) {
+                let file = self.free_id(other.beside(zone));
+                self.create_new(file, &path, bytes);
+                file
+            } else {
+                let file = self.fresh_id(zone, bytes.len());
+                self.push_new(file, &path, bytes);
+                file
+            };
             return self.lies_on_disk(file, path, hash);
         } else {
             self.not_taken(path.clone(), ContentHash::of(&bytes));
             HoldReason::NotWritable
         };
         self.outputs.push_back(Output::Hold { path, bytes, reason });
+    }
+
+    /// The file that a new draft is a copy of; what others wrote comes first. Programs that move files may copy first, and
+    /// a peer that edits a note all the time can make a move look like that.
+    fn copied_from(&self, zone: Zone, hash: ContentHash, bytes: &[u8]) -> Option<FileId> {
+        if zone != Zone::Drafts || bytes.trim_ascii().is_empty() {
+            return None;
+        }
+        let on_its_way = self.places.iter().filter(|(_, place)| self.in_flight.get(*place) == Some(&Some(hash)));
+        let on_disk = self.on_disk.values().filter(|there| there.hash == hash).map(|there| there.file);
+        on_disk.chain(on_its_way.map(|(file, _)| *file)).max_by_key(|file| {
+            let record = self.index.get(*file);
+            record.is_some_and(|record| record.authors().iter().any(|author| *author != self.me))
+        })
     }
 
     /// Notes that a new file's content lies on disk already.

@@ -179,8 +179,13 @@ impl Core {
                 && record.path.shown().is_some_and(|path| is_in(path, "approved"))
                 && !self.work.filed.contains(file)
         };
-        let moved = self.vault.index().iter().filter(was_moved_there);
-        moved.map(|(file, _)| file.moved_to(Zone::Drafts)).collect()
+        let index = self.vault.index();
+        // Where the id it would have was taken, it has one that follows.
+        let came_back = |(file, _): (FileId, &FileRecord)| {
+            let next = |at: &FileId| index.get(*at).map(|_| at.beside(at.zone));
+            std::iter::successors(Some(file.moved_to(Zone::Drafts)), next)
+        };
+        index.iter().filter(was_moved_there).flat_map(came_back).collect()
     }
 
     /// The piece of work whose id a file's name carries.
@@ -230,6 +235,6 @@ impl Core {
 }
 
 /// The copy of one approval alone.
-fn later_copy(receipt: &Receipt) -> FileId {
+pub(super) fn later_copy(receipt: &Receipt) -> FileId {
     FileId::for_work(Zone::Owner, receipt.work, &format!("approved {:02x?}", receipt.nonce))
 }

@@ -10,12 +10,12 @@ use std::{
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     approval::{Outcome, Standing, standing::Request},
-    ids::FileId,
+    ids::{ContentHash, FileId},
     roster::Role,
     time::Timestamp,
 };
 
-use super::{Core, output::Output, work::Reading};
+use super::{Core, filing::later_copy, output::Output, work::Reading};
 
 /// How long a draft has to stand still: a person who types into it is not done, and editors save by themselves.
 const STILL: Duration = Duration::from_secs(30);
@@ -108,17 +108,34 @@ impl Core {
         counts.filter(|receipt| receipt.outcome != Outcome::Failed).count() as u64
     }
 
-    /// Everybody who had a hand in a draft, and in the files that it was moved from.
+    /// Everybody who had a hand in a draft, in the files that it came from, and in those that ever had the same content.
     fn authors_of(&self, file: FileId) -> BTreeSet<NodeId> {
         let index = self.vault.index();
-        let (mut family, mut before) = (BTreeSet::from([file]), 0);
-        while family.len() > before {
-            before = family.len();
-            let was_moved = |from: &FileId| {
-                family.iter().any(|to| to.zone != from.zone && !family.contains(from) && from.moved_to(to.zone) == *to)
-            };
-            let origins: Vec<_> = index.iter().map(|(other, _)| other).filter(was_moved).collect();
-            family.extend(origins);
+        let zones: BTreeSet<_> = index.iter().map(|(file, _)| file.zone).collect();
+        let mut came_from: BTreeMap<FileId, Vec<FileId>> = BTreeMap::new();
+        let mut began_with: BTreeMap<ContentHash, Vec<FileId>> = BTreeMap::new();
+        for (from, record) in index.iter() {
+            let became = zones.iter().flat_map(|zone| [from.moved_to(*zone), from.beside(*zone)]);
+            for to in became.filter(|to| index.get(*to).is_some()) {
+                came_from.entry(to).or_default().push(from);
+            }
+            for content in record.base.values() {
+                began_with.entry(*content).or_default().push(from);
+            }
+        }
+        for receipt in self.work.receipts.values() {
+            came_from.entry(later_copy(receipt)).or_default().push(receipt.file);
+        }
+        // Many notes begin empty.
+        began_with.remove(&ContentHash::of(b""));
+        let (mut family, mut open) = (BTreeSet::new(), vec![file]);
+        while let Some(one) = open.pop() {
+            if !family.insert(one) {
+                continue;
+            }
+            open.extend(came_from.remove(&one).unwrap_or_default());
+            let contents = index.get(one).into_iter().flat_map(|record| record.base.values());
+            open.extend(contents.filter_map(|content| began_with.remove(content)).flatten());
         }
         family.into_iter().filter_map(|one| index.get(one)).flat_map(|record| record.authors()).collect()
     }

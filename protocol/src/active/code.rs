@@ -1,11 +1,14 @@
 //! Code that plugins run: fences and inline queries, and the commands of Templater.
 
 use super::{ActiveKind, Piece, links, within};
+use crate::egress::views;
 
-/// The words behind a fence that make a plugin run what stands in it.
-const RUN: [&str; 9] = [
+/// The words behind a fence that make Obsidian or a plugin run what stands in it, or fetch what it names.
+const RUN: [&str; 15] = [
     "dataview",
     "dataviewjs",
+    "base",
+    "tasks",
     "js-engine",
     "meta-bind",
     "meta-bind-button",
@@ -13,7 +16,17 @@ const RUN: [&str; 9] = [
     "meta-bind-js-view",
     "button",
     "templater",
+    "embed",
+    "cardlink",
+    "leaflet",
+    "plantuml",
 ];
+/// What makes a drawing load something, or change how it is drawn.
+const DRAWING: [&str; 6] = ["//", "url(", "img", "%%{", "click", "themecss"];
+/// A drawing that goes on longer is taken for one that loads something.
+const DRAWING_BYTES_MAX: usize = 16 << 10;
+/// As much of what stands behind a fence as may be its word.
+const INFO_BYTES_MAX: usize = 256;
 /// An inline query that goes on longer is taken for one without looking for its end.
 const INLINE_BYTES_MAX: usize = 4096;
 
@@ -35,14 +48,19 @@ pub(super) fn run(text: &str, at: usize) -> (Option<Piece>, usize) {
 }
 
 fn fence(text: &str, at: usize, sign: u8, length: usize) -> Option<Piece> {
-    let line_start = text[..at].rfind('\n').map_or(0, |end| end + 1);
-    let before = |c: char| c.is_whitespace() || c.is_ascii_digit() || ">-*+.)".contains(c);
-    if !text[line_start..at].chars().all(before) {
+    let behind = text[at + length..].trim_start_matches([' ', '\t', '{', '.']);
+    let info = behind[..within(behind, 0, INFO_BYTES_MAX)].lines().next().unwrap_or_default();
+    // A viewer may know more that a fence can stand behind; but where one is closed on its line it is none.
+    let is_before = |c: char| c.is_whitespace() || c.is_ascii_digit() || ">-*+.)".contains(c);
+    let mut before = text[..at].chars().rev().take_while(|c| *c != '\n');
+    if info.contains('`') && !before.all(is_before) {
         return None;
     }
-    let info = text[at + length..].lines().next().unwrap_or_default().trim_start_matches([' ', '\t', '{', '.']);
+    let read = views::unescaped(info.as_bytes());
+    let info = read.map_or_else(|| info.to_owned(), |read| String::from_utf8_lossy(&read).into_owned());
     let word = info.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap_or_default();
-    if !RUN.iter().any(|run| word.eq_ignore_ascii_case(run)) {
+    let is_drawing = word.eq_ignore_ascii_case("mermaid");
+    if !is_drawing && !RUN.iter().any(|run| word.eq_ignore_ascii_case(run)) {
         return None;
     }
     let mut end = at;
@@ -52,8 +70,13 @@ fn fence(text: &str, at: usize, sign: u8, length: usize) -> Option<Piece> {
         if number > 0 && bare.len() >= length && bare.bytes().all(|byte| byte == sign) {
             break;
         }
+        if is_drawing && end - at > DRAWING_BYTES_MAX {
+            return Some(Piece::new(ActiveKind::Code, at, text.len()));
+        }
     }
-    Some(Piece::new(ActiveKind::Code, at, end))
+    let drawn = if is_drawing { text[at..end].to_ascii_lowercase() } else { String::new() };
+    let is_active = !is_drawing || DRAWING.iter().any(|sign| drawn.contains(sign));
+    is_active.then(|| Piece::new(ActiveKind::Code, at, end))
 }
 
 /// `` `= …` `` and `` `$= …` ``.

@@ -1,18 +1,18 @@
 //! Pictures from elsewhere, and addresses that act.
 
-use std::collections::BTreeMap;
-
-use super::{ActiveKind, Piece, within};
+use super::{ActiveKind, Piece, definitions::Definitions, within};
 use crate::egress::views;
 
 /// Schemes that a program acts on. Web and mail addresses only open when they are followed.
 const ACTING: [&str; 5] = ["obsidian", "javascript", "vbscript", "file", "data"];
+/// Schemes that open a page, a mail or a call; what any other does is up to programs that nobody knows of.
+const OPENING: [&str; 8] = ["http", "https", "mailto", "tel", "sms", "geo", "ftp", "ftps"];
 /// What `data:` must hold to act.
 const ACTING_DATA: [&str; 5] = ["text/html", "application/xhtml", "text/xml", "application/xml", "image/svg"];
 /// Pictures that stand in the text itself.
 const PICTURES: [&str; 6] = ["image/png", "image/jpeg", "image/jpg", "image/gif", "image/webp", "image/bmp"];
 /// A picture's text; one that goes on longer is taken for one from elsewhere.
-const ALT_BYTES_MAX: usize = 1024;
+pub(super) const ALT_BYTES_MAX: usize = 1024;
 /// An address, as far as it is told.
 const ADDRESS_BYTES_MAX: usize = 512;
 /// As much of an address as says where it leads; one that says nothing in so many bytes hides where.
@@ -24,15 +24,18 @@ const SAID_BYTES_MIN: usize = 16;
 fn readings(address: &str) -> Option<[String; 2]> {
     let all = address.trim_start();
     let address = &all[..within(all, 0, SCHEME_BYTES_MAX)];
-    let tidy = |text: &str| {
-        let text = text.replace(|c: char| c.is_whitespace() || c.is_control() || views::is_invisible(c), "");
-        text.to_lowercase()
-    };
-    let unescaped = views::unescaped(address.as_bytes());
-    let unescaped = unescaped.map_or_else(|| address.to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let read = [tidy(address), tidy(&without_percent_signs(&unescaped))];
+    let read = [tidy(address), tidy(&without_percent_signs(&unescaped(address)))];
     let hides = address.len() < all.len() && read.iter().any(|text| text.len() < SAID_BYTES_MIN);
     (!hides).then_some(read)
+}
+
+fn tidy(text: &str) -> String {
+    text.replace(|c: char| c.is_whitespace() || c.is_control() || views::is_invisible(c), "").to_lowercase()
+}
+
+fn unescaped(text: &str) -> String {
+    let unescaped = views::unescaped(text.as_bytes());
+    unescaped.map_or_else(|| text.to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn without_percent_signs(text: &str) -> String {
@@ -95,13 +98,39 @@ pub(super) fn acts(address: &str) -> bool {
     })
 }
 
+/// Whether an address is one for a program that is not known: no scheme that opens a page, and a scheme.
+pub(super) fn has_odd_scheme(address: &str) -> bool {
+    let beginning = &address[..within(address, 0, SCHEME_BYTES_MAX)];
+    if !beginning.contains([':', '&']) {
+        return false;
+    }
+    [tidy(beginning), tidy(&unescaped(beginning))].iter().any(|address| {
+        let address = address.trim_start_matches('<');
+        let scheme = address.split_once(':').filter(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty());
+        scheme.is_some_and(|(scheme, rest)| {
+            let is_picture = scheme == "data" && PICTURES.iter().any(|picture| rest.starts_with(picture));
+            !OPENING.contains(&scheme) && !is_picture
+        })
+    })
+}
+
 /// `](address)` and `[label]: address` where the address acts, however it is written.
 pub(super) fn destination(text: &str, at: usize) -> Option<Piece> {
     if is_escaped(text, at) {
         return None;
     }
     let (start, end) = address_behind(text, at + 1)?;
-    acts(&text[start..end]).then(|| Piece::new(ActiveKind::Link, at, end_of_address(text, end)))
+    let address = &text[start..end];
+    (acts(address) || has_odd_scheme(address)).then(|| Piece::new(ActiveKind::Link, at, end_of_address(text, end)))
+}
+
+/// `<scheme:address>` where the scheme is an odd one; what is all letters is a tag of XML.
+pub(super) fn pointed(text: &str, at: usize) -> Option<Piece> {
+    let inside = &text[at + 1..within(text, at + 1, ADDRESS_BYTES_MAX)];
+    let address = &inside[..inside.find(|c: char| c.is_whitespace() || "<>".contains(c))?];
+    let (_, rest) = address.split_once(':')?;
+    let is_name = rest.trim_end_matches('/').bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (!is_name && has_odd_scheme(address)).then(|| Piece::new(ActiveKind::Link, at, at + 1 + address.len()))
 }
 
 /// An acting address in the middle of a text; `at` is its colon.
@@ -125,7 +154,7 @@ pub(super) fn bare(text: &str, at: usize) -> Option<Piece> {
 }
 
 /// `![text](address)`, `![text][label]`, `![label]` and `![[address]]` from elsewhere.
-pub(super) fn image(text: &str, at: usize, definitions: &BTreeMap<String, String>) -> Option<Piece> {
+pub(super) fn image(text: &str, at: usize, definitions: &Definitions) -> Option<Piece> {
     let inside = text[at..].strip_prefix("![")?;
     let start = at + 2;
     if let Some(embedded) = inside.strip_prefix('[')
@@ -149,8 +178,11 @@ pub(super) fn image(text: &str, at: usize, definitions: &BTreeMap<String, String
             Piece::new(ActiveKind::Remote, at, end)
         })
     };
-    // Code and HTML may hold brackets that do not count; then every address that follows may be the picture's.
-    if window[..closed.unwrap_or(window.len())].contains(['`', '<', '\\']) {
+    // Code, HTML, mathematics and comments may hold brackets that do not count; then every address that follows may be
+    // the picture's.
+    let (before, behind) = window.split_at(closed.unwrap_or(window.len()));
+    let spans = |sign: &str| before.contains(sign) && behind.contains(sign);
+    if before.contains(['`', '<', '\\']) || spans("$") || spans("%%") {
         let brackets = window.match_indices("](").map(|(place, _)| start + place);
         if let Some(piece) = brackets.into_iter().find_map(remote_behind) {
             return Some(piece);
@@ -167,8 +199,8 @@ pub(super) fn image(text: &str, at: usize, definitions: &BTreeMap<String, String
     let labelled = text[close + 1..].strip_prefix('[').and_then(|label| Some(&label[..label.find(']')?]));
     let label = labelled.filter(|label| !label.is_empty()).unwrap_or(own);
     let end = close + 1 + labelled.map_or(0, |label| label.len() + 2);
-    let address = definitions.get(&tidy_label(label))?;
-    Some(Piece { with: address.clone(), ..Piece::new(ActiveKind::Remote, at, end) })
+    let with = definitions.remote(label).or_else(|| definitions.remote(own))?;
+    Some(Piece { with, ..Piece::new(ActiveKind::Remote, at, end) })
 }
 
 /// Where an address ends that goes on at `from`: a release speaks of all of it.
@@ -209,12 +241,12 @@ fn closing_bracket(text: &str) -> Option<usize> {
 }
 
 /// A bracket behind a backslash is a sign like any other.
-fn is_escaped(text: &str, at: usize) -> bool {
+pub(super) fn is_escaped(text: &str, at: usize) -> bool {
     text.as_bytes()[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 /// Where the address stands that `(` or `:` at `at` begins.
-fn address_behind(text: &str, at: usize) -> Option<(usize, usize)> {
+pub(super) fn address_behind(text: &str, at: usize) -> Option<(usize, usize)> {
     let address = text[at..].strip_prefix(['(', ':'])?.trim_start();
     let start = text.len() - address.len();
     let address = &address[..within(address, 0, ADDRESS_BYTES_MAX)];
@@ -228,37 +260,12 @@ fn address_behind(text: &str, at: usize) -> Option<(usize, usize)> {
     Some((start, start + length))
 }
 
-/// `[label]: address` lines whose address is elsewhere, by label.
-pub(super) fn definitions(text: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    if !text.contains("]:") || !text.contains("![") {
-        return found;
-    }
-    for (at, _) in text.match_indices("]:") {
-        if is_escaped(text, at) {
-            continue;
-        }
-        let before = &text[text.ceil_char_boundary(at.saturating_sub(ALT_BYTES_MAX))..at];
-        let Some(open) = before.rfind('[') else { continue };
-        let label = &before[open + 1..];
-        if let Some((from, to)) = address_behind(text, at + 1).filter(|_| !label.starts_with('^'))
-            && is_remote(&text[from..to])
-        {
-            found.entry(tidy_label(label)).or_insert_with(|| text[from..to].to_owned());
-        }
-    }
-    found
-}
-
-fn tidy_label(label: &str) -> String {
-    label.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
-}
-
-/// The page that a node of a canvas shows: `"url": "https://…"`.
+/// The page that a node of a canvas shows, `"url": "https://…"`, or the picture behind it.
 pub(super) fn canvas_page(text: &str, at: usize) -> Option<Piece> {
-    let behind = text[at..].strip_prefix("\"url\"")?.trim_start().strip_prefix(':')?.trim_start();
+    let behind = ["\"url\"", "\"background\""].iter().find_map(|key| text[at..].strip_prefix(key))?;
+    let behind = behind.trim_start().strip_prefix(':')?.trim_start();
     let address = behind.strip_prefix('"')?;
-    let address = &address[..address[..within(address, 0, ADDRESS_BYTES_MAX)].find('"')?];
-    let end = text.len() - behind.len() + 1 + address.len() + 1;
+    let address = &address[..address.find('"').unwrap_or(address.len())];
+    let end = (text.len() - behind.len() + 1 + address.len() + 1).min(text.len());
     is_remote(address).then(|| Piece::new(ActiveKind::Remote, at, end))
 }

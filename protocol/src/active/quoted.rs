@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 /// Where quoted values stand in the front matter of a text, if every line of it has a form that all readers of YAML read
-/// alike. In any other front matter nothing is exempt.
+/// alike, and all agree on where it ends. In any other front matter nothing is exempt.
 pub(super) fn front_matter(text: &str) -> Vec<Range<usize>> {
     let mut exempt = Vec::new();
     let mut at = 0;
     for (number, whole) in text.split_inclusive('\n').enumerate() {
-        let line = whole.trim_end_matches(['\n', '\r']);
+        let line = whole.strip_suffix('\n').unwrap_or(whole);
+        let line = line.strip_suffix('\r').unwrap_or(line);
         match (number, line) {
             (0, "---") => {}
             (0, _) => return Vec::new(),
@@ -25,6 +26,10 @@ pub(super) fn front_matter(text: &str) -> Vec<Range<usize>> {
 
 /// The quoted values of a line `key: value`, `key: ["value", …]`, `key:` or `  - "value"`; none if it is another line.
 fn values(line: &str) -> Option<Vec<Range<usize>>> {
+    // To some readers a line ends at each of these.
+    if line.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
+        return None;
+    }
     let value_at = match line.strip_prefix("  - ") {
         Some(_) => 4,
         None => {

@@ -44,6 +44,12 @@ fn pictures_from_elsewhere_are_found_and_others_are_not() {
             "![x](%68ttps%3a%2f%2ftrack.test)",
             "![x](data:image/svg+xml;base64,AAAA)",
             "```\n![x](https://track.test/p)\n```",
+            "> ![x](\n> https://track.test/p)",
+            "> ![ref]\n\n> [ref]:\n> https://track.test/p",
+            "![x][a\\]b]\n\n[a\\]b]: https://track.test/p",
+            "![x][\u{1e9e}]\n\n[SS]: https://track.test/p",
+            "![ref][none]\n\n[ref]: https://track.test/p",
+            "![$](a)$](https://track.test/p)",
         ],
     );
     each(
@@ -59,6 +65,8 @@ fn pictures_from_elsewhere_are_found_and_others_are_not() {
             "[ref]: https://page.test",
             "\\!\\[x\\]\\(https://track.test\\)",
             "![x](C:\\pictures\\a.png)",
+            "![Invoice, $5](a.png) and [x](https://page.test)",
+            "![x][a]\n\n[b]: https://page.test",
         ],
     );
 }
@@ -99,6 +107,29 @@ fn html_that_loads_or_runs_is_found_and_other_html_is_not() {
             "<img alt=\"<b>\" src=https://track.test/p",
             "<i\u{200b}mg src=https://track.test/p>",
             "> - <img src=https://track.test/p>",
+            "> <img\n> src=https://track.test/p>",
+            "<div>\n<img alt=a<1 src=https://track.test/p>\n</div>",
+            "<div title=a<1 style=\"background:url(https://track.test/p)\">",
+            "<!-- x --!>\n<img alt=x\n\nsrc=https://track.test/p>\n-->",
+            "<?x>\n<img alt=x\n\nsrc=https://track.test/p>\n?>",
+            "<div>\n<img alt=\"\n\n[a](src=//track.test/p)",
+            "<img alt=\"\n\u{200b}\n\" src=https://track.test/p>",
+            "<img \" alt=\">\" src=https://track.test/p>",
+            "<img alt=\u{a0}\" src=https://track.test/p x=\">",
+            "<img alt=\u{200b}\" src=https://track.test/p x=\">",
+            "<img\u{c}src=https://track.test/p>",
+            "<img\rsrc=https://track.test/p>",
+            "<p style='background:\\75rl(a.png)'>",
+            "<p style=\"background:&#117;rl(a.png)\">",
+            "<rect fill='u\\72l(https://track.test/p)'/>",
+            "<h:script xmlns:h='http://www.w3.org/1999/xhtml'>x</h:script>",
+            "<image l:href=https://track.test/p />",
+            "<animate attributeName=href values='x;javascript:x'/>",
+            "<!DOCTYPE svg [<!ATTLIST image href CDATA 'x'>]>",
+            "<meta charset=iso-2022-jp>",
+            "<?xml version='1.0' encoding='utf-16'?>",
+            "<img attributionsrc=https://track.test/p>",
+            "<a href=ms-word:ofe|u|x>x</a>",
         ],
     );
     each(
@@ -112,6 +143,10 @@ fn html_that_loads_or_runs_is_found_and_other_html_is_not() {
             "<svg width=1><path d='M0 0'/></svg>",
             "&lt;img src=https://track.test/p>",
             "<span style=\"color:red\">x</span>",
+            "<span style='font-family: &quot;Arial&quot;; width: calc(1px + 2px)'>x</span>",
+            "<?xml version='1.0' encoding='UTF-8'?><!DOCTYPE html><meta charset=utf-8>",
+            "if a <b once more, x <y only z",
+            "> a <b\n> and <c\n\n<o:p></o:p>",
         ],
     );
 }
@@ -122,6 +157,9 @@ fn length_hides_nothing() {
     for text in [
         format!("<img alt=\"{}\" src=https://track.test/p>", long("a ", 2000)),
         format!("<img {}src=https://track.test/p>", long(" ", 5000)),
+        format!("<{} autofocus tabindex=1 onfocus=x>", long("a", 5000)),
+        format!("<!-- x --!>\n<img alt=x\n\n{}src=https://track.test/p>\n-->", long(" ", 5000)),
+        format!("![x][{0}]\n\n[{0}]: https://track.test/p", long("a ", 900)),
         format!("<pre\n\n{}onclick=x>", long("\n", 20)),
         format!("![{}](https://track.test/p)", long("a", 5000)),
         format!("![x]({}https://track.test/p)", long(" ", 5000)),
@@ -160,6 +198,14 @@ fn code_of_plugins_is_found_and_other_code_is_not() {
             "`` =1+1 ``",
             "```{dataviewjs}\nx\n```",
             "```js-engine\nx\n```",
+            "Look: ```dataviewjs\nx\n```",
+            "Look:\r```dataviewjs\rx\r```",
+            "[^1]: ~~~dataviewjs\nx\n~~~",
+            "```data&#118;iewjs\nx\n```",
+            "```base\nviews:\n```",
+            "```tasks\nfilter by function x\n```",
+            "```mermaid\nflowchart\nA@{ img: \"https:track.test/p\" }\n```",
+            "```mermaid\n%%{init: {}}%%\n```",
         ],
     );
     each(&[ActiveKind::Template], &["<% tp.file.title %>", "<%* await x %>", "```\n<% x %>\n```", "<% never closed"]);
@@ -167,6 +213,8 @@ fn code_of_plugins_is_found_and_other_code_is_not() {
         &[],
         &[
             "```js\nlet a = 1;\n```",
+            "```mermaid\nflowchart LR\nA[Inbox] --> B{New?}\n```",
+            "write ```dataview``` in a block",
             "```\ndataview\n```",
             "`a == b`, `x = 5`, `=> x`, `== y`",
             "key:: value",
@@ -195,6 +243,11 @@ fn links_that_act_are_found_and_other_links_are_not() {
             "[[file:///etc/passwd]]",
             "data:text/html,<b>",
             "[x]: jAvA\u{200b}script:alert",
+            "[invoice](ms-msdt:/id)",
+            "[invoice](search-ms:query=x&crumb=location:\\\\track.test)",
+            "[invoice]: ms&#45;excel:ofe|u|x",
+            "<search-ms:query=x>",
+            "> [x](\n> obsidian:open)",
         ],
     );
     each(
@@ -209,6 +262,9 @@ fn links_that_act_are_found_and_other_links_are_not() {
             "obsidian\\://open",
             "[x\\]:file\\://x",
             "mailto:a@client.test https://page.test",
+            "[x](mailto:a@client.test), [y](HTTPS://page.test) and [z](tel:+4930123)",
+            "<mailto:a@client.test> <https://page.test> <xs:element/>",
+            "[x](C:/a.md), [10:30](a.md), [Re](Projects/Re%3A%20Invoice.md), [10:30]: call Bob",
         ],
     );
 }
@@ -227,6 +283,44 @@ fn what_the_node_quotes_in_front_matter_is_shown_as_it_is_and_nothing_else_is() 
     assert_eq!(of("subject: \"a\" <img src=//x>\""), [ActiveKind::Html]);
     assert_eq!(kinds("---\nsubject: \"<img src=//x>\"\n"), [ActiveKind::Html], "it never ends");
     assert_eq!(kinds("\n---\nsubject: \"<img src=//x>\"\n---\n"), [ActiveKind::Html], "it begins too late");
+    for text in [
+        "\u{200b}---\nx: \"@\"\n---\n",
+        "---\u{200b}\nx: \"@\"\n---\n",
+        "---\nx: \"@\"\n-\u{200b}--\n",
+        "---\nx: \"@\"\n---\u{200b}\n",
+        "---\nx: \"\r---\r\r@\"\n---\n",
+        "---\nx: \"\u{2028}---\u{2028}@\"\n---\n",
+        "---\rx: \"@\"\r---\r",
+        "---\nx: \"@\"\n---\u{c}\n",
+    ] {
+        let text = text.replace('@', "![a](https://track.test/p)");
+        assert_eq!(kinds(&text), [ActiveKind::Remote], "{text:?}: viewers see no front matter, or an earlier end");
+    }
+    let subject = "\u{2764}\u{fe0f} ![x](https://track.test/p)";
+    assert_eq!(of(&format!("a: \"\u{fe0f}\"\nsubject: \"{subject}\"\nto: [\"a\", \"{subject}\"]")), []);
+    let page = b"---\nx: \"<script src=https://track.test/p></script>\"\n---\n";
+    assert_eq!(find(&path("a.html"), page).len(), 1, "no browser knows front matter");
+    assert_eq!(find(&path("a.md"), page).len(), 0);
+}
+
+#[test]
+fn a_file_that_may_be_read_as_another_text_or_loads_as_a_whole_is_one_finding() {
+    for bytes in [
+        &b"<meta charset=iso-2022-jp><b title='\x1b(B' x>"[..],
+        b"plain \x1b$B text",
+        b"a\x0eb",
+        b"\xff\xfe<\0b\0",
+        b"caf\xe9",
+        "a\u{85}b".as_bytes(),
+    ] {
+        let found = find(&path("a.html"), bytes);
+        assert_eq!((found.len(), found[0].kind), (1, ActiveKind::File), "{bytes:?}");
+        assert_ne!(found[0].release, find(&path("a.html"), &[bytes, b"."].concat())[0].release);
+    }
+    for name in ["a.mhtml", "a.MHT", "a.hta", "a.svgz", "a.base", "a.url", "a.desktop"] {
+        assert_eq!(find(&path(name), b"PGltZz4=").len(), 1, "{name}");
+    }
+    assert_eq!(find(&path("a.html"), "\u{feff}<p>caf\u{e9}\t\x0c</p>\r\n".as_bytes()), []);
 }
 
 #[test]
@@ -241,6 +335,10 @@ fn files_that_no_viewer_renders_are_left_alone_and_a_canvas_is_read() {
     let canvas = r#"{"nodes":[{"type":"link","url":"https:\/\/track.test"},{"type":"text","text":"\u003cscript> x"}]}"#;
     let found: Vec<_> = find(&path("a.canvas"), canvas.as_bytes()).iter().map(|finding| finding.kind).collect();
     assert_eq!(found, [ActiveKind::Remote, ActiveKind::Html]);
+    let canvas = r#"{"nodes":[{"text":"a\n```dataviewjs\nx\n```\n> <img\n> src=\/\/track.test>"},
+        {"text":"<img alt=&quot; src=https://track.test/p>\ud83d\ude00 \ud83d <% x %>"},{"background":"https:x"}]}"#;
+    let found: Vec<_> = find(&path("a.canvas"), canvas.as_bytes()).iter().map(|finding| finding.kind).collect();
+    assert_eq!(found, [ActiveKind::Code, ActiveKind::Html, ActiveKind::Html, ActiveKind::Template, ActiveKind::Remote]);
     let utf16: Vec<u8> = "\u{feff}<script>x</script>".encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert_eq!(find(&path("a.html"), &utf16).len(), 1);
 }
@@ -274,9 +372,28 @@ fn at_most_one_clean_note_in_a_thousand_has_a_finding() {
 
 #[test]
 fn hostile_text_is_looked_at_and_findings_are_bounded() {
-    for unit in
-        ["<a ", "<a b=\"", "![", "![`", "](", "``", "`a", "`= ", "```dataview\n", "[a]: ", "<%", ":", "<a <b", "![a]["]
-    {
+    for unit in [
+        "<a ",
+        "<a b=\"",
+        "![",
+        "![`",
+        "```mermaid\n",
+        "```a",
+        "\u{200b}<a ",
+        "> <a\n",
+        "![\u{e9}]",
+        "[\u{e9}]: //x\n",
+        "](",
+        "``",
+        "`a",
+        "`= ",
+        "```dataview\n",
+        "[a]: ",
+        "<%",
+        ":",
+        "<a <b",
+        "![a][",
+    ] {
         for length in [10_000, 20_000] {
             let text: String = unit.chars().cycle().take(length).collect();
             assert!(find(&path("a.md"), text.as_bytes()).len() <= 64, "{unit}");
@@ -286,7 +403,7 @@ fn hostile_text_is_looked_at_and_findings_are_bounded() {
 
 proptest::proptest! {
     #[test]
-    fn no_text_makes_it_panic(text in "([<!\\[\\](){}`~:\"'=%$\\\\ \n/-]|[a-z]|src|href|é|\u{200b}|data:|&#58;|dataview){0,60}") {
+    fn no_text_makes_it_panic(text in "([<!\\[\\](){}`~:\"'=%$\\\\ \n/-]|[a-z]|src|href|é|\u{200b}|\r|\u{c}|\\\\u|data:|&#58;|dataview){0,60}") {
         find(&path("a.md"), text.as_bytes());
         find(&path("a.canvas"), text.as_bytes());
     }

@@ -22,7 +22,7 @@ const NOTE: &str = "Plans/a.md";
 const TRIANGLE: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
 
 /// Appends an entry to the log of a node as its key could, behind its core's back.
-fn append_as(world: &mut World, node: usize, items: Vec<Item>, payloads: Vec<Vec<u8>>) {
+pub(super) fn append_as(world: &mut World, node: usize, items: Vec<Item>, payloads: Vec<Vec<u8>>) {
     let log = log_of(world, node);
     world.crash(node, 500);
     let state = &mut world.nodes[node];
