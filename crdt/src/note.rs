@@ -1,6 +1,6 @@
 //! A note as its parts: front matter cut by lines, and a body. Byte-exact both ways.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Line ends of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,8 @@ impl Note {
 impl FrontMatter {
     /// The blocks by the keys of `order`, then those that `order` lacks, sorted.
     pub fn ordered(&self) -> impl Iterator<Item = (&str, &str)> {
-        let missing = self.blocks.keys().filter(|key| !self.order.contains(key));
+        let listed: BTreeSet<_> = self.order.iter().collect();
+        let missing = self.blocks.keys().filter(move |key| !listed.contains(key));
         let keys = self.order.iter().chain(missing);
         keys.filter_map(|key| self.blocks.get_key_value(key)).map(|(key, block)| (key.as_str(), block.as_str()))
     }

@@ -1,5 +1,7 @@
 //! What an edit replaced: bounded in time, exact in bytes.
 
+use std::collections::BTreeMap;
+
 use similar::{Algorithm, DiffTag, capture_diff_slices};
 
 /// Middles with more lines than this are replaced as one block. Comparing costs at most the square of it, about 20 ms;
@@ -187,12 +189,14 @@ impl<'a> Run<'a> {
 fn resemble(one: &str, other: &str) -> bool {
     let is_word = |word: &&str| word.starts_with(char::is_alphanumeric);
     let of_one: Vec<_> = words(one).into_iter().filter(is_word).collect();
-    let mut of_other: Vec<_> = words(other).into_iter().filter(is_word).collect();
+    let of_other: Vec<_> = words(other).into_iter().filter(is_word).collect();
     let longer = of_one.len().max(of_other.len());
+    let mut left = BTreeMap::new();
+    of_other.into_iter().for_each(|word| *left.entry(word).or_insert(0_usize) += 1);
     let mut shared = 0;
     for word in of_one {
-        if let Some(at) = of_other.iter().position(|other| *other == word) {
-            of_other.swap_remove(at);
+        if let Some(count) = left.get_mut(word).filter(|count| **count > 0) {
+            *count -= 1;
             shared += 1;
         }
     }

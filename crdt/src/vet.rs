@@ -88,13 +88,6 @@ fn decode(raw: &[u8]) -> Result<Change, Refused> {
 /// Decodes and checks a raw change of `author` in `generation` for `document`.
 pub fn vet(document: &Document, doc: DocId, author: NodeId, generation: u64, raw: &[u8]) -> Result<Change, Refused> {
     let change = decode(raw)?;
-    // A few bytes can stand for millions of deletions. An honest change inserts at most a character a byte, and deletes
-    // at most what is there.
-    let accounted_for = raw.len() as u64 + document.max_op();
-    let after = document.max_op() + change.len() as u64;
-    if change.len() as u64 > accounted_for || after > DOCUMENT_OPS_MAX {
-        return Err(Refused::Operations);
-    }
     if !(0..LANES_MAX).any(|lane| document::actor(author, doc, generation, lane) == *change.actor_id()) {
         return Err(Refused::Actor);
     }
@@ -109,6 +102,12 @@ pub fn vet(document: &Document, doc: DocId, author: NodeId, generation: u64, raw
         return Err(Refused::Counter);
     }
     let past = document.past_of(&change).ok_or(Refused::Dependencies)?;
+    // A few bytes can stand for millions of deletions. An honest change inserts at most a character a byte, and deletes
+    // at most what its author had. What else has arrived here says nothing about it: all nodes must judge alike.
+    let had = past.values().sum::<u64>();
+    if change.len() as u64 > raw.len() as u64 + had || max_op + change.len() as u64 > DOCUMENT_OPS_MAX {
+        return Err(Refused::Operations);
+    }
     // Written beside the actor's last change, it would give its operations the ids of those of that one.
     let own = document.last.get(change.actor_id()).and_then(|(_, hash)| document.known.get(hash));
     if past.get(change.actor_id()).copied() < own.map(|known| known.max_op) {
@@ -189,6 +188,52 @@ mod tests {
         let mut expanded = Change::from_bytes(raw).expect("decodes").decode();
         change(&mut expanded.operations);
         Change::from(expanded).raw_bytes().to_vec()
+    }
+
+    #[test]
+    fn what_arrived_before_a_change_does_not_decide_about_it() {
+        let (document, doc, author) = setting();
+        let hostile = forged(&document, doc, author, |operations| {
+            let at = operations.iter().position(|op| op.key == Key::Map("fence".into())).expect("the fence is set");
+            let again = Op { pred: Vec::new().into(), ..operations[at].clone() };
+            operations.extend(std::iter::repeat_n(again, 800));
+        });
+        let other = Signer::from_seed([2; 32]).node_id();
+        let mut later = document.clone();
+        let long = format!("one\n{}", "x".repeat(1_000));
+        later.edit(&long, document::actor(other, doc, 0, 0)).expect("a change");
+        for document in [document, later] {
+            assert_eq!(vet(&document, doc, author, 0, &hostile).err(), Some(Refused::Operations));
+        }
+    }
+
+    #[test]
+    fn what_two_wrote_apart_can_be_deleted_by_one() {
+        let (document, doc, author) = setting();
+        let raws = [2, 3].map(|seed| {
+            let other = Signer::from_seed([seed; 32]).node_id();
+            let text = format!("one\n{}", "x".repeat(1_000));
+            (other, document.clone().edit(&text, document::actor(other, doc, 0, 0)).expect("a change"))
+        });
+        let mut merged = document;
+        for (other, raw) in &raws {
+            let change = vet(&merged, doc, *other, 0, raw).expect("honest");
+            merged.apply(change).expect("applies");
+        }
+        let raw = merged.clone().edit("", document::actor(author, doc, 0, 0)).expect("a change");
+        assert!(vet(&merged, doc, author, 0, &raw).is_ok(), "{} bytes delete 2,000 characters", raw.len());
+    }
+
+    #[test]
+    fn a_key_that_the_order_repeats_stands_once() {
+        let (mut document, doc, author) = setting();
+        let raw = forged(&document, doc, author, |operations| {
+            let order = operations.iter_mut().find(|op| op.key == Key::Map("order".into())).expect("the order is set");
+            order.action = OpType::Put(ScalarValue::Str("a\n".repeat(500_000).into()));
+        });
+        let change = vet(&document, doc, author, 0, &raw).expect("one operation, as long as a text may be");
+        document.apply(change).expect("applies");
+        assert_eq!(document.text(), "---\na: 1\n---\none\ntwo\n");
     }
 
     #[test]
