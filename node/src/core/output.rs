@@ -212,7 +212,7 @@ pub enum Answer {
     Done,
     /// What was asked for does not exist.
     NotFound,
-    /// To `Reject`: the reason may not leave, so nothing was done.
+    /// To `Reject` and `Resolve`: what was given may not leave, so nothing was done.
     Withheld(Held),
     /// To `Status`.
     Status(Status),

@@ -119,12 +119,16 @@ impl Core {
 
     fn resolve(&mut self, now: Timestamp, request: u64, id: ConflictId, choice: Choice) {
         let open = self.vault.open_items().into_iter().find(|conflict| conflict.id == id);
-        if open.is_some_and(|conflict| self.vault.can_resolve(&conflict, &choice)) {
-            self.vault_input(now, vault::Input::ResolveRequested { id, choice });
-            self.answer(request, Answer::Done);
-        } else {
-            self.answer(request, Answer::NotFound);
+        let Some(conflict) = open.filter(|conflict| self.vault.can_resolve(conflict, &choice)) else {
+            return self.answer(request, Answer::NotFound);
+        };
+        if let Choice::With(bytes) = &choice
+            && let Err(why) = self.guard.clear_file(&conflict.path, conflict.file.zone.audience(), bytes.clone())
+        {
+            return self.answer(request, Answer::Withheld(why));
         }
+        self.vault_input(now, vault::Input::ResolveRequested { id, choice });
+        self.answer(request, Answer::Done);
     }
 
     fn status(&self) -> Status {

@@ -66,7 +66,7 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
         }
         Answer::Done => Response::Done,
         Answer::NotFound => Response::NotFound,
-        Answer::Withheld(why) => Response::BadRequest { message: format!("the reason may not leave: {why}") },
+        Answer::Withheld(why) => Response::BadRequest { message: format!("what was given may not leave: {why}") },
         Answer::Logs(logs) => Response::Logs { logs: logs.into_iter().map(|log| names.log(&log)).collect() },
         Answer::Status(status) => Response::Status(names.status(&status, roster, me, holds)),
     }

@@ -1,5 +1,6 @@
 //! What a node itself would write, and what may not leave.
 
+use aiemp_crdt::vault::Choice;
 use aiemp_node::core::{Answer, Input, Question};
 use aiemp_tests::{executor, node::KNOWN_SECRET, world::World};
 
@@ -95,4 +96,33 @@ fn a_line_of_the_days_log_waits_until_what_holds_it_is_taken_out() {
     save(&mut world, 1, LOG, &clean);
     pass(&mut world, 30_000);
     assert_eq!(logged(&world), 2, "nothing of the log is lost");
+}
+
+#[test]
+fn a_text_given_for_a_conflict_is_looked_at_whole_before_it_is_taken() {
+    const NOTE: &str = "Plans/a.md";
+    let mut world = world(134, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    // All of the secret but its end stands in the note already: a change would carry the end alone.
+    let (known, _) = KNOWN_SECRET.split_at(KNOWN_SECRET.len() - 4);
+    let note = |status: &str| format!("---\nstatus: {status}\n---\n\n{known}\n");
+    save(&mut world, 0, NOTE, &note("open"));
+    pass(&mut world, 15_000);
+    world.cut(0, 1);
+    save(&mut world, 0, NOTE, &note("done"));
+    save(&mut world, 1, NOTE, &note("waits"));
+    pass(&mut world, 15_000);
+    world.heal();
+    pass(&mut world, 30_000);
+    let id = core(&world, 0).vault().conflicts().first().expect("two values").id;
+    let mut give = |text: String| {
+        let question = Question::Resolve { id, choice: Choice::With(text.into_bytes()) };
+        world.input(0, Input::Asked { request: 77, question }).expect("it is asked");
+        pass(&mut world, 30_000);
+        world.nodes[0].answers.remove(&77).expect("an answer")
+    };
+    let with_secret = note("done").replace(known, KNOWN_SECRET);
+    let answer = give(with_secret);
+    assert!(matches!(answer, Answer::Withheld(_)), "{answer:?}");
+    assert!(matches!(give(note("done")), Answer::Done));
+    assert_eq!(text(&world, 1, NOTE), Some(note("done")));
 }
