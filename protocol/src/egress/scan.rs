@@ -6,7 +6,8 @@ use aiemp_keys::{Fingerprints, Hash};
 
 use super::{HitKind, phrase, rules, views};
 
-/// Hits kept of one text, each a kind and a line: above any real note's. Canaries are kept whatever their number.
+/// Hits kept of one text, each a kind and a line: above any real note's. Known secrets and
+/// canaries are kept whatever their number.
 const HITS_MAX: usize = 1024;
 
 /// Values kept of one hit.
@@ -105,7 +106,7 @@ impl Scan<'_> {
             if marks.len() < MARKS_MAX {
                 marks.insert(mark);
             }
-        } else if hits.len() < HITS_MAX || matches!(key.1, HitKind::Canary { .. }) {
+        } else if hits.len() < HITS_MAX || !matches!(key.1, HitKind::Credential { .. }) {
             hits.insert(key, BTreeSet::from([mark]));
         } else {
             self.findings.overflown = true;

@@ -122,3 +122,14 @@ fn local_files_and_payloads_for_local_pass() {
     assert_eq!(guard().check_payload(Role::Local, text.as_bytes()), Ok(()));
     assert!(guard().check_payload(Role::Cloud, text.as_bytes()).is_err());
 }
+
+#[test]
+fn many_credentials_hide_no_known_secret_on_cloud() {
+    let example = expand(rules::every().next().expect("a rule").found[0]);
+    let hidden = data_encoding::HEXLOWER.encode(b"correct-horse-9");
+    let text = format!("{}{hidden}\n", format!("{example}\n").repeat(1_100));
+    let path = VaultPath::parse("Plans/a.md").unwrap();
+    let clear = |text: &str| guard().at_cloud().clear_file(&path, Audience::All, text.as_bytes().to_vec());
+    assert!(clear(&text.replace(&hidden, "nothing")).is_ok(), "Cloud looks for no formats in files");
+    assert!(matches!(clear(&text), Err(Held::KnownSecret { .. })), "{:?}", clear(&text).err());
+}
