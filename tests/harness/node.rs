@@ -155,6 +155,7 @@ impl Node {
         for (key, projection) in &self.store.projections {
             core.restore_projection(key.clone(), projection.clone());
         }
+        self.store.announcements.values().for_each(|bytes| core.restore_announcement(bytes));
         for receipt in &self.receipts {
             core.restore_receipt(receipt.clone());
         }

@@ -45,6 +45,8 @@ pub struct Store {
     pub frozen: BTreeMap<LogId, Frozen>,
     /// Rosters that came by the network.
     pub rosters: Vec<Vec<u8>>,
+    /// Drafts that members announced, by the id of the row.
+    pub announcements: BTreeMap<String, Vec<u8>>,
     /// What lay on disk, by canonical key.
     pub projections: BTreeMap<String, Projection>,
     queue: VecDeque<Queued>,

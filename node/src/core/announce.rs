@@ -2,7 +2,7 @@
 
 use aiemp_keys::{Hash, NodeId, cbor};
 use aiemp_protocol::{
-    a2a::{Announcement, Standing},
+    a2a::{Announcement, Standing, task_id},
     approval::Outcome,
     ids::{ActionHash, FileId, WorkId},
     roster::Role,
@@ -57,7 +57,9 @@ impl Core {
                 announcement.work.to_value(),
                 cbor::option(announcement.action.map(|action| action.to_value())),
             ]));
-            self.outputs.push_back(Output::KeepAnnouncement { id: announcement.message_id(), bytes });
+            // One row for a member and draft, however often it is announced.
+            let id = format!("{peer} {}", task_id(announcement.file));
+            self.outputs.push_back(Output::KeepAnnouncement { id, bytes });
         }
         match self.guard.clear_bytes(answer) {
             Ok(body) => self.outputs.push_back(Output::AnswerCall { request, body }),

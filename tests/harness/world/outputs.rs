@@ -68,7 +68,10 @@ impl World {
             Output::RunBrain { id, prompt } => self.leaves(node, Way::Prompt(id), || prompt.into_inner().into()),
             Output::CallPeer { peer, body, .. } => self.say(node, Way::Call, Some(peer), body.into_inner())?,
             Output::AnswerCall { body, .. } => self.say(node, Way::Answer, None, body.into_inner())?,
-            Output::RosterInstalled | Output::KeepAnnouncement { .. } => {}
+            Output::RosterInstalled => {}
+            Output::KeepAnnouncement { id, bytes } => {
+                self.nodes[node].store.announcements.insert(id, bytes);
+            }
             Output::KeepRosterFork { .. } => {
                 return Err(format!("{} holds two rosters of one epoch", self.nodes[node].name));
             }

@@ -3,9 +3,10 @@
 
 use aiemp_node::core::Input;
 use aiemp_protocol::{
+    a2a::Announcement,
     entry::{Entry, FileKind, Item, SignedEntry},
     frame::Frame,
-    ids::{ContentHash, FileId},
+    ids::{ContentHash, FileId, WorkId},
     time::Timestamp,
     zone::Zone,
 };
@@ -169,6 +170,20 @@ fn a_file_that_is_called_a_change_is_still_a_file() {
         hostile.world.crash(0, 500);
     }
     hostile.ends_well();
+}
+
+#[test]
+fn a_draft_that_is_announced_again_and_again_is_kept_once() {
+    let mut hostile = Hostile::among_two_locals(126);
+    let peer = hostile.world.nodes[CLOUD].id();
+    let file = FileId::at_path(Zone::Drafts, "a draft");
+    for number in 0..200_u32 {
+        let work = WorkId(aiemp_keys::Hash::of_content(&number.to_le_bytes()));
+        let body = Announcement { file, work, action: None }.to_call().expect("a call");
+        let request = u64::from(number) + 1;
+        hostile.world.input(0, Input::Called { request, peer, body }).expect("it is answered");
+    }
+    assert_eq!(hostile.world.nodes[0].store.announcements.len(), 1);
 }
 
 #[test]

@@ -234,7 +234,7 @@ fn restored_core(
     for (key, projection) in loaded.projections {
         core.restore_projection(key, projection);
     }
-    for (_, bytes) in store.read_queue(options.signer.node_id(), clock::now())? {
+    for (_, bytes) in store.read_whole_queue(options.signer.node_id(), clock::now())? {
         core.restore_announcement(&bytes);
     }
     for receipt in receipts::load(home, receipt_key, core.replication().rosters()) {

@@ -63,10 +63,19 @@ impl Store {
 
     /// Messages that wait for a peer, oldest first; after a full answer there may be more.
     pub fn read_queue(&self, peer: NodeId, now: Timestamp) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.queued(peer, now, QUEUE_READ_MAX)
+    }
+
+    /// Every message that waits for a peer.
+    pub fn read_whole_queue(&self, peer: NodeId, now: Timestamp) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.queued(peer, now, i64::MAX)
+    }
+
+    fn queued(&self, peer: NodeId, now: Timestamp, count: i64) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let sql = "SELECT id, bytes, hash FROM queue WHERE peer = ?1 AND expires > ?2
              ORDER BY created, position LIMIT ?3";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params![peer.key().as_bytes(), integer(now.as_millis()), QUEUE_READ_MAX])?;
+        let mut rows = statement.query(params![peer.key().as_bytes(), integer(now.as_millis()), count])?;
         let mut messages = Vec::new();
         while let Some(row) = rows.next()? {
             let (id, bytes): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
