@@ -16,8 +16,10 @@ use crate::{
 #[test]
 fn every_attack_of_the_selftest_ends_as_it_should_within_a_minute() {
     let temporary = tempfile::tempdir().expect("a temporary folder");
+    // It may have to be built first, which is no part of the minute.
+    let program = binary();
     let since = Instant::now();
-    let output = Command::new(binary()).args(["selftest", "--json"]).env("TMPDIR", temporary.path()).output();
+    let output = Command::new(program).args(["selftest", "--json"]).env("TMPDIR", temporary.path()).output();
     let output = output.expect("the selftest runs");
     let took = since.elapsed();
     let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
