@@ -1,8 +1,9 @@
 //! The review session: what waits, one after the other, with one unlock.
 //!
 //! The key is opened at the first approval and stays open until the session ends, at the latest ten minutes after the
-//! last line that was typed; an editor that is open for longer locks it. What is signed is what was shown: before each signature the drafts are asked for again, and
-//! one that changed is shown again instead.
+//! last line that was typed; an editor that is open for longer locks it, a passphrase that is asked for once more does not.
+//! What is signed is what was shown: before each signature the drafts are asked for again, and one that changed is shown
+//! again instead.
 
 use std::{
     collections::{BTreeSet, VecDeque},
