@@ -130,6 +130,33 @@ fn a_draft_that_changes_before_the_signature_is_shown_again() {
 }
 
 #[test]
+fn what_is_typed_ahead_answers_for_no_draft_that_was_not_shown_yet() {
+    let pair = guarded();
+    for name in ["a", "b", "c"] {
+        pair.local.save(&format!("Pending_Approval/{name}.md"), draft("anna@client.test", name));
+    }
+    pair.wait("all wait", |pair| pair.local.approvals_in("pending").len() == 3);
+    let mut terminal = Terminal::run(&pair.local, &["approvals"], "true");
+    terminal.shows(ASKED);
+    terminal.types("a");
+    terminal.shows("Type it to go on: ");
+    terminal.types("anna@client.test");
+    terminal.shows("Passphrase: ");
+    terminal.types(PASSPHRASE);
+    terminal.shows("Approved ");
+    // The key is open and nothing is new: one line more would be a signature more.
+    terminal.shows(ASKED);
+    terminal.types("a\na");
+    terminal.shows("Approved ");
+    assert!(terminal.shows(ASKED).contains("1 to decide"));
+    terminal.types("q");
+    terminal.shows("1 waits for another time.");
+    assert_eq!(terminal.ends(), Some(0));
+    pair.wait("two are sent", |pair| pair.local.outbox().len() == 2);
+    assert_eq!(pair.local.approvals_in("pending").len(), 1);
+}
+
+#[test]
 fn the_words_of_a_draft_show_who_wrote_them() {
     let pair = Pair::running();
     pair.cloud.save("Pending_Approval/a.md", draft("anna@client.test", "Hello Anna, pay me today"));

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, IsTerminal as _, stderr, stdin, stdout},
+    os::fd::AsFd,
     time::Duration,
 };
 
@@ -9,6 +10,7 @@ use anyhow::Result;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
+    termios::{QueueSelector, tcflush},
 };
 
 use super::print;
@@ -39,19 +41,16 @@ pub(super) fn has_colours() -> bool {
     stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Asks for a line. A terminal hands over one line at a time, so none is read ahead of the next question.
+/// Asks for a line: one that is typed after the question is there. A terminal hands over one line at a time, so none is
+/// read ahead of the next question.
 pub(super) fn ask(question: &str, patience: Duration) -> Result<Typed> {
-    print::prompt(question);
     let stdin = stdin();
-    let timeout = Timespec::try_from(patience)?;
-    let mut waiting = [PollFd::new(&stdin, PollFlags::IN)];
-    let ready = loop {
-        match poll(&mut waiting, Some(&timeout)) {
-            Err(Errno::INTR) => {}
-            ready => break ready?,
-        }
-    };
-    if ready == 0 {
+    if stdin.is_terminal() {
+        // What was typed before answers for something that nobody has seen.
+        tcflush(&stdin, QueueSelector::IFlush)?;
+    }
+    print::prompt(question);
+    if !is_ready(&stdin, patience)? {
         print::talk("");
         return Ok(Typed::Nothing);
     }
@@ -61,4 +60,16 @@ pub(super) fn ask(question: &str, patience: Duration) -> Result<Typed> {
         return Ok(Typed::Ended);
     }
     Ok(Typed::Line(line.trim().to_owned()))
+}
+
+/// Whether something can be read, or the end is there, before so much time is over.
+pub(super) fn is_ready(source: &impl AsFd, patience: Duration) -> Result<bool> {
+    let timeout = Timespec::try_from(patience)?;
+    let mut waiting = [PollFd::new(source, PollFlags::IN)];
+    loop {
+        match poll(&mut waiting, Some(&timeout)) {
+            Err(Errno::INTR) => {}
+            ready => return Ok(ready? > 0),
+        }
+    }
 }

@@ -90,15 +90,10 @@ impl Executor {
                 HandedIn::Cancel(action) => self.handle(Input::Cancelled(action)),
                 HandedIn::Ended(standing) => self.end_standing(standing)?,
                 HandedIn::Clock(settlement) => {
-                    let now = now();
-                    if let Some(why) = self.journal.refusal_of_clock(now, settlement) {
+                    if let Err(why) = self.settle_clock(settlement)? {
                         self.reject(&path, &Rejected { code: "clock", why: why.to_owned(), action: None })?;
                         continue;
                     }
-                    // Durable before anything is sent by it.
-                    self.store.settle_clock(self.journal.times_when_settled(now, settlement))?;
-                    self.journal.handle(now, Input::ClockSettled(settlement));
-                    tracing::warn!(at = %settlement.at, "the clock was settled");
                 }
                 HandedIn::Policy(policy, _) if policy.issued <= self.journal.policy().issued => {
                     let why = "a policy that is as new or newer is in force".to_owned();
@@ -134,6 +129,19 @@ impl Executor {
         }
         self.look_at_brake();
         Ok(())
+    }
+
+    /// Goes by the clock again, or says why the word on it does not count.
+    fn settle_clock(&mut self, settlement: ClockSettlement) -> anyhow::Result<Result<(), &'static str>> {
+        let now = now();
+        if let Some(why) = self.journal.refusal_of_clock(now, settlement) {
+            return Ok(Err(why));
+        }
+        // Durable before anything is sent by it.
+        self.store.settle_clock(self.journal.times_when_settled(now, settlement))?;
+        self.journal.handle(now, Input::ClockSettled(settlement));
+        tracing::warn!(at = %settlement.at, "the clock was settled");
+        Ok(Ok(()))
     }
 
     /// Goes by other declared hands; what needs another wall is carried by the next process.

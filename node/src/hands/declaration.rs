@@ -18,7 +18,7 @@ use thiserror::Error;
 use super::connector::{
     Ask, Body, Carries, Connector, Headers, Method, Place, ReadBack, Scheme, Shape, Target, is_loopback,
 };
-use super::place::{secret_name, without_place};
+use super::place::{canonical, secret_name, without_place};
 
 const NAME_BYTES_MAX: usize = 64;
 const TIMEOUT_S_MAX: u64 = 600;
@@ -355,7 +355,8 @@ fn check_complete(connector: &Connector) -> Result<(), String> {
     if let Some(name) = connector.only.keys().chain(&connector.omit).find(known) {
         return Err(format!("`{name}` under `only` or `omit` is no value of the kind {}", connector.kind()));
     }
-    if let Some(name) = connector.carries.indispensable().iter().find(|name| connector.omit.contains(**name)) {
+    let is_indispensable = |name: &&String| connector.carries.indispensable().contains(&canonical(name));
+    if let Some(name) = connector.omit.iter().find(is_indispensable) {
         return Err(format!("`omit` cannot leave out `{name}`: something else would be done than you were shown"));
     }
     let placeless = without_place(connector.carries.values().iter().copied(), &connector.placed());

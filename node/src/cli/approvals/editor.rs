@@ -8,11 +8,13 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use anyhow::{Context as _, Result, ensure};
 
+use super::super::terminal;
 use crate::{fault::Fault, home::Home, shell};
 
 /// Where a person reaches a program whose input and output are something else.
@@ -39,9 +41,19 @@ impl Editor {
     }
 
     /// Has the person edit a note; what lies there afterwards, if anything does.
-    pub(super) fn edit(&mut self, path: &VaultPath) -> Result<Option<ContentHash>> {
+    ///
+    /// An editor may stay open for ever: `when_long` is called once if it does for as long as that.
+    pub(super) fn edit(
+        &mut self,
+        path: &VaultPath,
+        long: Duration,
+        when_long: impl FnOnce(),
+    ) -> Result<Option<ContentHash>> {
         let orders = self.orders.as_mut().context("the orders end with this value")?;
         writeln!(orders, "{path}").context("the process that starts the editor is gone")?;
+        if !terminal::is_ready(self.answers.get_ref(), long)? {
+            when_long();
+        }
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
         match answer.trim().split_once(' ') {
@@ -127,6 +139,21 @@ mod tests {
         assert_eq!(answers("f() { echo two >> \"$1\"; }; f", "Plans/a b.md\n"), saved);
         assert_eq!(answers("rm", "Plans/a b.md\n"), "gone\n");
         assert!(answers("false", "Plans/a b.md\n").starts_with("failed false ended with exit status: 1"));
+    }
+
+    #[test]
+    fn an_editor_that_stays_open_is_noticed_once_and_waited_for() {
+        let path = VaultPath::parse("Plans/a.md").expect("a path");
+        for (pause, long, noticed) in [("0", 60_000, 0), ("0.5", 20, 1)] {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(format!("read order; sleep {pause}; echo gone"));
+            let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
+            let (orders, answers) = (process.stdin.take(), process.stdout.take().expect("a pipe"));
+            let mut editor = Editor { process, orders, answers: BufReader::new(answers) };
+            let mut count = 0;
+            let edited = editor.edit(&path, Duration::from_millis(long), || count += 1);
+            assert_eq!((edited.expect("answered"), count), (None, noticed));
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The review session: what waits, one after the other, with one unlock.
 //!
 //! The key is opened at the first approval and stays open until the session ends, at the latest ten minutes after the
-//! last line that was typed. What is signed is what was shown: before each signature the drafts are asked for again, and
-//! one that changed is shown again instead.
+//! last line that was typed; an editor that is open for longer locks it, a passphrase that is asked for once more does not.
+//! What is signed is what was shown: before each signature the drafts are asked for again, and one that changed is shown
+//! again instead.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -193,7 +194,13 @@ impl Session<'_> {
 
     /// Waits until the node has taken in what the editor saved; then the draft is shown as it is now.
     fn edit(&mut self, item: &Item) -> Result<Then> {
-        let Some(saved) = self.editor.edit(&item.path)? else {
+        let unlocked = &mut self.unlocked;
+        let was_open = unlocked.is_some();
+        let saved = self.editor.edit(&item.path, IDLE_MAX, || *unlocked = None)?;
+        if was_open && self.unlocked.is_none() {
+            print::talk("Locked while you edited: the next approval asks for the passphrase.");
+        }
+        let Some(saved) = saved else {
             print::talk("The note is gone from there.");
             return Ok(Then::Again);
         };

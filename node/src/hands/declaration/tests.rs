@@ -45,6 +45,16 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
+fn an_amount_is_not_left_out_by_its_other_name() {
+    let without = BANK.replacen("cents = \"{amount_minor:integer}\", ", "", 1);
+    for name in ["amount", "amount_minor"] {
+        let told = refusal(&without.replacen("per_hour = 3", &format!("omit = [\"{name}\"]"), 1));
+        assert!(told.contains(&format!("cannot leave out `{name}`")), "{told}");
+    }
+    assert!(refusal(&without).contains("amount has no place"));
+}
+
+#[test]
 fn a_declaration_says_what_it_carries_and_which_ports_it_needs() {
     let hands = Hands::parse(BANK).unwrap();
     let bank = hands.get("bank").unwrap();
