@@ -107,6 +107,33 @@ fn html_that_loads_or_runs_is_found_and_other_html_is_not() {
             "<img alt=\"<b>\" src=https://track.test/p",
             "<i\u{200b}mg src=https://track.test/p>",
             "> - <img src=https://track.test/p>",
+        ],
+    );
+    each(
+        &[],
+        &[
+            "<b>bold</b> <br/> <details><summary>x</summary></details>",
+            "<a href=\"https://page.test\">x</a>",
+            "<img src=\"scan.png\" width=200>",
+            "Client A <a@client.test>, <https://page.test>",
+            "2 < 3 and x <y, <link>, <source>, <!-- a comment -->",
+            "<svg width=1><path d='M0 0'/></svg>",
+            "&lt;img src=https://track.test/p>",
+            "<span style=\"color:red\">x</span>",
+            "<span style='font-family: &quot;Arial&quot;; width: calc(1px + 2px)'>x</span>",
+            "<?xml version='1.0' encoding='UTF-8'?><!DOCTYPE html><meta charset=utf-8>",
+            "if a <b once more, x <y only z",
+            "> a <b\n> and <c\n\n<o:p></o:p>",
+            "$\\alpha \\href{https://page.test}{x} \\styles$",
+        ],
+    );
+}
+
+#[test]
+fn what_a_browser_reads_as_a_tag_is_found_however_it_stands_in_a_note() {
+    each(
+        &[ActiveKind::Html],
+        &[
             "> <img\n> src=https://track.test/p>",
             "<div>\n<img alt=a<1 src=https://track.test/p>\n</div>",
             "<div title=a<1 style=\"background:url(https://track.test/p)\">",
@@ -134,24 +161,6 @@ fn html_that_loads_or_runs_is_found_and_other_html_is_not() {
             "$\\csname style\\endcsname{x}{y}$",
             "<img attributionsrc=https://track.test/p>",
             "<a href=ms-word:ofe|u|x>x</a>",
-        ],
-    );
-    each(
-        &[],
-        &[
-            "<b>bold</b> <br/> <details><summary>x</summary></details>",
-            "<a href=\"https://page.test\">x</a>",
-            "<img src=\"scan.png\" width=200>",
-            "Client A <a@client.test>, <https://page.test>",
-            "2 < 3 and x <y, <link>, <source>, <!-- a comment -->",
-            "<svg width=1><path d='M0 0'/></svg>",
-            "&lt;img src=https://track.test/p>",
-            "<span style=\"color:red\">x</span>",
-            "<span style='font-family: &quot;Arial&quot;; width: calc(1px + 2px)'>x</span>",
-            "<?xml version='1.0' encoding='UTF-8'?><!DOCTYPE html><meta charset=utf-8>",
-            "if a <b once more, x <y only z",
-            "> a <b\n> and <c\n\n<o:p></o:p>",
-            "$\\alpha \\href{https://page.test}{x} \\styles$",
         ],
     );
 }
