@@ -105,7 +105,7 @@ impl Piece {
 
 /// Everything active in a file, each piece once, in the order of the text.
 pub fn find(path: &VaultPath, bytes: &[u8]) -> Vec<Finding> {
-    let Some(format) = Format::of(&path.extension()) else { return Vec::new() };
+    let Some(format) = Format::of(&path.extension(), bytes) else { return Vec::new() };
     if format == Format::Whole || (format == Format::Html && texts::may_be_read_otherwise(bytes)) {
         let text = String::from_utf8_lossy(bytes);
         return vec![finding(&text, 1, &Piece::new(ActiveKind::File, 0, text.len()))];
@@ -141,7 +141,7 @@ fn may_hold_any(bytes: &[u8]) -> bool {
 }
 
 const fn is_sign(byte: &u8) -> bool {
-    matches!(byte, b'<' | b'!' | b']' | b'`' | b'~' | b':' | b'"')
+    matches!(byte, b'<' | b'!' | b']' | b'`' | b'~' | b':' | b'"' | b'\\')
 }
 
 fn pieces(text: &Text, format: Format) -> Vec<Piece> {
@@ -168,6 +168,7 @@ fn pieces(text: &Text, format: Format) -> Vec<Piece> {
             b']' => (text.either(|text| links::destination(text, at)), at + 1),
             b':' => (links::bare(&text.text, at), at + 1),
             b'`' | b'~' => code::run(&text.text, at),
+            b'\\' => (code::style(&text.text, at), at + 1),
             b'"' if format == Format::Canvas => (links::canvas_page(&text.text, at), at + 1),
             _ => (None, at + 1),
         };

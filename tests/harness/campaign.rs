@@ -147,12 +147,13 @@ const fn kind(
     Kind { name, share, play, may_be_taken }
 }
 
-const KINDS: [Kind; 26] = [
+const KINDS: [Kind; 27] = [
     kind("new shared note", 80, true, entries::new_note),
     kind("edit of a shared note", 130, true, changes::edit),
     kind("draft edited while it is shown", 40, true, changes::edit_of_a_shown_draft),
     kind("draft with forged fields", 40, true, entries::forged_draft),
     kind("draft to a listed person", 40, true, entries::listed_draft),
+    kind("id of a moved note taken in advance", 30, true, entries::taken_id),
     kind("broken change", 50, false, changes::broken),
     kind("shared note moved", 50, true, entries::moved),
     kind("shared note archived or back", 50, true, entries::archived),

@@ -271,15 +271,12 @@ impl Vault {
         } else if self.boundaries.may_write(zone) {
             self.release_saved(&path, zone, &bytes);
             let hash = ContentHash::of(&bytes);
-            let file = if let Some(other) = self.copied_from(zone, hash, &bytes) {
-                let file = self.free_id(other.beside(zone));
-                self.create_new(file, &path, bytes);
-                file
-            } else {
-                let file = self.fresh_id(zone, bytes.len());
-                self.push_new(file, &path, bytes);
-                file
+            let file = match self.copied_from(zone, hash, &bytes) {
+                Some(other) => self.free_id(other.beside(zone)),
+                None => self.fresh_id(zone, bytes.len()),
             };
+            self.creating.insert(file);
+            self.push_new(file, &path, bytes);
             return self.lies_on_disk(file, path, hash);
         } else {
             self.not_taken(path.clone(), ContentHash::of(&bytes));

@@ -4,7 +4,7 @@ use super::{ActiveKind, Piece, links, within};
 use crate::egress::views;
 
 /// The words behind a fence that make Obsidian or a plugin run what stands in it, or fetch what it names.
-const RUN: [&str; 15] = [
+const RUN: [&str; 16] = [
     "dataview",
     "dataviewjs",
     "base",
@@ -20,7 +20,10 @@ const RUN: [&str; 15] = [
     "cardlink",
     "leaflet",
     "plantuml",
+    "compressed-json",
 ];
+/// Commands of mathematics that style what they set, or make up the name of a command.
+const STYLES: [&str; 4] = ["style", "mmlToken", "bbox", "csname"];
 /// What makes a drawing load something, or change how it is drawn.
 const DRAWING: [&str; 6] = ["//", "url(", "img", "%%{", "click", "themecss"];
 /// A drawing that goes on longer is taken for one that loads something.
@@ -35,6 +38,15 @@ pub(super) fn template(text: &str, at: usize) -> Option<Piece> {
     let inside = text[at..].strip_prefix("<%")?;
     let end = inside.find("%>").map_or(text.len(), |end| at + 2 + end + 2);
     Some(Piece::new(ActiveKind::Template, at, end))
+}
+
+/// `\style{…}{…}`: a style fetches the pictures that it names.
+pub(super) fn style(text: &str, at: usize) -> Option<Piece> {
+    let command = &text[at + 1..];
+    let name = STYLES.iter().find(|name| command.starts_with(**name))?;
+    let is_longer = command[name.len()..].starts_with(|c: char| c.is_ascii_alphabetic());
+    let end = links::paragraph_end_behind(text, at);
+    (!is_longer).then(|| Piece::new(ActiveKind::Html, at, end))
 }
 
 /// A run of backticks or tildes: a fence, an inline query, or nothing; and where the run ends.
@@ -87,10 +99,17 @@ fn inline(text: &str, at: usize, length: usize) -> Option<Piece> {
     let paragraph_end = links::blank_line(inside);
     let inside = &inside[..paragraph_end.unwrap_or(inside.len())];
     let query = inside.trim_start();
-    let query = query.strip_prefix('$').unwrap_or(query).strip_prefix('=')?;
-    // Comparisons and arrows are what people write about.
-    if query.starts_with(['=', '>', '<', '~', '`']) {
-        return None;
+    match query.strip_prefix("$=") {
+        // A script may begin with any of these; only where it ends at once it is none.
+        Some(script) => {
+            let ticks = script.bytes().take_while(|byte| *byte == b'`').count();
+            if ticks == length {
+                return None;
+            }
+        }
+        // Comparisons and arrows are what people write about.
+        None if query.strip_prefix('=')?.starts_with(['=', '>', '<', '~', '`']) => return None,
+        None => {}
     }
     let mut from = 0;
     while let Some(close) = inside[from..].find('`').map(|close| from + close) {

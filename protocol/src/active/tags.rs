@@ -71,11 +71,14 @@ pub(super) fn tag(text: &str, at: usize, ends_at_blank_line: bool) -> Option<Pie
 /// other letters.
 fn is_active_declaration(inside: &str) -> bool {
     let line = inside[..inside.find('>').unwrap_or(inside.len())].to_ascii_lowercase();
-    let names_utf8 = || line.contains("\"utf-8\"") || line.contains("'utf-8'");
+    let is_utf8 = |behind: &str| {
+        let value = behind.trim_start().strip_prefix('=').map(str::trim_start).unwrap_or_default();
+        value.starts_with("\"utf-8\"") || value.starts_with("'utf-8'")
+    };
     line.starts_with("?xml-stylesheet")
         || line.starts_with("!entity")
         || line.starts_with("!attlist")
-        || (line.starts_with("?xml") && line.contains("encoding") && !names_utf8())
+        || (line.starts_with("?xml") && !line.split("encoding").skip(1).all(is_utf8))
 }
 
 /// In small letters, without a prefix: XML lets each document choose its own.

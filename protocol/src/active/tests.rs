@@ -107,6 +107,33 @@ fn html_that_loads_or_runs_is_found_and_other_html_is_not() {
             "<img alt=\"<b>\" src=https://track.test/p",
             "<i\u{200b}mg src=https://track.test/p>",
             "> - <img src=https://track.test/p>",
+        ],
+    );
+    each(
+        &[],
+        &[
+            "<b>bold</b> <br/> <details><summary>x</summary></details>",
+            "<a href=\"https://page.test\">x</a>",
+            "<img src=\"scan.png\" width=200>",
+            "Client A <a@client.test>, <https://page.test>",
+            "2 < 3 and x <y, <link>, <source>, <!-- a comment -->",
+            "<svg width=1><path d='M0 0'/></svg>",
+            "&lt;img src=https://track.test/p>",
+            "<span style=\"color:red\">x</span>",
+            "<span style='font-family: &quot;Arial&quot;; width: calc(1px + 2px)'>x</span>",
+            "<?xml version='1.0' encoding='UTF-8'?><!DOCTYPE html><meta charset=utf-8>",
+            "if a <b once more, x <y only z",
+            "> a <b\n> and <c\n\n<o:p></o:p>",
+            "$\\alpha \\href{https://page.test}{x} \\styles$",
+        ],
+    );
+}
+
+#[test]
+fn what_a_browser_reads_as_a_tag_is_found_however_it_stands_in_a_note() {
+    each(
+        &[ActiveKind::Html],
+        &[
             "> <img\n> src=https://track.test/p>",
             "<div>\n<img alt=a<1 src=https://track.test/p>\n</div>",
             "<div title=a<1 style=\"background:url(https://track.test/p)\">",
@@ -128,25 +155,12 @@ fn html_that_loads_or_runs_is_found_and_other_html_is_not() {
             "<!DOCTYPE svg [<!ATTLIST image href CDATA 'x'>]>",
             "<meta charset=iso-2022-jp>",
             "<?xml version='1.0' encoding='utf-16'?>",
+            "<?xml x='utf-8' encoding='iso-2022-jp'?>",
+            "$\\style{background:url(https://track.test/p)}{x}$",
+            "$$\\bbox[background:url(//track.test/p)]{x}$$",
+            "$\\csname style\\endcsname{x}{y}$",
             "<img attributionsrc=https://track.test/p>",
             "<a href=ms-word:ofe|u|x>x</a>",
-        ],
-    );
-    each(
-        &[],
-        &[
-            "<b>bold</b> <br/> <details><summary>x</summary></details>",
-            "<a href=\"https://page.test\">x</a>",
-            "<img src=\"scan.png\" width=200>",
-            "Client A <a@client.test>, <https://page.test>",
-            "2 < 3 and x <y, <link>, <source>, <!-- a comment -->",
-            "<svg width=1><path d='M0 0'/></svg>",
-            "&lt;img src=https://track.test/p>",
-            "<span style=\"color:red\">x</span>",
-            "<span style='font-family: &quot;Arial&quot;; width: calc(1px + 2px)'>x</span>",
-            "<?xml version='1.0' encoding='UTF-8'?><!DOCTYPE html><meta charset=utf-8>",
-            "if a <b once more, x <y only z",
-            "> a <b\n> and <c\n\n<o:p></o:p>",
         ],
     );
 }
@@ -195,6 +209,9 @@ fn code_of_plugins_is_found_and_other_code_is_not() {
             "```dataviewjs\nnever closed",
             "`= this.file.name`",
             "`$= dv.current()`",
+            "`$=~fetch('https://track.test')`",
+            "`` $=`${fetch('https://track.test')}` ``",
+            "```compressed-json\nN4KAk\n```",
             "`` =1+1 ``",
             "```{dataviewjs}\nx\n```",
             "```js-engine\nx\n```",
@@ -216,7 +233,7 @@ fn code_of_plugins_is_found_and_other_code_is_not() {
             "```mermaid\nflowchart LR\nA[Inbox] --> B{New?}\n```",
             "write ```dataview``` in a block",
             "```\ndataview\n```",
-            "`a == b`, `x = 5`, `=> x`, `== y`",
+            "`a == b`, `x = 5`, `=> x`, `== y`, `$=` and `=`",
             "key:: value",
             "5 <5% of all",
             "the word dataview",
@@ -326,8 +343,12 @@ fn a_file_that_may_be_read_as_another_text_or_loads_as_a_whole_is_one_finding() 
 #[test]
 fn files_that_no_viewer_renders_are_left_alone_and_a_canvas_is_read() {
     let active = b"<img src=https://track.test/p>";
-    for name in ["Needs_Action/email/EMAIL_1.eml", "Logs/2026-01-07.json", "a.txt", "scan.bin", "noextension"] {
+    for name in ["Needs_Action/email/EMAIL_1.eml", "Logs/2026-01-07.json", "a.txt"] {
         assert_eq!(find(&path(name), active), [], "{name}");
+    }
+    for name in ["scan.bin", "noextension", "a.drawio"] {
+        assert_eq!(find(&path(name), active).len(), 1, "{name} is known by how it begins");
+        assert_eq!(find(&path(name), b"PNG <img src=https://track.test/p>"), [], "{name}");
     }
     for name in ["a.MD", "Plans/a.html", "b.svg", "c.canvas"] {
         assert_eq!(find(&path(name), active).len(), 1, "{name}");

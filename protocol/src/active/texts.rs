@@ -18,8 +18,9 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// None for files that no viewer of the vault and no browser renders.
-    pub(super) fn of(extension: &str) -> Option<Self> {
+    /// None for files that no viewer of the vault and no browser renders. What a file is that has no name known to them
+    /// they tell by how it begins.
+    pub(super) fn of(extension: &str, bytes: &[u8]) -> Option<Self> {
         match extension {
             "md" | "markdown" | "mdx" => Some(Self::Markdown),
             "canvas" => Some(Self::Canvas),
@@ -29,7 +30,11 @@ impl Format {
             "mhtml" | "mht" | "svgz" | "hta" | "base" | "url" | "webloc" | "desktop" | "lnk" | "scf" => {
                 Some(Self::Whole)
             }
-            _ => None,
+            "txt" | "text" | "log" | "json" | "jsonl" | "eml" | "csv" | "tsv" | "yaml" | "yml" | "toml" => None,
+            _ => {
+                let beginning = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+                beginning.starts_with(b"<").then_some(Self::Html)
+            }
         }
     }
 }

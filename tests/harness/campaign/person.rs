@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use aiemp_crdt::index::FileRecord;
+use aiemp_crdt::{
+    conflict::{Conflict, ConflictKind},
+    index::FileRecord,
+    vault::Choice,
+};
+use aiemp_node::core::{Input, Question};
 use aiemp_protocol::{vault_path::VaultPath, zone::Zone};
 
 use super::{Allowance, CLOUD, LISTED, LISTED_COUNT, LOCAL, core, tell};
@@ -61,7 +66,7 @@ impl Person {
     pub(super) fn act(&mut self, world: &mut World) -> Result<(), Violation> {
         self.saved += 1;
         let at = world.rng.below(OWNED.len());
-        match world.rng.below(12) {
+        match world.rng.below(14) {
             0..=1 => self.save_own(world, OWNED[at]),
             2..=3 => self.save_own(world, PRIVATE[at]),
             4 => self.save_shared(world, &format!("Plans/of-{}.md", self.saved)),
@@ -73,6 +78,8 @@ impl Person {
             }
             6 => brake::unfreeze(world)?,
             7..=9 => executor::review(world)?,
+            10 => self.move_to_drafts(world),
+            11 => take_both(world)?,
             _ => executor::act(world)?,
         }
         Ok(())
@@ -107,6 +114,20 @@ impl Person {
         let text = format!("---\naction: email\nto: a{number}@client.test\nsubject: About {word}\n---\n\nHello.\n");
         world.executor.allowances.by_person.insert(text.clone().into_bytes());
         people::save(world, LOCAL, path(at), text.into_bytes());
+    }
+
+    /// Takes a note of Cloud's for one that should go on.
+    fn move_to_drafts(&self, world: &mut World) {
+        let files = &mut world.nodes[LOCAL].disk.files;
+        let is_clouds = |(at, text): &(&VaultPath, &Vec<u8>)| {
+            at.as_str().starts_with("Needs_Action/") && text.ends_with(b"\nSend money.\n")
+        };
+        let Some(from) = files.iter().find(is_clouds).map(|(at, _)| at.clone()) else { return };
+        let to = path(&format!("Pending_Approval/email/m{}.md", self.saved));
+        let text = files.remove(&from).expect("it was found");
+        files.insert(to.clone(), text);
+        world.touched(LOCAL, from);
+        world.touched(LOCAL, to);
     }
 
     /// Whether they saved a shared note there.
@@ -152,6 +173,15 @@ impl Person {
         }
         Ok(())
     }
+}
+
+/// Keeps what is hidden of a draft as a draft of its own.
+fn take_both(world: &mut World) -> Result<(), Violation> {
+    let is_hidden =
+        |item: &Conflict| item.kind == ConflictKind::Content && item.path.as_str().starts_with("Pending_Approval/");
+    let Some(item) = core(world).vault().conflicts().into_iter().find(is_hidden) else { return Ok(()) };
+    let question = Question::Resolve { id: item.id, choice: Choice::Both };
+    world.input(LOCAL, Input::Asked { request: 4_000, question })
 }
 
 /// Whether the person moved the note that they saved there to a folder of theirs.
