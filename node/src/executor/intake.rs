@@ -183,7 +183,7 @@ fn read(path: &Path, roster: &Roster, me: NodeId, now: Timestamp) -> Option<Resu
     }
     let bytes = match private_file::read_private(path) {
         Ok(bytes) => bytes,
-        Err(error @ (PrivacyError::Io { .. } | PrivacyError::Replaced { .. })) => {
+        Err(error @ PrivacyError::Io { .. }) => {
             if !error.is_io(io::ErrorKind::NotFound) {
                 tracing::warn!(%error, "cannot read an approval; trying again");
             }
