@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::time::Timestamp;
+
 /// Longest vault path; above any real vault's, below PATH_MAX less a home directory.
 pub const PATH_BYTES_MAX: usize = 1024;
 /// Longest file name that ext4, APFS and NTFS take.
@@ -78,5 +80,9 @@ pub const HLC_AHEAD_MAX: Duration = Duration::from_secs(600);
 pub const LEASE: Duration = Duration::from_secs(900);
 /// Spacing of claim attempts by rank, so that the first candidate usually stands alone.
 pub const CLAIM_RANK_DELAY: Duration = Duration::from_secs(2);
+/// A freeze further ahead than this is lifted only on the word of the person that a clock was ahead.
+pub const FREEZE_AHEAD_MAX: Duration = Duration::from_secs(600);
+/// The end of the year 9999: no clock shows a later time, and room for later freezes is left behind it.
+pub const FREEZE_LIFTED_MAX: Timestamp = Timestamp::from_millis(253_402_300_799_999);
 /// How long messages to an absent peer wait.
 pub const OUTBOX_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
