@@ -90,12 +90,6 @@ pub enum PrivacyError {
         /// The gid it should have.
         wanted: u32,
     },
-    /// The path led to another file while it was being read.
-    #[error("{path} was replaced while it was being read: try again", path = path.display())]
-    Replaced {
-        /// The file.
-        path: PathBuf,
-    },
     /// The operating system refused.
     #[error("{path}: {source}", path = path.display())]
     Io {
@@ -162,15 +156,8 @@ pub fn find_private(path: &Path) -> Result<Option<SecretBytes>, PrivacyError> {
 
 /// Reads a file that passes [`check_private`]; the file checked is the file read.
 pub fn read_private(path: &Path) -> Result<SecretBytes, PrivacyError> {
-    let checked = inspect(path)?;
-    if !checked.is_file() {
-        return Err(PrivacyError::Kind { path: path.to_owned() });
-    }
-    let mut file = File::open(path).map_err(at(path))?;
+    let mut file = open_private(path, OpenOptions::new().read(true))?;
     let opened = file.metadata().map_err(at(path))?;
-    if (opened.dev(), opened.ino()) != (checked.dev(), checked.ino()) {
-        return Err(PrivacyError::Replaced { path: path.to_owned() });
-    }
     // One byte more than the length, so that the end is seen without moving the buffer, which would leave a copy.
     let capacity = usize::try_from(opened.len()).unwrap_or(0).saturating_add(1);
     let mut buffer = Vec::with_capacity(capacity);
@@ -180,8 +167,34 @@ pub fn read_private(path: &Path) -> Result<SecretBytes, PrivacyError> {
     Ok(bytes)
 }
 
+/// Opens a file that passes [`check_private`]; the file checked is the file opened.
+pub fn open_private(path: &Path, options: &OpenOptions) -> Result<File, PrivacyError> {
+    // Opening some things is an act, so what lies there is looked at first.
+    if !inspect(path)?.is_file() {
+        return Err(PrivacyError::Kind { path: path.to_owned() });
+    }
+    open_as_it_is(path, options)
+}
+
+/// Whoever may write the folder may have put something else there since: no link is followed, nothing is waited for, and
+/// what was opened is checked.
+fn open_as_it_is(path: &Path, options: &OpenOptions) -> Result<File, PrivacyError> {
+    let opened = options.clone().custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|source| match source.raw_os_error() {
+        Some(libc::ELOOP) => PrivacyError::Symlink { path: path.to_owned() },
+        _ => PrivacyError::Io { path: path.to_owned(), source },
+    })?;
+    let metadata = file.metadata().map_err(at(path))?;
+    judge(path, &metadata)?;
+    if metadata.is_file() { Ok(file) } else { Err(PrivacyError::Kind { path: path.to_owned() }) }
+}
+
 fn inspect(path: &Path) -> Result<fs::Metadata, PrivacyError> {
     let metadata = fs::symlink_metadata(path).map_err(at(path))?;
+    judge(path, &metadata).map(|()| metadata)
+}
+
+fn judge(path: &Path, metadata: &fs::Metadata) -> Result<(), PrivacyError> {
     let path = path.to_owned();
     if metadata.is_symlink() {
         return Err(PrivacyError::Symlink { path });
@@ -190,7 +203,7 @@ fn inspect(path: &Path) -> Result<fs::Metadata, PrivacyError> {
         return Err(PrivacyError::Kind { path });
     }
     if let Some(place) = places::of(&path) {
-        return place.check(&path, &metadata).map(|()| metadata);
+        return place.check(&path, metadata);
     }
     let owner = metadata.uid();
     let own = own_uid().map_err(at(&path))?;
@@ -202,7 +215,7 @@ fn inspect(path: &Path) -> Result<fs::Metadata, PrivacyError> {
         let wanted = if metadata.is_dir() { DIR_MODE } else { FILE_MODE };
         return Err(PrivacyError::Lax { path, mode, wanted });
     }
-    Ok(metadata)
+    Ok(())
 }
 
 /// The uid with which this process makes files: that of a fresh pipe.
@@ -312,6 +325,26 @@ mod tests {
         let expected = format!("{} is a symbolic link: put the file itself there", link.display());
         assert_eq!(check_private(&link).unwrap_err().to_string(), expected);
         assert!(read_private(&link).is_err());
+    }
+
+    #[test]
+    fn what_was_exchanged_after_it_was_checked_is_not_opened() {
+        let (home, file) = home();
+        write_private(&file, b"seed").unwrap();
+        let options = OpenOptions::new().read(true).write(true).clone();
+        open_as_it_is(&file, &options).unwrap();
+        let link = home.path().join("link");
+        symlink(&file, &link).unwrap();
+        assert!(matches!(open_as_it_is(&link, &options), Err(PrivacyError::Symlink { .. })));
+        let pipe = home.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
+        for options in [&options, OpenOptions::new().read(true)] {
+            // Opened to be read it would wait for a writer for ever.
+            assert!(matches!(open_as_it_is(&pipe, options), Err(PrivacyError::Kind { .. })));
+        }
+        assert!(matches!(read_private(&pipe), Err(PrivacyError::Kind { .. })));
+        set_mode(&file, 0o644);
+        assert!(matches!(open_as_it_is(&file, &options), Err(PrivacyError::Lax { .. })));
     }
 
     #[test]

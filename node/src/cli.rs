@@ -126,6 +126,9 @@ enum Command {
     Freeze,
     /// Let the mesh go on
     Unfreeze {
+        /// Lift a freeze of a time to come, too: a clock of yours was ahead when it was made
+        #[arg(long)]
+        clock_was_ahead: bool,
         #[command(flatten)]
         passphrase: Passphrase,
     },
@@ -191,7 +194,9 @@ impl Cli {
             Some(Command::Undo(args)) => undo::undo(&home, &args),
             Some(Command::Audit(command)) => audit::audit(&home, &command),
             Some(Command::Freeze) => freeze::freeze(&home),
-            Some(Command::Unfreeze { passphrase }) => freeze::unfreeze(&home, &passphrase),
+            Some(Command::Unfreeze { clock_was_ahead, passphrase }) => {
+                freeze::unfreeze(&home, clock_was_ahead, &passphrase)
+            }
             Some(Command::A2a(command)) => a2a::a2a(&home, command),
             Some(Command::Config(command)) => config::config(&home, command),
             Some(Command::Version) => {

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::{
     ids::MeshId,
+    limits::{FREEZE_AHEAD_MAX, FREEZE_LIFTED_MAX},
     roster::{Role, Roster},
     time::Timestamp,
 };
@@ -55,7 +56,31 @@ pub enum FreezeError {
     NotAMember,
 }
 
+/// Why a freeze is not lifted. A lift outweighs every freeze up to its time: one of a time to come would keep the brake
+/// from working until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotLifted {
+    /// Its time is still to come.
+    #[error("Its time is still to come")]
+    Ahead,
+    /// Nothing could be frozen after it.
+    #[error("Nothing could be frozen after it")]
+    NoTime,
+}
+
 impl FreezeRecord {
+    /// The record that lifts a freeze, for the approve key. What no clock shows is never lifted; what is ahead of `now`,
+    /// only where the person says that a clock was.
+    pub fn lift(node: NodeId, at: Timestamp, now: Timestamp, clock_was_ahead: bool) -> Result<Self, NotLifted> {
+        if at > FREEZE_LIFTED_MAX {
+            return Err(NotLifted::NoTime);
+        }
+        if at > now + FREEZE_AHEAD_MAX && !clock_was_ahead {
+            return Err(NotLifted::Ahead);
+        }
+        Ok(Self { brake: Brake::Lifted, node, at })
+    }
+
     /// Signs: a freeze with the node's key, a lift with the approve key.
     pub fn sign(&self, signer: &Signer, mesh: MeshId) -> Vec<u8> {
         let brake = match self.brake {
@@ -147,6 +172,8 @@ impl Freezes {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use aiemp_keys::Hash;
 
     use super::*;
@@ -215,6 +242,25 @@ mod tests {
         freezes.accept(&roster, &again.sign(&key(3), roster.mesh)).unwrap();
         assert!(freezes.stop(&roster, local));
         assert_eq!(freezes.records().count(), 2);
+    }
+
+    #[test]
+    fn a_freeze_of_a_time_to_come_leaves_the_brake_working() {
+        let (roster, local) = (roster(), key(3).node_id());
+        let year = AT + Duration::from_secs(365 * 86_400);
+        let lift = |at, was_ahead| FreezeRecord::lift(local, at, AT, was_ahead);
+        assert_eq!(lift(AT + FREEZE_AHEAD_MAX, false).map(|record| record.at), Ok(AT + FREEZE_AHEAD_MAX));
+        assert_eq!(lift(year, false), Err(NotLifted::Ahead));
+        let latest = Timestamp::from_millis(u64::MAX);
+        assert_eq!([false, true].map(|was_ahead| lift(latest, was_ahead)), [Err(NotLifted::NoTime); 2]);
+        for at in [year, FREEZE_LIFTED_MAX] {
+            let mut freezes = Freezes::default();
+            freezes.accept(&roster, &frozen(3, at.as_millis()).sign(&key(3), roster.mesh)).unwrap();
+            freezes.accept(&roster, &lift(at, true).unwrap().sign(&key(2), roster.mesh)).unwrap();
+            assert!(!freezes.stop(&roster, local));
+            freezes.accept(&roster, &freezes.next(local, AT).sign(&key(3), roster.mesh)).unwrap();
+            assert!(freezes.stop(&roster, local), "{at}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::time::Timestamp;
+
 /// Longest vault path; above any real vault's, below PATH_MAX less a home directory.
 pub const PATH_BYTES_MAX: usize = 1024;
 /// Longest file name that ext4, APFS and NTFS take.
@@ -60,6 +62,10 @@ pub const HANDS_BYTES_MAX: usize = 256 << 10;
 
 /// How long a pairing ticket lives.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);
+/// Longest name of a node: lists show it in a column.
+pub const MEMBER_NAME_BYTES_MAX: usize = 40;
+/// Longest reason that one side of a pairing gives the other: a few lines at a terminal.
+pub const PAIRING_REASON_BYTES_MAX: usize = 1024;
 /// How long a roster lives before the root key must renew it.
 pub const ROSTER_LIFETIME: Duration = Duration::from_secs(365 * 86_400);
 /// How long a signed approval lives.
@@ -74,6 +80,10 @@ pub const STANDING_REQUEST_LIFETIME: Duration = Duration::from_secs(60);
 pub const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(300);
 /// A hybrid clock further ahead than this is clamped for display.
 pub const HLC_AHEAD_MAX: Duration = Duration::from_secs(600);
+/// A freeze further ahead than this is lifted only on the word of the person that a clock was ahead.
+pub const FREEZE_AHEAD_MAX: Duration = Duration::from_secs(600);
+/// The end of the year 9999: no clock shows a later time, and room for later freezes is left behind it.
+pub const FREEZE_LIFTED_MAX: Timestamp = Timestamp::from_millis(253_402_300_799_999);
 /// How long a claim's lease runs.
 pub const LEASE: Duration = Duration::from_secs(900);
 /// Spacing of claim attempts by rank, so that the first candidate usually stands alone.

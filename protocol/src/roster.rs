@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::{
     ids::{LogId, MeshId},
-    limits::{MEMBERS_MAX, ROSTER_LIFETIME},
+    limits::{MEMBER_NAME_BYTES_MAX, MEMBERS_MAX, ROSTER_LIFETIME},
     time::Timestamp,
     vault_path::VaultPath,
     zone::{Claimants, NeverPath, Zone},
@@ -71,6 +71,14 @@ pub struct Member {
     pub generation_min: u64,
     /// What it may use.
     pub quota: Quota,
+}
+
+impl Member {
+    /// Whether a node may be called this: it stands in messages, in commands and as the name of a folder.
+    pub fn may_be_named(name: &str) -> bool {
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        !name.is_empty() && name.len() <= MEMBER_NAME_BYTES_MAX && plain && VaultPath::parse(name).is_ok()
+    }
 }
 
 /// Where a log ends for good.

@@ -39,3 +39,14 @@ fn decisions_are_logged_without_content_and_a_changed_line_is_found() {
     let told: serde_json::Value = serde_json::from_slice(&broken.stdout).expect("JSON");
     assert_eq!((&told["items"][0]["ok"], &told["items"][0]["line"]), (&false.into(), &2.into()), "{told}");
 }
+
+#[test]
+fn a_name_in_the_log_steers_no_terminal() {
+    let pair = Pair::running();
+    let file = pair.local.home.join("approved/\u{1b}[2J\u{9b}x.approval");
+    aiemp_keys::private_file::write_private(&file, b"no approval").expect("handed in");
+    let shown = |pair: &Pair| pair.local.must(&["audit", "show"]);
+    pair.wait("it is refused", |pair| shown(pair).contains("approval_refused"));
+    let shown = shown(&pair);
+    assert!(shown.contains("[U+001B") && !shown.contains(['\u{1b}', '\u{9b}']), "{shown:?}");
+}

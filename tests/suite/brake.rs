@@ -2,6 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use aiemp_keys::private_file::{create_private_dir, read_private, write_private};
+use aiemp_node::{home::Home, shell};
+use aiemp_protocol::{
+    freeze::{Brake, FreezeRecord},
+    time::Timestamp,
+};
+
 use crate::node::{Node, Pair};
 
 const FROZEN_WITHIN: Duration = Duration::from_secs(2);
@@ -50,4 +57,41 @@ fn a_cloud_that_freezes_alarms_and_stops_nobody_else() {
     assert!(is_frozen(&pair.cloud) && !is_frozen(&pair.local));
     pair.local.must(&["unfreeze"]);
     pair.wait("Cloud goes on", |pair| !is_frozen(&pair.cloud));
+}
+
+#[test]
+fn a_freeze_of_a_time_to_come_never_wears_the_brake_out() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let local = Node::init(dir.path(), "local", &["--unprotected-keys"]);
+    let home = Home::at(&local.home);
+    let signer = shell::identity::load(&home).expect("a node key");
+    let mesh = shell::rosters::load(&home).expect("readable").expect("a roster").current().mesh;
+    let file = home.freezes().join(format!("{}-frozen.freeze", signer.node_id()));
+    let plant = |at| {
+        let record = FreezeRecord { brake: Brake::Frozen, node: signer.node_id(), at };
+        write_private(&file, &record.sign(&signer, mesh)).expect("written");
+    };
+    // A program that took the node key signs what no later freeze could outweigh.
+    plant(Timestamp::from_millis(u64::MAX));
+    for args in [&["unfreeze"][..], &["unfreeze", "--clock-was-ahead"]] {
+        local.refused(args).assert(1, &["a time that no clock shows", "Somebody else has that node's key"]);
+        assert!(is_frozen(&local));
+    }
+    local.must(&["freeze"]);
+    assert!(is_frozen(&local));
+    let ahead = shell::clock::now() + Duration::from_secs(86_400);
+    plant(ahead);
+    local.refused(&["unfreeze"]).assert(1, &["Its time is still to come", "--clock-was-ahead"]);
+    assert!(is_frozen(&local));
+    local.must(&["unfreeze", "--clock-was-ahead"]);
+    assert!(!is_frozen(&local));
+    // The mesh loses it; the executor has not.
+    let lift = read_private(&home.freezes().join(format!("{}-lifted.freeze", signer.node_id()))).expect("a lift");
+    create_private_dir(&home.executor_freezes()).expect("a folder");
+    write_private(&home.executor_freezes().join("lifted.freeze"), lift.expose()).expect("written");
+    std::fs::remove_dir_all(home.freezes()).expect("removed");
+    local.must(&["freeze"]);
+    let record = read_private(&file).expect("a freeze");
+    let roster = shell::rosters::load(&home).expect("readable").expect("a roster");
+    assert!(FreezeRecord::verify(roster.current(), record.expose()).expect("valid").at > ahead);
 }

@@ -49,6 +49,21 @@ fn a_held_file_reaches_nobody_until_the_person_releases_it() {
     assert!(pair.cloud.read("Plans/more.md").is_none());
 }
 
+#[test]
+fn a_name_that_holds_a_secret_is_in_no_log() {
+    let pair = Pair::running();
+    pair.local.save(&format!("Plans/{}.md", token()), "nothing to hide\n");
+    pair.wait("it is held", |pair| pair.local.log().contains("held back"));
+    let listed = pair.local.must(&["egress", "list"]);
+    assert!(listed.contains(&token()), "the list says which file: {listed}");
+    pair.local.must(&["audit", "verify"]);
+    let audit = pair.local.must(&["audit", "export"]);
+    assert!(audit.contains("egress"), "{audit}");
+    for log in [pair.local.log(), pair.cloud.log(), audit] {
+        assert!(!log.contains(&token()), "{log}");
+    }
+}
+
 /// Neither on Cloud's disk, in any encoding the file was in, nor in Local's own logs.
 fn assert_nowhere(pair: &Pair, value: &str) {
     let forms = AhoCorasick::new([value]).expect("an automaton");

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use aiemp_keys::PublicKey;
+use aiemp_protocol::action::spelt;
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -83,7 +84,8 @@ fn show(logs: &[Log], as_json: bool) {
         return print::json(json!({ "items": lines }));
     }
     for line in &lines {
-        let field = |name: &str| line[name].as_str().unwrap_or_default();
+        // The mesh signs its own log, and files are named by whoever made them.
+        let field = |name: &str| spelt(line[name].as_str().unwrap_or_default());
         let result = field("result");
         print::data(format!(
             "{}  {:<8}  {:<18}  {result:<10}  {}",

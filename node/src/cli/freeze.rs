@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use aiemp_keys::private_file;
 use aiemp_protocol::{
-    freeze::{Brake, FreezeRecord},
+    freeze::{FreezeRecord, Freezes, NotLifted},
     ids::ContentHash,
+    limits::FREEZE_LIFTED_MAX,
     roster::{Role, Roster},
     time::Timestamp,
 };
@@ -28,10 +29,16 @@ pub(super) fn freeze(home: &Home) -> Result<ExitCode> {
         let message = "this node is not in its mesh any more, so its word stops nothing";
         return Err(Fault::operator("revoked", message, "Freeze on a Local node of the mesh.").into());
     };
-    let held = freezes::load(&home.freezes(), roster)?;
+    let mut held = known(home, roster)?;
     let record = held.next(me, shell::clock::now());
     let bytes = record.sign(&signer, roster.mesh);
     say(home, member.role, record, &bytes)?;
+    held.accept(roster, &bytes)?;
+    if !held.stop(roster, me) {
+        let message = "NOT frozen: a lift of a time that no clock shows outweighs every freeze of this node";
+        let fix = "End the nodes themselves, and make a new mesh: `aiemp-node init` with another --home.";
+        return Err(Fault::operator("not_frozen", message, fix).into());
+    }
     let whom = match member.role {
         Role::Local => "the mesh: nothing is sent, claimed or drafted",
         Role::Cloud => "this node, and the others are told: nothing is claimed or drafted here",
@@ -43,35 +50,72 @@ pub(super) fn freeze(home: &Home) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lifts every freeze that stands.
-pub(super) fn unfreeze(home: &Home, passphrase: &Passphrase) -> Result<ExitCode> {
+/// Lifts every freeze that stands, as far as the brake works afterwards.
+pub(super) fn unfreeze(home: &Home, clock_was_ahead: bool, passphrase: &Passphrase) -> Result<ExitCode> {
     let rosters = owner::rosters(home)?;
     let roster = rosters.current();
     owner::check_local(home, roster)?;
     let held = freezes::load(&home.freezes(), roster)?;
-    let standing: Vec<_> = held.standing(roster).collect();
-    if standing.is_empty() {
+    let (mut lifts, mut stays) = (Vec::new(), None);
+    for freeze in held.standing(roster) {
+        let line = line_of(roster, &freeze);
+        print::talk(&line);
+        let (node, _, at) = freeze;
+        match FreezeRecord::lift(node, at, shell::clock::now(), clock_was_ahead) {
+            Ok(lift) => lifts.push(lift),
+            Err(why) => stays = Some(not_lifted(&line, why)),
+        }
+    }
+    if !lifts.is_empty() {
+        let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
+        for record in lifts {
+            say(home, Role::Local, record, &record.sign(&keys.approve, roster.mesh))?;
+        }
+        if stays.is_none() {
+            print::data("let go on");
+        }
+    } else if stays.is_none() {
         print::talk("Nothing is frozen.");
-        return Ok(ExitCode::SUCCESS);
     }
-    for freeze in &standing {
-        print::talk(line_of(roster, freeze));
+    stays.map_or(Ok(ExitCode::SUCCESS), |fault| Err(fault.into()))
+}
+
+fn not_lifted(line: &str, why: NotLifted) -> Fault {
+    let fix = match why {
+        NotLifted::Ahead => {
+            "If a clock of yours was ahead then: `aiemp-node unfreeze --clock-was-ahead`. If none was, somebody else has \
+             that node's key: a Cloud is taken out by `aiemp-node peers revoke`, a mesh whose Local it was is made anew."
+        }
+        NotLifted::NoTime => {
+            "Somebody else has that node's key. A Cloud is taken out by `aiemp-node peers revoke`; if it is the Local node \
+             that sends, make a new mesh: `aiemp-node init` with another --home."
+        }
+    };
+    Fault::operator(
+        "not_lifted",
+        format!("not lifted: {line}. {why}: a lift of it would keep later freezes from working"),
+        fix,
+    )
+}
+
+/// What the mesh holds of the brake, and where it may be read the executor: what the mesh has lost outweighs there.
+fn known(home: &Home, roster: &Roster) -> Result<Freezes> {
+    let mut known = freezes::load(&home.freezes(), roster)?;
+    if let Ok(executor) = freezes::load(&home.executor_freezes(), roster) {
+        for record in executor.records() {
+            known.accept(roster, record)?;
+        }
     }
-    let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
-    for (node, _, at) in standing {
-        let record = FreezeRecord { brake: Brake::Lifted, node, at };
-        say(home, Role::Local, record, &record.sign(&keys.approve, roster.mesh))?;
-    }
-    print::data("let go on");
-    Ok(ExitCode::SUCCESS)
+    Ok(known)
 }
 
 /// Who froze, and when.
 pub(super) fn line_of(roster: &Roster, (node, role, at): &(aiemp_keys::NodeId, Role, Timestamp)) -> String {
     let name = roster.member(*node).map_or("a former member", |member| member.name.as_str());
+    let when = if *at > FREEZE_LIFTED_MAX { "a time that no clock shows".to_owned() } else { at.to_string() };
     match role {
-        Role::Local => format!("frozen by {name} at {at}"),
-        Role::Cloud => format!("{name} froze itself at {at}"),
+        Role::Local => format!("frozen by {name} at {when}"),
+        Role::Cloud => format!("{name} froze itself at {when}"),
     }
 }
 

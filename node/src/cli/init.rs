@@ -11,7 +11,6 @@ use aiemp_keys::{Keystore, NodeId, OwnerKeys, Protection, RecoveryWords, Signer,
 use aiemp_protocol::{
     action::is_address,
     roster::{Member, Quota, Role, Roster, RosterChain, SignedRoster},
-    vault_path::VaultPath,
 };
 use anyhow::{Context, Result};
 use clap::Args;
@@ -95,8 +94,7 @@ fn vault_path(home: &Home, args: &InitArgs) -> Result<PathBuf> {
 }
 
 fn check_name(name: &str) -> Result<(), Fault> {
-    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    if !name.is_empty() && name.len() <= 40 && plain && VaultPath::parse(name).is_ok() {
+    if Member::may_be_named(name) {
         return Ok(());
     }
     Err(Fault::usage(

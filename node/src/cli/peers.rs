@@ -111,11 +111,13 @@ fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
         .into());
     }
     let node = member.node;
+    // Read before any key is open: others write the store.
+    let ends = ends_of(&Store::open(&home.store())?, node)?;
     let keys = owner::unlock(home, passphrase, &Wall::Owner)?;
     let mut next = roster.successor(shell::clock::now());
     next.members.retain(|member| member.node != node);
     // What it wrote up to here stands, also for nodes that join later.
-    next.closed.extend(ends_of(&Store::open(&home.store())?, node)?);
+    next.closed.extend(ends);
     rosters.extend(&SignedRoster::sign(&keys.root, next).to_bytes())?;
     shell::rosters::store(home, &rosters)?;
     print::data(format!("revoked {name}"));
@@ -221,12 +223,13 @@ fn heal(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
         print::talk(format!("No log of {name} is invalid; there is nothing to heal."));
         return Ok(());
     };
+    // Every log of these generations ends where it is held, for its author goes on in the next.
+    let mut ends = ends_of(&store, node)?;
+    ends.retain(|end| end.log.generation <= highest && !closed.contains(&end.log));
+    drop(store);
     let keys = owner::unlock(home, passphrase, &Wall::Owner)?;
     let mut next = roster.successor(shell::clock::now());
-    // Every log of these generations ends where it is held, for its author goes on in the next.
-    next.closed.extend(
-        ends_of(&store, node)?.into_iter().filter(|end| end.log.generation <= highest && !closed.contains(&end.log)),
-    );
+    next.closed.extend(ends);
     for member in next.members.iter_mut().filter(|member| member.node == node) {
         member.generation_min = member.generation_min.max(highest + 1);
     }

@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+use aiemp_protocol::action::spelt;
+
 use crate::{executor, fault::Fault};
 
 /// A line of data.
@@ -49,7 +51,7 @@ pub(super) fn failure(error: &anyhow::Error, as_json: bool) -> ExitCode {
             if as_json {
                 eprintln!("{}", fault.to_json());
             } else {
-                eprintln!("error: {fault}");
+                eprintln!("{}", steady(&format!("error: {fault}")));
             }
             ExitCode::from(fault.exit)
         }
@@ -57,9 +59,29 @@ pub(super) fn failure(error: &anyhow::Error, as_json: bool) -> ExitCode {
             if as_json {
                 eprintln!("{}", Fault::operator("failed", format!("{error:#}"), "").to_json());
             } else {
-                eprintln!("error: {error:#}");
+                eprintln!("{}", steady(&format!("error: {error:#}")));
             }
             ExitCode::from(1)
         }
+    }
+}
+
+/// A message of several lines in which nothing steers the terminal. What is spelt in it already stays as it is.
+fn steady(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | ' '..='~') { c.to_string() } else { spelt(c) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_steers_a_terminal() {
+        let told = steady("error: the Cloud node refused: \u{1b}[2J\u{9b}1A\u{202e}gone\r\n  Übung [U+202E]");
+        assert_eq!(
+            told,
+            "error: the Cloud node refused: [U+001B ESCAPE][2J[U+009B]1A[U+202E RIGHT-TO-LEFT OVERRIDE]gone\
+             [U+000D CARRIAGE RETURN]\n  Übung [U+202E]"
+        );
     }
 }

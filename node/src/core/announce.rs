@@ -2,7 +2,7 @@
 
 use aiemp_keys::{Hash, NodeId, cbor};
 use aiemp_protocol::{
-    a2a::{Announcement, Standing, task_id},
+    a2a::{Announcement, Standing, binding::withheld_answer, task_id},
     approval::Outcome,
     ids::{ActionHash, FileId, WorkId},
     roster::Role,
@@ -61,9 +61,13 @@ impl Core {
             let id = format!("{peer} {}", task_id(announcement.file));
             self.outputs.push_back(Output::KeepAnnouncement { id, bytes });
         }
-        match self.guard.clear_bytes(answer) {
-            Ok(body) => self.outputs.push_back(Output::AnswerCall { request, body }),
-            Err(why) => self.notice(Notice::Withheld { peer, why }),
+        // What a caller sent may stand in the answer; the call is answered anyhow, for whoever asked waits.
+        let cleared = self.guard.clear_bytes(answer).or_else(|why| {
+            self.notice(Notice::Withheld { peer, why });
+            self.guard.clear_bytes(withheld_answer(now))
+        });
+        if let Ok(body) = cleared {
+            self.outputs.push_back(Output::AnswerCall { request, body });
         }
     }
 

@@ -172,7 +172,12 @@ impl Executor {
 fn waiting(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|found| found.is_dir()) {
+            // Another user's could not even be moved out of the way.
+            continue;
+        }
         let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         if !is_hidden && KINDS.iter().any(|kind| has_extension(&path, kind)) {
             paths.push(path);
@@ -191,7 +196,7 @@ fn read(path: &Path, roster: &Roster, me: NodeId, now: Timestamp) -> Option<Resu
     }
     let bytes = match private_file::read_private(path) {
         Ok(bytes) => bytes,
-        Err(error @ (PrivacyError::Io { .. } | PrivacyError::Replaced { .. })) => {
+        Err(error @ PrivacyError::Io { .. }) => {
             if !error.is_io(io::ErrorKind::NotFound) {
                 tracing::warn!(%error, "cannot read an approval; trying again");
             }
@@ -310,10 +315,9 @@ fn set_aside(path: &Path, refused: &Path) -> io::Result<()> {
 
 pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", path.display()))
-        }
-        Ok(()) | Err(_) => Ok(()),
+        // Gone, or a folder took its place.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => Ok(()),
+        removed => removed.with_context(|| format!("removing {}", path.display())),
     }
 }
 

@@ -128,11 +128,17 @@ impl Executor {
     }
 }
 
-/// Files that wait in the folder, by name. Others' temporary files carry other names.
+/// Files that wait in the folder, by name. Others' temporary files carry other names; a folder is no request.
 fn waiting(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let paths = fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path()));
-    let mut paths: Vec<_> = paths.collect::<io::Result<_>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "request"));
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let path = entry.path();
+        let is_request = path.extension().is_some_and(|extension| extension == "request");
+        if is_request && !entry.file_type().is_ok_and(|found| found.is_dir()) {
+            paths.push(path);
+        }
+    }
     paths.sort();
     Ok(paths)
 }

@@ -3,6 +3,8 @@
 //! One JSON object a line, one answer a line. The socket is 0600 and the peer's uid is checked; in a home of three users
 //! the person may ask as well, and the executor may not.
 
+mod socket;
+
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
@@ -14,7 +16,6 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
-    net::UnixListener,
     sync::{mpsc, oneshot},
     time::timeout,
 };
@@ -337,9 +338,7 @@ struct Callers {
 }
 
 fn serve_within(path: &Path, asked: mpsc::Sender<Asked>, callers: Callers, patience: Patience) -> Result<()> {
-    std::fs::remove_file(path).ok();
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot open {}", path.display()))?;
-    set_mode(path, callers.mode)?;
+    let listener = socket::listener(path, callers.mode).with_context(|| format!("cannot open {}", path.display()))?;
     let slots = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     tokio::spawn(async move {
         loop {
@@ -375,11 +374,6 @@ where
             }
         }
     }
-}
-
-fn set_mode(path: &Path, mode: u32) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).context("cannot protect the control socket")
 }
 
 async fn answer(stream: tokio::net::UnixStream, asked: mpsc::Sender<Asked>, patience: Patience) -> Result<()> {

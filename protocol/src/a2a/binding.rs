@@ -116,6 +116,11 @@ pub fn encode_answer(answer: &Result<Value, A2AError>, now: Timestamp) -> Vec<u8
     })
 }
 
+/// The answer to a call whose own answer may not leave: an error that repeats nothing of the call.
+pub fn withheld_answer(now: Timestamp) -> Vec<u8> {
+    encode_answer(&Err(A2AError::internal("the answer may not leave this node")), now)
+}
+
 /// Reads the answer to a call as the operation's result.
 pub fn read_answer<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
     let Value::Object(mut envelope) = from_cbor(bytes)? else {

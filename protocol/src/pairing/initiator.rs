@@ -49,6 +49,9 @@ impl Offered {
             Message::Refused { reason } => return Err(PairingError::Refused(reason)),
             Message::Offer { .. } | Message::Proof { .. } | Message::Accepted => return Err(PairingError::Protocol),
         };
+        if !Member::may_be_named(&name) {
+            return Err(PairingError::NotAName);
+        }
         let transcript = Transcript {
             dialer: self.ticket.invite().dialer,
             local: self.local,

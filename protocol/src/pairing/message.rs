@@ -6,7 +6,7 @@ use aiemp_keys::{
 };
 use thiserror::Error;
 
-use crate::{pairing::ticket::TicketError, roster::RosterError};
+use crate::{limits::PAIRING_REASON_BYTES_MAX, pairing::ticket::TicketError, roster::RosterError};
 
 /// One message of the pairing stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,9 @@ pub enum PairingError {
     /// The roster that came does not say what the transcript says.
     #[error("the roster does not admit exactly the two nodes that are pairing")]
     WrongMembers,
+    /// A name that no node gives itself, not repeated here: it may steer a terminal.
+    #[error("the Cloud node has a name that is none; run `aiemp-node init` on it with another --name")]
+    NotAName,
     /// Two members would share a name.
     #[error("the mesh already has a node named `{0}`; run `aiemp-node init` on the new one with another --name")]
     NameTaken(String),
@@ -115,7 +118,13 @@ impl Message {
                 rosters: fields.bytes()?,
             },
             3 => Self::Accepted,
-            4 => Self::Refused { reason: fields.text()? },
+            4 => {
+                let reason = fields.text()?;
+                if reason.len() > PAIRING_REASON_BYTES_MAX {
+                    return Err(fields.invalid());
+                }
+                Self::Refused { reason }
+            }
             _ => return Err(fields.invalid()),
         };
         fields.end()?;

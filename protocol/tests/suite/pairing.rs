@@ -103,6 +103,21 @@ fn messages_out_of_turn_end_it() {
 }
 
 #[test]
+fn a_name_that_steers_a_terminal_is_none_and_a_reason_is_short() {
+    let owner = owner(10);
+    let answered = |name: &str| {
+        let answer = Message::Answer { nonce: [2; 32], name: name.to_owned() };
+        offer(&owner).0.answered(answer).map(|answered| answered.cloud_name().to_owned())
+    };
+    for name in ["", "\u{1b}[2J", "clo\u{202e}ud", "a b", "..", "clo\nud", &"a".repeat(41)] {
+        assert_eq!(answered(name), Err(PairingError::NotAName), "{name:?}");
+    }
+    assert_eq!(answered("cloud-2_b"), Ok("cloud-2_b".to_owned()));
+    let reads = |length| Message::from_bytes(&Message::Refused { reason: "x".repeat(length) }.to_bytes()).is_ok();
+    assert_eq!([1024, 1025].map(reads), [true, false]);
+}
+
+#[test]
 fn two_nodes_cannot_share_a_name() {
     let owner = owner(10);
     let (offered, message) = offer(&owner);

@@ -156,3 +156,20 @@ fn a_sealed_keystore_that_was_damaged_is_told_from_a_wrong_passphrase() {
     }
     node.must(&renew);
 }
+
+#[test]
+fn what_the_mesh_wrote_is_read_before_a_key_is_opened() {
+    let pair = Pair::paired();
+    let home = aiemp_node::home::Home::at(&pair.local.home);
+    fs::write(home.store(), b"no database, but what a mesh wrote that was taken over").expect("written");
+    let key = home.keys().join("owner.key");
+    fs::remove_file(&key).expect("an owner's key");
+    for command in ["revoke", "heal"] {
+        let refusal = pair.local.refused(&["peers", command, "cloud"]);
+        assert!(
+            refusal.said.contains("store.sqlite") && !refusal.said.contains("owner"),
+            "{command}: {}",
+            refusal.said
+        );
+    }
+}

@@ -284,4 +284,6 @@ fn calls(world: &mut World, tries: &[Try]) {
         let body = encode_call(Operation::GetTask, &asked).expect("a call");
         input(world, Input::Called { request, peer, body });
     }
+    let answers = world.left.iter().flatten().filter(|(_, way, _)| matches!(way, Way::Answer)).count();
+    assert_eq!(answers, tries.len(), "whoever calls is answered, also where the answer itself is withheld");
 }

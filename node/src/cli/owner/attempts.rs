@@ -49,10 +49,7 @@ impl Attempts {
     pub(super) fn at(path: &Path) -> Self {
         // Made here with owner and mode of its place.
         private_file::create_private(path, b"").ok();
-        let file = private_file::check_private(path)
-            .is_ok()
-            .then(|| OpenOptions::new().read(true).write(true).open(path).ok())
-            .flatten();
+        let file = private_file::open_private(path, OpenOptions::new().read(true).write(true)).ok();
         Self(file.filter(|file| file.lock().is_ok()))
     }
 
@@ -96,7 +93,12 @@ impl Attempts {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{
+        fs,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
 
     use super::*;
 
@@ -150,6 +152,28 @@ mod tests {
         fs::create_dir(&path).unwrap();
         assert_eq!(waits(&path, &mut START.clone(), 2), [0, 0]);
         assert_eq!(waits(&home.path().join("absent/attempts"), &mut START.clone(), 2), [0, 0]);
+    }
+
+    #[test]
+    fn a_count_that_is_exchanged_for_a_link_overwrites_nothing() {
+        let (home, path) = home();
+        private_file::write_private(&path, b"").unwrap();
+        let (other, link) = (home.path().join("other"), home.path().join("link"));
+        private_file::write_private(&other, b"not a count").unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    renameat_with(CWD, &path, CWD, &link, RenameFlags::EXCHANGE).unwrap();
+                }
+            });
+            for _ in 0..300 {
+                Attempts::at(&path).begin(START);
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(fs::read(&other).unwrap(), b"not a count");
     }
 
     #[test]

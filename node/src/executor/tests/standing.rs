@@ -1,6 +1,9 @@
 use std::{collections::BTreeSet, fs};
 
-use aiemp_keys::{Hash, NodeId, Signer, private_file::write_private};
+use aiemp_keys::{
+    Hash, NodeId, Signer,
+    private_file::{self, write_private},
+};
 use aiemp_protocol::{
     action::Action,
     approval::{
@@ -316,4 +319,27 @@ async fn text_by_a_cloud_member_goes_out_where_the_person_allowed_it() {
     let running = world.start();
     sent(&world, &standing, &written).await;
     running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn folders_in_the_place_of_requests_and_approvals_stop_nothing() {
+    let world = World::new("");
+    let standing = allowing(&world, "outbox", 2);
+    sign(&world, &standing);
+    for folder in [world.home.requests(), world.home.approved()] {
+        for kind in ["request", "approval", "freeze", "ended"] {
+            private_file::create_private_dir(&folder.join(format!("0.{kind}/inner"))).unwrap();
+        }
+    }
+    let asked = request(&world, "Anna <anna@client.test>", 1);
+    ask(&world, "1", &asked);
+    let running = world.start();
+    sent(&world, &standing, &asked).await;
+    running.stop().await.unwrap();
+    let running = world.start();
+    let asked = request(&world, "Anna <anna@client.test>", 2);
+    ask(&world, "2", &asked);
+    sent(&world, &standing, &asked).await;
+    running.stop().await.unwrap();
+    assert_eq!(world.mails().len(), 2);
 }

@@ -63,14 +63,19 @@ pub(super) fn tell(home: &Home, notice: Notice) {
         Notice::MailTaken { work, path } => tracing::info!(%work, %path, "mail taken up"),
         Notice::NotAMail { path, why } => tracing::warn!(%path, why, "not a mail"),
         Notice::Held { path, why } => {
-            tracing::warn!(%path, %why, "held back: it does not leave this node");
+            // The name itself may hold the secret.
+            tracing::warn!(file = file_of(&path), %why, "held back: it does not leave this node; see `aiemp-node egress list`");
             holds::keep(home, path.as_str(), holds::SECRET, &why.to_string(), &[]);
         }
         Notice::ContentHeld { path } => {
             tracing::warn!(%path, "holds active content and is not shown as it is now: see `aiemp-node conflicts`");
         }
         Notice::Kept { path, bytes, reason } => {
-            tracing::warn!(%path, reason = reason.as_str(), "a save did not sync; it is kept under mesh/holds");
+            tracing::warn!(
+                file = file_of(&path),
+                reason = reason.as_str(),
+                "a save did not sync; it is kept under mesh/holds, with where it lay"
+            );
             holds::keep(home, path.as_str(), reason.as_str(), "", &bytes);
         }
         Notice::Drafted { work, path } => tracing::info!(%work, %path, "draft waits for approval"),

@@ -57,6 +57,25 @@ const FORBIDDEN: [i64; 43] = [
     libc::SYS_syslog,
 ];
 
+/// What gives a path's file to others: landlock says nothing about it, and no process changes its own files so.
+/// `fchmod` stays, for a process has opened what it changes.
+const OWNERS_AND_RIGHTS: [i64; 10] = [
+    libc::SYS_fchmodat,
+    FCHMODAT2,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    SETXATTRAT,
+    REMOVEXATTRAT,
+    FILE_SETATTR,
+];
+#[cfg(target_arch = "x86_64")]
+const OWNERS_AND_RIGHTS_HERE: [i64; 3] = [libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown];
+#[cfg(not(target_arch = "x86_64"))]
+const OWNERS_AND_RIGHTS_HERE: [i64; 0] = [];
+
 /// In the x32 form of a call the number has this bit; a filter sees both.
 #[cfg(target_arch = "x86_64")]
 const OTHER_FORM: i64 = 0x4000_0000;
@@ -78,8 +97,11 @@ const FORBIDDEN_HERE: [i64; 1] = [294];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const FORBIDDEN_HERE: [i64; 0] = [];
 
-/// `fchmodat2`, which has one number everywhere.
+/// Calls that have one number everywhere.
 const FCHMODAT2: i64 = 452;
+const SETXATTRAT: i64 = 463;
+const REMOVEXATTRAT: i64 = 466;
+const FILE_SETATTR: i64 = 469;
 /// Writes into a terminal's input, as if the person had typed it.
 const TERMINAL_INPUT: [u64; 2] = [0x5412, 0x541c];
 const SET_ID_BITS: [u64; 2] = [0o4000, 0o2000];
@@ -106,8 +128,8 @@ fn program(wall: &Wall) -> Result<BpfProgram, Error> {
 }
 
 fn rules(wall: &Wall) -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        FORBIDDEN.into_iter().chain(FORBIDDEN_HERE).map(|call| (call, Vec::new())).collect();
+    let forbidden = FORBIDDEN.into_iter().chain(FORBIDDEN_HERE).chain(OWNERS_AND_RIGHTS).chain(OWNERS_AND_RIGHTS_HERE);
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = forbidden.map(|call| (call, Vec::new())).collect();
     let allowed = families(wall);
     let sockets = if allowed.is_empty() { Vec::new() } else { vec![other_than(0, allowed)?] };
     rules.insert(libc::SYS_socket, sockets);
@@ -137,22 +159,9 @@ const fn families(wall: &Wall) -> &'static [i32] {
 
 /// Calls that give a file its mode, and which argument the mode is.
 fn mode_arguments() -> Vec<(i64, u8)> {
-    let mut calls = vec![
-        (libc::SYS_fchmod, 1),
-        (libc::SYS_fchmodat, 2),
-        (FCHMODAT2, 2),
-        (libc::SYS_openat, 3),
-        (libc::SYS_mkdirat, 2),
-        (libc::SYS_mknodat, 2),
-    ];
+    let mut calls = vec![(libc::SYS_fchmod, 1), (libc::SYS_openat, 3), (libc::SYS_mkdirat, 2), (libc::SYS_mknodat, 2)];
     #[cfg(target_arch = "x86_64")]
-    calls.extend([
-        (libc::SYS_chmod, 1),
-        (libc::SYS_open, 2),
-        (libc::SYS_creat, 1),
-        (libc::SYS_mkdir, 1),
-        (libc::SYS_mknod, 1),
-    ]);
+    calls.extend([(libc::SYS_open, 2), (libc::SYS_creat, 1), (libc::SYS_mkdir, 1), (libc::SYS_mknod, 1)]);
     calls
 }
 

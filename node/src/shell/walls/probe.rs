@@ -112,7 +112,7 @@ struct Attack {
 use Attacker::{Decoder, Executor, ExecutorUser, Mesh, MeshUser, Owner, Pairing, Person, Reviewer, SameUser};
 
 /// Every attack. A file that a process works with is open to it, for its wall cannot tell good code from bad.
-const ATTACKS: [Attack; 27] = [
+const ATTACKS: [Attack; 28] = [
     attack("read the node key", &[Pairing, SameUser, MeshUser, Person], |at| read(&at.home.keys().join("node.key"))),
     attack("read the owner's keys as they lie on disk", &[Pairing, SameUser, Person], |at| read(&owner_keys(&at.home))),
     attack("read a service credential", &[Executor, SameUser, ExecutorUser], |at| read(&first_in(&at.home.secrets())?)),
@@ -137,6 +137,10 @@ const ATTACKS: [Attack; 27] = [
     }),
     attack("make a set-uid file in its own folder", &[SameUser, MeshUser, ExecutorUser, Person], |at| {
         set_uid(&at.home)
+    }),
+    // To what they are already: where it is allowed, nothing changes.
+    attack("change who may enter the home", &[SameUser], |at| {
+        fs::set_permissions(at.home.path(), fs::metadata(at.home.path())?.permissions())
     }),
     attack("run a shell", &ANY_USER, |_| {
         Command::new("/bin/sh").args(["-c", "exit 0"]).stdout(Stdio::null()).status().map(drop)
