@@ -414,6 +414,18 @@ impl World {
         }
     }
 
+    /// Ends a process that has nothing under way; it starts again after a while.
+    pub fn stop(&mut self, node: usize, down_ms: u64) {
+        let state = &mut self.nodes[node];
+        let settled = state.core.as_ref().is_some_and(|core| core.vault().is_settled());
+        assert!(settled && state.writes_under_way == 0, "it stops while it is at work");
+        while state.store.is_busy() {
+            state.store.commit_next();
+        }
+        state.ended_well = true;
+        self.crash(node, down_ms);
+    }
+
     /// Kills a process; what was not durable is gone. It starts again after a while.
     pub fn crash(&mut self, node: usize, down_ms: u64) {
         if self.nodes[node].core.take().is_none() {

@@ -7,6 +7,7 @@ mod payloads;
 mod repairs;
 mod saves;
 mod scenarios;
+mod stopped;
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},

@@ -10,6 +10,7 @@ use aiemp_protocol::{
     vault_path::VaultPath,
     zone::Zone,
 };
+use automerge::ChangeHash;
 
 use super::{
     HoldReason, Output, Projection, Vault,
@@ -84,6 +85,9 @@ impl Vault {
     /// belongs there, the one recorded there, or one that left before its removal or its record was done.
     fn files_that_may_lie_at(&mut self, path: &VaultPath) -> VecDeque<FileId> {
         let key = path.key();
+        if self.ended_well && self.on_disk.contains_key(&key) {
+            return VecDeque::new();
+        }
         let bare = path.without_stem_suffix().map(|bare| bare.key());
         let mut live = self.index.namesakes(&key).chain(bare.iter().flat_map(|bare| self.index.namesakes(bare)));
         let wanted = live.find(|file| self.names.wanted(&self.index, *file).is_some_and(|wanted| wanted.key() == key));
@@ -132,6 +136,10 @@ impl Vault {
         let key = found.path.key();
         self.in_flight.remove(&key);
         self.recognising.remove(&key);
+        if self.is_set_back(file, &key) {
+            let (path, bytes) = (found.path.clone(), found.bytes);
+            self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::SetBack });
+        }
         self.close_detached(file);
         if let Some(place) = found.gone_from.filter(|place| *place != key) {
             self.record_projection(place, None);
@@ -150,6 +158,15 @@ impl Vault {
         self.judge_strangers();
         self.look_at_deferred();
         self.project_postponed();
+    }
+
+    /// Whether the state found there lacks something that was recorded there: a record is made once what it says is on
+    /// the disk, so no write of this node left that state.
+    fn is_set_back(&self, file: FileId, key: &str) -> bool {
+        let Some(there) = self.on_disk.get(key).filter(|there| there.file == file) else { return false };
+        let Some(DocState::Note(note)) = self.docs.get(&file) else { return false };
+        let mut heads = there.heads.iter().map(|head| ChangeHash(*head));
+        heads.any(|head| note.merged.has(&head) && !note.disk.has(&head))
     }
 
     pub(super) fn not_recognised(&mut self, found: Found, others: VecDeque<FileId>) {

@@ -1,0 +1,48 @@
+//! What a person does to the vault while the node does not run.
+
+use aiemp_tests::world::World;
+
+use super::scenarios::{IDLE_CLOUD, LAPTOP, core, pass, save, settle, text, world};
+
+const AT: &str = "Plans/a.md";
+const EARLIER: &str = "# Plan\n\n- [ ] call\n";
+const LATER: &str = "# Plan\n\n- [x] call\n- [ ] write\n";
+
+/// A note of both nodes in a later state.
+fn with_a_history(seed: u64) -> World {
+    let mut world = world(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, AT, EARLIER);
+    pass(&mut world, 15_000);
+    save(&mut world, 0, AT, LATER);
+    pass(&mut world, 15_000);
+    world
+}
+
+fn shown(world: &World) -> [Option<String>; 2] {
+    [0, 1].map(|node| text(world, node, AT))
+}
+
+#[test]
+fn a_note_set_back_while_the_node_was_stopped_stays_set_back() {
+    for node in [0, 1] {
+        let mut world = with_a_history(201);
+        world.stop(node, 5_000);
+        save(&mut world, node, AT, EARLIER);
+        pass(&mut world, 30_000);
+        assert_eq!(shown(&world), [Some(EARLIER.to_owned()), Some(EARLIER.to_owned())], "set back on node {node}");
+        assert_eq!(core(&world, 0).vault().conflicts(), []);
+        settle(&mut world);
+    }
+}
+
+#[test]
+fn a_note_set_back_after_a_crash_is_kept_for_the_person() {
+    let mut world = with_a_history(202);
+    world.crash(0, 5_000);
+    save(&mut world, 0, AT, EARLIER);
+    pass(&mut world, 30_000);
+    assert_eq!(shown(&world), [Some(LATER.to_owned()), Some(LATER.to_owned())]);
+    let kept: Vec<_> = world.nodes[0].kept.iter().map(|(at, bytes)| (at.as_str(), bytes.as_slice())).collect();
+    assert_eq!(kept, [(AT, EARLIER.as_bytes())]);
+    settle(&mut world);
+}
