@@ -31,6 +31,7 @@ mod authors;
 mod command;
 mod conflicts;
 mod dropped;
+mod given_up;
 mod hidden;
 mod input;
 mod local;
@@ -41,6 +42,7 @@ mod project;
 mod undo;
 
 pub use authors::Written;
+pub use given_up::GivenUp;
 pub use input::{Choice, EffectId, Input, Positions, RemoveOutcome, WriteOutcome};
 use names::Names;
 use open::{DocState, Task};

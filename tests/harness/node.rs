@@ -172,11 +172,13 @@ impl Node {
 
     /// Takes out of the store what does not stand, as the shell does.
     pub fn give_up(&mut self, divergence: Divergence) {
-        let Divergence { keep, generation, projections, lost } = divergence;
-        self.generation = self.generation.max(generation);
         while self.store.is_busy() {
             self.store.commit_next();
         }
+        let read = |hash| Ok::<_, std::convert::Infallible>(self.store.change(hash, false));
+        let Ok(projections) = divergence.remembered(read);
+        let Divergence { keep, generation, lost, .. } = divergence;
+        self.generation = self.generation.max(generation);
         for (key, projection) in projections {
             self.store.enqueue_projection(key, projection);
         }
