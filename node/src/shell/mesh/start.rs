@@ -193,7 +193,7 @@ impl Mesh {
             answers: std::collections::BTreeMap::new(),
             next_request: 0,
             listening: Vec::new(),
-            rescan_busy: false,
+            rescans: super::rescans::Rescans::default(),
             audit,
             disk_full: false,
             releases_seen: None,
