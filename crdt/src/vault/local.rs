@@ -222,7 +222,7 @@ impl Vault {
         }
     }
 
-    /// The same bytes at the same place: our own write, or a rename that changed only the spelling.
+    /// What lies at the same place may have another spelling by now.
     fn respelled(&mut self, key: String, mut projection: Projection, path: VaultPath) {
         let is_leaving = self.places.get(&projection.file) != Some(&key);
         if projection.path == path || is_leaving || !self.boundaries.may_write(projection.file.zone) {
@@ -238,10 +238,13 @@ impl Vault {
     fn saved_over(&mut self, key: String, projection: Projection, path: VaultPath, bytes: Vec<u8>) {
         let file = projection.file;
         if !self.boundaries.may_write(file.zone) {
-            self.lies_at(&key, Projection { hash: ContentHash::of(&bytes), merged_changes: None, ..projection });
+            let there =
+                Projection { path: path.clone(), hash: ContentHash::of(&bytes), merged_changes: None, ..projection };
+            self.lies_at(&key, there);
             self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::NotWritable });
             return self.project(file);
         }
+        self.respelled(key.clone(), projection, path);
         self.with_document(file, Task::DiskEdit { key, bytes });
     }
 

@@ -1,8 +1,9 @@
 //! What a person does to the vault while the node does not run.
 
+use aiemp_protocol::vault_path::VaultPath;
 use aiemp_tests::world::World;
 
-use super::scenarios::{IDLE_CLOUD, LAPTOP, core, pass, save, settle, text, world};
+use super::scenarios::{IDLE_CLOUD, LAPTOP, core, pass, path, rename, save, settle, text, world};
 
 const AT: &str = "Plans/a.md";
 const EARLIER: &str = "# Plan\n\n- [ ] call\n";
@@ -45,4 +46,32 @@ fn a_note_set_back_after_a_crash_is_kept_for_the_person() {
     let kept: Vec<_> = world.nodes[0].kept.iter().map(|(at, bytes)| (at.as_str(), bytes.as_slice())).collect();
     assert_eq!(kept, [(AT, EARLIER.as_bytes())]);
     settle(&mut world);
+}
+
+#[test]
+fn a_note_respelled_and_edited_while_the_node_was_down_stays_one() {
+    for crashes in [false, true] {
+        let mut world = world(203, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+        save(&mut world, 0, "Plans/Note.md", "one\n");
+        pass(&mut world, 15_000);
+        if crashes {
+            world.crash(0, 5_000);
+        } else {
+            world.stop(0, 5_000);
+        }
+        rename(&mut world, 0, &[("Plans/Note.md", "Plans/note.md")]);
+        save(&mut world, 0, "Plans/note.md", "one\ntwo\n");
+        pass(&mut world, 30_000);
+        save(&mut world, 1, "Plans/note.md", "one\ntwo\nthree\n");
+        pass(&mut world, 30_000);
+        save(&mut world, 0, "Plans/note.md", "one\ntwo\nthree\nfour\n");
+        pass(&mut world, 30_000);
+        for node in [0, 1] {
+            let named = |path: &&VaultPath| path.key() == "plans/note.md";
+            let names: Vec<_> = world.nodes[node].disk.files.keys().filter(named).collect();
+            assert_eq!(names, [&path("Plans/note.md")], "node {node}");
+            assert_eq!(text(&world, node, "Plans/note.md").as_deref(), Some("one\ntwo\nthree\nfour\n"), "node {node}");
+        }
+        settle(&mut world);
+    }
 }
