@@ -6,6 +6,7 @@ mod held;
 mod origins;
 mod payloads;
 mod repairs;
+mod replaced;
 mod saves;
 mod scenarios;
 mod stopped;
