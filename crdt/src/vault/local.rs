@@ -1,6 +1,9 @@
 //! Saves, renames and removals on disk become items.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use aiemp_protocol::{
     egress::Cleared,
@@ -409,10 +412,16 @@ impl Vault {
 
     /// A blob, a note that became one, or one that changed beyond what a change can say: a new base. Both versions stay
     /// in the logs.
-    pub(super) fn replace_content(&mut self, file: FileId, bytes: Vec<u8>) {
+    pub(super) fn replace_content(&mut self, file: FileId, mut bytes: Vec<u8>) {
+        let kind = kind_of(&bytes);
+        let edits = self.index.get(file).into_iter().flat_map(|record| &record.changes);
+        let edited: BTreeSet<_> = edits.map(|change| change.base).collect();
+        // A document is named by the text that it starts from: edits of the same text from before would come back.
+        while kind == FileKind::Note && edited.contains(&ContentHash::of(&bytes)) {
+            bytes.push(b'\n');
+        }
         let hash = ContentHash::of(&bytes);
         let audience = file.zone.audience();
-        let kind = kind_of(&bytes);
         self.push_item(audience, Item::Blob { length: bytes.len() as u64, hash }, Some(bytes));
         self.push_item(audience, Item::Set { file, write: FieldWrite::Kind(kind) }, None);
         self.push_item(audience, Item::Set { file, write: FieldWrite::Base(hash) }, None);
