@@ -27,7 +27,7 @@ fn shown(world: &World) -> [Option<String>; 2] {
 fn a_note_set_back_while_the_node_was_stopped_stays_set_back() {
     for node in [0, 1] {
         let mut world = with_a_history(201);
-        world.stop(node, 5_000);
+        assert!(world.stop(node, 5_000), "nothing is under way");
         save(&mut world, node, AT, EARLIER);
         pass(&mut world, 30_000);
         assert_eq!(shown(&world), [Some(EARLIER.to_owned()), Some(EARLIER.to_owned())], "set back on node {node}");
@@ -57,7 +57,7 @@ fn a_note_respelled_and_edited_while_the_node_was_down_stays_one() {
         if crashes {
             world.crash(0, 5_000);
         } else {
-            world.stop(0, 5_000);
+            assert!(world.stop(0, 5_000), "nothing is under way");
         }
         rename(&mut world, 0, &[("Plans/Note.md", "Plans/note.md")]);
         save(&mut world, 0, "Plans/note.md", "one\ntwo\n");
