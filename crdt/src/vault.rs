@@ -31,6 +31,7 @@ mod authors;
 mod command;
 mod conflicts;
 mod dropped;
+mod given_up;
 mod hidden;
 mod input;
 mod local;
@@ -41,6 +42,7 @@ mod project;
 mod undo;
 
 pub use authors::Written;
+pub use given_up::GivenUp;
 pub use input::{Choice, EffectId, Input, Positions, RemoveOutcome, WriteOutcome};
 use names::Names;
 use open::{DocState, Task};
@@ -128,7 +130,8 @@ pub struct Vault {
     creating: BTreeSet<FileId>,
     /// The last places that files left, oldest first, while the stored entries are given back.
     left: VecDeque<(String, FileId)>,
-    remembers_left: bool,
+    /// Whether nothing was under way when the last run ended.
+    ended_well: bool,
     /// Own writes of `archived` that have not applied, by file.
     archivings: BTreeMap<FileId, VecDeque<bool>>,
     on_disk: BTreeMap<String, Projection>,
@@ -186,7 +189,7 @@ impl Vault {
             unapplied: BTreeMap::new(),
             creating: BTreeSet::new(),
             left: VecDeque::new(),
-            remembers_left: true,
+            ended_well: false,
             archivings: BTreeMap::new(),
             on_disk: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -210,9 +213,9 @@ impl Vault {
         }
     }
 
-    /// The last run ended with nothing under way: whatever lies where nothing should was put there by hand.
+    /// The last run ended with nothing under way: what is recorded was there, and whatever differs was done by hand.
     pub const fn ended_well(&mut self) {
-        self.remembers_left = false;
+        self.ended_well = true;
     }
 
     /// Takes back what lay on disk when it was last looked at, once the entries are. What they do not know, because an

@@ -68,6 +68,8 @@ pub struct Node {
     pub generation: u64,
     /// The canaries that it knows from its next start on.
     pub canaries: Vec<String>,
+    /// Whether its last run ended with nothing under way.
+    pub ended_well: bool,
 }
 
 impl Node {
@@ -98,6 +100,7 @@ impl Node {
             secrets: vec![KNOWN_SECRET.to_owned()],
             generation: 0,
             canaries: Vec::new(),
+            ended_well: false,
         }
     }
 
@@ -137,7 +140,7 @@ impl Node {
             fingerprints.add_canary(&name, canary.as_bytes()).map_err(|error| error.to_string())?;
         }
         let mut core = Core::new(Start {
-            ended_well: false,
+            ended_well: std::mem::take(&mut self.ended_well),
             signer: self.signer(),
             rosters: self.rosters(),
             fingerprints,
@@ -170,11 +173,13 @@ impl Node {
 
     /// Takes out of the store what does not stand, as the shell does.
     pub fn give_up(&mut self, divergence: Divergence) {
-        let Divergence { keep, generation, projections, lost } = divergence;
-        self.generation = self.generation.max(generation);
         while self.store.is_busy() {
             self.store.commit_next();
         }
+        let read = |hash| Ok::<_, std::convert::Infallible>(self.store.change(hash, false));
+        let Ok(projections) = divergence.remembered(read);
+        let Divergence { keep, generation, lost, .. } = divergence;
+        self.generation = self.generation.max(generation);
         for (key, projection) in projections {
             self.store.enqueue_projection(key, projection);
         }

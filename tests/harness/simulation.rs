@@ -101,7 +101,10 @@ fn step(world: &mut World, rng: &mut Rng, calm: bool) -> Result<(), Violation> {
         60..75 => executor::act(world)?,
         75..82 if !calm => {
             let down = world.rng.delay_ms() * 3;
-            world.crash(node, down);
+            let is_told_to = world.nodes[node].life.is_multiple_of(2);
+            if !(is_told_to && world.stop(node, down)) {
+                world.crash(node, down);
+            }
         }
         82..88 if !calm => world.cut(node, other),
         88..92 if !calm => world.partition(node, other, rng.between(1_000, 60_000)),

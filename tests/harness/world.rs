@@ -414,6 +414,20 @@ impl World {
         }
     }
 
+    /// Ends a process as it ends when it is told to, if no write is under way; it starts again after a while.
+    pub fn stop(&mut self, node: usize, down_ms: u64) -> bool {
+        let state = &mut self.nodes[node];
+        let is_idle = state.core.as_ref().is_some_and(|core| !core.vault().has_effects());
+        if is_idle {
+            while state.store.is_busy() {
+                state.store.commit_next();
+            }
+            state.ended_well = true;
+            self.crash(node, down_ms);
+        }
+        is_idle
+    }
+
     /// Kills a process; what was not durable is gone. It starts again after a while.
     pub fn crash(&mut self, node: usize, down_ms: u64) {
         if self.nodes[node].core.take().is_none() {

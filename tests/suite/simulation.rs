@@ -1,12 +1,15 @@
 //! Whole meshes on virtual time, from seeds.
 
 mod active;
+mod copies;
 mod held;
 mod origins;
 mod payloads;
 mod repairs;
+mod replaced;
 mod saves;
 mod scenarios;
+mod stopped;
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},

@@ -74,7 +74,7 @@ impl Vault {
     }
 
     fn remember_left(&mut self, path: &VaultPath, file: FileId) {
-        if self.restoring && self.remembers_left {
+        if self.restoring && !self.ended_well {
             self.left.push_back((path.key(), file));
         }
         if self.left.len() > LEFT_MAX {

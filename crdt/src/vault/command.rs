@@ -1,7 +1,7 @@
 //! What the node itself does to notes: create, rewrite, move, archive, claim.
 
 use aiemp_protocol::{
-    entry::{FieldWrite, Item},
+    entry::{FieldWrite, FileKind, Item},
     ids::{ContentHash, FileId, WorkId},
     limits::{CHANGE_BYTES_MAX, LEASE},
     vault_path::VaultPath,
@@ -10,6 +10,7 @@ use aiemp_protocol::{
 
 use super::{
     Output, Vault,
+    local::note_text,
     open::{DocState, OpenNote, Task},
 };
 use crate::index::{FileRecord, Origin};
@@ -29,7 +30,9 @@ impl Vault {
                 self.close_detached(file);
             }
             Task::Rewrite(bytes) => self.rewrite(file, bytes),
-            task @ (Task::RewriteEarlier(_)
+            Task::Replace(bytes) if self.is_text(file) && note_text(&bytes).is_some() => self.rewrite(file, bytes),
+            task @ (Task::Replace(_)
+            | Task::RewriteEarlier(_)
             | Task::ArchiveAs(_)
             | Task::MoveAcross { .. }
             | Task::Rebase(_)
@@ -38,6 +41,11 @@ impl Vault {
             {
                 // What the node does with a file's content must not pass over its own edits that are not merged yet.
                 self.postponed_tasks.entry(file).or_default().push(task);
+            }
+            Task::Replace(bytes) => {
+                if self.merged_bytes(file).is_some_and(|merged| merged != bytes) {
+                    self.replace_content(file, bytes);
+                }
             }
             Task::Rebase(text) => self.rebase(file, text),
             Task::RewriteEarlier(raw) => self.rewrite_earlier(file, raw),
@@ -109,7 +117,7 @@ impl Vault {
 
     pub(super) fn rewrite(&mut self, file: FileId, bytes: Vec<u8>) {
         let (me, generation) = (self.me, self.generation());
-        let Some(text) = super::local::note_text(&bytes) else { return };
+        let Some(text) = note_text(&bytes) else { return };
         let Some(mut state) = self.docs.remove(&file) else { return };
         self.promote(file, &mut state);
         let edited = match &mut state {
@@ -127,6 +135,18 @@ impl Vault {
             Some((base, raw)) if raw.len() <= CHANGE_BYTES_MAX => self.push_change(file, base, raw),
             Some(_) => self.replace_content(file, bytes),
             None => {}
+        }
+    }
+
+    /// Whether the open content is a note's, which changes can say.
+    fn is_text(&self, file: FileId) -> bool {
+        match self.docs.get(&file) {
+            Some(DocState::Note(_)) => true,
+            Some(DocState::Plain(bytes)) => {
+                let kind = self.index.get(file).and_then(|record| record.kind.shown());
+                kind == Some(&FileKind::Note) && note_text(bytes).is_some()
+            }
+            Some(DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_)) | None => false,
         }
     }
 
@@ -192,7 +212,7 @@ impl Vault {
         if old == new {
             return None;
         }
-        let (old, new) = (super::local::note_text(old)?, super::local::note_text(new)?);
+        let (old, new) = (note_text(old)?, note_text(new)?);
         OpenNote::import(old).edit_merged(self.me, file, self.generation(), new)
     }
 

@@ -4,7 +4,7 @@ use aiemp_keys::{NodeId, cbor};
 use aiemp_protocol::{
     entry::Item,
     ids::{ConflictId, FileId},
-    limits::LANES_MAX,
+    limits::{BLOB_BYTES_MAX, LANES_MAX},
     vault_path::VaultPath,
     zone::Zone,
 };
@@ -51,6 +51,9 @@ impl Vault {
     pub fn can_resolve(&self, item: &Conflict, choice: &Choice) -> bool {
         if item.kind == ConflictKind::ActiveContent {
             return self.can_resolve_held(item, choice);
+        }
+        if matches!(choice, Choice::With(bytes) if bytes.len() > BLOB_BYTES_MAX) {
+            return false;
         }
         let zone = item.file.zone;
         let leaves_all = match (item.kind, choice) {
@@ -172,7 +175,7 @@ impl Vault {
             (_, Choice::With(bytes)) => {
                 self.release_saved(&item.path, item.file.zone, &bytes);
                 self.bring_back(item.file);
-                self.with_document(item.file, Task::Rewrite(bytes));
+                self.with_document(item.file, Task::Replace(bytes));
             }
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
             (ConflictKind::Field, Choice::Both) | (ConflictKind::ActiveContent, _) => {}

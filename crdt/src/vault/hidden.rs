@@ -115,11 +115,7 @@ impl Vault {
     /// What was hidden is shown from now on.
     pub(super) fn take_hidden(&mut self, item: &Conflict) {
         let Some(bytes) = self.hidden_bytes(item) else { return };
-        if super::local::note_text(&bytes).is_some() {
-            self.with_document(item.file, Task::Rewrite(bytes));
-        } else {
-            self.replace_content(item.file, bytes);
-        }
+        self.with_document(item.file, Task::Replace(bytes));
     }
 
     /// What was hidden becomes a file of its own, of the same name.

@@ -1,6 +1,9 @@
 //! Saves, renames and removals on disk become items.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use aiemp_protocol::{
     egress::Cleared,
@@ -10,6 +13,7 @@ use aiemp_protocol::{
     vault_path::VaultPath,
     zone::Zone,
 };
+use automerge::ChangeHash;
 
 use super::{
     HoldReason, Output, Projection, Vault,
@@ -84,6 +88,9 @@ impl Vault {
     /// belongs there, the one recorded there, or one that left before its removal or its record was done.
     fn files_that_may_lie_at(&mut self, path: &VaultPath) -> VecDeque<FileId> {
         let key = path.key();
+        if self.ended_well && self.on_disk.contains_key(&key) {
+            return VecDeque::new();
+        }
         let bare = path.without_stem_suffix().map(|bare| bare.key());
         let mut live = self.index.namesakes(&key).chain(bare.iter().flat_map(|bare| self.index.namesakes(bare)));
         let wanted = live.find(|file| self.names.wanted(&self.index, *file).is_some_and(|wanted| wanted.key() == key));
@@ -132,6 +139,10 @@ impl Vault {
         let key = found.path.key();
         self.in_flight.remove(&key);
         self.recognising.remove(&key);
+        if self.is_set_back(file, &key) {
+            let (path, bytes) = (found.path.clone(), found.bytes);
+            self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::SetBack });
+        }
         self.close_detached(file);
         if let Some(place) = found.gone_from.filter(|place| *place != key) {
             self.record_projection(place, None);
@@ -150,6 +161,15 @@ impl Vault {
         self.judge_strangers();
         self.look_at_deferred();
         self.project_postponed();
+    }
+
+    /// Whether the state found there lacks something that was recorded there: a record is made once what it says is on
+    /// the disk, so no write of this node left that state.
+    fn is_set_back(&self, file: FileId, key: &str) -> bool {
+        let Some(there) = self.on_disk.get(key).filter(|there| there.file == file) else { return false };
+        let Some(DocState::Note(note)) = self.docs.get(&file) else { return false };
+        let mut heads = there.heads.iter().map(|head| ChangeHash(*head));
+        heads.any(|head| note.merged.has(&head) && !note.disk.has(&head))
     }
 
     pub(super) fn not_recognised(&mut self, found: Found, others: VecDeque<FileId>) {
@@ -205,7 +225,7 @@ impl Vault {
         }
     }
 
-    /// The same bytes at the same place: our own write, or a rename that changed only the spelling.
+    /// What lies at the same place may have another spelling by now.
     fn respelled(&mut self, key: String, mut projection: Projection, path: VaultPath) {
         let is_leaving = self.places.get(&projection.file) != Some(&key);
         if projection.path == path || is_leaving || !self.boundaries.may_write(projection.file.zone) {
@@ -221,10 +241,13 @@ impl Vault {
     fn saved_over(&mut self, key: String, projection: Projection, path: VaultPath, bytes: Vec<u8>) {
         let file = projection.file;
         if !self.boundaries.may_write(file.zone) {
-            self.lies_at(&key, Projection { hash: ContentHash::of(&bytes), merged_changes: None, ..projection });
+            let there =
+                Projection { path: path.clone(), hash: ContentHash::of(&bytes), merged_changes: None, ..projection };
+            self.lies_at(&key, there);
             self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::NotWritable });
             return self.project(file);
         }
+        self.respelled(key.clone(), projection, path);
         self.with_document(file, Task::DiskEdit { key, bytes });
     }
 
@@ -386,10 +409,16 @@ impl Vault {
 
     /// A blob, a note that became one, or one that changed beyond what a change can say: a new base. Both versions stay
     /// in the logs.
-    pub(super) fn replace_content(&mut self, file: FileId, bytes: Vec<u8>) {
+    pub(super) fn replace_content(&mut self, file: FileId, mut bytes: Vec<u8>) {
+        let kind = kind_of(&bytes);
+        let edits = self.index.get(file).into_iter().flat_map(|record| &record.changes);
+        let edited: BTreeSet<_> = edits.map(|change| change.base).collect();
+        // A document is named by the text that it starts from: edits of the same text from before would come back.
+        while kind == FileKind::Note && edited.contains(&ContentHash::of(&bytes)) {
+            bytes.push(b'\n');
+        }
         let hash = ContentHash::of(&bytes);
         let audience = file.zone.audience();
-        let kind = kind_of(&bytes);
         self.push_item(audience, Item::Blob { length: bytes.len() as u64, hash }, Some(bytes));
         self.push_item(audience, Item::Set { file, write: FieldWrite::Kind(kind) }, None);
         self.push_item(audience, Item::Set { file, write: FieldWrite::Base(hash) }, None);

@@ -30,6 +30,8 @@ pub(super) enum Task {
     DisplacedEdit { bytes: Vec<u8>, over: Option<Projection> },
     /// The node replaces the merged text.
     Rewrite(Vec<u8>),
+    /// A person chose this as the content, text or not.
+    Replace(Vec<u8>),
     /// The node replaced an earlier merged text; the raw change says what it replaced.
     RewriteEarlier(Vec<u8>),
     /// The file goes out of sight if this is its content.
@@ -207,6 +209,7 @@ impl Vault {
             Task::DisplacedEdit { over, .. } => Some(over.clone().map_or(StandsFor::Place, StandsFor::Record)),
             Task::Recognise { found, .. } => Some(StandsFor::Found(ContentHash::of(&found.bytes))),
             Task::Rewrite(_)
+            | Task::Replace(_)
             | Task::RewriteEarlier(_)
             | Task::ArchiveAs(_)
             | Task::MoveAcross { .. }

@@ -25,6 +25,9 @@ pub enum HoldReason {
     MassRemoval,
     /// It holds what others wrote on a branch of a log that does not stand.
     NotStanding,
+    /// The node did not end well, and afterwards the file said what it had said before its last known text: by the hand
+    /// of a person, or because a program's save was not yet on the disk.
+    SetBack,
 }
 
 impl HoldReason {
@@ -37,6 +40,7 @@ impl HoldReason {
             Self::LateSave => "late_save",
             Self::MassRemoval => "mass_removal",
             Self::NotStanding => "not_standing",
+            Self::SetBack => "set_back",
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Entries that do not stand: an older copy of this home wrote them before it met a peer, or they lie on a branch of a
 //! log that the root key did not let stand. What has to be given up, so that nothing is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_crdt::{
     index::{FileRecord, Origin},
-    vault::Projection,
+    vault::{GivenUp, Projection},
 };
 use aiemp_protocol::{
     ids::{ContentHash, LogId},
@@ -24,7 +24,9 @@ pub struct Divergence {
     pub generation: u64,
     /// What lies on disk of files that the forgotten entries speak of, as it is to be remembered: not at all for files
     /// that they created, else as content that nobody has seen yet.
-    pub projections: Vec<(String, Option<Projection>)>,
+    projections: Vec<(String, Option<Projection>)>,
+    /// The changes of these files that do not stand.
+    changes: BTreeSet<ContentHash>,
     /// What others wrote into these files does not stand: as they lie on disk they are kept for the person.
     pub lost: Vec<Lost>,
 }
@@ -36,6 +38,20 @@ pub struct Lost {
     pub path: VaultPath,
     /// Whether nothing of it stands, so that it goes from the vault.
     pub goes: Option<ContentHash>,
+}
+
+impl Divergence {
+    /// What is to be remembered of the disk. What lies there follows from changes that stand, or the next save would add
+    /// anew what it contains of them; `read` gives those that do not.
+    pub fn remembered<E>(
+        &self,
+        read: impl FnMut(ContentHash) -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<Vec<(String, Option<Projection>)>, E> {
+        let raw = self.changes.iter().copied().map(read).collect::<Result<Vec<_>, E>>()?;
+        let given_up = GivenUp::of(raw.into_iter().flatten());
+        let standing = |there: &Projection| Projection { heads: given_up.heads_without(&there.heads), ..there.clone() };
+        Ok(self.projections.iter().map(|(key, there)| (key.clone(), there.as_ref().map(standing))).collect())
+    }
 }
 
 impl Core {
@@ -53,9 +69,11 @@ impl Core {
         let me = self.replication.me();
         let given_up = |origin: &Origin| keep.get(&origin.log).is_some_and(|keep| origin.seq > *keep);
         let of_others = |origin: &Origin| given_up(origin) && origin.author() != me;
-        let (mut projections, mut lost) = (Vec::new(), Vec::new());
+        let (mut projections, mut lost, mut changes) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (key, there) in self.vault.on_disk() {
             let Some(record) = self.vault.index().get(there.file) else { continue };
+            let do_not_stand = record.changes.iter().filter(|change| given_up(&change.origin));
+            changes.extend(do_not_stand.map(|change| change.hash));
             let is_foreign = touched(record, &of_others);
             let goes = record.base.writes().all(|(origin, _)| given_up(origin));
             if is_foreign {
@@ -72,7 +90,7 @@ impl Core {
             }
         }
         let own = keep.keys().filter(|log| log.author == me).map(|log| log.generation + 1).max();
-        Divergence { generation: own.unwrap_or(0), keep, projections, lost }
+        Divergence { generation: own.unwrap_or(0), keep, projections, changes, lost }
     }
 }
 

@@ -42,6 +42,7 @@ mod calls;
 mod disk;
 mod notices;
 mod receipts;
+mod rescans;
 mod start;
 mod unpaired;
 
@@ -129,7 +130,7 @@ struct Mesh {
     answers: BTreeMap<u64, oneshot::Sender<Response>>,
     next_request: u64,
     listening: Vec<String>,
-    rescan_busy: bool,
+    rescans: rescans::Rescans,
     audit: AuditLog,
     /// Whether less than the floor is free below the home.
     disk_full: bool,
@@ -336,9 +337,9 @@ impl Mesh {
                 self.handle(Input::FileRemoved(effect, outcome)).await
             }
             DiskDone::Scanned(scan) => {
-                self.rescan_busy = false;
                 notices::tell_skipped(&scan.skipped);
-                self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await
+                self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await?;
+                if self.rescans.end() { self.scan().await } else { Ok(()) }
             }
             DiskDone::Seen { changed, removed } => self.handle(Input::FilesChanged { changed, removed }).await,
             DiskDone::LateSaves(saves) => {
@@ -380,12 +381,13 @@ impl Mesh {
                 notices::tell_skipped(&skipped);
                 self.disk.send(DiskJob::Confirm { changed, removed }).await
             }
-            DiskEvent::Rescan if self.rescan_busy => Ok(()),
-            DiskEvent::Rescan => {
-                self.rescan_busy = true;
-                self.disk.send(DiskJob::Scan(self.core.vault().on_disk().clone())).await
-            }
+            DiskEvent::Rescan if self.rescans.ask() => self.scan().await,
+            DiskEvent::Rescan => Ok(()),
         }
+    }
+
+    async fn scan(&self) -> Result<()> {
+        self.disk.send(DiskJob::Scan(self.core.vault().on_disk().clone())).await
     }
 
     async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {

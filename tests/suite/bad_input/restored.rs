@@ -40,6 +40,7 @@ fn pair_with_a_copy() -> Pair {
     let mut pair = Pair::running();
     exchange(&pair, "first");
     add(&pair, true, "line one");
+    add(&pair, true, "line one and a half");
     pair.cloud.stop();
     copy(&pair.cloud.home, &pair.dir().join("old-home"));
     copy(&pair.cloud.vault, &pair.dir().join("old-vault"));
@@ -66,7 +67,7 @@ fn assert_whole(pair: &Pair) {
         }
     }
     let both = &files["Plans/both.md"];
-    for line in ["line one", "line two", "line three", "line four", "line five"] {
+    for line in ["line one", "line one and a half", "line apart", "line two", "line three", "line four", "line five"] {
         assert!(has_line(both, line), "{line} is not in {}", String::from_utf8_lossy(both));
     }
     assert!(files.keys().any(|path| path.starts_with("Pending_Approval/email/REPLY_")));
@@ -79,6 +80,8 @@ fn goes_on(mut pair: Pair) -> Pair {
     for node in [&pair.cloud, &pair.local] {
         node.save(&format!("Plans/{}-third.md", node.role), format!("{} wrote third\n", node.role));
     }
+    let both = pair.cloud.read("Plans/both.md").unwrap_or_default();
+    pair.cloud.save("Plans/both.md", [both.as_slice(), b"line apart\n"].concat());
     pair.cloud.start();
     pair.wait_same("third", |files| {
         files.contains_key("Plans/cloud-third.md") && files.contains_key("Plans/local-third.md")
@@ -103,6 +106,12 @@ fn a_cloud_restored_from_an_old_copy_of_home_and_vault_catches_up_and_goes_on() 
     replace(&pair.cloud.home, &pair.dir().join("old-home"));
     replace(&pair.cloud.vault, &pair.dir().join("old-vault"));
     let pair = goes_on(pair);
+    let both = pair.local.shared().remove("Plans/both.md").unwrap_or_default();
+    let mut lines: Vec<_> = String::from_utf8_lossy(&both).lines().map(str::to_owned).collect();
+    let count = lines.len();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), count, "a line is there twice: {}", String::from_utf8_lossy(&both));
     for (folder, prefix) in [("Pending_Approval", "REPLY_"), ("In_Progress", "EMAIL_"), ("Plans", "PLAN_")] {
         let notes = pair.local.named(folder, prefix, ".md");
         assert_eq!(notes.len(), 1, "{notes:?}");

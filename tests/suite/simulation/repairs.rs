@@ -58,7 +58,7 @@ fn dropped(world: &World, node: usize) -> Vec<Conflict> {
     items.filter(|item| item.kind == ConflictKind::Dropped).collect()
 }
 
-fn resolve(world: &mut World, node: usize, item: &Conflict, choice: Choice) {
+pub(super) fn resolve(world: &mut World, node: usize, item: &Conflict, choice: Choice) {
     let question = Question::Resolve { id: item.id, choice };
     world.input(node, Input::Asked { request: 77, question }).expect("it is decided");
     pass(world, 30_000);

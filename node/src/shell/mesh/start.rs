@@ -52,7 +52,9 @@ pub(super) fn lock(home: &Home) -> Result<File> {
 
 /// Takes out of the store what does not stand; what others wrote of it is kept for the person.
 pub(super) fn give_up(home: &Home, vault: &Path, divergence: Divergence) -> Result<()> {
-    let Divergence { keep, generation, projections, lost } = divergence;
+    let mut store = Store::open(&home.store())?;
+    let projections = divergence.remembered(|hash| store.read_change(hash, false))?;
+    let Divergence { keep, generation, lost, .. } = divergence;
     if keep.len() == 1 && generation > 0 {
         tracing::warn!(
             ?keep,
@@ -71,7 +73,6 @@ pub(super) fn give_up(home: &Home, vault: &Path, divergence: Divergence) -> Resu
     let mut writes: Vec<_> =
         projections.into_iter().map(|(key, projection)| store::Write::Projection { key, projection }).collect();
     writes.extend(keep.into_iter().map(|(log, keep)| store::Write::Truncate { log, keep }));
-    let mut store = Store::open(&home.store())?;
     if generation > 0 {
         writes.push(store::Write::Meta { key: GENERATION.to_owned(), value: generation.to_be_bytes().to_vec() });
     }
@@ -192,7 +193,7 @@ impl Mesh {
             answers: std::collections::BTreeMap::new(),
             next_request: 0,
             listening: Vec::new(),
-            rescan_busy: false,
+            rescans: super::rescans::Rescans::default(),
             audit,
             disk_full: false,
             releases_seen: None,

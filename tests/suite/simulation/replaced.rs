@@ -1,0 +1,93 @@
+//! Notes whose content was replaced as a whole: by bytes that are no text, or back.
+
+use aiemp_crdt::{
+    conflict::{Conflict, ConflictKind},
+    vault::Choice,
+};
+use aiemp_tests::{people, world::World};
+
+use super::{
+    repairs::resolve,
+    scenarios::{IDLE_CLOUD, LAPTOP, core, pass, path, save, settle, text, world},
+};
+
+const AT: &str = "Plans/a.md";
+const PICTURE: &[u8] = b"\x00\x9f a picture";
+
+fn save_picture(world: &mut World, node: usize) {
+    people::save(world, node, path(AT), PICTURE.to_vec());
+}
+
+fn shown(world: &World) -> [Vec<u8>; 2] {
+    [0, 1].map(|node| world.nodes[node].disk.files.get(&path(AT)).cloned().unwrap_or_default())
+}
+
+/// One node put a picture where the other went on writing.
+fn picture_beside_an_edit() -> (World, Conflict) {
+    let mut world = world(221, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, AT, "one\n");
+    pass(&mut world, 15_000);
+    world.partition(0, 1, 15_000);
+    save_picture(&mut world, 0);
+    save(&mut world, 1, AT, "one\ntwo\n");
+    pass(&mut world, 60_000);
+    assert_eq!(shown(&world), [PICTURE, PICTURE]);
+    let mut items = core(&world, 0).vault().conflicts();
+    assert_eq!(items.len(), 1, "{items:?}");
+    let item = items.remove(0);
+    assert_eq!((item.kind, item.sides[1].text.as_str()), (ConflictKind::Content, "one\ntwo\n"));
+    (world, item)
+}
+
+#[test]
+fn what_is_chosen_in_place_of_a_shown_blob_is_shown() {
+    let other: &[u8] = b"\x00\x01 another picture";
+    let choices = [
+        (Choice::Side(1), &b"one\ntwo\n"[..]),
+        (Choice::With(b"three\n".to_vec()), b"three\n"),
+        (Choice::With(other.to_vec()), other),
+    ];
+    for (choice, expected) in choices {
+        let (mut world, item) = picture_beside_an_edit();
+        resolve(&mut world, 0, &item, choice);
+        assert_eq!(shown(&world), [expected, expected]);
+        assert_eq!(core(&world, 0).vault().conflicts(), []);
+        settle(&mut world);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_note_replace_a_note_where_they_are_chosen() {
+    let mut world = world(222, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let note = |status: &str| format!("---\nstatus: {status}\n---\none\n");
+    save(&mut world, 0, AT, &note("open"));
+    pass(&mut world, 15_000);
+    world.partition(0, 1, 15_000);
+    save(&mut world, 0, AT, &note("done"));
+    save(&mut world, 1, AT, &note("late"));
+    pass(&mut world, 60_000);
+    let item = core(&world, 0).vault().conflicts().pop().expect("the field has two values");
+    resolve(&mut world, 0, &item, Choice::With(PICTURE.to_vec()));
+    assert_eq!(shown(&world), [PICTURE, PICTURE]);
+    assert_eq!(core(&world, 0).vault().conflicts(), []);
+    settle(&mut world);
+}
+
+#[test]
+fn a_text_saved_again_after_other_content_brings_no_earlier_edit_back() {
+    let mut world = world(223, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, AT, "one\n");
+    pass(&mut world, 15_000);
+    save(&mut world, 1, AT, "one\ntwo\n");
+    pass(&mut world, 15_000);
+    save_picture(&mut world, 0);
+    pass(&mut world, 15_000);
+    save(&mut world, 0, AT, "one\n");
+    pass(&mut world, 15_000);
+    for node in [0, 1] {
+        let text = text(&world, node, AT).expect("the note is there");
+        assert_eq!(text.trim_end(), "one", "node {node}");
+    }
+    assert_eq!(core(&world, 0).vault().conflicts(), []);
+    settle(&mut world);
+}
