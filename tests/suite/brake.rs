@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use aiemp_keys::private_file::{create_private_dir, read_private, write_private};
+use aiemp_keys::{
+    Keystore,
+    private_file::{create_private_dir, read_private, write_private},
+};
 use aiemp_node::{home::Home, shell};
 use aiemp_protocol::{
     freeze::{Brake, FreezeRecord},
@@ -94,4 +97,9 @@ fn a_freeze_of_a_time_to_come_never_wears_the_brake_out() {
     let record = read_private(&file).expect("a freeze");
     let roster = shell::rosters::load(&home).expect("readable").expect("a roster");
     assert!(FreezeRecord::verify(roster.current(), record.expose()).expect("valid").at > ahead);
+    // A lift that an earlier version signed.
+    let latest = FreezeRecord { brake: Brake::Lifted, node: signer.node_id(), at: Timestamp::from_millis(u64::MAX) };
+    let keys = Keystore::at(&local.home).unlock(None).expect("the owner's keys");
+    write_private(&home.freezes().join("latest.freeze"), &latest.sign(&keys.approve, mesh)).expect("written");
+    local.refused(&["freeze"]).assert(1, &["NOT frozen", "make a new mesh"]);
 }

@@ -55,7 +55,7 @@ pub(super) fn unfreeze(home: &Home, clock_was_ahead: bool, passphrase: &Passphra
     let rosters = owner::rosters(home)?;
     let roster = rosters.current();
     owner::check_local(home, roster)?;
-    let held = freezes::load(&home.freezes(), roster)?;
+    let held = known(home, roster)?;
     let (mut lifts, mut stays) = (Vec::new(), None);
     for freeze in held.standing(roster) {
         let line = line_of(roster, &freeze);
@@ -98,7 +98,7 @@ fn not_lifted(line: &str, why: NotLifted) -> Fault {
     )
 }
 
-/// What the mesh holds of the brake, and where it may be read the executor: what the mesh has lost outweighs there.
+/// What is known of the brake: by the mesh and, where this user may read it, by the executor, which forgets nothing.
 fn known(home: &Home, roster: &Roster) -> Result<Freezes> {
     let mut known = freezes::load(&home.freezes(), roster)?;
     if let Ok(executor) = freezes::load(&home.executor_freezes(), roster) {
