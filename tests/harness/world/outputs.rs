@@ -69,9 +69,7 @@ impl World {
             Output::CallPeer { peer, body, .. } => self.say(node, Way::Call, Some(peer), body.into_inner())?,
             Output::AnswerCall { body, .. } => self.say(node, Way::Answer, None, body.into_inner())?,
             Output::RosterInstalled => {}
-            Output::KeepAnnouncement { id, bytes } => {
-                self.nodes[node].store.announcements.insert(id, bytes);
-            }
+            Output::KeepAnnouncement { id, bytes } => drop(self.nodes[node].store.announcements.insert(id, bytes)),
             Output::KeepRosterFork { .. } => {
                 return Err(format!("{} holds two rosters of one epoch", self.nodes[node].name));
             }
