@@ -119,7 +119,7 @@ pub(super) fn broken(attacker: &mut Attacker, world: &mut World) -> Played {
     };
     // What was said before has to arrive first.
     world.run_for(10_000)?;
-    let before = shown(world, file);
+    let (before, written) = (shown(world, file), written_by_local(world, file));
     let honest = Document::import(TEXT).edit(NEXT, actor(attacker, file, base, 0)).expect("the texts differ");
     let raw = bent(attacker, honest, file, base);
     let (change, mut bytes) = change_item(file, base, raw.clone());
@@ -133,8 +133,16 @@ pub(super) fn broken(attacker: &mut Attacker, world: &mut World) -> Played {
     attacker.append(world, vec![(change, bytes)])?;
     attacker.spoilt.insert(file);
     let after = shown(world, file);
-    // A note whose own entry waited until now shows its first content.
-    Ok(after != before && !(before.is_none() && after.as_deref() == Some(TEXT)))
+    // A note whose own entry waited until now shows its first content; and Local goes on in its log of the day.
+    let waited = before.is_none() && after.as_deref() == Some(TEXT);
+    Ok(after != before && !waited && written_by_local(world, file) == written)
+}
+
+/// How many changes of a note are Local's own.
+fn written_by_local(world: &World, file: FileId) -> usize {
+    let local = world.nodes[LOCAL].id();
+    let record = core(world).vault().index().get(file);
+    record.map_or(0, |record| record.changes.iter().filter(|change| change.origin.author() == local).count())
 }
 
 /// The text of a note, as its changes have it.
