@@ -329,16 +329,20 @@ impl Executor {
     /// Whether the mesh is frozen right now; the journal hears of it.
     fn look_at_brake(&mut self) -> bool {
         let frozen = self.brake.is_on(self.authority.roster());
-        if frozen != self.journal.is_frozen() {
-            self.handle(Input::BrakeChanged { frozen });
-        }
+        self.brake_says(frozen);
         frozen
     }
 
     /// The journal hears of a freeze, and not yet that the mesh goes on.
     fn look_for_freeze(&mut self) {
         if self.brake.is_on(self.authority.roster()) {
-            self.look_at_brake();
+            self.brake_says(true);
+        }
+    }
+
+    fn brake_says(&mut self, frozen: bool) {
+        if frozen != self.journal.is_frozen() {
+            self.handle(Input::BrakeChanged { frozen });
         }
     }
 

@@ -88,13 +88,19 @@ fn what_cloud_put_under_a_draft_is_clouds_also_when_the_person_takes_both() {
     assert_eq!(sent(&mut world), 0);
 }
 
-#[test]
-fn a_note_whose_place_cloud_took_in_advance_stays_clouds_when_the_person_moves_it() {
-    let mut world = allowed(240);
+/// A task note that Cloud wrote and edited.
+fn with_a_task_of_clouds(seed: u64) -> World {
+    let mut world = allowed(seed);
     save(&mut world, 1, TASK, &mail("Cloud's"));
     pass(&mut world, 10_000);
     save(&mut world, 1, TASK, &mail("Cloud's, edited"));
     pass(&mut world, 10_000);
+    world
+}
+
+#[test]
+fn a_note_whose_place_cloud_took_in_advance_stays_clouds_when_the_person_moves_it() {
+    let mut world = with_a_task_of_clouds(240);
     let note = file_at(&world, TASK);
     take_id(&mut world, note.moved_to(Zone::Drafts), "Updates/x.md");
     rename(&mut world, 0, &[(TASK, DRAFT)]);
@@ -124,11 +130,7 @@ fn a_draft_comes_back_from_approved_though_cloud_took_its_place_in_advance() {
 
 #[test]
 fn a_note_of_clouds_that_is_copied_or_brought_back_is_not_the_persons() {
-    let mut copied = allowed(260);
-    save(&mut copied, 1, TASK, &mail("Cloud's"));
-    pass(&mut copied, 10_000);
-    save(&mut copied, 1, TASK, &mail("Cloud's, edited"));
-    pass(&mut copied, 10_000);
+    let mut copied = with_a_task_of_clouds(260);
     copy(&mut copied, 0, TASK, DRAFT);
     pass(&mut copied, 5_000);
     remove(&mut copied, 0, TASK);

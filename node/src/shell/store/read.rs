@@ -50,15 +50,13 @@ impl Store {
 
     /// A payload, if it is held and, for one who may read shared payloads only, shared.
     pub fn read_payload(&self, hash: ContentHash, shared_only: bool) -> Result<Option<Vec<u8>>, StoreError> {
-        self.payload_within(hash, shared_only, usize::MAX)
+        self.payload_within(hash, shared_only, false, usize::MAX)
     }
 
     /// A payload that was screened as a change, for one who may read it. What came as the content of a file was not: a
     /// decoder that trusts its input must not get to see it.
     pub fn read_change(&self, hash: ContentHash, shared_only: bool) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut statement = self.connection.prepare_cached("SELECT change FROM payloads WHERE hash = ?1")?;
-        let is_change = statement.query_row(params![hash.0.as_bytes()], |row| row.get(0)).optional()?;
-        if is_change == Some(true) { self.read_payload(hash, shared_only) } else { Ok(None) }
+        self.payload_within(hash, shared_only, true, usize::MAX)
     }
 
     /// Messages that wait for a peer, oldest first; after a full answer there may be more.
@@ -99,7 +97,7 @@ impl Store {
         let mut room = ENTRY_PAYLOAD_BYTES_MAX;
         let shared_only = log.audience == Audience::All;
         let payload = |hash: &ContentHash| {
-            let payload = self.payload_within(*hash, shared_only, room)?;
+            let payload = self.payload_within(*hash, shared_only, false, room)?;
             room -= payload.as_ref().map_or(0, Vec::len);
             Ok(payload)
         };
@@ -110,11 +108,13 @@ impl Store {
         &self,
         hash: ContentHash,
         shared_only: bool,
+        changes_only: bool,
         length_max: usize,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let sql = "SELECT bytes FROM payloads WHERE hash = ?1 AND shared >= ?2 AND length(bytes) <= ?3";
+        let sql = "SELECT bytes FROM payloads
+             WHERE hash = ?1 AND shared >= ?2 AND change >= ?3 AND length(bytes) <= ?4";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let query = params![hash.0.as_bytes(), shared_only, integer(length_max as u64)];
+        let query = params![hash.0.as_bytes(), shared_only, changes_only, integer(length_max as u64)];
         let bytes: Option<Vec<u8>> = statement.query_row(query, |row| row.get(0)).optional()?;
         if bytes.as_ref().is_some_and(|bytes| ContentHash::of(bytes) != hash) {
             return Err(Damage::Payload(hash).into());
