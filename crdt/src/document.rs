@@ -128,15 +128,24 @@ impl Document {
     /// What passes is what automerge can apply, as far as we know it. Where it cannot it panics, and a peer's change must
     /// not end the node.
     pub fn apply(&mut self, change: Change) -> Result<(), Refused> {
+        self.apply_unread(change)?;
+        self.read()
+    }
+
+    /// Applies one of many changes: the text follows with [`Document::read`] after the last, for it costs as much as the
+    /// note is long.
+    pub(crate) fn apply_unread(&mut self, change: Change) -> Result<(), Refused> {
         self.form.record(&change);
         self.note_change(&change);
         let doc = &mut self.doc;
-        let applied = panic::catch_unwind(AssertUnwindSafe(|| {
-            doc.apply_changes([change]).ok()?;
-            Some(read_note(doc))
-        }));
-        let Ok(Some(note)) = applied else { return Err(Refused::Apply) };
-        self.note = note;
+        let applied = panic::catch_unwind(AssertUnwindSafe(|| doc.apply_changes([change]).is_ok()));
+        if applied.unwrap_or(false) { Ok(()) } else { Err(Refused::Apply) }
+    }
+
+    /// Takes up the text that the changes made.
+    pub(crate) fn read(&mut self) -> Result<(), Refused> {
+        let doc = &self.doc;
+        self.note = panic::catch_unwind(AssertUnwindSafe(|| read_note(doc))).map_err(|_| Refused::Apply)?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     causality::{self, Past},
-    entry::{FieldWrite, FileKind, Item},
+    entry::{ContentRef, FieldWrite, FileKind, Item},
     ids::{ContentHash, EntryHash, FileId, LogId},
     time::Timestamp,
     vault_path::VaultPath,
@@ -82,14 +82,6 @@ impl<T: Clone> Register<T> {
         self.replaced.iter().chain(&self.writes).any(|(origin, _)| of(origin))
     }
 
-    /// Whether this was ever the value.
-    pub fn has(&self, value: &T) -> bool
-    where
-        T: PartialEq,
-    {
-        self.replaced.iter().chain(&self.writes).any(|(_, written)| written == value)
-    }
-
     /// All that ever was the value.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.replaced.iter().chain(&self.writes).map(|(_, value)| value)
@@ -128,7 +120,7 @@ pub struct FileRecord {
     /// How its bytes are understood.
     pub kind: Register<FileKind>,
     /// The content its document starts from.
-    pub base: Register<ContentHash>,
+    pub base: Register<ContentRef>,
     /// Whether it is out of sight.
     pub archived: Register<bool>,
     /// Its changes in the order they applied here.
@@ -141,9 +133,26 @@ impl FileRecord {
         self.archived.shown().copied().unwrap_or(false)
     }
 
+    /// The content that its document starts from.
+    pub fn shown_base(&self) -> Option<ContentHash> {
+        self.base.shown().map(|content| content.hash)
+    }
+
+    /// Whether this was ever its content.
+    pub fn had_base(&self, hash: ContentHash) -> bool {
+        self.base.values().any(|content| content.hash == hash)
+    }
+
+    /// Whether these bytes are what its log names: a digest with a length that is not its own names nothing, or one file
+    /// could be put on disk many times at the cost of once.
+    pub fn names(&self, hash: ContentHash, bytes: &[u8]) -> bool {
+        let length = bytes.len() as u64;
+        self.base.values().any(|content| *content == ContentRef { hash, length })
+    }
+
     /// The changes of the document that is shown.
     pub fn current_changes(&self) -> impl Iterator<Item = &ChangeRef> {
-        let base = self.base.shown().copied();
+        let base = self.shown_base();
         self.changes.iter().filter(move |change| Some(change.base) == base)
     }
 
@@ -187,10 +196,10 @@ impl Index {
         }
         let record = self.files.entry(*file).or_default();
         match item {
-            Item::New { path, kind, base, .. } => {
+            Item::New { path, kind, base, length, .. } => {
                 record.path.write(origin.clone(), path.clone());
                 record.kind.write(origin.clone(), *kind);
-                record.base.write(origin.clone(), *base);
+                record.base.write(origin.clone(), ContentRef { hash: *base, length: *length });
             }
             Item::Set { write, .. } => match write {
                 FieldWrite::Path(path) => record.path.write(origin.clone(), path.clone()),
@@ -201,7 +210,7 @@ impl Index {
             Item::Change { base, hash, .. } => {
                 record.changes.push(ChangeRef { origin: origin.clone(), base: *base, hash: *hash });
             }
-            Item::Blob { .. } | Item::Claim { .. } | Item::Resolve { .. } => {}
+            Item::Claim { .. } | Item::Resolve { .. } => {}
         }
         Some(*file)
     }

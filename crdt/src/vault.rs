@@ -84,7 +84,7 @@ pub struct Projection {
 #[derive(Debug)]
 enum Pending {
     Load { file: FileId },
-    Hidden { file: FileId, hashes: Vec<ContentHash> },
+    Hidden { file: FileId, base: ContentHash, changes: Vec<ChangeRef> },
     Undo { request: u64, file: FileId, changes: Vec<ChangeRef> },
     Write { key: String, projection: Projection },
     Remove { key: String, file: FileId },
@@ -94,7 +94,7 @@ enum Pending {
 #[derive(Debug, Default)]
 struct Batch {
     items: Vec<Item>,
-    payloads: Vec<Vec<u8>>,
+    payloads: Vec<Option<Vec<u8>>>,
     bytes: usize,
 }
 
@@ -113,6 +113,8 @@ pub struct Vault {
     late_texts: BTreeMap<FileId, String>,
     /// Content under bases that compete with the shown one.
     hidden: BTreeMap<(FileId, ContentHash), hidden::Hidden>,
+    /// Those of it that are being loaded.
+    loading_hidden: BTreeSet<(FileId, ContentHash)>,
     dropped: dropped::DroppedChanges,
     /// Notes with active content that nobody released.
     held: BTreeMap<FileId, active::Held>,
@@ -159,6 +161,12 @@ pub struct Vault {
     appended: BTreeMap<Audience, u64>,
     undoing: BTreeMap<u64, undo::Undoing>,
     pending: BTreeMap<EffectId, Pending>,
+    /// Loads under way.
+    loads: usize,
+    /// Payloads that a load did not find, and whose content waits for them.
+    awaited: BTreeMap<ContentHash, BTreeSet<FileId>>,
+    /// Payloads that came while loads were under way, which may have missed them.
+    came: BTreeSet<ContentHash>,
     next_effect: u64,
     now: Timestamp,
     restoring: bool,
@@ -179,6 +187,7 @@ impl Vault {
             field_conflicts: BTreeMap::new(),
             late_texts: BTreeMap::new(),
             hidden: BTreeMap::new(),
+            loading_hidden: BTreeSet::new(),
             dropped: dropped::DroppedChanges::default(),
             held: BTreeMap::new(),
             releasing: BTreeSet::new(),
@@ -206,6 +215,9 @@ impl Vault {
             appended: BTreeMap::new(),
             undoing: BTreeMap::new(),
             pending: BTreeMap::new(),
+            loads: 0,
+            awaited: BTreeMap::new(),
+            came: BTreeSet::new(),
             next_effect: 0,
             now: Timestamp::default(),
             restoring: true,
@@ -313,6 +325,14 @@ impl Vault {
             && !self.saves_wait()
     }
 
+    /// Files that cannot be shown, for no node that was connected had their content.
+    pub fn lacking(&self) -> impl Iterator<Item = &VaultPath> {
+        let waits = |state: &DocState| matches!(state, DocState::Incomplete(_));
+        let lacking = self.docs.iter().filter(move |(file, state)| waits(state) && !self.unapplied.contains_key(file));
+        let live = lacking.filter_map(|(file, _)| self.index.get(*file)).filter(|record| !record.is_archived());
+        live.filter_map(|record| record.path.shown())
+    }
+
     /// Whether a load, write or removal is under way.
     pub fn has_effects(&self) -> bool {
         !self.pending.is_empty()
@@ -330,8 +350,10 @@ impl Vault {
         let length = payload.as_ref().map_or(0, Vec::len);
         self.make_room(audience, length);
         let batch = self.batches.entry(audience).or_default();
+        if item.payload().is_some() {
+            batch.payloads.push(payload);
+        }
         batch.items.push(item);
-        batch.payloads.extend(payload);
         batch.bytes += length;
     }
 

@@ -29,6 +29,24 @@ pub enum FileKind {
     Blob,
 }
 
+/// The content of a file, as an entry names it.
+///
+/// Bytes of another length are not that content, whatever their digest: what a name costs is told by the entry that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ContentRef {
+    /// Digest of the bytes.
+    pub hash: ContentHash,
+    /// How many they are.
+    pub length: u64,
+}
+
+impl ContentRef {
+    /// The name of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { hash: ContentHash::of(bytes), length: bytes.len() as u64 }
+    }
+}
+
 /// One field of a file's registers with the value written to it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FieldWrite {
@@ -36,8 +54,8 @@ pub enum FieldWrite {
     Path(VaultPath),
     /// How its bytes are understood.
     Kind(FileKind),
-    /// The content its document starts from.
-    Base(ContentHash),
+    /// The content its document starts from; it travels as payload.
+    Base(ContentRef),
     /// Whether it is out of sight; our delete.
     Archived(bool),
 }
@@ -76,13 +94,6 @@ pub enum Item {
         /// Digest of the raw change.
         hash: ContentHash,
     },
-    /// Content that other items refer to.
-    Blob {
-        /// Its length in bytes.
-        length: u64,
-        /// Its digest.
-        hash: ContentHash,
-    },
     /// A node takes a piece of work.
     Claim {
         /// The work.
@@ -108,7 +119,8 @@ impl Item {
     pub const fn payload(&self) -> Option<(ContentHash, u64)> {
         match self {
             Self::New { base, length, .. } => Some((*base, *length)),
-            Self::Change { hash, length, .. } | Self::Blob { hash, length } => Some((*hash, *length)),
+            Self::Set { write: FieldWrite::Base(ContentRef { hash, length }), .. }
+            | Self::Change { hash, length, .. } => Some((*hash, *length)),
             Self::Set { .. } | Self::Claim { .. } | Self::Resolve { .. } => None,
         }
     }
@@ -127,7 +139,7 @@ impl Item {
                 let (field, value) = match write {
                     FieldWrite::Path(path) => (0, cbor::text(path.as_str())),
                     FieldWrite::Kind(kind) => (1, kind_value(*kind)),
-                    FieldWrite::Base(base) => (2, base.to_value()),
+                    FieldWrite::Base(base) => (2, cbor::array([base.hash.to_value(), cbor::uint(base.length)])),
                     FieldWrite::Archived(archived) => (3, Value::Bool(*archived)),
                 };
                 cbor::array([cbor::uint(1), file.to_value(), cbor::uint(field), value])
@@ -135,11 +147,10 @@ impl Item {
             Self::Change { file, base, length, hash } => {
                 cbor::array([cbor::uint(2), file.to_value(), base.to_value(), cbor::uint(*length), hash.to_value()])
             }
-            Self::Blob { length, hash } => cbor::array([cbor::uint(3), cbor::uint(*length), hash.to_value()]),
             Self::Claim { work, from, to, lease_ms } => {
-                cbor::array([cbor::uint(4), work.to_value(), from.to_value(), to.to_value(), cbor::uint(*lease_ms)])
+                cbor::array([cbor::uint(3), work.to_value(), from.to_value(), to.to_value(), cbor::uint(*lease_ms)])
             }
-            Self::Resolve { id, choice } => cbor::array([cbor::uint(5), id.to_value(), cbor::text(choice)]),
+            Self::Resolve { id, choice } => cbor::array([cbor::uint(4), id.to_value(), cbor::text(choice)]),
         }
     }
 
@@ -165,7 +176,7 @@ impl Item {
                         Some(kind) => FieldWrite::Kind(kind),
                         None => return Ok(None),
                     },
-                    2 => FieldWrite::Base(ContentHash::read(&mut fields)?),
+                    2 => FieldWrite::Base(read_content(fields.value()?)?),
                     3 => FieldWrite::Archived(fields.bool()?),
                     _ => return Ok(None),
                 };
@@ -177,14 +188,13 @@ impl Item {
                 length: fields.uint()?,
                 hash: ContentHash::read(&mut fields)?,
             },
-            3 => Self::Blob { length: fields.uint()?, hash: ContentHash::read(&mut fields)? },
-            4 => Self::Claim {
+            3 => Self::Claim {
                 work: WorkId::read(&mut fields)?,
                 from: FileId::read(&mut fields)?,
                 to: FileId::read(&mut fields)?,
                 lease_ms: fields.uint()?,
             },
-            5 => Self::Resolve { id: ConflictId::read(&mut fields)?, choice: read_choice(&mut fields)? },
+            4 => Self::Resolve { id: ConflictId::read(&mut fields)?, choice: read_choice(&mut fields)? },
             _ => return Ok(None),
         };
         fields.end()?;
@@ -205,6 +215,13 @@ fn read_kind(fields: &mut Fields) -> Result<Option<FileKind>, CborError> {
         1 => Ok(Some(FileKind::Blob)),
         _ => Ok(None),
     }
+}
+
+fn read_content(value: Value) -> Result<ContentRef, CborError> {
+    let mut fields = Fields::of(value, "content")?;
+    let content = ContentRef { hash: ContentHash::read(&mut fields)?, length: fields.uint()? };
+    fields.end()?;
+    Ok(content)
 }
 
 fn read_path(fields: &mut Fields) -> Result<VaultPath, CborError> {
@@ -407,7 +424,7 @@ mod tests {
             Item::Set { file, write: FieldWrite::Path(path) },
             Item::Set { file, write: FieldWrite::Archived(true) },
             Item::Change { file, base, length: 9, hash: base },
-            Item::Blob { length: 9, hash: base },
+            Item::Set { file, write: FieldWrite::Base(ContentRef { hash: base, length: 9 }) },
             Item::Claim { work: WorkId(base.0), from: file, to: file.moved_to(Zone::Intake), lease_ms: 5 },
             Item::Resolve { id: ConflictId(base.0), choice: "both".into() },
         ];

@@ -29,6 +29,7 @@ mod append;
 mod brake;
 mod branches;
 mod input;
+mod lacking;
 mod output;
 mod payloads;
 mod screening;
@@ -154,15 +155,13 @@ pub struct Replication {
     seen_said: BTreeMap<(LogId, LogId), u64>,
     hlc: Timestamp,
     sessions: BTreeMap<NodeId, Session>,
-    missing: BTreeSet<Missing>,
+    lacking: lacking::Lacking,
     screening: BTreeMap<EffectId, screening::Screening>,
     /// Which changes of the entries that wait passed.
     screened: BTreeMap<ContentHash, bool>,
     /// Changes that did not pass: not asked for again.
     dropped: BTreeSet<ContentHash>,
     incoming: BTreeMap<ContentHash, payloads::Incoming>,
-    /// Payloads that no connected peer held when it was asked; asked for again with the next frontier.
-    unavailable: BTreeSet<Missing>,
     in_flight: BTreeMap<EffectId, InFlight>,
     serving: BTreeMap<EffectId, send::Serving>,
     next_effect: u64,
@@ -222,12 +221,11 @@ impl Replication {
             seen_said: BTreeMap::new(),
             hlc: Timestamp::default(),
             sessions: BTreeMap::new(),
-            missing: start.missing,
+            lacking: lacking::Lacking::new(start.missing),
             screening: BTreeMap::new(),
             screened: BTreeMap::new(),
             dropped: BTreeSet::new(),
             incoming: BTreeMap::new(),
-            unavailable: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             serving: BTreeMap::new(),
             next_effect: 0,
@@ -408,7 +406,9 @@ impl Replication {
 
     fn close_session(&mut self, peer: NodeId) {
         self.sessions.remove(&peer);
-        self.incoming.retain(|_, incoming| incoming.from != peer);
+        for (_, incoming) in self.incoming.extract_if(.., |_, incoming| incoming.from == peer) {
+            self.lacking.want(incoming.missing);
+        }
         self.branches.retain(|_, branch| branch.peer != peer);
         if self.sessions.is_empty() {
             self.fetching.clear();

@@ -12,7 +12,7 @@ use aiemp_protocol::{
 
 use super::{
     Output, Vault,
-    open::{DocState, Task},
+    open::{DocState, Reading, Task},
 };
 use crate::{
     claim::Claim,
@@ -45,7 +45,7 @@ impl Vault {
                     self.resolved.entry(*id).or_default().insert(origin.author());
                     resolved.insert(*id);
                 }
-                Item::New { .. } | Item::Set { .. } | Item::Change { .. } | Item::Blob { .. } => {}
+                Item::New { .. } | Item::Set { .. } | Item::Change { .. } => {}
             }
             if let Item::New { file, .. } | Item::Set { file, write: FieldWrite::Path(_) | FieldWrite::Archived(true) } =
                 item
@@ -60,6 +60,7 @@ impl Vault {
                 touched.insert(file);
             }
         }
+        self.read_changed(&entry.signed.entry.items);
         for file in touched.iter().copied() {
             self.outputs.push_back(Output::FileUpdated(file));
             let late = |record: &FileRecord| !conflict::edits_past_archive(record).is_empty();
@@ -71,6 +72,23 @@ impl Vault {
         }
         self.project_with_namesakes(&touched, &places_left);
         self.project_released(&resolved);
+    }
+
+    /// Takes up the text that an entry's changes made in notes that are open.
+    fn read_changed(&mut self, items: &[Item]) {
+        let changed: BTreeSet<_> = items
+            .iter()
+            .filter_map(|item| if let Item::Change { file, .. } = item { Some(*file) } else { None })
+            .collect();
+        for file in changed {
+            let Some(DocState::Note(note)) = self.docs.get_mut(&file) else { continue };
+            if note.merged.read().is_ok() {
+                self.remember_conflicts(file);
+            } else {
+                // Which change spoils it is found when all are read anew.
+                self.load(file, [].into());
+            }
+        }
     }
 
     fn remember_left(&mut self, path: &VaultPath, file: FileId) {
@@ -159,7 +177,7 @@ impl Vault {
                     }
                 }
             }
-            Item::Set { .. } | Item::Blob { .. } | Item::Claim { .. } | Item::Resolve { .. } => {}
+            Item::Set { .. } | Item::Claim { .. } | Item::Resolve { .. } => {}
         }
     }
 
@@ -195,14 +213,13 @@ impl Vault {
                     if self.dropped.has(file, change.base, change.origin.author()) {
                         self.dropped.keep_text(file, change, &raw);
                     } else {
-                        let lacks_changes = note.lacks_changes;
-                        let applied = self.apply_change(file, &mut note.merged, change, &raw, lacks_changes);
+                        let how = (note.lacks_changes, Reading::AtTheEnd);
+                        let applied = self.apply_change(file, &mut note.merged, change, &raw, how);
                         if applied.is_err_and(|why| why == Refused::Apply) {
                             return self.load(file, [].into());
                         }
                     }
                     self.docs.insert(file, DocState::Note(note));
-                    self.remember_conflicts(file);
                 }
                 None => self.load(file, [].into()),
             },
@@ -226,12 +243,10 @@ impl Vault {
     }
 
     pub(super) fn payload_arrived(&mut self, hash: ContentHash) {
-        let waits = |record: &FileRecord| {
-            record.base.writes().any(|(_, base)| *base == hash)
-                || record.changes.iter().any(|change| change.hash == hash)
-        };
-        let files: Vec<_> = self.index.iter().filter(|(_, record)| waits(record)).map(|(file, _)| file).collect();
-        for file in files {
+        if self.loads > 0 {
+            self.came.insert(hash);
+        }
+        for file in self.awaited.remove(&hash).unwrap_or_default() {
             match self.docs.remove(&file) {
                 Some(DocState::Incomplete(queue) | DocState::Loading { queue, .. }) => self.load(file, queue),
                 Some(DocState::Note(_) | DocState::Plain(_)) => self.load(file, [].into()),
@@ -241,6 +256,7 @@ impl Vault {
                 None => {}
             }
             self.outputs.push_back(Output::FileUpdated(file));
+            self.forget_incomplete_hidden(file);
             self.inspect_hidden(file);
             self.project(file);
         }

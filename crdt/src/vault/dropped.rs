@@ -80,12 +80,12 @@ impl Vault {
     pub(super) fn dropped_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
         let Some((shown_by, base)) = record.base.writes().next() else { return Vec::new() };
         let Some(path) = record.path.shown().filter(|_| !record.is_archived()) else { return Vec::new() };
-        let authors = self.dropped.0.get(&(file, *base));
+        let authors = self.dropped.0.get(&(file, base.hash));
         let item = |(author, dropped): (&NodeId, &Dropped)| {
             let from = cbor::array([author.to_value(), dropped.first.to_value()]);
             let text: String = dropped.texts.values().map(String::as_str).collect();
             Conflict {
-                id: conflict::id_of(file, "dropped", base.to_value(), from),
+                id: conflict::id_of(file, "dropped", base.hash.to_value(), from),
                 kind: ConflictKind::Dropped,
                 file,
                 path: path.clone(),
@@ -106,7 +106,7 @@ impl Vault {
         let Some(mut bytes) = text.or_else(|| self.merged_bytes(file)) else { return };
         let Some(record) = self.index.get(file) else { return };
         // A document is named by the text that it starts from.
-        while record.base.has(&ContentHash::of(&bytes)) {
+        while record.had_base(ContentHash::of(&bytes)) {
             bytes.push(b'\n');
         }
         self.replace_content(file, bytes);

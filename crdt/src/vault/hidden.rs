@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use aiemp_keys::cbor;
 use aiemp_protocol::ids::{ContentHash, FileId};
 
-use super::{EffectId, Pending, Vault, open::Task};
+use super::{
+    EffectId, Pending, Vault,
+    open::{Reading, Task},
+};
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
     document::Document,
@@ -17,19 +20,22 @@ use crate::{
 /// The content under one hidden base.
 #[derive(Debug)]
 pub(super) struct Hidden {
-    /// The changes that it contains.
-    changes: Vec<ContentHash>,
-    pub(super) bytes: Vec<u8>,
+    /// How many changes it was made of.
+    changes: usize,
+    /// Whether some of them have not arrived.
+    lacks_changes: bool,
+    bytes: Vec<u8>,
 }
 
 /// Bases that compete with the shown one, each with its changes.
 fn hidden_of(record: &FileRecord) -> BTreeMap<ContentHash, Vec<&ChangeRef>> {
     let mut found: BTreeMap<ContentHash, Vec<&ChangeRef>> = BTreeMap::new();
     let Some((shown_by, shown)) = record.base.writes().next() else { return found };
-    for (_, base) in record.base.writes().filter(|(_, base)| *base != shown) {
-        found.entry(*base).or_default();
+    for (_, base) in record.base.writes().filter(|(_, base)| base.hash != shown.hash) {
+        found.entry(base.hash).or_default();
     }
-    let others = || record.changes.iter().filter(|change| change.base != *shown);
+    // A change may name any digest: under one that never was the content it says nothing.
+    let others = || record.changes.iter().filter(|change| change.base != shown.hash && record.had_base(change.base));
     for change in others().filter(|change| !change.origin.is_before(shown_by)) {
         found.entry(change.base).or_default();
     }
@@ -42,43 +48,83 @@ fn hidden_of(record: &FileRecord) -> BTreeMap<ContentHash, Vec<&ChangeRef>> {
 }
 
 impl Vault {
-    /// Loads what is hidden of a file, where it is not known yet.
+    /// Loads what is hidden of a file, where it is not known yet. What is being loaded is looked at again when it is here.
     pub(super) fn inspect_hidden(&mut self, file: FileId) {
         let Some(record) = self.index.get(file).filter(|_| !self.restoring) else { return };
-        let wanted: Vec<_> = hidden_of(record)
+        let wanted: Vec<(ContentHash, Vec<ChangeRef>)> = hidden_of(record)
             .into_iter()
-            .map(|(base, changes)| (base, changes.iter().map(|change| change.hash).collect::<Vec<_>>()))
             .filter(|(base, changes)| {
-                self.hidden.get(&(file, *base)).is_none_or(|hidden| hidden.changes.len() != changes.len())
+                let known = self.hidden.get(&(file, *base));
+                known.is_none_or(|hidden| hidden.changes != changes.len())
+                    && !self.loading_hidden.contains(&(file, *base))
             })
+            .map(|(base, changes)| (base, changes.into_iter().cloned().collect()))
             .collect();
         for (base, changes) in wanted {
-            let hashes = [base].into_iter().chain(changes.iter().copied()).collect();
-            let effect = self.effect(Pending::Hidden { file, hashes });
-            self.push_load(effect, file, base, changes);
+            let hashes = changes.iter().map(|change| change.hash).collect();
+            let effect = self.effect(Pending::Hidden { file, base, changes });
+            self.loading_hidden.insert((file, base));
+            self.push_load(effect, file, base, hashes);
         }
     }
 
     pub(super) fn hidden_loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
-        let Some(Pending::Hidden { file, hashes }) = self.pending.remove(&effect) else { return };
-        let Some(record) = self.index.get(file) else { return };
-        let mut payloads = hashes.iter().zip(payloads);
-        let Some((base, Some(bytes))) = payloads.next() else { return };
-        let known: BTreeMap<_, _> = record.changes.iter().map(|change| (change.hash, change.clone())).collect();
-        let mut hidden = Hidden { changes: Vec::new(), bytes };
-        if let Some(text) = super::local::note_text(&hidden.bytes) {
-            let mut document = Document::import(text);
-            for (hash, raw) in payloads {
-                let (Some(change), Some(raw)) = (known.get(hash), raw) else { return };
-                let is_dropped = self.dropped.has(file, change.base, change.origin.author());
-                if !is_dropped && self.apply_change(file, &mut document, change, &raw, false) == Err(Refused::Apply) {
-                    return self.inspect_hidden(file);
-                }
-            }
-            hidden.bytes = document.text().into_bytes();
+        let Some(Pending::Hidden { file, base, changes }) = self.pending.remove(&effect) else { return };
+        self.loading_hidden.remove(&(file, base));
+        let count = changes.len();
+        let hashes = [base].into_iter().chain(changes.iter().map(|change| change.hash));
+        let came_since = self.await_absent(file, hashes, &payloads);
+        let mut payloads = payloads.into_iter();
+        if let Some(bytes) = payloads.next().flatten().filter(|bytes| self.is_named(file, base, bytes)) {
+            let changes: Vec<_> = changes.into_iter().zip(payloads).collect();
+            let hidden = match super::local::note_text(&bytes) {
+                Some(text) => self.build_hidden(file, text, &changes),
+                None => Hidden { changes: count, lacks_changes: false, bytes },
+            };
+            self.hidden.insert((file, base), hidden);
         }
-        hidden.changes = hashes[1..].to_vec();
-        self.hidden.insert((file, *base), hidden);
+        let now = self.index.get(file).and_then(|record| Some(hidden_of(record).get(&base)?.len()));
+        if came_since {
+            self.hidden.remove(&(file, base));
+        }
+        if came_since || now.is_some_and(|now| now != count) {
+            self.inspect_hidden(file);
+        }
+    }
+
+    fn is_named(&self, file: FileId, base: ContentHash, bytes: &[u8]) -> bool {
+        self.index.get(file).is_some_and(|record| record.names(base, bytes))
+    }
+
+    fn build_hidden(&mut self, file: FileId, text: &str, changes: &[(ChangeRef, Option<Vec<u8>>)]) -> Hidden {
+        let mut reading = Reading::AtTheEnd;
+        loop {
+            let mut document = Document::import(text);
+            let mut lacks_changes = false;
+            let applied = changes.iter().try_for_each(|(change, raw)| {
+                let Some(raw) = raw else {
+                    lacks_changes = true;
+                    return Ok(());
+                };
+                if self.dropped.has(file, change.base, change.origin.author()) {
+                    return Ok(());
+                }
+                match self.apply_change(file, &mut document, change, raw, (lacks_changes, reading)) {
+                    Err(Refused::Apply) => Err(Refused::Apply),
+                    Ok(_) | Err(_) => Ok(()),
+                }
+            });
+            if applied.is_ok() && (reading == Reading::AfterEach || document.read().is_ok()) {
+                return Hidden { changes: changes.len(), lacks_changes, bytes: document.text().into_bytes() };
+            }
+            // Its author is dropped now, or is found when each is read.
+            reading = Reading::AfterEach;
+        }
+    }
+
+    /// Forgets what lacks changes, for one of them came.
+    pub(super) fn forget_incomplete_hidden(&mut self, file: FileId) {
+        self.hidden.retain(|(of, _), hidden| *of != file || !hidden.lacks_changes);
     }
 
     pub(super) fn hidden_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
@@ -88,11 +134,11 @@ impl Vault {
             changes.sort_by_key(|change| change.hash);
             let all = changes.iter().map(|change| change.hash.to_value());
             let other = cbor::array([base.to_value(), cbor::array(all)]);
-            let written = record.base.writes().find(|(_, written)| **written == base).map(|(origin, _)| origin);
+            let written = record.base.writes().find(|(_, written)| written.hash == base).map(|(origin, _)| origin);
             let by = changes.last().map(|change| &change.origin).or(written);
             let text = self.hidden.get(&(file, base)).map(|hidden| String::from_utf8_lossy(&hidden.bytes).into_owned());
             Conflict {
-                id: conflict::id_of(file, "content", shown.to_value(), other),
+                id: conflict::id_of(file, "content", shown.hash.to_value(), other),
                 kind: ConflictKind::Content,
                 file,
                 path: path.clone(),

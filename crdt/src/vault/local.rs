@@ -7,7 +7,7 @@ use std::{
 
 use aiemp_protocol::{
     egress::Cleared,
-    entry::{FieldWrite, FileKind, Item},
+    entry::{ContentRef, FieldWrite, FileKind, Item},
     ids::{ContentHash, FileId},
     limits::{BLOB_BYTES_MAX, CHANGE_BYTES_MAX, DOCUMENT_OPS_MAX, NOTE_BYTES_MAX},
     vault_path::VaultPath,
@@ -417,11 +417,10 @@ impl Vault {
         while kind == FileKind::Note && edited.contains(&ContentHash::of(&bytes)) {
             bytes.push(b'\n');
         }
-        let hash = ContentHash::of(&bytes);
         let audience = file.zone.audience();
-        self.push_item(audience, Item::Blob { length: bytes.len() as u64, hash }, Some(bytes));
+        let content = ContentRef::of(&bytes);
         self.push_item(audience, Item::Set { file, write: FieldWrite::Kind(kind) }, None);
-        self.push_item(audience, Item::Set { file, write: FieldWrite::Base(hash) }, None);
+        self.push_item(audience, Item::Set { file, write: FieldWrite::Base(content) }, Some(bytes));
         *self.unapplied.entry(file).or_default() += 1;
         self.docs.remove(&file);
     }

@@ -6,7 +6,7 @@ use aiemp_keys::cbor;
 use aiemp_protocol::{
     entry::FileKind,
     ids::{Audience, ContentHash, FileId},
-    limits::LANES_MAX,
+    limits::{LANES_MAX, NOTE_BYTES_MAX},
     vault_path::VaultPath,
 };
 use automerge::{Change, ChangeHash};
@@ -58,6 +58,15 @@ pub(super) struct Found {
     pub(super) path: VaultPath,
     pub(super) bytes: Vec<u8>,
     pub(super) gone_from: Option<String>,
+}
+
+/// When the text of a document is taken up that many changes make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Once, after the last: each reading costs as much as the note is long.
+    AtTheEnd,
+    /// So that the change is known which makes a text that cannot be read, or one that is looked for.
+    AfterEach,
 }
 
 /// What a note's disk handle stands for.
@@ -144,7 +153,7 @@ impl Vault {
 
     pub(super) fn load(&mut self, file: FileId, queue: VecDeque<Task>) {
         let Some(record) = self.index.get(file) else { return };
-        let Some(base) = record.base.shown().copied() else { return self.lacks_content(file, queue) };
+        let Some(base) = record.shown_base() else { return self.lacks_content(file, queue) };
         let is_note = record.kind.shown() == Some(&FileKind::Note);
         let changes: Vec<_> = record.current_changes().filter(|_| is_note).map(|change| change.hash).collect();
         let effect = self.effect(Pending::Load { file });
@@ -155,10 +164,34 @@ impl Vault {
 
     pub(super) fn push_load(&mut self, effect: EffectId, file: FileId, base: ContentHash, changes: Vec<ContentHash>) {
         let shared_only = file.zone.audience() == Audience::All;
+        self.loads += 1;
         self.outputs.push_back(Output::Load { effect, base, changes, shared_only });
     }
 
+    /// Notes which payloads a load did not find; whether one of them came while it was under way.
+    pub(super) fn await_absent(
+        &mut self,
+        file: FileId,
+        hashes: impl Iterator<Item = ContentHash>,
+        payloads: &[Option<Vec<u8>>],
+    ) -> bool {
+        let mut came_since = false;
+        for (hash, _) in hashes.zip(payloads).filter(|(_, payload)| payload.is_none()) {
+            came_since |= self.came.contains(&hash);
+            self.awaited.entry(hash).or_default().insert(file);
+        }
+        came_since
+    }
+
     pub(super) fn loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
+        self.payloads_loaded(effect, payloads);
+        self.loads = self.loads.saturating_sub(1);
+        if self.loads == 0 {
+            self.came.clear();
+        }
+    }
+
+    fn payloads_loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
         if matches!(self.pending.get(&effect), Some(Pending::Hidden { .. })) {
             return self.hidden_loaded(effect, payloads);
         }
@@ -173,6 +206,9 @@ impl Vault {
             return;
         }
         let Some(DocState::Loading { hashes, queue, .. }) = self.docs.remove(&file) else { return };
+        if self.await_absent(file, hashes.iter().copied(), &payloads) {
+            return self.load(file, queue);
+        }
         if self.unapplied.contains_key(&file) {
             // An edit of ours would be missing from the document, and the next edit must follow it. It applies soon.
             self.docs.insert(file, DocState::Incomplete(queue));
@@ -180,7 +216,7 @@ impl Vault {
         }
         let found: BTreeMap<_, _> = hashes.into_iter().zip(payloads).collect();
         let stands = queue.iter().find_map(|task| self.disk_handle_of(file, task)).unwrap_or(StandsFor::Place);
-        match self.open(file, &found, &stands) {
+        match self.open(file, &found, &stands, Reading::AtTheEnd) {
             Some(state) => {
                 self.docs.insert(file, state);
                 self.touch(file);
@@ -190,6 +226,10 @@ impl Vault {
                     queue.into_iter().partition(|task| matches!(task, Task::Project));
                 for task in others.into_iter().chain(writes) {
                     self.with_document(file, task);
+                }
+                // What is larger than a note is read anew when it is needed again: as many of them would fill the memory.
+                if matches!(self.docs.get(&file), Some(DocState::Plain(bytes)) if bytes.len() > NOTE_BYTES_MAX) {
+                    self.docs.remove(&file);
                 }
             }
             None => {
@@ -272,10 +312,11 @@ impl Vault {
         file: FileId,
         found: &BTreeMap<ContentHash, Option<Vec<u8>>>,
         stands: &StandsFor,
+        reading: Reading,
     ) -> Option<DocState> {
         let record = self.index.get(file)?;
-        let base = *record.base.shown()?;
-        let bytes = found.get(&base)?.as_ref()?;
+        let base = record.shown_base()?;
+        let bytes = found.get(&base)?.as_ref().filter(|bytes| record.names(base, bytes))?;
         let text = std::str::from_utf8(bytes).ok();
         let changes: Vec<ChangeRef> = record.current_changes().cloned().collect();
         let (Some(FileKind::Note), Some(text)) = (record.kind.shown(), text) else {
@@ -289,6 +330,7 @@ impl Vault {
         let mut lacks_changes = false;
         let mut dropped = BTreeSet::new();
         let lies_there = if let StandsFor::Found(hash) = stands { Some(*hash) } else { None };
+        let reading = if lies_there.is_some() { Reading::AfterEach } else { reading };
         let is_there = |document: &Document| lies_there == Some(ContentHash::of(document.text().as_bytes()));
         let mut passed = lies_there.and_then(|_| is_there(&merged).then(|| merged.clone()));
         for change in &changes {
@@ -303,7 +345,7 @@ impl Vault {
                 self.dropped.keep_text(file, change, raw);
                 continue;
             }
-            match self.apply_change(file, &mut merged, change, raw, lacks_changes) {
+            match self.apply_change(file, &mut merged, change, raw, (lacks_changes, reading)) {
                 Ok(change) => {
                     applied.push(change);
                     if lies_there.is_some() && is_there(&merged) {
@@ -311,11 +353,14 @@ impl Vault {
                     }
                 }
                 // What stands in the document now, nobody knows: it is built once more, without that change.
-                Err(Refused::Apply) => return self.open(file, found, stands),
+                Err(Refused::Apply) => return self.open(file, found, stands, reading),
                 Err(_) => {
                     dropped.extend(self.dropped.has(file, base, author).then_some(author));
                 }
             }
+        }
+        if reading == Reading::AtTheEnd && merged.read().is_err() {
+            return self.open(file, found, stands, Reading::AfterEach);
         }
         let recorded = if let StandsFor::Record(over) = stands { Some(over) } else { self.recorded_at_place(file) };
         let disk = passed.unwrap_or_else(|| disk_handle(recorded, text, &merged, &applied));
@@ -367,12 +412,15 @@ impl Vault {
         document: &mut Document,
         change: &ChangeRef,
         raw: &[u8],
-        lacks_changes: bool,
+        (lacks_changes, reading): (bool, Reading),
     ) -> Result<Change, Refused> {
         let author = change.origin.author();
         let doc = document::doc_id(file, change.base);
         let vetted = vet::vet(document, doc, author, change.origin.log.generation, raw);
-        let applied = vetted.and_then(|change| document.apply(change.clone()).map(|()| change));
+        let applied = vetted.and_then(|change| {
+            document.apply_unread(change.clone())?;
+            if reading == Reading::AfterEach { document.read().map(|()| change) } else { Ok(change) }
+        });
         if let Err(why) = applied {
             let does_not_follow = matches!(why, Refused::Sequence | Refused::Dependencies | Refused::Counter);
             if !(lacks_changes && does_not_follow) {
@@ -425,11 +473,16 @@ fn disk_handle(recorded: Option<&Projection>, base: &str, merged: &Document, app
             stack.extend(change.deps());
         }
     }
+    let wanted: Vec<_> = applied.iter().filter(|change| wanted.contains(&change.hash())).collect();
     let mut disk = Document::import(base);
-    for change in applied.iter().filter(|change| wanted.contains(&change.hash())) {
-        // What does not apply without the others ends the handle there; the merge has it.
-        if disk.apply(change.clone()).is_err() {
-            break;
+    if wanted.iter().try_for_each(|change| disk.apply_unread((*change).clone())).and_then(|()| disk.read()).is_err() {
+        disk = Document::import(base);
+        for change in wanted {
+            let before = disk.clone();
+            // What does not apply without the others ends the handle there; the merge has it.
+            if disk.apply(change.clone()).is_err() {
+                return before;
+            }
         }
     }
     disk

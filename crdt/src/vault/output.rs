@@ -54,8 +54,8 @@ pub enum Output {
         audience: Audience,
         /// The transaction.
         items: Vec<Item>,
-        /// For each item with a payload, in order: the payload.
-        payloads: Vec<Vec<u8>>,
+        /// For each item with a payload, in order: the payload, or none where an entry before brought or named it.
+        payloads: Vec<Option<Vec<u8>>>,
     },
     /// Read payloads, then answer `Loaded`.
     Load {

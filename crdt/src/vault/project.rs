@@ -44,7 +44,7 @@ impl Vault {
         let in_step = place.as_ref().and_then(|key| self.on_disk.get(key)).is_some_and(|projection| {
             projection.path == wanted
                 && projection.merged_changes == Some(changes)
-                && (changes > 0 || record.base.shown() == Some(&projection.hash))
+                && (changes > 0 || record.shown_base() == Some(projection.hash))
         });
         if !in_step {
             self.with_document(file, Task::Project);

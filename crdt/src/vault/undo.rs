@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_protocol::{
     entry::{FieldWrite, FileKind, Item},
-    ids::{FileId, LogId},
+    ids::{ContentHash, FileId, LogId},
     vault_path::VaultPath,
     zone::Zone,
 };
 
-use super::{EffectId, Output, Pending, Vault, open::Task};
+use super::{
+    EffectId, Output, Pending, Vault,
+    open::{Reading, Task},
+};
 use crate::{
     document::{self, Document},
     index::{ChangeRef, FileRecord, Origin},
@@ -142,7 +145,9 @@ impl Vault {
         // Of the content and at the place that the file has once its registers are put back.
         let undone = |origin: &Origin| is_undone(from, origin);
         let is_note = record.kind.without(undone).shown() == Some(&FileKind::Note);
-        let Some(base) = record.base.without(undone).shown().copied().filter(|_| is_note) else { return false };
+        let Some(base) = record.base.without(undone).shown().map(|content| content.hash).filter(|_| is_note) else {
+            return false;
+        };
         let changes: Vec<_> = record.changes.iter().filter(|change| change.base == base).cloned().collect();
         let stays_archived = record.archived.without(undone).shown().copied().unwrap_or(false);
         if !changes.iter().any(|change| undone(&change.origin)) || stays_archived {
@@ -159,7 +164,11 @@ impl Vault {
         let Some(mut undoing) = self.undoing.remove(&request) else { return };
         undoing.loading -= 1;
         let mut payloads = payloads.into_iter();
-        let base = payloads.next().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
+        let named = |bytes: &Vec<u8>| {
+            let hash = ContentHash::of(bytes);
+            self.index.get(file).is_some_and(|record| record.names(hash, bytes))
+        };
+        let base = payloads.next().flatten().filter(named).and_then(|bytes| String::from_utf8(bytes).ok());
         let put = match base {
             Some(base) => self.undo_text(file, &base, &changes, payloads, &undoing.from),
             None => Put::Left,
@@ -183,7 +192,8 @@ impl Vault {
         }
         let mut document = Document::import(base);
         let mut steps: Vec<(String, String)> = Vec::new();
-        let mut last_was_undone = false;
+        // What the text was before the changes that are taken back in one step.
+        let mut begun: Option<String> = None;
         let mut lacks_changes = false;
         let mut dropped = BTreeSet::new();
         for (change, raw) in changes.iter().zip(payloads) {
@@ -197,21 +207,27 @@ impl Vault {
                 dropped.insert(author);
                 continue;
             }
-            let before = document.text();
-            if self.apply_change(file, &mut document, change, &raw, lacks_changes).is_err() {
-                if self.dropped.begins_with(file, change) {
-                    dropped.insert(author);
-                }
-                continue;
+            if is_undone(from, &change.origin) != begun.is_some() {
+                let Some(text) = document.read().ok().map(|()| document.text()) else { return Put::Left };
+                begun = match begun.take() {
+                    Some(before) => {
+                        steps.push((before, text));
+                        None
+                    }
+                    None => Some(text),
+                };
             }
-            let undone = is_undone(from, &change.origin);
-            match steps.last_mut().filter(|_| last_was_undone) {
-                Some(step) if undone => step.1 = document.text(),
-                _ if undone => steps.push((before, document.text())),
-                _ => {}
+            let how = (lacks_changes, Reading::AtTheEnd);
+            if self.apply_change(file, &mut document, change, &raw, how).is_err()
+                && self.dropped.begins_with(file, change)
+            {
+                dropped.insert(author);
             }
-            last_was_undone = undone;
         }
+        if document.read().is_err() {
+            return Put::Left;
+        }
+        steps.extend(begun.map(|before| (before, document.text())));
         let mut whole = true;
         let mut text = document.text();
         for (before, after) in steps.into_iter().rev() {

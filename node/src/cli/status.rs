@@ -15,6 +15,9 @@ use crate::{
     },
 };
 
+/// Files without their content that are named; of a large vault that comes in there are many for a while.
+const LACKING_SHOWN: usize = 5;
+
 pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
     shell::settings::load(home)?;
     let node = shell::identity::own_id(home)?;
@@ -39,7 +42,7 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
             "running": running.is_some(), "peers": peers, "approvals_waiting": state.approvals_waiting,
             "conflicts": state.conflicts, "holds": state.holds, "files": state.files, "settled": state.settled,
             "frozen": freezes.stop(roster, node), "frozen_logs": state.frozen_logs,
-            "waiting_logs": state.waiting_logs, "unattended": roster.unattended,
+            "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
             "promises": promises }));
     } else {
         for freeze in freezes.standing(roster) {
@@ -98,6 +101,12 @@ fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unat
     }
     for log in &state.waiting_logs {
         print::data(format!("WAITS      {log}"));
+    }
+    for path in state.lacking.iter().take(LACKING_SHOWN) {
+        print::data(format!("LACKS      the content of {}: no node that was connected has it", spelt(path)));
+    }
+    if let Some(more) = state.lacking.len().checked_sub(LACKING_SHOWN).filter(|more| *more > 0) {
+        print::data(format!("LACKS      the content of {more} more files (status --json names them)"));
     }
     if unattended {
         print::data("UNATTENDED keys of this mesh open without a person");

@@ -94,8 +94,8 @@ impl Core {
     fn copy_of(&self, receipt: &Receipt) -> FileId {
         let moved = receipt.file.moved_to(Zone::Owner);
         let rejected = self.path_of(moved).is_some_and(|path| is_in(&path, "rejected"));
-        let base = self.vault.index().get(moved).and_then(|record| record.base.shown());
-        let other_text = base.is_some_and(|base| *base != ContentHash::of(&receipt.note));
+        let base = self.vault.index().get(moved).and_then(FileRecord::shown_base);
+        let other_text = base.is_some_and(|base| base != ContentHash::of(&receipt.note));
         if rejected || other_text { later_copy(receipt) } else { moved }
     }
 

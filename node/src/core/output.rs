@@ -265,6 +265,8 @@ pub struct Status {
     pub waiting: Vec<(LogId, WaitReason)>,
     /// Members of whom this node knows entries that it does not take, or that wait for entries of others.
     pub behind: BTreeSet<NodeId>,
+    /// Files whose content has not come.
+    pub lacking: Vec<VaultPath>,
     /// Whether nothing is under way.
     pub settled: bool,
 }

@@ -143,6 +143,7 @@ impl Core {
                 let waiting = self.replication.waiting().map(|(log, _)| log);
                 waiting.chain(self.replication.lacking_past()).map(|log| log.author).collect()
             },
+            lacking: self.vault.lacking().cloned().collect(),
             settled: self.vault.is_settled(),
         }
     }

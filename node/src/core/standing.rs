@@ -120,7 +120,7 @@ impl Core {
                 came_from.entry(to).or_default().push(from);
             }
             for content in record.base.values() {
-                began_with.entry(*content).or_default().push(from);
+                began_with.entry(content.hash).or_default().push(from);
             }
         }
         for receipt in self.work.receipts.values() {
@@ -135,7 +135,7 @@ impl Core {
             }
             open.extend(came_from.remove(&one).unwrap_or_default());
             let contents = index.get(one).into_iter().flat_map(|record| record.base.values());
-            open.extend(contents.filter_map(|content| began_with.remove(content)).flatten());
+            open.extend(contents.filter_map(|content| began_with.remove(&content.hash)).flatten());
         }
         family.into_iter().filter_map(|one| index.get(one)).flat_map(|record| record.authors()).collect()
     }

@@ -255,6 +255,8 @@ pub struct WireStatus {
     pub frozen_logs: Vec<String>,
     /// Logs that are not followed for now: author's name and reason.
     pub waiting_logs: Vec<String>,
+    /// Files whose content has not come.
+    pub lacking: Vec<String>,
     /// Whether nothing is under way.
     pub settled: bool,
 }

@@ -353,7 +353,9 @@ impl Mesh {
 
     /// Peers wait while little space is left; what is saved here is taken in as long as there is any.
     async fn disk_checked(&mut self) -> Result<()> {
-        let full = super::free_space::megabytes(self.home.path())? < self.config.admission.disk_floor_megabytes;
+        let free = |path| super::free_space::megabytes(path);
+        let free = free(self.home.path())?.min(free(&self.config.vault).unwrap_or(u64::MAX));
+        let full = free < self.config.admission.disk_floor_megabytes;
         if full == self.disk_full {
             return Ok(());
         }

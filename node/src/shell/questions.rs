@@ -165,6 +165,7 @@ impl Names {
             holds,
             files: status.files,
             frozen_logs: frozen.collect(),
+            lacking: status.lacking.iter().map(ToString::to_string).collect(),
             settled: status.settled,
         }
     }

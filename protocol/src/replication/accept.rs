@@ -281,7 +281,8 @@ impl Replication {
         self.durable.insert(position.log, position.seq);
         self.taken.entry(position.log).or_default().push(now);
         self.clear_suspicion(position.log);
-        let absent: Vec<_> = entry.absent().collect();
+        // What this node's own word names was named before.
+        let absent: Vec<_> = entry.absent().filter(|_| from.is_some()).collect();
         for peer in self.sessions.keys().copied().collect::<Vec<_>>() {
             if Some(peer) != from {
                 self.push_entry(peer, &entry);

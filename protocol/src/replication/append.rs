@@ -17,7 +17,14 @@ use crate::{
 use std::time::Duration;
 
 impl Replication {
-    pub(super) fn append(&mut self, now: Timestamp, audience: Audience, items: Vec<Item>, payloads: Vec<Vec<u8>>) {
+    /// A payload that is not given with it is one that an entry before named.
+    pub(super) fn append(
+        &mut self,
+        now: Timestamp,
+        audience: Audience,
+        items: Vec<Item>,
+        payloads: Vec<Option<Vec<u8>>>,
+    ) {
         let log = self.own_log(audience);
         self.hlc = now.max(self.hlc + Duration::from_millis(1));
         let entry = Entry {
@@ -31,7 +38,7 @@ impl Replication {
         self.epochs.insert(log, signed.entry.epoch);
         self.admission.count(self.me, now, &signed);
         let past = self.chains.push(&signed);
-        let entry = EntryWithPayloads { signed, payloads: payloads.into_iter().map(Some).collect() };
+        let entry = EntryWithPayloads { signed, payloads };
         let record = Record::Entry { entry: entry.clone(), received: now };
         self.persist(record, InFlight::Entry { entry, past, from: None });
     }

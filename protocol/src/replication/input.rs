@@ -79,8 +79,8 @@ pub enum Input {
         audience: Audience,
         /// The transaction, within the caps of one entry.
         items: Vec<Item>,
-        /// For each item with a payload, in order: the payload.
-        payloads: Vec<Vec<u8>>,
+        /// For each item with a payload, in order: the payload, or none where an entry before brought or named it.
+        payloads: Vec<Option<Vec<u8>>>,
     },
     /// A `Persist` is durable.
     Persisted(EffectId),

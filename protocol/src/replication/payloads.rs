@@ -17,7 +17,7 @@ use crate::{
 /// A payload under way from one peer.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    missing: Missing,
+    pub(super) missing: Missing,
     pub(super) from: NodeId,
     bytes: Vec<u8>,
     /// After this without a further part it is asked for again.
@@ -33,7 +33,7 @@ impl Replication {
         if missing.is_change && self.dropped.contains(&missing.hash) {
             return;
         }
-        self.missing.insert(missing);
+        self.lacking.want(missing);
         self.request_missing(now);
     }
 
@@ -46,21 +46,17 @@ impl Replication {
 
     fn next_wanted(&self, now: Timestamp) -> Option<(Missing, NodeId)> {
         let asked = |peer: NodeId| self.incoming.values().filter(|incoming| incoming.from == peer).count();
-        if self.sessions.keys().all(|peer| asked(*peer) >= INCOMING_MAX) {
-            return None;
-        }
-        let askable =
-            |missing: &&Missing| !self.incoming.contains_key(&missing.hash) && !self.unavailable.contains(*missing);
-        let mut wanted = self.missing.iter().filter(askable).filter_map(|missing| {
-            let peer = self.holder(now, missing, None)?;
-            Some((*missing, peer))
-        });
-        wanted.find(|(_, peer)| asked(*peer) < INCOMING_MAX)
+        // Private ones come first: of those no Cloud can name so many that others wait.
+        [false, true].into_iter().find_map(|is_shared| {
+            let peer = self.holder(now, is_shared, None).filter(|peer| asked(*peer) < INCOMING_MAX)?;
+            let missing = self.lacking.first(is_shared, |hash| self.incoming.contains_key(&hash))?;
+            Some((missing, peer))
+        })
     }
 
-    /// The next peer that may know of the payload: of a private one no Cloud learns even the digest.
-    fn holder(&self, now: Timestamp, missing: &Missing, after: Option<NodeId>) -> Option<NodeId> {
-        let audience = if missing.is_shared { Audience::All } else { Audience::Local };
+    /// The next peer that may know of such a payload: of a private one no Cloud learns even the digest.
+    fn holder(&self, now: Timestamp, is_shared: bool, after: Option<NodeId>) -> Option<NodeId> {
+        let audience = if is_shared { Audience::All } else { Audience::Local };
         let mut peers = self.sessions.iter().filter(|(peer, _)| after.is_none_or(|after| **peer > after));
         let may_know = |session: &Session| {
             session.known.is_some() && session.silent_until <= now && readable_by(session.role, audience)
@@ -71,6 +67,7 @@ impl Replication {
     fn ask(&mut self, now: Timestamp, peer: NodeId, missing: Missing) {
         let Missing { hash, is_shared: shared, .. } = missing;
         let until = now + FETCH_PATIENCE;
+        self.lacking.asked(missing);
         self.incoming.insert(hash, Incoming { missing, from: peer, bytes: Vec::new(), until });
         self.send(peer, Frame::PayloadWanted { hash, offset: 0, shared });
     }
@@ -105,11 +102,11 @@ impl Replication {
         if held < expected {
             return self.send(peer, Frame::PayloadWanted { hash, offset: held, shared });
         }
-        let whole = self.incoming.remove(&hash).map(|incoming| incoming.bytes).unwrap_or_default();
-        if ContentHash::of(&whole) != hash {
+        if ContentHash::of(&incoming.bytes) != hash {
             return self.close_peer(peer, PeerFault::PayloadMismatch);
         }
-        self.missing.retain(|other| !missing.serves(other));
+        let whole = self.incoming.remove(&hash).map(|incoming| incoming.bytes).unwrap_or_default();
+        self.lacking.came(missing);
         if is_change {
             self.screen_fetched(missing, whole);
         } else {
@@ -133,10 +130,10 @@ impl Replication {
     /// The peer does not hold it either; the next connected one may. Where none does, others have their turn.
     fn ask_another(&mut self, now: Timestamp, peer: NodeId, missing: Missing) {
         self.incoming.remove(&missing.hash);
-        if let Some(next) = self.holder(now, &missing, Some(peer)) {
+        if let Some(next) = self.holder(now, missing.is_shared, Some(peer)) {
             self.ask(now, next, missing);
         } else {
-            self.unavailable.insert(missing);
+            self.lacking.unavailable(missing);
             self.request_missing(now);
         }
     }

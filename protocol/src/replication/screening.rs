@@ -86,7 +86,7 @@ impl Replication {
 
     fn drop_change(&mut self, hash: ContentHash, author: Option<NodeId>) {
         if self.dropped.insert(hash) {
-            self.missing.retain(|missing| !(missing.is_change && missing.hash == hash));
+            self.lacking.forget_change(hash);
             self.outputs.push_back(Output::ReportDropped { hash, author });
         }
     }

@@ -91,7 +91,7 @@ impl Replication {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let role = session.role;
         session.known = Some(positions.iter().map(|position| (position.log, position.seq)).collect());
-        self.unavailable.clear();
+        self.lacking.ask_again();
         for position in &positions {
             if !readable_by(role, position.log.audience) || !readable_by(self.role, position.log.audience) {
                 return self.close_peer(peer, PeerFault::AudienceLeak);
@@ -263,9 +263,7 @@ impl Replication {
         let due: Vec<_> =
             self.sessions.iter().filter(|(_, session)| session.next_frontier <= now).map(|(peer, _)| *peer).collect();
         if !due.is_empty() {
-            self.unavailable.clear();
-        }
-        if !due.is_empty() {
+            self.lacking.ask_again();
             self.request_missing(now);
         }
         for peer in due {

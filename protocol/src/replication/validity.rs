@@ -43,7 +43,7 @@ fn check_item(item: &Item, log: LogId, author: &Member, roster: &Roster) -> Resu
             check_audience(*from, log)?;
             check_writer(*to, log, author)
         }
-        Item::Blob { .. } | Item::Resolve { .. } => Ok(()),
+        Item::Resolve { .. } => Ok(()),
     }
 }
 

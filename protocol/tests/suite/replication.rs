@@ -8,7 +8,7 @@ use std::{
 use aiemp_keys::{FingerprintKey, Fingerprints, NodeId, Signer};
 use aiemp_protocol::{
     egress::Guard,
-    entry::{Entry, FieldWrite, FileKind, Item, Position, SignedEntry},
+    entry::{ContentRef, Entry, FieldWrite, FileKind, Item, Position, SignedEntry},
     frame::Frame,
     ids::{Audience, ContentHash, EntryHash, FileId, LogId},
     limits::HLC_AHEAD_MAX,
@@ -209,11 +209,14 @@ fn a_member_that_wrote_its_fill_waits_for_the_next_day_also_after_a_restart() {
 #[test]
 fn bytes_count_as_they_are_named_whether_they_came_or_not() {
     let mut world = World::new(Quota { entries_per_day: 9, bytes_per_day: 2_000 }, Room::default());
-    let item = Item::Blob { length: 3_000, hash: ContentHash::of(b"never sent") };
+    let item = world.new_file(1, &[0; 3_000]);
     let signed = world.signed(NOW, vec![item]);
     assert_eq!(world.receive(entry_frame(&signed, vec![None])).waits, [WaitReason::BytesToday]);
     let mut world = World::new(Quota::default(), Room { files: 9, bytes: 2_000 });
-    let signed = world.signed(NOW, vec![Item::Blob { length: 3_000, hash: ContentHash::of(b"never sent") }]);
+    // Also where it is only named once more.
+    let content = ContentRef { hash: ContentHash::of(b"of another file"), length: 3_000 };
+    let item = Item::Set { file: world.file(1), write: FieldWrite::Base(content) };
+    let signed = world.signed(NOW, vec![item]);
     assert_eq!(world.receive(entry_frame(&signed, vec![None])).waits, [WaitReason::BytesInAll]);
 }
 
@@ -236,8 +239,8 @@ fn a_full_disk_keeps_peers_waiting_and_nobody_else() {
     let mut world = World::usual();
     world.handle(Input::DiskChecked { full: true });
     assert_eq!(world.writes(b"one").waits, [WaitReason::Disk]);
-    let items = vec![Item::Blob { length: 1, hash: ContentHash::of(b"x") }];
-    let append = Input::AppendRequested { audience: Audience::All, items, payloads: vec![b"x".to_vec()] };
+    let items = vec![world.new_file(9, b"x")];
+    let append = Input::AppendRequested { audience: Audience::All, items, payloads: vec![Some(b"x".to_vec())] };
     assert_eq!(world.handle(append).applied, [1], "what is saved here is taken in");
     let told = world.handle(Input::DiskChecked { full: false });
     assert!(told.sent.iter().any(|frame| matches!(frame, Frame::Fetch { from_seq: 1, .. })), "{told:?}");
@@ -246,7 +249,8 @@ fn a_full_disk_keeps_peers_waiting_and_nobody_else() {
 #[test]
 fn what_only_a_newer_version_knows_waits_and_freezes_nothing() {
     let mut world = World::usual();
-    let signed = world.signed(NOW, vec![Item::Blob { length: 1, hash: ContentHash::of(b"x") }]);
+    let item = world.new_file(1, b"x");
+    let signed = world.signed(NOW, vec![item]);
     let newer = resigned(&world, &signed, |fields| fields[0] = aiemp_keys::cbor::uint(2));
     let told = world.receive(Frame::Entry { log: world.log(), cose: newer, payloads: vec![None] });
     assert_eq!((told.waits, told.frozen, told.closed), (vec![WaitReason::NewerVersion], vec![], vec![]));
@@ -354,8 +358,8 @@ fn a_clock_far_ahead_pushes_ours_a_little_and_no_further_after_a_restart() {
     let signed = world.signed(NOW + DAY * 3_650, vec![world.new_file(1, b"late")]);
     world.receive(entry_frame(&signed, vec![Some(b"late".to_vec())]));
     world.restart();
-    let items = vec![Item::Blob { length: 1, hash: ContentHash::of(b"x") }];
-    world.handle(Input::AppendRequested { audience: Audience::All, items, payloads: vec![b"x".to_vec()] });
+    let items = vec![world.new_file(9, b"x")];
+    world.handle(Input::AppendRequested { audience: Audience::All, items, payloads: vec![Some(b"x".to_vec())] });
     let own = &world.entries.last().expect("ours").0.signed.entry;
     assert!(own.hlc <= NOW + HLC_AHEAD_MAX + Duration::from_millis(1), "{}", own.hlc);
 }

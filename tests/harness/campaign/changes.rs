@@ -35,7 +35,7 @@ fn document(world: &World, file: FileId) -> Option<(Document, ContentHash)> {
     if record.kind.shown() != Some(&FileKind::Note) {
         return None;
     }
-    let base = *record.base.shown()?;
+    let base = record.shown_base()?;
     let text = String::from_utf8(shared(base)?).ok()?;
     let mut open = Document::import(&text);
     for change in record.current_changes() {

@@ -3,7 +3,7 @@
 use aiemp_crdt::index::FileRecord;
 use aiemp_keys::{Hash, Signer, cbor, cose};
 use aiemp_protocol::{
-    entry::{FieldWrite, FileKind, Item, Position},
+    entry::{ContentRef, FieldWrite, FileKind, Item, Position},
     frame::Frame,
     ids::{Audience, ConflictId, ContentHash, EntryHash, FileId, LogId, WorkId},
     time::Timestamp,
@@ -51,6 +51,13 @@ const STAND_IN: &str = "Plans/stand-in-of-this-length.mdx";
 pub(super) fn new_item(file: FileId, path: VaultPath, kind: FileKind, content: &[u8]) -> Said {
     let (base, length) = (ContentHash::of(content), content.len() as u64);
     (Item::New { file, path, kind, base, length }, Some(content.to_vec()))
+}
+
+/// A note of its own.
+fn harmless(attacker: &mut Attacker, content: &[u8]) -> Said {
+    let number = attacker.number();
+    let path = VaultPath::parse(&format!("Plans/harmless-{number}.md")).expect("a plain name");
+    new_item(attacker.file(Zone::Drafts), path, FileKind::Note, content)
 }
 
 fn place(attacker: &mut Attacker, world: &World) -> VaultPath {
@@ -159,10 +166,13 @@ pub(super) fn replaced(attacker: &mut Attacker, world: &mut World) -> Played {
         return attacker.append(world, vec![(Item::Set { file, write: FieldWrite::Kind(kind) }, None)]);
     }
     let content = format!("ALL YOUR NOTES {}\n", attacker.number()).into_bytes();
-    let (hash, length) = (ContentHash::of(&content), content.len() as u64);
-    let items =
-        vec![(Item::Blob { length, hash }, Some(content)), (Item::Set { file, write: FieldWrite::Base(hash) }, None)];
-    attacker.append(world, items)
+    let mut named = ContentRef::of(&content);
+    if attacker.rng.chance(10) {
+        named.length += 1;
+    }
+    let write = FieldWrite::Base(named);
+    let comes = named.length == content.len() as u64 && attacker.rng.chance(90);
+    attacker.append(world, vec![(Item::Set { file, write }, comes.then_some(content))])
 }
 
 pub(super) fn claim(attacker: &mut Attacker, world: &mut World) -> Played {
@@ -187,7 +197,7 @@ pub(super) fn guessed_digest(attacker: &mut Attacker, world: &mut World) -> Play
     let path = VaultPath::parse(&format!("Plans/guess-{number}.md")).expect("a plain name");
     let file = attacker.file(Zone::Drafts);
     let item = match attacker.rng.below(3) {
-        0 => Item::Blob { length, hash },
+        0 => Item::Set { file, write: FieldWrite::Base(ContentRef { hash, length }) },
         1 => Item::New { file, path, kind: FileKind::Note, base: hash, length },
         _ => Item::Change { file, base: hash, length, hash },
     };
@@ -230,7 +240,7 @@ pub(super) fn foreign_zone(attacker: &mut Attacker, world: &mut World) -> Played
         1 => new_item(private, at("Private/planted.md"), FileKind::Note, text),
         2 => new_item(claim, at("In_Progress/laptop/x.md"), FileKind::Note, text),
         3 => (Item::Set { file, write: FieldWrite::Archived(true) }, None),
-        4 => (Item::Set { file, write: FieldWrite::Base(base) }, None),
+        4 => (Item::Set { file, write: FieldWrite::Base(ContentRef::of(text)) }, Some(text.to_vec())),
         5 => (Item::Set { file, write: FieldWrite::Kind(FileKind::Blob) }, None),
         6 => (Item::Set { file, write: FieldWrite::Path(at("Plans/yours.md")) }, None),
         7 => (Item::Change { file, base, length, hash: base }, Some(text.to_vec())),
@@ -238,7 +248,7 @@ pub(super) fn foreign_zone(attacker: &mut Attacker, world: &mut World) -> Played
         _ => (Item::Claim { work: WorkId(task.hash), from: private, to: claim, lease_ms: 1 }, None),
     };
     // In the middle of what is valid, it is refused all the same.
-    let harmless = (Item::Blob { length, hash: base }, Some(text.to_vec()));
+    let harmless = harmless(attacker, text);
     let items = if attacker.rng.chance(50) { vec![harmless, said] } else { vec![said] };
     attacker.append(world, items)
 }
@@ -295,8 +305,8 @@ pub(super) fn hostile_name(attacker: &mut Attacker, world: &mut World) -> Played
 /// Signs a second entry for a place that is taken.
 pub(super) fn fork(attacker: &mut Attacker, world: &mut World) -> Played {
     let text = attacker.number().to_string().into_bytes();
-    let blob = Item::Blob { length: text.len() as u64, hash: ContentHash::of(&text) };
-    let (prev, entry) = attacker.entry(world, vec![blob]);
+    let (item, _) = harmless(attacker, &text);
+    let (prev, entry) = attacker.entry(world, vec![item]);
     let mut other = entry.clone();
     other.hlc = Timestamp::from_millis(entry.hlc.as_millis() + 1);
     if !attacker.send(world, prev, entry, vec![Some(text.clone())])? {
@@ -308,8 +318,8 @@ pub(super) fn fork(attacker: &mut Attacker, world: &mut World) -> Played {
 /// An entry that is Cloud's word and does not belong where it is said.
 pub(super) fn wrong_chain(attacker: &mut Attacker, world: &mut World) -> Played {
     let text = attacker.number().to_string().into_bytes();
-    let blob = Item::Blob { length: text.len() as u64, hash: ContentHash::of(&text) };
-    let (prev, mut entry) = attacker.entry(world, vec![blob]);
+    let (item, _) = harmless(attacker, &text);
+    let (prev, mut entry) = attacker.entry(world, vec![item]);
     let mut log = attacker.log();
     let local = world.nodes[LOCAL].id();
     let stranger = Signer::from_seed([9; 32]).node_id();
@@ -341,8 +351,8 @@ pub(super) fn wrong_chain(attacker: &mut Attacker, world: &mut World) -> Played 
 /// A time, an epoch or a past that is not so. A time alone is no lie that counts.
 pub(super) fn wrong_head(attacker: &mut Attacker, world: &mut World) -> Played {
     let text = attacker.number().to_string().into_bytes();
-    let blob = Item::Blob { length: text.len() as u64, hash: ContentHash::of(&text) };
-    let (prev, mut entry) = attacker.entry(world, vec![blob]);
+    let (item, _) = harmless(attacker, &text);
+    let (prev, mut entry) = attacker.entry(world, vec![item]);
     let private = core(world).replication().own_log(Audience::Local);
     let of_local = core(world).replication().own_log(Audience::All);
     let hash = EntryHash(Hash::of_content(b"seen"));
@@ -361,8 +371,8 @@ pub(super) fn wrong_head(attacker: &mut Attacker, world: &mut World) -> Played {
 /// An entry whose payload is not what it signs.
 pub(super) fn wrong_payload(attacker: &mut Attacker, world: &mut World) -> Played {
     let text = attacker.number().to_string().into_bytes();
-    let blob = Item::Blob { length: text.len() as u64, hash: ContentHash::of(&text) };
-    let (prev, entry) = attacker.entry(world, vec![blob]);
+    let (item, _) = harmless(attacker, &text);
+    let (prev, entry) = attacker.entry(world, vec![item]);
     let payloads = match attacker.rng.below(4) {
         0 => Vec::new(),
         1 => vec![None, None],

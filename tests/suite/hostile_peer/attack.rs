@@ -409,7 +409,7 @@ impl Attack {
         if self.standing(self.generation)["frozen"].is_string() {
             return;
         }
-        let mut draft = self.draft(vec![Item::blob(b"", 0)]);
+        let mut draft = self.draft(vec![Item::base(b"", 0)]);
         draft.items.clear();
         self.send_draft(&draft);
         let frozen = |attack: &Self| attack.standing(attack.generation)["frozen"] == "malformed";

@@ -204,10 +204,10 @@ fn places() -> Vec<Case> {
 }
 
 fn caps() -> Vec<Case> {
-    let blobs = |count: usize| (0..count).map(|_| Item::blob(b"x", 1)).collect::<Vec<_>>();
-    let long = |length| Item::blob(b"x", length);
+    let contents = |count: usize| (0..count).map(|_| Item::base(b"x", 1)).collect::<Vec<_>>();
+    let long = |length| Item::base(b"x", length);
     vec![
-        first("257 items", MALFORMED, move |draft| draft.items = blobs(257)),
+        first("257 items", MALFORMED, move |draft| draft.items = contents(257)),
         first("no item", MALFORMED, |draft| draft.items = Vec::new()),
         first("257 positions seen", MALFORMED, |draft| {
             let log = |number| forge::log(Signer::from_seed([6; 32]).node_id(), number);

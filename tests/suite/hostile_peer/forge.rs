@@ -82,16 +82,19 @@ impl Item {
         Self::of([cbor::uint(2), file.to_value(), base, cbor::uint(length), hash]).with(raw)
     }
 
-    pub(super) fn blob(content: &[u8], length: u64) -> Self {
-        Self::of([cbor::uint(3), cbor::uint(length), ContentHash::of(content).to_value()]).with(content)
+    /// Names a content of a file that nobody made.
+    pub(super) fn base(content: &[u8], length: u64) -> Self {
+        let file = FileId::at_path(Zone::Drafts, "plans/nowhere.md").to_value();
+        let named = cbor::array([ContentHash::of(content).to_value(), cbor::uint(length)]);
+        Self::of([cbor::uint(1), file, cbor::uint(2), named]).with(content)
     }
 
     pub(super) fn claim(work: Hash, from: FileId, to: FileId, lease_ms: u64) -> Self {
-        Self::of([cbor::uint(4), work.to_value(), from.to_value(), to.to_value(), cbor::uint(lease_ms)])
+        Self::of([cbor::uint(3), work.to_value(), from.to_value(), to.to_value(), cbor::uint(lease_ms)])
     }
 
     pub(super) fn resolve(id: Hash, choice: &str) -> Self {
-        Self::of([cbor::uint(5), id.to_value(), cbor::text(choice)])
+        Self::of([cbor::uint(4), id.to_value(), cbor::text(choice)])
     }
 }
 

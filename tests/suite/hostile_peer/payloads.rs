@@ -61,7 +61,7 @@ pub(super) fn cases() -> Vec<Case> {
         beside("100,000 payloads", MISMATCH, |signed| signed.payloads = vec![None; 100_000]),
         Case::new("a length that is a lie", MISMATCH, |attack| {
             attack.new_log();
-            attack.send_draft(&attack.draft(vec![Item::blob(b"short", 5000)]));
+            attack.send_draft(&attack.draft(vec![Item::base(b"short", 5000)]));
         }),
         asked("a part of another length", Expect::Ignored, |content| (0, 1 << 40, content.to_vec())),
         asked("a part that is too long", MISMATCH, |content| (0, content.len() as u64, [content, content].concat())),
@@ -76,7 +76,7 @@ pub(super) fn cases() -> Vec<Case> {
         asked("nothing", Expect::Ignored, |_| (0, 0, Vec::new())),
         Case::new("32 MiB that never come", Expect::Ignored, |attack| {
             attack.new_log();
-            let mut signed = attack.sign(&attack.draft(vec![Item::blob(b"x", 32 << 20)]));
+            let mut signed = attack.sign(&attack.draft(vec![Item::base(b"x", 32 << 20)]));
             signed.payloads = vec![None];
             attack.send(&signed);
         }),

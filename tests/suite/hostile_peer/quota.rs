@@ -29,12 +29,12 @@ pub(super) fn cases() -> Vec<Case> {
             attack.new_log();
             for number in 0..4_u8 {
                 let bytes = [MARK.as_bytes(), &vec![number; 900 << 10]].concat();
-                attack.append(vec![Item::blob(&bytes, bytes.len() as u64)]);
+                attack.append(vec![Item::base(&bytes, bytes.len() as u64)]);
             }
         }),
         Case::new("a payload of 32 MiB by name", Expect::Waits("bytes_in_all"), |attack| {
             attack.new_log();
-            let mut signed = attack.sign(&attack.draft(vec![Item::blob(b"x", 32 << 20)]));
+            let mut signed = attack.sign(&attack.draft(vec![Item::base(b"x", 32 << 20)]));
             signed.payloads = vec![None];
             attack.send(&signed);
         }),

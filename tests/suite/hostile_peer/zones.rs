@@ -95,7 +95,7 @@ fn changed() -> Vec<Case> {
             vec![Item::claim(forge::digest("work"), from, to, 1000)]
         }),
         items("the last of 256 items in a foreign zone", FOREIGN, |attack| {
-            let mut items: Vec<_> = (0..255).map(|_| Item::blob(b"x", 1)).collect();
+            let mut items: Vec<_> = (0..255).map(|_| Item::base(b"x", 1)).collect();
             items.push(Item::archive(of_local(attack)));
             items
         }),

@@ -3,7 +3,7 @@
 use aiemp_crdt::{conflict::ConflictKind, vault::Choice};
 use aiemp_node::core::{Answer, Input, Question};
 use aiemp_protocol::{
-    entry::{FieldWrite, FileKind, Item},
+    entry::{ContentRef, FieldWrite, FileKind, Item},
     ids::{ContentHash, FileId},
     zone::Zone,
 };
@@ -70,8 +70,7 @@ fn what_cloud_put_under_a_draft_is_clouds_also_when_the_person_takes_both() {
         pass(&mut world, 5_000);
         let file = file_at(&world, DRAFT);
         let content = mail("Cloud's").into_bytes();
-        let (hash, length) = (ContentHash::of(&content), content.len() as u64);
-        let items = vec![Item::Blob { length, hash }, Item::Set { file, write: FieldWrite::Base(hash) }];
+        let items = vec![Item::Set { file, write: FieldWrite::Base(ContentRef::of(&content)) }];
         append_as(&mut world, 1, items, vec![content]);
         let items = core(&world, 0).vault().conflicts();
         let item = items.into_iter().find(|item| item.kind == ConflictKind::Content).expect("it is listed");

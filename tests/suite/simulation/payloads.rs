@@ -1,10 +1,11 @@
 //! Payloads that a hostile Cloud names and does not send: nobody holds an honest peer to its lies, and no digest that it
 //! knows or guesses becomes more than it is.
 
-use aiemp_node::core::Input;
+use aiemp_crdt::index::FileRecord;
+use aiemp_node::core::{Input, Question};
 use aiemp_protocol::{
     a2a::Announcement,
-    entry::{Entry, FileKind, Item, SignedEntry},
+    entry::{ContentRef, Entry, FieldWrite, FileKind, Item, Position, SignedEntry},
     frame::Frame,
     ids::{ContentHash, FileId, WorkId},
     time::Timestamp,
@@ -57,23 +58,47 @@ impl Hostile {
         let prev = self.said.last().map(|last| last.hash).or_else(|| state.store.entry_at(log, before));
         let seq = before + self.said.len() as u64 + 1;
         let hlc = Timestamp::from_millis(self.world.now);
-        let entry = Entry { seq, epoch: chain.current().epoch, hlc, seen: Vec::new(), items };
+        let seen = if self.said.is_empty() { vec![self.head_of(to)] } else { Vec::new() };
+        let entry = Entry { seq, epoch: chain.current().epoch, hlc, seen, items };
         let signed = SignedEntry::sign(&state.signer(), chain.current().mesh, log, prev, entry);
         let payloads = signed.entry.items.iter().filter_map(Item::payload).map(|_| None).collect();
         self.say(to, Frame::Entry { log, cose: signed.cose.clone(), payloads });
         self.said.push(signed);
     }
 
+    fn head_of(&self, node: usize) -> Position {
+        let log = log_of(&self.world, node);
+        let seq = self.world.nodes[node].store.length(log);
+        let hash = self.world.nodes[node].store.entry_at(log, seq).expect("it wrote something");
+        Position { log, seq, hash }
+    }
+
     /// A change of the shared note by these bytes.
     fn change(&self, hash: ContentHash, length: u64) -> Item {
         let file = core(&self.world, 0).file_at(&path(NOTE)).expect("the note is there");
-        let base = core(&self.world, 0).vault().index().get(file).and_then(|record| record.base.shown().copied());
+        let base = core(&self.world, 0).vault().index().get(file).and_then(FileRecord::shown_base);
         Item::Change { file, base: base.expect("a base"), length, hash }
     }
 
     fn content(name: &str, hash: ContentHash, length: u64) -> Item {
         let file = FileId::at_path(Zone::Drafts, name);
         Item::New { file, path: path(&format!("Plans/{name}")), kind: FileKind::Blob, base: hash, length }
+    }
+
+    /// A person takes back what Cloud wrote.
+    fn is_undone(&mut self) {
+        let since = Timestamp::from_millis(0);
+        let question = Question::Undo { author: self.world.nodes[CLOUD].id(), since };
+        self.world.input(0, Input::Asked { request: 7, question }).expect("nothing goes wrong");
+        pass(&mut self.world, 60_000);
+        for node in [0, 2] {
+            assert_eq!(text(&self.world, node, NOTE).as_deref(), Some("# Plan\n\nfirst\n"), "node {node}");
+            let files = &self.world.nodes[node].disk.files;
+            assert!(
+                !files.contains_key(&path("Plans/0.bin")) && !files.contains_key(&path("Plans/dear.bin")),
+                "{node}"
+            );
+        }
     }
 
     /// The nodes agree on what the note says, and go on.
@@ -138,7 +163,7 @@ fn a_length_that_is_a_lie_is_held_against_nobody_who_has_the_bytes() {
     // Of what is held, which travels with its entry, and of what is yet to come.
     hostile.world.cut(0, 2);
     hostile.name(0, vec![Hostile::content("lie.bin", ContentHash::of(&small), 7)]);
-    hostile.name(0, vec![Item::Blob { hash, length: length + 1 }]);
+    hostile.name(0, vec![Hostile::content("longer.bin", hash, length + 1)]);
     pass(&mut hostile.world, 30_000);
     people::save(&mut hostile.world, 2, path(SCAN), scan.clone());
     hostile.world.heal();
@@ -168,6 +193,74 @@ fn a_file_that_is_called_a_change_is_still_a_file() {
             assert!(hostile.world.nodes[0].disk.files.get(at) == Some(file), "{at}");
         }
         hostile.world.crash(0, 500);
+    }
+    hostile.ends_well();
+}
+
+#[test]
+fn a_content_costs_its_length_for_each_file_that_names_it() {
+    let mut hostile = Hostile::among_two_locals(127);
+    let scan = scan();
+    let (hash, length) = (ContentHash::of(&scan), scan.len() as u64);
+    people::save(&mut hostile.world, 2, path(SCAN), scan.clone());
+    pass(&mut hostile.world, 60_000);
+    hostile.connect(0);
+    let note = core(&hostile.world, 0).file_at(&path(NOTE)).expect("the note is there");
+    let cheap = ContentRef { hash, length: 1 };
+    let mut items: Vec<_> = (0..20).map(|number| Hostile::content(&format!("{number}.bin"), hash, 1)).collect();
+    items.push(Item::Set { file: note, write: FieldWrite::Base(cheap) });
+    hostile.name(0, items);
+    pass(&mut hostile.world, 60_000);
+    for node in [0, 2] {
+        let copies = hostile.world.nodes[node].disk.files.values().filter(|bytes| **bytes == scan).count();
+        assert_eq!(copies, 1, "node {node}: the person's own");
+        assert_eq!(core(&hostile.world, node).vault().lacking().count(), 21, "node {node}: the others are told");
+    }
+    let author = hostile.world.nodes[CLOUD].id();
+    let used = |hostile: &Hostile| {
+        core(&hostile.world, 0).replication().usage_of(author, Timestamp::from_millis(hostile.world.now)).bytes
+    };
+    let before = used(&hostile);
+    hostile.name(0, vec![Hostile::content("dear.bin", hash, length)]);
+    pass(&mut hostile.world, 60_000);
+    assert!(
+        hostile.world.nodes[0].disk.files.get(&path("Plans/dear.bin")) == Some(&scan),
+        "named as it is, it is shown"
+    );
+    assert!(used(&hostile) >= before + length, "and counted");
+    hostile.is_undone();
+}
+
+#[test]
+fn a_content_that_nobody_holds_is_told_and_undone() {
+    let mut hostile = Hostile::among_two_locals(128);
+    hostile.connect(0);
+    let note = core(&hostile.world, 0).file_at(&path(NOTE)).expect("the note is there");
+    let nowhere = ContentRef { hash: ContentHash::of(b"kept back"), length: 9 };
+    hostile.name(0, vec![Item::Set { file: note, write: FieldWrite::Base(nowhere) }]);
+    pass(&mut hostile.world, 60_000);
+    for node in [0, 2] {
+        let lacking: Vec<_> = core(&hostile.world, node).vault().lacking().map(ToString::to_string).collect();
+        assert_eq!(lacking, [NOTE], "node {node}");
+        assert_eq!(text(&hostile.world, node, NOTE).as_deref(), Some("# Plan\n\nfirst\n"), "node {node}: it stays");
+    }
+    hostile.is_undone();
+    assert_eq!(core(&hostile.world, 0).vault().lacking().count(), 0);
+    hostile.ends_well();
+}
+
+#[test]
+fn a_change_under_a_content_that_never_was_is_no_conflict() {
+    let mut hostile = Hostile::among_two_locals(129);
+    hostile.connect(0);
+    let file = core(&hostile.world, 0).file_at(&path(NOTE)).expect("the note is there");
+    for number in 0..20_u8 {
+        let base = ContentHash::of(&[number]);
+        hostile.name(0, vec![Item::Change { file, base, length: 1, hash: base }]);
+    }
+    pass(&mut hostile.world, 60_000);
+    for node in [0, 2] {
+        assert_eq!(core(&hostile.world, node).vault().conflicts(), [], "node {node}");
     }
     hostile.ends_well();
 }

@@ -3,6 +3,7 @@
 use aiemp_crdt::{
     conflict::{Conflict, ConflictKind},
     document::{Document, actor, doc_id},
+    index::FileRecord,
     vault::Choice,
 };
 use aiemp_node::core::{Input, Question};
@@ -44,7 +45,7 @@ pub(super) fn append_as(world: &mut World, node: usize, items: Vec<Item>, payloa
 /// A change of the note under an actor that is not its author's: no node takes it.
 fn append_broken_change(world: &mut World, node: usize, typed: &str) {
     let file = core(world, 0).file_at(&path(NOTE)).expect("the note is there");
-    let base = *core(world, 0).vault().index().get(file).and_then(|record| record.base.shown()).expect("a base");
+    let base = core(world, 0).vault().index().get(file).and_then(FileRecord::shown_base).expect("a base");
     let bytes = world.nodes[0].store.payloads.get(&base).cloned().expect("its content");
     let mut document = Document::import(std::str::from_utf8(&bytes).expect("a text"));
     let foreign = actor(world.nodes[0].id(), doc_id(file, base), 0, 3);
@@ -273,7 +274,7 @@ fn what_came_as_the_content_of_a_file_is_decoded_as_no_change() {
     let hostile = b"what a decoder should never see".to_vec();
     let (hash, length) = (ContentHash::of(&hostile), hostile.len() as u64);
     let note = core(&world, 0).file_at(&path(NOTE)).expect("the note is there");
-    let base = *core(&world, 0).vault().index().get(note).and_then(|record| record.base.shown()).expect("a base");
+    let base = core(&world, 0).vault().index().get(note).and_then(FileRecord::shown_base).expect("a base");
     let file = FileId::at_path(Zone::Drafts, "plans/a.bin");
     let content = Item::New { file, path: path("Plans/a.bin"), kind: FileKind::Blob, base: hash, length };
     append_as(&mut world, 1, vec![content], vec![hostile.clone()]);

@@ -3,17 +3,25 @@
 //! Its answers come in the order of what it did. So whoever takes them knows of each read which writes it had seen: a
 //! read that a write overtook would pass for a save that takes back what was written.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use aiemp_crdt::vault::{EffectId, Projection, RemoveOutcome, WriteOutcome};
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use anyhow::{Context, Result};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::shell::vault_disk::{Scan, VaultDisk, scan};
+use crate::{
+    config::Config,
+    shell::{
+        free_space,
+        vault_disk::{Scan, VaultDisk, scan},
+    },
+};
 
 /// Jobs that wait for the disk.
 const JOBS_MAX: usize = 4096;
+/// Bytes that wait to be written: a peer may name one large content for many files.
+const WAITING_BYTES_MAX: u32 = 64 << 20;
 
 /// Something to do on disk.
 #[derive(Debug)]
@@ -58,33 +66,63 @@ pub(super) enum DiskDone {
 
 /// The way to the thread.
 #[derive(Debug)]
-pub(super) struct DiskHandle(mpsc::Sender<DiskJob>);
+pub(super) struct DiskHandle {
+    jobs: mpsc::Sender<(DiskJob, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
+}
 
 impl DiskHandle {
     pub(super) async fn send(&self, job: DiskJob) -> Result<()> {
-        self.0.send(job).await.context("the disk thread ended")
+        let bytes = if let DiskJob::Write { bytes, .. } = &job { bytes.len() } else { 0 };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(WAITING_BYTES_MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.context("the room is never closed")?;
+        self.jobs.send((job, room)).await.context("the disk thread ended")
+    }
+}
+
+/// The vault's folder, and how many megabytes are left free by what is written there.
+#[derive(Debug)]
+pub(super) struct Room {
+    root: PathBuf,
+    floor_megabytes: u64,
+}
+
+impl Room {
+    pub(super) fn of(config: &Config) -> Self {
+        Self { root: config.vault.clone(), floor_megabytes: config.admission.disk_floor_megabytes }
+    }
+
+    /// Whether so many bytes fit above the floor; where that cannot be told, the write will show it.
+    fn has(&self, bytes: usize) -> bool {
+        let megabytes = (bytes as u64).div_ceil(1 << 20);
+        free_space::megabytes(&self.root).map_or(true, |free| free >= self.floor_megabytes.saturating_add(megabytes))
     }
 }
 
 /// Starts the thread. It ends when the handle is dropped.
-pub(super) fn spawn(disk: VaultDisk, root: PathBuf) -> Result<(DiskHandle, mpsc::Receiver<DiskDone>)> {
-    let (jobs, mut queue) = mpsc::channel(JOBS_MAX);
+pub(super) fn spawn(disk: VaultDisk, room: Room) -> Result<(DiskHandle, mpsc::Receiver<DiskDone>)> {
+    let (jobs, mut queue) = mpsc::channel::<(DiskJob, OwnedSemaphorePermit)>(JOBS_MAX);
     // Answers are taken by the same task that sends jobs: they must never wait for it.
     let (answers, done) = mpsc::channel(JOBS_MAX * 2);
     std::thread::Builder::new().name("disk".to_owned()).spawn(move || {
-        while let Some(job) = queue.blocking_recv() {
-            if let Some(answer) = work(&disk, &root, job)
+        while let Some((job, _room)) = queue.blocking_recv() {
+            if let Some(answer) = work(&disk, &room, job)
                 && answers.blocking_send(answer).is_err()
             {
                 return;
             }
         }
     })?;
-    Ok((DiskHandle(jobs), done))
+    let free = Semaphore::new(WAITING_BYTES_MAX as usize);
+    Ok((DiskHandle { jobs, room: Arc::new(free) }, done))
 }
 
-fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDone> {
+fn work(disk: &VaultDisk, room: &Room, job: DiskJob) -> Option<DiskDone> {
     match job {
+        // Told once, by whoever looks at the disk from time to time.
+        DiskJob::Write { effect, bytes, .. } if !room.has(bytes.len()) => {
+            Some(DiskDone::Written(effect, WriteOutcome::Failed))
+        }
         DiskJob::Write { effect, path, bytes, expected } => {
             let outcome = disk.write(&path, &bytes, expected).unwrap_or_else(|error| {
                 tracing::error!(%error, "a file could not be written; it is tried again");
@@ -110,7 +148,7 @@ fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDo
             }
         },
         DiskJob::Scan(known) => {
-            let found = scan(root, &known).unwrap_or_else(|error| {
+            let found = scan(&room.root, &known).unwrap_or_else(|error| {
                 tracing::error!(%error, "the vault could not be scanned");
                 Scan::default()
             });
@@ -144,13 +182,15 @@ fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn path(text: &str) -> VaultPath {
         VaultPath::parse(text).expect("a valid path")
     }
 
-    async fn done(jobs: Vec<DiskJob>, root: &std::path::Path) -> Vec<DiskDone> {
-        let (handle, mut answers) = spawn(VaultDisk::open(root).expect("a vault"), root.to_owned()).expect("a thread");
+    async fn done(jobs: Vec<DiskJob>, root: &Path, floor_megabytes: u64) -> Vec<DiskDone> {
+        let room = Room { root: root.to_owned(), floor_megabytes };
+        let (handle, mut answers) = spawn(VaultDisk::open(root).expect("a vault"), room).expect("a thread");
         for job in jobs {
             handle.send(job).await.expect("the thread lives");
         }
@@ -184,10 +224,35 @@ mod tests {
                 removed: vec![path("new.md"), path("gone.md")],
             },
         ];
-        let answers = done(jobs, root.path()).await;
+        let answers = done(jobs, root.path(), 0).await;
         let [DiskDone::Written(..), DiskDone::Written(..), DiskDone::Seen { changed, removed }] = &answers[..] else {
             panic!("{answers:?}")
         };
         assert_eq!((changed, removed), (&vec![read("steady.md")], &vec![path("gone.md")]));
+    }
+
+    fn write_new(effect: u64, name: &str, bytes: usize) -> DiskJob {
+        DiskJob::Write { effect: EffectId(effect), path: path(name), bytes: vec![b'x'; bytes], expected: None }
+    }
+
+    #[tokio::test]
+    async fn more_bytes_than_may_wait_are_all_written() {
+        let root = tempfile::tempdir().expect("a folder");
+        let jobs = (0..5).map(|number| write_new(number, &format!("{number}.bin"), 24 << 20)).collect();
+        let answers = done(jobs, root.path(), 0).await;
+        assert!(
+            answers.len() == 5
+                && answers.iter().all(|done| matches!(done, DiskDone::Written(_, WriteOutcome::Written))),
+            "{answers:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_into_the_space_that_stays_free() {
+        let root = tempfile::tempdir().expect("a folder");
+        let free = free_space::megabytes(root.path()).expect("it can be told");
+        let answers = done(vec![write_new(1, "a.md", 5)], root.path(), free + 1).await;
+        assert!(matches!(answers[..], [DiskDone::Written(_, WriteOutcome::Failed)]), "{answers:?}");
+        assert!(!root.path().join("a.md").exists());
     }
 }

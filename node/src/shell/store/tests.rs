@@ -10,7 +10,7 @@ use std::{
 use aiemp_crdt::vault::{self, Projection};
 use aiemp_keys::{Hash, NodeId, Signer};
 use aiemp_protocol::{
-    entry::{Entry, Item, SignedEntry},
+    entry::{ContentRef, Entry, FieldWrite, Item, SignedEntry},
     ids::{Audience, ContentHash, EntryHash, FileId, LogId, MeshId},
     limits::ENTRY_PAYLOAD_BYTES_MAX,
     replication::{EffectId, EntryWithPayloads, FreezeReason, Frozen, Missing, Record},
@@ -64,9 +64,10 @@ impl Author {
         Self { signer, log, next: 1, prev: None }
     }
 
-    /// An entry with a blob for each content; the flag says whether it comes with its bytes.
+    /// An entry that names each content; the flag says whether it comes with its bytes.
     fn entry(&mut self, contents: &[(&[u8], bool)]) -> EntryWithPayloads {
-        self.entry_of(contents, |bytes| Item::Blob { length: bytes.len() as u64, hash: ContentHash::of(bytes) })
+        let file = FileId::at_path(Zone::Drafts, "plans/a.md");
+        self.entry_of(contents, |bytes| Item::Set { file, write: FieldWrite::Base(ContentRef::of(bytes)) })
     }
 
     /// An entry with a change for each content.

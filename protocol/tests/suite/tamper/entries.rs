@@ -46,21 +46,24 @@ fn an_entry_beyond_the_caps_is_refused_although_signed() {
         let cose = cose::sign1(&owner.node, "aiemp-node 2026 entry", &context, &payload);
         verify(mesh(), log(&owner), None, &cose)
     };
-    let blob = |length: u64| cbor::array([cbor::uint(3), cbor::uint(length), ContentHash::of(b"x").to_value()]);
+    let (file, hash) = (owner.approval("a@client.test", 1, 1, None).file, ContentHash::of(b"x"));
+    let base = |length: u64| {
+        let named = cbor::array([hash.to_value(), cbor::uint(length)]);
+        cbor::array([cbor::uint(1), file.to_value(), cbor::uint(2), named])
+    };
     let change = |length: u64| {
-        let (file, hash) = (owner.approval("a@client.test", 1, 1, None).file, ContentHash::of(b"x"));
         cbor::array([cbor::uint(2), file.to_value(), hash.to_value(), cbor::uint(length), hash.to_value()])
     };
     let items = |item: cbor::Value, count: usize| {
         verdict(&|fields| fields[5] = cbor::array(std::iter::repeat_n(item.clone(), count)))
     };
     assert_eq!(verdict(&|_| {}), Ok(()));
-    assert_eq!(items(blob(1), 0), Err("cap"));
-    assert_eq!(items(blob(1), 256), Ok(()));
-    assert_eq!(items(blob(1), 257), Err("cap"));
-    assert_eq!(items(blob(32 << 20), 1), Ok(()));
-    assert_eq!(items(blob((32 << 20) + 1), 1), Err("cap"));
-    assert_eq!(items(blob(u64::MAX), 2), Err("cap"));
+    assert_eq!(items(base(1), 0), Err("cap"));
+    assert_eq!(items(base(1), 256), Ok(()));
+    assert_eq!(items(base(1), 257), Err("cap"));
+    assert_eq!(items(base(32 << 20), 1), Ok(()));
+    assert_eq!(items(base((32 << 20) + 1), 1), Err("cap"));
+    assert_eq!(items(base(u64::MAX), 2), Err("cap"));
     assert_eq!(items(change(1 << 20), 1), Ok(()));
     assert_eq!(items(change((1 << 20) + 1), 1), Err("cap"));
     let seen = |count: usize| {
