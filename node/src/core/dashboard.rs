@@ -49,6 +49,7 @@ impl Core {
         let path = VaultPath::parse("Dashboard.md").expect("a plain name");
         match self.vault.file_at(&path) {
             Some(file) => self.read(now, file, Reading::Dashboard(file)),
+            None if !self.has_worked() => {}
             None => {
                 let text = format!("# Dashboard\n\n{section}\n");
                 let file = FileId::at_path(Zone::Private, &path.key());
@@ -58,6 +59,19 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Whether there is anything of this mesh's own to show: a folder that is only kept in step gets no file of ours.
+    fn has_worked(&self) -> bool {
+        let me = self.replication.me();
+        let of_another = |(file, _): (FileId, VaultPath)| {
+            let made_by = self.vault.index().get(file).and_then(|record| record.base.writes().next());
+            made_by.is_some_and(|(origin, _)| origin.author() != me)
+        };
+        self.work.is_stopped
+            || !self.work.receipts.is_empty()
+            || self.vault.claims().iter().next().is_some()
+            || self.waiting_drafts().any(of_another)
     }
 
     pub(super) fn dashboard_read(&mut self, now: Timestamp, file: FileId, text: &str) {

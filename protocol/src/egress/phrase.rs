@@ -1,6 +1,6 @@
 //! Recovery phrases: the words that a wallet or this mesh is restored from.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use aiemp_keys::{is_phrase, phrase_words};
 
@@ -129,13 +129,23 @@ fn judge(text: &[u8], listed: &[Word], found: &mut impl FnMut(usize, &[u8])) {
     }
     let numbers: Vec<u16> = listed.iter().filter_map(|word| number(text, *word)).collect();
     for first in 0..=listed.len() - WORDS_MIN {
-        let fits = |count: &&usize| numbers.get(first..first + **count).is_some_and(is_phrase);
+        let fits = |count: &&usize| {
+            numbers.get(first..first + **count).is_some_and(|numbers| !is_prose(numbers) && is_phrase(numbers))
+        };
         if let Some(count) = [24, 21, 18, 15, 12].iter().find(fits) {
             let words: Vec<&[u8]> = listed[first..first + count].iter().map(|(a, b)| &text[*a..*b]).collect();
             found(listed[first].0, &words.join(&b' '));
             return;
         }
     }
+}
+
+/// Whether more words stand twice than in a phrase drawn by chance: that has so many in one of two thousand. In prose of
+/// everyday words every sixteenth checksum fits, and words come back all the time.
+fn is_prose(numbers: &[u16]) -> bool {
+    let distinct: BTreeSet<_> = numbers.iter().collect();
+    let repeated = numbers.len() - distinct.len();
+    repeated > if numbers.len() < 18 { 1 } else { 2 }
 }
 
 #[cfg(test)]
@@ -152,12 +162,30 @@ mod tests {
 
     #[test]
     fn phrases_are_found_in_lines_lists_and_sentences() {
-        let words = RecoveryWords::from_entropy([9; 32]).phrase().expose().clone();
+        let words = RecoveryWords::from_entropy(std::array::from_fn(|at| (at * 37) as u8)).phrase().expose().clone();
         let list: Vec<String> = words.split(' ').enumerate().map(|(at, word)| format!("{}. {word}", at + 1)).collect();
         assert_eq!(found(&words), 1);
         assert_eq!(found(&format!("The words: {}.", words.replace(' ', "\n"))), 1);
         assert_eq!(found(&list.join("\n")), 1);
         assert_eq!(found(&format!("it is my {words} for ever")), 1);
+    }
+
+    #[test]
+    fn a_word_that_comes_back_leaves_a_phrase_one_and_several_do_not() {
+        let listed = phrase_words();
+        let phrase_of = |repeated: usize| {
+            let numbers = |last: u16| {
+                let first = (0..11 - repeated as u16).map(|number| number * 97);
+                first.chain(std::iter::repeat_n(0, repeated)).chain([last]).collect::<Vec<_>>()
+            };
+            let fits = |last: &u16| {
+                let numbers = numbers(*last);
+                is_phrase(&numbers) && !numbers[..11].contains(last)
+            };
+            let last = (0..2_048).find(fits).expect("one in sixteen fits");
+            numbers(last).iter().map(|number| listed[usize::from(*number)]).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!([0, 1, 2, 3].map(|repeated| found(&phrase_of(repeated))), [1, 1, 0, 0]);
     }
 
     #[test]
