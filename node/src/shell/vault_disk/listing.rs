@@ -1,6 +1,9 @@
 //! The names in the vault, before any file is read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+};
 
 use aiemp_protocol::vault_path::VaultPath;
 use rustix::{
@@ -12,7 +15,7 @@ use rustix::{
 use super::{
     DiskError,
     reading::SkipReason,
-    tree::{self, Tree},
+    tree::{self, Missing, Tree},
 };
 
 /// Every name that does not start with a dot, from the top down, links not followed.
@@ -33,6 +36,16 @@ impl Listing {
     pub(super) fn of(tree: &Tree) -> Result<Self, DiskError> {
         let mut listing = Self::default();
         listing.add_folder(tree.top(), "").map_err(|error| DiskError::new("list", tree.path(), error))?;
+        Ok(listing)
+    }
+
+    /// Lists one folder and all below it.
+    pub(super) fn below(tree: &Tree, folder: &VaultPath) -> Result<Self, DiskError> {
+        let mut listing = Self::default();
+        let failed = |error| DiskError::new("list", tree.shown(folder), error);
+        let Some(parent) = tree.folder_of(folder, Missing::Leave)? else { return Ok(listing) };
+        let opened = tree::open_folder(parent, OsStr::new(folder.name())).map_err(failed)?;
+        listing.add_folder(opened.as_fd(), folder.as_str()).map_err(failed)?;
         Ok(listing)
     }
 

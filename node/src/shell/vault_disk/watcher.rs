@@ -130,6 +130,11 @@ struct Watch {
 impl Watch {
     fn run(&mut self) {
         while self.wait() {
+            for folder in self.settle.take_created(Instant::now()) {
+                for path in self.reader.files_below(&folder) {
+                    self.settle.again(path, Instant::now());
+                }
+            }
             let due = self.settle.take_due(Instant::now());
             if !due.is_empty() {
                 let batch = self.reader.read(due, &mut self.settle);

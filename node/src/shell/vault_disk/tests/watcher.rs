@@ -103,6 +103,16 @@ async fn saves_in_place_by_truncation_and_by_rename_are_told() {
 }
 
 #[tokio::test]
+async fn a_file_that_moves_into_a_new_folder_is_told_before_any_rescan() {
+    let mut vault = Watched::new(&[("Plans/a.md", "text")]);
+    fs::create_dir_all(vault.root.path().join("Plans/Archive/2026")).expect("made");
+    fs::rename(vault.root.path().join("Plans/a.md"), vault.root.path().join("Plans/Archive/2026/b.md")).expect("moved");
+    vault.until(|vault| vault.says("Plans/Archive/2026/b.md", "text")).await;
+    assert!(vault.says_gone("Plans/a.md"), "that it left is told before, or with it");
+    assert_eq!(vault.rescans, 0);
+}
+
+#[tokio::test]
 async fn both_ends_of_a_rename_come_in_one_batch() {
     let mut vault = Watched::new(&[("Pending_Approval/a.md", "text"), ("Approved/x.md", "")]);
     let renames = [("Pending_Approval/a.md", "Pending_Approval/b.md"), ("Pending_Approval/b.md", "Approved/b.md")];

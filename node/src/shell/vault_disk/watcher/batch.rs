@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
-    path::Path,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::shell::vault_disk::{
     DiskError,
+    listing::Listing,
     reading::{self, Found, SkipReason},
     tree::{self, Missing, Tree},
 };
@@ -61,6 +62,12 @@ impl Reader {
         }
         let is_empty = changed.is_empty() && removed.is_empty() && skipped.is_empty();
         (!is_empty).then_some(DiskEvent::Changed { changed, removed, skipped })
+    }
+
+    /// The files in a folder that is new: until it is watched, what is made in it is told by nobody.
+    pub(super) fn files_below(&self, folder: &Path) -> Vec<PathBuf> {
+        let listing = parse(folder).and_then(|folder| Listing::below(&self.tree, &folder).ok()).unwrap_or_default();
+        listing.files.into_values().flatten().map(|path| PathBuf::from(path.as_str())).collect()
     }
 
     fn find(&self, path: &VaultPath) -> Found {

@@ -14,6 +14,8 @@ use notify::{
 
 use crate::shell::vault_disk::reading::{QUIET, QUIET_WAIT_MAX};
 
+/// After this a new folder is watched in most cases.
+const FOLDER_WATCHED: Duration = Duration::from_millis(10);
 /// How long folders must be left alone before a rescan: unpacking an archive is one change.
 const FOLDERS_QUIET: Duration = Duration::from_millis(100);
 /// When a rescan comes at the latest.
@@ -26,6 +28,8 @@ const WAITING_MAX: usize = 16_384;
 pub(super) struct Settle {
     top: PathBuf,
     waiting: BTreeMap<PathBuf, Waiting>,
+    /// New folders, and when to look into them.
+    created: BTreeMap<PathBuf, Instant>,
     rescan: Option<Waiting>,
     rescan_at: Option<Instant>,
 }
@@ -52,7 +56,7 @@ impl Waiting {
 
 impl Settle {
     pub(super) fn new(top: &Path) -> Self {
-        Self { top: top.to_owned(), waiting: BTreeMap::new(), rescan: None, rescan_at: None }
+        Self { top: top.to_owned(), waiting: BTreeMap::new(), created: BTreeMap::new(), rescan: None, rescan_at: None }
     }
 
     /// Takes in an event of the system.
@@ -72,6 +76,9 @@ impl Settle {
                 }
             } else if is_folder {
                 self.rescan(now);
+                if matches!(event.kind, EventKind::Create(_)) && self.created.len() < WAITING_MAX {
+                    self.created.insert(path.to_owned(), now + FOLDER_WATCHED);
+                }
             } else {
                 noted.push(path.to_owned());
             }
@@ -105,7 +112,7 @@ impl Settle {
     /// When something is due.
     pub(super) fn due_at(&self) -> Option<Instant> {
         let paths = self.waiting.values().map(|waiting| waiting.due(QUIET, QUIET_WAIT_MAX));
-        paths.chain(self.rescan_due_at()).min()
+        paths.chain(self.created.values().copied()).chain(self.rescan_due_at()).min()
     }
 
     /// The paths that are due.
@@ -113,6 +120,11 @@ impl Settle {
         let is_due = |waiting: &Waiting| waiting.due(QUIET, QUIET_WAIT_MAX) <= now;
         let due = self.waiting.extract_if(.., |_, waiting| is_due(waiting));
         due.map(|(path, waiting)| Due { path, is_busy: waiting.last + QUIET > now }).collect()
+    }
+
+    /// New folders to look into: what lies there already is told like what comes from now on, and a rescan finds the rest.
+    pub(super) fn take_created(&mut self, now: Instant) -> Vec<PathBuf> {
+        self.created.extract_if(.., |_, at| *at <= now).map(|(path, _)| path).collect()
     }
 
     /// Whether a rescan is due; it is then no longer.
