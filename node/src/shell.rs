@@ -13,6 +13,7 @@ pub mod home_watch;
 pub mod identity;
 pub mod mesh;
 pub mod network;
+pub mod other_syncs;
 pub mod pairing;
 pub mod peers;
 pub mod places;

@@ -293,11 +293,8 @@ fn check_settings(home: &Home, config: &Config, findings: &mut Findings) {
             "Delete the folder, and renew those secrets: they were copied to a machine where they do not belong.",
         );
     }
-    if config.vault.join(".git").exists() {
-        findings.warning(
-            "the vault is a git repository",
-            "Let git not push or pull by itself while the node syncs; two syncs undo each other.",
-        );
+    for sync in shell::other_syncs::find(&config.vault) {
+        findings.warning(sync.what, sync.fix);
     }
     if home.pinned_root().exists() {
         check_mail(home, config, findings);

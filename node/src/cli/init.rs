@@ -235,6 +235,9 @@ fn report(home: &Home, vault: &Path, args: &InitArgs, name: &str, node: NodeId) 
     let _ = writeln!(text, "home   {}", home.path().display());
     let _ = write!(text, "vault  {}", vault.display());
     print::data(text);
+    for sync in shell::other_syncs::find(vault) {
+        print::talk(format!("warning: {}. {}", sync.what, sync.fix));
+    }
     print::talk(match args.role {
         RoleArg::Cloud => {
             "next: start it with `aiemp-node --role cloud`, then run `aiemp-node pair invite` and take the ticket to Local."
