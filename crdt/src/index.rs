@@ -1,6 +1,9 @@
 //! The index: a map of multi-value registers `(file, field)`, derived from log items alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
@@ -41,9 +44,9 @@ impl Origin {
 /// A multi-value register: a write replaces exactly the writes in its causal past; concurrent ones are all kept.
 #[derive(Clone, Debug)]
 pub struct Register<T> {
-    writes: Vec<(Origin, T)>,
+    writes: Vec<(Arc<Origin>, T)>,
     /// What later writes replaced, in the order they came; for undo.
-    replaced: Vec<(Origin, T)>,
+    replaced: Vec<(Arc<Origin>, T)>,
 }
 
 impl<T> Default for Register<T> {
@@ -53,11 +56,10 @@ impl<T> Default for Register<T> {
 }
 
 impl<T: Clone> Register<T> {
-    fn write(&mut self, origin: Origin, value: T) {
-        let (replaced, kept) =
-            std::mem::take(&mut self.writes).into_iter().partition(|(old, _)| old.is_before(&origin));
-        self.writes = kept;
-        self.replaced.extend::<Vec<_>>(replaced);
+    fn write(&mut self, origin: Arc<Origin>, value: T) {
+        self.replaced.extend(self.writes.extract_if(.., |(old, _)| old.is_before(&origin)));
+        // Of most registers there is one write for ever, of three for each file.
+        self.writes.reserve_exact(1);
         self.writes.push((origin, value));
         self.writes.sort_by_key(|(origin, _)| origin.hash);
     }
@@ -67,7 +69,7 @@ impl<T: Clone> Register<T> {
         let mut register = Self::default();
         // In this order no write comes before one that it replaces.
         for (origin, value) in self.replaced.iter().chain(&self.writes).filter(|(origin, _)| !undone(origin)) {
-            register.write(origin.clone(), value.clone());
+            register.write(Arc::clone(origin), value.clone());
         }
         register
     }
@@ -88,7 +90,7 @@ impl<T: Clone> Register<T> {
     }
 
     fn origins(&self) -> Vec<&Origin> {
-        self.replaced.iter().chain(&self.writes).map(|(origin, _)| origin).collect()
+        self.replaced.iter().chain(&self.writes).map(|(origin, _)| &**origin).collect()
     }
 
     fn count(&self) -> usize {
@@ -97,7 +99,7 @@ impl<T: Clone> Register<T> {
 
     /// All concurrent writes.
     pub fn writes(&self) -> impl Iterator<Item = (&Origin, &T)> {
-        self.writes.iter().map(|(origin, value)| (origin, value))
+        self.writes.iter().map(|(origin, value)| (&**origin, value))
     }
 }
 
@@ -105,7 +107,7 @@ impl<T: Clone> Register<T> {
 #[derive(Clone, Debug)]
 pub struct ChangeRef {
     /// The entry that carries it.
-    pub origin: Origin,
+    pub origin: Arc<Origin>,
     /// The base of its document.
     pub base: ContentHash,
     /// Its payload.
@@ -159,7 +161,7 @@ impl FileRecord {
     /// Everybody who ever wrote the file or its place: content, changes, path, and its being put away or back.
     pub fn authors(&self) -> BTreeSet<NodeId> {
         let registers = [self.path.origins(), self.kind.origins(), self.base.origins(), self.archived.origins()];
-        let changes = self.changes.iter().map(|change| &change.origin);
+        let changes = self.changes.iter().map(|change| &*change.origin);
         registers.into_iter().flatten().chain(changes).map(Origin::author).collect()
     }
 
@@ -189,7 +191,7 @@ pub struct Index {
 
 impl Index {
     /// Applies one item; answers the file it speaks of.
-    pub fn apply(&mut self, item: &Item, origin: &Origin) -> Option<FileId> {
+    pub fn apply(&mut self, item: &Item, origin: &Arc<Origin>) -> Option<FileId> {
         let (Item::New { file, .. } | Item::Set { file, .. } | Item::Change { file, .. }) = item else { return None };
         if let Item::New { path, .. } | Item::Set { write: FieldWrite::Path(path), .. } = item {
             self.by_key.entry(path.key()).or_default().insert(*file);
@@ -197,18 +199,18 @@ impl Index {
         let record = self.files.entry(*file).or_default();
         match item {
             Item::New { path, kind, base, length, .. } => {
-                record.path.write(origin.clone(), path.clone());
-                record.kind.write(origin.clone(), *kind);
-                record.base.write(origin.clone(), ContentRef { hash: *base, length: *length });
+                record.path.write(Arc::clone(origin), path.clone());
+                record.kind.write(Arc::clone(origin), *kind);
+                record.base.write(Arc::clone(origin), ContentRef { hash: *base, length: *length });
             }
             Item::Set { write, .. } => match write {
-                FieldWrite::Path(path) => record.path.write(origin.clone(), path.clone()),
-                FieldWrite::Kind(kind) => record.kind.write(origin.clone(), *kind),
-                FieldWrite::Base(base) => record.base.write(origin.clone(), *base),
-                FieldWrite::Archived(archived) => record.archived.write(origin.clone(), *archived),
+                FieldWrite::Path(path) => record.path.write(Arc::clone(origin), path.clone()),
+                FieldWrite::Kind(kind) => record.kind.write(Arc::clone(origin), *kind),
+                FieldWrite::Base(base) => record.base.write(Arc::clone(origin), *base),
+                FieldWrite::Archived(archived) => record.archived.write(Arc::clone(origin), *archived),
             },
             Item::Change { base, hash, .. } => {
-                record.changes.push(ChangeRef { origin: origin.clone(), base: *base, hash: *hash });
+                record.changes.push(ChangeRef { origin: Arc::clone(origin), base: *base, hash: *hash });
             }
             Item::Claim { .. } | Item::Resolve { .. } => {}
         }

@@ -170,7 +170,7 @@ impl Vault {
     fn came_from(&self, file: FileId) -> (Option<NodeId>, Timestamp) {
         let Some(record) = self.index.get(file) else { return (None, Timestamp::default()) };
         let writers = record.base.writes().map(|(origin, _)| origin);
-        let origins = writers.chain(record.current_changes().map(|change| &change.origin));
+        let origins = writers.chain(record.current_changes().map(|change| &*change.origin));
         let by = origins.filter(|origin| !self.boundaries.may_release(origin.author())).last();
         (by.map(crate::index::Origin::author), by.map(|origin| origin.hlc).unwrap_or_default())
     }

@@ -1,6 +1,6 @@
 //! Entries that apply: this node's own and the peers', by one path.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use aiemp_protocol::{
     causality::Past,
@@ -29,7 +29,7 @@ impl Vault {
     pub(super) fn applied(&mut self, entry: EntryWithPayloads, past: Past) {
         let position = entry.signed.position();
         let hlc = entry.signed.entry.hlc;
-        let origin = Origin { log: position.log, seq: position.seq, hash: position.hash, hlc, past };
+        let origin = Arc::new(Origin { log: position.log, seq: position.seq, hash: position.hash, hlc, past });
         let mut payloads = entry.payloads.into_iter();
         let mut touched = BTreeSet::new();
         let mut places_left = BTreeSet::new();
@@ -39,7 +39,7 @@ impl Vault {
             match item {
                 Item::Claim { work, to, lease_ms, .. } => {
                     let lease_until = origin.hlc + Duration::from_millis(*lease_ms);
-                    self.claims.apply(*work, Claim { origin: origin.clone(), to: *to, lease_until });
+                    self.claims.apply(*work, Claim { origin: Origin::clone(&origin), to: *to, lease_until });
                 }
                 Item::Resolve { id, .. } => {
                     self.resolved.entry(*id).or_default().insert(origin.author());
@@ -155,10 +155,10 @@ impl Vault {
         }
     }
 
-    fn item_applied(&mut self, file: FileId, item: &Item, origin: &Origin, payload: Option<Vec<u8>>) {
+    fn item_applied(&mut self, file: FileId, item: &Item, origin: &Arc<Origin>, payload: Option<Vec<u8>>) {
         match item {
             Item::Change { base, hash, .. } => {
-                let change = ChangeRef { origin: origin.clone(), base: *base, hash: *hash };
+                let change = ChangeRef { origin: Arc::clone(origin), base: *base, hash: *hash };
                 self.change_applied(file, &change, payload);
             }
             Item::New { .. } => self.created(file),

@@ -135,7 +135,7 @@ impl Vault {
             let all = changes.iter().map(|change| change.hash.to_value());
             let other = cbor::array([base.to_value(), cbor::array(all)]);
             let written = record.base.writes().find(|(_, written)| written.hash == base).map(|(origin, _)| origin);
-            let by = changes.last().map(|change| &change.origin).or(written);
+            let by = changes.last().map(|change| &*change.origin).or(written);
             let text = self.hidden.get(&(file, base)).map(|hidden| String::from_utf8_lossy(&hidden.bytes).into_owned());
             Conflict {
                 id: conflict::id_of(file, "content", shown.hash.to_value(), other),

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aiemp_keys::{Hash, NodeId, Signer};
 use aiemp_protocol::{
@@ -42,7 +42,7 @@ fn new_file(number: u64, name: &str) -> Item {
 
 fn apply(index: &mut Index, seq: u64, item: &Item) {
     let hash = EntryHash(Hash::labelled("aiemp-node 2026 entry", [aiemp_keys::cbor::uint(seq)]));
-    index.apply(item, &Origin { log: log(), seq, hash, hlc: Timestamp::default(), past: Past::default() });
+    index.apply(item, &Arc::new(Origin { log: log(), seq, hash, hlc: Timestamp::default(), past: Past::default() }));
 }
 
 /// The same by the definition, for one file at a time.
