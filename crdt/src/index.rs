@@ -84,6 +84,11 @@ impl<T: Clone> Register<T> {
         self.replaced.iter().chain(&self.writes).any(|(origin, _)| of(origin))
     }
 
+    /// All writes, replaced or not; none comes before one that it replaced.
+    pub fn all(&self) -> impl Iterator<Item = (&Origin, &T)> {
+        self.replaced.iter().chain(&self.writes).map(|(origin, value)| (&**origin, value))
+    }
+
     /// All that ever was the value.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.replaced.iter().chain(&self.writes).map(|(_, value)| value)
@@ -231,6 +236,11 @@ impl Index {
             })
         };
         self.by_key.get(key).into_iter().flatten().filter(shown_here).copied()
+    }
+
+    /// Files that ever had a path of this canonical key, in id order.
+    pub fn ever_at(&self, key: &str) -> impl Iterator<Item = FileId> + '_ {
+        self.by_key.get(key).into_iter().flatten().copied()
     }
 
     /// Every file, in id order.

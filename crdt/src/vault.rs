@@ -33,6 +33,7 @@ mod conflicts;
 mod dropped;
 mod given_up;
 mod hidden;
+mod history;
 mod input;
 mod local;
 mod names;
@@ -43,6 +44,7 @@ mod undo;
 
 pub use authors::Written;
 pub use given_up::GivenUp;
+pub use history::{Deed, Event};
 pub use input::{Choice, EffectId, Input, Positions, RemoveOutcome, WriteOutcome};
 use names::Names;
 use open::{DocState, Task};
@@ -85,6 +87,7 @@ pub struct Projection {
 enum Pending {
     Load { file: FileId },
     Hidden { file: FileId, base: ContentHash, changes: Vec<ChangeRef> },
+    Past { request: u64, file: FileId, changes: Vec<ChangeRef> },
     Undo { request: u64, file: FileId, changes: Vec<ChangeRef> },
     Write { key: String, projection: Projection },
     Remove { key: String, file: FileId },
@@ -269,6 +272,8 @@ impl Vault {
             Input::ClaimRequested { work, file, to } => self.claim(work, file, to),
             Input::ResolveRequested { id, choice } => self.resolve(id, choice),
             Input::ReadRequested { request, file } => self.with_document(file, Task::Read(request)),
+            Input::PastRequested { request, file, at } => self.read_past(request, file, at),
+            Input::RestoreRequested { file, path, content } => self.restore(file, path, content.into_inner()),
             Input::UndoRequested { request, from } => self.undo(request, from),
             Input::TimeoutReached => self.timeout(),
         }
@@ -285,6 +290,11 @@ impl Vault {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.missing.values().map(|since| *since + local::REMOVAL_GRACE).chain(self.retry_at).min()
+    }
+
+    /// Whether this node may create and change files of the zone.
+    pub fn may_write(&self, zone: Zone) -> bool {
+        self.boundaries.may_write(zone)
     }
 
     /// The registers of all files.
@@ -307,7 +317,7 @@ impl Vault {
         match self.pending.get(&effect)? {
             Pending::Write { projection, .. } => Some((projection.path.clone(), projection.file)),
             Pending::Remove { key, file } => Some((self.on_disk.get(key)?.path.clone(), *file)),
-            Pending::Load { .. } | Pending::Hidden { .. } | Pending::Undo { .. } => None,
+            Pending::Load { .. } | Pending::Hidden { .. } | Pending::Past { .. } | Pending::Undo { .. } => None,
         }
     }
 

@@ -20,6 +20,7 @@ mod doctor;
 mod egress;
 mod freeze;
 mod hands;
+mod history;
 mod init;
 mod owner;
 mod pair;
@@ -117,6 +118,8 @@ enum Command {
     /// What may be called over HTTP to post, to pay and to act: nothing that is not declared here
     #[command(subcommand)]
     Hands(hands::HandsCommand),
+    /// What was done to a file, what it said at a time, and getting that back
+    History(history::HistoryArgs),
     /// Take back what a member did since some time
     Undo(undo::UndoArgs),
     /// What was done here: lines that are chained and signed, kept for 90 days
@@ -191,6 +194,7 @@ impl Cli {
             Some(Command::Egress(command)) => egress::egress(&home, command),
             Some(Command::Policy(command)) => policy::policy(&home, &command),
             Some(Command::Hands(command)) => hands::hands(&home, &command),
+            Some(Command::History(args)) => history::history(&home, &args),
             Some(Command::Undo(args)) => undo::undo(&home, &args),
             Some(Command::Audit(command)) => audit::audit(&home, &command),
             Some(Command::Freeze) => freeze::freeze(&home),

@@ -27,6 +27,7 @@ mod dashboard;
 mod divergence;
 mod drafting;
 mod filing;
+mod history;
 mod input;
 mod intake;
 pub mod mail;

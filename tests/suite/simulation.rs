@@ -3,6 +3,7 @@
 mod active;
 mod copies;
 mod held;
+mod history;
 mod origins;
 mod payloads;
 mod repairs;

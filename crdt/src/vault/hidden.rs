@@ -1,7 +1,7 @@
 //! Content that is not shown: a note created twice with different texts, or edited under a text that was replaced.
 //! It is listed beside what is shown until a person decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_keys::cbor;
 use aiemp_protocol::ids::{ContentHash, FileId};
@@ -78,7 +78,10 @@ impl Vault {
         if let Some(bytes) = payloads.next().flatten().filter(|bytes| self.is_named(file, base, bytes)) {
             let changes: Vec<_> = changes.into_iter().zip(payloads).collect();
             let hidden = match super::local::note_text(&bytes) {
-                Some(text) => self.build_hidden(file, text, &changes),
+                Some(text) => {
+                    let (text, lacks_changes) = self.text_of(file, text, &changes);
+                    Hidden { changes: count, lacks_changes, bytes: text.into_bytes() }
+                }
                 None => Hidden { changes: count, lacks_changes: false, bytes },
             };
             self.hidden.insert((file, base), hidden);
@@ -96,17 +99,26 @@ impl Vault {
         self.index.get(file).is_some_and(|record| record.names(base, bytes))
     }
 
-    fn build_hidden(&mut self, file: FileId, text: &str, changes: &[(ChangeRef, Option<Vec<u8>>)]) -> Hidden {
+    /// The text that changes make of a content, as far as they are held and taken, and whether some are not held.
+    pub(super) fn text_of(
+        &mut self,
+        file: FileId,
+        text: &str,
+        changes: &[(ChangeRef, Option<Vec<u8>>)],
+    ) -> (String, bool) {
         let mut reading = Reading::AtTheEnd;
         loop {
             let mut document = Document::import(text);
             let mut lacks_changes = false;
+            let mut dropped = BTreeSet::new();
             let applied = changes.iter().try_for_each(|(change, raw)| {
                 let Some(raw) = raw else {
                     lacks_changes = true;
                     return Ok(());
                 };
-                if self.dropped.has(file, change.base, change.origin.author()) {
+                let author = change.origin.author();
+                if dropped.contains(&author) || self.dropped.begins_with(file, change) {
+                    dropped.insert(author);
                     return Ok(());
                 }
                 match self.apply_change(file, &mut document, change, raw, (lacks_changes, reading)) {
@@ -115,7 +127,7 @@ impl Vault {
                 }
             });
             if applied.is_ok() && (reading == Reading::AfterEach || document.read().is_ok()) {
-                return Hidden { changes: changes.len(), lacks_changes, bytes: document.text().into_bytes() };
+                return (document.text(), lacks_changes);
             }
             // Its author is dropped now, or is found when each is read.
             reading = Reading::AfterEach;

@@ -6,6 +6,7 @@ use aiemp_protocol::{
     egress::Cleared,
     ids::{ConflictId, ContentHash, FileId, LogId, WorkId},
     replication::EntryWithPayloads,
+    time::Timestamp,
     vault_path::VaultPath,
 };
 
@@ -129,6 +130,24 @@ pub enum Input {
         request: u64,
         /// Log, and its first entry that is taken back.
         from: UndoFrom,
+    },
+    /// Someone wants to know what a file said; answered by `Content`.
+    PastRequested {
+        /// The asker's number.
+        request: u64,
+        /// The file.
+        file: FileId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A file gets its place and a content of before.
+    RestoreRequested {
+        /// The file.
+        file: FileId,
+        /// The place.
+        path: VaultPath,
+        /// The content, as the guard passed it.
+        content: Cleared<Vec<u8>>,
     },
     /// Someone wants a file's content.
     ReadRequested {

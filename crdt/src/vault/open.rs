@@ -195,6 +195,9 @@ impl Vault {
         if matches!(self.pending.get(&effect), Some(Pending::Hidden { .. })) {
             return self.hidden_loaded(effect, payloads);
         }
+        if matches!(self.pending.get(&effect), Some(Pending::Past { .. })) {
+            return self.past_loaded(effect, payloads);
+        }
         if matches!(self.pending.get(&effect), Some(Pending::Undo { .. })) {
             return self.undo_loaded(effect, payloads);
         }

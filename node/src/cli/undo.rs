@@ -62,7 +62,7 @@ fn node_named(rosters: &RosterChain, name: &str) -> Result<aiemp_keys::NodeId> {
     })?)
 }
 
-fn duration(text: &str) -> Result<Duration, Fault> {
+pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     let wrong = || Fault::usage(format!("{text:?} is no duration"), "Write it as 30m, 2h or 7d.");
     let unit = text.chars().next_back().ok_or_else(wrong)?;
     let seconds = match unit {

@@ -121,6 +121,17 @@ pub enum Question {
         /// From when on, by this node's clock.
         since: Timestamp,
     },
+    /// What was done to the files that ever lay at a path.
+    History(VaultPath),
+    /// The files that lay at a path at a time, or in the folder that it names.
+    Past {
+        /// The path.
+        path: VaultPath,
+        /// When.
+        at: Timestamp,
+        /// Whether they get their places and contents of then back.
+        restore: bool,
+    },
     /// How the node is.
     Status,
     /// What this node holds of each log, and what each member has used.

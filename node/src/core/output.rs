@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aiemp_crdt::{
     conflict::Conflict,
-    vault::{self, HoldReason, Projection, Written},
+    vault::{self, Event, HoldReason, Projection, Written},
 };
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
@@ -221,6 +221,17 @@ pub enum Answer {
         /// Files that are put back.
         undone: usize,
         /// Files that stay as they are, at least in part.
+        left: Vec<VaultPath>,
+    },
+    /// To `History`, oldest first.
+    History(Vec<Event>),
+    /// To `Past`.
+    Past {
+        /// Where they lay.
+        paths: Vec<VaultPath>,
+        /// What the one file said; none of several.
+        content: Option<Vec<u8>>,
+        /// Those that are not restored.
         left: Vec<VaultPath>,
     },
     /// To `Logs`.

@@ -31,6 +31,11 @@ impl Core {
                 let from = self.replication.taken_since(author, since);
                 self.vault_input(now, vault::Input::UndoRequested { request, from });
             }
+            Question::History(path) => {
+                let events = self.vault.history(&path);
+                self.answer(request, if events.is_empty() { Answer::NotFound } else { Answer::History(events) });
+            }
+            Question::Past { path, at, restore } => self.ask_past(now, request, &path, at, restore),
             Question::Logs => {
                 let logs = self.logs(now);
                 self.answer(request, Answer::Logs(logs));
@@ -42,7 +47,7 @@ impl Core {
         }
     }
 
-    fn answer(&mut self, request: u64, answer: Answer) {
+    pub(super) fn answer(&mut self, request: u64, answer: Answer) {
         self.outputs.push_back(Output::Answer { request, answer });
     }
 
@@ -182,6 +187,7 @@ impl Core {
                 let shown = bytes.filter(|bytes| self.vault.waits_for(file, &path, bytes).is_empty());
                 self.answer(request, Answer::File(shown));
             }
+            Reading::Past { request, file, path } => self.past_read(now, request, (file, path), bytes),
             Reading::Dashboard(file) => self.dashboard_read(now, file, text),
             Reading::DayLog { file, at, line } => self.day_log_read(now, file, text, (at, line)),
             Reading::Rejected { request, file, reason } => self.rejected_read(now, request, file, &reason),

@@ -45,6 +45,8 @@ pub(super) enum Reading {
     Dashboard(FileId),
     /// The day's log, to append a line.
     DayLog { file: FileId, at: Timestamp, line: String },
+    /// What a file said at a time.
+    Past { request: u64, file: FileId, path: VaultPath },
     /// A draft that a person turned down.
     Rejected { request: u64, file: FileId, reason: String },
 }
@@ -54,6 +56,16 @@ pub(super) enum Reading {
 pub(super) struct Listing {
     pub(super) waiting: usize,
     pub(super) drafts: Vec<DraftSource>,
+}
+
+/// Files of a time, until what they said is known.
+#[derive(Debug)]
+pub(super) struct PastFiles {
+    pub(super) waiting: usize,
+    pub(super) restore: bool,
+    pub(super) paths: Vec<VaultPath>,
+    pub(super) content: Option<Vec<u8>>,
+    pub(super) left: Vec<VaultPath>,
 }
 
 /// The state of the node's own work.
@@ -78,6 +90,7 @@ pub(super) struct Work {
     pub(super) retries: BTreeMap<FileId, (Timestamp, u32)>,
     pub(super) next_brain: u64,
     pub(super) listings: BTreeMap<u64, Listing>,
+    pub(super) past_files: BTreeMap<u64, PastFiles>,
     pub(super) receipts: BTreeMap<ActionHash, Receipt>,
     /// Copies under `Approved/` that receipts account for.
     pub(super) filed: BTreeSet<FileId>,
@@ -114,6 +127,7 @@ impl Work {
             retries: BTreeMap::new(),
             next_brain: 0,
             listings: BTreeMap::new(),
+            past_files: BTreeMap::new(),
             receipts: BTreeMap::new(),
             filed: BTreeSet::new(),
             drops: Vec::new(),

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aiemp_crdt::{conflict::Conflict, vault::Choice};
+use aiemp_crdt::{
+    conflict::Conflict,
+    vault::{Choice, Deed, Event},
+};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     active::Finding,
@@ -16,8 +19,8 @@ use aiemp_protocol::{
 use data_encoding::{BASE64, HEXLOWER};
 
 use super::control::{
-    Request, ResolveChoice, Response, WireConflict, WireDraft, WireFound, WireLog, WirePeer, WireReceipt, WireSide,
-    WireStatus, WireUsage,
+    Request, ResolveChoice, Response, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireReceipt,
+    WireSide, WireStatus, WireUsage,
 };
 use crate::core::{Answer, DraftSource, LogStanding, Question, Status};
 
@@ -45,6 +48,12 @@ pub fn question(request: Request) -> Result<Question, String> {
             author: author.parse().map_err(|_| bad("the author"))?,
             since: Timestamp::from_millis(since_ms),
         },
+        Request::History { path } => Question::History(VaultPath::parse(&path).map_err(|error| error.to_string())?),
+        Request::Past { path, at_ms, restore } => Question::Past {
+            path: VaultPath::parse(&path).map_err(|error| error.to_string())?,
+            at: Timestamp::from_millis(at_ms),
+            restore,
+        },
         Request::Status => Question::Status,
     })
 }
@@ -64,6 +73,14 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
         Answer::Undone { undone, left } => {
             Response::Undone { undone, left: left.iter().map(ToString::to_string).collect() }
         }
+        Answer::History(events) => {
+            Response::History { events: events.into_iter().map(|event| names.event(event)).collect() }
+        }
+        Answer::Past { paths, content, left } => Response::Past {
+            paths: paths.iter().map(ToString::to_string).collect(),
+            content: content.map(|bytes| BASE64.encode(&bytes)),
+            left: left.iter().map(ToString::to_string).collect(),
+        },
         Answer::Done => Response::Done,
         Answer::NotFound => Response::NotFound,
         Answer::Withheld(why) => Response::BadRequest { message: format!("what was given may not leave: {why}") },
@@ -111,6 +128,24 @@ impl Names {
             sides: item.sides.into_iter().map(side).collect(),
             merged: item.merged,
             found: item.found.into_iter().map(found).collect(),
+        }
+    }
+
+    fn event(&self, event: Event) -> WireEvent {
+        let (what, path) = match event.what {
+            Deed::Created(path) => ("created", Some(path)),
+            Deed::Moved(path) => ("moved", Some(path)),
+            Deed::Edited => ("edited", None),
+            Deed::Replaced => ("replaced", None),
+            Deed::Archived => ("archived", None),
+            Deed::BroughtBack => ("brought_back", None),
+        };
+        WireEvent {
+            at: event.at.to_string(),
+            node: self.get(Some(event.author)),
+            file: event.file.to_string(),
+            what: what.to_owned(),
+            path: path.map(|path| path.to_string()),
         }
     }
 

@@ -1,0 +1,124 @@
+//! What became of a file: who did what and when, and what it said at a time.
+//!
+//! A time is that of the entries, as their authors' clocks had it. Nothing that a log holds is ever left out.
+
+use aiemp_keys::NodeId;
+use aiemp_protocol::{
+    entry::{FieldWrite, FileKind, Item},
+    ids::{ContentHash, FileId},
+    time::Timestamp,
+    vault_path::VaultPath,
+};
+
+use super::{EffectId, Output, Pending, Vault, local::note_text, open::Task};
+use crate::index::{FileRecord, Origin};
+
+/// Something that a member did to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When, by the author's clock.
+    pub at: Timestamp,
+    /// Who.
+    pub author: NodeId,
+    /// To which file: several may have lain at one place, one after the other or at once.
+    pub file: FileId,
+    /// What.
+    pub what: Deed,
+}
+
+/// What was done to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// It came into being.
+    Created(VaultPath),
+    /// It was moved within its zone.
+    Moved(VaultPath),
+    /// Its text was changed.
+    Edited,
+    /// Another content took the place of its own.
+    Replaced,
+    /// It was put out of sight.
+    Archived,
+    /// It was brought back.
+    BroughtBack,
+}
+
+impl Vault {
+    /// What was done to the files that ever lay at a path, oldest first.
+    pub fn history(&self, path: &VaultPath) -> Vec<Event> {
+        let mut events = Vec::new();
+        for file in self.index.ever_at(&path.key()) {
+            let Some(record) = self.index.get(file) else { continue };
+            let mut add = |origin: &Origin, what| {
+                events.push((origin.seq, Event { at: origin.hlc, author: origin.author(), file, what }));
+            };
+            for (number, (origin, path)) in record.path.all().enumerate() {
+                let path = path.clone();
+                add(origin, if number == 0 { Deed::Created(path) } else { Deed::Moved(path) });
+            }
+            record.base.all().skip(1).for_each(|(origin, _)| add(origin, Deed::Replaced));
+            record.changes.iter().for_each(|change| add(&change.origin, Deed::Edited));
+            for (origin, archived) in record.archived.all() {
+                add(origin, if *archived { Deed::Archived } else { Deed::BroughtBack });
+            }
+        }
+        events.sort_by_key(|(seq, event)| (event.at, event.author, *seq));
+        events.into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// The files that lay at a path at that time, or in the folder that it names; each with its place.
+    pub fn lay_at(&self, path: &VaultPath, at: Timestamp) -> Vec<(FileId, VaultPath)> {
+        let folder = format!("{}/", path.key());
+        let is_meant = |place: &VaultPath| place.key() == path.key() || place.key().starts_with(&folder);
+        let then = |(file, record): (FileId, &FileRecord)| {
+            let later = |origin: &Origin| origin.hlc > at;
+            let place = record.path.without(later).shown().cloned().filter(is_meant)?;
+            let archived = record.archived.without(later).shown().copied().unwrap_or(false);
+            let existed = record.base.without(later).shown().is_some();
+            (existed && !archived).then_some((file, place))
+        };
+        self.index.iter().filter_map(then).collect()
+    }
+
+    /// Asks for what a file said at a time; answered by `Content`.
+    pub(super) fn read_past(&mut self, request: u64, file: FileId, at: Timestamp) {
+        let later = |origin: &Origin| origin.hlc > at;
+        let base = self.index.get(file).and_then(|record| record.base.without(later).shown().copied());
+        let (Some(record), Some(base)) = (self.index.get(file), base) else {
+            return self.outputs.push_back(Output::Content { request, bytes: None });
+        };
+        let is_note = record.kind.without(later).shown() == Some(&FileKind::Note);
+        let changes =
+            record.changes.iter().filter(|change| is_note && change.base == base.hash && !later(&change.origin));
+        let changes: Vec<_> = changes.cloned().collect();
+        let hashes = changes.iter().map(|change| change.hash).collect();
+        let effect = self.effect(Pending::Past { request, file, changes });
+        self.push_load(effect, file, base.hash, hashes);
+    }
+
+    pub(super) fn past_loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
+        let Some(Pending::Past { request, file, changes }) = self.pending.remove(&effect) else { return };
+        let mut payloads = payloads.into_iter();
+        let named =
+            |bytes: &Vec<u8>| self.index.get(file).is_some_and(|record| record.names(ContentHash::of(bytes), bytes));
+        let base = payloads.next().flatten().filter(named);
+        let changes: Vec<_> = changes.into_iter().zip(payloads).collect();
+        let bytes = base.map(|bytes| match note_text(&bytes).filter(|_| !changes.is_empty()) {
+            Some(text) => self.text_of(file, text, &changes).0.into_bytes(),
+            None => bytes,
+        });
+        self.outputs.push_back(Output::Content { request, bytes });
+    }
+
+    /// Gives a file its place and a content of before, where this node may write it.
+    pub(super) fn restore(&mut self, file: FileId, path: VaultPath, bytes: Vec<u8>) {
+        if !self.exists(file) || !self.boundaries.may_write(file.zone) {
+            return;
+        }
+        self.bring_back(file);
+        if self.index.get(file).and_then(|record| record.path.shown()) != Some(&path) {
+            self.push_item(file.zone.audience(), Item::Set { file, write: FieldWrite::Path(path) }, None);
+        }
+        self.with_document(file, Task::Replace(bytes));
+    }
+}

@@ -1,0 +1,63 @@
+//! What files said at a time: told, or given back to them.
+
+use aiemp_crdt::vault;
+use aiemp_protocol::{ids::FileId, time::Timestamp, vault_path::VaultPath};
+
+use super::{
+    Core,
+    output::Answer,
+    work::{PastFiles, Reading},
+};
+
+impl Core {
+    pub(super) fn ask_past(&mut self, now: Timestamp, request: u64, path: &VaultPath, at: Timestamp, restore: bool) {
+        let files = self.vault.lay_at(path, at);
+        if files.is_empty() {
+            return self.answer(request, Answer::NotFound);
+        }
+        let mut paths: Vec<_> = files.iter().map(|(_, path)| path.clone()).collect();
+        paths.sort();
+        // Of a folder the names are told, and the contents where they are wanted back.
+        let wanted = if restore || files.len() == 1 { files } else { Vec::new() };
+        let past = PastFiles { waiting: wanted.len(), restore, paths, content: None, left: Vec::new() };
+        self.work.past_files.insert(request, past);
+        for (file, path) in wanted {
+            let reading = self.work.reading(Reading::Past { request, file, path });
+            self.vault_input(now, vault::Input::PastRequested { request: reading, file, at });
+        }
+        self.finish_past(request);
+    }
+
+    pub(super) fn past_read(
+        &mut self,
+        now: Timestamp,
+        request: u64,
+        (file, path): (FileId, VaultPath),
+        bytes: Option<Vec<u8>>,
+    ) {
+        let Some(past) = self.work.past_files.get_mut(&request) else { return };
+        past.waiting -= 1;
+        if past.restore {
+            let cleared = bytes.and_then(|bytes| self.guard.clear_file(&path, file.zone.audience(), bytes).ok());
+            match cleared.filter(|_| self.vault.may_write(file.zone)) {
+                Some(content) => self.vault_input(now, vault::Input::RestoreRequested { file, path, content }),
+                None => {
+                    if let Some(past) = self.work.past_files.get_mut(&request) {
+                        past.left.push(path);
+                    }
+                }
+            }
+        } else {
+            past.content = bytes;
+        }
+        self.finish_past(request);
+    }
+
+    fn finish_past(&mut self, request: u64) {
+        if self.work.past_files.get(&request).is_some_and(|past| past.waiting == 0)
+            && let Some(PastFiles { paths, content, left, .. }) = self.work.past_files.remove(&request)
+        {
+            self.answer(request, Answer::Past { paths, content, left });
+        }
+    }
+}

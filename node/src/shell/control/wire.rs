@@ -1,0 +1,187 @@
+//! What the answers are made of.
+
+use serde::{Deserialize, Serialize};
+
+/// A draft with what its approval is derived from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireDraft {
+    /// File id.
+    pub file: String,
+    /// Vault path.
+    pub path: String,
+    /// The note in base64.
+    pub note: String,
+    /// Who wrote it, run by run in bytes; a name, or none where it is nobody's.
+    pub written: Vec<(usize, Option<String>)>,
+    /// Name of the node that created it.
+    pub author: String,
+    /// Milliseconds since the epoch.
+    pub created_ms: u64,
+    /// What approval waits for.
+    pub blocked_by: Vec<String>,
+    /// Whether it was moved to `Approved/` by hand and put back.
+    pub signature_asked: bool,
+    /// The standing approval under which it goes out, unless it is changed.
+    #[serde(default)]
+    pub standing: Option<String>,
+}
+
+/// What became of an action.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireReceipt {
+    /// Action hash.
+    pub action: String,
+    /// Work id.
+    pub work: String,
+    /// Its kind.
+    pub kind: String,
+    /// The draft's file id.
+    pub file: String,
+    /// The approval's nonce in hex.
+    pub nonce: String,
+    /// `approved`, `sent`, `failed` or `unknown`.
+    pub outcome: String,
+    /// Milliseconds since the epoch.
+    pub at_ms: u64,
+    /// Message-ID of a mail.
+    pub message_id: Option<String>,
+    /// What the service said.
+    pub detail: String,
+    /// The standing approval that it went out under.
+    #[serde(default)]
+    pub standing: Option<String>,
+    /// Where the draft lay.
+    pub path: String,
+}
+
+/// A conflict item.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireConflict {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Vault path.
+    pub path: String,
+    /// Front matter key of a field conflict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What each side says.
+    pub sides: Vec<WireSide>,
+    /// What is shown meanwhile.
+    pub merged: String,
+    /// The active content for which the note waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<WireFound>,
+}
+
+/// One piece of active content.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireFound {
+    /// Its line.
+    pub line: usize,
+    /// What it is.
+    pub what: String,
+    /// How it begins.
+    pub begins: String,
+}
+
+/// A side of a conflict.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireSide {
+    /// The node's name.
+    pub node: String,
+    /// Its text.
+    pub text: String,
+    /// Its time, RFC 3339.
+    pub hlc: String,
+}
+
+/// How a node is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct WireStatus {
+    /// Members with name, whether connected, and entries they are not known to hold.
+    pub peers: Vec<WirePeer>,
+    /// Drafts that wait.
+    pub approvals_waiting: usize,
+    /// Open conflicts.
+    pub conflicts: usize,
+    /// Saves that did not enter a log.
+    pub holds: usize,
+    /// Files shown.
+    pub files: usize,
+    /// Logs found invalid: author's name and reason.
+    pub frozen_logs: Vec<String>,
+    /// Logs that are not followed for now: author's name and reason.
+    pub waiting_logs: Vec<String>,
+    /// Files whose content has not come.
+    pub lacking: Vec<String>,
+    /// Whether nothing is under way.
+    pub settled: bool,
+}
+
+/// What is held of a log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireLog {
+    /// Its author's name.
+    pub author: String,
+    /// Its generation.
+    pub generation: u64,
+    /// `all` or `local`.
+    pub audience: String,
+    /// Entries held.
+    pub entries: u64,
+    /// Entries that a connected peer says there are.
+    pub known: Option<u64>,
+    /// The last entry that the roster lets stand.
+    pub closed_at: Option<u64>,
+    /// Why it is invalid.
+    pub frozen: Option<String>,
+    /// Why it is not followed for now; `past` where its next entry had seen what is not here yet.
+    pub waits: Option<String>,
+    /// What its author has used.
+    pub used: WireUsage,
+}
+
+/// What a member has used of this node.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct WireUsage {
+    /// Entries since midnight UTC.
+    pub entries_today: u64,
+    /// Bytes since midnight UTC.
+    pub bytes_today: u64,
+    /// Bytes in all.
+    pub bytes: u64,
+    /// Files that are not archived.
+    pub files: u64,
+}
+
+/// Another member.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WirePeer {
+    /// Its name.
+    pub name: String,
+    /// Whether a session stands.
+    pub connected: bool,
+    /// Entries it is not known to hold; absent while unknown.
+    pub lag_entries: Option<u64>,
+    /// Whether a log of it waits here.
+    #[serde(default)]
+    pub waits: bool,
+}
+
+/// Something that was done to a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireEvent {
+    /// When, RFC 3339, by the author's clock.
+    pub at: String,
+    /// The member's name.
+    pub node: String,
+    /// The file's id.
+    pub file: String,
+    /// `created`, `moved`, `edited`, `replaced`, `archived` or `brought_back`.
+    pub what: String,
+    /// Where it came to lie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}

@@ -1,0 +1,124 @@
+//! What files said before, told and given back.
+
+use aiemp_crdt::vault::Deed;
+use aiemp_node::core::{Answer, Input, Question};
+use aiemp_protocol::time::Timestamp;
+use aiemp_tests::world::World;
+
+use super::scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, pass, path, rename, save, settle, text, world};
+
+const NOTE: &str = "Plans/a.md";
+
+/// The person deletes a file.
+fn remove(world: &mut World, node: usize, at: &str) {
+    world.nodes[node].disk.files.remove(&path(at)).expect("it lies there");
+    world.touched(node, path(at));
+}
+
+fn ask(world: &mut World, question: Question) -> Answer {
+    world.input(0, Input::Asked { request: 77, question }).expect("nothing goes wrong");
+    pass(world, 20_000);
+    world.nodes[0].answers.remove(&77).expect("it is answered")
+}
+
+/// What lay there at that time: the paths, the content of the one file, and what could not be restored.
+fn past(world: &mut World, at: Timestamp, place: &str, restore: bool) -> Option<(Vec<String>, Option<String>, usize)> {
+    let answer = ask(world, Question::Past { path: path(place), at, restore });
+    if matches!(answer, Answer::NotFound) {
+        return None;
+    }
+    let Answer::Past { paths, content, left } = answer else { panic!("{answer:?}") };
+    let text = content.map(|bytes| String::from_utf8(bytes).expect("text"));
+    Some((paths.iter().map(ToString::to_string).collect(), text, left.len()))
+}
+
+fn said(world: &mut World, at: Timestamp) -> Option<String> {
+    past(world, at, NOTE, false).and_then(|(_, text, _)| text)
+}
+
+#[test]
+fn a_note_is_told_as_it_was_at_any_time_and_comes_back() {
+    let mut world = world(301, &[LAPTOP, IDLE_CLOUD, DESKTOP], &[(0, 1), (0, 2), (1, 2)]);
+    let before = world.time();
+    pass(&mut world, 5_000);
+    let mut states = Vec::new();
+    for (node, text) in [(0, "# Plan\n"), (1, "# Plan\n\nCloud's\n"), (2, "# Plan\n\nCloud's\nthe desktop's\n")] {
+        save(&mut world, node, NOTE, text);
+        pass(&mut world, 20_000);
+        states.push((world.time(), text));
+    }
+    remove(&mut world, 0, NOTE);
+    pass(&mut world, 20_000);
+    let gone = world.time();
+    assert_eq!(said(&mut world, before), None);
+    for (at, text) in &states {
+        assert_eq!(said(&mut world, *at).as_deref(), Some(*text));
+    }
+    assert_eq!(past(&mut world, gone, NOTE, false), None);
+    let Answer::History(events) = ask(&mut world, Question::History(path(NOTE))) else { panic!("it has a history") };
+    let deeds: Vec<_> = events.iter().map(|event| (event.author, event.what.clone())).collect();
+    let id = |node: usize| world.nodes[node].id();
+    let expected =
+        [(id(0), Deed::Created(path(NOTE))), (id(1), Deed::Edited), (id(2), Deed::Edited), (id(0), Deed::Archived)];
+    assert_eq!(deeds, expected);
+    let (at, two) = states[1];
+    assert_eq!(past(&mut world, at, NOTE, true), Some((vec![NOTE.to_owned()], None, 0)));
+    for node in 0..3 {
+        assert_eq!(text(&world, node, NOTE).as_deref(), Some(two), "node {node}");
+    }
+    settle(&mut world);
+}
+
+#[test]
+fn a_folder_comes_back_as_it_was() {
+    let mut world = world(302, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    for name in ["one", "two", "three"] {
+        save(&mut world, 0, &format!("Plans/deep/{name}.md"), &format!("{name}\n"));
+    }
+    save(&mut world, 0, "Plans/scan.bin", "bytes\0before");
+    save(&mut world, 0, "Done/other.md", "other\n");
+    pass(&mut world, 20_000);
+    let then = world.time();
+    pass(&mut world, 1_000);
+    remove(&mut world, 0, "Plans/deep/one.md");
+    rename(&mut world, 0, &[("Plans/deep/two.md", "Plans/moved.md")]);
+    save(&mut world, 1, "Plans/deep/three.md", "ALL YOUR NOTES\n");
+    save(&mut world, 0, "Plans/scan.bin", "bytes\0after");
+    save(&mut world, 0, "Plans/deep/new.md", "new\n");
+    save(&mut world, 0, "Done/other.md", "other, changed\n");
+    pass(&mut world, 20_000);
+    let paths = ["Plans/deep/one.md", "Plans/deep/three.md", "Plans/deep/two.md", "Plans/scan.bin"].map(str::to_owned);
+    assert_eq!(past(&mut world, then, "Plans", false), Some((paths.to_vec(), None, 0)), "a folder is listed");
+    assert_eq!(past(&mut world, then, "Plans", true), Some((paths.to_vec(), None, 0)));
+    pass(&mut world, 20_000);
+    for node in [0, 1] {
+        for name in ["one", "two", "three"] {
+            let there = text(&world, node, &format!("Plans/deep/{name}.md"));
+            assert_eq!(there, Some(format!("{name}\n")), "node {node}");
+        }
+        assert_eq!(text(&world, node, "Plans/scan.bin").as_deref(), Some("bytes\0before"), "node {node}");
+        assert_eq!(text(&world, node, "Plans/deep/new.md").as_deref(), Some("new\n"), "what came since stays");
+        assert_eq!(text(&world, node, "Done/other.md").as_deref(), Some("other, changed\n"), "and what lies elsewhere");
+        assert_eq!(text(&world, node, "Plans/moved.md"), None, "node {node}");
+    }
+    settle(&mut world);
+}
+
+#[test]
+fn a_cloud_restores_only_what_it_may_write() {
+    let mut world = world(303, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, "Done/a.md", "done\n");
+    pass(&mut world, 20_000);
+    let then = world.time();
+    save(&mut world, 0, "Done/a.md", "done, and changed\n");
+    pass(&mut world, 20_000);
+    let question = Question::Past { path: path("Done/a.md"), at: then, restore: true };
+    world.input(1, Input::Asked { request: 78, question }).expect("nothing goes wrong");
+    pass(&mut world, 20_000);
+    match world.nodes[1].answers.remove(&78) {
+        Some(Answer::Past { left, .. }) => assert_eq!(left, [path("Done/a.md")]),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(text(&world, 0, "Done/a.md").as_deref(), Some("done, and changed\n"));
+    settle(&mut world);
+}
