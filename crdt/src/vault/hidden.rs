@@ -64,6 +64,10 @@ impl Vault {
         let Some(record) = self.index.get(file) else { return };
         let mut payloads = hashes.iter().zip(payloads);
         let Some((base, Some(bytes))) = payloads.next() else { return };
+        if self.hidden.get(&(file, *base)).is_some_and(|newer| newer.changes.len() >= hashes.len()) {
+            // It was asked for before the last change applied, and answered after.
+            return;
+        }
         let known: BTreeMap<_, _> = record.changes.iter().map(|change| (change.hash, change.clone())).collect();
         let mut hidden = Hidden { changes: Vec::new(), bytes };
         if let Some(text) = super::local::note_text(&hidden.bytes) {
