@@ -4,6 +4,7 @@ mod active;
 mod copies;
 mod held;
 mod origins;
+mod overtaken;
 mod payloads;
 mod repairs;
 mod replaced;

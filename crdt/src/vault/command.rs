@@ -60,7 +60,7 @@ impl Vault {
             Task::KeepShown(content) => self.keep_shown(file, content),
             Task::Project => self.project_open(file),
             Task::Inspect => self.remember_conflicts(file),
-            Task::Recognise { found, others } => self.recognise(file, found, others),
+            Task::Recognise { found, base, others } => self.recognise(file, found, base, others),
             Task::Read(request) => {
                 let bytes = self.merged_bytes(file);
                 self.outputs.push_back(Output::Content { request, bytes });
@@ -133,7 +133,9 @@ impl Vault {
         self.docs.insert(file, state);
         match edited {
             Some((base, raw)) if raw.len() <= CHANGE_BYTES_MAX => self.push_change(file, base, raw),
-            Some(_) => self.replace_content(file, bytes),
+            Some(_) => {
+                self.replace_content(file, bytes);
+            }
             None => {}
         }
     }
