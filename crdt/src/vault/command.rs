@@ -186,10 +186,10 @@ impl Vault {
         let Some(target) = target else { return };
         let hash = ContentHash::of(&bytes);
         // The person moved what lay on disk. What the merge has beyond it goes along as a change, unless more people
-        // would read it than do now: then it stays where it is.
+        // would read it than do now, or no change can say it: then it stays where it is.
         let widens = zone.audience() != file.zone.audience();
         let ahead = if widens { None } else { self.change_between(target, &bytes, &merged) };
-        let stays = widens && bytes != merged;
+        let stays = ahead.is_none() && bytes != merged;
         self.create_new(target, &to, bytes);
         if let Some(raw) = ahead {
             self.push_change(target, hash, raw);
@@ -215,7 +215,8 @@ impl Vault {
             return None;
         }
         let (old, new) = (note_text(old)?, note_text(new)?);
-        OpenNote::import(old).edit_merged(self.me, file, self.generation(), new)
+        let raw = OpenNote::import(old).edit_merged(self.me, file, self.generation(), new);
+        raw.filter(|raw| raw.len() <= CHANGE_BYTES_MAX)
     }
 
     pub(super) fn archive(&mut self, file: FileId) {

@@ -368,13 +368,12 @@ impl Vault {
     pub(super) fn edit_from_disk(&mut self, file: FileId, bytes: Vec<u8>, place: Option<String>) {
         let hash = ContentHash::of(&bytes);
         let (me, generation) = (self.me, self.generation());
-        if let Some(path) = self.index.get(file).and_then(|record| record.path.shown()).cloned() {
-            self.release_saved(&path, file.zone, &bytes);
-        }
+        let Some(path) = self.index.get(file).and_then(|record| record.path.shown()).cloned() else { return };
+        self.release_saved(&path, file.zone, &bytes);
         let Some(mut state) = self.docs.remove(&file) else { return };
         self.promote(file, &mut state);
-        let text = note_text(&bytes);
-        let edited = match (&mut state, text) {
+        let is_behind = if let DocState::Note(note) = &mut state { note.is_behind() } else { false };
+        let edited = match (&mut state, note_text(&bytes)) {
             (DocState::Note(note), Some(text)) => {
                 let on_disk = place.is_none().then(|| note.disk.clone());
                 let edited = Edited::of(note, me, file, generation, text);
@@ -391,7 +390,9 @@ impl Vault {
                 self.push_change(file, base, raw);
                 self.disk_holds(file, place, hash, Some((base, heads)));
             }
-            // No change can say it: the file starts anew from this.
+            // No change can say it, and as a new content it would take back what did not lie there yet.
+            Edited::Content if is_behind => self.save_beside(file, path, bytes, place),
+            // The file starts anew from this.
             Edited::Content => {
                 let base = self.replace_content(file, bytes);
                 self.disk_holds(file, place, hash, Some((base, Vec::new())));

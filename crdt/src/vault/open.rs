@@ -519,6 +519,11 @@ impl OpenNote {
         (0..LANES_MAX).find(|lane| self.own_last.get(lane).is_none_or(|last| handle.has(last)))
     }
 
+    /// Whether the note says more than the disk shows.
+    pub(super) fn is_behind(&mut self) -> bool {
+        self.lacks_changes || self.merged.heads().iter().any(|head| !self.disk.has(head))
+    }
+
     /// Edits the disk handle to hold `text`; the raw change.
     pub(super) fn edit_disk(
         &mut self,

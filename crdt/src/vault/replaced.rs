@@ -1,7 +1,7 @@
 //! Saves over a content that was replaced: what replaced it did not lie on the disk yet, so nobody who saved has seen it.
 //!
 //! Such a save is a change of the document that it was made over. It is listed beside what is shown, and takes nothing
-//! back. What no change can say becomes a file of its own.
+//! back. What no change can say becomes a file of its own; so it does over a note of which the disk lacks changes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,6 +15,7 @@ use super::{
     local::{Edited, note_text},
     open::{DocState, OpenNote, StandsFor, Task},
 };
+use crate::index::FileRecord;
 
 impl Vault {
     /// A content that is not shown any more is at hand: for the first task that asks for it. It stays open for none.
@@ -100,13 +101,27 @@ impl Vault {
     }
 
     /// The save becomes a file of its own, of the same name; where it lies, it is that file's.
-    fn save_beside(&mut self, file: FileId, path: VaultPath, bytes: Vec<u8>, place: Option<String>) {
+    pub(super) fn save_beside(&mut self, file: FileId, path: VaultPath, bytes: Vec<u8>, place: Option<String>) {
         let hash = ContentHash::of(&bytes);
-        let beside = self.free_id(file.beside(file.zone));
-        self.create_new(beside, &path, bytes);
+        let mut beside = file.beside(file.zone);
+        // A crash may have come between the entry and the record: then the save is that file already.
+        while self.exists(beside) && !self.is_still(beside, hash) {
+            beside = beside.beside(beside.zone);
+        }
+        if !self.exists(beside) {
+            self.create_new(beside, &path, bytes);
+        }
         if place.is_some_and(|key| self.on_disk.get(&key).is_some_and(|there| there.file == file)) {
             self.lies_on_disk(beside, path, hash);
         }
         self.project(file);
+    }
+
+    /// Whether the file is in sight and says what it said at first.
+    fn is_still(&self, file: FileId, content: ContentHash) -> bool {
+        let is_unedited = |record: &FileRecord| {
+            !record.is_archived() && record.base.shown() == Some(&content) && record.current_changes().next().is_none()
+        };
+        self.index.get(file).is_some_and(is_unedited)
     }
 }
