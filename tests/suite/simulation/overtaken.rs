@@ -4,11 +4,17 @@ use aiemp_crdt::{
     conflict::{Conflict, ConflictKind},
     vault::Choice,
 };
+use aiemp_node::core::Input;
+use aiemp_protocol::{
+    entry::{Entry, FieldWrite, Item, SignedEntry},
+    frame::Frame,
+    ids::ContentHash,
+};
 use aiemp_tests::{people, world::World};
 
 use super::{
     repairs::resolve,
-    scenarios::{IDLE_CLOUD, LAPTOP, core, pass, path, rename, save, settle, text, world},
+    scenarios::{IDLE_CLOUD, LAPTOP, core, log_of, pass, path, rename, save, settle, text, world},
 };
 
 const AT: &str = "Plans/a.md";
@@ -185,6 +191,54 @@ fn a_file_moved_to_another_zone_before_its_new_content_was_shown_leaves_that_whe
         }
         settle(&mut world);
     }
+}
+
+#[test]
+fn a_save_does_not_wait_for_a_content_that_nobody_serves() {
+    let mut world = world(232, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 1, AT, OLD);
+    pass(&mut world, 15_000);
+    let log = log_of(&world, 1);
+    world.capture(1);
+    world.executor.hostile.insert(log);
+    let (peer, file) = (world.nodes[1].id(), core(&world, 0).file_at(&path(AT)).expect("the note is there"));
+    let (seq, never) = (world.nodes[0].store.length(log), ContentHash::of(b"never served\n"));
+    let (prev, epoch) = (world.nodes[0].store.entry_at(log, seq), world.nodes[0].rosters().current().epoch);
+    let said = vec![Item::Blob { length: 13, hash: never }, Item::Set { file, write: FieldWrite::Base(never) }];
+    let entry = Entry { seq: seq + 1, epoch, hlc: world.time(), seen: Vec::new(), items: said };
+    let mesh = world.nodes[0].rosters().current().mesh;
+    let SignedEntry { cose, .. } = SignedEntry::sign(&world.nodes[1].signer(), mesh, log, prev, entry);
+    let frame = Frame::Entry { log, cose, payloads: vec![None] };
+    world.input(0, Input::PeerConnected(peer)).expect("it greets");
+    world.input(0, Input::FrameReceived { peer, frame }).expect("it takes the frame");
+    pass(&mut world, 15_000);
+    for edited in [format!("{OLD}mine\n"), format!("{OLD}mine\nand more\n")] {
+        save(&mut world, 0, AT, &edited);
+        pass(&mut world, 15_000);
+        let listed = items(&world, 0);
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        assert_eq!(listed[0].sides[1].text, edited);
+        assert_eq!(text(&world, 0, AT), Some(edited));
+    }
+}
+
+#[test]
+fn a_record_of_the_version_before_stands_for_what_is_shown() {
+    let mut world = world(233, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    for content in ["# Plan\n", OLD] {
+        save(&mut world, 1, AT, content);
+        pass(&mut world, 15_000);
+    }
+    assert!(world.stop(0, 5_000), "nothing is under way");
+    let there = world.nodes[0].store.projections.get_mut(&path(AT).key()).expect("its record");
+    assert_ne!(there.base, there.hash, "the note was edited");
+    there.base = there.hash;
+    let edited = format!("{OLD}mine\n");
+    save(&mut world, 0, AT, &edited);
+    pass(&mut world, 30_000);
+    assert_eq!(contents(&world), [edited.as_bytes(), edited.as_bytes()]);
+    assert_eq!(items(&world, 0), []);
+    settle(&mut world);
 }
 
 #[test]
