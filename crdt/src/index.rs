@@ -163,6 +163,11 @@ impl FileRecord {
         self.changes.iter().filter(move |change| Some(change.base) == base)
     }
 
+    /// The changes of the document that starts from this content.
+    pub fn changes_under(&self, base: ContentHash) -> impl Iterator<Item = &ChangeRef> {
+        self.changes.iter().filter(move |change| change.base == base)
+    }
+
     /// Everybody who ever wrote the file or its place: content, changes, path, and its being put away or back.
     pub fn authors(&self) -> BTreeSet<NodeId> {
         let registers = [self.path.origins(), self.kind.origins(), self.base.origins(), self.archived.origins()];

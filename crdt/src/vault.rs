@@ -40,6 +40,7 @@ mod names;
 mod open;
 mod output;
 mod project;
+mod replaced;
 mod undo;
 
 pub use authors::Written;
@@ -76,6 +77,8 @@ pub struct Projection {
     pub file: FileId,
     /// Digest of the bytes.
     pub hash: ContentHash,
+    /// The content that its document starts from: the file's own may be another by now.
+    pub base: ContentHash,
     /// Heads of the document it stands for; empty for an import nobody edited, and for blobs.
     pub heads: Vec<[u8; 32]>,
     /// What [`crate::index::FileRecord::text_writes`] counted when it was in step with the merge; to tell at start.
@@ -235,9 +238,10 @@ impl Vault {
 
     /// Takes back what lay on disk when it was last looked at, once the entries are. What they do not know, because an
     /// older copy of the logs took their place, is as good as never seen.
-    pub fn restore_projection(&mut self, key: String, projection: Projection) {
-        if self.index.get(projection.file).is_none() {
-            return;
+    pub fn restore_projection(&mut self, key: String, mut projection: Projection) {
+        let Some(record) = self.index.get(projection.file) else { return };
+        if let Some(shown) = record.shown_base().filter(|_| !record.had_base(projection.base)) {
+            projection.base = shown;
         }
         self.places.insert(projection.file, key.clone());
         self.on_disk.insert(key, projection);

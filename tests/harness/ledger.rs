@@ -42,6 +42,13 @@ impl Ledger {
         word
     }
 
+    /// The word came with a content that replaced a whole file, as those of files that are no text do.
+    pub fn is_of_whole_file(&mut self, word: &str) {
+        if let Some(known) = self.words.get_mut(word) {
+            known.in_text = false;
+        }
+    }
+
     /// A person replaced `before` by `after`, having read it.
     pub fn replaced(&mut self, before: &[u8], after: &[u8]) {
         let kept = words_in(after);

@@ -27,6 +27,7 @@ pub mod network;
 pub mod node;
 pub mod people;
 pub mod random;
+pub mod replacements;
 pub mod simulation;
 pub mod standing;
 pub mod store;

@@ -195,10 +195,16 @@ fn edit(world: &mut World, node: usize) {
         return;
     }
     let Some(Ok(text)) = world.nodes[node].disk.files.get(&path).cloned().map(String::from_utf8) else { return };
-    if text.contains('\0') || text.len() > 20_000 {
+    if text.len() > 20_000 {
         return;
     }
     let word = word_for(world, node, &path, true);
+    // Told by the word itself, so that the rest of the story stays as it was.
+    if text.contains('\0') || word.ends_with("4x") {
+        let kind = if text.contains('\0') { "# Again" } else { "\0" };
+        world.ledger.is_of_whole_file(&word);
+        return save(world, node, path, format!("{kind} {word}\n").into_bytes());
+    }
     // What stands between the dashboard's markers is the node's, not the person's.
     let own_part = text.contains("<!-- aiemp:begin -->");
     let after = if own_part { format!("{text}\n{word}\n") } else { edited(&mut world.rng, &text, &word) };

@@ -26,7 +26,7 @@ pub struct Kept {
 #[derive(Clone, Debug)]
 enum Queued {
     Record(EffectId, Box<Record>),
-    Projection(String, Option<Projection>),
+    Projection(String, Option<Box<Projection>>),
 }
 
 /// Durable state, and behind it what a crash loses.
@@ -60,7 +60,7 @@ impl Store {
 
     /// Takes a projection into the queue.
     pub fn enqueue_projection(&mut self, key: String, projection: Option<Projection>) {
-        self.queue.push_back(Queued::Projection(key, projection));
+        self.queue.push_back(Queued::Projection(key, projection.map(Box::new)));
     }
 
     /// Makes everything up to the next record durable; the answer it asks for.
@@ -98,9 +98,9 @@ impl Store {
         }
     }
 
-    fn set_projection(&mut self, key: String, projection: Option<Projection>) {
+    fn set_projection(&mut self, key: String, projection: Option<Box<Projection>>) {
         match projection {
-            Some(projection) => self.projections.insert(key, projection),
+            Some(projection) => self.projections.insert(key, *projection),
             None => self.projections.remove(&key),
         };
     }

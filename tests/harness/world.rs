@@ -20,6 +20,7 @@ use crate::{
     network::{Network, ends},
     node::Node,
     random::Rng,
+    replacements::{self, Replacements},
     story,
 };
 
@@ -92,6 +93,8 @@ pub struct World {
     pub network: Network,
     /// What people saved.
     pub ledger: Ledger,
+    /// What people saw of what others replaced.
+    pub replacements: Replacements,
     /// Reviewer, journal and provider.
     pub executor: Executor,
     /// Whether nothing goes wrong any more.
@@ -137,6 +140,7 @@ impl World {
             nodes,
             network,
             ledger: Ledger::default(),
+            replacements: Replacements::default(),
             executor: Executor::default(),
             healing: false,
             trace: 0xcbf2_9ce4_8422_2325,
@@ -270,6 +274,7 @@ impl World {
         if self.nodes[node].core.is_some() {
             self.tell(node, || story::of_input(&input));
         }
+        replacements::asked(self, node, &input);
         let state = &mut self.nodes[node];
         let Some(core) = &mut state.core else { return Ok(()) };
         if matches!(input, Input::FileWritten(..) | Input::FileRemoved(..)) {

@@ -5,6 +5,7 @@ mod copies;
 mod held;
 mod history;
 mod origins;
+mod overtaken;
 mod payloads;
 mod repairs;
 mod replaced;

@@ -60,7 +60,7 @@ impl Vault {
             Task::KeepShown(content) => self.keep_shown(file, content),
             Task::Project => self.project_open(file),
             Task::Inspect => self.remember_conflicts(file),
-            Task::Recognise { found, others } => self.recognise(file, found, others),
+            Task::Recognise { found, base, others } => self.recognise(file, found, base, others),
             Task::Read(request) => {
                 let bytes = self.merged_bytes(file);
                 self.outputs.push_back(Output::Content { request, bytes });
@@ -133,7 +133,9 @@ impl Vault {
         self.docs.insert(file, state);
         match edited {
             Some((base, raw)) if raw.len() <= CHANGE_BYTES_MAX => self.push_change(file, base, raw),
-            Some(_) => self.replace_content(file, bytes),
+            Some(_) => {
+                self.replace_content(file, bytes);
+            }
             None => {}
         }
     }
@@ -184,10 +186,10 @@ impl Vault {
         let Some(target) = target else { return };
         let hash = ContentHash::of(&bytes);
         // The person moved what lay on disk. What the merge has beyond it goes along as a change, unless more people
-        // would read it than do now: then it stays where it is.
+        // would read it than do now, or no change can say it: then it stays where it is.
         let widens = zone.audience() != file.zone.audience();
         let ahead = if widens { None } else { self.change_between(target, &bytes, &merged) };
-        let stays = widens && bytes != merged;
+        let stays = ahead.is_none() && bytes != merged;
         self.create_new(target, &to, bytes);
         if let Some(raw) = ahead {
             self.push_change(target, hash, raw);
@@ -213,7 +215,8 @@ impl Vault {
             return None;
         }
         let (old, new) = (note_text(old)?, note_text(new)?);
-        OpenNote::import(old).edit_merged(self.me, file, self.generation(), new)
+        let raw = OpenNote::import(old).edit_merged(self.me, file, self.generation(), new);
+        raw.filter(|raw| raw.len() <= CHANGE_BYTES_MAX)
     }
 
     pub(super) fn archive(&mut self, file: FileId) {

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use aiemp_keys::NodeId;
 use aiemp_protocol::{
     egress::Cleared,
     entry::{ContentRef, FieldWrite, FileKind, Item},
@@ -17,7 +18,7 @@ use automerge::ChangeHash;
 
 use super::{
     HoldReason, Output, Projection, Vault,
-    open::{DocState, Found, StandsFor, Task},
+    open::{DocState, Found, OpenNote, StandsFor, Task},
 };
 
 /// How long nothing must lie at a place before that counts as a removal: editors that save by rename leave it empty
@@ -85,8 +86,9 @@ impl Vault {
     }
 
     /// At the start a file that differs from its record may be one that a write before a crash left: of the file that
-    /// belongs there, the one recorded there, or one that left before its removal or its record was done.
-    fn files_that_may_lie_at(&mut self, path: &VaultPath) -> VecDeque<FileId> {
+    /// belongs there, the one recorded there, or one that left before its removal or its record was done; under the
+    /// content that is shown, or the one recorded there.
+    fn files_that_may_lie_at(&mut self, path: &VaultPath) -> VecDeque<(FileId, ContentHash)> {
         let key = path.key();
         if self.ended_well && self.on_disk.contains_key(&key) {
             return VecDeque::new();
@@ -99,15 +101,18 @@ impl Vault {
         let left = self.left.iter().rev().filter(left_here).map(|(_, file)| *file);
         let mut candidates = VecDeque::new();
         for file in wanted.into_iter().chain(recorded).chain(left) {
-            if !candidates.contains(&file) {
-                candidates.push_back(file);
+            let before = self.on_disk.get(&key).filter(|there| there.file == file).map(|there| there.base);
+            for base in self.shown_base(file).into_iter().chain(before) {
+                if !candidates.contains(&(file, base)) {
+                    candidates.push_back((file, base));
+                }
             }
         }
         candidates
     }
 
-    fn ask_whose_it_is(&mut self, path: VaultPath, bytes: Vec<u8>, mut candidates: VecDeque<FileId>) {
-        let Some(file) = candidates.pop_front() else { return self.saved_by_hand(path, bytes) };
+    fn ask_whose_it_is(&mut self, path: VaultPath, bytes: Vec<u8>, mut candidates: VecDeque<(FileId, ContentHash)>) {
+        let Some((file, base)) = candidates.pop_front() else { return self.saved_by_hand(path, bytes) };
         let gone_from = self.places.get(&file).filter(|place| self.missing.contains_key(*place)).cloned();
         if let Some(place) = &gone_from {
             self.missing.remove(place);
@@ -116,38 +121,61 @@ impl Vault {
         self.in_flight.insert(path.key(), Some(ContentHash::of(&bytes)));
         self.recognising.insert(path.key());
         let found = Found { path, bytes, gone_from };
-        self.with_document(file, Task::Recognise { found, others: candidates });
+        self.with_document(file, Task::Recognise { found, base, others: candidates });
     }
 
     /// What lies at the place is the file in a state that it passed through, or a save by hand.
-    pub(super) fn recognise(&mut self, file: FileId, found: Found, others: VecDeque<FileId>) {
+    pub(super) fn recognise(
+        &mut self,
+        file: FileId,
+        found: Found,
+        base: ContentHash,
+        others: VecDeque<(FileId, ContentHash)>,
+    ) {
+        let Some(mut state) = self.docs.remove(&file) else { return self.not_recognised(found, others) };
+        let is_it = self.recognise_in(&mut state, file, &found);
+        if let DocState::Note(note) = &mut state
+            && is_it.is_none()
+        {
+            // None of its states is that one, so the handle was opened for the place.
+            note.stands = StandsFor::Place;
+        }
+        self.docs.insert(file, state);
+        self.close_detached(file);
+        match is_it {
+            Some(heads) => self.recognised(file, found, base, heads),
+            None => self.not_recognised(found, others),
+        }
+    }
+
+    /// The heads of what was found, if the file passed through that state. One set back by hand is kept for the person.
+    pub(super) fn recognise_in(&mut self, state: &mut DocState, file: FileId, found: &Found) -> Option<Vec<[u8; 32]>> {
         let hash = ContentHash::of(&found.bytes);
-        let heads = match self.docs.get_mut(&file) {
-            Some(DocState::Note(note)) if ContentHash::of(note.disk.text().as_bytes()) == hash => {
-                Some(note.disk.head_bytes())
-            }
-            Some(DocState::Plain(bytes)) if ContentHash::of(bytes) == hash => Some(Vec::new()),
-            Some(_) | None => None,
+        let heads = match state {
+            DocState::Note(note) if ContentHash::of(note.disk.text().as_bytes()) == hash => note.disk.head_bytes(),
+            DocState::Plain(bytes) if ContentHash::of(bytes) == hash => Vec::new(),
+            DocState::Note(_)
+            | DocState::Plain(_)
+            | DocState::Uncreated(_)
+            | DocState::Loading { .. }
+            | DocState::Incomplete(_) => return None,
         };
-        let Some(heads) = heads else {
-            if let Some(DocState::Note(note)) = self.docs.get_mut(&file) {
-                // None of its states is that one, so the handle was opened for the place.
-                note.stands = StandsFor::Place;
-            }
-            return self.not_recognised(found, others);
-        };
+        if self.is_set_back(state, file, &found.path.key()) {
+            let (path, bytes) = (found.path.clone(), found.bytes.clone());
+            self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::SetBack });
+        }
+        Some(heads)
+    }
+
+    pub(super) fn recognised(&mut self, file: FileId, found: Found, base: ContentHash, heads: Vec<[u8; 32]>) {
         let key = found.path.key();
         self.in_flight.remove(&key);
         self.recognising.remove(&key);
-        if self.is_set_back(file, &key) {
-            let (path, bytes) = (found.path.clone(), found.bytes);
-            self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::SetBack });
-        }
-        self.close_detached(file);
         if let Some(place) = found.gone_from.filter(|place| *place != key) {
             self.record_projection(place, None);
         }
-        let projection = Projection { path: found.path, file, hash, heads, merged_changes: None };
+        let hash = ContentHash::of(&found.bytes);
+        let projection = Projection { path: found.path, file, hash, base, heads, merged_changes: None };
         let belongs_here = self.wanted_path(file).is_some_and(|wanted| wanted.key() == key);
         let lies_at = |place: &&String| **place != key && !self.in_flight.contains_key(*place);
         match self.places.get(&file).filter(lies_at).filter(|_| !belongs_here) {
@@ -165,14 +193,14 @@ impl Vault {
 
     /// Whether the state found there lacks something that was recorded there: a record is made once what it says is on
     /// the disk, so no write of this node left that state.
-    fn is_set_back(&self, file: FileId, key: &str) -> bool {
+    fn is_set_back(&self, state: &DocState, file: FileId, key: &str) -> bool {
         let Some(there) = self.on_disk.get(key).filter(|there| there.file == file) else { return false };
-        let Some(DocState::Note(note)) = self.docs.get(&file) else { return false };
+        let DocState::Note(note) = state else { return false };
         let mut heads = there.heads.iter().map(|head| ChangeHash(*head));
         heads.any(|head| note.merged.has(&head) && !note.disk.has(&head))
     }
 
-    pub(super) fn not_recognised(&mut self, found: Found, others: VecDeque<FileId>) {
+    pub(super) fn not_recognised(&mut self, found: Found, others: VecDeque<(FileId, ContentHash)>) {
         self.missing.extend(found.gone_from.map(|place| (place, self.now)));
         if others.is_empty() {
             self.recognising.remove(&found.path.key());
@@ -325,7 +353,7 @@ impl Vault {
     /// Notes that a new file's content lies on disk already.
     pub(super) fn lies_on_disk(&mut self, file: FileId, path: VaultPath, hash: ContentHash) {
         let key = path.key();
-        let projection = Projection { path, file, hash, heads: Vec::new(), merged_changes: Some(0) };
+        let projection = Projection { path, file, hash, base: hash, heads: Vec::new(), merged_changes: Some(0) };
         self.record_projection(key, Some(projection));
     }
 
@@ -340,25 +368,15 @@ impl Vault {
     pub(super) fn edit_from_disk(&mut self, file: FileId, bytes: Vec<u8>, place: Option<String>) {
         let hash = ContentHash::of(&bytes);
         let (me, generation) = (self.me, self.generation());
-        if let Some(path) = self.index.get(file).and_then(|record| record.path.shown()).cloned() {
-            self.release_saved(&path, file.zone, &bytes);
-        }
+        let Some(path) = self.index.get(file).and_then(|record| record.path.shown()).cloned() else { return };
+        self.release_saved(&path, file.zone, &bytes);
         let Some(mut state) = self.docs.remove(&file) else { return };
         self.promote(file, &mut state);
-        let text = note_text(&bytes);
-        let edited = match (&mut state, text) {
+        let is_behind = if let DocState::Note(note) = &mut state { note.is_behind() } else { false };
+        let edited = match (&mut state, note_text(&bytes)) {
             (DocState::Note(note), Some(text)) => {
                 let on_disk = place.is_none().then(|| note.disk.clone());
-                let is_long = note.merged.max_op() > DOCUMENT_OPS_MAX / 2;
-                let edited = match note.edit_disk(me, file, generation, text) {
-                    Some(_) if is_long => Edited::Content,
-                    Some(raw) if raw.len() <= CHANGE_BYTES_MAX => {
-                        Edited::Change { base: note.base, raw, heads: note.disk.head_bytes() }
-                    }
-                    None if note.disk.text() == text => Edited::Nothing,
-                    // No change can say it: the note starts anew from this text.
-                    Some(_) | None => Edited::Content,
-                };
+                let edited = Edited::of(note, me, file, generation, text);
                 if let Some(on_disk) = on_disk {
                     note.disk = on_disk;
                 }
@@ -370,11 +388,14 @@ impl Vault {
         match edited {
             Edited::Change { base, raw, heads } => {
                 self.push_change(file, base, raw);
-                self.disk_holds(file, place, hash, Some(heads));
+                self.disk_holds(file, place, hash, Some((base, heads)));
             }
+            // No change can say it, and as a new content it would take back what did not lie there yet.
+            Edited::Content if is_behind => self.save_beside(file, path, bytes, place),
+            // The file starts anew from this.
             Edited::Content => {
-                self.replace_content(file, bytes);
-                self.disk_holds(file, place, hash, Some(Vec::new()));
+                let base = self.replace_content(file, bytes);
+                self.disk_holds(file, place, hash, Some((base, Vec::new())));
             }
             Edited::Nothing => {
                 self.disk_holds(file, place, hash, None);
@@ -390,7 +411,7 @@ impl Vault {
             && note
             && let Some(text) = note_text(bytes)
         {
-            *state = DocState::Note(Box::new(super::open::OpenNote::import(text)));
+            *state = DocState::Note(Box::new(OpenNote::import(text)));
         }
     }
 
@@ -407,9 +428,9 @@ impl Vault {
         *self.unapplied.entry(file).or_default() += 1;
     }
 
-    /// A blob, a note that became one, or one that changed beyond what a change can say: a new base. Both versions stay
-    /// in the logs.
-    pub(super) fn replace_content(&mut self, file: FileId, mut bytes: Vec<u8>) {
+    /// A blob, a note that became one, or one that changed beyond what a change can say: a new base, which is answered.
+    /// Both versions stay in the logs.
+    pub(super) fn replace_content(&mut self, file: FileId, mut bytes: Vec<u8>) -> ContentHash {
         let kind = kind_of(&bytes);
         let edits = self.index.get(file).into_iter().flat_map(|record| &record.changes);
         let edited: BTreeSet<_> = edits.map(|change| change.base).collect();
@@ -423,15 +444,23 @@ impl Vault {
         self.push_item(audience, Item::Set { file, write: FieldWrite::Base(content) }, Some(bytes));
         *self.unapplied.entry(file).or_default() += 1;
         self.docs.remove(&file);
+        content.hash
     }
 
-    /// A save of the file lies at this place; without heads it says what was recorded there.
-    fn disk_holds(&mut self, file: FileId, place: Option<String>, hash: ContentHash, heads: Option<Vec<[u8; 32]>>) {
+    /// A save of the file lies at this place, as this state of the document of this base; without them it says what was
+    /// recorded there.
+    pub(super) fn disk_holds(
+        &mut self,
+        file: FileId,
+        place: Option<String>,
+        hash: ContentHash,
+        state: Option<(ContentHash, Vec<[u8; 32]>)>,
+    ) {
         let Some(key) = place else { return };
         let Some(there) = self.on_disk.get(&key).filter(|there| there.file == file).cloned() else { return };
-        let merged_changes = if heads.is_some() { None } else { there.merged_changes };
-        let heads = heads.unwrap_or_else(|| there.heads.clone());
-        self.lies_at(&key, Projection { hash, heads, merged_changes, ..there });
+        let merged_changes = if state.is_some() { None } else { there.merged_changes };
+        let (base, heads) = state.unwrap_or_else(|| (there.base, there.heads.clone()));
+        self.lies_at(&key, Projection { hash, base, heads, merged_changes, ..there });
     }
 
     /// Records what lies at one of the file's places, which stays the one or the other.
@@ -482,10 +511,25 @@ impl Vault {
 }
 
 /// What a save is, compared with what lay there.
-enum Edited {
+pub(super) enum Edited {
     Change { base: ContentHash, raw: Vec<u8>, heads: Vec<[u8; 32]> },
     Content,
     Nothing,
+}
+
+impl Edited {
+    /// Edits what the note's disk handle stands for.
+    pub(super) fn of(note: &mut OpenNote, me: NodeId, file: FileId, generation: u64, text: &str) -> Self {
+        let is_long = note.merged.max_op() > DOCUMENT_OPS_MAX / 2;
+        match note.edit_disk(me, file, generation, text) {
+            Some(_) if is_long => Self::Content,
+            Some(raw) if raw.len() <= CHANGE_BYTES_MAX => {
+                Self::Change { base: note.base, raw, heads: note.disk.head_bytes() }
+            }
+            None if note.disk.text() == text => Self::Nothing,
+            Some(_) | None => Self::Content,
+        }
+    }
 }
 
 /// The text of bytes that can be a note.

@@ -11,7 +11,7 @@ use aiemp_protocol::{
 };
 use automerge::{Change, ChangeHash};
 
-use super::{EffectId, Output, Pending, Projection, Vault};
+use super::{EffectId, Output, Pending, Projection, Vault, local::note_text};
 use crate::{
     document::{self, Document},
     index::ChangeRef,
@@ -46,8 +46,9 @@ pub(super) enum Task {
     Project,
     /// Remember what open conflicts are about.
     Inspect,
-    /// This lay at a place of the file when the node started. If it is not this file's, it may be one of the others'.
-    Recognise { found: Found, others: VecDeque<FileId> },
+    /// This lay at a place of the file when the node started. If no state under this base is that, one of the others' may
+    /// be.
+    Recognise { found: Found, base: ContentHash, others: VecDeque<(FileId, ContentHash)> },
     /// Answer a read.
     Read(u64),
 }
@@ -76,8 +77,8 @@ pub(super) enum StandsFor {
     Place,
     /// What was recorded at another place of the file, or is not any more.
     Record(Projection),
-    /// What was found when the node started.
-    Found(ContentHash),
+    /// What was found when the node started, if it is a state under this base.
+    Found { hash: ContentHash, base: ContentHash },
 }
 
 /// A note's two handles: `disk` is what was last written or saved, `merged` what the logs say. Usually the same.
@@ -115,9 +116,16 @@ pub(super) enum DocState {
 impl Vault {
     /// Does `task` with the file's content, now or when it is loaded.
     pub(super) fn with_document(&mut self, file: FileId, task: Task) {
+        let is_of_shown = self.base_of(file, &task) == self.shown_base(file);
         match self.docs.get_mut(&file) {
             Some(DocState::Incomplete(_)) if matches!(task, Task::Read(_)) && !self.unapplied.contains_key(&file) => {
                 self.without_content(file, task);
+            }
+            // What it waits for is another content.
+            Some(DocState::Incomplete(queue)) if !is_of_shown => {
+                let mut queue = std::mem::take(queue);
+                queue.push_back(task);
+                self.load(file, queue);
             }
             Some(DocState::Uncreated(queue) | DocState::Loading { queue, .. } | DocState::Incomplete(queue)) => {
                 queue.push_back(task)
@@ -153,9 +161,9 @@ impl Vault {
 
     pub(super) fn load(&mut self, file: FileId, queue: VecDeque<Task>) {
         let Some(record) = self.index.get(file) else { return };
-        let Some(base) = record.shown_base() else { return self.lacks_content(file, queue) };
-        let is_note = record.kind.shown() == Some(&FileKind::Note);
-        let changes: Vec<_> = record.current_changes().filter(|_| is_note).map(|change| change.hash).collect();
+        let Some(base) = self.base_of_queue(file, &queue) else { return self.lacks_content(file, queue) };
+        let may_be_note = record.kind.shown() == Some(&FileKind::Note) || record.shown_base() != Some(base);
+        let changes: Vec<_> = record.changes_under(base).filter(|_| may_be_note).map(|change| change.hash).collect();
         let effect = self.effect(Pending::Load { file });
         let hashes = [base].into_iter().chain(changes.iter().copied()).collect();
         self.docs.insert(file, DocState::Loading { effect, hashes, queue });
@@ -217,9 +225,16 @@ impl Vault {
             self.docs.insert(file, DocState::Incomplete(queue));
             return;
         }
+        let Some(base) = self.base_of_queue(file, &queue).filter(|base| hashes.first() == Some(base)) else {
+            // A save came meanwhile, over another content.
+            return self.load(file, queue);
+        };
         let found: BTreeMap<_, _> = hashes.into_iter().zip(payloads).collect();
+        if self.shown_base(file) != Some(base) {
+            return self.replaced_loaded(file, base, &found, queue);
+        }
         let stands = queue.iter().find_map(|task| self.disk_handle_of(file, task)).unwrap_or(StandsFor::Place);
-        match self.open(file, &found, &stands, Reading::AtTheEnd) {
+        match self.open(file, base, &found, &stands, Reading::AtTheEnd) {
             Some(state) => {
                 self.docs.insert(file, state);
                 self.touch(file);
@@ -242,7 +257,7 @@ impl Vault {
     }
 
     /// What the disk handle has to stand for in this task; none where it does not matter.
-    fn disk_handle_of(&self, file: FileId, task: &Task) -> Option<StandsFor> {
+    pub(super) fn disk_handle_of(&self, file: FileId, task: &Task) -> Option<StandsFor> {
         match task {
             Task::DiskEdit { key, .. } => {
                 let elsewhere = self.places.get(&file) != Some(key);
@@ -250,7 +265,9 @@ impl Vault {
                 Some(there.map_or(StandsFor::Place, |there| StandsFor::Record(there.clone())))
             }
             Task::DisplacedEdit { over, .. } => Some(over.clone().map_or(StandsFor::Place, StandsFor::Record)),
-            Task::Recognise { found, .. } => Some(StandsFor::Found(ContentHash::of(&found.bytes))),
+            Task::Recognise { found, base, .. } => {
+                Some(StandsFor::Found { hash: ContentHash::of(&found.bytes), base: *base })
+            }
             Task::Rewrite(_)
             | Task::Replace(_)
             | Task::RewriteEarlier(_)
@@ -264,8 +281,34 @@ impl Vault {
         }
     }
 
+    /// The content that the task's disk handle starts from, where that matters: for a save, what it was made over.
+    fn base_of_handle(&self, file: FileId, task: &Task) -> Option<ContentHash> {
+        match self.disk_handle_of(file, task)? {
+            StandsFor::Place => self.recorded_at_place(file).map(|there| there.base),
+            StandsFor::Record(over) => Some(over.base),
+            StandsFor::Found { base, .. } => Some(base),
+        }
+    }
+
+    /// The content to load for the task.
+    pub(super) fn base_of(&self, file: FileId, task: &Task) -> Option<ContentHash> {
+        self.base_of_handle(file, task).or_else(|| self.shown_base(file))
+    }
+
+    /// The content to load for these tasks: that of the first save, for what lies on disk is taken in first.
+    fn base_of_queue(&self, file: FileId, queue: &VecDeque<Task>) -> Option<ContentHash> {
+        queue.iter().find_map(|task| self.base_of_handle(file, task)).or_else(|| self.shown_base(file))
+    }
+
+    pub(super) fn shown_base(&self, file: FileId) -> Option<ContentHash> {
+        self.index.get(file)?.shown_base()
+    }
+
     /// Whether the open content is fit for the task.
     pub(super) fn is_open_for(&self, file: FileId, task: &Task) -> bool {
+        if self.base_of(file, task) != self.shown_base(file) {
+            return false;
+        }
         match (self.docs.get(&file), self.disk_handle_of(file, task)) {
             (Some(DocState::Note(note)), Some(wanted)) => note.stands == wanted,
             (Some(_) | None, _) => true,
@@ -301,7 +344,7 @@ impl Vault {
     fn without_content(&mut self, file: FileId, task: Task) {
         if let Task::Read(request) = task {
             self.outputs.push_back(Output::Content { request, bytes: None });
-        } else if let Task::Recognise { found, others } = task {
+        } else if let Task::Recognise { found, others, .. } = task {
             self.not_recognised(found, others);
         } else {
             self.with_document(file, task);
@@ -310,19 +353,22 @@ impl Vault {
 
     /// Builds the content from its payloads. What was found at the start is a state that the file passed through, or not
     /// of its making: a crash between a write and its record leaves such a state.
-    fn open(
+    pub(super) fn open(
         &mut self,
         file: FileId,
+        base: ContentHash,
         found: &BTreeMap<ContentHash, Option<Vec<u8>>>,
         stands: &StandsFor,
         reading: Reading,
     ) -> Option<DocState> {
         let record = self.index.get(file)?;
-        let base = record.shown_base()?;
         let bytes = found.get(&base)?.as_ref().filter(|bytes| record.names(base, bytes))?;
-        let text = std::str::from_utf8(bytes).ok();
-        let changes: Vec<ChangeRef> = record.current_changes().cloned().collect();
-        let (Some(FileKind::Note), Some(text)) = (record.kind.shown(), text) else {
+        let is_shown = record.shown_base() == Some(base);
+        // The kind that is known is that of the content that is shown.
+        let is_note = if is_shown { record.kind.shown() == Some(&FileKind::Note) } else { note_text(bytes).is_some() };
+        let text = std::str::from_utf8(bytes).ok().filter(|_| is_note);
+        let changes: Vec<ChangeRef> = record.changes_under(base).cloned().collect();
+        let Some(text) = text else {
             return Some(DocState::Plain(bytes.clone()));
         };
         if changes.is_empty() {
@@ -332,7 +378,7 @@ impl Vault {
         let mut applied = Vec::new();
         let mut lacks_changes = false;
         let mut dropped = BTreeSet::new();
-        let lies_there = if let StandsFor::Found(hash) = stands { Some(*hash) } else { None };
+        let lies_there = if let StandsFor::Found { hash, .. } = stands { Some(*hash) } else { None };
         let reading = if lies_there.is_some() { Reading::AfterEach } else { reading };
         let is_there = |document: &Document| lies_there == Some(ContentHash::of(document.text().as_bytes()));
         let mut passed = lies_there.and_then(|_| is_there(&merged).then(|| merged.clone()));
@@ -356,14 +402,14 @@ impl Vault {
                     }
                 }
                 // What stands in the document now, nobody knows: it is built once more, without that change.
-                Err(Refused::Apply) => return self.open(file, found, stands, reading),
+                Err(Refused::Apply) => return self.open(file, base, found, stands, reading),
                 Err(_) => {
                     dropped.extend(self.dropped.has(file, base, author).then_some(author));
                 }
             }
         }
         if reading == Reading::AtTheEnd && merged.read().is_err() {
-            return self.open(file, found, stands, Reading::AfterEach);
+            return self.open(file, base, found, stands, Reading::AfterEach);
         }
         let recorded = if let StandsFor::Record(over) = stands { Some(over) } else { self.recorded_at_place(file) };
         let disk = passed.unwrap_or_else(|| disk_handle(recorded, text, &merged, &applied));
@@ -384,8 +430,10 @@ impl Vault {
     /// An edit of what was recorded at a place, which is about to change: where the open handle does not stand for that,
     /// the content is loaded once more. Earlier saves at the place that still wait are contained in this one.
     pub(super) fn edit_displaced(&mut self, file: FileId, key: &String, bytes: Vec<u8>) {
+        let over_shown = self.on_disk.get(key).map(|there| there.base) == self.shown_base(file);
         if matches!(self.docs.get(&file), Some(DocState::Note(_) | DocState::Plain(_)))
             && self.places.get(&file) == Some(key)
+            && over_shown
         {
             return self.with_document(file, Task::DisplacedEdit { bytes, over: None });
         }
@@ -525,6 +573,11 @@ impl OpenNote {
     /// The first lane whose last change `handle` contains: an edit in it follows on from that change.
     fn lane(&self, handle: &Document) -> Option<u64> {
         (0..LANES_MAX).find(|lane| self.own_last.get(lane).is_none_or(|last| handle.has(last)))
+    }
+
+    /// Whether the note says more than the disk shows.
+    pub(super) fn is_behind(&mut self) -> bool {
+        self.lacks_changes || self.merged.heads().iter().any(|head| !self.disk.has(head))
     }
 
     /// Edits the disk handle to hold `text`; the raw change.

@@ -72,10 +72,11 @@ impl Vault {
         let Some(bytes) = self.merged_bytes(file) else { return };
         let hash = ContentHash::of(&bytes);
         let heads = self.merged_heads(file);
-        let changes = self.index.get(file).map_or(0, |record| record.text_writes());
+        let Some(record) = self.index.get(file) else { return };
+        let (Some(base), changes) = (record.shown_base(), record.text_writes()) else { return };
         // What lacks changes is looked at again once they arrive.
         let merged_changes = (!self.lacks_changes(file)).then_some(changes);
-        let projection = Projection { path: wanted.clone(), file, hash, heads, merged_changes };
+        let projection = Projection { path: wanted.clone(), file, hash, base, heads, merged_changes };
         let there = self.on_disk.get(&key).cloned();
         let lies_there = there.as_ref().is_some_and(|there| (there.file, there.hash) == (file, hash));
         if lies_there {

@@ -5,7 +5,7 @@ use aiemp_node::core::{Input, Notice, Output};
 use aiemp_protocol::ids::ContentHash;
 
 use super::{Event, Way, World};
-use crate::{Violation, brake, check, executor, standing, story};
+use crate::{Violation, brake, check, executor, replacements, standing, story};
 
 impl World {
     pub(super) fn carry_out(&mut self, node: usize, output: Output) -> Result<(), Violation> {
@@ -14,10 +14,12 @@ impl World {
         match output {
             Output::Persist(effect, record) => {
                 brake::nothing_claimed(self, node, &record)?;
+                replacements::nothing_unseen(self, node, &record)?;
                 self.nodes[node].store.enqueue(effect, record);
             }
             Output::KeepFreeze { bytes, .. } => brake::keep(self, node, &bytes)?,
             Output::RecordProjection { key, projection } => {
+                projection.iter().for_each(|projection| replacements::shown(self, node, projection));
                 self.nodes[node].store.enqueue_projection(key, projection);
             }
             Output::ReadEntries { effect, log, from_seq, count } => {

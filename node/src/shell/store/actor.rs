@@ -77,7 +77,7 @@ struct Batch {
 
 /// Why the actor woke up.
 enum Woken {
-    Command(Command),
+    Command(Box<Command>),
     /// There is room for an answer, or nobody listens any more.
     Room(Option<mpsc::OwnedPermit<StoreEvent>>),
     Due,
@@ -101,7 +101,7 @@ impl Actor {
         loop {
             match self.wake().await {
                 Woken::Room(room) => self.answer_next(room)?,
-                Woken::Command(command) => self.batch(command)?,
+                Woken::Command(command) => self.batch(*command)?,
                 Woken::Due => self.commit()?,
                 Woken::Dropped => break,
             }
@@ -120,7 +120,7 @@ impl Actor {
             biased;
             room = self.events.clone().reserve_owned(), if !self.owed.is_empty() => Woken::Room(room.ok()),
             () = tokio::time::sleep_until(due.into()), if self.commit_by.is_some() => Woken::Due,
-            command = self.commands.recv() => command.map_or(Woken::Dropped, Woken::Command),
+            command = self.commands.recv() => command.map_or(Woken::Dropped, |command| Woken::Command(Box::new(command))),
         }
     }
 

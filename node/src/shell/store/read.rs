@@ -176,7 +176,7 @@ impl Store {
     }
 
     fn projections(&self) -> Result<BTreeMap<String, Projection>, StoreError> {
-        let sql = "SELECT key, path, file, hash, heads, merged_changes FROM projections";
+        let sql = "SELECT key, path, file, hash, heads, merged_changes, base FROM projections";
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut projections = BTreeMap::new();
@@ -220,6 +220,7 @@ fn projection(row: &Row<'_>) -> Result<Projection, StoreError> {
         path: VaultPath::parse(&path).map_err(|_| damage())?,
         file: FileId::from_bytes(&file).ok_or_else(damage)?,
         hash: ContentHash(digest(row, 3)?),
+        base: ContentHash(digest(row, 6)?),
         heads: heads.to_vec(),
         merged_changes: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
     })

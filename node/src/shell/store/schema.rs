@@ -60,7 +60,8 @@ CREATE TABLE projections (
     file BLOB NOT NULL,
     hash BLOB NOT NULL,
     heads BLOB NOT NULL,                         -- 32 bytes each
-    merged_changes INTEGER
+    merged_changes INTEGER,
+    base BLOB NOT NULL                           -- digest of the content that its document starts from
 ) STRICT;
 CREATE TABLE queue (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -140,7 +141,8 @@ fn recognise(connection: &Connection, path: &Path) -> Result<Found, StoreError> 
 }
 
 /// Version 1 noted neither when an entry was taken (those count for no day) nor what a missing payload is (those are not
-/// screened). Version 2 did not note what was screened as a change, and held one missing payload of a digest.
+/// screened). Version 2 did not note what was screened as a change, and held one missing payload of a digest; nor what a text
+/// on disk starts from (that of one that was edited is found by the vault).
 fn bring_up_to_date(connection: &mut Connection, version: i32) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if version < 2 {
@@ -160,7 +162,9 @@ fn bring_up_to_date(connection: &mut Connection, version: i32) -> Result<(), Sto
          ) STRICT;
          INSERT INTO missing_now (hash, length, shared, change) SELECT hash, length, shared, change FROM missing;
          DROP TABLE missing;
-         ALTER TABLE missing_now RENAME TO missing",
+         ALTER TABLE missing_now RENAME TO missing;
+         ALTER TABLE projections ADD COLUMN base BLOB NOT NULL DEFAULT x'';
+         UPDATE projections SET base = hash",
     )?;
     mark_changes(&transaction)?;
     transaction.pragma_update(None, "user_version", VERSION)?;

@@ -123,6 +123,7 @@ fn projection(merged_changes: Option<u64>) -> Projection {
         path: VaultPath::parse("Notes/Größe.md").unwrap(),
         file: FileId::at_path(Zone::Drafts, "notes/größe.md"),
         hash: ContentHash::of(b"text"),
+        base: ContentHash::of(b"its beginning"),
         heads: vec![[1; 32], [2; 32]],
         merged_changes,
     }
@@ -378,11 +379,14 @@ fn stores_of_the_versions_before_are_read_and_brought_up_to_date() {
         all.changes(&[(b"change", true), (b"both", true)]),
     ];
     disk.open().persist(&entries.each_ref().map(record)).unwrap();
+    let there = Write::Projection { key: "a".into(), projection: Some(projection(Some(4))) };
+    disk.open().persist(&[there]).unwrap();
     let missing = |columns: &str| {
         format!(
             "CREATE TABLE was (hash BLOB PRIMARY KEY NOT NULL, length INTEGER NOT NULL, shared INTEGER NOT NULL{columns}) STRICT;
              INSERT INTO was (hash, length, shared) SELECT hash, length, shared FROM missing WHERE change = 0;
-             DROP TABLE missing; ALTER TABLE was RENAME TO missing; ALTER TABLE payloads DROP COLUMN change;"
+             DROP TABLE missing; ALTER TABLE was RENAME TO missing; ALTER TABLE payloads DROP COLUMN change;
+             ALTER TABLE projections DROP COLUMN base;"
         )
     };
     let go_back = |sql: String| Connection::open(&disk.path).unwrap().execute_batch(&sql).unwrap();
@@ -392,6 +396,8 @@ fn stores_of_the_versions_before_are_read_and_brought_up_to_date() {
     assert!(!is_change(b"both"), "nobody knows as what it came");
     let both = Missing { is_change: true, ..shared(b"both") };
     assert_eq!(disk.open().load().unwrap().missing, [shared(b"one"), both].into(), "so it is asked for");
+    let there = Projection { base: projection(None).hash, ..projection(Some(4)) };
+    assert_eq!(disk.open().load().unwrap().projections, [("a".into(), there)].into(), "as if nobody had edited it");
 
     go_back(missing("") + "ALTER TABLE entries DROP COLUMN received; PRAGMA user_version = 1");
     let loaded = disk.open().load().unwrap();

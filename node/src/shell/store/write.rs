@@ -119,7 +119,7 @@ impl Writer<'_> {
     }
 
     fn projection(&self, key: &str, projection: &Projection) -> Result<(), StoreError> {
-        let Projection { path, file, hash, heads, merged_changes } = projection;
+        let Projection { path, file, hash, base, heads, merged_changes } = projection;
         let row = params![
             key,
             path.as_str(),
@@ -127,9 +127,10 @@ impl Writer<'_> {
             hash.0.as_bytes(),
             heads.concat(),
             merged_changes.map(integer),
+            base.0.as_bytes(),
         ];
-        let sql = "INSERT OR REPLACE INTO projections (key, path, file, hash, heads, merged_changes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql = "INSERT OR REPLACE INTO projections (key, path, file, hash, heads, merged_changes, base)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         self.execute(sql, row).map(|_| ())
     }
 

@@ -23,7 +23,7 @@ fn known(files: &[(&str, &str)]) -> Known {
     let entry = |(name, text): &(&str, &str)| {
         let (path, hash) = (path(name), ContentHash::of(text.as_bytes()));
         let file = FileId::adopted(Zone::Private, &path.key(), hash);
-        (path.key(), Projection { path, file, hash, heads: Vec::new(), merged_changes: None })
+        (path.key(), Projection { path, file, hash, base: hash, heads: Vec::new(), merged_changes: None })
     };
     files.iter().map(entry).collect()
 }
