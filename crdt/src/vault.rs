@@ -114,7 +114,8 @@ pub struct Vault {
     names: Names,
     claims: Claims,
     resolved: BTreeMap<ConflictId, BTreeSet<NodeId>>,
-    field_conflicts: BTreeMap<FileId, Vec<FieldConflict>>,
+    /// Of the document that starts from this content, the last that was open.
+    field_conflicts: BTreeMap<FileId, (ContentHash, Vec<FieldConflict>)>,
     /// What archived notes say since an edit that their archiving did not know of.
     late_texts: BTreeMap<FileId, String>,
     /// Content under bases that compete with the shown one.

@@ -199,8 +199,9 @@ fn edit(world: &mut World, node: usize) {
         return;
     }
     let word = word_for(world, node, &path, true);
-    // Told by the word itself, so that the rest of the story stays as it was.
-    if text.contains('\0') || word.ends_with("4x") {
+    // Told by the word itself, so that the rest of the story stays as it was. Of a field with two values a hidden text
+    // shows one.
+    if text.contains('\0') || (word.ends_with("4x") && !text.starts_with("---\n")) {
         let kind = if text.contains('\0') { "# Again" } else { "\0" };
         world.ledger.is_of_whole_file(&word);
         return save(world, node, path, format!("{kind} {word}\n").into_bytes());

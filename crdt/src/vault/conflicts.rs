@@ -25,7 +25,9 @@ impl Vault {
         let of_fields = self
             .field_conflicts
             .iter()
-            .flat_map(|(file, fields)| fields.iter().filter_map(move |field| self.field_item(*file, field)));
+            // A content that replaced that one has fields of its own, or none.
+            .filter(|(file, (base, _))| self.shown_base(**file) == Some(*base))
+            .flat_map(|(file, (_, fields))| fields.iter().filter_map(move |field| self.field_item(*file, field)));
         let of_archives = self.index.iter().flat_map(|(file, record)| self.archive_items(file, record));
         let of_contents = self.index.iter().flat_map(|(file, record)| self.hidden_items(file, record));
         let of_dropped = self.index.iter().flat_map(|(file, record)| self.dropped_items(file, record));
@@ -78,7 +80,7 @@ impl Vault {
         if found.is_empty() {
             self.field_conflicts.remove(&file);
         } else {
-            self.field_conflicts.insert(file, found);
+            self.field_conflicts.insert(file, (note.base, found));
         }
         if self.index.get(file).is_some_and(|record| !conflict::edits_past_archive(record).is_empty()) {
             self.late_texts.insert(file, note.merged.text());

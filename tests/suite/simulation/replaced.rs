@@ -74,6 +74,25 @@ fn bytes_that_are_no_note_replace_a_note_where_they_are_chosen() {
 }
 
 #[test]
+fn a_field_with_two_values_is_not_listed_of_a_content_that_was_replaced() {
+    let mut world = world(224, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let note = |status: &str| format!("---\nstatus: {status}\n---\none\n");
+    save(&mut world, 0, AT, &note("open"));
+    pass(&mut world, 15_000);
+    world.partition(0, 1, 15_000);
+    save(&mut world, 0, AT, &note("done"));
+    save(&mut world, 1, AT, &note("late"));
+    pass(&mut world, 60_000);
+    assert_eq!(core(&world, 0).vault().conflicts().len(), 1);
+    save_picture(&mut world, 0);
+    pass(&mut world, 15_000);
+    for node in [0, 1] {
+        assert_eq!(core(&world, node).vault().conflicts(), [], "node {node}");
+    }
+    settle(&mut world);
+}
+
+#[test]
 fn a_text_saved_again_after_other_content_brings_no_earlier_edit_back() {
     let mut world = world(223, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
     save(&mut world, 0, AT, "one\n");
