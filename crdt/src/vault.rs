@@ -35,6 +35,7 @@ mod given_up;
 mod hidden;
 mod history;
 mod input;
+mod load;
 mod local;
 mod names;
 mod open;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use aiemp_protocol::{
     causality::Past,
     entry::{FieldWrite, Item},
-    ids::{ContentHash, FileId},
+    ids::FileId,
     replication::EntryWithPayloads,
     vault_path::VaultPath,
 };
@@ -239,26 +239,6 @@ impl Vault {
                 self.load(file, queue);
             }
             Some(DocState::Note(_) | DocState::Plain(_)) | None => {}
-        }
-    }
-
-    pub(super) fn payload_arrived(&mut self, hash: ContentHash) {
-        if self.loads > 0 {
-            self.came.insert(hash);
-        }
-        for file in self.awaited.remove(&hash).unwrap_or_default() {
-            match self.docs.remove(&file) {
-                Some(DocState::Incomplete(queue) | DocState::Loading { queue, .. }) => self.load(file, queue),
-                Some(DocState::Note(_) | DocState::Plain(_)) => self.load(file, [].into()),
-                Some(state @ DocState::Uncreated(_)) => {
-                    self.docs.insert(file, state);
-                }
-                None => {}
-            }
-            self.outputs.push_back(Output::FileUpdated(file));
-            self.forget_incomplete_hidden(file);
-            self.inspect_hidden(file);
-            self.project(file);
         }
     }
 

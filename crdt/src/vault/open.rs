@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use aiemp_keys::cbor;
 use aiemp_protocol::{
     entry::FileKind,
-    ids::{Audience, ContentHash, FileId},
-    limits::{LANES_MAX, NOTE_BYTES_MAX},
+    ids::{ContentHash, FileId},
+    limits::LANES_MAX,
     vault_path::VaultPath,
 };
 use automerge::{Change, ChangeHash};
 
-use super::{EffectId, Output, Pending, Projection, Vault, local::note_text};
+use super::{EffectId, Projection, Vault, local::note_text};
 use crate::{
     document::{self, Document},
     index::ChangeRef,
@@ -159,103 +159,6 @@ impl Vault {
         self.record_projection(key, None);
     }
 
-    pub(super) fn load(&mut self, file: FileId, queue: VecDeque<Task>) {
-        let Some(record) = self.index.get(file) else { return };
-        let Some(base) = self.base_of_queue(file, &queue) else { return self.lacks_content(file, queue) };
-        let may_be_note = record.kind.shown() == Some(&FileKind::Note) || record.shown_base() != Some(base);
-        let changes: Vec<_> = record.changes_under(base).filter(|_| may_be_note).map(|change| change.hash).collect();
-        let effect = self.effect(Pending::Load { file });
-        let hashes = [base].into_iter().chain(changes.iter().copied()).collect();
-        self.docs.insert(file, DocState::Loading { effect, hashes, queue });
-        self.push_load(effect, file, base, changes);
-    }
-
-    pub(super) fn push_load(&mut self, effect: EffectId, file: FileId, base: ContentHash, changes: Vec<ContentHash>) {
-        let shared_only = file.zone.audience() == Audience::All;
-        self.loads += 1;
-        self.outputs.push_back(Output::Load { effect, base, changes, shared_only });
-    }
-
-    /// Notes which payloads a load did not find; whether one of them came while it was under way.
-    pub(super) fn await_absent(
-        &mut self,
-        file: FileId,
-        hashes: impl Iterator<Item = ContentHash>,
-        payloads: &[Option<Vec<u8>>],
-    ) -> bool {
-        let mut came_since = false;
-        for (hash, _) in hashes.zip(payloads).filter(|(_, payload)| payload.is_none()) {
-            came_since |= self.came.contains(&hash);
-            self.awaited.entry(hash).or_default().insert(file);
-        }
-        came_since
-    }
-
-    pub(super) fn loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
-        self.payloads_loaded(effect, payloads);
-        self.loads = self.loads.saturating_sub(1);
-        if self.loads == 0 {
-            self.came.clear();
-        }
-    }
-
-    fn payloads_loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
-        if matches!(self.pending.get(&effect), Some(Pending::Hidden { .. })) {
-            return self.hidden_loaded(effect, payloads);
-        }
-        if matches!(self.pending.get(&effect), Some(Pending::Past { .. })) {
-            return self.past_loaded(effect, payloads);
-        }
-        if matches!(self.pending.get(&effect), Some(Pending::Undo { .. })) {
-            return self.undo_loaded(effect, payloads);
-        }
-        let Some(Pending::Load { file }) = self.pending.remove(&effect) else { return };
-        // Another load of the file was asked for since, because more of it applied: its answer is the one to open.
-        let is_newest =
-            |state: &DocState| matches!(state, DocState::Loading { effect: newest, .. } if *newest == effect);
-        if !self.docs.get(&file).is_some_and(is_newest) {
-            return;
-        }
-        let Some(DocState::Loading { hashes, queue, .. }) = self.docs.remove(&file) else { return };
-        if self.await_absent(file, hashes.iter().copied(), &payloads) {
-            return self.load(file, queue);
-        }
-        if self.unapplied.contains_key(&file) {
-            // An edit of ours would be missing from the document, and the next edit must follow it. It applies soon.
-            self.docs.insert(file, DocState::Incomplete(queue));
-            return;
-        }
-        let Some(base) = self.base_of_queue(file, &queue).filter(|base| hashes.first() == Some(base)) else {
-            // A save came meanwhile, over another content.
-            return self.load(file, queue);
-        };
-        let found: BTreeMap<_, _> = hashes.into_iter().zip(payloads).collect();
-        if self.shown_base(file) != Some(base) {
-            return self.replaced_loaded(file, base, &found, queue);
-        }
-        let stands = queue.iter().find_map(|task| self.disk_handle_of(file, task)).unwrap_or(StandsFor::Place);
-        match self.open(file, base, &found, &stands, Reading::AtTheEnd) {
-            Some(state) => {
-                self.docs.insert(file, state);
-                self.touch(file);
-                self.remember_conflicts(file);
-                // What lies on disk is taken in before anything is written there.
-                let (writes, others): (Vec<_>, Vec<_>) =
-                    queue.into_iter().partition(|task| matches!(task, Task::Project));
-                for task in others.into_iter().chain(writes) {
-                    self.with_document(file, task);
-                }
-                // What is larger than a note is read anew when it is needed again: as many of them would fill the memory.
-                if matches!(self.docs.get(&file), Some(DocState::Plain(bytes)) if bytes.len() > NOTE_BYTES_MAX) {
-                    self.docs.remove(&file);
-                }
-            }
-            None => {
-                self.lacks_content(file, queue);
-            }
-        }
-    }
-
     /// What the disk handle has to stand for in this task; none where it does not matter.
     pub(super) fn disk_handle_of(&self, file: FileId, task: &Task) -> Option<StandsFor> {
         match task {
@@ -296,7 +199,7 @@ impl Vault {
     }
 
     /// The content to load for these tasks: that of the first save, for what lies on disk is taken in first.
-    fn base_of_queue(&self, file: FileId, queue: &VecDeque<Task>) -> Option<ContentHash> {
+    pub(super) fn base_of_queue(&self, file: FileId, queue: &VecDeque<Task>) -> Option<ContentHash> {
         queue.iter().find_map(|task| self.base_of_handle(file, task)).or_else(|| self.shown_base(file))
     }
 
@@ -322,13 +225,6 @@ impl Vault {
         }
     }
 
-    fn lacks_content(&mut self, file: FileId, queue: VecDeque<Task>) {
-        self.docs.insert(file, DocState::Incomplete([].into()));
-        for task in queue {
-            self.without_content(file, task);
-        }
-    }
-
     /// Whether a save waits in memory alone for the content of its file.
     pub(super) fn saves_wait(&self) -> bool {
         !self.strangers.is_empty()
@@ -338,17 +234,6 @@ impl Vault {
                 }
                 DocState::Note(_) | DocState::Plain(_) => false,
             })
-    }
-
-    /// The content is not held: who asked is told, what lies on disk cannot be compared, and the rest waits.
-    fn without_content(&mut self, file: FileId, task: Task) {
-        if let Task::Read(request) = task {
-            self.outputs.push_back(Output::Content { request, bytes: None });
-        } else if let Task::Recognise { found, others, .. } = task {
-            self.not_recognised(found, others);
-        } else {
-            self.with_document(file, task);
-        }
     }
 
     /// Builds the content from its payloads. What was found at the start is a state that the file passed through, or not
@@ -482,7 +367,7 @@ impl Vault {
         applied
     }
 
-    fn touch(&mut self, file: FileId) {
+    pub(super) fn touch(&mut self, file: FileId) {
         self.recent.retain(|other| *other != file);
         self.recent.push_back(file);
     }

@@ -1,5 +1,6 @@
 //! What a core wants done, done by the world.
 
+use aiemp_crdt::vault::Projection;
 use aiemp_keys::NodeId;
 use aiemp_node::core::{Input, Notice, Output};
 use aiemp_protocol::ids::ContentHash;
@@ -18,10 +19,7 @@ impl World {
                 self.nodes[node].store.enqueue(effect, record);
             }
             Output::KeepFreeze { bytes, .. } => brake::keep(self, node, &bytes)?,
-            Output::RecordProjection { key, projection } => {
-                projection.iter().for_each(|projection| replacements::shown(self, node, projection));
-                self.nodes[node].store.enqueue_projection(key, projection);
-            }
+            Output::RecordProjection { key, projection } => self.record_projection(node, key, projection),
             Output::ReadEntries { effect, log, from_seq, count } => {
                 let entries = self.nodes[node].store.read(log, from_seq, count);
                 self.answer(node, Input::EntriesRead(effect, entries));
@@ -78,6 +76,11 @@ impl World {
         }
         self.keep_committing(node);
         Ok(())
+    }
+
+    fn record_projection(&mut self, node: usize, key: String, projection: Option<Projection>) {
+        projection.iter().for_each(|projection| replacements::shown(self, node, projection));
+        self.nodes[node].store.enqueue_projection(key, projection);
     }
 
     fn soon(&mut self, event: Event) {

@@ -73,7 +73,7 @@ fn logged(world: &World) -> usize {
 
 #[test]
 fn a_line_of_the_days_log_waits_until_what_holds_it_is_taken_out() {
-    let mut world = world(132, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let mut world = world(136, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
     world.nodes[1].secrets.clear();
     world.crash(1, 500);
     save(&mut world, 0, DRAFT, &draft("One"));

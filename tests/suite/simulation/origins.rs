@@ -144,7 +144,7 @@ fn a_note_of_clouds_that_is_copied_or_brought_back_is_not_the_persons() {
     save(&mut returned, 0, DRAFT, &mail("Cloud's"));
     assert_eq!(sent(&mut returned), 0, "taken out of the vault, and put in again");
 
-    let mut own = allowed(262);
+    let mut own = allowed(265);
     save_own(&mut own, "Plans/template.md", &mail("Mine"));
     pass(&mut own, 10_000);
     copy(&mut own, 0, "Plans/template.md", DRAFT);

@@ -308,7 +308,7 @@ fn two_long_logs_that_name_each_other_arrive_without_a_pause() {
     assert_eq!(lengths(&world, 2), [0, 0]);
     assert!(lengths(&world, 0).into_iter().all(|length| length >= 90));
     // Some 10 s to connect, and what the slow disk takes for each entry.
-    pass(&mut world, 45_000);
+    pass(&mut world, 60_000);
     assert_eq!(lengths(&world, 2), lengths(&world, 0));
 }
 

@@ -1,0 +1,151 @@
+//! Contents on their way from the store, and those whose payloads have not come.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use aiemp_protocol::{
+    entry::FileKind,
+    ids::{Audience, ContentHash, FileId},
+    limits::NOTE_BYTES_MAX,
+};
+
+use super::{
+    EffectId, Output, Pending, Vault,
+    open::{DocState, Reading, StandsFor, Task},
+};
+
+impl Vault {
+    pub(super) fn load(&mut self, file: FileId, queue: VecDeque<Task>) {
+        let Some(record) = self.index.get(file) else { return };
+        let Some(base) = self.base_of_queue(file, &queue) else { return self.lacks_content(file, queue) };
+        let may_be_note = record.kind.shown() == Some(&FileKind::Note) || record.shown_base() != Some(base);
+        let changes: Vec<_> = record.changes_under(base).filter(|_| may_be_note).map(|change| change.hash).collect();
+        let effect = self.effect(Pending::Load { file });
+        let hashes = [base].into_iter().chain(changes.iter().copied()).collect();
+        self.docs.insert(file, DocState::Loading { effect, hashes, queue });
+        self.push_load(effect, file, base, changes);
+    }
+
+    pub(super) fn push_load(&mut self, effect: EffectId, file: FileId, base: ContentHash, changes: Vec<ContentHash>) {
+        let shared_only = file.zone.audience() == Audience::All;
+        self.loads += 1;
+        self.outputs.push_back(Output::Load { effect, base, changes, shared_only });
+    }
+
+    /// Notes which payloads a load did not find; whether one of them came while it was under way.
+    pub(super) fn await_absent(
+        &mut self,
+        file: FileId,
+        hashes: impl Iterator<Item = ContentHash>,
+        payloads: &[Option<Vec<u8>>],
+    ) -> bool {
+        let mut came_since = false;
+        for (hash, _) in hashes.zip(payloads).filter(|(_, payload)| payload.is_none()) {
+            came_since |= self.came.contains(&hash);
+            self.awaited.entry(hash).or_default().insert(file);
+        }
+        came_since
+    }
+
+    pub(super) fn loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
+        self.payloads_loaded(effect, payloads);
+        self.loads = self.loads.saturating_sub(1);
+        if self.loads == 0 {
+            self.came.clear();
+        }
+    }
+
+    fn payloads_loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
+        if matches!(self.pending.get(&effect), Some(Pending::Hidden { .. })) {
+            return self.hidden_loaded(effect, payloads);
+        }
+        if matches!(self.pending.get(&effect), Some(Pending::Past { .. })) {
+            return self.past_loaded(effect, payloads);
+        }
+        if matches!(self.pending.get(&effect), Some(Pending::Undo { .. })) {
+            return self.undo_loaded(effect, payloads);
+        }
+        let Some(Pending::Load { file }) = self.pending.remove(&effect) else { return };
+        // Another load of the file was asked for since, because more of it applied: its answer is the one to open.
+        let is_newest =
+            |state: &DocState| matches!(state, DocState::Loading { effect: newest, .. } if *newest == effect);
+        if !self.docs.get(&file).is_some_and(is_newest) {
+            return;
+        }
+        let Some(DocState::Loading { hashes, queue, .. }) = self.docs.remove(&file) else { return };
+        if self.await_absent(file, hashes.iter().copied(), &payloads) {
+            return self.load(file, queue);
+        }
+        if self.unapplied.contains_key(&file) {
+            // An edit of ours would be missing from the document, and the next edit must follow it. It applies soon.
+            self.docs.insert(file, DocState::Incomplete(queue));
+            return;
+        }
+        let Some(base) = self.base_of_queue(file, &queue).filter(|base| hashes.first() == Some(base)) else {
+            // A save came meanwhile, over another content.
+            return self.load(file, queue);
+        };
+        let found: BTreeMap<_, _> = hashes.into_iter().zip(payloads).collect();
+        if self.shown_base(file) != Some(base) {
+            return self.replaced_loaded(file, base, &found, queue);
+        }
+        let stands = queue.iter().find_map(|task| self.disk_handle_of(file, task)).unwrap_or(StandsFor::Place);
+        match self.open(file, base, &found, &stands, Reading::AtTheEnd) {
+            Some(state) => {
+                self.docs.insert(file, state);
+                self.touch(file);
+                self.remember_conflicts(file);
+                // What lies on disk is taken in before anything is written there.
+                let (writes, others): (Vec<_>, Vec<_>) =
+                    queue.into_iter().partition(|task| matches!(task, Task::Project));
+                for task in others.into_iter().chain(writes) {
+                    self.with_document(file, task);
+                }
+                // What is larger than a note is read anew when it is needed again: as many of them would fill the memory.
+                if matches!(self.docs.get(&file), Some(DocState::Plain(bytes)) if bytes.len() > NOTE_BYTES_MAX) {
+                    self.docs.remove(&file);
+                }
+            }
+            None => {
+                self.lacks_content(file, queue);
+            }
+        }
+    }
+
+    fn lacks_content(&mut self, file: FileId, queue: VecDeque<Task>) {
+        self.docs.insert(file, DocState::Incomplete([].into()));
+        for task in queue {
+            self.without_content(file, task);
+        }
+    }
+
+    /// The content is not held: who asked is told, what lies on disk cannot be compared, and the rest waits.
+    pub(super) fn without_content(&mut self, file: FileId, task: Task) {
+        if let Task::Read(request) = task {
+            self.outputs.push_back(Output::Content { request, bytes: None });
+        } else if let Task::Recognise { found, others, .. } = task {
+            self.not_recognised(found, others);
+        } else {
+            self.with_document(file, task);
+        }
+    }
+
+    pub(super) fn payload_arrived(&mut self, hash: ContentHash) {
+        if self.loads > 0 {
+            self.came.insert(hash);
+        }
+        for file in self.awaited.remove(&hash).unwrap_or_default() {
+            match self.docs.remove(&file) {
+                Some(DocState::Incomplete(queue) | DocState::Loading { queue, .. }) => self.load(file, queue),
+                Some(DocState::Note(_) | DocState::Plain(_)) => self.load(file, [].into()),
+                Some(state @ DocState::Uncreated(_)) => {
+                    self.docs.insert(file, state);
+                }
+                None => {}
+            }
+            self.outputs.push_back(Output::FileUpdated(file));
+            self.forget_incomplete_hidden(file);
+            self.inspect_hidden(file);
+            self.project(file);
+        }
+    }
+}
