@@ -95,6 +95,11 @@ impl<T: Clone> Register<T> {
         self.replaced.iter().chain(&self.writes).map(|(_, value)| value)
     }
 
+    /// All writes there ever were.
+    pub fn all(&self) -> impl Iterator<Item = (&Origin, &T)> {
+        self.replaced.iter().chain(&self.writes).map(|(origin, value)| (origin, value))
+    }
+
     fn origins(&self) -> Vec<&Origin> {
         self.replaced.iter().chain(&self.writes).map(|(origin, _)| origin).collect()
     }
@@ -174,17 +179,12 @@ impl FileRecord {
 #[derive(Debug, Default)]
 pub struct Index {
     files: BTreeMap<FileId, FileRecord>,
-    /// Files that were ever given a path of this canonical key.
-    by_key: BTreeMap<String, BTreeSet<FileId>>,
 }
 
 impl Index {
     /// Applies one item; answers the file it speaks of.
     pub fn apply(&mut self, item: &Item, origin: &Origin) -> Option<FileId> {
         let (Item::New { file, .. } | Item::Set { file, .. } | Item::Change { file, .. }) = item else { return None };
-        if let Item::New { path, .. } | Item::Set { write: FieldWrite::Path(path), .. } = item {
-            self.by_key.entry(path.key()).or_default().insert(*file);
-        }
         let record = self.files.entry(*file).or_default();
         match item {
             Item::New { path, kind, base, .. } => {
@@ -209,17 +209,6 @@ impl Index {
     /// What the logs say of a file.
     pub fn get(&self, file: FileId) -> Option<&FileRecord> {
         self.files.get(&file)
-    }
-
-    /// Live files shown under this canonical key, in id order.
-    pub fn namesakes<'a>(&'a self, key: &'a str) -> impl DoubleEndedIterator<Item = FileId> + 'a {
-        let shown_here = move |file: &&FileId| {
-            self.files.get(file).is_some_and(|record| {
-                let lies_here = || record.path.shown().is_some_and(|path| path.key() == key);
-                !record.is_archived() && record.base.shown().is_some() && lies_here()
-            })
-        };
-        self.by_key.get(key).into_iter().flatten().filter(shown_here).copied()
     }
 
     /// Every file, in id order.

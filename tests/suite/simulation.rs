@@ -3,6 +3,7 @@
 mod active;
 mod copies;
 mod held;
+mod names;
 mod origins;
 mod payloads;
 mod repairs;

@@ -40,7 +40,10 @@ impl Core {
     /// Looks at a whole file before any change of it exists. Paths that never sync stay where they are, unseen.
     fn clear(&mut self, path: &VaultPath, bytes: Vec<u8>) -> Option<Cleared<Vec<u8>>> {
         let zone = self.replication.rosters().current().zone_of(path).ok()?;
-        match self.guard.clear_file(path, zone.audience(), bytes) {
+        // Beside a namesake a shared file may lie where its path alone would make it a private one.
+        let is_shared = self.vault.file_at(path).is_some_and(|file| file.zone.audience() == Audience::All);
+        let audience = if is_shared { Audience::All } else { zone.audience() };
+        match self.guard.clear_file(path, audience, bytes) {
             Ok(cleared) => {
                 self.work.held.remove(path);
                 Some(cleared)
@@ -71,9 +74,11 @@ impl Core {
             WriteOutcome::Displaced(bytes) if !self.passes(effect, &bytes) => WriteOutcome::Written,
             // It lies there still, and is looked at again when the write is tried again.
             WriteOutcome::Occupied(bytes) if !self.passes(effect, &bytes) => WriteOutcome::Failed,
-            WriteOutcome::Displaced(_) | WriteOutcome::Occupied(_) | WriteOutcome::Written | WriteOutcome::Failed => {
-                outcome
-            }
+            WriteOutcome::Displaced(_)
+            | WriteOutcome::Occupied(_)
+            | WriteOutcome::Written
+            | WriteOutcome::InTheWay
+            | WriteOutcome::Failed => outcome,
         }
     }
 

@@ -10,7 +10,7 @@ use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 
-use crate::shell::vault_disk::{Scan, VaultDisk, scan};
+use crate::shell::vault_disk::{DiskError, Scan, VaultDisk, scan};
 
 /// Jobs that wait for the disk.
 const JOBS_MAX: usize = 4096;
@@ -86,10 +86,15 @@ pub(super) fn spawn(disk: VaultDisk, root: PathBuf) -> Result<(DiskHandle, mpsc:
 fn work(disk: &VaultDisk, root: &std::path::Path, job: DiskJob) -> Option<DiskDone> {
     match job {
         DiskJob::Write { effect, path, bytes, expected } => {
-            let outcome = disk.write(&path, &bytes, expected).unwrap_or_else(|error| {
-                tracing::error!(%error, "a file could not be written; it is tried again");
-                WriteOutcome::Failed
-            });
+            let outcome = match disk.write(&path, &bytes, expected) {
+                Ok(outcome) => outcome,
+                // Told once, with its place: it is tried again and again.
+                Err(DiskError::InTheWay { .. } | DiskError::Escape { .. }) => WriteOutcome::InTheWay,
+                Err(error) => {
+                    tracing::error!(%error, "a file could not be written; it is tried again");
+                    WriteOutcome::Failed
+                }
+            };
             Some(DiskDone::Written(effect, outcome))
         }
         DiskJob::Remove { effect, path, expected } => {
@@ -160,6 +165,16 @@ mod tests {
             done.push(answer);
         }
         done
+    }
+
+    #[tokio::test]
+    async fn what_is_in_the_way_is_told_as_that_and_not_as_a_disk_that_fails() {
+        let root = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(root.path().join("a.md/.obsidian")).expect("made");
+        let (path, bytes) = (path("a.md"), b"new\n".to_vec());
+        let answers =
+            done(vec![DiskJob::Write { effect: EffectId(1), path, bytes, expected: None }], root.path()).await;
+        assert!(matches!(&answers[..], [DiskDone::Written(_, WriteOutcome::InTheWay)]), "{answers:?}");
     }
 
     #[tokio::test]
