@@ -3,6 +3,7 @@
 mod active;
 mod copies;
 mod held;
+mod ids;
 mod names;
 mod origins;
 mod payloads;

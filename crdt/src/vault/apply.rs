@@ -67,8 +67,7 @@ impl Vault {
         }
         for file in touched.iter().copied() {
             self.outputs.push_back(Output::FileUpdated(file));
-            let late = |record: &FileRecord| !conflict::edits_past_archive(record).is_empty();
-            if !self.restoring && self.index.get(file).is_some_and(late) {
+            if !self.restoring && self.index.get(file).is_some_and(conflict::is_late) {
                 self.with_document(file, Task::Inspect);
             }
             self.inspect_hidden(file);
@@ -291,9 +290,7 @@ impl Vault {
         for file in files {
             self.inspect_hidden(file);
             let me = self.me;
-            let may_conflict = |record: &FileRecord| {
-                record.has_changes_of_others(me) || !conflict::edits_past_archive(record).is_empty()
-            };
+            let may_conflict = |record: &FileRecord| record.has_changes_of_others(me) || conflict::is_late(record);
             if self.index.get(file).is_some_and(may_conflict) {
                 self.with_document(file, Task::Inspect);
             }

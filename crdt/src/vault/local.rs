@@ -301,7 +301,10 @@ impl Vault {
             let hash = ContentHash::of(&bytes);
             let file = match self.copied_from(zone, hash, &bytes) {
                 Some(other) => self.free_id(other.beside(zone)),
-                None => self.fresh_id(zone, bytes.len()),
+                None => {
+                    let fresh = self.fresh_id(zone, bytes.len());
+                    self.free_id(fresh)
+                }
             };
             self.creating.insert(file);
             self.push_new(file, &path, bytes);

@@ -122,12 +122,17 @@ impl Core {
         let work = self.work_of(&mail, raw);
         let content = ContentHash::of(raw);
         let eml = FileId::for_work(Zone::Intake, work, &format!("eml:{content}"));
+        let eml = self.vault.standing_for(eml, |record| record.base.has(&content));
         let eml_path = mail_path("Needs_Action", "EMAIL", &work, "eml");
-        let task = FileId::for_work(Zone::Intake, work, "task");
         let task_path = mail_path("Needs_Action", "EMAIL", &work, "md");
         // A function of the mail alone where it can be: taken in twice, it is one note with one content.
         let received = mail.date.filter(|date| *date <= now).unwrap_or(now);
         let note = mail::task_note(&mail, &work, received, eml_path.as_str()).into_bytes();
+        let (is_dated, base) = (mail.date == Some(received), ContentHash::of(&note));
+        let task = self.vault.standing_for(FileId::for_work(Zone::Intake, work, "task"), |record| {
+            // Where the time is that of whoever took it in, the note is told by its place.
+            record.base.has(&base) || (!is_dated && record.path.has(&task_path))
+        });
         let cleared = self
             .guard
             .clear_file(&eml_path, Audience::All, raw.to_vec())
