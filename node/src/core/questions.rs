@@ -182,7 +182,7 @@ impl Core {
                 self.answer(request, Answer::File(shown));
             }
             Reading::Dashboard(file) => self.dashboard_read(now, file, text),
-            Reading::DayLog { file, at, line } => self.day_log_read(now, file, text, (at, line)),
+            Reading::DayLog { file, part, at, line } => self.day_log_read(now, (file, part), bytes, (at, line)),
             Reading::Rejected { request, file, reason } => self.rejected_read(now, request, file, &reason),
         }
     }
