@@ -30,6 +30,7 @@ mod brake;
 mod branches;
 mod input;
 mod output;
+mod past_end;
 mod payloads;
 mod screening;
 mod send;
@@ -136,6 +137,8 @@ pub struct Replication {
     /// The log of which another branch than the one that is held stands: the own one, or one that the roster closed.
     diverged: Option<LogId>,
     branches: BTreeMap<LogId, branches::Branch>,
+    /// Entries after the end of a closed log that stand, for others built on them.
+    past_end: BTreeSet<EntryHash>,
     /// Entries accepted, durable or on their way.
     chains: Chains,
     /// How many entries of each log are durable.
@@ -210,6 +213,7 @@ impl Replication {
             suspect: BTreeMap::new(),
             diverged: None,
             branches: BTreeMap::new(),
+            past_end: BTreeSet::new(),
             chains: Chains::default(),
             durable: BTreeMap::new(),
             epochs: BTreeMap::new(),

@@ -6,6 +6,7 @@ mod held;
 mod ids;
 mod names;
 mod origins;
+mod past_end;
 mod payloads;
 mod repairs;
 mod replaced;
