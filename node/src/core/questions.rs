@@ -163,6 +163,7 @@ impl Core {
             frozen: replication.frozen().get(&log).map(|frozen| frozen.reason),
             waiting: waiting.get(&log).copied(),
             lacks_past: replication.lacks_past(log),
+            is_suspect: replication.is_suspect(log),
             usage: replication.usage_of(log.author, now),
         };
         logs.collect::<BTreeSet<_>>().into_iter().map(standing).collect()
