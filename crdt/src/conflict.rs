@@ -5,7 +5,7 @@
 use aiemp_keys::{Hash, NodeId, Value, cbor};
 use aiemp_protocol::{
     active::Finding,
-    ids::{ConflictId, FileId},
+    ids::{ConflictId, ContentHash, FileId},
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -101,7 +101,23 @@ pub fn edits_past_archive(record: &FileRecord) -> Vec<(&ChangeRef, &Origin)> {
         .collect()
 }
 
-/// The id of the conflict between an archiving and an edit.
-pub fn archive_edit_id(file: FileId, change: &ChangeRef, archiving: &Origin) -> ConflictId {
-    id_of(file, "archive", archiving.hash.to_value(), change.hash.to_value())
+/// Who wrote the content that is shown, with each archiving that did not know of it.
+pub fn contents_past_archive(record: &FileRecord) -> Vec<(&Origin, &Origin)> {
+    let Some((written, base)) = record.base.writes().next().filter(|_| record.is_archived()) else { return Vec::new() };
+    let is_known_to = |archiving: &Origin| {
+        let mut same = record.base.all().filter(|(_, other)| other.hash == base.hash);
+        written.author() == archiving.author() || same.any(|(origin, _)| origin.is_before(archiving))
+    };
+    let archivings = record.archived.writes().filter(|(_, archived)| **archived).map(|(origin, _)| origin);
+    archivings.filter(|archiving| !is_known_to(archiving)).map(|archiving| (written, archiving)).collect()
+}
+
+/// Whether the note went out of sight without something that was written.
+pub fn is_late(record: &FileRecord) -> bool {
+    !edits_past_archive(record).is_empty() || !contents_past_archive(record).is_empty()
+}
+
+/// The id of the conflict between an archiving and what was written, a change or a content.
+pub fn archive_edit_id(file: FileId, written: ContentHash, archiving: &Origin) -> ConflictId {
+    id_of(file, "archive", archiving.hash.to_value(), written.to_value())
 }

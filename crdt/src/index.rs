@@ -195,17 +195,12 @@ impl FileRecord {
 #[derive(Debug, Default)]
 pub struct Index {
     files: BTreeMap<FileId, FileRecord>,
-    /// Files that were ever given a path of this canonical key.
-    by_key: BTreeMap<String, BTreeSet<FileId>>,
 }
 
 impl Index {
     /// Applies one item; answers the file it speaks of.
     pub fn apply(&mut self, item: &Item, origin: &Arc<Origin>) -> Option<FileId> {
         let (Item::New { file, .. } | Item::Set { file, .. } | Item::Change { file, .. }) = item else { return None };
-        if let Item::New { path, .. } | Item::Set { write: FieldWrite::Path(path), .. } = item {
-            self.by_key.entry(path.key()).or_default().insert(*file);
-        }
         let record = self.files.entry(*file).or_default();
         match item {
             Item::New { path, kind, base, length, .. } => {
@@ -232,20 +227,10 @@ impl Index {
         self.files.get(&file)
     }
 
-    /// Live files shown under this canonical key, in id order.
-    pub fn namesakes<'a>(&'a self, key: &'a str) -> impl DoubleEndedIterator<Item = FileId> + 'a {
-        let shown_here = move |file: &&FileId| {
-            self.files.get(file).is_some_and(|record| {
-                let lies_here = || record.path.shown().is_some_and(|path| path.key() == key);
-                !record.is_archived() && record.base.shown().is_some() && lies_here()
-            })
-        };
-        self.by_key.get(key).into_iter().flatten().filter(shown_here).copied()
-    }
-
     /// Files that ever had a path of this canonical key, in id order.
-    pub fn ever_at(&self, key: &str) -> impl Iterator<Item = FileId> + '_ {
-        self.by_key.get(key).into_iter().flatten().copied()
+    pub fn ever_at<'a>(&'a self, key: &'a str) -> impl Iterator<Item = FileId> + 'a {
+        let lay_there = move |record: &FileRecord| record.path.values().any(|path| path.key() == key);
+        self.files.iter().filter(move |(_, record)| lay_there(record)).map(|(file, _)| *file)
     }
 
     /// Every file, in id order.

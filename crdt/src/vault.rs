@@ -65,6 +65,8 @@ pub trait Boundaries: fmt::Debug + Send {
     fn may_resolve(&self, author: NodeId, zone: Zone) -> bool;
     /// Whether active content waits here until it is released.
     fn holds_active_content(&self) -> bool;
+    /// Whether what this member named has its name before what others named so. Never changes for a member.
+    fn names_first(&self, author: NodeId) -> bool;
     /// Whether a member's word releases it.
     fn may_release(&self, author: NodeId) -> bool;
 }
@@ -161,6 +163,8 @@ pub struct Vault {
     strangers: Vec<(VaultPath, Vec<u8>)>,
     /// Places at which nothing lies any more, until they count as removed.
     missing: BTreeMap<String, Timestamp>,
+    /// Places at which something lies that is no file of the vault, each told of once.
+    obstructed: BTreeSet<String>,
     /// Files to project when the place they want is free, or the disk works again.
     postponed: BTreeSet<FileId>,
     retry_at: Option<Timestamp>,
@@ -217,6 +221,7 @@ impl Vault {
             recognising: BTreeSet::new(),
             strangers: Vec::new(),
             missing: BTreeMap::new(),
+            obstructed: BTreeSet::new(),
             postponed: BTreeSet::new(),
             retry_at: None,
             batches: BTreeMap::new(),
@@ -252,6 +257,11 @@ impl Vault {
     /// The roster changed.
     pub fn set_boundaries(&mut self, boundaries: Box<dyn Boundaries>) {
         self.boundaries = boundaries;
+        let files: Vec<_> = self.index.iter().map(|(file, _)| file).collect();
+        let moved = files.iter().filter(|file| self.names.update(&self.index, **file, &*self.boundaries)).count();
+        if moved > 0 {
+            self.project_all(files);
+        }
     }
 
     /// Handles one input; `positions` are those of the node's own logs at this moment.

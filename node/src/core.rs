@@ -84,6 +84,9 @@ pub struct Core {
 #[derive(Debug)]
 struct RosterBoundaries {
     roster: Roster,
+    /// Every node that a roster ever named as Local: of its entries' authors each node knows this alike, whatever epochs
+    /// it lacks.
+    locals: BTreeSet<NodeId>,
     me: NodeId,
     role: Role,
 }
@@ -109,6 +112,10 @@ impl Boundaries for RosterBoundaries {
         self.role == Role::Local
     }
 
+    fn names_first(&self, author: NodeId) -> bool {
+        self.locals.contains(&author)
+    }
+
     fn may_release(&self, author: NodeId) -> bool {
         self.roster.member(author).is_some_and(|member| member.role == Role::Local)
     }
@@ -131,7 +138,7 @@ impl Core {
             room: start.room,
         });
         let me = replication.me();
-        let boundaries = boundaries(replication.rosters().current(), me);
+        let boundaries = boundaries(replication.rosters(), me);
         let work = Work::new(replication.rosters().current(), me, start.brain);
         let mut vault = Vault::new(me, Box::new(boundaries), positions(&replication));
         if start.ended_well {
@@ -206,7 +213,10 @@ impl Core {
             Input::BrainAnswered(id, answer) => self.brain_answered(now, id, answer),
             Input::ReceiptFound(receipt) => self.receipt_found(now, receipt),
             Input::Called { request, peer, body } => self.called(now, request, peer, &body),
-            Input::RosterChanged(chain) => self.replication.handle(now, replication::Input::RosterChanged(chain)),
+            Input::RosterChanged(chain) => {
+                self.replication.handle(now, replication::Input::RosterChanged(chain));
+                self.roster_installed();
+            }
             Input::ChangesScreened(effect, passed) => {
                 self.replication.handle(now, replication::Input::ChangesScreened(effect, passed));
             }
@@ -325,9 +335,9 @@ impl Core {
     }
 
     fn roster_installed(&mut self) {
-        let roster = self.replication.rosters().current();
-        self.vault.set_boundaries(Box::new(boundaries(roster, self.replication.me())));
-        self.work.roster_changed(roster);
+        let rosters = self.replication.rosters();
+        self.vault.set_boundaries(Box::new(boundaries(rosters, self.replication.me())));
+        self.work.roster_changed(rosters.current());
         self.work.is_stopped = self.replication.is_stopped();
     }
 
@@ -381,9 +391,12 @@ impl Core {
     }
 }
 
-fn boundaries(roster: &Roster, me: NodeId) -> RosterBoundaries {
+fn boundaries(rosters: &RosterChain, me: NodeId) -> RosterBoundaries {
+    let roster = rosters.current().clone();
+    let members = (1..=roster.epoch).filter_map(|epoch| rosters.at(epoch)).flat_map(|roster| &roster.members);
+    let locals = members.filter(|member| member.role == Role::Local).map(|member| member.node).collect();
     let role = roster.member(me).map_or(Role::Cloud, |member| member.role);
-    RosterBoundaries { roster: roster.clone(), me, role }
+    RosterBoundaries { roster, locals, me, role }
 }
 
 fn positions(replication: &Replication) -> Positions {

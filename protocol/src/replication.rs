@@ -31,6 +31,7 @@ mod branches;
 mod input;
 mod lacking;
 mod output;
+mod past_end;
 mod payloads;
 mod screening;
 mod send;
@@ -45,6 +46,8 @@ pub use output::{FreezeReason, Output, PeerFault, Record};
 const FRONTIER_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a peer that says to hold more of this node's own log has to show it.
 const SUSPICION_PATIENCE: Duration = Duration::from_secs(60);
+/// How often it may say so and show nothing. After that its word keeps the log from nobody.
+const UNSHOWN_MAX: u32 = 3;
 /// After this a fetch that nobody answered may be asked again.
 const FETCH_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -134,9 +137,13 @@ pub struct Replication {
     /// Own logs of which a peer says to hold other or later entries, with the peer and how long it has to show one:
     /// until that is cleared up nothing of them is handed out.
     suspect: BTreeMap<LogId, (NodeId, Timestamp)>,
+    /// How often a peer did not show what it said to hold of them, since it last did.
+    unshown: BTreeMap<NodeId, u32>,
     /// The log of which another branch than the one that is held stands: the own one, or one that the roster closed.
     diverged: Option<LogId>,
     branches: BTreeMap<LogId, branches::Branch>,
+    /// Entries after the end of a closed log that stand, for others built on them.
+    past_end: BTreeSet<EntryHash>,
     /// Entries accepted, durable or on their way.
     chains: Chains,
     /// How many entries of each log are durable.
@@ -207,8 +214,10 @@ impl Replication {
             rosters: start.rosters,
             freezes: Freezes::default(),
             suspect: BTreeMap::new(),
+            unshown: BTreeMap::new(),
             diverged: None,
             branches: BTreeMap::new(),
+            past_end: BTreeSet::new(),
             chains: Chains::default(),
             durable: BTreeMap::new(),
             epochs: BTreeMap::new(),
@@ -338,6 +347,11 @@ impl Replication {
     /// Whether the next entry of a log waits for entries of others that its author had seen.
     pub fn lacks_past(&self, log: LogId) -> bool {
         self.waiting.contains_key(&log)
+    }
+
+    /// Whether a log of ours is handed to nobody for now: a peer says that there is more of it, and has to show it.
+    pub fn is_suspect(&self, log: LogId) -> bool {
+        self.suspect.contains_key(&log)
     }
 
     /// Every log of which that is true.

@@ -7,6 +7,9 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::limits::{PATH_BYTES_MAX, PATH_NAME_BYTES_MAX};
 
+/// What is longer is no extension that a program goes by.
+const EXTENSION_BYTES_MAX: usize = 32;
+
 /// A relative, `/`-separated path below the vault's top, valid on every platform we write to.
 ///
 /// Holds the spelling as given; [`VaultPath::key`] is what equality of places means.
@@ -105,6 +108,21 @@ impl VaultPath {
         Self::join(self.folder(), &name)
     }
 
+    /// As [`VaultPath::with_stem_suffix`], with only so much of the stem as leaves room for the suffix.
+    pub fn with_fitted_suffix(&self, suffix: &str) -> Result<Self, VaultPathError> {
+        let (mut stem, extension) = match self.name().rsplit_once('.') {
+            Some((stem, extension)) if extension.len() < EXTENSION_BYTES_MAX => (stem, format!(".{extension}")),
+            Some(_) | None => (self.name(), String::new()),
+        };
+        loop {
+            let fitted = Self::join(self.folder(), &format!("{stem}{suffix}{extension}"));
+            if fitted.is_ok() || stem.is_empty() {
+                return fitted;
+            }
+            stem = &stem[..stem.char_indices().last().map_or(0, |(last, _)| last)];
+        }
+    }
+
     /// The path that `with_stem_suffix` with a number made this one from: `a (2).md` came from `a.md`.
     pub fn without_stem_suffix(&self) -> Option<Self> {
         let (stem, extension) = self.name().rsplit_once('.').map_or((self.name(), None), |(s, e)| (s, Some(e)));
@@ -176,6 +194,16 @@ mod tests {
         }
         assert_eq!(VaultPath::parse(&"é".repeat(128)), Err(VaultPathError::NameLength));
         assert!(VaultPath::parse(&"x".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn a_name_gives_up_what_a_suffix_needs_and_keeps_its_extension() {
+        let fitted = |text: &str| VaultPath::parse(text).expect("valid").with_fitted_suffix(" (2)").map(|path| path.0);
+        assert_eq!(fitted("a/b.md"), Ok("a/b (2).md".to_owned()));
+        assert_eq!(fitted(&format!("{}.md", "é".repeat(126))), Ok(format!("{} (2).md", "é".repeat(124))));
+        assert_eq!(fitted(&format!("a.{}", "x".repeat(250))), Ok(format!("a.{} (2)", "x".repeat(249))));
+        let deep = ["x".repeat(250), "x".repeat(250), "x".repeat(250), "x".repeat(250), "y".repeat(16)].join("/");
+        assert_eq!(fitted(&format!("{deep}/z")), Err(VaultPathError::Length));
     }
 
     #[test]

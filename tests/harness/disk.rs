@@ -1,4 +1,5 @@
-//! The vault's files as the writer of the shell leaves them: by rename, never half written.
+//! The vault's files as the writer of the shell leaves them: by rename, never half written. A name is a file's or a
+//! folder's, and a folder ends with its last file.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,12 @@ pub struct Disk {
 impl Disk {
     /// Exchanges the file with `bytes`, or puts it where nothing lies.
     pub fn write(&mut self, path: &VaultPath, bytes: Vec<u8>, expected: Option<ContentHash>) -> WriteOutcome {
+        let lies_below = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
+        let is_in_the_way =
+            |other: &VaultPath| lies_below(other.as_str(), path.as_str()) || lies_below(path.as_str(), other.as_str());
+        if self.files.keys().any(is_in_the_way) {
+            return WriteOutcome::InTheWay;
+        }
         match (self.files.get(path), expected) {
             (Some(there), None) => WriteOutcome::Occupied(there.clone()),
             (Some(there), Some(expected)) => {

@@ -1,6 +1,10 @@
 //! Entries that apply: this node's own and the peers', by one path.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use aiemp_protocol::{
     causality::Past,
@@ -32,7 +36,7 @@ impl Vault {
         let origin = Arc::new(Origin { log: position.log, seq: position.seq, hash: position.hash, hlc, past });
         let mut payloads = entry.payloads.into_iter();
         let mut touched = BTreeSet::new();
-        let mut places_left = BTreeSet::new();
+        let mut places_left = BTreeMap::new();
         let mut resolved = BTreeSet::new();
         for item in &entry.signed.entry.items {
             let payload = if item.payload().is_some() { payloads.next().flatten() } else { None };
@@ -52,10 +56,12 @@ impl Vault {
                 && let Some(path) = self.shown_path(*file)
             {
                 self.remember_left(&path, *file);
-                places_left.insert(path);
+                *places_left.entry(path).or_default() |= self.names.stands(*file);
             }
-            self.names.forget();
             if let Some(file) = self.index.apply(item, &origin) {
+                if !matches!(item, Item::Change { .. }) {
+                    self.names.update(&self.index, file, &*self.boundaries);
+                }
                 self.item_applied(file, item, &origin, payload);
                 touched.insert(file);
             }
@@ -63,8 +69,7 @@ impl Vault {
         self.read_changed(&entry.signed.entry.items);
         for file in touched.iter().copied() {
             self.outputs.push_back(Output::FileUpdated(file));
-            let late = |record: &FileRecord| !conflict::edits_past_archive(record).is_empty();
-            if !self.restoring && self.index.get(file).is_some_and(late) {
+            if !self.restoring && self.index.get(file).is_some_and(conflict::is_late) {
                 self.with_document(file, Task::Inspect);
             }
             self.inspect_hidden(file);
@@ -104,10 +109,11 @@ impl Vault {
         self.index.get(file)?.path.shown().cloned()
     }
 
-    /// Projects the files that an entry touched, and all whose names they share or left: a file that comes or goes may
-    /// free or take the name of another, or the number beside it. Each name is looked at once, for an entry may touch as
-    /// many files of one name as it has items.
-    fn project_with_namesakes(&mut self, touched: &BTreeSet<FileId>, places_left: &BTreeSet<VaultPath>) {
+    /// Projects the files that an entry touched, and all that contend with them for a place: a file that comes or goes may
+    /// free or take the name of another, the number beside it, or that of a folder. `left` says of each place that a file
+    /// left whether that one could keep a folder away. Each name is looked at once, for an entry may touch as many files
+    /// of one name as it has items.
+    fn project_with_namesakes(&mut self, touched: &BTreeSet<FileId>, left: &BTreeMap<VaultPath, bool>) {
         if self.restoring {
             return;
         }
@@ -116,18 +122,47 @@ impl Vault {
                 self.project(*file);
             }
         }
-        let shown: Vec<_> = touched.iter().filter_map(|file| self.shown_path(*file)).collect();
+        let shown = touched.iter().filter_map(|file| Some((self.shown_path(*file)?, self.names.stands(*file))));
+        let mut paths: BTreeMap<_, _> = shown.collect();
+        for (path, stood) in left {
+            *paths.entry(path.clone()).or_default() |= stood;
+        }
         let mut looked_at = BTreeSet::new();
-        for path in shown.iter().chain(places_left) {
-            let bare = path.without_stem_suffix().map(|bare| bare.key());
-            for key in bare.into_iter().chain([path.key()]) {
-                if !looked_at.contains(&key) {
-                    let here: Vec<_> = self.index.namesakes(&key).collect();
-                    here.into_iter().rev().for_each(|file| self.project(file));
-                    looked_at.insert(key);
+        for (path, stands) in paths {
+            let key = path.key();
+            self.project_named(&path, &mut looked_at);
+            if stands {
+                self.project_all(self.names.below(&key));
+            }
+            for (end, _) in key.match_indices('/') {
+                let above = &key[..end];
+                if let Some(above) = (!looked_at.contains(above)).then(|| VaultPath::parse(above).ok()).flatten() {
+                    self.project_named(&above, &mut looked_at);
                 }
             }
         }
+    }
+
+    /// Projects the files of a name, of the name that it may be a number of, and the one whose id it may hold; where one of
+    /// them can keep a folder away, also what lies below.
+    fn project_named(&mut self, path: &VaultPath, looked_at: &mut BTreeSet<String>) {
+        let bare = path.without_stem_suffix().map(|bare| bare.key());
+        for key in bare.into_iter().chain([path.key()]) {
+            if looked_at.contains(&key) {
+                continue;
+            }
+            let here: Vec<_> = self.names.namesakes(&key).collect();
+            let below =
+                if here.iter().any(|file| self.names.stands(*file)) { self.names.below(&key) } else { Vec::new() };
+            self.project_all(below);
+            self.project_all(here.into_iter().rev());
+            looked_at.insert(key);
+        }
+        self.project_all(self.names.held_in_name(path));
+    }
+
+    pub(super) fn project_all(&mut self, files: impl IntoIterator<Item = FileId>) {
+        files.into_iter().for_each(|file| self.project(file));
     }
 
     fn resume_postponed(&mut self, file: FileId) {
@@ -252,9 +287,7 @@ impl Vault {
         for file in files {
             self.inspect_hidden(file);
             let me = self.me;
-            let may_conflict = |record: &FileRecord| {
-                record.has_changes_of_others(me) || !conflict::edits_past_archive(record).is_empty()
-            };
+            let may_conflict = |record: &FileRecord| record.has_changes_of_others(me) || conflict::is_late(record);
             if self.index.get(file).is_some_and(may_conflict) {
                 self.with_document(file, Task::Inspect);
             }

@@ -91,6 +91,22 @@ impl Vault {
         id
     }
 
+    /// The file that an id stands for: the first of it and those that follow which nobody has, or of which `is_it` holds.
+    /// Whoever may write there can have taken the id in advance, for something else.
+    pub fn standing_for(&self, first: FileId, is_it: impl Fn(&FileRecord) -> bool) -> FileId {
+        let is_another = |id| self.index.get(id).is_some_and(|record| !is_it(record)) && !self.creating.contains(&id);
+        let mut id = first;
+        while is_another(id) {
+            id = id.beside(id.zone);
+        }
+        id
+    }
+
+    /// As [`Vault::standing_for`], of what this node itself makes.
+    pub fn own_standing_for(&self, first: FileId) -> FileId {
+        self.standing_for(first, |record| record.base.has_any(|origin| origin.author() == self.me))
+    }
+
     /// The id that a file gets by a move; none where it made that move before. A file there that nobody wrote who could
     /// have moved this one was put there to be in the way.
     fn moved_id(&self, file: FileId, zone: Zone) -> Option<FileId> {

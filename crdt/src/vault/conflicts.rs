@@ -11,6 +11,7 @@ use aiemp_protocol::{
 
 use super::{
     Choice, Vault,
+    local::note_text,
     open::{DocState, Task},
 };
 use crate::{
@@ -75,18 +76,22 @@ impl Vault {
     }
 
     pub(super) fn remember_conflicts(&mut self, file: FileId) {
-        let Some(DocState::Note(note)) = self.docs.get(&file) else { return };
-        let found = note.merged.field_conflicts();
-        if found.is_empty() {
-            self.field_conflicts.remove(&file);
-        } else {
-            self.field_conflicts.insert(file, (note.base, found));
-        }
-        if self.index.get(file).is_some_and(|record| !conflict::edits_past_archive(record).is_empty()) {
-            self.late_texts.insert(file, note.merged.text());
-        } else {
-            self.late_texts.remove(&file);
-        }
+        let is_late = self.index.get(file).is_some_and(conflict::is_late);
+        let (fields, late) = match self.docs.get(&file) {
+            Some(DocState::Note(note)) => {
+                (Some((note.base, note.merged.field_conflicts())), is_late.then(|| note.merged.text()))
+            }
+            Some(DocState::Plain(bytes)) => (None, is_late.then(|| note_text(bytes).unwrap_or_default().to_owned())),
+            Some(DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_)) | None => return,
+        };
+        match fields.filter(|(_, found)| !found.is_empty()) {
+            Some(fields) => self.field_conflicts.insert(file, fields),
+            None => self.field_conflicts.remove(&file),
+        };
+        match late {
+            Some(text) => self.late_texts.insert(file, text),
+            None => self.late_texts.remove(&file),
+        };
     }
 
     fn field_item(&self, file: FileId, field: &FieldConflict) -> Option<Conflict> {
@@ -120,10 +125,14 @@ impl Vault {
 
     fn archive_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
         let Some(path) = record.path.shown() else { return Vec::new() };
-        conflict::edits_past_archive(record)
-            .into_iter()
-            .map(|(change, archiving)| Conflict {
-                id: conflict::archive_edit_id(file, change, archiving),
+        let edits = conflict::edits_past_archive(record).into_iter();
+        let contents = conflict::contents_past_archive(record).into_iter();
+        let base = record.shown_base();
+        edits
+            .map(|(change, archiving)| (change.hash, &*change.origin, archiving))
+            .chain(contents.filter_map(|(written, archiving)| Some((base?, written, archiving))))
+            .map(|(hash, written, archiving)| Conflict {
+                id: conflict::archive_edit_id(file, hash, archiving),
                 kind: self.kind_of_archiving(file, archiving.author()),
                 file,
                 path: path.clone(),
@@ -131,9 +140,9 @@ impl Vault {
                 sides: vec![
                     Side { node: Some(archiving.author()), text: "(moved away)".to_owned(), hlc: archiving.hlc },
                     Side {
-                        node: Some(change.origin.author()),
+                        node: Some(written.author()),
                         text: self.late_texts.get(&file).cloned().unwrap_or_default(),
-                        hlc: change.origin.hlc,
+                        hlc: written.hlc,
                     },
                 ],
                 merged: "(moved away)".to_owned(),

@@ -173,6 +173,7 @@ impl Vault {
     /// What was hidden is shown from now on.
     pub(super) fn take_hidden(&mut self, item: &Conflict) {
         let Some(bytes) = self.hidden_bytes(item) else { return };
+        self.bring_back(item.file);
         self.with_document(item.file, Task::Replace(bytes));
     }
 

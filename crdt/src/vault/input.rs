@@ -32,6 +32,8 @@ pub enum WriteOutcome {
     Displaced(Vec<u8>),
     /// Nothing was written: where nothing was expected, these bytes lie.
     Occupied(Vec<u8>),
+    /// Nothing was written: what is no file of the vault lies there, or where a folder of the place should be.
+    InTheWay,
     /// Nothing was written; the shell told the operator why.
     Failed,
 }

@@ -94,10 +94,15 @@ impl Vault {
             return VecDeque::new();
         }
         let bare = path.without_stem_suffix().map(|bare| bare.key());
-        let mut live = self.index.namesakes(&key).chain(bare.iter().flat_map(|bare| self.index.namesakes(bare)));
-        let wanted = live.find(|file| self.names.wanted(&self.index, *file).is_some_and(|wanted| wanted.key() == key));
+        let with_id = self.names.held_in_name(path);
+        let numbered = bare.iter().flat_map(|bare| self.names.namesakes(bare));
+        let live: Vec<_> = self.names.namesakes(&key).chain(numbered).chain(with_id).collect();
+        let belongs_here = |file: &FileId| self.wanted_path(*file).is_some_and(|wanted| wanted.key() == key);
+        let wanted = live.into_iter().find(belongs_here);
         let recorded = self.on_disk.get(&key).map(|projection| projection.file);
-        let left_here = |(place, _): &&(String, FileId)| *place == key || bare.as_ref() == Some(place);
+        let left_here = |(place, file): &&(String, FileId)| {
+            *place == key || bare.as_ref() == Some(place) || path.name().contains(&file.hash.to_string())
+        };
         let left = self.left.iter().rev().filter(left_here).map(|(_, file)| *file);
         let mut candidates = VecDeque::new();
         for file in wanted.into_iter().chain(recorded).chain(left) {
@@ -324,7 +329,10 @@ impl Vault {
             let hash = ContentHash::of(&bytes);
             let file = match self.copied_from(zone, hash, &bytes) {
                 Some(other) => self.free_id(other.beside(zone)),
-                None => self.fresh_id(zone, bytes.len()),
+                None => {
+                    let fresh = self.fresh_id(zone, bytes.len());
+                    self.free_id(fresh)
+                }
             };
             self.creating.insert(file);
             self.push_new(file, &path, bytes);

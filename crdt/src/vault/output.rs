@@ -28,6 +28,8 @@ pub enum HoldReason {
     /// The node did not end well, and afterwards the file said what it had said before its last known text: by the hand
     /// of a person, or because a program's save was not yet on the disk.
     SetBack,
+    /// What is no file of the vault lies at its place, or where a folder should be.
+    InTheWay,
 }
 
 impl HoldReason {
@@ -41,6 +43,7 @@ impl HoldReason {
             Self::MassRemoval => "mass_removal",
             Self::NotStanding => "not_standing",
             Self::SetBack => "set_back",
+            Self::InTheWay => "in_the_way",
         }
     }
 }

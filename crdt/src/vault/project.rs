@@ -61,7 +61,7 @@ impl Vault {
         let Some(wanted) = self.wanted_path(file) else { return self.project(file) };
         let key = wanted.key();
         let lies_in_flight = self.places.get(&file).is_some_and(|place| self.in_flight.contains_key(place));
-        if self.writing.contains(&file) || self.in_flight.contains_key(&key) || lies_in_flight {
+        if self.writing.contains(&file) || self.is_in_flight(&key) || lies_in_flight {
             self.postponed.insert(file);
             return;
         }
@@ -84,15 +84,16 @@ impl Vault {
         } else if self.holds_back(file, &wanted, &bytes) {
             return;
         }
-        match &there {
-            Some(there) if there.file != file => {
-                self.postponed.insert(file);
-                // What is held back keeps no place that belongs to another.
-                if self.held.contains_key(&there.file) || self.is_in_circle(file, there.file) {
-                    self.postponed.insert(there.file);
-                    self.remove_from_disk(key);
-                }
+        if let Some((place, other)) = self.in_the_way(file, &key) {
+            self.postponed.insert(file);
+            // What is held back keeps no place that belongs to another.
+            if self.held.contains_key(&other) || self.is_in_circle(file, other) {
+                self.postponed.insert(other);
+                self.remove_from_disk(place);
             }
+            return;
+        }
+        match &there {
             Some(there) if there.path != wanted => {
                 // Another spelling of the same place: it goes first, or both would lie there.
                 self.postponed.insert(file);
@@ -105,6 +106,15 @@ impl Vault {
         }
     }
 
+    /// Whether a write or removal is under way at a place, at a folder of it, or in a folder there.
+    fn is_in_flight(&self, key: &str) -> bool {
+        let folder = format!("{key}/");
+        let below =
+            || self.in_flight.range(folder.clone()..).next().is_some_and(|(place, _)| place.starts_with(&folder));
+        let above = || key.match_indices('/').any(|(end, _)| self.in_flight.contains_key(&key[..end]));
+        self.in_flight.contains_key(key) || above() || below()
+    }
+
     /// Whether `file` waits for the place of `other`, which waits for that of a third, and so on back to `file`: then
     /// one has to leave the disk for a moment.
     fn is_in_circle(&mut self, file: FileId, other: FileId) -> bool {
@@ -112,10 +122,22 @@ impl Vault {
         let mut at = other;
         while at != file && passed.insert(at) {
             let Some(wanted) = self.wanted_path(at) else { return false };
-            let Some(there) = self.on_disk.get(&wanted.key()) else { return false };
-            at = there.file;
+            let Some((_, other)) = self.in_the_way(at, &wanted.key()) else { return false };
+            at = other;
         }
         at == file
+    }
+
+    /// What keeps a file from a place on disk, and where: another file there, one where a folder of the place should be,
+    /// or one in a folder that lies there. That may be the file itself, on its way into its own folder or out of it.
+    fn in_the_way(&self, file: FileId, key: &str) -> Option<(String, FileId)> {
+        let folder = format!("{key}/");
+        let there = self.on_disk.get_key_value(key).filter(|(_, there)| there.file != file);
+        let above = || key.match_indices('/').find_map(|(end, _)| self.on_disk.get_key_value(&key[..end]));
+        let own_below = || self.projection_of(file).filter(|(place, _)| place.starts_with(&folder));
+        let below = || self.on_disk.range(folder.clone()..).next().filter(|(place, _)| place.starts_with(&folder));
+        let found = there.or_else(above).or_else(own_below).or_else(below)?;
+        Some((found.0.clone(), found.1.file))
     }
 
     fn in_step(&mut self, file: FileId, key: String, projection: Projection) {
@@ -184,6 +206,14 @@ impl Vault {
             }
         }
         self.in_flight.remove(&key);
+        if outcome == WriteOutcome::InTheWay {
+            if self.obstructed.insert(key) {
+                let (path, reason) = (projection.path, super::HoldReason::InTheWay);
+                self.outputs.push_back(Output::Hold { path, bytes: Vec::new(), reason });
+            }
+            return self.try_again(file);
+        }
+        self.obstructed.remove(&key);
         match outcome {
             WriteOutcome::Written => self.now_on_disk(key, projection),
             WriteOutcome::Displaced(_) => {
@@ -203,14 +233,16 @@ impl Vault {
                 self.outputs.push_back(Output::Hold { path, bytes, reason });
                 self.now_on_disk(key, Projection { hash, heads: Vec::new(), merged_changes: None, ..projection });
             }
-            WriteOutcome::Failed => {
-                self.postponed.insert(file);
-                self.retry_at = Some(self.now + RETRY);
-                return self.look_at_deferred();
-            }
+            WriteOutcome::InTheWay | WriteOutcome::Failed => return self.try_again(file),
         }
         self.look_at_deferred();
         self.project_postponed();
+    }
+
+    fn try_again(&mut self, file: FileId) {
+        self.postponed.insert(file);
+        self.retry_at = Some(self.now + RETRY);
+        self.look_at_deferred();
     }
 
     pub(super) fn now_on_disk(&mut self, key: String, projection: Projection) {
@@ -247,11 +279,7 @@ impl Vault {
                 }
                 self.record_projection(key, None);
             }
-            RemoveOutcome::Failed => {
-                self.postponed.insert(file);
-                self.retry_at = Some(self.now + RETRY);
-                return self.look_at_deferred();
-            }
+            RemoveOutcome::Failed => return self.try_again(file),
         }
         self.look_at_deferred();
         self.project_postponed();

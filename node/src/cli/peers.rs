@@ -206,6 +206,7 @@ fn wait_text(reason: &str) -> &str {
         "disk" => "the disk below the home is nearly full; free some space",
         "newer_version" => "written by a newer version; update this node",
         "past" => "its author had seen entries of others that are not here yet",
+        "unshown" => "a peer says to hold more of it; until it has shown that, or failed to, nobody is handed any",
         other => other,
     }
 }

@@ -7,6 +7,7 @@ use aiemp_protocol::{
     approval::{Outcome, Receipt},
     egress::Held,
     ids::{Audience, FileId},
+    limits::NOTE_BYTES_MAX,
     roster::Role,
     time::Timestamp,
     vault_path::VaultPath,
@@ -143,12 +144,21 @@ impl Core {
             return;
         }
         let Some((at, line)) = self.work.log_lines.pop() else { return };
-        let name = format!("{}-{}.jsonl", at.date(), self.work.name);
-        let Ok(path) = VaultPath::join("Logs", &name) else { return };
-        let file = FileId::at_path(Zone::Drafts, &path.key());
         self.work.logging = true;
+        let part = self.work.log_part.clone().filter(|(day, _)| *day == at.date()).map_or(1, |(_, part)| part);
+        self.log_into(now, part, (at, line));
+    }
+
+    /// The logs of a day follow each other: each is a note, which has an end.
+    fn log_into(&mut self, now: Timestamp, part: usize, (at, line): (Timestamp, String)) {
+        let name = format!("{}-{}.jsonl", at.date(), self.work.name);
+        let first = VaultPath::join("Logs", &name);
+        let path = if part == 1 { first } else { first.and_then(|path| path.with_stem_suffix(&format!(" ({part})"))) };
+        let Ok(path) = path else { return };
+        self.work.log_part = Some((at.date(), part));
+        let file = self.vault.own_standing_for(FileId::at_path(Zone::Drafts, &path.key()));
         if self.vault.index().get(file).is_some() {
-            return self.read(now, file, Reading::DayLog { file, at, line });
+            return self.read(now, file, Reading::DayLog { file, part, at, line });
         }
         match self.guard.clear_file(&path, Audience::All, line.clone().into_bytes()) {
             Ok(content) => self.vault_input(now, vault::Input::CreateRequested { file, path, content }),
@@ -156,7 +166,17 @@ impl Core {
         }
     }
 
-    pub(super) fn day_log_read(&mut self, now: Timestamp, file: FileId, text: &str, (at, line): (Timestamp, String)) {
+    pub(super) fn day_log_read(
+        &mut self,
+        now: Timestamp,
+        (file, part): (FileId, usize),
+        bytes: Option<Vec<u8>>,
+        (at, line): (Timestamp, String),
+    ) {
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        let Some(text) = text.filter(|text| text.len() + line.len() <= NOTE_BYTES_MAX) else {
+            return self.log_into(now, part + 1, (at, line));
+        };
         let Some(path) = self.path_of(file) else { return };
         match self.guard.clear_file(&path, Audience::All, format!("{text}{line}").into_bytes()) {
             Ok(content) => self.vault_input(now, vault::Input::RewriteRequested { file, content }),

@@ -184,8 +184,9 @@ impl Core {
         }
     }
 
-    fn draft_id(&self, work: WorkId) -> FileId {
-        FileId::for_work(Zone::Drafts, work, &format!("draft:{}", self.work.me))
+    pub(super) fn draft_id(&self, work: WorkId) -> FileId {
+        let first = FileId::for_work(Zone::Drafts, work, &format!("draft:{}", self.work.me));
+        self.vault.own_standing_for(first)
     }
 
     /// Files the plan and the draft. The draft is quoted and typed by this code; the brain gives its body alone.
@@ -193,6 +194,7 @@ impl Core {
         let work = task.work_id;
         let plan_path = mail_path("Plans", "PLAN", &work, "md");
         let plan = FileId::for_work(Zone::Drafts, work, &format!("plan:{}", self.work.me));
+        let plan = self.vault.own_standing_for(plan);
         let draft_path = mail_path("Pending_Approval", "REPLY", &work, "md");
         let mut references = task.references.clone();
         references.extend(task.message_id.clone());

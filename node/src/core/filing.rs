@@ -209,6 +209,7 @@ impl Core {
             let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             let note = format!("# Rejected: {}\n\n{reason}\n", to.name());
             let update = FileId::at_path(Zone::Drafts, &format!("rejected {file}"));
+            let update = self.vault.own_standing_for(update);
             if let Ok(at) = VaultPath::join("Updates", &format!("REJECTED_{}", path.name())) {
                 match self.guard.clear_file(&at, Audience::All, note.into_bytes()) {
                     Ok(content) => {

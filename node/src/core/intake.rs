@@ -40,7 +40,10 @@ impl Core {
     /// Looks at a whole file before any change of it exists. Paths that never sync stay where they are, unseen.
     fn clear(&mut self, path: &VaultPath, bytes: Vec<u8>) -> Option<Cleared<Vec<u8>>> {
         let zone = self.replication.rosters().current().zone_of(path).ok()?;
-        match self.guard.clear_file(path, zone.audience(), bytes) {
+        // Beside a namesake a shared file may lie where its path alone would make it a private one.
+        let is_shared = self.vault.file_at(path).is_some_and(|file| file.zone.audience() == Audience::All);
+        let audience = if is_shared { Audience::All } else { zone.audience() };
+        match self.guard.clear_file(path, audience, bytes) {
             Ok(cleared) => {
                 self.work.held.remove(path);
                 Some(cleared)
@@ -71,9 +74,11 @@ impl Core {
             WriteOutcome::Displaced(bytes) if !self.passes(effect, &bytes) => WriteOutcome::Written,
             // It lies there still, and is looked at again when the write is tried again.
             WriteOutcome::Occupied(bytes) if !self.passes(effect, &bytes) => WriteOutcome::Failed,
-            WriteOutcome::Displaced(_) | WriteOutcome::Occupied(_) | WriteOutcome::Written | WriteOutcome::Failed => {
-                outcome
-            }
+            WriteOutcome::Displaced(_)
+            | WriteOutcome::Occupied(_)
+            | WriteOutcome::Written
+            | WriteOutcome::InTheWay
+            | WriteOutcome::Failed => outcome,
         }
     }
 
@@ -117,12 +122,17 @@ impl Core {
         let work = self.work_of(&mail, raw);
         let content = ContentHash::of(raw);
         let eml = FileId::for_work(Zone::Intake, work, &format!("eml:{content}"));
+        let eml = self.vault.standing_for(eml, |record| record.had_base(content));
         let eml_path = mail_path("Needs_Action", "EMAIL", &work, "eml");
-        let task = FileId::for_work(Zone::Intake, work, "task");
         let task_path = mail_path("Needs_Action", "EMAIL", &work, "md");
         // A function of the mail alone where it can be: taken in twice, it is one note with one content.
         let received = mail.date.filter(|date| *date <= now).unwrap_or(now);
         let note = mail::task_note(&mail, &work, received, eml_path.as_str()).into_bytes();
+        let (is_dated, base) = (mail.date == Some(received), ContentHash::of(&note));
+        let task = self.vault.standing_for(FileId::for_work(Zone::Intake, work, "task"), |record| {
+            // Where the time is that of whoever took it in, the note is told by its place.
+            record.had_base(base) || (!is_dated && record.path.values().any(|path| *path == task_path))
+        });
         let cleared = self
             .guard
             .clear_file(&eml_path, Audience::All, raw.to_vec())

@@ -255,6 +255,8 @@ pub struct LogStanding {
     pub waiting: Option<WaitReason>,
     /// Whether its next entry waits for entries of other logs.
     pub lacks_past: bool,
+    /// Whether it is this node's own and handed to nobody, for a peer says to hold more of it.
+    pub is_suspect: bool,
     /// What its author has used of this node.
     pub usage: Usage,
 }

@@ -169,6 +169,7 @@ impl Core {
             frozen: replication.frozen().get(&log).map(|frozen| frozen.reason),
             waiting: waiting.get(&log).copied(),
             lacks_past: replication.lacks_past(log),
+            is_suspect: replication.is_suspect(log),
             usage: replication.usage_of(log.author, now),
         };
         logs.collect::<BTreeSet<_>>().into_iter().map(standing).collect()
@@ -189,7 +190,7 @@ impl Core {
             }
             Reading::Past { request, file, path } => self.past_read(now, request, (file, path), bytes),
             Reading::Dashboard(file) => self.dashboard_read(now, file, text),
-            Reading::DayLog { file, at, line } => self.day_log_read(now, file, text, (at, line)),
+            Reading::DayLog { file, part, at, line } => self.day_log_read(now, (file, part), bytes, (at, line)),
             Reading::Rejected { request, file, reason } => self.rejected_read(now, request, file, &reason),
         }
     }

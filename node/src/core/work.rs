@@ -44,7 +44,7 @@ pub(super) enum Reading {
     /// The dashboard.
     Dashboard(FileId),
     /// The day's log, to append a line.
-    DayLog { file: FileId, at: Timestamp, line: String },
+    DayLog { file: FileId, part: usize, at: Timestamp, line: String },
     /// What a file said at a time.
     Past { request: u64, file: FileId, path: VaultPath },
     /// A draft that a person turned down.
@@ -107,6 +107,8 @@ pub(super) struct Work {
     /// Lines for the day logs, one file at a time.
     pub(super) log_lines: Vec<(Timestamp, String)>,
     pub(super) logging: bool,
+    /// The day of the last line, and the how many-eth log of that day it went into.
+    pub(super) log_part: Option<(String, usize)>,
 }
 
 impl Work {
@@ -138,6 +140,7 @@ impl Work {
             held: BTreeSet::new(),
             log_lines: Vec::new(),
             logging: false,
+            log_part: None,
         };
         work.roster_changed(roster);
         work

@@ -166,6 +166,7 @@ impl Names {
                 .waiting
                 .map(WaitReason::as_str)
                 .or(standing.lacks_past.then_some("past"))
+                .or(standing.is_suspect.then_some("unshown"))
                 .map(str::to_owned),
             used: WireUsage {
                 entries_today: standing.usage.entries_today,

@@ -3,7 +3,7 @@
 use aiemp_keys::NodeId;
 
 use super::{
-    InFlight, Replication, SUSPICION_PATIENCE,
+    InFlight, Replication, SUSPICION_PATIENCE, UNSHOWN_MAX,
     input::EntryWithPayloads,
     output::{PeerFault, Record},
 };
@@ -71,8 +71,11 @@ impl Replication {
     }
 
     /// A peer says to hold other or later entries of this node's own log: until it has shown one, nothing of the log is
-    /// handed out, so that a log never forks for others to see.
+    /// handed out, so that a log never forks for others to see. Whoever showed none several times holds up nothing more.
     pub(super) fn suspect(&mut self, now: Timestamp, peer: NodeId, log: LogId) {
+        if self.unshown.get(&peer).is_some_and(|times| *times >= UNSHOWN_MAX) {
+            return;
+        }
         self.suspect.entry(log).or_insert((peer, now + SUSPICION_PATIENCE));
     }
 
@@ -85,6 +88,7 @@ impl Replication {
         }
         for (log, peer) in over {
             self.suspect.remove(&log);
+            *self.unshown.entry(peer).or_default() += 1;
             if self.sessions.contains_key(&peer) {
                 self.close_peer(peer, PeerFault::Unshown);
             }
@@ -107,6 +111,7 @@ impl Replication {
     /// A peer showed an entry of this node's own that it lacked: the store is an older copy. What the peer has is
     /// fetched; what is written from now on goes into the next generation, for a log cannot fork.
     pub(super) fn own_log_was_behind(&mut self, now: Timestamp, peer: NodeId, log: LogId) {
+        self.unshown.remove(&peer);
         if let Some(suspicion) = self.suspect.get_mut(&log) {
             *suspicion = (peer, now + SUSPICION_PATIENCE);
         }

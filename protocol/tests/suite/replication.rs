@@ -344,6 +344,26 @@ fn a_peer_that_says_to_hold_more_of_our_log_has_to_show_it() {
 }
 
 #[test]
+fn a_peer_that_never_shows_what_it_says_to_hold_keeps_our_log_from_others_for_a_while_only() {
+    let mut world = World::usual();
+    let position = Position { log: world.own_log(), seq: 900, hash: EntryHash(roster_hash(&world)) };
+    let mut times = 0;
+    loop {
+        world.receive(Frame::Frontier { positions: vec![position] });
+        if !world.machine.is_suspect(position.log) {
+            break;
+        }
+        times += 1;
+        world.now = world.now + Duration::from_secs(61);
+        assert_eq!(world.handle(Input::TimeoutReached).closed, [PeerFault::Unshown]);
+        assert!(!world.machine.is_suspect(position.log));
+        world.connect();
+        assert!(times < 10, "it never ends");
+    }
+    assert_eq!(times, 3);
+}
+
+#[test]
 fn an_entry_of_ours_that_we_lack_opens_the_next_generation() {
     let mut world = World::usual();
     let entry = Entry { seq: 1, epoch: 2, hlc: NOW, seen: Vec::new(), items: vec![world.new_file(1, b"of before")] };

@@ -2,7 +2,8 @@
 
 use aiemp_crdt::vault::Choice;
 use aiemp_node::core::{Answer, Input, Question};
-use aiemp_tests::{executor, node::KNOWN_SECRET, world::World};
+use aiemp_protocol::limits::NOTE_BYTES_MAX;
+use aiemp_tests::{executor, node::KNOWN_SECRET, people, world::World};
 
 use super::scenarios::{IDLE_CLOUD, LAPTOP, core, pass, path, save, settle, text, world};
 
@@ -96,6 +97,41 @@ fn a_line_of_the_days_log_waits_until_what_holds_it_is_taken_out() {
     save(&mut world, 1, LOG, &clean);
     pass(&mut world, 30_000);
     assert_eq!(logged(&world), 2, "nothing of the log is lost");
+}
+
+/// Writes drafts and approves what waits until the provider took so many mails.
+fn write_and_send_until(world: &mut World, count: usize) {
+    for number in 0..20 {
+        if world.executor.sent_count() >= count {
+            return;
+        }
+        save(world, 0, &format!("Pending_Approval/email/{count}-{number}.md"), &draft(&format!("{count} {number}")));
+        pass(world, 15_000);
+        executor::review(world).expect("the person looks");
+        pass(world, 60_000);
+    }
+    panic!("{} mails are sent", world.executor.sent_count());
+}
+
+#[test]
+fn a_log_that_is_full_goes_on_in_a_second_file_of_the_day() {
+    let mut world = world(135, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    write_and_send_until(&mut world, 1);
+    // What was no text and is one again has no document of a million characters.
+    people::save(&mut world, 1, path(LOG), b"\x00".to_vec());
+    pass(&mut world, 30_000);
+    let full = format!("{}\n", "x".repeat(NOTE_BYTES_MAX - 1));
+    save(&mut world, 1, LOG, &full);
+    pass(&mut world, 30_000);
+    for count in [2, 3] {
+        write_and_send_until(&mut world, count);
+        pass(&mut world, 60_000);
+        let second = text(&world, 1, "Logs/2026-01-07-laptop (2).jsonl").unwrap_or_default();
+        assert_eq!(second.lines().filter(|line| line.contains("\"sent\"")).count(), world.executor.sent_count() - 1);
+        world.crash(0, 500);
+        pass(&mut world, 15_000);
+    }
+    assert_eq!(text(&world, 1, LOG), Some(full));
 }
 
 #[test]

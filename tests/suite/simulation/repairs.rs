@@ -149,15 +149,15 @@ fn an_edit_beside_a_repair_is_listed_and_one_more_broken_change_is_dropped_again
 }
 
 /// The author of two branches of one log, as whoever holds its key.
-struct Forker {
-    log: LogId,
+pub(super) struct Forker {
+    pub(super) log: LogId,
     next: u64,
     prev: Option<EntryHash>,
 }
 
 impl Forker {
     /// Takes Cloud from its owner; both others hold the same of its log.
-    fn take_cloud(world: &mut World) -> Self {
+    pub(super) fn take_cloud(world: &mut World) -> Self {
         let log = log_of(world, 1);
         let held = world.nodes[1].store.length(log);
         let prev = world.nodes[1].store.entry_at(log, held);
@@ -167,7 +167,7 @@ impl Forker {
     }
 
     /// Says something to one node alone.
-    fn tell(&mut self, world: &mut World, to: usize, item: Item, payload: &[u8]) {
+    pub(super) fn tell(&mut self, world: &mut World, to: usize, item: Item, payload: &[u8]) {
         let (signer, peer) = (world.nodes[1].signer(), world.nodes[1].id());
         let chain = world.nodes[1].rosters();
         let (mesh, epoch) = (chain.current().mesh, chain.current().epoch);
@@ -182,7 +182,7 @@ impl Forker {
     }
 }
 
-fn new_note(at: &str, text: &str) -> Item {
+pub(super) fn new_note(at: &str, text: &str) -> Item {
     let file = FileId { zone: Zone::Drafts, hash: aiemp_keys::Hash::of_content(at.as_bytes()) };
     let (base, length) = (ContentHash::of(text.as_bytes()), text.len() as u64);
     Item::New { file, path: path(at), kind: FileKind::Note, base, length }
@@ -203,13 +203,13 @@ fn let_the_first_stand(world: &mut World, log: LogId) {
     pass(world, 1_000);
 }
 
-fn shared_files(world: &World, node: usize) -> Vec<(String, String)> {
+pub(super) fn shared_files(world: &World, node: usize) -> Vec<(String, String)> {
     let files = world.nodes[node].disk.files.iter();
     let shared = files.filter(|(path, _)| path.as_str().starts_with("Plans/"));
     shared.map(|(path, bytes)| (path.to_string(), String::from_utf8_lossy(bytes).into_owned())).collect()
 }
 
-fn frontier(world: &World, node: usize) -> Vec<Position> {
+pub(super) fn frontier(world: &World, node: usize) -> Vec<Position> {
     let positions = core(world, node).replication().frontier();
     positions.filter(|position| position.log.audience == Audience::All).collect()
 }

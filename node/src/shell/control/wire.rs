@@ -137,7 +137,8 @@ pub struct WireLog {
     pub closed_at: Option<u64>,
     /// Why it is invalid.
     pub frozen: Option<String>,
-    /// Why it is not followed for now; `past` where its next entry had seen what is not here yet.
+    /// Why it is not followed for now; `past` where its next entry had seen what is not here yet, `unshown` where it is
+    /// this node's own, and handed to nobody until a peer has shown what it says to hold of it.
     pub waits: Option<String>,
     /// What its author has used.
     pub used: WireUsage,

@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     shell::{
         free_space,
-        vault_disk::{Scan, VaultDisk, scan},
+        vault_disk::{DiskError, Scan, VaultDisk, scan},
     },
 };
 
@@ -124,10 +124,15 @@ fn work(disk: &VaultDisk, room: &Room, job: DiskJob) -> Option<DiskDone> {
             Some(DiskDone::Written(effect, WriteOutcome::Failed))
         }
         DiskJob::Write { effect, path, bytes, expected } => {
-            let outcome = disk.write(&path, &bytes, expected).unwrap_or_else(|error| {
-                tracing::error!(%error, "a file could not be written; it is tried again");
-                WriteOutcome::Failed
-            });
+            let outcome = match disk.write(&path, &bytes, expected) {
+                Ok(outcome) => outcome,
+                // Told once, with its place: it is tried again and again.
+                Err(DiskError::InTheWay { .. } | DiskError::Escape { .. }) => WriteOutcome::InTheWay,
+                Err(error) => {
+                    tracing::error!(%error, "a file could not be written; it is tried again");
+                    WriteOutcome::Failed
+                }
+            };
             Some(DiskDone::Written(effect, outcome))
         }
         DiskJob::Remove { effect, path, expected } => {
@@ -200,6 +205,16 @@ mod tests {
             done.push(answer);
         }
         done
+    }
+
+    #[tokio::test]
+    async fn what_is_in_the_way_is_told_as_that_and_not_as_a_disk_that_fails() {
+        let root = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(root.path().join("a.md/.obsidian")).expect("made");
+        let (path, bytes) = (path("a.md"), b"new\n".to_vec());
+        let answers =
+            done(vec![DiskJob::Write { effect: EffectId(1), path, bytes, expected: None }], root.path(), 0).await;
+        assert!(matches!(&answers[..], [DiskDone::Written(_, WriteOutcome::InTheWay)]), "{answers:?}");
     }
 
     #[tokio::test]

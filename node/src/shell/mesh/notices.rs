@@ -1,5 +1,6 @@
 //! What a person should know: into the log, without any note's text; what was held, into the home.
 
+use aiemp_crdt::vault::HoldReason;
 use aiemp_protocol::{
     freeze::{Brake, FreezeRecord},
     ids::ContentHash,
@@ -69,6 +70,14 @@ pub(super) fn tell(home: &Home, notice: Notice) {
         }
         Notice::ContentHeld { path } => {
             tracing::warn!(%path, "holds active content and is not shown as it is now: see `aiemp-node conflicts`");
+        }
+        Notice::Kept { path, reason: HoldReason::InTheWay, .. } => {
+            tracing::warn!(
+                file = file_of(&path),
+                "a file cannot lie where it belongs: something that does not sync is in its way; see mesh/holds"
+            );
+            let fix = "what lies there, or is named like a folder of it, does not sync: give it another name";
+            holds::keep(home, path.as_str(), HoldReason::InTheWay.as_str(), fix, &[]);
         }
         Notice::Kept { path, bytes, reason } => {
             tracing::warn!(

@@ -118,6 +118,19 @@ pub(super) fn entries(folder: impl AsFd) -> Result<Vec<(OsString, FileType)>, Er
     Ok(names)
 }
 
+/// Takes a folder away that holds nothing but such folders. The system takes none away that holds anything.
+pub(super) fn remove_empty(parent: impl AsFd, name: &OsStr) {
+    let Ok(folder) = open_folder(&parent, name) else { return };
+    for (below, kind) in entries(&folder).unwrap_or_default() {
+        if kind != FileType::Directory {
+            return;
+        }
+        remove_empty(&folder, &below);
+    }
+    // What was not empty stays, and is in the way.
+    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).ok();
+}
+
 fn step(folder: &OwnedFd, name: &str, missing: Missing) -> Result<Option<OwnedFd>, Errno> {
     for _ in 0..ATTEMPTS {
         match open_folder(folder, OsStr::new(name)) {

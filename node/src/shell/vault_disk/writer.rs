@@ -4,7 +4,7 @@ use std::{ffi::OsStr, path::Path};
 
 use aiemp_crdt::vault::{RemoveOutcome, WriteOutcome};
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
-use rustix::{fs::RenameFlags, io::Errno};
+use rustix::{fd::OwnedFd, fs::RenameFlags, io::Errno};
 
 use self::{compared::probe, place::Place};
 use super::{
@@ -29,6 +29,7 @@ pub struct VaultDisk {
     tree: Tree,
     kept: Kept,
     can_exchange: bool,
+    sync_folder: fn(&OwnedFd) -> Result<(), Errno>,
 }
 
 impl VaultDisk {
@@ -43,7 +44,7 @@ impl VaultDisk {
                 "the file system cannot exchange files: a save within the same moment as a merge may be lost"
             );
         }
-        Ok(Self { tree, kept, can_exchange })
+        Ok(Self { tree, kept, can_exchange, sync_folder: |folder| rustix::fs::fsync(folder) })
     }
 
     /// Whether the file system lacks the exchange, so that content is compared right before the rename instead.
@@ -53,7 +54,8 @@ impl VaultDisk {
 
     /// Puts `bytes` at `path`, where content with the digest `expected` should lie now, or nothing.
     ///
-    /// The file and its directory entry are on disk when this returns. On an error nothing changed at the path.
+    /// The file and its directory entry are on disk when this returns, if the folder can be synced. On an error nothing
+    /// changed at the path. A folder there that holds no file makes way.
     pub fn write(
         &self,
         path: &VaultPath,
@@ -62,13 +64,14 @@ impl VaultDisk {
     ) -> Result<WriteOutcome, DiskError> {
         for _ in 0..ATTEMPTS {
             let Some(place) = self.place(path, Missing::Create)? else { continue };
+            place.take_empty_folder_away();
             let temporary = self.kept.temporary(bytes, place.mode()?, &place.shown)?;
             let outcome = match expected {
                 Some(expected) => self.replace(&place, temporary, bytes, expected)?,
                 None => self.create(&place, &temporary, bytes)?,
             };
             if let Some(outcome) = outcome {
-                rustix::fs::fsync(&place.folder).map_err(|error| place.failed("sync", error))?;
+                self.sync(&place);
                 return Ok(outcome);
             }
         }
@@ -88,7 +91,7 @@ impl VaultDisk {
             Err(error) => return Err(place.failed("remove", error)),
         }
         let displaced = self.displaced(&place, held, &[expected], &|held| self.rename_new(held, &place))?;
-        rustix::fs::fsync(&place.folder).map_err(|error| place.failed("sync", error))?;
+        self.sync(&place);
         Ok(displaced.map_or(RemoveOutcome::Removed, RemoveOutcome::Changed))
     }
 
@@ -132,6 +135,21 @@ impl VaultDisk {
     #[cfg(test)]
     pub(super) const fn forgo_exchange(&mut self) {
         self.can_exchange = false;
+    }
+
+    /// Behaves as on a disk that does not sync folders any more.
+    #[cfg(test)]
+    pub(super) fn break_sync(&mut self) {
+        self.sync_folder = |_| Err(Errno::IO);
+    }
+
+    /// What was renamed into place or away is so, also where the folder does not sync: only the power must not fail. To
+    /// call it undone would be to take it for the work of another hand.
+    fn sync(&self, place: &Place<'_>) {
+        if let Err(error) = (self.sync_folder)(&place.folder) {
+            let error = place.failed("sync the folder of", error);
+            tracing::error!(%error, "a change is in place, but may not outlast a power failure");
+        }
     }
 
     fn place<'p>(&self, path: &'p VaultPath, missing: Missing) -> Result<Option<Place<'p>>, DiskError> {
@@ -231,7 +249,14 @@ impl VaultDisk {
             return Err(place.unfit(&found));
         };
         let hash = ContentHash::of(&bytes);
-        let kept = self.kept.keep(&held, hash).map_err(|error| place.failed("keep", error))?;
+        let kept = match self.kept.keep(&held, hash) {
+            Ok(kept) => kept,
+            Err(error) => {
+                put_back(&held).map_err(|error| place.failed("put back", error))?;
+                self.discard(&held, known);
+                return Err(place.failed("keep", error));
+            }
+        };
         self.kept.watch(kept, place.path, &[hash]);
         Ok(Some(bytes))
     }

@@ -91,7 +91,7 @@ fn work(disk: &VaultDisk, vault: &Path, turn: usize) -> bool {
         0..=3 => match disk.write(&at, new, (turn % 4 < 3).then_some(old)) {
             Ok(WriteOutcome::Displaced(bytes) | WriteOutcome::Occupied(bytes)) => assert_own(&bytes),
             Ok(WriteOutcome::Written) => return true,
-            Ok(WriteOutcome::Failed) | Err(_) => {}
+            Ok(WriteOutcome::InTheWay | WriteOutcome::Failed) | Err(_) => {}
         },
         4 => match disk.remove(&at, new_hash) {
             Ok(RemoveOutcome::Changed(bytes)) => assert_own(&bytes),

@@ -136,7 +136,7 @@ fn a_link_on_the_way_or_in_place_of_the_file_is_refused() {
 fn what_is_in_the_way_is_named() {
     let (root, disk) = vault();
     put(root.path(), "file", "x");
-    fs::create_dir(root.path().join("folder")).expect("made");
+    put(root.path(), "folder/b/.obsidian/app.json", "{}");
     for (name, shown) in [("file/a.md", "file"), ("folder", "folder")] {
         for expected in [None, Some(hash("x"))] {
             let error = disk.write(&path(name), b"new", expected).expect_err(name);
@@ -144,6 +144,28 @@ fn what_is_in_the_way_is_named() {
         }
     }
     assert_eq!(text(root.path().join("file")), "x");
+}
+
+#[test]
+fn a_folder_without_files_makes_way_for_a_file() {
+    let (root, disk) = vault();
+    fs::create_dir_all(root.path().join("a.md/b/c")).expect("made");
+    fs::create_dir_all(root.path().join("a.md/d")).expect("made");
+    assert_eq!(disk.write(&path("a.md"), b"new", None).expect("written"), WriteOutcome::Written);
+    assert_eq!(text(root.path().join("a.md")), "new");
+}
+
+#[test]
+fn what_is_in_place_counts_as_written_and_removed_also_where_the_folder_does_not_sync() {
+    let (root, mut disk) = vault();
+    disk.break_sync();
+    assert_eq!(disk.write(&path("a.md"), b"one", None).expect("in place"), WriteOutcome::Written);
+    put(root.path(), "a.md", "saved");
+    let displaced = disk.write(&path("a.md"), b"two", Some(hash("one"))).expect("in place");
+    assert_eq!(displaced, WriteOutcome::Displaced(b"saved".to_vec()));
+    put(root.path(), "a.md", "saved again");
+    let removed = disk.remove(&path("a.md"), hash("two")).expect("away");
+    assert_eq!(removed, RemoveOutcome::Changed(b"saved again".to_vec()));
 }
 
 #[test]
@@ -276,7 +298,9 @@ fn no_interleaving_of_an_editor_and_writes_loses_a_save() {
             match disk.write(&path("a.md"), merged.as_bytes(), Some(expected)).expect("written") {
                 WriteOutcome::Written => {}
                 WriteOutcome::Displaced(bytes) => drop(seen.insert(bytes)),
-                other @ (WriteOutcome::Occupied(_) | WriteOutcome::Failed) => panic!("{other:?}"),
+                other @ (WriteOutcome::Occupied(_) | WriteOutcome::InTheWay | WriteOutcome::Failed) => {
+                    panic!("{other:?}")
+                }
             }
             expected = hash(&merged);
             let _ = merged_one.try_send(());

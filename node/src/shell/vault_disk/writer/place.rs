@@ -39,6 +39,13 @@ impl Place<'_> {
         }
     }
 
+    /// Where nothing but empty folders lies there, they go.
+    pub(super) fn take_empty_folder_away(&self) {
+        if tree::kind_of(&self.folder, self.name()) == Ok(Some(FileType::Directory)) {
+            tree::remove_empty(&self.folder, self.name());
+        }
+    }
+
     /// The mode for new content: that of the file it replaces, never executable. In a folder that hands its group on
     /// (set-group-id), the group may do with it what the owner may.
     pub(super) fn mode(&self) -> Result<Mode, DiskError> {
