@@ -3,7 +3,10 @@
 use aiemp_crdt::vault::Projection;
 use aiemp_keys::NodeId;
 use aiemp_node::core::{Input, Notice, Output};
-use aiemp_protocol::ids::ContentHash;
+use aiemp_protocol::{
+    ids::ContentHash,
+    replication::{EffectId, Record},
+};
 
 use super::{Event, Way, World};
 use crate::{Violation, brake, check, executor, replacements, standing, story};
@@ -13,11 +16,7 @@ impl World {
         self.tell(node, || story::of_output(&output));
         let life = self.nodes[node].life;
         match output {
-            Output::Persist(effect, record) => {
-                brake::nothing_claimed(self, node, &record)?;
-                replacements::nothing_unseen(self, node, &record)?;
-                self.nodes[node].store.enqueue(effect, record);
-            }
+            Output::Persist(effect, record) => self.persist(node, effect, record)?,
             Output::KeepFreeze { bytes, .. } => brake::keep(self, node, &bytes)?,
             Output::RecordProjection { key, projection } => self.record_projection(node, key, projection),
             Output::ReadEntries { effect, log, from_seq, count } => {
@@ -81,6 +80,13 @@ impl World {
     fn record_projection(&mut self, node: usize, key: String, projection: Option<Projection>) {
         projection.iter().for_each(|projection| replacements::shown(self, node, projection));
         self.nodes[node].store.enqueue_projection(key, projection);
+    }
+
+    fn persist(&mut self, node: usize, effect: EffectId, record: Record) -> Result<(), Violation> {
+        brake::nothing_claimed(self, node, &record)?;
+        replacements::nothing_unseen(self, node, &record)?;
+        self.nodes[node].store.enqueue(effect, record);
+        Ok(())
     }
 
     fn soon(&mut self, event: Event) {
