@@ -266,6 +266,7 @@ const NOT_STOPPED: [(&str, u32, &[&str]); 3] = [
             "write into roster/",
             "write into the mesh's files",
             "write into the vault",
+            "write where the root key remembers",
         ],
     ),
 ];

@@ -175,6 +175,17 @@ fn check_mesh(
             "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.",
         );
     }
+    match shell::rosters::signing::missing_epoch(home, rosters) {
+        Ok(None) => {}
+        Err(error) => findings.error(format!("{error:#}"), "Do so before the next command that signs a roster."),
+        Ok(Some(epoch)) => findings.error(
+            format!(
+                "the roster of epoch {epoch}, which was signed here, is not the one in {}",
+                home.rosters().display()
+            ),
+            "A command was interrupted, or somebody put an older one there. `aiemp-node peers renew` brings it back.",
+        ),
+    }
     if roster.unattended {
         findings.warning(
             "keys of this mesh open without a person; it refuses real sending",

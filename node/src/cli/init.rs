@@ -16,7 +16,11 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::{Passphrase, RoleArg, owner, print};
-use crate::{fault::Fault, home::Home, shell};
+use crate::{
+    fault::Fault,
+    home::Home,
+    shell::{self, rosters::signing::Signing},
+};
 
 /// Folders of a new vault, as the people who use this know them.
 const VAULT_FOLDERS: [&str; 9] = [
@@ -172,7 +176,7 @@ fn found_mesh(home: &Home, node: &Signer, owner: &OwnerKeys, name: &str, unatten
     let approver = owner.approve.public();
     let roster = Roster::found(&owner.root, owner.next_root_hash, approver, first, unattended, shell::clock::now());
     let chain = RosterChain::begin(&SignedRoster::sign(&owner.root, roster).to_bytes())?;
-    shell::rosters::store(home, &chain)?;
+    Signing::found(home, chain)?;
     private_file::write_private(&home.pinned_root(), owner.root.public().to_string().as_bytes())?;
     let receipts = Signer::generate()?;
     let seed = data_encoding::HEXLOWER.encode(receipts.seed().expose());

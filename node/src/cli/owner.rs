@@ -15,6 +15,7 @@ use crate::{
     home::Home,
     shell::{
         self,
+        rosters::signing::Signing,
         walls::{self, Wall},
     },
 };
@@ -51,23 +52,14 @@ pub(super) fn unlock(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Resul
 /// [`unlock`], for a command that asks for the passphrase again later.
 pub(super) fn open(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<Unlocked> {
     walls::keep_memory()?;
-    if let Some(rosters) = crate::shell::rosters::load(home)?
-        && let Some(epoch) = crate::shell::rosters::forked_epoch(home, &rosters)
+    if let Some(rosters) = shell::rosters::load(home)?
+        && let Some(epoch) = shell::rosters::forked_epoch(home, &rosters)
     {
-        let message = format!("two different rosters of epoch {epoch} exist, so the root key signed twice");
-        let fix = "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.";
-        return Err(Fault::refused("roster_fork", message, fix).into());
+        return Err(shell::rosters::forked(epoch).into());
     }
     let keystore = Keystore::at(home.path());
     let secret = match (keystore.is_protected(), &passphrase.passphrase_file) {
-        (None, _) => {
-            return Err(Fault::operator(
-                "no_owner_keys",
-                format!("{} holds no owner keys: this is not a Local node's home", home.path().display()),
-                "Run this on the Local node, or run `aiemp-node init --role local` first.",
-            )
-            .into());
-        }
+        (None, _) => return Err(no_owner_keys(home).into()),
         (Some(false), _) => None,
         (Some(true), Some(file)) => Some(from_file(file)?),
         (Some(true), None) => Some(ask("Passphrase: ")?),
@@ -79,6 +71,14 @@ pub(super) fn open(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<
     // What this kernel lacks of it, `doctor` tells.
     wall.raise(home)?;
     Ok(Unlocked { keys, passphrase: secret })
+}
+
+fn no_owner_keys(home: &Home) -> Fault {
+    Fault::operator(
+        "no_owner_keys",
+        format!("{} holds no owner keys: this is not a Local node's home", home.path().display()),
+        "Run this on the Local node, or run `aiemp-node init --role local` first.",
+    )
 }
 
 /// Tries a passphrase; after wrong ones, not before some time has passed.
@@ -152,12 +152,24 @@ pub(super) fn rosters(home: &Home) -> Result<RosterChain> {
     if home.old_rosters().exists() {
         shell::rosters::adopt(home)?;
     }
-    shell::rosters::load(home)?.ok_or_else(|| {
-        Fault::operator(
-            "not_paired",
-            format!("{} belongs to no mesh yet", home.path().display()),
-            "On Local run `aiemp-node init --role local`; on Cloud run `aiemp-node pair invite` and take the ticket to Local.",
-        )
-        .into()
-    })
+    shell::rosters::load(home)?.ok_or_else(|| not_paired(home).into())
+}
+
+/// The rosters of the node's mesh, for a command that signs the next one. Call it before [`unlock`].
+pub(super) fn signing(home: &Home) -> Result<Signing> {
+    if Keystore::at(home.path()).is_protected().is_none() {
+        return Err(no_owner_keys(home).into());
+    }
+    if home.old_rosters().exists() {
+        shell::rosters::adopt(home)?;
+    }
+    Signing::begin(home)?.ok_or_else(|| not_paired(home).into())
+}
+
+fn not_paired(home: &Home) -> Fault {
+    Fault::operator(
+        "not_paired",
+        format!("{} belongs to no mesh yet", home.path().display()),
+        "On Local run `aiemp-node init --role local`; on Cloud run `aiemp-node pair invite` and take the ticket to Local.",
+    )
 }

@@ -18,6 +18,7 @@ use crate::{
     shell::{
         self,
         network::{PairingStream, addresses, dial_pairing},
+        rosters::signing::Signing,
         walls::Wall,
     },
 };
@@ -100,8 +101,9 @@ fn accept(home: &Home, ticket: &str, yes: bool, passphrase: &Passphrase) -> Resu
     };
     let ticket: Ticket = ticket.parse().map_err(|error| as_fault(&error))?;
     ticket.check(now).map_err(|error| as_fault(&error))?;
-    let rosters = owner::rosters(home)?;
+    let mut signing = owner::signing(home)?;
     let node = shell::identity::load(home)?;
+    let rosters = signing.rosters().clone();
     if rosters.current().member(ticket.cloud).is_none() && ticket.cloud == node.node_id() {
         return Err(as_fault(&"this ticket was made by this very node").into());
     }
@@ -119,7 +121,7 @@ fn accept(home: &Home, ticket: &str, yes: bool, passphrase: &Passphrase) -> Resu
             let message = "not paired: the words were not confirmed";
             return Err(Fault::operator("not_confirmed", message, "Run pair invite and pair accept again.").into());
         }
-        finish(home, &mut stream, answered, &keys, &node, &ticket).await
+        finish(home, &mut stream, answered, &keys, &node, &ticket, &mut signing).await
     })
 }
 
@@ -136,13 +138,14 @@ async fn finish(
     keys: &aiemp_keys::OwnerKeys,
     node: &aiemp_keys::Signer,
     ticket: &Ticket,
+    signing: &mut Signing,
 ) -> Result<()> {
     let name = answered.cloud_name().to_owned();
     let (rosters, proof) = answered
         .admit(&keys.root, node, shell::clock::now())
         .map_err(|error| Fault::operator("pairing", error.to_string(), "Nothing was changed."))?;
     shell::peers::store(home, ticket.cloud, &ticket.addresses)?;
-    shell::rosters::store(home, &rosters)?;
+    signing.publish(rosters)?;
     stream.send(&proof).await?;
     match stream.receive().await.context("the Cloud node did not confirm; run pair invite and pair accept again")? {
         Message::Accepted => {
