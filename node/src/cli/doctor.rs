@@ -88,7 +88,7 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
         Ok(Some(rosters)) => check_mesh(home, &rosters, config.as_ref(), users.as_ref(), &mut findings),
         Ok(None) => findings.warning(
             "the node belongs to no mesh",
-            "Run `aiemp-node pair invite` here and `aiemp-node pair accept TICKET` on Local.",
+            "Run `aiemp-node pair invite` here and `aiemp-node pair accept` on Local.",
         ),
         Err(error) => findings.error(format!("{error:#}"), "Restore the home from a backup, or pair the node again."),
     }

@@ -243,7 +243,7 @@ fn report(home: &Home, vault: &Path, args: &InitArgs, name: &str, node: NodeId) 
         RoleArg::Cloud => {
             "next: start it with `aiemp-node --role cloud`, then run `aiemp-node pair invite` and take the ticket to Local."
         }
-        RoleArg::Local if args.from.is_some() => "next: pair with `aiemp-node pair accept TICKET`.",
-        RoleArg::Local => "next: set `[mail] from` in config.toml, then pair with `aiemp-node pair accept TICKET`.",
+        RoleArg::Local if args.from.is_some() => "next: pair with `aiemp-node pair accept`.",
+        RoleArg::Local => "next: set `[mail] from` in config.toml, then pair with `aiemp-node pair accept`.",
     });
 }

@@ -2,7 +2,10 @@
 
 mod attempts;
 
-use std::path::Path;
+use std::{
+    io::{BufRead as _, IsTerminal as _},
+    path::Path,
+};
 
 use aiemp_keys::{Keystore, KeystoreError, OwnerKeys, SealError, Secret};
 use aiemp_protocol::roster::{Role, Roster, RosterChain};
@@ -125,9 +128,24 @@ pub(super) fn ask(prompt: &str) -> Result<Secret<String>> {
     Ok(Secret::new(line))
 }
 
+/// Asks for something secret at the terminal, without echo; elsewhere it is the first line of stdin. Never an argument,
+/// which other users of the machine can read.
+pub(super) fn ask_or_read(what: &str, prompt: &str) -> Result<Secret<String>> {
+    if std::io::stdin().is_terminal() {
+        return ask(prompt);
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let value = line.trim_end_matches(['\r', '\n']).to_owned();
+    if value.is_empty() {
+        let message = format!("stdin held no {what}");
+        return Err(Fault::usage(message, "Pipe it in, or run this at a terminal.").into());
+    }
+    Ok(Secret::new(value))
+}
+
 /// Asks a yes/no question at the terminal; no terminal is a no.
 pub(super) fn confirm(question: &str) -> bool {
-    use std::io::{BufRead, IsTerminal};
     if !std::io::stdin().is_terminal() {
         return false;
     }

@@ -1,8 +1,8 @@
 //! `pair`: an invitation on Cloud, its acceptance on Local.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
-use aiemp_keys::{private_file, random};
+use aiemp_keys::{Secret, private_file, random};
 use aiemp_protocol::{
     pairing::{Answered, Message, Offered, Ticket},
     roster::Role,
@@ -33,8 +33,9 @@ pub(super) enum PairCommand {
     },
     /// On the Local node: take the ticket; the Cloud node must be running
     Accept {
-        /// The line that `pair invite` printed
-        ticket: String,
+        /// The line that `pair invite` printed. Leave it out: it is asked for, or read from stdin. Other users of this
+        /// machine can read an argument while the command runs
+        ticket: Option<String>,
         /// The four words are taken as compared
         #[arg(long)]
         yes: bool,
@@ -46,7 +47,7 @@ pub(super) enum PairCommand {
 pub(super) fn pair(home: &Home, command: PairCommand) -> Result<ExitCode> {
     match command {
         PairCommand::Invite { announce } => invite(home, &announce)?,
-        PairCommand::Accept { ticket, yes, passphrase } => accept(home, &ticket, yes, &passphrase)?,
+        PairCommand::Accept { ticket, yes, passphrase } => accept(home, ticket, yes, &passphrase)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -68,7 +69,7 @@ fn invite(home: &Home, announce: &[String]) -> Result<()> {
     let ticket = Ticket::new(node, addresses, random::array()?, shell::clock::now());
     private_file::write_private(&home.invite(), &ticket.invite().to_bytes())?;
     print::data(&ticket);
-    print::talk(format!("good until {}, for one pairing. On Local: aiemp-node pair accept TICKET", ticket.expires));
+    print::talk(format!("good until {}, for one pairing. On Local: aiemp-node pair accept", ticket.expires));
     Ok(())
 }
 
@@ -94,18 +95,27 @@ fn own_addresses(home: &Home, config: &Config, announce: &[String]) -> Result<Ve
     Ok(bound)
 }
 
-fn accept(home: &Home, ticket: &str, yes: bool, passphrase: &Passphrase) -> Result<()> {
+fn accept(home: &Home, ticket: Option<String>, yes: bool, passphrase: &Passphrase) -> Result<()> {
+    let ticket = match ticket {
+        Some(ticket) => Secret::new(ticket),
+        None => owner::ask_or_read("ticket", "Ticket (not shown): ")?,
+    };
     let now = shell::clock::now();
     let as_fault = |error: &dyn std::fmt::Display| {
         Fault::operator("ticket", error.to_string(), "A ticket is good for ten minutes and one pairing.")
     };
-    let ticket: Ticket = ticket.parse().map_err(|error| as_fault(&error))?;
+    let ticket: Ticket = ticket.expose().trim().parse().map_err(|error| as_fault(&error))?;
     ticket.check(now).map_err(|error| as_fault(&error))?;
     let mut signing = owner::signing(home)?;
     let node = shell::identity::load(home)?;
     let rosters = signing.rosters().clone();
     if rosters.current().member(ticket.cloud).is_none() && ticket.cloud == node.node_id() {
         return Err(as_fault(&"this ticket was made by this very node").into());
+    }
+    if !yes && !std::io::stdin().is_terminal() {
+        let message = "there is nobody to compare the four words: stdin is no terminal";
+        let fix = "Run this at a terminal. Give --yes where you trust the way that the ticket came.";
+        return Err(Fault::operator("no_terminal", message, fix).into());
     }
     let keys = owner::unlock(home, passphrase, &Wall::Pairing)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
