@@ -72,6 +72,8 @@ places! {
     signed => "keys/signed";
     /// The roster chain as the root key left it.
     signed_rosters => "keys/signed/rosters";
+    /// The lifts that were signed here: nobody else can take one away.
+    signed_lifts => "keys/lifted";
     /// Wrong passphrases since the last right one.
     attempts => "keys/attempts";
     /// Who froze the mesh and who lifted it; each record verifies itself.

@@ -9,6 +9,13 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use aiemp_keys::Signer;
+use aiemp_node::{home::Home, shell};
+use aiemp_protocol::{
+    freeze::{Brake, FreezeRecord},
+    limits::FREEZE_AHEAD_MAX,
+};
+use data_encoding::HEXLOWER;
 use rustix::process::{Signal, getuid};
 use serde_json::Value;
 
@@ -350,4 +357,29 @@ fn a_process_of_another_user_and_a_home_in_a_persons_hands_are_refused() {
     // The users file is root's word: where others could have written it, nothing is believed.
     chown(three.home().join("users"), Some(PERSON), None).expect("given away");
     local.refused(&["status"]).assert(78, &["belongs to others than root"]);
+}
+
+/// Where the person may not read what the executor knows of the brake.
+#[test]
+fn a_freeze_counts_though_the_mesh_took_the_lift_before_it_away() {
+    let Some(mut three) = Separated::new() else { return };
+    three.start("executor", EXECUTOR);
+    let seed = fs::read(three.home().join("keys/node.key")).expect("the node key");
+    let seed = HEXLOWER.decode(seed.trim_ascii_end()).expect("hex");
+    let signer = Signer::from_seed(seed.try_into().expect("a seed"));
+    let home = Home::at(three.home());
+    let mesh = shell::rosters::load(&home).expect("readable").expect("a roster").current().mesh;
+    // What a mesh process that was taken over can sign, as late as it will be lifted without a further word.
+    let at = shell::clock::now() + FREEZE_AHEAD_MAX;
+    let record = FreezeRecord { brake: Brake::Frozen, node: signer.node_id(), at };
+    let planted = home.freezes().join(format!("{}-frozen.freeze", signer.node_id()));
+    fs::write(&planted, record.sign(&signer, mesh)).expect("written");
+    chown(&planted, Some(MESH), Some(MESH)).expect("the mesh's");
+    let times = |three: &Separated, word: &str| three.log("executor").matches(word).count();
+    three.wait("the executor stops", |three| times(three, "was frozen") == 1);
+    three.must_as(PERSON, &["unfreeze"]);
+    three.wait("the executor goes on", |three| times(three, "let go on") == 1);
+    assert!(three.shell_as(MESH, &format!("rm {}/*", home.freezes().display())), "the mesh forgets");
+    three.must_as(PERSON, &["freeze"]);
+    three.wait("the executor stops again", |three| times(three, "was frozen") == 2);
 }

@@ -83,7 +83,7 @@ fn needed(wall: &Wall, home: &Home) -> Vec<PathBuf> {
             let shared = [home.approved(), home.receipts(), home.freezes(), home.standing(), home.requests()];
             [outbox.clone(), home.executor_audit()].into_iter().chain(shared).collect()
         }
-        Wall::Reviewer => vec![home.approved(), home.freezes(), home.standing()],
+        Wall::Reviewer => vec![home.approved(), home.freezes(), home.standing(), home.signed_lifts()],
         Wall::Owner => vec![home.roster_folder(), home.secrets(), home.signed()],
         Wall::Pairing => vec![home.roster_folder(), home.peers(), home.signed()],
         Wall::Decoder => Vec::new(),
