@@ -40,6 +40,13 @@ struct Separated {
 impl Separated {
     /// None where the test may not become other users.
     fn new() -> Option<Self> {
+        let separated = Self::one_user()?;
+        separated.separate();
+        Some(separated)
+    }
+
+    /// Before the home is given to three.
+    fn one_user() -> Option<Self> {
         if !getuid().is_root() || Command::new("setpriv").arg("--version").output().is_err() {
             skip("only root with `setpriv` can become three users, so none of them attacked another");
             return None;
@@ -49,9 +56,7 @@ impl Separated {
         // The other users may not get to where it was built.
         let program = pair.dir().join("aiemp-node");
         fs::hard_link(binary(), &program).or_else(|_| fs::copy(binary(), &program).map(drop)).expect("a copy");
-        let separated = Self { pair, running: BTreeMap::new(), program };
-        separated.separate();
-        Some(separated)
+        Some(Self { pair, running: BTreeMap::new(), program })
     }
 
     fn separate(&self) {
@@ -382,4 +387,39 @@ fn a_freeze_counts_though_the_mesh_took_the_lift_before_it_away() {
     assert!(three.shell_as(MESH, &format!("rm {}/*", home.freezes().display())), "the mesh forgets");
     three.must_as(PERSON, &["freeze"]);
     three.wait("the executor stops again", |three| times(three, "was frozen") == 2);
+}
+
+#[test]
+fn what_a_program_had_open_before_is_not_what_is_used_afterwards() {
+    let Some(mut three) = Separated::one_user() else { return };
+    let home = three.home().to_owned();
+    assert!(
+        Command::new("chown").args(["-R", &format!("{PERSON}:{PERSON}")]).arg(&home).status().expect("chown").success()
+    );
+    let files = [
+        ("config.toml", 0),
+        ("receipt.pub", 0),
+        ("roster/chain", MESH),
+        ("mesh/name", MESH),
+        ("executor/root.pub", EXECUTOR),
+        ("executor/receipt.key", EXECUTOR),
+    ];
+    let open = |name: &str| OpenOptions::new().read(true).write(true).open(home.join(name)).expect("it opens");
+    let kept: Vec<_> =
+        files.iter().map(|(name, _)| (open(name), fs::read(home.join(name)).expect("readable"))).collect();
+    // What a run that was interrupted left.
+    fs::write(home.join("executor/.aiemp-given"), "half").expect("written");
+    three.separate();
+    for ((name, owner), (mut file, before)) in files.iter().zip(kept) {
+        file.write_all(b"what a program of the person writes").expect("it is open");
+        let path = home.join(name);
+        assert_eq!(fs::read(&path).expect("readable"), before, "{name}");
+        assert_eq!(fs::metadata(&path).expect("there").uid(), *owner, "{name}");
+    }
+    assert!(!home.join("executor/.aiemp-given").exists());
+    let inode = |name: &str| fs::metadata(home.join(name)).expect("there").ino();
+    let first: Vec<_> = files.iter().map(|(name, _)| inode(name)).collect();
+    three.separate();
+    assert_eq!(files.map(|(name, _)| inode(name)).to_vec(), first, "what has its owner is not copied again");
+    three.start_both();
 }
