@@ -10,6 +10,7 @@ use std::{
 use aiemp_keys::{Keystore, NodeId, OwnerKeys, Protection, RecoveryWords, Signer, private_file};
 use aiemp_protocol::{
     action::is_address,
+    ids::MeshId,
     roster::{Member, Quota, Role, Roster, RosterChain, SignedRoster},
 };
 use anyhow::{Context, Result};
@@ -75,14 +76,16 @@ pub(super) fn init(home: &Home, args: &InitArgs) -> Result<ExitCode> {
     let keystore = Keystore::at(home.path());
     let node = keystore.create_node()?;
     private_file::write_private(&home.name(), name.as_bytes())?;
+    let mut mesh = None;
     if args.role == RoleArg::Local {
         let (owner, words) = keystore.create_owner(&protection)?;
         let unattended = args.unprotected_keys || args.passphrase.passphrase_file.is_some();
         found_mesh(home, &node, &owner, &name, unattended)?;
         show_words(&words, args.recovery_file.as_deref())?;
+        mesh = Some(MeshId::founded_by(&owner.root.public()));
     }
     private_file::write_private(&home.config(), settings(&vault, args).as_bytes())?;
-    report(home, &vault, args, &name, node.node_id());
+    report(home, &vault, args, &name, node.node_id(), mesh);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -233,9 +236,12 @@ fn settings(vault: &Path, args: &InitArgs) -> String {
     text
 }
 
-fn report(home: &Home, vault: &Path, args: &InitArgs, name: &str, node: NodeId) {
+fn report(home: &Home, vault: &Path, args: &InitArgs, name: &str, node: NodeId, mesh: Option<MeshId>) {
     let mut text = String::new();
     let _ = writeln!(text, "node   {name} ({})  {node}", args.role.role().as_str());
+    if let Some(mesh) = mesh {
+        let _ = writeln!(text, "mesh   {mesh}");
+    }
     let _ = writeln!(text, "home   {}", home.path().display());
     let _ = write!(text, "vault  {}", vault.display());
     print::data(text);

@@ -4,7 +4,8 @@ use std::{io::IsTerminal as _, process::ExitCode};
 
 use aiemp_keys::{Secret, private_file, random};
 use aiemp_protocol::{
-    pairing::{Answered, Message, Offered, Ticket},
+    ids::MeshId,
+    pairing::{Answered, Invite, Message, Offered, Ticket},
     roster::Role,
 };
 use anyhow::{Context, Result};
@@ -30,6 +31,9 @@ pub(super) enum PairCommand {
         /// The address Local reaches this node under
         #[arg(long, value_name = "HOST[:PORT]")]
         announce: Vec<String>,
+        /// Let no other mesh use the ticket; on Local `init` printed this, and `peers list --json` tells
+        #[arg(long, value_name = "ID")]
+        mesh: Option<MeshId>,
     },
     /// On the Local node: take the ticket; the Cloud node must be running
     Accept {
@@ -46,13 +50,13 @@ pub(super) enum PairCommand {
 
 pub(super) fn pair(home: &Home, command: PairCommand) -> Result<ExitCode> {
     match command {
-        PairCommand::Invite { announce } => invite(home, &announce)?,
+        PairCommand::Invite { announce, mesh } => invite(home, &announce, mesh)?,
         PairCommand::Accept { ticket, yes, passphrase } => accept(home, ticket, yes, &passphrase)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn invite(home: &Home, announce: &[String]) -> Result<()> {
+fn invite(home: &Home, announce: &[String], mesh: Option<MeshId>) -> Result<()> {
     let config = shell::settings::load(home)?;
     let node = shell::identity::own_id(home)?;
     let role = shell::rosters::load(home)?.and_then(|chain| chain.current().member(node).map(|member| member.role));
@@ -67,7 +71,7 @@ fn invite(home: &Home, announce: &[String]) -> Result<()> {
         print::talk("  On a VM give its public name: aiemp-node pair invite --announce HOST");
     }
     let ticket = Ticket::new(node, addresses, random::array()?, shell::clock::now());
-    private_file::write_private(&home.invite(), &ticket.invite().to_bytes())?;
+    private_file::write_private(&home.invite(), &Invite { mesh, ..ticket.invite() }.to_bytes())?;
     print::data(&ticket);
     print::talk(format!("good until {}, for one pairing. On Local: aiemp-node pair accept", ticket.expires));
     Ok(())

@@ -116,6 +116,29 @@ fn a_paired_cloud_takes_no_other_owner() {
 }
 
 #[test]
+fn a_ticket_for_one_mesh_gives_cloud_to_no_other() {
+    let mut pair = Pair::strangers();
+    pair.cloud.start();
+    let mesh_of = |node: &Node| node.json(&["peers", "list", "--json"])["mesh"].as_str().expect("an ID").to_owned();
+    let thief = Node::at(&pair.dir().join("thief"), "local");
+    let vault = thief.vault.to_string_lossy().into_owned();
+    let said = thief.must(&["init", "--role", "local", "--vault", &vault, "--unprotected-keys"]);
+    assert!(said.contains(&format!("mesh   {}", mesh_of(&thief))), "{said}");
+    pair.invite();
+    pair.cloud.refused(&["pair", "invite", "--mesh", "mine"]).assert(2, &["--mesh"]);
+    let mesh = mesh_of(&pair.local);
+    let invite = ["pair", "invite", "--mesh", &mesh];
+    let stolen = pair.cloud.must(&invite);
+    thief.refused(&["pair", "accept", &stolen, "--yes"]).assert(1, &["the ticket is for another mesh"]);
+    assert!(!pair.cloud.home.join("roster/chain").exists(), "Cloud took no roster");
+    // The thief used it up; another one pairs.
+    refuse(&pair.local, &stolen, &["pair invite"]);
+    let ticket = pair.cloud.must(&invite);
+    pair.local.must(&["pair", "accept", &ticket, "--yes"]);
+    assert_eq!(pair.cloud.json(&["peers", "list", "--json"])["mesh"], mesh.as_str());
+}
+
+#[test]
 fn an_owner_can_pair_with_the_running_cloud_again() {
     let pair = Pair::running();
     for round in ["first", "second"] {
