@@ -68,6 +68,12 @@ places! {
     hands => "keys/hands";
     /// What the reviewer showed last, by action: to tell what changed since.
     shown => "keys/shown";
+    /// What the root key signed: a folder of its own, for commands that write there may write no key.
+    signed => "keys/signed";
+    /// The roster chain as the root key left it.
+    signed_rosters => "keys/signed/rosters";
+    /// The lifts that were signed here: nobody else can take one away.
+    signed_lifts => "keys/lifted";
     /// Wrong passphrases since the last right one.
     attempts => "keys/attempts";
     /// Who froze the mesh and who lifted it; each record verifies itself.

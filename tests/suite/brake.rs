@@ -103,3 +103,18 @@ fn a_freeze_of_a_time_to_come_never_wears_the_brake_out() {
     write_private(&home.freezes().join("latest.freeze"), &latest.sign(&keys.approve, mesh)).expect("written");
     local.refused(&["freeze"]).assert(1, &["NOT frozen", "make a new mesh"]);
 }
+
+#[test]
+fn what_was_lifted_is_told_again_where_the_mesh_lost_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let local = Node::init(dir.path(), "local", &["--unprotected-keys"]);
+    let home = Home::at(&local.home);
+    local.must(&["freeze"]);
+    local.must(&["unfreeze"]);
+    let lift = home.freezes().join(format!("{}-lifted.freeze", shell::identity::own_id(&home).expect("a node")));
+    std::fs::remove_file(&lift).expect("a lift");
+    assert!(is_frozen(&local));
+    local.must(&["unfreeze"]);
+    assert!(lift.exists() && !is_frozen(&local));
+    assert_eq!(local.must(&["unfreeze"]), "");
+}

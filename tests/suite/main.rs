@@ -25,6 +25,7 @@ mod policy;
 mod processes;
 mod review;
 mod selftest;
+mod signing;
 mod simulation;
 mod smtp;
 mod standing;

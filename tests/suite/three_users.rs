@@ -9,6 +9,13 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use aiemp_keys::Signer;
+use aiemp_node::{home::Home, shell};
+use aiemp_protocol::{
+    freeze::{Brake, FreezeRecord},
+    limits::FREEZE_AHEAD_MAX,
+};
+use data_encoding::HEXLOWER;
 use rustix::process::{Signal, getuid};
 use serde_json::Value;
 
@@ -33,6 +40,13 @@ struct Separated {
 impl Separated {
     /// None where the test may not become other users.
     fn new() -> Option<Self> {
+        let separated = Self::one_user()?;
+        separated.separate();
+        Some(separated)
+    }
+
+    /// Before the home is given to three.
+    fn one_user() -> Option<Self> {
         if !getuid().is_root() || Command::new("setpriv").arg("--version").output().is_err() {
             skip("only root with `setpriv` can become three users, so none of them attacked another");
             return None;
@@ -42,9 +56,7 @@ impl Separated {
         // The other users may not get to where it was built.
         let program = pair.dir().join("aiemp-node");
         fs::hard_link(binary(), &program).or_else(|_| fs::copy(binary(), &program).map(drop)).expect("a copy");
-        let separated = Self { pair, running: BTreeMap::new(), program };
-        separated.separate();
-        Some(separated)
+        Some(Self { pair, running: BTreeMap::new(), program })
     }
 
     fn separate(&self) {
@@ -266,6 +278,7 @@ const NOT_STOPPED: [(&str, u32, &[&str]); 3] = [
             "write into roster/",
             "write into the mesh's files",
             "write into the vault",
+            "write where the root key remembers",
         ],
     ),
 ];
@@ -349,4 +362,64 @@ fn a_process_of_another_user_and_a_home_in_a_persons_hands_are_refused() {
     // The users file is root's word: where others could have written it, nothing is believed.
     chown(three.home().join("users"), Some(PERSON), None).expect("given away");
     local.refused(&["status"]).assert(78, &["belongs to others than root"]);
+}
+
+/// Where the person may not read what the executor knows of the brake.
+#[test]
+fn a_freeze_counts_though_the_mesh_took_the_lift_before_it_away() {
+    let Some(mut three) = Separated::new() else { return };
+    three.start("executor", EXECUTOR);
+    let seed = fs::read(three.home().join("keys/node.key")).expect("the node key");
+    let seed = HEXLOWER.decode(seed.trim_ascii_end()).expect("hex");
+    let signer = Signer::from_seed(seed.try_into().expect("a seed"));
+    let home = Home::at(three.home());
+    let mesh = shell::rosters::load(&home).expect("readable").expect("a roster").current().mesh;
+    // What a mesh process that was taken over can sign, as late as it will be lifted without a further word.
+    let at = shell::clock::now() + FREEZE_AHEAD_MAX;
+    let record = FreezeRecord { brake: Brake::Frozen, node: signer.node_id(), at };
+    let planted = home.freezes().join(format!("{}-frozen.freeze", signer.node_id()));
+    fs::write(&planted, record.sign(&signer, mesh)).expect("written");
+    chown(&planted, Some(MESH), Some(MESH)).expect("the mesh's");
+    let times = |three: &Separated, word: &str| three.log("executor").matches(word).count();
+    three.wait("the executor stops", |three| times(three, "was frozen") == 1);
+    three.must_as(PERSON, &["unfreeze"]);
+    three.wait("the executor goes on", |three| times(three, "let go on") == 1);
+    assert!(three.shell_as(MESH, &format!("rm {}/*", home.freezes().display())), "the mesh forgets");
+    three.must_as(PERSON, &["freeze"]);
+    three.wait("the executor stops again", |three| times(three, "was frozen") == 2);
+}
+
+#[test]
+fn what_a_program_had_open_before_is_not_what_is_used_afterwards() {
+    let Some(mut three) = Separated::one_user() else { return };
+    let home = three.home().to_owned();
+    assert!(
+        Command::new("chown").args(["-R", &format!("{PERSON}:{PERSON}")]).arg(&home).status().expect("chown").success()
+    );
+    let files = [
+        ("config.toml", 0),
+        ("receipt.pub", 0),
+        ("roster/chain", MESH),
+        ("mesh/name", MESH),
+        ("executor/root.pub", EXECUTOR),
+        ("executor/receipt.key", EXECUTOR),
+    ];
+    let open = |name: &str| OpenOptions::new().read(true).write(true).open(home.join(name)).expect("it opens");
+    let kept: Vec<_> =
+        files.iter().map(|(name, _)| (open(name), fs::read(home.join(name)).expect("readable"))).collect();
+    // What a run that was interrupted left.
+    fs::write(home.join("executor/.aiemp-given"), "half").expect("written");
+    three.separate();
+    for ((name, owner), (mut file, before)) in files.iter().zip(kept) {
+        file.write_all(b"what a program of the person writes").expect("it is open");
+        let path = home.join(name);
+        assert_eq!(fs::read(&path).expect("readable"), before, "{name}");
+        assert_eq!(fs::metadata(&path).expect("there").uid(), *owner, "{name}");
+    }
+    assert!(!home.join("executor/.aiemp-given").exists());
+    let inode = |name: &str| fs::metadata(home.join(name)).expect("there").ino();
+    let first: Vec<_> = files.iter().map(|(name, _)| inode(name)).collect();
+    three.separate();
+    assert_eq!(files.map(|(name, _)| inode(name)).to_vec(), first, "what has its owner is not copied again");
+    three.start_both();
 }

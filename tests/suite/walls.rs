@@ -65,8 +65,8 @@ const NOT_STOPPED: [(&str, &[&str]); 6] = [
             "write into receipts/",
         ],
     ),
-    ("reviewer", &["write into approved/"]),
-    ("owner", &["read the mesh's store", "write into the mesh's files"]),
+    ("reviewer", &["write into approved/", "write where the root key remembers"]),
+    ("owner", &["read the mesh's store", "write into the mesh's files", "write where the root key remembers"]),
     (
         "pairing",
         &[
@@ -76,6 +76,7 @@ const NOT_STOPPED: [(&str, &[&str]); 6] = [
             "read the node key",
             "read the owner's keys as they lie on disk",
             "send by UDP, as a name lookup does",
+            "write where the root key remembers",
         ],
     ),
 ];

@@ -88,7 +88,7 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
         Ok(Some(rosters)) => check_mesh(home, &rosters, config.as_ref(), users.as_ref(), &mut findings),
         Ok(None) => findings.warning(
             "the node belongs to no mesh",
-            "Run `aiemp-node pair invite` here and `aiemp-node pair accept TICKET` on Local.",
+            "Run `aiemp-node pair invite` here and `aiemp-node pair accept` on Local.",
         ),
         Err(error) => findings.error(format!("{error:#}"), "Restore the home from a backup, or pair the node again."),
     }
@@ -174,6 +174,17 @@ fn check_mesh(
             format!("two different rosters of epoch {epoch} exist, so the root key signed twice: nothing is approved or executed"),
             "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.",
         );
+    }
+    match shell::rosters::signing::missing_epoch(home, rosters) {
+        Ok(None) => {}
+        Err(error) => findings.error(format!("{error:#}"), "Do so before the next command that signs a roster."),
+        Ok(Some(epoch)) => findings.error(
+            format!(
+                "the roster of epoch {epoch}, which was signed here, is not the one in {}",
+                home.rosters().display()
+            ),
+            "A command was interrupted, or somebody put an older one there. `aiemp-node peers renew` brings it back.",
+        ),
     }
     if roster.unattended {
         findings.warning(

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use aiemp_keys::private_file;
 use aiemp_protocol::{
-    freeze::{FreezeRecord, Freezes, NotLifted},
+    freeze::{Brake, FreezeRecord, Freezes, NotLifted},
     ids::ContentHash,
     limits::FREEZE_LIFTED_MAX,
     roster::{Role, Roster},
@@ -56,6 +56,7 @@ pub(super) fn unfreeze(home: &Home, clock_was_ahead: bool, passphrase: &Passphra
     let roster = rosters.current();
     owner::check_local(home, roster)?;
     let held = known(home, roster)?;
+    let lost = tell_again(home, roster, &held)?;
     let (mut lifts, mut stays) = (Vec::new(), None);
     for freeze in held.standing(roster) {
         let line = line_of(roster, &freeze);
@@ -68,14 +69,19 @@ pub(super) fn unfreeze(home: &Home, clock_was_ahead: bool, passphrase: &Passphra
     }
     if !lifts.is_empty() {
         let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
-        for record in lifts {
-            say(home, Role::Local, record, &record.sign(&keys.approve, roster.mesh))?;
+        for record in &lifts {
+            let bytes = record.sign(&keys.approve, roster.mesh);
+            // Remembered first: a later freeze has to count for more.
+            freezes::keep(&home.signed_lifts(), *record, &bytes)?;
+            say(home, Role::Local, *record, &bytes)?;
         }
-        if stays.is_none() {
+    }
+    if stays.is_none() {
+        if lifts.is_empty() && !lost {
+            print::talk("Nothing is frozen.");
+        } else {
             print::data("let go on");
         }
-    } else if stays.is_none() {
-        print::talk("Nothing is frozen.");
     }
     stays.map_or(Ok(ExitCode::SUCCESS), |fault| Err(fault.into()))
 }
@@ -98,15 +104,29 @@ fn not_lifted(line: &str, why: NotLifted) -> Fault {
     )
 }
 
-/// What is known of the brake: by the mesh and, where this user may read it, by the executor, which forgets nothing.
+/// What is known of the brake: by the mesh, by whoever lifted here, and by the executor. The last two forget nothing, and
+/// are passed over where this user may not read them: a brake that knows less is better than none.
 fn known(home: &Home, roster: &Roster) -> Result<Freezes> {
     let mut known = freezes::load(&home.freezes(), roster)?;
-    if let Ok(executor) = freezes::load(&home.executor_freezes(), roster) {
-        for record in executor.records() {
+    for folder in [home.signed_lifts(), home.executor_freezes()] {
+        for record in freezes::load(&folder, roster).unwrap_or_default().records() {
             known.accept(roster, record)?;
         }
     }
     Ok(known)
+}
+
+/// Tells the mesh of the lifts that it lost; whether there were any.
+fn tell_again(home: &Home, roster: &Roster, held: &Freezes) -> Result<bool> {
+    let mut told = freezes::load(&home.freezes(), roster)?;
+    let mut lost = false;
+    for bytes in held.records() {
+        if let Some(record @ FreezeRecord { brake: Brake::Lifted, .. }) = told.accept(roster, bytes)? {
+            freezes::keep(&home.freezes(), record, bytes)?;
+            lost = true;
+        }
+    }
+    Ok(lost)
 }
 
 /// Who froze, and when.

@@ -10,13 +10,18 @@ use std::{
 use aiemp_keys::{Keystore, NodeId, OwnerKeys, Protection, RecoveryWords, Signer, private_file};
 use aiemp_protocol::{
     action::is_address,
+    ids::MeshId,
     roster::{Member, Quota, Role, Roster, RosterChain, SignedRoster},
 };
 use anyhow::{Context, Result};
 use clap::Args;
 
 use super::{Passphrase, RoleArg, owner, print};
-use crate::{fault::Fault, home::Home, shell};
+use crate::{
+    fault::Fault,
+    home::Home,
+    shell::{self, rosters::signing::Signing},
+};
 
 /// Folders of a new vault, as the people who use this know them.
 const VAULT_FOLDERS: [&str; 9] = [
@@ -71,14 +76,16 @@ pub(super) fn init(home: &Home, args: &InitArgs) -> Result<ExitCode> {
     let keystore = Keystore::at(home.path());
     let node = keystore.create_node()?;
     private_file::write_private(&home.name(), name.as_bytes())?;
+    let mut mesh = None;
     if args.role == RoleArg::Local {
         let (owner, words) = keystore.create_owner(&protection)?;
         let unattended = args.unprotected_keys || args.passphrase.passphrase_file.is_some();
         found_mesh(home, &node, &owner, &name, unattended)?;
         show_words(&words, args.recovery_file.as_deref())?;
+        mesh = Some(MeshId::founded_by(&owner.root.public()));
     }
     private_file::write_private(&home.config(), settings(&vault, args).as_bytes())?;
-    report(home, &vault, args, &name, node.node_id());
+    report(home, &vault, args, &name, node.node_id(), mesh);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -172,7 +179,7 @@ fn found_mesh(home: &Home, node: &Signer, owner: &OwnerKeys, name: &str, unatten
     let approver = owner.approve.public();
     let roster = Roster::found(&owner.root, owner.next_root_hash, approver, first, unattended, shell::clock::now());
     let chain = RosterChain::begin(&SignedRoster::sign(&owner.root, roster).to_bytes())?;
-    shell::rosters::store(home, &chain)?;
+    Signing::found(home, chain)?;
     private_file::write_private(&home.pinned_root(), owner.root.public().to_string().as_bytes())?;
     let receipts = Signer::generate()?;
     let seed = data_encoding::HEXLOWER.encode(receipts.seed().expose());
@@ -229,9 +236,12 @@ fn settings(vault: &Path, args: &InitArgs) -> String {
     text
 }
 
-fn report(home: &Home, vault: &Path, args: &InitArgs, name: &str, node: NodeId) {
+fn report(home: &Home, vault: &Path, args: &InitArgs, name: &str, node: NodeId, mesh: Option<MeshId>) {
     let mut text = String::new();
     let _ = writeln!(text, "node   {name} ({})  {node}", args.role.role().as_str());
+    if let Some(mesh) = mesh {
+        let _ = writeln!(text, "mesh   {mesh}");
+    }
     let _ = writeln!(text, "home   {}", home.path().display());
     let _ = write!(text, "vault  {}", vault.display());
     print::data(text);
@@ -242,7 +252,7 @@ fn report(home: &Home, vault: &Path, args: &InitArgs, name: &str, node: NodeId) 
         RoleArg::Cloud => {
             "next: start it with `aiemp-node --role cloud`, then run `aiemp-node pair invite` and take the ticket to Local."
         }
-        RoleArg::Local if args.from.is_some() => "next: pair with `aiemp-node pair accept TICKET`.",
-        RoleArg::Local => "next: set `[mail] from` in config.toml, then pair with `aiemp-node pair accept TICKET`.",
+        RoleArg::Local if args.from.is_some() => "next: pair with `aiemp-node pair accept`.",
+        RoleArg::Local => "next: set `[mail] from` in config.toml, then pair with `aiemp-node pair accept`.",
     });
 }

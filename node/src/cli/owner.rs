@@ -2,7 +2,10 @@
 
 mod attempts;
 
-use std::path::Path;
+use std::{
+    io::{BufRead as _, IsTerminal as _},
+    path::Path,
+};
 
 use aiemp_keys::{Keystore, KeystoreError, OwnerKeys, SealError, Secret};
 use aiemp_protocol::roster::{Role, Roster, RosterChain};
@@ -15,6 +18,7 @@ use crate::{
     home::Home,
     shell::{
         self,
+        rosters::signing::Signing,
         walls::{self, Wall},
     },
 };
@@ -51,23 +55,14 @@ pub(super) fn unlock(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Resul
 /// [`unlock`], for a command that asks for the passphrase again later.
 pub(super) fn open(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<Unlocked> {
     walls::keep_memory()?;
-    if let Some(rosters) = crate::shell::rosters::load(home)?
-        && let Some(epoch) = crate::shell::rosters::forked_epoch(home, &rosters)
+    if let Some(rosters) = shell::rosters::load(home)?
+        && let Some(epoch) = shell::rosters::forked_epoch(home, &rosters)
     {
-        let message = format!("two different rosters of epoch {epoch} exist, so the root key signed twice");
-        let fix = "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.";
-        return Err(Fault::refused("roster_fork", message, fix).into());
+        return Err(shell::rosters::forked(epoch).into());
     }
     let keystore = Keystore::at(home.path());
     let secret = match (keystore.is_protected(), &passphrase.passphrase_file) {
-        (None, _) => {
-            return Err(Fault::operator(
-                "no_owner_keys",
-                format!("{} holds no owner keys: this is not a Local node's home", home.path().display()),
-                "Run this on the Local node, or run `aiemp-node init --role local` first.",
-            )
-            .into());
-        }
+        (None, _) => return Err(no_owner_keys(home).into()),
         (Some(false), _) => None,
         (Some(true), Some(file)) => Some(from_file(file)?),
         (Some(true), None) => Some(ask("Passphrase: ")?),
@@ -79,6 +74,14 @@ pub(super) fn open(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<
     // What this kernel lacks of it, `doctor` tells.
     wall.raise(home)?;
     Ok(Unlocked { keys, passphrase: secret })
+}
+
+fn no_owner_keys(home: &Home) -> Fault {
+    Fault::operator(
+        "no_owner_keys",
+        format!("{} holds no owner keys: this is not a Local node's home", home.path().display()),
+        "Run this on the Local node, or run `aiemp-node init --role local` first.",
+    )
 }
 
 /// Tries a passphrase; after wrong ones, not before some time has passed.
@@ -125,9 +128,24 @@ pub(super) fn ask(prompt: &str) -> Result<Secret<String>> {
     Ok(Secret::new(line))
 }
 
+/// Asks for something secret at the terminal, without echo; elsewhere it is the first line of stdin. Never an argument,
+/// which other users of the machine can read.
+pub(super) fn ask_or_read(what: &str, prompt: &str) -> Result<Secret<String>> {
+    if std::io::stdin().is_terminal() {
+        return ask(prompt);
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let value = line.trim_end_matches(['\r', '\n']).to_owned();
+    if value.is_empty() {
+        let message = format!("stdin held no {what}");
+        return Err(Fault::usage(message, "Pipe it in, or run this at a terminal.").into());
+    }
+    Ok(Secret::new(value))
+}
+
 /// Asks a yes/no question at the terminal; no terminal is a no.
 pub(super) fn confirm(question: &str) -> bool {
-    use std::io::{BufRead, IsTerminal};
     if !std::io::stdin().is_terminal() {
         return false;
     }
@@ -152,12 +170,24 @@ pub(super) fn rosters(home: &Home) -> Result<RosterChain> {
     if home.old_rosters().exists() {
         shell::rosters::adopt(home)?;
     }
-    shell::rosters::load(home)?.ok_or_else(|| {
-        Fault::operator(
-            "not_paired",
-            format!("{} belongs to no mesh yet", home.path().display()),
-            "On Local run `aiemp-node init --role local`; on Cloud run `aiemp-node pair invite` and take the ticket to Local.",
-        )
-        .into()
-    })
+    shell::rosters::load(home)?.ok_or_else(|| not_paired(home).into())
+}
+
+/// The rosters of the node's mesh, for a command that signs the next one. Call it before [`unlock`].
+pub(super) fn signing(home: &Home) -> Result<Signing> {
+    if Keystore::at(home.path()).is_protected().is_none() {
+        return Err(no_owner_keys(home).into());
+    }
+    if home.old_rosters().exists() {
+        shell::rosters::adopt(home)?;
+    }
+    Signing::begin(home)?.ok_or_else(|| not_paired(home).into())
+}
+
+fn not_paired(home: &Home) -> Fault {
+    Fault::operator(
+        "not_paired",
+        format!("{} belongs to no mesh yet", home.path().display()),
+        "On Local run `aiemp-node init --role local`; on Cloud run `aiemp-node pair invite` and take the ticket to Local.",
+    )
 }

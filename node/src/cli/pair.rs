@@ -1,10 +1,11 @@
 //! `pair`: an invitation on Cloud, its acceptance on Local.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
-use aiemp_keys::{private_file, random};
+use aiemp_keys::{Secret, private_file, random};
 use aiemp_protocol::{
-    pairing::{Answered, Message, Offered, Ticket},
+    ids::MeshId,
+    pairing::{Answered, Invite, Message, Offered, Ticket},
     roster::Role,
 };
 use anyhow::{Context, Result};
@@ -18,6 +19,7 @@ use crate::{
     shell::{
         self,
         network::{PairingStream, addresses, dial_pairing},
+        rosters::signing::Signing,
         walls::Wall,
     },
 };
@@ -29,11 +31,15 @@ pub(super) enum PairCommand {
         /// The address Local reaches this node under
         #[arg(long, value_name = "HOST[:PORT]")]
         announce: Vec<String>,
+        /// Let no other mesh use the ticket; on Local `init` printed this, and `peers list --json` tells
+        #[arg(long, value_name = "ID")]
+        mesh: Option<MeshId>,
     },
     /// On the Local node: take the ticket; the Cloud node must be running
     Accept {
-        /// The line that `pair invite` printed
-        ticket: String,
+        /// The line that `pair invite` printed. Leave it out: it is asked for, or read from stdin. Other users of this
+        /// machine can read an argument while the command runs
+        ticket: Option<String>,
         /// The four words are taken as compared
         #[arg(long)]
         yes: bool,
@@ -44,13 +50,13 @@ pub(super) enum PairCommand {
 
 pub(super) fn pair(home: &Home, command: PairCommand) -> Result<ExitCode> {
     match command {
-        PairCommand::Invite { announce } => invite(home, &announce)?,
-        PairCommand::Accept { ticket, yes, passphrase } => accept(home, &ticket, yes, &passphrase)?,
+        PairCommand::Invite { announce, mesh } => invite(home, &announce, mesh)?,
+        PairCommand::Accept { ticket, yes, passphrase } => accept(home, ticket, yes, &passphrase)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn invite(home: &Home, announce: &[String]) -> Result<()> {
+fn invite(home: &Home, announce: &[String], mesh: Option<MeshId>) -> Result<()> {
     let config = shell::settings::load(home)?;
     let node = shell::identity::own_id(home)?;
     let role = shell::rosters::load(home)?.and_then(|chain| chain.current().member(node).map(|member| member.role));
@@ -65,9 +71,9 @@ fn invite(home: &Home, announce: &[String]) -> Result<()> {
         print::talk("  On a VM give its public name: aiemp-node pair invite --announce HOST");
     }
     let ticket = Ticket::new(node, addresses, random::array()?, shell::clock::now());
-    private_file::write_private(&home.invite(), &ticket.invite().to_bytes())?;
+    private_file::write_private(&home.invite(), &Invite { mesh, ..ticket.invite() }.to_bytes())?;
     print::data(&ticket);
-    print::talk(format!("good until {}, for one pairing. On Local: aiemp-node pair accept TICKET", ticket.expires));
+    print::talk(format!("good until {}, for one pairing. On Local: aiemp-node pair accept", ticket.expires));
     Ok(())
 }
 
@@ -93,17 +99,27 @@ fn own_addresses(home: &Home, config: &Config, announce: &[String]) -> Result<Ve
     Ok(bound)
 }
 
-fn accept(home: &Home, ticket: &str, yes: bool, passphrase: &Passphrase) -> Result<()> {
+fn accept(home: &Home, ticket: Option<String>, yes: bool, passphrase: &Passphrase) -> Result<()> {
+    let ticket = match ticket {
+        Some(ticket) => Secret::new(ticket),
+        None => owner::ask_or_read("ticket", "Ticket (not shown): ")?,
+    };
     let now = shell::clock::now();
     let as_fault = |error: &dyn std::fmt::Display| {
         Fault::operator("ticket", error.to_string(), "A ticket is good for ten minutes and one pairing.")
     };
-    let ticket: Ticket = ticket.parse().map_err(|error| as_fault(&error))?;
+    let ticket: Ticket = ticket.expose().trim().parse().map_err(|error| as_fault(&error))?;
     ticket.check(now).map_err(|error| as_fault(&error))?;
-    let rosters = owner::rosters(home)?;
+    let mut signing = owner::signing(home)?;
     let node = shell::identity::load(home)?;
+    let rosters = signing.rosters().clone();
     if rosters.current().member(ticket.cloud).is_none() && ticket.cloud == node.node_id() {
         return Err(as_fault(&"this ticket was made by this very node").into());
+    }
+    if !yes && !std::io::stdin().is_terminal() {
+        let message = "there is nobody to compare the four words: stdin is no terminal";
+        let fix = "Run this at a terminal. Give --yes where you trust the way that the ticket came.";
+        return Err(Fault::operator("no_terminal", message, fix).into());
     }
     let keys = owner::unlock(home, passphrase, &Wall::Pairing)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -119,7 +135,7 @@ fn accept(home: &Home, ticket: &str, yes: bool, passphrase: &Passphrase) -> Resu
             let message = "not paired: the words were not confirmed";
             return Err(Fault::operator("not_confirmed", message, "Run pair invite and pair accept again.").into());
         }
-        finish(home, &mut stream, answered, &keys, &node, &ticket).await
+        finish(home, &mut stream, answered, &keys, &node, &ticket, &mut signing).await
     })
 }
 
@@ -136,13 +152,14 @@ async fn finish(
     keys: &aiemp_keys::OwnerKeys,
     node: &aiemp_keys::Signer,
     ticket: &Ticket,
+    signing: &mut Signing,
 ) -> Result<()> {
     let name = answered.cloud_name().to_owned();
     let (rosters, proof) = answered
         .admit(&keys.root, node, shell::clock::now())
         .map_err(|error| Fault::operator("pairing", error.to_string(), "Nothing was changed."))?;
     shell::peers::store(home, ticket.cloud, &ticket.addresses)?;
-    shell::rosters::store(home, &rosters)?;
+    signing.publish(rosters)?;
     stream.send(&proof).await?;
     match stream.receive().await.context("the Cloud node did not confirm; run pair invite and pair accept again")? {
         Message::Accepted => {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, process::ExitCode};
 use aiemp_keys::{Hash, NodeId};
 use aiemp_protocol::{
     action::spelt,
-    roster::{ClosedLog, Member, Roster, RosterChain, SignedRoster},
+    roster::{ClosedLog, Member, Roster, RosterChain},
 };
 use anyhow::Result;
 use clap::Subcommand;
@@ -88,18 +88,17 @@ fn list(rosters: &RosterChain, as_json: bool) {
 }
 
 fn renew(home: &Home, passphrase: &Passphrase) -> Result<()> {
-    let mut rosters = owner::rosters(home)?;
+    let mut signing = owner::signing(home)?;
     let keys = owner::unlock(home, passphrase, &Wall::Owner)?;
-    let next = rosters.current().successor(shell::clock::now());
-    rosters.extend(&SignedRoster::sign(&keys.root, next).to_bytes())?;
-    shell::rosters::store(home, &rosters)?;
-    print::data(format!("good until {}", rosters.current().not_after));
+    let next = signing.rosters().current().successor(shell::clock::now());
+    signing.sign(&keys.root, next)?;
+    print::data(format!("good until {}", signing.rosters().current().not_after));
     Ok(())
 }
 
 fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
-    let mut rosters = owner::rosters(home)?;
-    let roster = rosters.current();
+    let mut signing = owner::signing(home)?;
+    let roster = signing.rosters().current();
     let member = named(roster, name)?;
     if member.node == roster.executor {
         let message = format!("`{name}` is the node that sends; a mesh without it cannot act");
@@ -118,8 +117,7 @@ fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     next.members.retain(|member| member.node != node);
     // What it wrote up to here stands, also for nodes that join later.
     next.closed.extend(ends);
-    rosters.extend(&SignedRoster::sign(&keys.root, next).to_bytes())?;
-    shell::rosters::store(home, &rosters)?;
+    signing.sign(&keys.root, next)?;
     print::data(format!("revoked {name}"));
     print::talk(
         "A running node takes this up at once. What the node wrote before stays; nothing new of it is accepted.",
@@ -213,8 +211,8 @@ fn wait_text(reason: &str) -> &str {
 
 /// What is held here stands; the member goes on in its next generation.
 fn heal(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
-    let mut rosters = owner::rosters(home)?;
-    let roster = rosters.current();
+    let mut signing = owner::signing(home)?;
+    let roster = signing.rosters().current();
     let node = named(roster, name)?.node;
     let store = Store::open(&home.store())?;
     let closed: BTreeSet<_> = roster.closed.iter().map(|closed| closed.log).collect();
@@ -234,8 +232,7 @@ fn heal(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     for member in next.members.iter_mut().filter(|member| member.node == node) {
         member.generation_min = member.generation_min.max(highest + 1);
     }
-    rosters.extend(&SignedRoster::sign(&keys.root, next).to_bytes())?;
-    shell::rosters::store(home, &rosters)?;
+    signing.sign(&keys.root, next)?;
     print::data(format!("healed {name}: what is held here stands, and it goes on in generation {}", highest + 1));
     print::talk(
         "Ask yourself how one member could sign two things at one place: a restored copy that ran beside the first one, or a stolen key. For a stolen key, `aiemp-node peers revoke`.",

@@ -1,7 +1,7 @@
 //! `secrets`: passwords for the executor. On Local the approve key signs each; on Cloud they are a kind of their own.
 //! And canaries: made-up tokens, to be put where nobody should read.
 
-use std::{collections::BTreeMap, io::IsTerminal, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode};
 
 use aiemp_keys::{Fingerprints, Secret, random};
 use aiemp_protocol::roster::Role;
@@ -150,7 +150,7 @@ fn canary_value() -> Result<String> {
 
 fn add(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     let rosters = owner::rosters(home)?;
-    let value = read_value(name)?;
+    let value = owner::ask_or_read("value", &format!("Value of {name}: "))?;
     let keys = owner::unlock(home, passphrase, &Wall::Owner)?;
     let known = with_fingerprint(home, name, &value)?;
     secrets::add(home, &keys.approve, rosters.current().mesh, name, &value)?;
@@ -159,7 +159,7 @@ fn add(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
 
 /// No key is needed: the machine it lies on has it anyway, and it can send nothing.
 fn add_on_cloud(home: &Home, name: &str, purpose: Purpose) -> Result<()> {
-    let value = read_value(name)?;
+    let value = owner::ask_or_read("value", &format!("Value of {name}: "))?;
     let known = with_fingerprint(home, name, &value)?;
     cloud_secrets::add(home, name, &CloudSecret::new(purpose, value))?;
     stored(home, name, &known)
@@ -178,17 +178,4 @@ fn stored(home: &Home, name: &str, known: &Fingerprints) -> Result<()> {
     print::data(format!("stored {name}"));
     print::talk("A running node guards it from its next start on.");
     Ok(())
-}
-
-fn read_value(name: &str) -> Result<Secret<String>> {
-    if std::io::stdin().is_terminal() {
-        return owner::ask(&format!("Value of {name}: "));
-    }
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    let value = line.trim_end_matches(['\r', '\n']).to_owned();
-    if value.is_empty() {
-        return Err(Fault::usage("stdin held no value", "Pipe the secret in, or run this at a terminal.").into());
-    }
-    Ok(Secret::new(value))
 }

@@ -18,8 +18,8 @@ pub fn open_invite(home: &Home) -> Option<Invite> {
 
 /// Answers the holder of the ticket; the roster is durable when this returns.
 pub async fn respond(home: &Home, me: NodeId, dialer: NodeId, mut stream: PairingStream) -> Result<RosterChain> {
-    take_out_of_use(home, dialer)?;
-    match converse(home, me, dialer, &mut stream).await {
+    let invite = take_out_of_use(home, dialer)?;
+    match converse(home, me, &invite, &mut stream).await {
         Ok(rosters) => {
             stream.finish().await;
             Ok(rosters)
@@ -37,7 +37,7 @@ pub async fn respond(home: &Home, me: NodeId, dialer: NodeId, mut stream: Pairin
     }
 }
 
-async fn converse(home: &Home, me: NodeId, dialer: NodeId, stream: &mut PairingStream) -> Result<RosterChain> {
+async fn converse(home: &Home, me: NodeId, invite: &Invite, stream: &mut PairingStream) -> Result<RosterChain> {
     let held = rosters::load(home)?;
     let name = match held.as_ref().and_then(|chain| chain.current().member(me)) {
         Some(member) => member.name.clone(),
@@ -45,10 +45,10 @@ async fn converse(home: &Home, me: NodeId, dialer: NodeId, stream: &mut PairingS
     };
     let offer = stream.receive().await?;
     let own_root = held.as_ref().map(RosterChain::root);
-    let (asked, answer) = Asked::offered(offer, dialer, me, &name, random::array()?, own_root)?;
+    let (asked, answer) = Asked::offered(offer, invite.dialer, me, &name, random::array()?, own_root)?;
     tracing::info!(words = asked.words(), "pairing: Local should show the same four words");
     stream.send(&answer).await?;
-    let admitted = asked.proved(stream.receive().await?)?;
+    let admitted = asked.proved(stream.receive().await?, invite.mesh)?;
     rosters::store(home, &admitted.rosters)?;
     stream.send(&Message::Accepted).await?;
     tracing::info!(local = %admitted.local, "paired");
@@ -56,9 +56,10 @@ async fn converse(home: &Home, me: NodeId, dialer: NodeId, stream: &mut PairingS
 }
 
 /// A ticket is good once: the invitation is gone, durably, before anything is answered.
-fn take_out_of_use(home: &Home, dialer: NodeId) -> Result<()> {
+fn take_out_of_use(home: &Home, dialer: NodeId) -> Result<Invite> {
     let invite = open_invite(home).filter(|invite| invite.dialer == dialer);
-    invite.context("the invitation is used up or expired")?;
+    let invite = invite.context("the invitation is used up or expired")?;
     std::fs::remove_file(home.invite()).context("cannot take the invitation out of use")?;
-    std::fs::File::open(home.mesh())?.sync_all().context("cannot take the invitation out of use durably")
+    std::fs::File::open(home.mesh())?.sync_all().context("cannot take the invitation out of use durably")?;
+    Ok(invite)
 }

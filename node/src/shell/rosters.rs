@@ -1,10 +1,12 @@
 //! The roster chain on disk: it verifies itself, so any process may read it.
 
+pub mod signing;
+
 use aiemp_keys::private_file;
 use aiemp_protocol::roster::{RosterChain, RosterError};
 use anyhow::{Context, Result};
 
-use crate::home::Home;
+use crate::{fault::Fault, home::Home};
 
 /// Moves the chain of an older home to where it lies now. Call it before processes start that may read only there.
 pub fn adopt(home: &Home) -> Result<()> {
@@ -55,4 +57,12 @@ pub fn forked_epoch(home: &Home, chain: &RosterChain) -> Option<u64> {
         Err(RosterError::Fork { epoch }) => Some(epoch),
         Ok(_) | Err(_) => None,
     }
+}
+
+/// What to say where [`forked_epoch`] is one.
+pub fn forked(epoch: u64) -> Fault {
+    let message = format!("two different rosters of epoch {epoch} exist, so the root key signed twice");
+    let fix =
+        "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.";
+    Fault::refused("roster_fork", message, fix)
 }

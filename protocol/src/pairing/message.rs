@@ -66,6 +66,9 @@ pub enum PairingError {
     /// A paired Cloud was asked by another mesh.
     #[error("this Cloud node belongs to another mesh; only its own root key can pair with it again")]
     ForeignRoot,
+    /// The invitation was for one mesh, and another answered it.
+    #[error("the ticket is for another mesh; run `aiemp-node pair invite` on the Cloud node for this one")]
+    OtherMesh,
     /// The roster that came does not say what the transcript says.
     #[error("the roster does not admit exactly the two nodes that are pairing")]
     WrongMembers,

@@ -6,7 +6,10 @@ use super::{
     message::{Message, PairingError},
     transcript::Transcript,
 };
-use crate::roster::{Role, RosterChain};
+use crate::{
+    ids::MeshId,
+    roster::{Role, RosterChain},
+};
 
 /// Cloud has answered; the proof is awaited.
 #[derive(Debug)]
@@ -51,8 +54,8 @@ impl Asked {
         self.transcript.words()
     }
 
-    /// Takes the proof.
-    pub fn proved(self, message: Message) -> Result<Admitted, PairingError> {
+    /// Takes the proof; `mesh` is the one that was invited, if one was named.
+    pub fn proved(self, message: Message, mesh: Option<MeshId>) -> Result<Admitted, PairingError> {
         let (node_signature, root_signature, rosters) = match message {
             Message::Proof { node_signature, root_signature, rosters } => (node_signature, root_signature, rosters),
             Message::Refused { reason } => return Err(PairingError::Refused(reason)),
@@ -63,6 +66,9 @@ impl Asked {
         transcript.verify(&transcript.root, &root_signature).map_err(|_| PairingError::Proof)?;
         let rosters = RosterChain::from_bytes(&rosters)?;
         let current = rosters.current();
+        if mesh.is_some_and(|mesh| mesh != current.mesh) {
+            return Err(PairingError::OtherMesh);
+        }
         let role = |node| current.member(node).map(|member| member.role);
         let admits = role(transcript.local) == Some(Role::Local) && role(transcript.cloud) == Some(Role::Cloud);
         if !admits || rosters.root() != transcript.root {

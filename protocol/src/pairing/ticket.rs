@@ -10,6 +10,7 @@ use data_encoding::{Encoding, Specification};
 use thiserror::Error;
 
 use crate::{
+    ids::MeshId,
     limits::{CLOCK_BEHIND_MAX, TICKET_LIFETIME},
     time::Timestamp,
 };
@@ -78,7 +79,7 @@ impl Ticket {
 
     /// What Cloud keeps: enough to admit the holder, not enough to be one.
     pub fn invite(&self) -> Invite {
-        Invite { dialer: self.dial_key().node_id(), expires: self.expires }
+        Invite { dialer: self.dial_key().node_id(), expires: self.expires, mesh: None }
     }
 }
 
@@ -135,19 +136,22 @@ fn read(text: &str) -> Option<Ticket> {
     Some(Ticket { cloud, addresses, secret, expires })
 }
 
-/// An open invitation as Cloud keeps it: `[dialer, expires]`.
+/// An open invitation as Cloud keeps it: `[dialer, expires]`, or `[dialer, expires, mesh]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invite {
     /// The one-time identity that may dial.
     pub dialer: NodeId,
     /// Until when.
     pub expires: Timestamp,
+    /// The one mesh that it is for; any, where none was named.
+    pub mesh: Option<MeshId>,
 }
 
 impl Invite {
     /// The form on disk.
     pub fn to_bytes(&self) -> Vec<u8> {
-        cbor::encode(&cbor::array([self.dialer.to_value(), cbor::uint(self.expires.as_millis())]))
+        let open = [self.dialer.to_value(), cbor::uint(self.expires.as_millis())];
+        cbor::encode(&cbor::array(open.into_iter().chain(self.mesh.map(MeshId::to_value))))
     }
 
     /// Reads the form on disk.
@@ -155,8 +159,9 @@ impl Invite {
         let mut fields = Fields::decode(bytes, "invite")?;
         let dialer = NodeId::read(&mut fields)?;
         let expires = Timestamp::from_millis(fields.uint()?);
+        let mesh = if fields.is_at_end() { None } else { Some(MeshId::read(&mut fields)?) };
         fields.end()?;
-        Ok(Self { dialer, expires })
+        Ok(Self { dialer, expires, mesh })
     }
 }
 
@@ -174,6 +179,14 @@ mod tests {
         let read: Ticket = ticket().to_string().parse().expect("reads");
         assert_eq!(read, ticket());
         assert_eq!(read.dial_key().node_id(), ticket().invite().dialer);
+    }
+
+    #[test]
+    fn an_invitation_reads_back_with_its_mesh_and_without() {
+        let mesh = MeshId::founded_by(&Signer::from_seed([1; 32]).public());
+        for invite in [ticket().invite(), Invite { mesh: Some(mesh), ..ticket().invite() }] {
+            assert_eq!(Invite::from_bytes(&invite.to_bytes()), Ok(invite));
+        }
     }
 
     #[test]

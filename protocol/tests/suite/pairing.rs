@@ -40,7 +40,7 @@ fn two_nodes_end_with_one_roster() {
     let owner = owner(10);
     let (asked, rosters, proof) = until_proof(&owner);
     let proof = Message::from_bytes(&proof.to_bytes()).expect("reads back");
-    let admitted = asked.proved(proof).expect("proved");
+    let admitted = asked.proved(proof, None).expect("proved");
     assert_eq!(admitted.local, owner.executor());
     assert_eq!(admitted.rosters.to_bytes(), rosters.to_bytes());
     let member = rosters.current().member(cloud().node_id()).expect("a member");
@@ -57,7 +57,7 @@ fn no_bit_of_the_proof_can_change() {
         other[bit / 8] ^= 1 << (bit % 8);
         let Ok(message) = Message::from_bytes(&other) else { continue };
         let (asked, _, _) = until_proof(&owner);
-        assert!(asked.proved(message).is_err(), "bit {bit}");
+        assert!(asked.proved(message, None).is_err(), "bit {bit}");
     }
 }
 
@@ -69,7 +69,7 @@ fn a_proof_of_another_conversation_is_refused() {
     let dialer = ticket().invite().dialer;
     let (other, _) =
         Asked::offered(message, dialer, cloud().node_id(), "cloud", [9; 32], None).expect("asks with another nonce");
-    assert_eq!(other.proved(proof).err(), Some(PairingError::Proof));
+    assert_eq!(other.proved(proof, None).err(), Some(PairingError::Proof));
 }
 
 #[test]
@@ -82,13 +82,23 @@ fn a_paired_cloud_takes_its_own_root_alone() {
 }
 
 #[test]
+fn a_ticket_for_one_mesh_is_of_no_use_to_another() {
+    let (owner, stranger) = (owner(10), owner(50));
+    let invited = Some(owner.rosters.current().mesh);
+    let (asked, _, proof) = until_proof(&stranger);
+    assert_eq!(asked.proved(proof, invited).err(), Some(PairingError::OtherMesh));
+    let (asked, _, proof) = until_proof(&owner);
+    assert_eq!(asked.proved(proof, invited).map(|admitted| admitted.local), Ok(owner.executor()));
+}
+
+#[test]
 fn a_root_that_signs_for_somebody_elses_node_proves_nothing() {
     let (owner, stranger) = (owner(10), owner(50));
     let (offered, message) = offer(&owner);
     let (asked, answer) = ask(message, None).expect("asks");
     let answered = offered.answered(answer).expect("answers");
     let (_, proof) = answered.admit(&owner.root, &stranger.node, NOW).expect("admits");
-    assert_eq!(asked.proved(proof).err(), Some(PairingError::Proof));
+    assert_eq!(asked.proved(proof, None).err(), Some(PairingError::Proof));
 }
 
 #[test]

@@ -363,7 +363,7 @@ fn tickets() -> Vec<Vec<u8>> {
         cbor::uint(ticket.expires.as_millis()),
     ]));
     assert_eq!(calls::checked_ticket(&body), ticket.to_string(), "the ticket's form is another one");
-    let invite = Invite { dialer: node().node_id(), expires: NOW };
+    let invite = Invite { dialer: node().node_id(), expires: NOW, mesh: Some(chain().current().mesh) };
     let messages = [
         Message::Offer { node: node().node_id(), root: root().public(), nonce: [1; 32] },
         Message::Answer { nonce: [2; 32], name: "cloud".to_owned() },

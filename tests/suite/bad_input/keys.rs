@@ -124,8 +124,9 @@ fn no_process_starts_with_a_key_file_that_is_not_as_it_should_be() {
     refused_however_damaged(local, "executor/root.pub", &ALL, &[EXECUTOR]);
     refused_however_damaged(local, "executor/receipt.key", &ALL, &[EXECUTOR]);
     refused_however_damaged(local, "receipt.pub", &OF_PUBLIC, &[MESH, &["audit", "verify"]]);
-    refused_however_damaged(local, "roster/chain", &OF_PUBLIC, &[EXECUTOR, RENEW, APPROVE]);
-    refused_however_damaged(local, "roster/chain", &OF_PUBLIC[1..], &[MESH, LOCAL]);
+    refused_however_damaged(local, "roster/chain", &OF_PUBLIC, &[EXECUTOR, APPROVE]);
+    refused_however_damaged(local, "roster/chain", &OF_PUBLIC[1..], &[MESH, LOCAL, RENEW]);
+    refused_however_damaged(local, "keys/signed/rosters", &ALL[1..], &[RENEW]);
     assert!(local.outbox().is_empty(), "nothing was sent");
     assert_eq!(fs::read_dir(local.home.join("approved")).expect("a folder").count(), 0, "and nothing approved");
     // With everything back in its place all is well.
@@ -162,8 +163,7 @@ fn what_the_mesh_wrote_is_read_before_a_key_is_opened() {
     let pair = Pair::paired();
     let home = aiemp_node::home::Home::at(&pair.local.home);
     fs::write(home.store(), b"no database, but what a mesh wrote that was taken over").expect("written");
-    let key = home.keys().join("owner.key");
-    fs::remove_file(&key).expect("an owner's key");
+    fs::write(home.keys().join("owner.key"), b"no key").expect("an owner's key");
     for command in ["revoke", "heal"] {
         let refusal = pair.local.refused(&["peers", command, "cloud"]);
         assert!(

@@ -1,9 +1,14 @@
 //! Tickets that are used, expired, altered or somebody else's.
 
+use std::{io::Write as _, process::Stdio};
+
 use aiemp_keys::Signer;
 use aiemp_protocol::{pairing::Ticket, time::Timestamp};
 
-use crate::node::{Node, Pair};
+use crate::{
+    node::{Node, Pair},
+    terminal::Terminal,
+};
 
 fn refuse(node: &Node, ticket: &str, pieces: &[&str]) {
     node.refused(&["pair", "accept", ticket, "--yes"]).assert(1, pieces);
@@ -32,6 +37,31 @@ fn a_ticket_that_is_expired_altered_or_cut_pairs_nobody() {
     }
     // None of this used up the good one.
     pair.local.must(&["pair", "accept", &ticket, "--yes"]);
+}
+
+/// Other users of the machine read the arguments of what runs.
+#[test]
+fn a_ticket_is_taken_at_the_terminal_or_from_a_pipe_and_shown_to_nobody() {
+    let mut pair = Pair::strangers();
+    pair.cloud.start();
+    let ticket = pair.invite();
+    // Without a terminal nobody can compare the words, so the ticket stays good.
+    pair.local.refused(&["pair", "accept", &ticket]).assert(1, &["four words", "at a terminal", "--yes"]);
+    pair.local.refused(&["pair", "accept", "--yes"]).assert(2, &["stdin held no ticket", "at a terminal"]);
+    let mut terminal = Terminal::run(&pair.local, &["pair", "accept"], "true");
+    terminal.shows("Ticket (not shown): ");
+    terminal.types(&ticket);
+    let came = terminal.shows("Are they the same?");
+    assert!(!came.contains(&ticket), "{came}");
+    terminal.types("y");
+    terminal.shows("paired with cloud");
+    assert_eq!(terminal.ends(), Some(0));
+    let again = pair.invite();
+    let mut accept = pair.local.command(&["pair", "accept", "--yes"]);
+    let mut accept = accept.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the node's program runs");
+    accept.stdin.take().expect("a pipe").write_all(format!("{again}\n").as_bytes()).expect("it is read");
+    assert!(accept.wait_with_output().expect("it ends").status.success());
+    refuse_used(&pair.local, &again);
 }
 
 #[test]
@@ -83,6 +113,29 @@ fn a_paired_cloud_takes_no_other_owner() {
     assert_eq!(members["members"].as_array().map(Vec::len), Some(2), "{members}");
     pair.local.save("Plans/after.md", "still in step\n");
     pair.wait("the two go on", |pair| pair.cloud.read("Plans/after.md").is_some());
+}
+
+#[test]
+fn a_ticket_for_one_mesh_gives_cloud_to_no_other() {
+    let mut pair = Pair::strangers();
+    pair.cloud.start();
+    let mesh_of = |node: &Node| node.json(&["peers", "list", "--json"])["mesh"].as_str().expect("an ID").to_owned();
+    let thief = Node::at(&pair.dir().join("thief"), "local");
+    let vault = thief.vault.to_string_lossy().into_owned();
+    let said = thief.must(&["init", "--role", "local", "--vault", &vault, "--unprotected-keys"]);
+    assert!(said.contains(&format!("mesh   {}", mesh_of(&thief))), "{said}");
+    pair.invite();
+    pair.cloud.refused(&["pair", "invite", "--mesh", "mine"]).assert(2, &["--mesh"]);
+    let mesh = mesh_of(&pair.local);
+    let invite = ["pair", "invite", "--mesh", &mesh];
+    let stolen = pair.cloud.must(&invite);
+    thief.refused(&["pair", "accept", &stolen, "--yes"]).assert(1, &["the ticket is for another mesh"]);
+    assert!(!pair.cloud.home.join("roster/chain").exists(), "Cloud took no roster");
+    // The thief used it up; another one pairs.
+    refuse(&pair.local, &stolen, &["pair invite"]);
+    let ticket = pair.cloud.must(&invite);
+    pair.local.must(&["pair", "accept", &ticket, "--yes"]);
+    assert_eq!(pair.cloud.json(&["peers", "list", "--json"])["mesh"], mesh.as_str());
 }
 
 #[test]

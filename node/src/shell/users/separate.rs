@@ -2,11 +2,13 @@
 //!
 //! Root walks through folders that a program of the person may be changing meanwhile. So every folder is opened without
 //! following links and is root's alone while it is worked through, and files are changed through the handle that was
-//! looked at: nobody gets root to give away a file from elsewhere.
+//! looked at: nobody gets root to give away a file from elsewhere. A file of the home that changes hands is copied, for
+//! whoever had the old one open goes on writing that one.
 
 use std::{
-    ffi::OsStr,
-    fs,
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::Path,
 };
@@ -27,6 +29,10 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOF
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Where the mesh keeps files on their way into the vault.
 const KEPT: &str = ".aiemp";
+const NEW: OFlags =
+    OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// A copy that is not in its place yet.
+const COPY: &str = ".aiemp-given";
 const VAULT_FOLDER_MODE: RawMode = 0o2770;
 const VAULT_FILE_MODE: RawMode = 0o660;
 
@@ -111,19 +117,35 @@ fn give_folder(
 ) -> Result<()> {
     let Some(given) = give(path, FileType::Directory) else { return Ok(()) };
     hand_over(folder, Given { owner: 0, group: 0, mode: 0o700 }).with_context(|| shown(path))?;
-    for entry in Dir::read_from(folder).with_context(|| shown(path))? {
-        let entry = entry.with_context(|| shown(path))?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
-        if name == "." || name == ".." {
-            continue;
-        }
+    if !is_vault {
+        clear(folder).with_context(|| shown(path))?;
+    }
+    for name in names_in(folder).with_context(|| shown(path))? {
         let inner = path.join(&name);
         give_entry(folder, &name, &inner, give, is_vault).with_context(|| shown(&inner))?;
+    }
+    if !is_vault {
+        rustix::fs::fsync(folder).with_context(|| shown(path))?;
     }
     if is_vault && given.mode == VAULT_FOLDER_MODE {
         share_what_is_made(folder).with_context(|| shown(path))?;
     }
     hand_over(folder, given).with_context(|| shown(path))
+}
+
+/// Removes what a run left that was interrupted.
+fn clear(folder: &OwnedFd) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(folder, COPY, AtFlags::empty()) {
+        Err(error) if error != Errno::NOENT => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// All of them, before anything is put beside them.
+fn names_in(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
+    let names = Dir::read_from(folder)?.map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()));
+    let is_other = |name: &Result<OsString, Errno>| !matches!(name, Ok(name) if name == "." || name == "..");
+    names.filter(is_other).collect()
 }
 
 fn give_entry(
@@ -147,7 +169,12 @@ fn give_entry(
             if stat.st_nlink != 1 || FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
                 return if is_vault { Ok(()) } else { Err(in_the_way(path).into()) };
             }
-            Ok(hand_over(&file, given)?)
+            // Of the vault, the person's programs go on writing what they have open.
+            if is_vault || stat.st_uid == given.owner {
+                Ok(hand_over(&file, given)?)
+            } else {
+                replace(folder, name, file, given)
+            }
         }
         // Left behind by a node that was killed.
         FileType::Socket => Ok(rustix::fs::unlinkat(folder, name, AtFlags::empty())?),
@@ -159,6 +186,15 @@ fn give_entry(
             }
         }
     }
+}
+
+/// Puts a copy in the place of a file that changes hands.
+fn replace(folder: &OwnedFd, name: &OsStr, file: OwnedFd, given: Given) -> Result<()> {
+    let mut copy = File::from(rustix::fs::openat(folder, COPY, NEW, Mode::RUSR | Mode::WUSR)?);
+    io::copy(&mut File::from(file), &mut copy)?;
+    hand_over(&copy, given)?;
+    copy.sync_all()?;
+    Ok(rustix::fs::renameat(folder, COPY, folder, name)?)
 }
 
 fn in_the_way(path: &Path) -> Fault {

@@ -83,9 +83,9 @@ fn needed(wall: &Wall, home: &Home) -> Vec<PathBuf> {
             let shared = [home.approved(), home.receipts(), home.freezes(), home.standing(), home.requests()];
             [outbox.clone(), home.executor_audit()].into_iter().chain(shared).collect()
         }
-        Wall::Reviewer => vec![home.approved(), home.freezes(), home.standing()],
-        Wall::Owner => vec![home.roster_folder(), home.secrets()],
-        Wall::Pairing => vec![home.roster_folder(), home.peers()],
+        Wall::Reviewer => vec![home.approved(), home.freezes(), home.standing(), home.signed_lifts()],
+        Wall::Owner => vec![home.roster_folder(), home.secrets(), home.signed()],
+        Wall::Pairing => vec![home.roster_folder(), home.peers(), home.signed()],
         Wall::Decoder => Vec::new(),
     }
 }
@@ -114,12 +114,14 @@ fn opens(wall: &Wall, home: &Home) -> Vec<(Vec<PathBuf>, BitFlags<AccessFs>)> {
         ],
         Wall::Owner => vec![
             (vec![home.mesh(), home.roster_folder()], WRITE),
-            (vec![home.secrets()], REPLACE),
+            (vec![home.secrets(), home.signed()], REPLACE),
             (vec![home.config()], READ),
         ],
-        Wall::Pairing => {
-            vec![(vec![home.roster_folder(), home.peers()], WRITE), (vec![home.keys(), home.config()], READ)]
-        }
+        Wall::Pairing => vec![
+            (vec![home.roster_folder(), home.peers()], WRITE),
+            (vec![home.signed()], REPLACE),
+            (vec![home.keys(), home.config()], READ),
+        ],
         Wall::Decoder => Vec::new(),
     }
 }

@@ -112,7 +112,7 @@ struct Attack {
 use Attacker::{Decoder, Executor, ExecutorUser, Mesh, MeshUser, Owner, Pairing, Person, Reviewer, SameUser};
 
 /// Every attack. A file that a process works with is open to it, for its wall cannot tell good code from bad.
-const ATTACKS: [Attack; 28] = [
+const ATTACKS: [Attack; 29] = [
     attack("read the node key", &[Pairing, SameUser, MeshUser, Person], |at| read(&at.home.keys().join("node.key"))),
     attack("read the owner's keys as they lie on disk", &[Pairing, SameUser, Person], |at| read(&owner_keys(&at.home))),
     attack("read a service credential", &[Executor, SameUser, ExecutorUser], |at| read(&first_in(&at.home.secrets())?)),
@@ -130,6 +130,9 @@ const ATTACKS: [Attack; 28] = [
     attack("write into receipts/", &[Executor, SameUser, ExecutorUser], |at| write(&at.home.receipts())),
     attack("write into executor/", &[Executor, SameUser, ExecutorUser], |at| write(&at.home.executor())),
     attack("write into the mesh's files", &[Mesh, Owner, SameUser, MeshUser, Person], |at| write(&at.home.mesh())),
+    attack("write where the root key remembers", &[Owner, Pairing, Reviewer, SameUser, Person], |at| {
+        write(&at.home.signed())
+    }),
     attack("change the settings", &[SameUser], |at| OpenOptions::new().append(true).open(at.home.config()).map(drop)),
     attack("hard-link a key into the vault", &[SameUser, Person], |at| {
         fs::hard_link(at.home.keys().join("node.key"), at.vault.join(MADE))?;

@@ -48,7 +48,7 @@ fn payloads() -> Vec<Payload> {
     let approval = bundle().approval;
     let plain = |name, bytes: Vec<u8>, reads: fn(&[u8]) -> bool| Payload { name, bytes, is_accepted: Box::new(reads) };
     let hello = Frame::Fetch { log: own_log, from_seq: 1, count: 2 };
-    let invite = Invite { dialer: own_log.author, expires: NOW };
+    let invite = Invite { dialer: own_log.author, expires: NOW, mesh: None };
     let answer = Message::Answer { nonce: [1; 32], name: "cloud".to_owned() };
     vec![
         signed("roster", &first, by(root, "aiemp-node 2026 roster", Vec::new()), move |cose| {

@@ -110,7 +110,7 @@ fn approvals_tickets_invitations_messages_and_frames_refuse_them() {
         let cose = cose::sign1(&approve, "aiemp-node 2026 approval", &[mesh().to_value()], payload);
         Decision::verify(&approve.public(), mesh(), &cose).is_ok()
     });
-    let invite = Invite { dialer: node, expires: NOW }.to_bytes();
+    let invite = Invite { dialer: node, expires: NOW, mesh: None }.to_bytes();
     assert_refused("invite", &invite, node.as_bytes(), 1, |bytes| Invite::from_bytes(bytes).is_ok());
     let offer = Message::Offer { node, root: owner.root.public(), nonce: [1; 32] }.to_bytes();
     assert_refused("offer", &offer, node.as_bytes(), 1, |bytes| Message::from_bytes(bytes).is_ok());

@@ -51,7 +51,7 @@ impl Actor {
         {
             self.swarm.behaviour_mut().allowed.disallow_peer(identity::peer_id(open.dialer));
         }
-        let Some(Invite { dialer, expires }) = wanted else { return };
+        let Some(Invite { dialer, expires, .. }) = wanted else { return };
         let until = Instant::now() + expires.since(now).min(TICKET_LIFETIME);
         match &mut self.invite {
             Some(open) => open.until = until,
