@@ -153,8 +153,11 @@ impl FileRecord {
     /// Whether these bytes are what its log names: a digest with a length that is not its own names nothing, or one file
     /// could be put on disk many times at the cost of once.
     pub fn names(&self, hash: ContentHash, bytes: &[u8]) -> bool {
-        let length = bytes.len() as u64;
-        self.base.values().any(|content| *content == ContentRef { hash, length })
+        let named = ContentRef { hash, length: bytes.len() as u64 };
+        match self.base.shown().filter(|shown| shown.hash == hash) {
+            Some(shown) => *shown == named,
+            None => self.base.values().any(|content| *content == named),
+        }
     }
 
     /// The changes of the document that is shown.

@@ -177,8 +177,8 @@ pub struct Vault {
     loads: usize,
     /// Payloads that a load did not find, and whose content waits for them.
     awaited: BTreeMap<ContentHash, BTreeSet<FileId>>,
-    /// Payloads that came while loads were under way, which may have missed them.
-    came: BTreeSet<ContentHash>,
+    /// Payloads that came while loads were under way, each with the last of these: so far they may have missed it.
+    came: BTreeMap<ContentHash, EffectId>,
     next_effect: u64,
     now: Timestamp,
     restoring: bool,
@@ -230,7 +230,7 @@ impl Vault {
             pending: BTreeMap::new(),
             loads: 0,
             awaited: BTreeMap::new(),
-            came: BTreeSet::new(),
+            came: BTreeMap::new(),
             next_effect: 0,
             now: Timestamp::default(),
             restoring: true,

@@ -31,7 +31,6 @@ mod branches;
 mod input;
 mod lacking;
 mod output;
-mod past_end;
 mod payloads;
 mod screening;
 mod send;
@@ -142,8 +141,6 @@ pub struct Replication {
     /// The log of which another branch than the one that is held stands: the own one, or one that the roster closed.
     diverged: Option<LogId>,
     branches: BTreeMap<LogId, branches::Branch>,
-    /// Entries after the end of a closed log that stand, for others built on them.
-    past_end: BTreeSet<EntryHash>,
     /// Entries accepted, durable or on their way.
     chains: Chains,
     /// How many entries of each log are durable.
@@ -217,7 +214,6 @@ impl Replication {
             unshown: BTreeMap::new(),
             diverged: None,
             branches: BTreeMap::new(),
-            past_end: BTreeSet::new(),
             chains: Chains::default(),
             durable: BTreeMap::new(),
             epochs: BTreeMap::new(),

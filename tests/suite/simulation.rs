@@ -8,7 +8,6 @@ mod ids;
 mod names;
 mod origins;
 mod overtaken;
-mod past_end;
 mod payloads;
 mod repairs;
 mod replaced;

@@ -73,7 +73,7 @@ impl Vault {
         self.loading_hidden.remove(&(file, base));
         let count = changes.len();
         let hashes = [base].into_iter().chain(changes.iter().map(|change| change.hash));
-        let came_since = self.await_absent(file, hashes, &payloads);
+        let came_since = self.await_absent(effect, file, hashes, &payloads);
         let mut payloads = payloads.into_iter();
         if let Some(bytes) = payloads.next().flatten().filter(|bytes| self.is_named(file, base, bytes)) {
             let changes: Vec<_> = changes.into_iter().zip(payloads).collect();

@@ -2,6 +2,8 @@
 //!
 //! A time is that of the entries, as their authors' clocks had it. Nothing that a log holds is ever left out.
 
+use std::collections::BTreeSet;
+
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::{FieldWrite, FileKind, Item},
@@ -11,7 +13,11 @@ use aiemp_protocol::{
 };
 
 use super::{EffectId, Output, Pending, Vault, local::note_text, open::Task};
-use crate::index::{FileRecord, Origin};
+use crate::{
+    document::{self, Document},
+    index::{ChangeRef, FileRecord, Origin},
+    vet,
+};
 
 /// Something that a member did to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +53,10 @@ impl Vault {
     /// What was done to the files that ever lay at a path, oldest first.
     pub fn history(&self, path: &VaultPath) -> Vec<Event> {
         let mut events = Vec::new();
-        for file in self.index.ever_at(&path.key()) {
+        // What lies there may belong elsewhere: of two files of one name one has a number.
+        let lies_there = self.file_at(path);
+        let lay_there: BTreeSet<_> = self.index.ever_at(&path.key()).chain(lies_there).collect();
+        for file in lay_there {
             let Some(record) = self.index.get(file) else { continue };
             let mut add = |origin: &Origin, what| {
                 events.push((origin.seq, Event { at: origin.hlc, author: origin.author(), file, what }));
@@ -70,9 +79,11 @@ impl Vault {
     pub fn lay_at(&self, path: &VaultPath, at: Timestamp) -> Vec<(FileId, VaultPath)> {
         let folder = format!("{}/", path.key());
         let is_meant = |place: &VaultPath| place.key() == path.key() || place.key().starts_with(&folder);
+        let lies_there = self.file_at(path);
         let then = |(file, record): (FileId, &FileRecord)| {
             let later = |origin: &Origin| origin.hlc > at;
-            let place = record.path.without(later).shown().cloned().filter(is_meant)?;
+            let place = record.path.without(later).shown().cloned();
+            let place = place.filter(|place| is_meant(place) || lies_there == Some(file))?;
             let archived = record.archived.without(later).shown().copied().unwrap_or(false);
             let existed = record.base.without(later).shown().is_some();
             (existed && !archived).then_some((file, place))
@@ -103,11 +114,32 @@ impl Vault {
             |bytes: &Vec<u8>| self.index.get(file).is_some_and(|record| record.names(ContentHash::of(bytes), bytes));
         let base = payloads.next().flatten().filter(named);
         let changes: Vec<_> = changes.into_iter().zip(payloads).collect();
-        let bytes = base.map(|bytes| match note_text(&bytes).filter(|_| !changes.is_empty()) {
-            Some(text) => self.text_of(file, text, &changes).0.into_bytes(),
-            None => bytes,
+        let bytes = base.and_then(|bytes| match note_text(&bytes).filter(|_| !changes.is_empty()) {
+            Some(text) => self.past_text(file, text, &changes).map(String::into_bytes),
+            None => Some(bytes),
         });
         self.outputs.push_back(Output::Content { request, bytes });
+    }
+
+    /// The text that changes made of a content. A clock that was ahead or behind can leave out what others follow from;
+    /// these are left out as well, and nobody is to blame.
+    fn past_text(&self, file: FileId, text: &str, changes: &[(ChangeRef, Option<Vec<u8>>)]) -> Option<String> {
+        let mut document = Document::import(text);
+        let mut dropped = BTreeSet::new();
+        for (change, raw) in changes {
+            let author = change.origin.author();
+            if dropped.contains(&author) || self.dropped.begins_with(file, change) {
+                dropped.insert(author);
+                continue;
+            }
+            let doc = document::doc_id(file, change.base);
+            let vet = |raw: &Vec<u8>| vet::vet(&document, doc, author, change.origin.log.generation, raw).ok();
+            if let Some(vetted) = raw.as_ref().and_then(vet) {
+                document.apply_unread(vetted).ok()?;
+            }
+        }
+        document.read().ok()?;
+        Some(document.text())
     }
 
     /// Gives a file its place and a content of before, where this node may write it.

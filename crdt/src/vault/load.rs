@@ -34,13 +34,14 @@ impl Vault {
     /// Notes which payloads a load did not find; whether one of them came while it was under way.
     pub(super) fn await_absent(
         &mut self,
+        effect: EffectId,
         file: FileId,
         hashes: impl Iterator<Item = ContentHash>,
         payloads: &[Option<Vec<u8>>],
     ) -> bool {
         let mut came_since = false;
         for (hash, _) in hashes.zip(payloads).filter(|(_, payload)| payload.is_none()) {
-            came_since |= self.came.contains(&hash);
+            came_since |= self.came.get(&hash).is_some_and(|last| effect <= *last);
             self.awaited.entry(hash).or_default().insert(file);
         }
         came_since
@@ -72,7 +73,7 @@ impl Vault {
             return;
         }
         let Some(DocState::Loading { hashes, queue, .. }) = self.docs.remove(&file) else { return };
-        if self.await_absent(file, hashes.iter().copied(), &payloads) {
+        if self.await_absent(effect, file, hashes.iter().copied(), &payloads) {
             return self.load(file, queue);
         }
         if self.unapplied.contains_key(&file) {
@@ -122,6 +123,9 @@ impl Vault {
     pub(super) fn without_content(&mut self, file: FileId, task: Task) {
         if let Task::Read(request) = task {
             self.outputs.push_back(Output::Content { request, bytes: None });
+        } else if let Task::Replace(bytes) = task {
+            // What takes the place of all of it needs none of it.
+            self.replace_content(file, bytes);
         } else if let Task::Recognise { found, others, .. } = task {
             self.not_recognised(found, others);
         } else {
@@ -131,7 +135,7 @@ impl Vault {
 
     pub(super) fn payload_arrived(&mut self, hash: ContentHash) {
         if self.loads > 0 {
-            self.came.insert(hash);
+            self.came.insert(hash, EffectId(self.next_effect));
         }
         for file in self.awaited.remove(&hash).unwrap_or_default() {
             match self.docs.remove(&file) {

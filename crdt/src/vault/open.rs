@@ -118,7 +118,9 @@ impl Vault {
     pub(super) fn with_document(&mut self, file: FileId, task: Task) {
         let is_of_shown = self.base_of(file, &task) == self.shown_base(file);
         match self.docs.get_mut(&file) {
-            Some(DocState::Incomplete(_)) if matches!(task, Task::Read(_)) && !self.unapplied.contains_key(&file) => {
+            Some(DocState::Incomplete(_))
+                if matches!(task, Task::Read(_) | Task::Replace(_)) && !self.unapplied.contains_key(&file) =>
+            {
                 self.without_content(file, task);
             }
             // What it waits for is another content.

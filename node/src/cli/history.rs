@@ -29,7 +29,8 @@ const ONE_SITTING: Duration = Duration::from_secs(600);
 pub(super) struct HistoryArgs {
     /// A file or folder, as it lies, or lay, in the vault: `Plans/a.md`
     path: String,
-    /// What lay there then: a time as `2026-01-07T10:30:00Z`, or how long ago: 30m, 2h, 7d
+    /// What lay there then: a time as `2026-01-07T10:30:00Z`, or how long ago: 30m, 2h, 7d. It goes by the clocks of those
+    /// who wrote; what a member did that may lie about them, `undo` takes back by when it came
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
     /// Give the file, or all files of the folder, their places and contents of then back, by changes that go forward
@@ -130,14 +131,14 @@ fn lines(events: &[WireEvent]) -> Vec<String> {
     };
     let line = |sitting: &[WireEvent]| {
         let [first, .., last] = sitting else { return line_of(&sitting[0]) };
-        format!("{}, {} times until {}", line_of(first), sitting.len(), last.at)
+        format!("{}, {} times until {}", line_of(first), sitting.len(), spelt(&last.at))
     };
     events.chunk_by(is_one_sitting).map(line).collect()
 }
 
 fn line_of(event: &WireEvent) -> String {
     let path = event.path.as_ref().map(|path| format!(" {}", spelt(path))).unwrap_or_default();
-    format!("{}  {:<12}  {}{path}", event.at, spelt(&event.node), event.what.replace('_', " "))
+    format!("{}  {:<12}  {}{path}", spelt(&event.at), spelt(&event.node), spelt(event.what.replace('_', " ")))
 }
 
 #[cfg(test)]

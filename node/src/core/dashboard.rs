@@ -72,6 +72,7 @@ impl Core {
         self.work.is_stopped
             || !self.work.receipts.is_empty()
             || self.vault.claims().iter().next().is_some()
+            || !self.signatures_asked().is_empty()
             || self.waiting_drafts().any(of_another)
     }
 

@@ -353,9 +353,8 @@ impl Mesh {
 
     /// Peers wait while little space is left; what is saved here is taken in as long as there is any.
     async fn disk_checked(&mut self) -> Result<()> {
-        let free = |path| super::free_space::megabytes(path);
-        let free = free(self.home.path())?.min(free(&self.config.vault).unwrap_or(u64::MAX));
-        let full = free < self.config.admission.disk_floor_megabytes;
+        let has_room = |path| super::free_space::has_room(path, 0, self.config.admission.disk_floor_megabytes);
+        let full = !has_room(self.home.path())? || !has_room(&self.config.vault).unwrap_or(true);
         if full == self.disk_full {
             return Ok(());
         }

@@ -23,7 +23,7 @@ use crate::{
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// Whether the author may still append at this place.
-pub(super) enum Standing<'a> {
+enum Standing<'a> {
     Open(&'a Member, &'a Roster),
     /// The roster of the entry's epoch is not held yet.
     EpochAhead,
@@ -145,11 +145,6 @@ impl Replication {
             return false;
         }
         match self.standing(&entry.signed) {
-            Standing::Closed if self.is_built_on(log) => {
-                let seq = entry.signed.entry.seq;
-                self.wait(peer, entry);
-                return self.waits_past_end(peer, log, seq);
-            }
             Standing::Closed => return false,
             Standing::EpochAhead => {
                 self.wait(peer, entry);
@@ -174,13 +169,12 @@ impl Replication {
         true
     }
 
-    pub(super) fn standing(&self, signed: &SignedEntry) -> Standing<'_> {
+    fn standing(&self, signed: &SignedEntry) -> Standing<'_> {
         let current = self.rosters.current();
         let closed = current.closed.iter().find(|closed| closed.log == signed.log);
         let seq = signed.entry.seq;
-        let beyond_end = closed
-            .filter(|_| !self.past_end.contains(&signed.hash))
-            .is_some_and(|closed| seq > closed.seq || (seq == closed.seq && signed.hash.0 != closed.hash));
+        let beyond_end =
+            closed.is_some_and(|closed| seq > closed.seq || (seq == closed.seq && signed.hash.0 != closed.hash));
         let revoked = current.member(signed.author()).is_none() && closed.is_none();
         if beyond_end || revoked {
             return Standing::Closed;
@@ -218,17 +212,13 @@ impl Replication {
 
     /// What follows an entry that waits, waits behind it, as far as there is room; anything else is asked for.
     fn receive_later(&mut self, now: Timestamp, peer: NodeId, log: LogId, seq: u64, entry: Waiting) {
-        let is_closed = self.is_closed(log);
         let held: usize = self.waiting.values().flatten().map(Waiting::bytes).sum();
         let Some(waiting) = self.waiting.get_mut(&log) else { return self.fetch(now, peer, log) };
         let follows = seq == self.chains.len(log) + waiting.len() as u64 + 1;
-        let is_few = (waiting.len() as u64) < ENTRIES_PER_FETCH || is_closed;
-        if follows && is_few && held + entry.bytes() <= WAITING_BYTES_MAX {
+        let room = (waiting.len() as u64) < ENTRIES_PER_FETCH && held + entry.bytes() <= WAITING_BYTES_MAX;
+        if follows && room {
             waiting.push_back(entry);
             self.fetch_ends.insert(log, seq);
-            if is_closed && self.waits_past_end(peer, log, seq) {
-                self.retry_waiting(now);
-            }
         }
     }
 
@@ -321,8 +311,7 @@ impl Replication {
 
     pub(super) fn fetch(&mut self, now: Timestamp, peer: NodeId, log: LogId) {
         let busy = self.fetching.get(&log).is_some_and(|until| *until > now);
-        // Of a closed log what waits may be another branch than the one that was built on.
-        let waits = (self.waiting.contains_key(&log) && !self.is_closed(log)) || self.admission.is_waiting(log);
+        let waits = self.waiting.contains_key(&log) || self.admission.is_waiting(log);
         if busy || waits || self.frozen.contains_key(&log) {
             return;
         }

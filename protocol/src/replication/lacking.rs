@@ -1,6 +1,6 @@
 //! What durable entries name and this node does not hold: asked for, to be asked for, or held by nobody who is connected.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Bound};
 
 use super::Missing;
 use crate::ids::ContentHash;
@@ -14,12 +14,15 @@ pub(super) struct Lacking {
     private: BTreeSet<Missing>,
     /// No connected peer held these when it was asked; asked for again with the next frontier.
     unavailable: BTreeSet<Missing>,
+    /// The last of each audience that was asked for: whoever names many that nobody holds keeps no other from its turn.
+    last_shared: Option<Missing>,
+    last_private: Option<Missing>,
 }
 
 impl Lacking {
     pub(super) fn new(missing: BTreeSet<Missing>) -> Self {
         let (shared, private) = missing.into_iter().partition(|missing| missing.is_shared);
-        Self { shared, private, unavailable: BTreeSet::new() }
+        Self { shared, private, ..Self::default() }
     }
 
     const fn of_audience(&mut self, is_shared: bool) -> &mut BTreeSet<Missing> {
@@ -33,15 +36,19 @@ impl Lacking {
         }
     }
 
-    /// The first of an audience of which no payload with this digest is under way.
-    pub(super) fn first(&self, is_shared: bool, is_under_way: impl Fn(ContentHash) -> bool) -> Option<Missing> {
-        let wanted = if is_shared { &self.shared } else { &self.private };
-        wanted.iter().find(|missing| !is_under_way(missing.hash)).copied()
+    /// The next of an audience, in turn, of which no payload with this digest is under way.
+    pub(super) fn next(&self, is_shared: bool, is_under_way: impl Fn(ContentHash) -> bool) -> Option<Missing> {
+        let (wanted, last) =
+            if is_shared { (&self.shared, self.last_shared) } else { (&self.private, self.last_private) };
+        let behind = last.map(|last| wanted.range((Bound::Excluded(last), Bound::Unbounded)));
+        let in_turn = behind.into_iter().flatten().chain(wanted.iter());
+        in_turn.copied().find(|missing| !is_under_way(missing.hash))
     }
 
     /// A peer is asked for it.
     pub(super) fn asked(&mut self, missing: Missing) {
         self.of_audience(missing.is_shared).remove(&missing);
+        *if missing.is_shared { &mut self.last_shared } else { &mut self.last_private } = Some(missing);
     }
 
     /// No peer that is connected has it.

@@ -49,7 +49,7 @@ impl Replication {
         // Private ones come first: of those no Cloud can name so many that others wait.
         [false, true].into_iter().find_map(|is_shared| {
             let peer = self.holder(now, is_shared, None).filter(|peer| asked(*peer) < INCOMING_MAX)?;
-            let missing = self.lacking.first(is_shared, |hash| self.incoming.contains_key(&hash))?;
+            let missing = self.lacking.next(is_shared, |hash| self.incoming.contains_key(&hash))?;
             Some((missing, peer))
         })
     }
@@ -106,10 +106,10 @@ impl Replication {
             return self.close_peer(peer, PeerFault::PayloadMismatch);
         }
         let whole = self.incoming.remove(&hash).map(|incoming| incoming.bytes).unwrap_or_default();
-        self.lacking.came(missing);
         if is_change {
             self.screen_fetched(missing, whole);
         } else {
+            self.lacking.came(missing);
             self.persist(Record::Payload(missing, whole), InFlight::Payload(hash));
         }
         self.request_missing(now);

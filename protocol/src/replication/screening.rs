@@ -74,6 +74,7 @@ impl Replication {
             }
             Some(Screening::Payload { named, bytes }) => {
                 if passed.first() == Some(&true) {
+                    self.lacking.came(named);
                     self.persist(Record::Payload(named, bytes), InFlight::Payload(named.hash));
                 } else {
                     self.drop_change(named.hash, None);

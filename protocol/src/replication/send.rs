@@ -90,8 +90,11 @@ impl Replication {
     fn receive_frontier(&mut self, now: Timestamp, peer: NodeId, positions: Vec<Position>) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let role = session.role;
-        session.known = Some(positions.iter().map(|position| (position.log, position.seq)).collect());
-        self.lacking.ask_again();
+        let known = positions.iter().map(|position| (position.log, position.seq)).collect();
+        // Of one that says so again and again, the time for asking again comes with this node's own frontier.
+        if session.known.replace(known).is_none() {
+            self.lacking.ask_again();
+        }
         for position in &positions {
             if !readable_by(role, position.log.audience) || !readable_by(self.role, position.log.audience) {
                 return self.close_peer(peer, PeerFault::AudienceLeak);

@@ -48,7 +48,7 @@ fn nothing_is_written_through_links_that_lie_where_a_note_belongs() {
         pair.cloud.save(path, "from cloud\n");
     }
     pair.wait("it is told with what to do", |pair| {
-        pair.local.log().contains("is a symbolic link, and the vault is never written through links; put the")
+        pair.local.log().contains("something that does not sync is in its way; see mesh/holds")
     });
     pair.cloud.save("Plans/good.md", "good\n");
     pair.wait("others still arrive", |pair| pair.local.read("Plans/good.md").is_some());

@@ -1,11 +1,22 @@
 //! What files said before, told and given back.
 
-use aiemp_crdt::vault::Deed;
+use aiemp_crdt::{
+    document::{self, Document},
+    index::FileRecord,
+    vault::Deed,
+};
 use aiemp_node::core::{Answer, Input, Question};
-use aiemp_protocol::time::Timestamp;
+use aiemp_protocol::{
+    entry::{Item, Position},
+    ids::ContentHash,
+    time::Timestamp,
+};
 use aiemp_tests::world::World;
 
-use super::scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, pass, path, rename, save, settle, text, world};
+use super::{
+    repairs::append_at,
+    scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, log_of, pass, path, rename, save, settle, text, world},
+};
 
 const NOTE: &str = "Plans/a.md";
 
@@ -121,4 +132,37 @@ fn a_cloud_restores_only_what_it_may_write() {
     }
     assert_eq!(text(&world, 0, "Done/a.md").as_deref(), Some("done, and changed\n"));
     settle(&mut world);
+}
+
+/// Looking at a time that leaves out what others follow from blames nobody.
+#[test]
+fn a_look_at_the_past_takes_nothing_from_the_present() {
+    let mut world = world(304, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, NOTE, "# Plan\n");
+    save(&mut world, 1, "Plans/b.md", "of Cloud\n");
+    pass(&mut world, 20_000);
+    let file = core(&world, 0).file_at(&path(NOTE)).expect("the note is there");
+    let base = core(&world, 0).vault().index().get(file).and_then(FileRecord::shown_base).expect("a base");
+    // Cloud's clock is a hundred years ahead when it edits the note.
+    let log = log_of(&world, 1);
+    let actor = document::actor(world.nodes[1].id(), document::doc_id(file, base), log.generation, 0);
+    let raw = Document::import("# Plan\n").edit("# Plan\n\nCloud's\n", actor).expect("a change");
+    let (hash, length) = (ContentHash::of(&raw), raw.len() as u64);
+    let ahead = Timestamp::from_millis(world.now + 3_000_000_000_000);
+    let of_laptop = log_of(&world, 0);
+    let seq = world.nodes[0].store.length(of_laptop);
+    let head = world.nodes[0].store.entry_at(of_laptop, seq).expect("it wrote the note");
+    let seen = vec![Position { log: of_laptop, seq, hash: head }];
+    append_at(&mut world, 1, (ahead, seen), vec![Item::Change { file, base, length, hash }], vec![raw]);
+    save(&mut world, 0, NOTE, "# Plan\n\nCloud's\nmine, on top\n");
+    pass(&mut world, 20_000);
+    let now = world.time();
+    assert_eq!(said(&mut world, now).as_deref(), Some("# Plan\n"), "what follows from what is left out is left out");
+    assert_eq!(core(&world, 0).vault().conflicts(), [], "nobody is blamed");
+    save(&mut world, 0, NOTE, "# Plan\n\nCloud's\nmine, on top\nand more\n");
+    pass(&mut world, 20_000);
+    for node in [0, 1] {
+        let there = text(&world, node, NOTE);
+        assert_eq!(there.as_deref(), Some("# Plan\n\nCloud's\nmine, on top\nand more\n"), "node {node}");
+    }
 }

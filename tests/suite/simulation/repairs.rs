@@ -13,6 +13,7 @@ use aiemp_protocol::{
     ids::{Audience, ContentHash, EntryHash, FileId, LogId},
     replication::{EffectId, EntryWithPayloads, Record},
     roster::{ClosedLog, SignedRoster},
+    time::Timestamp,
     zone::Zone,
 };
 use aiemp_tests::world::{World, root_key};
@@ -24,6 +25,17 @@ const TRIANGLE: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
 
 /// Appends an entry to the log of a node as its key could, behind its core's back.
 pub(super) fn append_as(world: &mut World, node: usize, items: Vec<Item>, payloads: Vec<Vec<u8>>) {
+    append_at(world, node, (world.time(), Vec::new()), items, payloads);
+}
+
+/// The same at a time, by the author's clock, and with what it had seen.
+pub(super) fn append_at(
+    world: &mut World,
+    node: usize,
+    (hlc, seen): (Timestamp, Vec<Position>),
+    items: Vec<Item>,
+    payloads: Vec<Vec<u8>>,
+) {
     let log = log_of(world, node);
     world.crash(node, 500);
     let state = &mut world.nodes[node];
@@ -31,8 +43,8 @@ pub(super) fn append_as(world: &mut World, node: usize, items: Vec<Item>, payloa
     let seq = state.store.length(log);
     let prev = state.store.entry_at(log, seq);
     let (mesh, epoch) = (chain.current().mesh, chain.current().epoch);
-    let now = aiemp_protocol::time::Timestamp::from_millis(world.now);
-    let entry = Entry { seq: seq + 1, epoch, hlc: now, seen: Vec::new(), items };
+    let now = Timestamp::from_millis(world.now);
+    let entry = Entry { seq: seq + 1, epoch, hlc, seen, items };
     let signed = SignedEntry::sign(&state.signer(), mesh, log, prev, entry);
     let entry = EntryWithPayloads { signed, payloads: payloads.into_iter().map(Some).collect() };
     state.store.enqueue(EffectId(0), Record::Entry { entry, received: now });
@@ -149,15 +161,15 @@ fn an_edit_beside_a_repair_is_listed_and_one_more_broken_change_is_dropped_again
 }
 
 /// The author of two branches of one log, as whoever holds its key.
-pub(super) struct Forker {
-    pub(super) log: LogId,
+struct Forker {
+    log: LogId,
     next: u64,
     prev: Option<EntryHash>,
 }
 
 impl Forker {
     /// Takes Cloud from its owner; both others hold the same of its log.
-    pub(super) fn take_cloud(world: &mut World) -> Self {
+    fn take_cloud(world: &mut World) -> Self {
         let log = log_of(world, 1);
         let held = world.nodes[1].store.length(log);
         let prev = world.nodes[1].store.entry_at(log, held);
@@ -167,7 +179,7 @@ impl Forker {
     }
 
     /// Says something to one node alone.
-    pub(super) fn tell(&mut self, world: &mut World, to: usize, item: Item, payload: &[u8]) {
+    fn tell(&mut self, world: &mut World, to: usize, item: Item, payload: &[u8]) {
         let (signer, peer) = (world.nodes[1].signer(), world.nodes[1].id());
         let chain = world.nodes[1].rosters();
         let (mesh, epoch) = (chain.current().mesh, chain.current().epoch);
@@ -182,7 +194,7 @@ impl Forker {
     }
 }
 
-pub(super) fn new_note(at: &str, text: &str) -> Item {
+fn new_note(at: &str, text: &str) -> Item {
     let file = FileId { zone: Zone::Drafts, hash: aiemp_keys::Hash::of_content(at.as_bytes()) };
     let (base, length) = (ContentHash::of(text.as_bytes()), text.len() as u64);
     Item::New { file, path: path(at), kind: FileKind::Note, base, length }
@@ -203,13 +215,13 @@ fn let_the_first_stand(world: &mut World, log: LogId) {
     pass(world, 1_000);
 }
 
-pub(super) fn shared_files(world: &World, node: usize) -> Vec<(String, String)> {
+fn shared_files(world: &World, node: usize) -> Vec<(String, String)> {
     let files = world.nodes[node].disk.files.iter();
     let shared = files.filter(|(path, _)| path.as_str().starts_with("Plans/"));
     shared.map(|(path, bytes)| (path.to_string(), String::from_utf8_lossy(bytes).into_owned())).collect()
 }
 
-pub(super) fn frontier(world: &World, node: usize) -> Vec<Position> {
+fn frontier(world: &World, node: usize) -> Vec<Position> {
     let positions = core(world, node).replication().frontier();
     positions.filter(|position| position.log.audience == Audience::All).collect()
 }
