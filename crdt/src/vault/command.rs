@@ -1,7 +1,7 @@
 //! What the node itself does to notes: create, rewrite, move, archive, claim.
 
 use aiemp_protocol::{
-    entry::{FieldWrite, FileKind, Item},
+    entry::{FieldWrite, Item},
     ids::{ContentHash, FileId, WorkId},
     limits::{CHANGE_BYTES_MAX, LEASE},
     vault_path::VaultPath,
@@ -135,7 +135,7 @@ impl Vault {
         let (me, generation) = (self.me, self.generation());
         let Some(text) = note_text(&bytes) else { return };
         let Some(mut state) = self.docs.remove(&file) else { return };
-        self.promote(file, &mut state);
+        Self::promote(&mut state);
         let edited = match &mut state {
             DocState::Note(note) if self.unapplied.contains_key(&file) => {
                 // One of our own changes is not merged yet; this one must follow it, and leave it as it is.
@@ -160,10 +160,7 @@ impl Vault {
     fn is_text(&self, file: FileId) -> bool {
         match self.docs.get(&file) {
             Some(DocState::Note(_)) => true,
-            Some(DocState::Plain(bytes)) => {
-                let kind = self.index.get(file).and_then(|record| record.kind.shown());
-                kind == Some(&FileKind::Note) && note_text(bytes).is_some()
-            }
+            Some(DocState::Plain(bytes)) => note_text(bytes).is_some(),
             Some(DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_)) | None => false,
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
-    entry::{FieldWrite, FileKind, Item},
+    entry::{FieldWrite, Item},
     ids::{ContentHash, FileId},
     time::Timestamp,
     vault_path::VaultPath,
@@ -98,9 +98,7 @@ impl Vault {
         let (Some(record), Some(base)) = (self.index.get(file), base) else {
             return self.outputs.push_back(Output::Content { request, bytes: None });
         };
-        let is_note = record.kind.without(later).shown() == Some(&FileKind::Note);
-        let changes =
-            record.changes.iter().filter(|change| is_note && change.base == base.hash && !later(&change.origin));
+        let changes = record.changes.iter().filter(|change| change.base == base.hash && !later(&change.origin));
         let changes: Vec<_> = changes.cloned().collect();
         let hashes = changes.iter().map(|change| change.hash).collect();
         let effect = self.effect(Pending::Past { request, file, changes });

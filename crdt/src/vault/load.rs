@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use aiemp_protocol::{
-    entry::FileKind,
     ids::{Audience, ContentHash, FileId},
     limits::NOTE_BYTES_MAX,
 };
@@ -17,8 +16,7 @@ impl Vault {
     pub(super) fn load(&mut self, file: FileId, queue: VecDeque<Task>) {
         let Some(record) = self.index.get(file) else { return };
         let Some(base) = self.base_of_queue(file, &queue) else { return self.lacks_content(file, queue) };
-        let may_be_note = record.kind.shown() == Some(&FileKind::Note) || record.shown_base() != Some(base);
-        let changes: Vec<_> = record.changes_under(base).filter(|_| may_be_note).map(|change| change.hash).collect();
+        let changes: Vec<_> = record.changes_under(base).map(|change| change.hash).collect();
         let effect = self.effect(Pending::Load { file });
         let hashes = [base].into_iter().chain(changes.iter().copied()).collect();
         self.docs.insert(file, DocState::Loading { effect, hashes, queue });

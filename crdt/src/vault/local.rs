@@ -379,7 +379,7 @@ impl Vault {
         let Some(path) = self.index.get(file).and_then(|record| record.path.shown()).cloned() else { return };
         self.release_saved(&path, file.zone, &bytes);
         let Some(mut state) = self.docs.remove(&file) else { return };
-        self.promote(file, &mut state);
+        Self::promote(&mut state);
         let is_behind = if let DocState::Note(note) = &mut state { note.is_behind() } else { false };
         let edited = match (&mut state, note_text(&bytes)) {
             (DocState::Note(note), Some(text)) => {
@@ -413,13 +413,11 @@ impl Vault {
     }
 
     /// Gives an unedited note its document.
-    pub(super) fn promote(&mut self, file: FileId, state: &mut DocState) {
-        let note = self.index.get(file).is_some_and(|record| record.kind.shown() == Some(&FileKind::Note));
+    pub(super) fn promote(state: &mut DocState) {
         if let DocState::Plain(bytes) = state
-            && note
             && let Some(text) = note_text(bytes)
         {
-            *state = DocState::Note(Box::new(OpenNote::import(text)));
+            *state = DocState::Note(Box::new(super::open::OpenNote::import(text)));
         }
     }
 

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aiemp_keys::cbor;
 use aiemp_protocol::{
-    entry::FileKind,
     ids::{ContentHash, FileId},
     limits::LANES_MAX,
     vault_path::VaultPath,
@@ -250,10 +249,8 @@ impl Vault {
     ) -> Option<DocState> {
         let record = self.index.get(file)?;
         let bytes = found.get(&base)?.as_ref().filter(|bytes| record.names(base, bytes))?;
-        let is_shown = record.shown_base() == Some(base);
-        // The kind that is known is that of the content that is shown.
-        let is_note = if is_shown { record.kind.shown() == Some(&FileKind::Note) } else { note_text(bytes).is_some() };
-        let text = std::str::from_utf8(bytes).ok().filter(|_| is_note);
+        // The content decides, not what a member calls it: as bytes a note would show none of its edits.
+        let text = note_text(bytes);
         let changes: Vec<ChangeRef> = record.changes_under(base).cloned().collect();
         let Some(text) = text else {
             return Some(DocState::Plain(bytes.clone()));

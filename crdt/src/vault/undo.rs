@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_protocol::{
-    entry::{FieldWrite, FileKind, Item},
+    entry::{FieldWrite, Item},
     ids::{ContentHash, FileId, LogId},
     vault_path::VaultPath,
     zone::Zone,
@@ -98,9 +98,9 @@ impl Vault {
         let mut writes = Vec::new();
         let kind = record.kind.without(undone).shown().copied();
         let other_kind = kind.filter(|kind| record.kind.shown() != Some(kind));
-        let content_returns = other_kind.is_some() || record.base.shown() != Some(&base);
+        let content_returns = record.base.shown() != Some(&base);
+        writes.extend(other_kind.map(FieldWrite::Kind));
         if content_returns {
-            writes.extend(other_kind.map(FieldWrite::Kind));
             writes.push(FieldWrite::Base(base));
         }
         writes.extend(path.shown().filter(|path| record.path.shown() != Some(path)).cloned().map(FieldWrite::Path));
@@ -144,8 +144,7 @@ impl Vault {
     fn load_for_undo(&mut self, request: u64, file: FileId, record: &FileRecord, from: &UndoFrom) -> bool {
         // Of the content and at the place that the file has once its registers are put back.
         let undone = |origin: &Origin| is_undone(from, origin);
-        let is_note = record.kind.without(undone).shown() == Some(&FileKind::Note);
-        let Some(base) = record.base.without(undone).shown().map(|content| content.hash).filter(|_| is_note) else {
+        let Some(base) = record.base.without(undone).shown().map(|content| content.hash) else {
             return false;
         };
         let changes: Vec<_> = record.changes.iter().filter(|change| change.base == base).cloned().collect();

@@ -266,6 +266,24 @@ fn a_change_under_a_content_that_never_was_is_no_conflict() {
 }
 
 #[test]
+fn a_note_that_cloud_calls_bytes_goes_on_as_a_note() {
+    let mut hostile = Hostile::among_two_locals(130);
+    save(&mut hostile.world, 2, NOTE, "# Plan\n\nfirst\nfrom the desktop\n");
+    pass(&mut hostile.world, 30_000);
+    hostile.connect(0);
+    let file = core(&hostile.world, 0).file_at(&path(NOTE)).expect("the note is there");
+    hostile.name(0, vec![Item::Set { file, write: FieldWrite::Kind(FileKind::Blob) }]);
+    pass(&mut hostile.world, 60_000);
+    hostile.world.crash(0, 500);
+    pass(&mut hostile.world, 60_000);
+    for node in [0, 2] {
+        let there = text(&hostile.world, node, NOTE);
+        assert_eq!(there.as_deref(), Some("# Plan\n\nfirst\nfrom the desktop\n"), "node {node}");
+    }
+    hostile.ends_well();
+}
+
+#[test]
 fn a_draft_that_is_announced_again_and_again_is_kept_once() {
     let mut hostile = Hostile::among_two_locals(126);
     let peer = hostile.world.nodes[CLOUD].id();
