@@ -26,6 +26,10 @@ mod walls;
 /// Days before a roster's end at which doctor begins to warn.
 const ROSTER_WARNING: Duration = Duration::from_secs(30 * 86_400);
 
+/// What to do where the chain on disk is lost and the one among the keys is whole.
+const BRINGS_BACK: &str =
+    "`aiemp-node peers renew` brings it back. Restore no home from a backup: what was sent since would be forgotten.";
+
 /// How much it matters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
@@ -86,11 +90,18 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
     };
     match shell::rosters::load(home) {
         Ok(Some(rosters)) => check_mesh(home, &rosters, config.as_ref(), users.as_ref(), &mut findings),
-        Ok(None) => findings.warning(
-            "the node belongs to no mesh",
-            "Run `aiemp-node pair invite` here and `aiemp-node pair accept` on Local.",
-        ),
-        Err(error) => findings.error(format!("{error:#}"), "Restore the home from a backup, or pair the node again."),
+        Ok(None) => match missing_roster(home) {
+            Some(lost) => findings.error(lost, BRINGS_BACK),
+            None => findings.warning(
+                "the node belongs to no mesh",
+                "Run `aiemp-node pair invite` here and `aiemp-node pair accept` on Local.",
+            ),
+        },
+        Err(error) => {
+            let fix =
+                missing_roster(home).map_or("Restore the home from a backup, or pair the node again.", |_| BRINGS_BACK);
+            findings.error(format!("{error:#}"), fix);
+        }
     }
     if let Some(config) = &config {
         check_settings(home, config, &mut findings);
@@ -99,6 +110,12 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
     let failed = findings.all.iter().any(|finding| finding.level == Level::Error);
     tell(&findings, as_json);
     Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// Said where there is no chain on disk and one among the keys.
+fn missing_roster(home: &Home) -> Option<String> {
+    let epoch = shell::rosters::signing::missing_epoch(home, None).ok()??;
+    Some(format!("{} is missing; the roster of epoch {epoch} was signed here", home.rosters().display()))
 }
 
 fn tell(findings: &Findings, as_json: bool) {
@@ -175,7 +192,7 @@ fn check_mesh(
             "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.",
         );
     }
-    match shell::rosters::signing::missing_epoch(home, rosters) {
+    match shell::rosters::signing::missing_epoch(home, Some(rosters)) {
         Ok(None) => {}
         Err(error) => findings.error(format!("{error:#}"), "Do so before the next command that signs a roster."),
         Ok(Some(epoch)) => findings.error(

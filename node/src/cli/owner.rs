@@ -18,7 +18,7 @@ use crate::{
     home::Home,
     shell::{
         self,
-        rosters::signing::Signing,
+        rosters::signing::{self, Signing},
         walls::{self, Wall},
     },
 };
@@ -55,7 +55,7 @@ pub(super) fn unlock(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Resul
 /// [`unlock`], for a command that asks for the passphrase again later.
 pub(super) fn open(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<Unlocked> {
     walls::keep_memory()?;
-    if let Some(rosters) = shell::rosters::load(home)?
+    if let Some(rosters) = signing::known(home)?
         && let Some(epoch) = shell::rosters::forked_epoch(home, &rosters)
     {
         return Err(shell::rosters::forked(epoch).into());
@@ -165,12 +165,20 @@ pub(super) fn check_local(home: &Home, roster: &Roster) -> Result<()> {
     Err(Fault::refused("role", message, "Run this on the Local node.").into())
 }
 
-/// The rosters of the node's mesh.
+/// The rosters of the node's mesh: what lies on disk does not decide where the root key signed here.
 pub(super) fn rosters(home: &Home) -> Result<RosterChain> {
     if home.old_rosters().exists() {
         shell::rosters::adopt(home)?;
     }
-    shell::rosters::load(home)?.ok_or_else(|| not_paired(home).into())
+    signing::known(home)?.ok_or_else(|| not_paired(home).into())
+}
+
+/// [`rosters`], for the brake: nothing that others put on disk keeps it from working.
+pub(super) fn rosters_in_any_case(home: &Home) -> Result<RosterChain> {
+    if home.old_rosters().exists() {
+        shell::rosters::adopt(home).ok();
+    }
+    signing::known_in_any_case(home)?.ok_or_else(|| not_paired(home).into())
 }
 
 /// The rosters of the node's mesh, for a command that signs the next one. Call it before [`unlock`].

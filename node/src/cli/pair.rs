@@ -135,7 +135,7 @@ fn accept(home: &Home, ticket: Option<String>, yes: bool, passphrase: &Passphras
             let message = "not paired: the words were not confirmed";
             return Err(Fault::operator("not_confirmed", message, "Run pair invite and pair accept again.").into());
         }
-        finish(home, &mut stream, answered, &keys, &node, &ticket, &mut signing).await
+        finish(home, stream, answered, &keys, &node, &ticket, &mut signing).await
     })
 }
 
@@ -147,7 +147,7 @@ fn compare(answered: &Answered, yes: bool) -> bool {
 
 async fn finish(
     home: &Home,
-    stream: &mut PairingStream,
+    mut stream: PairingStream,
     answered: Answered,
     keys: &aiemp_keys::OwnerKeys,
     node: &aiemp_keys::Signer,
@@ -155,6 +155,11 @@ async fn finish(
     signing: &mut Signing,
 ) -> Result<()> {
     let name = answered.cloud_name().to_owned();
+    if let Err(error) = signing.check_newest() {
+        stream.send(&Message::Refused { reason: "the rosters changed meanwhile".to_owned() }).await?;
+        stream.finish().await;
+        return Err(error);
+    }
     let (rosters, proof) = answered
         .admit(&keys.root, node, shell::clock::now())
         .map_err(|error| Fault::operator("pairing", error.to_string(), "Nothing was changed."))?;
