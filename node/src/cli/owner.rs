@@ -132,7 +132,11 @@ pub(super) fn ask(prompt: &str) -> Result<Secret<String>> {
 /// which other users of the machine can read.
 pub(super) fn ask_or_read(what: &str, prompt: &str) -> Result<Secret<String>> {
     if std::io::stdin().is_terminal() {
-        return ask(prompt);
+        let line = rpassword::prompt_password(prompt).map_err(|_| {
+            let message = format!("there is no terminal to ask for the {what} at");
+            Fault::operator("no_terminal", message, "Pipe it in, or run this at a terminal.")
+        })?;
+        return Ok(Secret::new(line));
     }
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
@@ -181,11 +185,14 @@ pub(super) fn rosters_in_any_case(home: &Home) -> Result<RosterChain> {
     signing::known_in_any_case(home)?.ok_or_else(|| not_paired(home).into())
 }
 
+/// Refuses where no owner's keys lie.
+pub(super) fn check_keys(home: &Home) -> Result<(), Fault> {
+    if Keystore::at(home.path()).is_protected().is_some() { Ok(()) } else { Err(no_owner_keys(home)) }
+}
+
 /// The rosters of the node's mesh, for a command that signs the next one. Call it before [`unlock`].
 pub(super) fn signing(home: &Home) -> Result<Signing> {
-    if Keystore::at(home.path()).is_protected().is_none() {
-        return Err(no_owner_keys(home).into());
-    }
+    check_keys(home)?;
     if home.old_rosters().exists() {
         shell::rosters::adopt(home)?;
     }
