@@ -105,14 +105,14 @@ fn not_lifted(line: &str, why: NotLifted) -> Fault {
     )
 }
 
-/// What is known of the brake: by the mesh, as `told`, by whoever lifted here, and by the executor. The last two forget nothing, and
-/// are passed over where this user may not read them: a brake that knows less is better than none.
-fn known(home: &Home, roster: &Roster, told: Freezes) -> Result<Freezes> {
-    let mut known = told;
-    for folder in [home.signed_lifts(), home.executor_freezes()] {
-        for record in freezes::load(&folder, roster).unwrap_or_default().records() {
-            known.accept(roster, record)?;
-        }
+/// What is known of the brake: by the mesh, as `known`, by whoever lifted here, and by the executor. The last two forget
+/// nothing; what cannot be read there is passed over, for a brake that knows less is better than none.
+fn known(home: &Home, roster: &Roster, mut known: Freezes) -> Result<Freezes> {
+    let lifts = freezes::load_readable(&home.signed_lifts(), roster);
+    // With three users the executor's folder is closed to the others.
+    let seen = freezes::load(&home.executor_freezes(), roster).unwrap_or_default();
+    for record in lifts.records().chain(seen.records()) {
+        known.accept(roster, record)?;
     }
     Ok(known)
 }
