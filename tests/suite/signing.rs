@@ -129,16 +129,22 @@ fn a_damaged_or_lost_roster_comes_back_from_beside_the_keys() {
     for damage in [&b""[..], b"no roster"] {
         write_private(&home.rosters(), damage).expect("written");
         doctor("is not a roster chain that verifies");
-        assert_eq!(local.json(&["peers", "list", "--json"])["epoch"], 2, "others go by what was signed");
+        local.refused(&["peers", "list"]).assert(1, &["roster/chain", "`aiemp-node peers renew` brings it back"]);
         // A command of the root key that finds nothing to sign.
         local.refused(&["peers", "revoke", "local"]).assert(1, &["is the node that sends"]);
         assert_eq!(chain(&home).current().hash(), signed.current().hash());
         assert_eq!(fs::read(home.rosters().with_extension("damaged")).expect("put aside"), damage);
     }
+    fs::remove_file(home.rosters().with_extension("damaged")).expect("it goes");
     fs::remove_file(home.rosters()).expect("it goes");
-    doctor("the roster of epoch 2 was signed here");
+    fs::create_dir(home.rosters()).expect("a folder in its place");
     local.must(&["peers", "renew"]);
     assert_eq!(chain(&home).current().epoch, 3);
+    fs::remove_file(home.rosters()).expect("it goes");
+    doctor("the roster of epoch 3 was signed here");
+    local.refused(&["peers", "list"]).assert(1, &["roster/chain is missing"]);
+    local.must(&["peers", "renew"]);
+    assert_eq!(chain(&home).current().epoch, 4);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
     config::{BrainKind, Config},
     executor::{self, journal_store::JournalStore},
     home::Home,
-    shell::{self, control::Client, users::Users},
+    shell::{self, control::Client, rosters::signing, users::Users},
 };
 
 mod notes;
@@ -25,10 +25,6 @@ mod walls;
 
 /// Days before a roster's end at which doctor begins to warn.
 const ROSTER_WARNING: Duration = Duration::from_secs(30 * 86_400);
-
-/// What to do where the chain on disk is lost and the one among the keys is whole.
-const BRINGS_BACK: &str =
-    "`aiemp-node peers renew` brings it back. Restore no home from a backup: what was sent since would be forgotten.";
 
 /// How much it matters.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,15 +87,15 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
     match shell::rosters::load(home) {
         Ok(Some(rosters)) => check_mesh(home, &rosters, config.as_ref(), users.as_ref(), &mut findings),
         Ok(None) => match missing_roster(home) {
-            Some(lost) => findings.error(lost, BRINGS_BACK),
+            Some(lost) => findings.error(lost, signing::BRINGS_BACK),
             None => findings.warning(
                 "the node belongs to no mesh",
                 "Run `aiemp-node pair invite` here and `aiemp-node pair accept` on Local.",
             ),
         },
         Err(error) => {
-            let fix =
-                missing_roster(home).map_or("Restore the home from a backup, or pair the node again.", |_| BRINGS_BACK);
+            let fix = missing_roster(home)
+                .map_or("Restore the home from a backup, or pair the node again.", |_| signing::BRINGS_BACK);
             findings.error(format!("{error:#}"), fix);
         }
     }
@@ -114,7 +110,7 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
 
 /// Said where there is no chain on disk and one among the keys.
 fn missing_roster(home: &Home) -> Option<String> {
-    let epoch = shell::rosters::signing::missing_epoch(home, None).ok()??;
+    let epoch = signing::missing_epoch(home, None).ok()??;
     Some(format!("{} is missing; the roster of epoch {epoch} was signed here", home.rosters().display()))
 }
 
@@ -192,7 +188,7 @@ fn check_mesh(
             "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.",
         );
     }
-    match shell::rosters::signing::missing_epoch(home, Some(rosters)) {
+    match signing::missing_epoch(home, Some(rosters)) {
         Ok(None) => {}
         Err(error) => findings.error(format!("{error:#}"), "Do so before the next command that signs a roster."),
         Ok(Some(epoch)) => findings.error(

@@ -26,8 +26,8 @@ pub struct Signing {
 }
 
 impl Signing {
-    /// What is known here, as [`known`] says it, and both places are brought up to it; what verifies in neither way is put
-    /// aside. `None` when the node belongs to no mesh yet.
+    /// What is known here, of the chain on disk and of the one among the keys; each is completed by the other, and where
+    /// the second is whole, a damaged first is put aside. `None` when the node belongs to no mesh yet.
     ///
     /// Refused where they are of two meshes, or show that the root key signed twice. Call it before a key is open.
     pub fn begin(home: &Home) -> Result<Option<Self>> {
@@ -97,51 +97,47 @@ impl Signing {
     }
 }
 
+/// What to do where the chain on disk is lost and the one among the keys is whole.
+pub const BRINGS_BACK: &str =
+    "`aiemp-node peers renew` brings it back. Restore no home from a backup: what was sent since would be forgotten.";
+
 /// What is known here: the chain that the root key signed last, from among the keys, and what follows it on disk. A home
 /// without the first goes by the disk. `None` when the node belongs to no mesh yet.
 ///
-/// Refused where they are of two meshes, or show that the root key signed twice.
+/// Refused where they are of two meshes, or show that the root key signed twice, and where the disk has none that
+/// verifies: no other process would go by what is done then.
 pub fn known(home: &Home) -> Result<Option<RosterChain>> {
-    let Some((rosters, contradiction)) = looked_up(home)? else { return Ok(None) };
-    match contradiction {
-        Some(error) => Err(refused(home, &rosters, &error).into()),
-        None => Ok(Some(rosters)),
-    }
+    looked_up(home)?.map(|(rosters, on_disk)| on_disk.map(|()| rosters)).transpose()
 }
 
-/// [`known`], for what must work whatever others put on disk: what contradicts the signed chain is passed over.
+/// [`known`], for what must work whatever others put on disk: what does not fit the signed chain is passed over.
 pub fn known_in_any_case(home: &Home) -> Result<Option<RosterChain>> {
-    match looked_up(home) {
-        Ok(None) => Ok(None),
-        Ok(Some((rosters, None))) => Ok(Some(rosters)),
-        Ok(Some((rosters, Some(error)))) => {
-            tracing::warn!(%error, "what lies in roster/ is not of the rosters that were signed here; see `aiemp-node doctor`");
-            Ok(Some(rosters))
-        }
-        Err(error) => {
-            tracing::warn!(error = format!("{error:#}"), "the rosters that were signed here cannot be looked up");
-            load(home)
-        }
+    let (rosters, trouble) = match looked_up(home) {
+        Ok(None) => return Ok(None),
+        Ok(Some((rosters, on_disk))) => (Some(rosters), on_disk.err()),
+        Err(error) => (load(home)?, Some(error)),
+    };
+    if let Some(error) = trouble {
+        tracing::warn!(error = format!("{error:#}"), "something is wrong with the rosters; see `aiemp-node doctor`");
     }
+    Ok(rosters)
 }
 
-/// The chain, and what on disk contradicts it.
-fn looked_up(home: &Home) -> Result<Option<(RosterChain, Option<RosterError>)>> {
+/// The chain, and whether the disk agrees.
+fn looked_up(home: &Home) -> Result<Option<(RosterChain, Result<()>)>> {
     let signed = match remembered(home) {
         // Not this user's to read: it never signs here.
         Err(error) if is_denied(&error) => None,
         signed => signed?,
     };
-    let Some(mut rosters) = signed else { return Ok(load(home)?.map(|held| (held, None))) };
-    let contradiction = match load(home) {
-        Ok(Some(held)) => complete(&mut rosters, &held).err(),
-        Ok(None) => None,
-        Err(error) => {
-            tracing::warn!(error = format!("{error:#}"), "`aiemp-node peers renew` brings the roster back");
-            None
-        }
+    let Some(mut rosters) = signed else { return Ok(load(home)?.map(|held| (held, Ok(())))) };
+    let lost = |message| Err(Fault::operator("roster_lost", message, BRINGS_BACK).into());
+    let on_disk = match load(home) {
+        Ok(Some(held)) => complete(&mut rosters, &held).map_err(|error| refused(home, &rosters, &error).into()),
+        Ok(None) => lost(format!("the roster {} is missing", home.rosters().display())),
+        Err(error) => lost(format!("{error:#}")),
     };
-    Ok(Some((rosters, contradiction)))
+    Ok(Some((rosters, on_disk)))
 }
 
 fn is_denied(error: &anyhow::Error) -> bool {
