@@ -251,9 +251,9 @@ mod tests {
         let job = |effect| DiskJob::Remove { effect: EffectId(effect), path: path("a.md"), expected };
         let sent = done((0..100).map(job).collect(), root.path(), 0);
         let answers = tokio::time::timeout(Duration::from_secs(60), sent).await.expect("neither waits for the other");
-        let effects = answers.iter().map(|answer| match answer {
-            DiskDone::Removed(EffectId(effect), _) => *effect,
-            other => panic!("{other:?}"),
+        let effects = answers.iter().map(|answer| {
+            let DiskDone::Removed(EffectId(effect), _) = answer else { panic!("{answer:?}") };
+            *effect
         });
         assert!(effects.eq(0..100), "in the order of what was asked for");
     }
