@@ -9,6 +9,7 @@ use aiemp_keys::{
 use aiemp_node::{home::Home, shell};
 use aiemp_protocol::{
     freeze::{Brake, FreezeRecord},
+    roster::{Member, SignedRoster},
     time::Timestamp,
 };
 
@@ -102,6 +103,49 @@ fn a_freeze_of_a_time_to_come_never_wears_the_brake_out() {
     let keys = Keystore::at(&local.home).unlock(None).expect("the owner's keys");
     write_private(&home.freezes().join("latest.freeze"), &latest.sign(&keys.approve, mesh)).expect("written");
     local.refused(&["freeze"]).assert(1, &["NOT frozen", "make a new mesh"]);
+}
+
+#[test]
+fn a_freeze_is_of_the_mesh_that_was_signed_here_whatever_lies_on_disk() {
+    let folders = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
+    let [local, other] = folders.each_ref().map(|dir| Node::init(dir.path(), "local", &["--unprotected-keys"]));
+    let home = Home::at(&local.home);
+    let me = shell::identity::load(&home).expect("a node key").node_id();
+    let own = shell::rosters::load(&home).expect("readable").expect("a roster");
+    // A mesh of somebody else that names this node, in which nobody asked it.
+    let foreign = Home::at(&other.home);
+    let mut chain = shell::rosters::load(&foreign).expect("readable").expect("a roster");
+    let mut next = chain.current().successor(shell::clock::now());
+    let member = own.current().member(me).expect("a member").clone();
+    next.members.push(Member { name: "another".to_owned(), ..member });
+    next.members.sort_by_key(|member| member.node);
+    next.executor = me;
+    let root = Keystore::at(&other.home).unlock(None).expect("the owner's keys").root;
+    chain.extend(&SignedRoster::sign(&root, next).to_bytes()).expect("it follows");
+    let frozen = |file: &std::path::Path| FreezeRecord::verify(own.current(), &std::fs::read(file).expect("a file"));
+    for lies in [chain.to_bytes(), b"no roster".to_vec()] {
+        write_private(&home.rosters(), &lies).expect("written");
+        local.must(&["freeze"]);
+        let told = std::fs::read_dir(home.approved()).expect("a folder").map(|file| file.expect("a file").path());
+        let told: Vec<_> = told.collect();
+        assert!(!told.is_empty() && told.iter().all(|file| frozen(file).is_ok()), "of this node's own mesh");
+    }
+    write_private(&home.rosters(), &chain.to_bytes()).expect("written");
+    for args in [&["unfreeze"][..], &["peers", "list"], &["status"]] {
+        local.refused(args).assert(78, &["does not belong to the rosters that were signed here"]);
+    }
+}
+
+#[test]
+fn a_freeze_reaches_the_executor_though_the_meshs_folder_takes_and_tells_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let local = Node::init(dir.path(), "local", &["--unprotected-keys"]);
+    let home = Home::at(&local.home);
+    std::fs::remove_dir_all(home.freezes()).ok();
+    std::fs::write(home.freezes(), "in the way").expect("written");
+    assert!(local.must(&["freeze"]).contains("frozen the mesh"));
+    assert_eq!(std::fs::read_dir(home.approved()).expect("a folder").count(), 1);
+    local.refused(&["unfreeze"]);
 }
 
 #[test]

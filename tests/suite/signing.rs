@@ -3,7 +3,10 @@
 use std::fs::{self, File};
 
 use aiemp_keys::{Keystore, Signer, private_file::write_private};
-use aiemp_node::{home::Home, shell};
+use aiemp_node::{
+    home::Home,
+    shell::{self, rosters::signing::Signing},
+};
 use aiemp_protocol::roster::{Roster, RosterChain, SignedRoster};
 
 use crate::node::{Node, Pair};
@@ -43,7 +46,7 @@ fn an_older_roster_on_disk_is_never_signed_on_and_names_nobody_again() {
     let revoked = chain(&home).current().hash();
     // What a mesh that was taken over can do.
     put(&home, &older);
-    assert_eq!(pair.local.json(&["peers", "list", "--json"])["members"].as_array().map(Vec::len), Some(2));
+    assert_eq!(pair.local.json(&["peers", "list", "--json"])["members"].as_array().map(Vec::len), Some(1));
     let doctor = pair.local.run(&["doctor"]);
     assert!(String::from_utf8_lossy(&doctor.stdout).contains("the roster of epoch 3, which was signed here, is not"));
     pair.local.start();
@@ -92,6 +95,56 @@ fn another_roster_of_an_epoch_that_was_signed_is_refused_as_a_fork() {
     fs::rename(home.rosters(), home.path().join("aside")).expect("moved");
     local.must(&["peers", "renew"]);
     assert_eq!(chain(&home).at(2).map(Roster::hash), Some(signed.current().hash()));
+}
+
+#[test]
+fn no_roster_is_signed_beside_one_that_came_while_the_person_was_asked() {
+    let (_dir, local, home) = local();
+    let first = chain(&home);
+    let mut signing = Signing::begin(&home).expect("one mesh").expect("a mesh");
+    let next = signing.rosters().current().successor(shell::clock::now());
+    // The passphrase is being typed, and another computer's arrives.
+    let second = signed_elsewhere(&home, first.clone());
+    put(&home, &second);
+    let refused = signing.sign(&root(&home), next).expect_err("there is another of that epoch").to_string();
+    assert!(refused.contains("another computer of yours signed a roster meanwhile"), "{refused}");
+    assert_eq!(fs::read(home.signed_rosters()).expect("remembered"), first.to_bytes(), "nothing was signed");
+    assert!(!home.roster_fork().exists());
+    drop(signing);
+    local.must(&["peers", "renew"]);
+    assert_eq!(chain(&home).at(2).map(Roster::hash), Some(second.current().hash()));
+    assert_eq!(chain(&home).current().epoch, 3);
+}
+
+#[test]
+fn a_damaged_or_lost_roster_comes_back_from_beside_the_keys() {
+    let (_dir, local, home) = local();
+    local.must(&["peers", "renew"]);
+    let signed = chain(&home);
+    let doctor = |said: &str| {
+        let found = String::from_utf8_lossy(&local.run(&["doctor"]).stdout).into_owned();
+        assert!(found.contains(said) && found.contains("`aiemp-node peers renew` brings it back"), "{found}");
+        assert!(!found.contains("Restore the home") && !found.contains("pair invite"), "{found}");
+    };
+    for damage in [&b""[..], b"no roster"] {
+        write_private(&home.rosters(), damage).expect("written");
+        doctor("is not a roster chain that verifies");
+        local.refused(&["peers", "list"]).assert(1, &["roster/chain", "`aiemp-node peers renew` brings it back"]);
+        // A command of the root key that finds nothing to sign.
+        local.refused(&["peers", "revoke", "local"]).assert(1, &["is the node that sends"]);
+        assert_eq!(chain(&home).current().hash(), signed.current().hash());
+        assert_eq!(fs::read(home.rosters().with_extension("damaged")).expect("put aside"), damage);
+    }
+    fs::remove_file(home.rosters().with_extension("damaged")).expect("it goes");
+    fs::remove_file(home.rosters()).expect("it goes");
+    fs::create_dir(home.rosters()).expect("a folder in its place");
+    local.must(&["peers", "renew"]);
+    assert_eq!(chain(&home).current().epoch, 3);
+    fs::remove_file(home.rosters()).expect("it goes");
+    doctor("the roster of epoch 3 was signed here");
+    local.refused(&["peers", "list"]).assert(1, &["roster/chain is missing"]);
+    local.must(&["peers", "renew"]);
+    assert_eq!(chain(&home).current().epoch, 4);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
     config::{BrainKind, Config},
     executor::{self, journal_store::JournalStore},
     home::Home,
-    shell::{self, control::Client, users::Users},
+    shell::{self, control::Client, rosters::signing, users::Users},
 };
 
 mod notes;
@@ -86,11 +86,18 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
     };
     match shell::rosters::load(home) {
         Ok(Some(rosters)) => check_mesh(home, &rosters, config.as_ref(), users.as_ref(), &mut findings),
-        Ok(None) => findings.warning(
-            "the node belongs to no mesh",
-            "Run `aiemp-node pair invite` here and `aiemp-node pair accept` on Local.",
-        ),
-        Err(error) => findings.error(format!("{error:#}"), "Restore the home from a backup, or pair the node again."),
+        Ok(None) => match missing_roster(home) {
+            Some(lost) => findings.error(lost, signing::BRINGS_BACK),
+            None => findings.warning(
+                "the node belongs to no mesh",
+                "Run `aiemp-node pair invite` here and `aiemp-node pair accept` on Local.",
+            ),
+        },
+        Err(error) => {
+            let fix = missing_roster(home)
+                .map_or("Restore the home from a backup, or pair the node again.", |_| signing::BRINGS_BACK);
+            findings.error(format!("{error:#}"), fix);
+        }
     }
     if let Some(config) = &config {
         check_settings(home, config, &mut findings);
@@ -99,6 +106,12 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
     let failed = findings.all.iter().any(|finding| finding.level == Level::Error);
     tell(&findings, as_json);
     Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// Said where there is no chain on disk and one among the keys.
+fn missing_roster(home: &Home) -> Option<String> {
+    let epoch = signing::missing_epoch(home, None).ok()??;
+    Some(format!("{} is missing; the roster of epoch {epoch} was signed here", home.rosters().display()))
 }
 
 fn tell(findings: &Findings, as_json: bool) {
@@ -175,7 +188,7 @@ fn check_mesh(
             "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.",
         );
     }
-    match shell::rosters::signing::missing_epoch(home, rosters) {
+    match signing::missing_epoch(home, Some(rosters)) {
         Ok(None) => {}
         Err(error) => findings.error(format!("{error:#}"), "Do so before the next command that signs a roster."),
         Ok(Some(epoch)) => findings.error(

@@ -18,7 +18,7 @@ use crate::{
     home::Home,
     shell::{
         self,
-        rosters::signing::Signing,
+        rosters::signing::{self, Signing},
         walls::{self, Wall},
     },
 };
@@ -55,7 +55,7 @@ pub(super) fn unlock(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Resul
 /// [`unlock`], for a command that asks for the passphrase again later.
 pub(super) fn open(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<Unlocked> {
     walls::keep_memory()?;
-    if let Some(rosters) = shell::rosters::load(home)?
+    if let Some(rosters) = signing::known(home)?
         && let Some(epoch) = shell::rosters::forked_epoch(home, &rosters)
     {
         return Err(shell::rosters::forked(epoch).into());
@@ -132,7 +132,11 @@ pub(super) fn ask(prompt: &str) -> Result<Secret<String>> {
 /// which other users of the machine can read.
 pub(super) fn ask_or_read(what: &str, prompt: &str) -> Result<Secret<String>> {
     if std::io::stdin().is_terminal() {
-        return ask(prompt);
+        let line = rpassword::prompt_password(prompt).map_err(|_| {
+            let message = format!("there is no terminal to ask for the {what} at");
+            Fault::operator("no_terminal", message, "Pipe it in, or run this at a terminal.")
+        })?;
+        return Ok(Secret::new(line));
     }
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
@@ -165,19 +169,30 @@ pub(super) fn check_local(home: &Home, roster: &Roster) -> Result<()> {
     Err(Fault::refused("role", message, "Run this on the Local node.").into())
 }
 
-/// The rosters of the node's mesh.
+/// The rosters of the node's mesh: what lies on disk does not decide where the root key signed here.
 pub(super) fn rosters(home: &Home) -> Result<RosterChain> {
     if home.old_rosters().exists() {
         shell::rosters::adopt(home)?;
     }
-    shell::rosters::load(home)?.ok_or_else(|| not_paired(home).into())
+    signing::known(home)?.ok_or_else(|| not_paired(home).into())
+}
+
+/// [`rosters`], for the brake: nothing that others put on disk keeps it from working.
+pub(super) fn rosters_in_any_case(home: &Home) -> Result<RosterChain> {
+    if home.old_rosters().exists() {
+        shell::rosters::adopt(home).ok();
+    }
+    signing::known_in_any_case(home)?.ok_or_else(|| not_paired(home).into())
+}
+
+/// Refuses where no owner's keys lie.
+pub(super) fn check_keys(home: &Home) -> Result<(), Fault> {
+    if Keystore::at(home.path()).is_protected().is_some() { Ok(()) } else { Err(no_owner_keys(home)) }
 }
 
 /// The rosters of the node's mesh, for a command that signs the next one. Call it before [`unlock`].
 pub(super) fn signing(home: &Home) -> Result<Signing> {
-    if Keystore::at(home.path()).is_protected().is_none() {
-        return Err(no_owner_keys(home).into());
-    }
+    check_keys(home)?;
     if home.old_rosters().exists() {
         shell::rosters::adopt(home)?;
     }

@@ -8,7 +8,7 @@ use aiemp_protocol::{
     pairing::{Answered, Invite, Message, Offered, Ticket},
     roster::Role,
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Subcommand;
 
 use super::{Passphrase, owner, print};
@@ -100,6 +100,8 @@ fn own_addresses(home: &Home, config: &Config, announce: &[String]) -> Result<Ve
 }
 
 fn accept(home: &Home, ticket: Option<String>, yes: bool, passphrase: &Passphrase) -> Result<()> {
+    // Before anybody pastes a ticket where it is of no use.
+    owner::check_keys(home)?;
     let ticket = match ticket {
         Some(ticket) => Secret::new(ticket),
         None => owner::ask_or_read("ticket", "Ticket (not shown): ")?,
@@ -135,7 +137,7 @@ fn accept(home: &Home, ticket: Option<String>, yes: bool, passphrase: &Passphras
             let message = "not paired: the words were not confirmed";
             return Err(Fault::operator("not_confirmed", message, "Run pair invite and pair accept again.").into());
         }
-        finish(home, &mut stream, answered, &keys, &node, &ticket, &mut signing).await
+        finish(home, stream, answered, &keys, &node, &ticket, &mut signing).await
     })
 }
 
@@ -147,7 +149,7 @@ fn compare(answered: &Answered, yes: bool) -> bool {
 
 async fn finish(
     home: &Home,
-    stream: &mut PairingStream,
+    mut stream: PairingStream,
     answered: Answered,
     keys: &aiemp_keys::OwnerKeys,
     node: &aiemp_keys::Signer,
@@ -155,24 +157,40 @@ async fn finish(
     signing: &mut Signing,
 ) -> Result<()> {
     let name = answered.cloud_name().to_owned();
+    if let Err(error) = signing.check_newest() {
+        stream.send(&Message::Refused { reason: "the rosters changed meanwhile".to_owned() }).await?;
+        stream.finish().await;
+        return Err(error);
+    }
     let (rosters, proof) = answered
         .admit(&keys.root, node, shell::clock::now())
         .map_err(|error| Fault::operator("pairing", error.to_string(), "Nothing was changed."))?;
     shell::peers::store(home, ticket.cloud, &ticket.addresses)?;
     signing.publish(rosters)?;
-    stream.send(&proof).await?;
-    match stream.receive().await.context("the Cloud node did not confirm; run pair invite and pair accept again")? {
+    let unconfirmed = |error: anyhow::Error| {
+        member_all_the_same(&name, &format!("the Cloud node did not confirm: {error:#}"), "If it is yours")
+    };
+    stream.send(&proof).await.map_err(unconfirmed)?;
+    let answer = stream.receive().await.map_err(unconfirmed)?;
+    match answer {
         Message::Accepted => {
             print::data(format!("paired with {name}"));
             print::talk("next: aiemp-node --role local");
             Ok(())
         }
         Message::Refused { reason } => {
-            Err(Fault::operator("refused", format!("the Cloud node refused: {reason}"), "Run pair invite again.")
-                .into())
+            Err(member_all_the_same(&name, &format!("the Cloud node refused: {reason}"), "If it is yours").into())
         }
         Message::Offer { .. } | Message::Answer { .. } | Message::Proof { .. } => {
-            anyhow::bail!("the Cloud node speaks another protocol; update both to one version")
+            let message = "the Cloud node speaks another protocol";
+            Err(member_all_the_same(&name, message, "Once both are updated to one version").into())
         }
     }
+}
+
+/// What ends a pairing after the root key admitted the Cloud node.
+fn member_all_the_same(name: &str, what: &str, when: &str) -> Fault {
+    let message = format!("{what}. It is a member of your mesh all the same, and may fetch every shared note");
+    let fix = format!("`aiemp-node peers revoke {name}` takes it out. {when}, run pair invite and pair accept again.");
+    Fault::operator("refused", message, fix)
 }

@@ -26,24 +26,45 @@ pub fn load(folder: &Path, roster: &Roster) -> Result<Freezes> {
     Ok(freezes)
 }
 
+/// [`load`], passing over what cannot be read.
+pub fn load_readable(folder: &Path, roster: &Roster) -> Freezes {
+    let mut freezes = Freezes::default();
+    for read in read_each(folder).unwrap_or_else(|error| vec![Err(error)]) {
+        match read {
+            Ok(bytes) => drop(freezes.accept(roster, &bytes)),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "a freeze may not be known here"),
+        }
+    }
+    freezes
+}
+
 /// The files of a folder that may be records.
 pub fn read_all(folder: &Path) -> Result<Vec<Vec<u8>>> {
+    read_each(folder)?.into_iter().collect()
+}
+
+fn read_each(folder: &Path) -> Result<Vec<Result<Vec<u8>>>> {
     let failed = || format!("cannot read {}", folder.display());
     let files = match fs::read_dir(folder) {
         Ok(files) => files,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(failed),
     };
-    let mut records = Vec::new();
-    for file in files {
-        let file = file.with_context(failed)?;
-        let is_record = file.path().extension().is_some_and(|extension| extension == "freeze");
-        let metadata = file.metadata().with_context(failed)?;
-        if is_record && metadata.is_file() && metadata.len() <= RECORD_BYTES_MAX {
-            records.push(fs::read(file.path()).with_context(failed)?);
-        }
+    Ok(files
+        .filter_map(|file| file.map_err(Into::into).and_then(|file| read(&file)).with_context(failed).transpose())
+        .collect())
+}
+
+/// `None`: no record.
+fn read(file: &fs::DirEntry) -> Result<Option<Vec<u8>>> {
+    if file.path().extension().is_none_or(|extension| extension != "freeze") {
+        return Ok(None);
     }
-    Ok(records)
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > RECORD_BYTES_MAX {
+        return Ok(None);
+    }
+    Ok(Some(fs::read(file.path())?))
 }
 
 /// Writes a record in the place of an earlier one of its register; it is durable when this returns.

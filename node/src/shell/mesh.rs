@@ -46,7 +46,7 @@ mod rescans;
 mod start;
 mod unpaired;
 
-use disk::{DiskDone, DiskHandle, DiskJob};
+use disk::{Disk, DiskDone, DiskJob};
 
 /// Events that wait for the core; whoever sends more, waits.
 const EVENTS_MAX: usize = 256;
@@ -116,8 +116,7 @@ struct Mesh {
     store_events: mpsc::Receiver<StoreEvent>,
     network: Network,
     network_events: mpsc::Receiver<network::Event>,
-    disk: DiskHandle,
-    disk_done: mpsc::Receiver<DiskDone>,
+    disk: Disk,
     disk_events: mpsc::Receiver<DiskEvent>,
     home_changed: mpsc::Receiver<()>,
     asked: mpsc::Receiver<control::Asked>,
@@ -153,6 +152,13 @@ impl Mesh {
             if self.core.divergence().is_some() {
                 return Ok(());
             }
+            // Before anything that asks for more.
+            if stop.is_empty()
+                && let Some(done) = self.disk.overdue()
+            {
+                self.disk_done(done).await?;
+                continue;
+            }
             tokio::select! {
                 _ = stop.recv() => return Ok(()),
                 () = self.screen.closed() => bail!("the keeper of decoders ended; start the node again"),
@@ -161,7 +167,7 @@ impl Mesh {
                 Some((effect, passed)) = self.screened.1.recv() => {
                     self.handle(Input::ChangesScreened(effect, passed)).await?;
                 }
-                Some(done) = self.disk_done.recv() => self.disk_done(done).await?,
+                Some(done) = self.disk.answer() => self.disk_done(done).await?,
                 Some(event) = self.disk_events.recv() => self.disk_event(event).await?,
                 Some(()) = self.home_changed.recv() => self.home_has_changed().await?,
                 Some((request, answer)) = self.asked.recv() => self.asked(request, answer).await?,
@@ -387,7 +393,7 @@ impl Mesh {
         }
     }
 
-    async fn scan(&self) -> Result<()> {
+    async fn scan(&mut self) -> Result<()> {
         self.disk.send(DiskJob::Scan(self.core.vault().on_disk().clone())).await
     }
 
@@ -474,7 +480,7 @@ impl Mesh {
         while self.core.vault().has_effects() {
             tokio::select! {
                 Some(event) = self.store_events.recv() => self.store_event(event).await?,
-                Some(done) = self.disk_done.recv() => self.disk_done(done).await?,
+                Some(done) = self.disk.answer() => self.disk_done(done).await?,
                 else => return Ok(()),
             }
         }

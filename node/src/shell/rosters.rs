@@ -24,7 +24,7 @@ pub fn load(home: &Home) -> Result<Option<RosterChain>> {
         Ok(bytes) => {
             let chain = RosterChain::from_bytes(&bytes);
             chain.map(Some).with_context(|| {
-                format!("{} is not a roster chain that verifies: restore it from a backup", path.display())
+                format!("{} is not a roster chain that verifies: `aiemp-node doctor` says what to do", path.display())
             })
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -125,7 +125,7 @@ fn no_process_starts_with_a_key_file_that_is_not_as_it_should_be() {
     refused_however_damaged(local, "executor/receipt.key", &ALL, &[EXECUTOR]);
     refused_however_damaged(local, "receipt.pub", &OF_PUBLIC, &[MESH, &["audit", "verify"]]);
     refused_however_damaged(local, "roster/chain", &OF_PUBLIC, &[EXECUTOR, APPROVE]);
-    refused_however_damaged(local, "roster/chain", &OF_PUBLIC[1..], &[MESH, LOCAL, RENEW]);
+    refused_however_damaged(local, "roster/chain", &OF_PUBLIC[1..], &[MESH, LOCAL]);
     refused_however_damaged(local, "keys/signed/rosters", &ALL[1..], &[RENEW]);
     assert!(local.outbox().is_empty(), "nothing was sent");
     assert_eq!(fs::read_dir(local.home.join("approved")).expect("a folder").count(), 0, "and nothing approved");

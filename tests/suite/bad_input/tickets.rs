@@ -129,7 +129,9 @@ fn a_ticket_for_one_mesh_gives_cloud_to_no_other() {
     let mesh = mesh_of(&pair.local);
     let invite = ["pair", "invite", "--mesh", &mesh];
     let stolen = pair.cloud.must(&invite);
-    thief.refused(&["pair", "accept", &stolen, "--yes"]).assert(1, &["the ticket is for another mesh"]);
+    let told = ["the ticket is for another mesh", "is a member of your mesh", "`aiemp-node peers revoke cloud`"];
+    thief.refused(&["pair", "accept", &stolen, "--yes"]).assert(1, &told);
+    thief.must(&["peers", "revoke", "cloud"]);
     assert!(!pair.cloud.home.join("roster/chain").exists(), "Cloud took no roster");
     // The thief used it up; another one pairs.
     refuse(&pair.local, &stolen, &["pair invite"]);
@@ -165,4 +167,5 @@ fn invitations_come_from_cloud_alone_and_need_an_address() {
     let ticket = pair.cloud.must(&["pair", "invite", "--announce", "vm.example.test"]);
     assert!(parsed(&ticket).addresses[0].starts_with("/dns"), "{ticket}");
     pair.cloud.refused(&["pair", "accept", &ticket]).assert(1, &["aiemp-node init --role local"]);
+    pair.cloud.refused(&["pair", "accept", "no ticket"]).assert(1, &["aiemp-node init --role local"]);
 }

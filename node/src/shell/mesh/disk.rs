@@ -3,7 +3,11 @@
 //! Its answers come in the order of what it did. So whoever takes them knows of each read which writes it had seen: a
 //! read that a write overtook would pass for a save that takes back what was written.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use aiemp_crdt::vault::{EffectId, Projection, RemoveOutcome, WriteOutcome};
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
@@ -64,19 +68,48 @@ pub(super) enum DiskDone {
     LateSaves(Vec<(VaultPath, Vec<u8>)>),
 }
 
-/// The way to the thread.
+/// The thread, as the task knows it that sends jobs and takes answers.
 #[derive(Debug)]
-pub(super) struct DiskHandle {
+pub(super) struct Disk {
     jobs: mpsc::Sender<(DiskJob, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
+    answers: mpsc::Receiver<DiskDone>,
+    /// Answers that came while a job waited for room: at most one for each effect that the core waits for.
+    taken: VecDeque<DiskDone>,
 }
 
-impl DiskHandle {
-    pub(super) async fn send(&self, job: DiskJob) -> Result<()> {
+impl Disk {
+    /// Hands a job to the thread; waits while too much waits there already.
+    pub(super) async fn send(&mut self, job: DiskJob) -> Result<()> {
         let bytes = if let DiskJob::Write { bytes, .. } = &job { bytes.len() } else { 0 };
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(WAITING_BYTES_MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.context("the room is never closed")?;
-        self.jobs.send((job, room)).await.context("the disk thread ended")
+        let (jobs, room) = (&self.jobs, Arc::clone(&self.room));
+        let sent = async move {
+            let room = room.acquire_many_owned(bytes).await.context("the room is never closed")?;
+            jobs.send((job, room)).await.context("the disk thread ended")
+        };
+        tokio::pin!(sent);
+        loop {
+            // The thread may itself wait until an answer is taken: it makes room only then.
+            tokio::select! {
+                biased;
+                sent = &mut sent => return sent,
+                Some(answer) = self.answers.recv() => self.taken.push_back(answer),
+            }
+        }
+    }
+
+    /// The next answer; `None` when the thread ended.
+    pub(super) async fn answer(&mut self) -> Option<DiskDone> {
+        match self.taken.pop_front() {
+            Some(answer) => Some(answer),
+            None => self.answers.recv().await,
+        }
+    }
+
+    /// The next of the answers that came while a job waited.
+    pub(super) fn overdue(&mut self) -> Option<DiskDone> {
+        self.taken.pop_front()
     }
 }
 
@@ -98,22 +131,25 @@ impl Room {
     }
 }
 
-/// Starts the thread. It ends when the handle is dropped.
-pub(super) fn spawn(disk: VaultDisk, room: Room) -> Result<(DiskHandle, mpsc::Receiver<DiskDone>)> {
-    let (jobs, mut queue) = mpsc::channel::<(DiskJob, OwnedSemaphorePermit)>(JOBS_MAX);
-    // Answers are taken by the same task that sends jobs: they must never wait for it.
-    let (answers, done) = mpsc::channel(JOBS_MAX * 2);
+/// Starts the thread. It ends when its [`Disk`] is dropped.
+pub(super) fn spawn(disk: VaultDisk, room: Room) -> Result<Disk> {
+    spawn_with(disk, room, JOBS_MAX)
+}
+
+fn spawn_with(disk: VaultDisk, room: Room, jobs_max: usize) -> Result<Disk> {
+    let (jobs, mut queue) = mpsc::channel::<(DiskJob, OwnedSemaphorePermit)>(jobs_max);
+    let (done, answers) = mpsc::channel(jobs_max);
     std::thread::Builder::new().name("disk".to_owned()).spawn(move || {
         while let Some((job, _room)) = queue.blocking_recv() {
             if let Some(answer) = work(&disk, &room, job)
-                && answers.blocking_send(answer).is_err()
+                && done.blocking_send(answer).is_err()
             {
                 return;
             }
         }
     })?;
-    let free = Semaphore::new(WAITING_BYTES_MAX as usize);
-    Ok((DiskHandle { jobs, room: Arc::new(free) }, done))
+    let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX as usize));
+    Ok(Disk { jobs, room, answers, taken: VecDeque::new() })
 }
 
 fn work(disk: &VaultDisk, room: &Room, job: DiskJob) -> Option<DiskDone> {
@@ -187,7 +223,7 @@ fn work(disk: &VaultDisk, room: &Room, job: DiskJob) -> Option<DiskDone> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use std::{path::Path, time::Duration};
 
     fn path(text: &str) -> VaultPath {
         VaultPath::parse(text).expect("a valid path")
@@ -195,16 +231,31 @@ mod tests {
 
     async fn done(jobs: Vec<DiskJob>, root: &Path, floor_megabytes: u64) -> Vec<DiskDone> {
         let room = Room { root: root.to_owned(), floor_megabytes };
-        let (handle, mut answers) = spawn(VaultDisk::open(root).expect("a vault"), room).expect("a thread");
+        let mut disk = spawn_with(VaultDisk::open(root).expect("a vault"), room, 2).expect("a thread");
         for job in jobs {
-            handle.send(job).await.expect("the thread lives");
+            disk.send(job).await.expect("the thread lives");
         }
-        drop(handle);
-        let mut done = Vec::new();
+        let Disk { jobs, mut answers, taken, .. } = disk;
+        drop(jobs);
+        let mut done = Vec::from(taken);
         while let Some(answer) = answers.recv().await {
             done.push(answer);
         }
         done
+    }
+
+    #[tokio::test]
+    async fn any_number_of_jobs_is_sent_before_the_first_answer_is_taken() {
+        let root = tempfile::tempdir().expect("a folder");
+        let expected = ContentHash::of(b"as it was\n");
+        let job = |effect| DiskJob::Remove { effect: EffectId(effect), path: path("a.md"), expected };
+        let sent = done((0..100).map(job).collect(), root.path(), 0);
+        let answers = tokio::time::timeout(Duration::from_secs(60), sent).await.expect("neither waits for the other");
+        let effects = answers.iter().map(|answer| {
+            let DiskDone::Removed(EffectId(effect), _) = answer else { panic!("{answer:?}") };
+            *effect
+        });
+        assert!(effects.eq(0..100), "in the order of what was asked for");
     }
 
     #[tokio::test]

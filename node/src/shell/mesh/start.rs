@@ -159,7 +159,7 @@ impl Mesh {
         let (store_sent, store_events) = mpsc::channel(STORE_EVENTS_MAX);
         let store = store::spawn(store, store_sent)?;
         store.send(ended_well(false)).await?;
-        let (disk, disk_done) = disk::spawn(vault_disk, disk::Room::of(&config))?;
+        let disk = disk::spawn(vault_disk, disk::Room::of(&config))?;
         let (asked_sent, asked) = mpsc::channel(EVENTS_MAX);
         control::serve(&home.control_socket(), Users::load(&home)?.as_ref(), asked_sent)?;
         let watched =
@@ -181,7 +181,6 @@ impl Mesh {
             network,
             network_events,
             disk,
-            disk_done,
             disk_events,
             home_changed,
             asked,

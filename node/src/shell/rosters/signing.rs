@@ -4,9 +4,12 @@
 //! second roster of one epoch. So the chain also lies among the keys, where no process writes that runs on its own, and
 //! before anybody sees a new roster it is durable there.
 
-use std::fs::File;
+use std::{fs::File, io};
 
-use aiemp_keys::{Signer, private_file};
+use aiemp_keys::{
+    Signer,
+    private_file::{self, PrivacyError},
+};
 use aiemp_protocol::roster::{Roster, RosterChain, RosterError, SignedRoster};
 use anyhow::{Context, Result};
 
@@ -23,20 +26,24 @@ pub struct Signing {
 }
 
 impl Signing {
-    /// What is known here, of the chain on disk and of the one among the keys; each is completed by the other. `None`
-    /// when the node belongs to no mesh yet.
+    /// What is known here, of the chain on disk and of the one among the keys; each is completed by the other, and where
+    /// the second is whole, a damaged first is put aside. `None` when the node belongs to no mesh yet.
     ///
     /// Refused where they are of two meshes, or show that the root key signed twice. Call it before a key is open.
     pub fn begin(home: &Home) -> Result<Option<Self>> {
         let lock = lock(home)?;
-        let (signed, held) = (remembered(home)?, load(home)?);
-        let mut rosters = match (&signed, &held) {
-            (None, None) => return Ok(None),
-            (Some(one), _) | (None, Some(one)) => one.clone(),
+        let rosters = match remembered(home)? {
+            Some(mut signed) => {
+                if let Some(held) = held_or_aside(home)? {
+                    complete(&mut signed, &held).map_err(|error| refused(home, &signed, &error))?;
+                }
+                signed
+            }
+            None => match load(home)? {
+                Some(held) => held,
+                None => return Ok(None),
+            },
         };
-        for roster in held.iter().flat_map(|held| held.after(0)) {
-            rosters.extend(&roster).map_err(|error| refused(home, &rosters, &error))?;
-        }
         let mut signing = Self { home: home.clone(), rosters: rosters.clone(), _lock: lock };
         signing.publish(rosters)?;
         Ok(Some(signing))
@@ -54,9 +61,24 @@ impl Signing {
 
     /// Signs the next roster; it is durable, and others see it, when this returns.
     pub fn sign(&mut self, root: &Signer, next: Roster) -> Result<()> {
+        self.check_newest()?;
         let mut rosters = self.rosters.clone();
         rosters.extend(&SignedRoster::sign(root, next).to_bytes())?;
         self.publish(rosters)
+    }
+
+    /// Refuses where another roster came while a person was asked: two of one epoch would end the mesh. Call it immediately
+    /// before the root key signs elsewhere than in [`Signing::sign`].
+    pub fn check_newest(&self) -> Result<()> {
+        let Some(held) = held_or_aside(&self.home)? else { return Ok(()) };
+        let mut known = self.rosters.clone();
+        complete(&mut known, &held).map_err(|error| refused(&self.home, &known, &error))?;
+        if known.current().epoch == self.rosters.current().epoch {
+            return Ok(());
+        }
+        let message = "another computer of yours signed a roster meanwhile";
+        let fix = "Nothing was signed here. Run this again: it goes on from that one.";
+        Err(Fault::operator("newer_roster", message, fix).into())
     }
 
     /// Takes up a chain that follows this one, as [`Signing::sign`] does.
@@ -65,7 +87,7 @@ impl Signing {
         private_file::write_private(&path, &rosters.to_bytes()).context("cannot remember the roster")?;
         // Since it was read, somebody may have put another one there.
         let current = rosters.current();
-        let held = load(&self.home)?;
+        let held = held_or_aside(&self.home)?;
         if held.is_some_and(|held| held.at(current.epoch).is_some_and(|held| held.hash() != current.hash())) {
             return Err(refused(&self.home, &rosters, &RosterError::Fork { epoch: current.epoch }).into());
         }
@@ -75,10 +97,76 @@ impl Signing {
     }
 }
 
-/// The epoch of the newest roster that is remembered among the keys, where the chain on disk lacks it.
-pub fn missing_epoch(home: &Home, held: &RosterChain) -> Result<Option<u64>> {
+/// What to do where the chain on disk is lost and the one among the keys is whole.
+pub const BRINGS_BACK: &str =
+    "`aiemp-node peers renew` brings it back. Restore no home from a backup: what was sent since would be forgotten.";
+
+/// What is known here: the chain that the root key signed last, from among the keys, and what follows it on disk. A home
+/// without the first goes by the disk. `None` when the node belongs to no mesh yet.
+///
+/// Refused where they are of two meshes, or show that the root key signed twice, and where the disk has none that
+/// verifies: no other process would go by what is done then.
+pub fn known(home: &Home) -> Result<Option<RosterChain>> {
+    looked_up(home)?.map(|(rosters, on_disk)| on_disk.map(|()| rosters)).transpose()
+}
+
+/// [`known`], for what must work whatever others put on disk: what does not fit the signed chain is passed over.
+pub fn known_in_any_case(home: &Home) -> Result<Option<RosterChain>> {
+    let (rosters, trouble) = match looked_up(home) {
+        Ok(None) => return Ok(None),
+        Ok(Some((rosters, on_disk))) => (Some(rosters), on_disk.err()),
+        Err(error) => (load(home)?, Some(error)),
+    };
+    if let Some(error) = trouble {
+        tracing::warn!(error = format!("{error:#}"), "something is wrong with the rosters; see `aiemp-node doctor`");
+    }
+    Ok(rosters)
+}
+
+/// The chain, and whether the disk agrees.
+fn looked_up(home: &Home) -> Result<Option<(RosterChain, Result<()>)>> {
+    let signed = match remembered(home) {
+        // Not this user's to read: it never signs here.
+        Err(error) if is_denied(&error) => None,
+        signed => signed?,
+    };
+    let Some(mut rosters) = signed else { return Ok(load(home)?.map(|held| (held, Ok(())))) };
+    let lost = |message| Err(Fault::operator("roster_lost", message, BRINGS_BACK).into());
+    let on_disk = match load(home) {
+        Ok(Some(held)) => complete(&mut rosters, &held).map_err(|error| refused(home, &rosters, &error).into()),
+        Ok(None) => lost(format!("the roster {} is missing", home.rosters().display())),
+        Err(error) => lost(format!("{error:#}")),
+    };
+    Ok(Some((rosters, on_disk)))
+}
+
+fn is_denied(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<PrivacyError>().is_some_and(|error| error.is_io(io::ErrorKind::PermissionDenied))
+}
+
+/// Adds to `signed` what of `held` follows it.
+fn complete(signed: &mut RosterChain, held: &RosterChain) -> Result<(), RosterError> {
+    held.after(0).try_for_each(|roster| signed.extend(&roster).map(|_| ()))
+}
+
+/// The chain on disk. Where there is one among the keys, a damaged one is worth nothing: it is put aside, for the other
+/// takes its place.
+fn held_or_aside(home: &Home) -> Result<Option<RosterChain>> {
+    load(home).or_else(|error| {
+        let aside = home.rosters().with_extension("damaged");
+        if std::fs::rename(home.rosters(), &aside).is_err() {
+            return Err(error);
+        }
+        tracing::warn!(error = format!("{error:#}"), aside = %aside.display(), "a damaged roster was put aside");
+        Ok(None)
+    })
+}
+
+/// The epoch of the newest roster that is remembered among the keys, where the chain on disk, if any, lacks it.
+pub fn missing_epoch(home: &Home, held: Option<&RosterChain>) -> Result<Option<u64>> {
     let newest = remembered(home)?.map(|signed| (signed.current().epoch, signed.current().hash()));
-    Ok(newest.filter(|(epoch, hash)| held.at(*epoch).map(Roster::hash) != Some(*hash)).map(|(epoch, _)| epoch))
+    let lacks = |epoch, hash| held.and_then(|held| held.at(epoch)).map(Roster::hash) != Some(hash);
+    Ok(newest.filter(|(epoch, hash)| lacks(*epoch, *hash)).map(|(epoch, _)| epoch))
 }
 
 fn remembered(home: &Home) -> Result<Option<RosterChain>> {

@@ -50,6 +50,7 @@ pub(super) struct Kept {
     folder: OwnedFd,
     path: PathBuf,
     late: Mutex<VecDeque<Late>>,
+    pub(super) sync_folder: fn(&OwnedFd) -> Result<(), Errno>,
 }
 
 /// A file taken off its path that some program may still have open.
@@ -88,7 +89,7 @@ impl Kept {
             Err(error) => return Err(DiskError::new("open", path, error)),
         };
         rustix::fs::fchmod(&folder, Mode::RWXU).map_err(|error| DiskError::new("protect", &path, error))?;
-        let kept = Self { folder, path, late: Mutex::default() };
+        let kept = Self { folder, path, late: Mutex::default(), sync_folder: |folder| rustix::fs::fsync(folder) };
         clean(&kept)?;
         Ok(kept)
     }
@@ -129,15 +130,19 @@ impl Kept {
         }
     }
 
-    /// Keeps a held file under the name of its content.
+    /// Keeps a held file under the name of its content. Once it has that name it is kept, whatever else fails: whoever took
+    /// it for held would look for it in vain.
     pub(super) fn keep(&self, name: &str, hash: ContentHash) -> Result<String, Errno> {
         let kept = displaced_name(hash);
         rustix::fs::renameat(&self.folder, name, &self.folder, &kept)?;
         // From now on the file is as old as its keeping.
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let times = Timestamps { last_access: now, last_modification: now };
-        rustix::fs::utimensat(&self.folder, &kept, &times, AtFlags::SYMLINK_NOFOLLOW)?;
-        rustix::fs::fsync(&self.folder)?;
+        let dated = rustix::fs::utimensat(&self.folder, &kept, &times, AtFlags::SYMLINK_NOFOLLOW);
+        if let Err(error) = dated.and_then(|()| (self.sync_folder)(&self.folder)) {
+            let folder = self.path.display();
+            tracing::error!(%folder, %error, "a displaced save is kept, but may not outlast a power failure");
+        }
         Ok(kept)
     }
 

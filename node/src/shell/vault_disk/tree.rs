@@ -102,11 +102,18 @@ pub(super) fn kind_of(folder: impl AsFd, name: &OsStr) -> Result<Option<FileType
 
 /// The names in a folder that do not start with a dot, in byte order, with their kinds.
 pub(super) fn entries(folder: impl AsFd) -> Result<Vec<(OsString, FileType)>, Errno> {
+    let mut names = all_entries(folder)?;
+    names.retain(|(name, _)| !name.as_bytes().starts_with(b"."));
+    Ok(names)
+}
+
+/// [`entries`], also of names that start with a dot.
+fn all_entries(folder: impl AsFd) -> Result<Vec<(OsString, FileType)>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(&folder)? {
         let entry = entry?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name.as_bytes().starts_with(b".") {
+        if [&b"."[..], b".."].contains(&name.as_bytes()) {
             continue;
         }
         // Some file systems do not tell the kind in the listing.
@@ -118,16 +125,25 @@ pub(super) fn entries(folder: impl AsFd) -> Result<Vec<(OsString, FileType)>, Er
     Ok(names)
 }
 
-/// Takes a folder away that holds nothing but such folders. The system takes none away that holds anything.
+/// Takes a folder away that holds nothing but such folders; one that holds anything else stays with all that is in it.
 pub(super) fn remove_empty(parent: impl AsFd, name: &OsStr) {
-    let Ok(folder) = open_folder(&parent, name) else { return };
-    for (below, kind) in entries(&folder).unwrap_or_default() {
-        if kind != FileType::Directory {
-            return;
-        }
-        remove_empty(&folder, &below);
+    if holds_folders_alone(&parent, name) {
+        remove_folders(parent, name);
     }
-    // What was not empty stays, and is in the way.
+}
+
+fn holds_folders_alone(parent: impl AsFd, name: &OsStr) -> bool {
+    let Ok(folder) = open_folder(parent, name) else { return false };
+    let Ok(all) = all_entries(&folder) else { return false };
+    all.iter().all(|(below, kind)| *kind == FileType::Directory && holds_folders_alone(&folder, below))
+}
+
+/// The system takes none away that holds anything, so what came since it was looked at stays.
+fn remove_folders(parent: impl AsFd, name: &OsStr) {
+    let Ok(folder) = open_folder(&parent, name) else { return };
+    for (below, _) in entries(&folder).unwrap_or_default() {
+        remove_folders(&folder, &below);
+    }
     rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).ok();
 }
 

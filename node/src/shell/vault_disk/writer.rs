@@ -4,7 +4,7 @@ use std::{ffi::OsStr, path::Path};
 
 use aiemp_crdt::vault::{RemoveOutcome, WriteOutcome};
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
-use rustix::{fd::OwnedFd, fs::RenameFlags, io::Errno};
+use rustix::{fs::RenameFlags, io::Errno};
 
 use self::{compared::probe, place::Place};
 use super::{
@@ -29,7 +29,6 @@ pub struct VaultDisk {
     tree: Tree,
     kept: Kept,
     can_exchange: bool,
-    sync_folder: fn(&OwnedFd) -> Result<(), Errno>,
 }
 
 impl VaultDisk {
@@ -44,7 +43,7 @@ impl VaultDisk {
                 "the file system cannot exchange files: a save within the same moment as a merge may be lost"
             );
         }
-        Ok(Self { tree, kept, can_exchange, sync_folder: |folder| rustix::fs::fsync(folder) })
+        Ok(Self { tree, kept, can_exchange })
     }
 
     /// Whether the file system lacks the exchange, so that content is compared right before the rename instead.
@@ -140,13 +139,13 @@ impl VaultDisk {
     /// Behaves as on a disk that does not sync folders any more.
     #[cfg(test)]
     pub(super) fn break_sync(&mut self) {
-        self.sync_folder = |_| Err(Errno::IO);
+        self.kept.sync_folder = |_| Err(Errno::IO);
     }
 
     /// What was renamed into place or away is so, also where the folder does not sync: only the power must not fail. To
     /// call it undone would be to take it for the work of another hand.
     fn sync(&self, place: &Place<'_>) {
-        if let Err(error) = (self.sync_folder)(&place.folder) {
+        if let Err(error) = (self.kept.sync_folder)(&place.folder) {
             let error = place.failed("sync the folder of", error);
             tracing::error!(%error, "a change is in place, but may not outlast a power failure");
         }

@@ -163,9 +163,26 @@ fn what_is_in_place_counts_as_written_and_removed_also_where_the_folder_does_not
     put(root.path(), "a.md", "saved");
     let displaced = disk.write(&path("a.md"), b"two", Some(hash("one"))).expect("in place");
     assert_eq!(displaced, WriteOutcome::Displaced(b"saved".to_vec()));
+    assert_eq!(kept(root.path()), [format!("displaced-{}", hash("saved"))]);
     put(root.path(), "a.md", "saved again");
     let removed = disk.remove(&path("a.md"), hash("two")).expect("away");
     assert_eq!(removed, RemoveOutcome::Changed(b"saved again".to_vec()));
+}
+
+#[test]
+fn a_folder_in_the_way_goes_when_it_is_empty_and_stays_whole_when_it_is_not() {
+    let (root, disk) = vault();
+    let folder = root.path().join("Projects");
+    for below in ["2025/old", "2026"] {
+        fs::create_dir_all(folder.join(below)).expect("folders");
+    }
+    for held in ["x.pdf", ".hidden"] {
+        put(&folder, held, "not synced");
+        disk.write(&path("Projects"), b"one", None).expect_err("in the way");
+        assert!(folder.join("2025/old").is_dir() && folder.join("2026").is_dir(), "beside {held}");
+        fs::remove_file(folder.join(held)).expect("it goes");
+    }
+    assert_eq!(disk.write(&path("Projects"), b"one", None).expect("nothing is left"), WriteOutcome::Written);
 }
 
 #[test]
