@@ -10,6 +10,7 @@ use aiemp_protocol::{
     causality::{self, Past},
     entry::{ContentRef, FieldWrite, FileKind, Item},
     ids::{ContentHash, EntryHash, FileId, LogId},
+    limits::{CHANGE_COST, CHANGES_COST_MAX},
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -117,6 +118,15 @@ pub struct ChangeRef {
     pub base: ContentHash,
     /// Its payload.
     pub hash: ContentHash,
+    /// How long that is: bytes of another length are not this change.
+    pub length: u64,
+}
+
+impl ChangeRef {
+    /// What its entry calls its payload.
+    pub const fn named(&self) -> ContentRef {
+        ContentRef { hash: self.hash, length: self.length }
+    }
 }
 
 /// What the logs say of one file.
@@ -132,9 +142,35 @@ pub struct FileRecord {
     pub archived: Register<bool>,
     /// Its changes in the order they applied here.
     pub changes: Vec<ChangeRef>,
+    /// What those of each document and log cost, sorted.
+    costs: Vec<((ContentHash, LogId), u64)>,
 }
 
 impl FileRecord {
+    /// Takes a change, unless its log has said more of the document than anybody need read: in a log all nodes see the
+    /// same come first, so they leave out the same.
+    fn add_change(&mut self, change: ChangeRef) {
+        let key = (change.base, change.origin.log);
+        let at = match self.costs.binary_search_by_key(&key, |(key, _)| *key) {
+            Ok(at) => at,
+            Err(at) => {
+                self.costs.insert(at, (key, 0));
+                at
+            }
+        };
+        let (_, cost) = &mut self.costs[at];
+        *cost = cost.saturating_add(CHANGE_COST).saturating_add(change.length);
+        if *cost <= CHANGES_COST_MAX {
+            self.changes.push(change);
+        }
+    }
+
+    /// Whether the log may change the document for long: where not, an edit starts it anew.
+    pub fn has_room(&self, base: ContentHash, log: LogId) -> bool {
+        let cost = self.costs.binary_search_by_key(&(base, log), |(key, _)| *key).map_or(0, |at| self.costs[at].1);
+        cost <= CHANGES_COST_MAX / 2
+    }
+
     /// Whether the file is out of sight.
     pub fn is_archived(&self) -> bool {
         self.archived.shown().copied().unwrap_or(false)
@@ -214,8 +250,8 @@ impl Index {
                 FieldWrite::Base(base) => record.base.write(Arc::clone(origin), *base),
                 FieldWrite::Archived(archived) => record.archived.write(Arc::clone(origin), *archived),
             },
-            Item::Change { base, hash, .. } => {
-                record.changes.push(ChangeRef { origin: Arc::clone(origin), base: *base, hash: *hash });
+            Item::Change { base, hash, length, .. } => {
+                record.add_change(ChangeRef { origin: Arc::clone(origin), base: *base, hash: *hash, length: *length });
             }
             Item::Claim { .. } | Item::Resolve { .. } => {}
         }
@@ -236,5 +272,40 @@ impl Index {
     /// Every file, in id order.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &FileRecord)> {
         self.files.iter().map(|(file, record)| (*file, record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aiemp_keys::{Hash, Signer};
+    use aiemp_protocol::{ids::Audience, zone::Zone};
+
+    fn origin(author: u8, seq: u64) -> Arc<Origin> {
+        let author = Signer::from_seed([author; 32]).node_id();
+        let log = LogId { author, generation: 0, audience: Audience::All };
+        let hash = EntryHash(Hash::of_content(&seq.to_le_bytes()));
+        Arc::new(Origin { log, seq, hash, hlc: Timestamp::default(), past: Past::default() })
+    }
+
+    #[test]
+    fn a_log_changes_a_document_no_more_than_can_be_read_and_keeps_nobody_else_from_it() {
+        let mut index = Index::default();
+        let file = FileId { zone: Zone::Drafts, hash: Hash::of_content(b"file") };
+        let base = ContentHash::of(b"base");
+        let mut add = |author: u8, seq: u64, length: u64| {
+            let hash = ContentHash::of(&[author, seq as u8]);
+            index.apply(&Item::Change { file, base, length, hash }, &origin(author, seq));
+            index.get(file).map_or(0, |record| record.changes.len())
+        };
+        let full = CHANGES_COST_MAX / ((1 << 20) + CHANGE_COST);
+        for seq in 1..=full {
+            assert_eq!(add(1, seq, 1 << 20), seq as usize);
+        }
+        assert_eq!(add(1, full + 1, 1 << 20), full as usize, "it is left out");
+        assert_eq!(add(1, full + 2, 1), full as usize, "and so is what may follow from it");
+        assert_eq!(add(2, 1, 1 << 20), full as usize + 1, "another log is not");
+        let record = index.get(file).expect("the file");
+        assert!(!record.has_room(base, origin(1, 1).log) && record.has_room(base, origin(2, 1).log));
     }
 }

@@ -192,9 +192,14 @@ impl Vault {
 
     fn item_applied(&mut self, file: FileId, item: &Item, origin: &Arc<Origin>, payload: Option<Vec<u8>>) {
         match item {
-            Item::Change { base, hash, .. } => {
-                let change = ChangeRef { origin: Arc::clone(origin), base: *base, hash: *hash };
-                self.change_applied(file, &change, payload);
+            Item::Change { hash, .. } => {
+                self.own_edit_applied(file, origin);
+                let last = self.index.get(file).and_then(|record| record.changes.last());
+                // The index leaves out what is too much.
+                let is_this = |change: &&ChangeRef| change.hash == *hash && Arc::ptr_eq(&change.origin, origin);
+                if let Some(change) = last.filter(is_this).cloned() {
+                    self.change_applied(file, &change, payload);
+                }
             }
             Item::New { .. } => self.created(file),
             // The same bytes are understood in another way now.
@@ -241,7 +246,6 @@ impl Vault {
     }
 
     fn change_applied(&mut self, file: FileId, change: &ChangeRef, payload: Option<Vec<u8>>) {
-        self.own_edit_applied(file, &change.origin);
         match self.docs.remove(&file) {
             Some(DocState::Note(mut note)) if note.base == change.base => match payload {
                 Some(raw) => {

@@ -61,10 +61,10 @@ impl Vault {
             .map(|(base, changes)| (base, changes.into_iter().cloned().collect()))
             .collect();
         for (base, changes) in wanted {
-            let hashes = changes.iter().map(|change| change.hash).collect();
+            let named = changes.iter().map(ChangeRef::named).collect();
             let effect = self.effect(Pending::Hidden { file, base, changes });
             self.loading_hidden.insert((file, base));
-            self.push_load(effect, file, base, hashes);
+            self.push_load(effect, file, base, named);
         }
     }
 

@@ -11,7 +11,7 @@ use aiemp_protocol::{
 };
 
 use super::{EffectId, Output, Pending, Vault, local::note_text, open::Task};
-use crate::index::{FileRecord, Origin};
+use crate::index::{ChangeRef, FileRecord, Origin};
 
 /// Something that a member did to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Vault {
         let changes =
             record.changes.iter().filter(|change| is_note && change.base == base.hash && !later(&change.origin));
         let changes: Vec<_> = changes.cloned().collect();
-        let hashes = changes.iter().map(|change| change.hash).collect();
+        let hashes = changes.iter().map(ChangeRef::named).collect();
         let effect = self.effect(Pending::Past { request, file, changes });
         self.push_load(effect, file, base.hash, hashes);
     }

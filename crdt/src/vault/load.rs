@@ -1,31 +1,31 @@
 //! Contents on their way from the store, and those whose payloads have not come.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use aiemp_protocol::{
-    entry::FileKind,
+    entry::{ContentRef, FileKind},
     ids::{Audience, ContentHash, FileId},
     limits::NOTE_BYTES_MAX,
 };
 
 use super::{
     EffectId, Output, Pending, Vault,
-    open::{DocState, Reading, StandsFor, Task},
+    open::{Contents, DocState, Reading, StandsFor, Task},
 };
+use crate::index::ChangeRef;
 
 impl Vault {
     pub(super) fn load(&mut self, file: FileId, queue: VecDeque<Task>) {
         let Some(record) = self.index.get(file) else { return };
         let Some(base) = self.base_of_queue(file, &queue) else { return self.lacks_content(file, queue) };
         let may_be_note = record.kind.shown() == Some(&FileKind::Note) || record.shown_base() != Some(base);
-        let changes: Vec<_> = record.changes_under(base).filter(|_| may_be_note).map(|change| change.hash).collect();
+        let changes: Vec<_> = record.changes_under(base).filter(|_| may_be_note).map(ChangeRef::named).collect();
         let effect = self.effect(Pending::Load { file });
-        let hashes = [base].into_iter().chain(changes.iter().copied()).collect();
-        self.docs.insert(file, DocState::Loading { effect, hashes, queue });
+        self.docs.insert(file, DocState::Loading { effect, base, changes: changes.clone(), queue });
         self.push_load(effect, file, base, changes);
     }
 
-    pub(super) fn push_load(&mut self, effect: EffectId, file: FileId, base: ContentHash, changes: Vec<ContentHash>) {
+    pub(super) fn push_load(&mut self, effect: EffectId, file: FileId, base: ContentHash, changes: Vec<ContentRef>) {
         let shared_only = file.zone.audience() == Audience::All;
         self.loads += 1;
         self.outputs.push_back(Output::Load { effect, base, changes, shared_only });
@@ -71,8 +71,9 @@ impl Vault {
         if !self.docs.get(&file).is_some_and(is_newest) {
             return;
         }
-        let Some(DocState::Loading { hashes, queue, .. }) = self.docs.remove(&file) else { return };
-        if self.await_absent(file, hashes.iter().copied(), &payloads) {
+        let Some(DocState::Loading { base: loaded, changes, queue, .. }) = self.docs.remove(&file) else { return };
+        let hashes = [loaded].into_iter().chain(changes.iter().map(|change| change.hash));
+        if self.await_absent(file, hashes, &payloads) {
             return self.load(file, queue);
         }
         if self.unapplied.contains_key(&file) {
@@ -80,11 +81,13 @@ impl Vault {
             self.docs.insert(file, DocState::Incomplete(queue));
             return;
         }
-        let Some(base) = self.base_of_queue(file, &queue).filter(|base| hashes.first() == Some(base)) else {
+        let Some(base) = self.base_of_queue(file, &queue).filter(|base| *base == loaded) else {
             // A save came meanwhile, over another content.
             return self.load(file, queue);
         };
-        let found: BTreeMap<_, _> = hashes.into_iter().zip(payloads).collect();
+        let mut payloads = payloads.into_iter();
+        let content = payloads.next().flatten();
+        let found = Contents { content, changes: changes.into_iter().zip(payloads).collect() };
         if self.shown_base(file) != Some(base) {
             return self.replaced_loaded(file, base, &found, queue);
         }

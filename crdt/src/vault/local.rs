@@ -9,7 +9,7 @@ use aiemp_keys::NodeId;
 use aiemp_protocol::{
     egress::Cleared,
     entry::{ContentRef, FieldWrite, FileKind, Item},
-    ids::{ContentHash, FileId},
+    ids::{Audience, ContentHash, FileId},
     limits::{BLOB_BYTES_MAX, CHANGE_BYTES_MAX, DOCUMENT_OPS_MAX, NOTE_BYTES_MAX},
     vault_path::VaultPath,
     zone::Zone,
@@ -382,7 +382,7 @@ impl Vault {
         self.promote(file, &mut state);
         let is_behind = if let DocState::Note(note) = &mut state { note.is_behind() } else { false };
         let edited = match (&mut state, note_text(&bytes)) {
-            (DocState::Note(note), Some(text)) => {
+            (DocState::Note(note), Some(text)) if self.has_room(file, note.base) => {
                 let on_disk = place.is_none().then(|| note.disk.clone());
                 let edited = Edited::of(note, me, file, generation, text);
                 if let Some(on_disk) = on_disk {
@@ -421,6 +421,15 @@ impl Vault {
         {
             *state = DocState::Note(Box::new(OpenNote::import(text)));
         }
+    }
+
+    /// Whether this node may go on changing the document.
+    pub(super) fn has_room(&self, file: FileId, base: ContentHash) -> bool {
+        let (log, _) = match file.zone.audience() {
+            Audience::All => self.positions.all,
+            Audience::Local => self.positions.local,
+        };
+        self.index.get(file).is_none_or(|record| record.has_room(base, log))
     }
 
     pub(super) fn push_change(&mut self, file: FileId, base: ContentHash, raw: Vec<u8>) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aiemp_keys::cbor;
 use aiemp_protocol::{
-    entry::FileKind,
+    entry::{ContentRef, FileKind},
     ids::{ContentHash, FileId},
     limits::LANES_MAX,
     vault_path::VaultPath,
@@ -61,6 +61,13 @@ pub(super) struct Found {
     pub(super) gone_from: Option<String>,
 }
 
+/// What a load found: the content that a document starts from, and its changes.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) content: Option<Vec<u8>>,
+    pub(super) changes: BTreeMap<ContentRef, Option<Vec<u8>>>,
+}
+
 /// When the text of a document is taken up that many changes make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -103,7 +110,8 @@ pub(super) enum DocState {
     Uncreated(VecDeque<Task>),
     Loading {
         effect: EffectId,
-        hashes: Vec<ContentHash>,
+        base: ContentHash,
+        changes: Vec<ContentRef>,
         queue: VecDeque<Task>,
     },
     /// A payload has not arrived.
@@ -242,12 +250,12 @@ impl Vault {
         &mut self,
         file: FileId,
         base: ContentHash,
-        found: &BTreeMap<ContentHash, Option<Vec<u8>>>,
+        found: &Contents,
         stands: &StandsFor,
         reading: Reading,
     ) -> Option<DocState> {
         let record = self.index.get(file)?;
-        let bytes = found.get(&base)?.as_ref().filter(|bytes| record.names(base, bytes))?;
+        let bytes = found.content.as_ref().filter(|bytes| record.names(base, bytes))?;
         let is_shown = record.shown_base() == Some(base);
         // The kind that is known is that of the content that is shown.
         let is_note = if is_shown { record.kind.shown() == Some(&FileKind::Note) } else { note_text(bytes).is_some() };
@@ -269,7 +277,7 @@ impl Vault {
         let mut passed = lies_there.and_then(|_| is_there(&merged).then(|| merged.clone()));
         for change in &changes {
             // What does not need a payload that is under way is shown; the rest follows when it arrives.
-            let Some(raw) = found.get(&change.hash).and_then(Option::as_ref) else {
+            let Some(raw) = found.changes.get(&change.named()).and_then(Option::as_ref) else {
                 lacks_changes = true;
                 continue;
             };

@@ -153,7 +153,7 @@ impl Vault {
         if !changes.iter().any(|change| undone(&change.origin)) || stays_archived {
             return false;
         }
-        let hashes = changes.iter().map(|change| change.hash).collect();
+        let hashes = changes.iter().map(ChangeRef::named).collect();
         let effect = self.effect(Pending::Undo { request, file, changes });
         self.push_load(effect, file, base, hashes);
         true

@@ -1,0 +1,82 @@
+//! Changes that somebody signs who holds Cloud's key: by a false length, too many of them, or knowing what they should not.
+
+use aiemp_crdt::{
+    document::{Document, actor, doc_id},
+    index::FileRecord,
+};
+use aiemp_protocol::{
+    entry::Item,
+    ids::{ContentHash, FileId},
+};
+use aiemp_tests::world::World;
+
+use super::{
+    repairs::append_as,
+    scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, pass, path, save, text, world},
+};
+
+const NOTE: &str = "Plans/a.md";
+const OTHER: &str = "Plans/b.md";
+const FIRST: &str = "# Plan\n\nfirst\n";
+const TRIANGLE: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
+
+/// A mesh of three with two shared notes, whose Cloud is another's.
+fn captured(seed: u64) -> World {
+    let mut world = world(seed, &[LAPTOP, IDLE_CLOUD, DESKTOP], &TRIANGLE);
+    save(&mut world, 0, NOTE, FIRST);
+    save(&mut world, 0, OTHER, "# Other\n");
+    pass(&mut world, 30_000);
+    world.captured.insert(1);
+    world
+}
+
+fn note_at(world: &World, at: &str) -> (FileId, ContentHash) {
+    let file = core(world, 0).file_at(&path(at)).expect("the note is there");
+    let base = core(world, 0).vault().index().get(file).and_then(FileRecord::shown_base);
+    (file, base.expect("a base"))
+}
+
+/// Cloud's next edit of the note, as its own node would make it.
+fn edit_by_cloud(world: &World, text: &str) -> Vec<u8> {
+    let (file, base) = note_at(world, NOTE);
+    let cloud = actor(world.nodes[1].id(), doc_id(file, base), 0, 0);
+    Document::import(FIRST).edit(text, cloud).expect("a change")
+}
+
+#[test]
+fn a_change_that_is_named_with_a_length_not_its_own_is_none() {
+    let mut world = captured(301);
+    let raw = edit_by_cloud(&world, "# Plan\n\nfirst\nhostile\n");
+    let (hash, length) = (ContentHash::of(&raw), raw.len() as u64);
+    let change = |(file, base), length| Item::Change { file, base, length, hash };
+    // It comes as a change of another note, at the cost that it has.
+    let there = change(note_at(&world, OTHER), length);
+    append_as(&mut world, 1, vec![there], vec![raw.clone()]);
+    let here = note_at(&world, NOTE);
+    append_as(&mut world, 1, vec![change(here, 1)], vec![raw]);
+    world.crash(0, 500);
+    pass(&mut world, 30_000);
+    for node in [0, 2] {
+        assert!(world.nodes[node].store.payload(hash, true).is_some(), "node {node} holds the bytes");
+        assert_eq!(text(&world, node, NOTE).as_deref(), Some(FIRST), "node {node}");
+    }
+    save(&mut world, 2, NOTE, "# Plan\n\nfirst\nsecond\n");
+    pass(&mut world, 30_000);
+    assert_eq!(text(&world, 0, NOTE).as_deref(), Some("# Plan\n\nfirst\nsecond\n"));
+}
+
+#[test]
+fn a_note_that_took_many_bytes_of_changes_starts_anew() {
+    let mut world = world(302, &[LAPTOP], &[]);
+    let note = |number: usize| format!("---\nlong: {}{number}\n---\n", "x".repeat(900_000));
+    save(&mut world, 0, NOTE, &note(0));
+    pass(&mut world, 4_000);
+    let (_, first) = note_at(&world, NOTE);
+    for number in 1..=12 {
+        save(&mut world, 0, NOTE, &note(number));
+        pass(&mut world, 4_000);
+    }
+    assert_ne!(note_at(&world, NOTE).1, first, "another document");
+    assert_eq!(text(&world, 0, NOTE), Some(note(12)));
+    assert_eq!(core(&world, 0).vault().conflicts(), []);
+}
