@@ -249,7 +249,7 @@ impl Vault {
         match self.docs.remove(&file) {
             Some(DocState::Note(mut note)) if note.base == change.base => match payload {
                 Some(raw) => {
-                    if self.dropped.has(file, change.base, change.origin.author()) {
+                    if self.dropped.has(file, change.base, change.origin.log) {
                         self.dropped.keep_text(file, change, &raw);
                     } else {
                         let how = (note.lacks_changes, Reading::AtTheEnd);

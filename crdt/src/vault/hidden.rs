@@ -116,9 +116,9 @@ impl Vault {
                     lacks_changes = true;
                     return Ok(());
                 };
-                let author = change.origin.author();
-                if dropped.contains(&author) || self.dropped.begins_with(file, change) {
-                    dropped.insert(author);
+                let log = change.origin.log;
+                if dropped.contains(&log) || self.dropped.begins_with(file, change) {
+                    dropped.insert(log);
                     return Ok(());
                 }
                 match self.apply_change(file, &mut document, change, raw, (lacks_changes, reading)) {

@@ -9,7 +9,7 @@ use aiemp_keys::NodeId;
 use aiemp_protocol::{
     egress::Cleared,
     entry::{ContentRef, FieldWrite, FileKind, Item},
-    ids::{Audience, ContentHash, FileId},
+    ids::{ContentHash, FileId},
     limits::{BLOB_BYTES_MAX, CHANGE_BYTES_MAX, DOCUMENT_OPS_MAX, NOTE_BYTES_MAX},
     vault_path::VaultPath,
     zone::Zone,
@@ -425,11 +425,7 @@ impl Vault {
 
     /// Whether this node may go on changing the document.
     pub(super) fn has_room(&self, file: FileId, base: ContentHash) -> bool {
-        let (log, _) = match file.zone.audience() {
-            Audience::All => self.positions.all,
-            Audience::Local => self.positions.local,
-        };
-        self.index.get(file).is_none_or(|record| record.has_room(base, log))
+        self.index.get(file).is_none_or(|record| record.has_room(base, self.own_log(file.zone)))
     }
 
     pub(super) fn push_change(&mut self, file: FileId, base: ContentHash, raw: Vec<u8>) {

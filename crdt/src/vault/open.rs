@@ -281,9 +281,9 @@ impl Vault {
                 lacks_changes = true;
                 continue;
             };
-            let author = change.origin.author();
-            if dropped.contains(&author) || self.dropped.begins_with(file, change) {
-                dropped.insert(author);
+            let log = change.origin.log;
+            if dropped.contains(&log) || self.dropped.begins_with(file, change) {
+                dropped.insert(log);
                 self.dropped.keep_text(file, change, raw);
                 continue;
             }
@@ -297,7 +297,7 @@ impl Vault {
                 // What stands in the document now, nobody knows: it is built once more, without that change.
                 Err(Refused::Apply) => return self.open(file, base, found, stands, reading),
                 Err(_) => {
-                    dropped.extend(self.dropped.has(file, base, author).then_some(author));
+                    dropped.extend(self.dropped.has(file, base, log).then_some(log));
                 }
             }
         }
@@ -347,8 +347,8 @@ impl Vault {
         }
     }
 
-    /// Vets a change and applies it. The first one of an author that is refused is reported, and no later one of that
-    /// author to that document is taken. Where the document `lacks_changes`, one that does not follow from what is there
+    /// Vets a change and applies it. The first one of a log that is refused is reported, and no later one of that log to
+    /// that document is taken. Where the document `lacks_changes`, one that does not follow from what is there
     /// is not its author's fault. After [`Refused::Apply`] the document is of no use.
     pub(super) fn apply_change(
         &mut self,
@@ -358,16 +358,20 @@ impl Vault {
         raw: &[u8],
         (lacks_changes, reading): (bool, Reading),
     ) -> Result<Change, Refused> {
-        let author = change.origin.author();
+        let origin = &change.origin;
         let doc = document::doc_id(file, change.base);
-        let vetted = vet::vet(document, doc, author, change.origin.log.generation, raw);
+        let vetted = vet::vet(document, doc, origin.author(), origin.log.generation, raw);
         let applied = vetted.and_then(|change| {
+            if !document.has_seen(origin, &change) {
+                return Err(Refused::Unseen);
+            }
             document.apply_unread(change.clone())?;
+            document.came_with(&change, origin);
             if reading == Reading::AfterEach { document.read().map(|()| change) } else { Ok(change) }
         });
         if let Err(why) = applied {
             let does_not_follow = matches!(why, Refused::Sequence | Refused::Dependencies | Refused::Counter);
-            if !(lacks_changes && does_not_follow) {
+            if why != Refused::Again && !(lacks_changes && does_not_follow) {
                 self.drop_from(file, change, why);
                 self.dropped.keep_text(file, change, raw);
             }

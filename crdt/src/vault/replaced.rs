@@ -82,7 +82,7 @@ impl Vault {
             Some(DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_)) | None => None,
         };
         // Where nobody takes this node's changes any more, nobody would list them.
-        let note = note.filter(|note| !self.dropped.has(file, note.base, self.me));
+        let note = note.filter(|note| !self.dropped.has(file, note.base, self.own_log(file.zone)));
         let edited = match (note, note_text(&bytes)) {
             (Some(mut note), Some(text)) if self.has_room(file, note.base) => {
                 Edited::of(&mut note, self.me, file, self.generation(), text)

@@ -202,9 +202,9 @@ impl Vault {
                 lacks_changes = true;
                 continue;
             };
-            let author = change.origin.author();
-            if dropped.contains(&author) || self.dropped.begins_with(file, change) {
-                dropped.insert(author);
+            let log = change.origin.log;
+            if dropped.contains(&log) || self.dropped.begins_with(file, change) {
+                dropped.insert(log);
                 continue;
             }
             if is_undone(from, &change.origin) != begun.is_some() {
@@ -221,7 +221,7 @@ impl Vault {
             if self.apply_change(file, &mut document, change, &raw, how).is_err()
                 && self.dropped.begins_with(file, change)
             {
-                dropped.insert(author);
+                dropped.insert(log);
             }
         }
         if document.read().is_err() {

@@ -1,8 +1,10 @@
 //! Changes that somebody signs who holds Cloud's key: by a false length, too many of them, or knowing what they should not.
 
 use aiemp_crdt::{
+    conflict::ConflictKind,
     document::{Document, actor, doc_id},
     index::FileRecord,
+    vet,
 };
 use aiemp_protocol::{
     entry::Item,
@@ -11,7 +13,7 @@ use aiemp_protocol::{
 use aiemp_tests::world::World;
 
 use super::{
-    repairs::append_as,
+    repairs::{Forker, append_as},
     scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, pass, path, save, text, world},
 };
 
@@ -79,4 +81,75 @@ fn a_note_that_took_many_bytes_of_changes_starts_anew() {
     assert_ne!(note_at(&world, NOTE).1, first, "another document");
     assert_eq!(text(&world, 0, NOTE), Some(note(12)));
     assert_eq!(core(&world, 0).vault().conflicts(), []);
+}
+
+/// What both persons' nodes say of the note, once they have all.
+fn said_alike(world: &mut World) -> String {
+    world.heal();
+    pass(world, 60_000);
+    // One of them starts again, and reads what it holds anew.
+    world.crash(2, 500);
+    pass(world, 60_000);
+    let items = |node| core(world, node).vault().conflicts();
+    assert_eq!(items(0), items(2));
+    assert!(items(0).iter().any(|item| item.kind == ConflictKind::Dropped), "it is told of");
+    let said = text(world, 0, NOTE).expect("the note is there");
+    assert_eq!(text(world, 2, NOTE).as_ref(), Some(&said));
+    said
+}
+
+#[test]
+fn whether_a_change_is_taken_does_not_hang_on_what_came_before_it() {
+    let mut world = world(303, &[LAPTOP, IDLE_CLOUD, DESKTOP], &TRIANGLE);
+    save(&mut world, 0, NOTE, FIRST);
+    pass(&mut world, 30_000);
+    let mut hostile = Forker::take_cloud(&mut world);
+    world.partition(0, 2, 3_000_000);
+    pass(&mut world, 4_000);
+    save(&mut world, 0, NOTE, "# Plan\n\nfirst\nmine\n");
+    pass(&mut world, 10_000);
+    let (file, base) = note_at(&world, NOTE);
+    let mine =
+        core(&world, 0).vault().index().get(file).and_then(|record| record.changes.last()).expect("an edit").hash;
+    let mine = world.nodes[0].store.payload(mine, true).expect("its bytes");
+    let mut document = Document::import(FIRST);
+    let mine = vet::vet(&document, doc_id(file, base), world.nodes[0].id(), 0, &mine).expect("an edit");
+    document.apply(mine).expect("it applies");
+    // It builds on what its entry had not seen.
+    let cloud = actor(world.nodes[1].id(), doc_id(file, base), 0, 0);
+    let raw = document.edit("# Plan\n\nfirst\nmine\nhostile\n", cloud).expect("a change");
+    let change = Item::Change { file, base, length: raw.len() as u64, hash: ContentHash::of(&raw) };
+    let said = hostile.sign(&world, change, &raw);
+    hostile.show(&mut world, 0, said.clone());
+    hostile.show(&mut world, 2, said);
+    save(&mut world, 0, NOTE, "# Plan\n\nfirst\nmine\nand more\n");
+    pass(&mut world, 10_000);
+    assert_eq!(said_alike(&mut world), "# Plan\n\nfirst\nmine\nand more\n");
+}
+
+#[test]
+fn a_log_with_a_broken_change_takes_no_other_log_with_it() {
+    let mut world = world(304, &[LAPTOP, IDLE_CLOUD, DESKTOP], &TRIANGLE);
+    save(&mut world, 0, NOTE, FIRST);
+    pass(&mut world, 30_000);
+    let (file, base) = note_at(&world, NOTE);
+    let mut bad = Forker::take_cloud(&mut world);
+    world.partition(0, 2, 3_000_000);
+    pass(&mut world, 4_000);
+    let edit = |generation: u64, lane: u64, world: &World| {
+        let cloud = actor(world.nodes[1].id(), doc_id(file, base), generation, lane);
+        let raw = Document::import(FIRST).edit(&format!("{FIRST}of {generation}\n"), cloud).expect("a change");
+        (Item::Change { file, base, length: raw.len() as u64, hash: ContentHash::of(&raw) }, raw)
+    };
+    // In a lane that no node has.
+    let (broken, broken_raw) = edit(0, 99, &world);
+    let (fine, fine_raw) = edit(1, 0, &world);
+    let mut next = bad.next_generation();
+    world.executor.hostile.insert(next.log);
+    let broken = bad.sign(&world, broken, &broken_raw);
+    let fine = next.sign(&world, fine, &fine_raw);
+    for (node, said) in [(0, &broken), (0, &fine), (2, &fine), (2, &broken)] {
+        bad.show(&mut world, node, said.clone());
+    }
+    assert_eq!(said_alike(&mut world), format!("{FIRST}of 1\n"));
 }
