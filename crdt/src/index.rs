@@ -142,7 +142,9 @@ pub struct FileRecord {
     pub archived: Register<bool>,
     /// Its changes in the order they applied here.
     pub changes: Vec<ChangeRef>,
-    /// What those of each document and log cost, sorted.
+    /// All that ever was its content, sorted.
+    bases: Vec<ContentHash>,
+    /// What the changes of each document and log cost, sorted.
     costs: Vec<((ContentHash, LogId), u64)>,
 }
 
@@ -183,7 +185,19 @@ impl FileRecord {
 
     /// Whether this was ever its content.
     pub fn had_base(&self, hash: ContentHash) -> bool {
-        self.base.values().any(|content| content.hash == hash)
+        self.bases.binary_search(&hash).is_ok()
+    }
+
+    /// Whether it ever had more than one content.
+    pub const fn had_bases(&self) -> bool {
+        self.bases.len() > 1
+    }
+
+    fn write_base(&mut self, origin: &Arc<Origin>, content: ContentRef) {
+        self.base.write(Arc::clone(origin), content);
+        if let Err(at) = self.bases.binary_search(&content.hash) {
+            self.bases.insert(at, content.hash);
+        }
     }
 
     /// Whether these bytes are what its log names: a digest with a length that is not its own names nothing, or one file
@@ -242,12 +256,12 @@ impl Index {
             Item::New { path, kind, base, length, .. } => {
                 record.path.write(Arc::clone(origin), path.clone());
                 record.kind.write(Arc::clone(origin), *kind);
-                record.base.write(Arc::clone(origin), ContentRef { hash: *base, length: *length });
+                record.write_base(origin, ContentRef { hash: *base, length: *length });
             }
             Item::Set { write, .. } => match write {
                 FieldWrite::Path(path) => record.path.write(Arc::clone(origin), path.clone()),
                 FieldWrite::Kind(kind) => record.kind.write(Arc::clone(origin), *kind),
-                FieldWrite::Base(base) => record.base.write(Arc::clone(origin), *base),
+                FieldWrite::Base(base) => record.write_base(origin, *base),
                 FieldWrite::Archived(archived) => record.archived.write(Arc::clone(origin), *archived),
             },
             Item::Change { base, hash, length, .. } => {
@@ -307,5 +321,24 @@ mod tests {
         assert_eq!(add(2, 1, 1 << 20), full as usize + 1, "another log is not");
         let record = index.get(file).expect("the file");
         assert!(!record.has_room(base, origin(1, 1).log) && record.has_room(base, origin(2, 1).log));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
+    fn thousands_of_contents_of_one_file_are_looked_up_at_once() {
+        let mut index = Index::default();
+        let file = FileId { zone: Zone::Drafts, hash: Hash::of_content(b"file") };
+        let base = |number: u64| ContentHash::of(&number.to_le_bytes());
+        for seq in 0..30_000 {
+            let mut later = Origin::clone(&origin(1, seq));
+            later.past = Arc::new([(later.log, seq.saturating_sub(1))].into());
+            let write = FieldWrite::Base(ContentRef { hash: base(seq), length: 0 });
+            index.apply(&Item::Set { file, write }, &Arc::new(later));
+        }
+        let record = index.get(file).expect("the file");
+        let begun = std::time::Instant::now();
+        assert!((0..30_000).all(|number| record.had_base(base(number)) && !record.had_base(base(number + 30_000))));
+        // Looked up one by one they take half a minute.
+        assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
     }
 }

@@ -36,6 +36,7 @@ impl Vault {
         let origin = Arc::new(Origin { log: position.log, seq: position.seq, hash: position.hash, hlc, past });
         let mut payloads = entry.payloads.into_iter();
         let mut touched = BTreeSet::new();
+        let mut written = BTreeSet::new();
         let mut places_left = BTreeMap::new();
         let mut resolved = BTreeSet::new();
         for item in &entry.signed.entry.items {
@@ -60,11 +61,14 @@ impl Vault {
             }
             if let Some(file) = self.index.apply(item, &origin) {
                 if !matches!(item, Item::Change { .. }) {
-                    self.names.update(&self.index, file, &*self.boundaries);
+                    written.insert(file);
                 }
                 self.item_applied(file, item, &origin, payload);
                 touched.insert(file);
             }
+        }
+        for file in written {
+            self.names.update(&self.index, file, &*self.boundaries);
         }
         self.read_changed(&entry.signed.entry.items);
         for file in touched.iter().copied() {

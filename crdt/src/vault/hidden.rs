@@ -30,7 +30,7 @@ pub(super) struct Hidden {
 /// Bases that compete with the shown one, each with its changes.
 fn hidden_of(record: &FileRecord) -> BTreeMap<ContentHash, Vec<&ChangeRef>> {
     let mut found: BTreeMap<ContentHash, Vec<&ChangeRef>> = BTreeMap::new();
-    let Some((shown_by, shown)) = record.base.writes().next() else { return found };
+    let Some((shown_by, shown)) = record.base.writes().next().filter(|_| record.had_bases()) else { return found };
     for (_, base) in record.base.writes().filter(|(_, base)| base.hash != shown.hash) {
         found.entry(base.hash).or_default();
     }
