@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{self, AssertUnwindSafe},
+    sync::Arc,
 };
 
 use aiemp_keys::{Hash, NodeId, Value as Cbor, cbor};
@@ -14,6 +15,7 @@ use automerge::{
 
 use crate::{
     form::{Clock, Form},
+    index::Origin,
     note::{Eol, FrontMatter, Note},
     text_diff,
     vet::Refused,
@@ -67,6 +69,8 @@ pub(crate) struct Known {
     pub(crate) max_op: u64,
     /// What its author had, the change included.
     pub(crate) past: Clock,
+    /// The entry that it came with; of none the document's beginning, and what was not sent yet.
+    origin: Option<Arc<Origin>>,
 }
 
 /// An open document.
@@ -248,10 +252,24 @@ impl Document {
         Some(past)
     }
 
+    /// Notes the entry that a change came with.
+    pub(crate) fn came_with(&mut self, change: &Change, origin: &Arc<Origin>) {
+        if let Some(known) = self.known.get_mut(&change.hash()) {
+            known.origin = Some(Arc::clone(origin));
+        }
+    }
+
+    /// Whether an entry had seen all that a change which it carries depends on, as far as that is held. Where it had not,
+    /// whether the change applies would hang on the order in which the entries arrive.
+    pub(crate) fn has_seen(&self, origin: &Origin, change: &Change) -> bool {
+        let known = change.deps().iter().filter_map(|dep| self.known.get(dep)?.origin.as_ref());
+        known.into_iter().all(|dep| dep.is_before(origin))
+    }
+
     fn note_change(&mut self, change: &Change) {
         let mut past = self.past_of(change).unwrap_or_default();
         past.insert(change.actor_id().clone(), change.max_op());
-        self.known.insert(change.hash(), Known { max_op: change.max_op(), past });
+        self.known.insert(change.hash(), Known { max_op: change.max_op(), past, origin: None });
         self.last.insert(change.actor_id().clone(), (change.seq(), change.hash()));
     }
 }

@@ -10,6 +10,7 @@ use aiemp_protocol::{
     causality::{self, Past},
     entry::{ContentRef, FieldWrite, FileKind, Item},
     ids::{ContentHash, EntryHash, FileId, LogId},
+    limits::{CHANGE_COST, CHANGES_COST_MAX},
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -117,6 +118,15 @@ pub struct ChangeRef {
     pub base: ContentHash,
     /// Its payload.
     pub hash: ContentHash,
+    /// How long that is: bytes of another length are not this change.
+    pub length: u64,
+}
+
+impl ChangeRef {
+    /// What its entry calls its payload.
+    pub const fn named(&self) -> ContentRef {
+        ContentRef { hash: self.hash, length: self.length }
+    }
 }
 
 /// What the logs say of one file.
@@ -132,9 +142,37 @@ pub struct FileRecord {
     pub archived: Register<bool>,
     /// Its changes in the order they applied here.
     pub changes: Vec<ChangeRef>,
+    /// All that ever was its content, sorted.
+    bases: Vec<ContentHash>,
+    /// What the changes of each document and log cost, sorted.
+    costs: Vec<((ContentHash, LogId), u64)>,
 }
 
 impl FileRecord {
+    /// Takes a change, unless its log has said more of the document than anybody need read: in a log all nodes see the
+    /// same come first, so they leave out the same.
+    fn add_change(&mut self, change: ChangeRef) {
+        let key = (change.base, change.origin.log);
+        let at = match self.costs.binary_search_by_key(&key, |(key, _)| *key) {
+            Ok(at) => at,
+            Err(at) => {
+                self.costs.insert(at, (key, 0));
+                at
+            }
+        };
+        let (_, cost) = &mut self.costs[at];
+        *cost = cost.saturating_add(CHANGE_COST).saturating_add(change.length);
+        if *cost <= CHANGES_COST_MAX {
+            self.changes.push(change);
+        }
+    }
+
+    /// Whether the log may change the document for long: where not, an edit starts it anew.
+    pub fn has_room(&self, base: ContentHash, log: LogId) -> bool {
+        let cost = self.costs.binary_search_by_key(&(base, log), |(key, _)| *key).map_or(0, |at| self.costs[at].1);
+        cost <= CHANGES_COST_MAX / 2
+    }
+
     /// Whether the file is out of sight.
     pub fn is_archived(&self) -> bool {
         self.archived.shown().copied().unwrap_or(false)
@@ -147,7 +185,19 @@ impl FileRecord {
 
     /// Whether this was ever its content.
     pub fn had_base(&self, hash: ContentHash) -> bool {
-        self.base.values().any(|content| content.hash == hash)
+        self.bases.binary_search(&hash).is_ok()
+    }
+
+    /// Whether it ever had more than one content.
+    pub const fn had_bases(&self) -> bool {
+        self.bases.len() > 1
+    }
+
+    fn write_base(&mut self, origin: &Arc<Origin>, content: ContentRef) {
+        self.base.write(Arc::clone(origin), content);
+        if let Err(at) = self.bases.binary_search(&content.hash) {
+            self.bases.insert(at, content.hash);
+        }
     }
 
     /// Whether these bytes are what its log names: a digest with a length that is not its own names nothing, or one file
@@ -209,16 +259,16 @@ impl Index {
             Item::New { path, kind, base, length, .. } => {
                 record.path.write(Arc::clone(origin), path.clone());
                 record.kind.write(Arc::clone(origin), *kind);
-                record.base.write(Arc::clone(origin), ContentRef { hash: *base, length: *length });
+                record.write_base(origin, ContentRef { hash: *base, length: *length });
             }
             Item::Set { write, .. } => match write {
                 FieldWrite::Path(path) => record.path.write(Arc::clone(origin), path.clone()),
                 FieldWrite::Kind(kind) => record.kind.write(Arc::clone(origin), *kind),
-                FieldWrite::Base(base) => record.base.write(Arc::clone(origin), *base),
+                FieldWrite::Base(base) => record.write_base(origin, *base),
                 FieldWrite::Archived(archived) => record.archived.write(Arc::clone(origin), *archived),
             },
-            Item::Change { base, hash, .. } => {
-                record.changes.push(ChangeRef { origin: Arc::clone(origin), base: *base, hash: *hash });
+            Item::Change { base, hash, length, .. } => {
+                record.add_change(ChangeRef { origin: Arc::clone(origin), base: *base, hash: *hash, length: *length });
             }
             Item::Claim { .. } | Item::Resolve { .. } => {}
         }
@@ -239,5 +289,59 @@ impl Index {
     /// Every file, in id order.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &FileRecord)> {
         self.files.iter().map(|(file, record)| (*file, record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aiemp_keys::{Hash, Signer};
+    use aiemp_protocol::{ids::Audience, zone::Zone};
+
+    fn origin(author: u8, seq: u64) -> Arc<Origin> {
+        let author = Signer::from_seed([author; 32]).node_id();
+        let log = LogId { author, generation: 0, audience: Audience::All };
+        let hash = EntryHash(Hash::of_content(&seq.to_le_bytes()));
+        Arc::new(Origin { log, seq, hash, hlc: Timestamp::default(), past: Past::default() })
+    }
+
+    #[test]
+    fn a_log_changes_a_document_no_more_than_can_be_read_and_keeps_nobody_else_from_it() {
+        let mut index = Index::default();
+        let file = FileId { zone: Zone::Drafts, hash: Hash::of_content(b"file") };
+        let base = ContentHash::of(b"base");
+        let mut add = |author: u8, seq: u64, length: u64| {
+            let hash = ContentHash::of(&[author, seq as u8]);
+            index.apply(&Item::Change { file, base, length, hash }, &origin(author, seq));
+            index.get(file).map_or(0, |record| record.changes.len())
+        };
+        let full = CHANGES_COST_MAX / ((1 << 20) + CHANGE_COST);
+        for seq in 1..=full {
+            assert_eq!(add(1, seq, 1 << 20), seq as usize);
+        }
+        assert_eq!(add(1, full + 1, 1 << 20), full as usize, "it is left out");
+        assert_eq!(add(1, full + 2, 1), full as usize, "and so is what may follow from it");
+        assert_eq!(add(2, 1, 1 << 20), full as usize + 1, "another log is not");
+        let record = index.get(file).expect("the file");
+        assert!(!record.has_room(base, origin(1, 1).log) && record.has_room(base, origin(2, 1).log));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
+    fn thousands_of_contents_of_one_file_are_looked_up_at_once() {
+        let mut index = Index::default();
+        let file = FileId { zone: Zone::Drafts, hash: Hash::of_content(b"file") };
+        let base = |number: u64| ContentHash::of(&number.to_le_bytes());
+        for seq in 0..30_000 {
+            let mut later = Origin::clone(&origin(1, seq));
+            later.past = Arc::new([(later.log, seq.saturating_sub(1))].into());
+            let write = FieldWrite::Base(ContentRef { hash: base(seq), length: 0 });
+            index.apply(&Item::Set { file, write }, &Arc::new(later));
+        }
+        let record = index.get(file).expect("the file");
+        let begun = std::time::Instant::now();
+        assert!((0..30_000).all(|number| record.had_base(base(number)) && !record.had_base(base(number + 30_000))));
+        // Looked up one by one they take half a minute.
+        assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
     }
 }

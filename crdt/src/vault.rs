@@ -12,7 +12,7 @@ use std::{
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::Item,
-    ids::{Audience, ConflictId, ContentHash, FileId},
+    ids::{Audience, ConflictId, ContentHash, FileId, LogId},
     limits::{ENTRY_PAYLOAD_BYTES_MAX, ITEMS_PER_ENTRY_MAX},
     time::Timestamp,
     vault_path::VaultPath,
@@ -439,6 +439,14 @@ impl Vault {
     fn projection_of(&self, file: FileId) -> Option<(&String, &Projection)> {
         let key = self.places.get(&file)?;
         self.on_disk.get(key).map(|projection| (key, projection))
+    }
+
+    /// This node's log for files of the zone.
+    fn own_log(&self, zone: Zone) -> LogId {
+        match zone.audience() {
+            Audience::All => self.positions.all.0,
+            Audience::Local => self.positions.local.0,
+        }
     }
 
     const fn generation(&self) -> u64 {

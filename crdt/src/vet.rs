@@ -43,12 +43,18 @@ pub enum Refused {
     /// Written under an actor id that is not the author's.
     #[error("another author's actor")]
     Actor,
+    /// It was applied before.
+    #[error("already there")]
+    Again,
     /// Not the next of its actor.
     #[error("not the actor's next change")]
     Sequence,
     /// It depends on changes that are not held.
     #[error("unknown dependencies")]
     Dependencies,
+    /// It depends on changes that the entry which carries it had not seen.
+    #[error("dependencies that its entry had not seen")]
+    Unseen,
     /// Its operation counter does not follow from its dependencies.
     #[error("operation counter does not follow")]
     Counter,
@@ -90,6 +96,9 @@ pub fn vet(document: &Document, doc: DocId, author: NodeId, generation: u64, raw
     let change = decode(raw)?;
     if !(0..LANES_MAX).any(|lane| document::actor(author, doc, generation, lane) == *change.actor_id()) {
         return Err(Refused::Actor);
+    }
+    if document.has(&change.hash()) {
+        return Err(Refused::Again);
     }
     let last = document.last.get(change.actor_id()).map_or(0, |(seq, _)| *seq);
     if change.seq() != last + 1 {
@@ -139,7 +148,7 @@ mod tests {
         let raw = document.clone().edit("one\ntwo\n", document::actor(author, doc, 0, 0)).expect("a change");
         let change = vet(&document, doc, author, 0, &raw).expect("honest");
         document.apply(change).expect("applies");
-        assert_eq!(vet(&document, doc, author, 0, &raw).err(), Some(Refused::Sequence));
+        assert_eq!(vet(&document, doc, author, 0, &raw).err(), Some(Refused::Again));
     }
 
     #[test]

@@ -56,6 +56,11 @@ pub const CHANGE_OPS_MAX: usize = 1 << 21;
 pub const DOCUMENT_OPS_MAX: u64 = 1 << 22;
 /// Raw bytes of one automerge change.
 pub const CHANGE_BYTES_MAX: usize = ENTRY_PAYLOAD_BYTES_MAX;
+/// What the changes of one log to one document may take, each counted as [`CHANGE_COST`] more than its length: all of them
+/// are read and applied each time that the note is opened. Some 50,000 saves; half way there an edit starts it anew.
+pub const CHANGES_COST_MAX: u64 = 16 << 20;
+/// What keeping and applying the shortest change costs.
+pub const CHANGE_COST: u64 = 128;
 
 /// Text of the declaration of hands: hundreds of connectors.
 pub const HANDS_BYTES_MAX: usize = 256 << 10;

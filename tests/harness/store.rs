@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aiemp_crdt::vault::Projection;
 use aiemp_protocol::{
-    entry::{Item, SignedEntry},
+    entry::{ContentRef, Item, SignedEntry},
     ids::{Audience, ContentHash, EntryHash, LogId},
     replication::{EffectId, EntryWithPayloads, Frozen, Missing, Record, StoredEntry},
     time::Timestamp,
@@ -156,8 +156,9 @@ impl Store {
     }
 
     /// A payload that was screened as a change, if the asker may have it.
-    pub fn change(&self, hash: ContentHash, shared_only: bool) -> Option<Vec<u8>> {
-        self.payload(hash, shared_only).filter(|_| self.changes.contains(&hash))
+    pub fn change(&self, named: ContentRef, shared_only: bool) -> Option<Vec<u8>> {
+        let bytes = self.payload(named.hash, shared_only).filter(|_| self.changes.contains(&named.hash));
+        bytes.filter(|bytes| bytes.len() as u64 == named.length)
     }
 
     /// Payloads that durable entries lack.

@@ -1,6 +1,7 @@
 //! Whole meshes on virtual time, from seeds.
 
 mod active;
+mod changes;
 mod copies;
 mod held;
 mod history;

@@ -36,6 +36,7 @@ impl Vault {
         let origin = Arc::new(Origin { log: position.log, seq: position.seq, hash: position.hash, hlc, past });
         let mut payloads = entry.payloads.into_iter();
         let mut touched = BTreeSet::new();
+        let mut written = BTreeSet::new();
         let mut places_left = BTreeMap::new();
         let mut resolved = BTreeSet::new();
         for item in &entry.signed.entry.items {
@@ -60,11 +61,14 @@ impl Vault {
             }
             if let Some(file) = self.index.apply(item, &origin) {
                 if !matches!(item, Item::Change { .. }) {
-                    self.names.update(&self.index, file, &*self.boundaries);
+                    written.insert(file);
                 }
                 self.item_applied(file, item, &origin, payload);
                 touched.insert(file);
             }
+        }
+        for file in written {
+            self.names.update(&self.index, file, &*self.boundaries);
         }
         self.read_changed(&entry.signed.entry.items);
         for file in touched.iter().copied() {
@@ -192,9 +196,14 @@ impl Vault {
 
     fn item_applied(&mut self, file: FileId, item: &Item, origin: &Arc<Origin>, payload: Option<Vec<u8>>) {
         match item {
-            Item::Change { base, hash, .. } => {
-                let change = ChangeRef { origin: Arc::clone(origin), base: *base, hash: *hash };
-                self.change_applied(file, &change, payload);
+            Item::Change { hash, .. } => {
+                self.own_edit_applied(file, origin);
+                let last = self.index.get(file).and_then(|record| record.changes.last());
+                // The index leaves out what is too much.
+                let is_this = |change: &&ChangeRef| change.hash == *hash && Arc::ptr_eq(&change.origin, origin);
+                if let Some(change) = last.filter(is_this).cloned() {
+                    self.change_applied(file, &change, payload);
+                }
             }
             Item::New { .. } => self.created(file),
             // The same bytes are understood in another way now.
@@ -241,11 +250,10 @@ impl Vault {
     }
 
     fn change_applied(&mut self, file: FileId, change: &ChangeRef, payload: Option<Vec<u8>>) {
-        self.own_edit_applied(file, &change.origin);
         match self.docs.remove(&file) {
             Some(DocState::Note(mut note)) if note.base == change.base => match payload {
                 Some(raw) => {
-                    if self.dropped.has(file, change.base, change.origin.author()) {
+                    if self.dropped.has(file, change.base, change.origin.log) {
                         self.dropped.keep_text(file, change, &raw);
                     } else {
                         let how = (note.lacks_changes, Reading::AtTheEnd);

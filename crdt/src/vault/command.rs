@@ -148,7 +148,9 @@ impl Vault {
         };
         self.docs.insert(file, state);
         match edited {
-            Some((base, raw)) if raw.len() <= CHANGE_BYTES_MAX => self.push_change(file, base, raw),
+            Some((base, raw)) if raw.len() <= CHANGE_BYTES_MAX && self.has_room(file, base) => {
+                self.push_change(file, base, raw)
+            }
             Some(_) => {
                 self.replace_content(file, bytes);
             }

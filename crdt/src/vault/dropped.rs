@@ -1,13 +1,14 @@
-//! Authors whose changes to a note are not taken any more, and what they typed there since.
+//! Logs whose changes to a note are not taken any more, and what their authors typed there since.
 //!
-//! A change that fails vetting is dropped with all later ones of its author to that document: they may build on it. The
+//! A change that fails vetting is dropped with all later ones of its log to that document: they may build on it. Of a
+//! log all nodes see the same come later; what another log of that author says is judged by itself. The
 //! note is repaired by a person who may write it: it starts anew from the text that stands, as another document.
 
 use std::collections::BTreeMap;
 
-use aiemp_keys::{NodeId, cbor};
+use aiemp_keys::cbor;
 use aiemp_protocol::{
-    ids::{ContentHash, FileId},
+    ids::{ContentHash, FileId, LogId},
     time::Timestamp,
 };
 
@@ -18,9 +19,9 @@ use crate::{
     vet::{self, Refused},
 };
 
-/// How much of what was typed is kept to be looked at, for each author of a note.
+/// How much of what was typed is kept to be looked at, for each log of a note.
 const TEXT_BYTES_MAX: usize = 2_000;
-/// Notes and authors of which it is kept; whoever is behind more of them is looked at in the audit log.
+/// Notes of which it is kept; whoever is behind more of them is looked at in the audit log.
 const TEXTS_MAX: usize = 1_000;
 
 /// From where on, and what was typed.
@@ -31,27 +32,27 @@ struct Dropped {
     texts: BTreeMap<(u64, u64, ContentHash), String>,
 }
 
-/// By document, told by its file and base, the authors whose changes it does not take.
+/// By document, told by its file and base, the logs whose changes it does not take.
 #[derive(Debug, Default)]
-pub(super) struct DroppedChanges(BTreeMap<(FileId, ContentHash), BTreeMap<NodeId, Dropped>>);
+pub(super) struct DroppedChanges(BTreeMap<(FileId, ContentHash), BTreeMap<LogId, Dropped>>);
 
 impl DroppedChanges {
-    /// Whether the author's changes to the document are not taken.
-    pub(super) fn has(&self, file: FileId, base: ContentHash, author: NodeId) -> bool {
-        self.0.get(&(file, base)).is_some_and(|authors| authors.contains_key(&author))
+    /// Whether the log's changes to the document are not taken.
+    pub(super) fn has(&self, file: FileId, base: ContentHash, log: LogId) -> bool {
+        self.0.get(&(file, base)).is_some_and(|logs| logs.contains_key(&log))
     }
 
     /// Whether the change is the first that was not taken.
     pub(super) fn begins_with(&self, file: FileId, change: &ChangeRef) -> bool {
-        let dropped = self.0.get(&(file, change.base)).and_then(|authors| authors.get(&change.origin.author()));
+        let dropped = self.0.get(&(file, change.base)).and_then(|logs| logs.get(&change.origin.log));
         dropped.is_some_and(|dropped| dropped.first == change.hash)
     }
 
     /// Keeps what a change typed.
     pub(super) fn keep_text(&mut self, file: FileId, change: &ChangeRef, raw: &[u8]) {
         let has_room = self.0.len() <= TEXTS_MAX;
-        let authors = self.0.get_mut(&(file, change.base));
-        let Some(dropped) = authors.and_then(|authors| authors.get_mut(&change.origin.author())) else { return };
+        let logs = self.0.get_mut(&(file, change.base));
+        let Some(dropped) = logs.and_then(|logs| logs.get_mut(&change.origin.log)) else { return };
         let held: usize = dropped.texts.values().map(String::len).sum();
         let position = (change.origin.log.generation, change.origin.seq, change.hash);
         if !has_room || held >= TEXT_BYTES_MAX || dropped.texts.contains_key(&position) {
@@ -65,24 +66,24 @@ impl DroppedChanges {
 }
 
 impl Vault {
-    /// From this change on nothing of its author is taken into the document. Told once.
+    /// From this change on nothing of its log is taken into the document. Told once.
     pub(super) fn drop_from(&mut self, file: FileId, change: &ChangeRef, why: Refused) {
         let author = change.origin.author();
         if self.dropped.begins_with(file, change) {
             return;
         }
         let dropped = Dropped { first: change.hash, hlc: change.origin.hlc, texts: BTreeMap::new() };
-        self.dropped.0.entry((file, change.base)).or_default().insert(author, dropped);
+        self.dropped.0.entry((file, change.base)).or_default().insert(change.origin.log, dropped);
         self.outputs.push_back(Output::ReportRefused { file, author, why });
     }
 
-    /// Items for the authors whose changes the shown document does not take.
+    /// Items for the logs whose changes the shown document does not take.
     pub(super) fn dropped_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
         let Some((shown_by, base)) = record.base.writes().next() else { return Vec::new() };
         let Some(path) = record.path.shown().filter(|_| !record.is_archived()) else { return Vec::new() };
-        let authors = self.dropped.0.get(&(file, base.hash));
-        let item = |(author, dropped): (&NodeId, &Dropped)| {
-            let from = cbor::array([author.to_value(), dropped.first.to_value()]);
+        let logs = self.dropped.0.get(&(file, base.hash));
+        let item = |(log, dropped): (&LogId, &Dropped)| {
+            let from = cbor::array([log.author.to_value(), dropped.first.to_value()]);
             let text: String = dropped.texts.values().map(String::as_str).collect();
             Conflict {
                 id: conflict::id_of(file, "dropped", base.hash.to_value(), from),
@@ -92,13 +93,13 @@ impl Vault {
                 field: None,
                 sides: vec![
                     Side { node: Some(shown_by.author()), text: "(shown)".to_owned(), hlc: shown_by.hlc },
-                    Side { node: Some(*author), text, hlc: dropped.hlc },
+                    Side { node: Some(log.author), text, hlc: dropped.hlc },
                 ],
                 merged: "(shown)".to_owned(),
                 found: Vec::new(),
             }
         };
-        authors.into_iter().flatten().map(item).collect()
+        logs.into_iter().flatten().map(item).collect()
     }
 
     /// The note starts anew as another document, from this text or the one that is shown.

@@ -30,7 +30,7 @@ pub(super) struct Hidden {
 /// Bases that compete with the shown one, each with its changes.
 fn hidden_of(record: &FileRecord) -> BTreeMap<ContentHash, Vec<&ChangeRef>> {
     let mut found: BTreeMap<ContentHash, Vec<&ChangeRef>> = BTreeMap::new();
-    let Some((shown_by, shown)) = record.base.writes().next() else { return found };
+    let Some((shown_by, shown)) = record.base.writes().next().filter(|_| record.had_bases()) else { return found };
     for (_, base) in record.base.writes().filter(|(_, base)| base.hash != shown.hash) {
         found.entry(base.hash).or_default();
     }
@@ -61,10 +61,10 @@ impl Vault {
             .map(|(base, changes)| (base, changes.into_iter().cloned().collect()))
             .collect();
         for (base, changes) in wanted {
-            let hashes = changes.iter().map(|change| change.hash).collect();
+            let named = changes.iter().map(ChangeRef::named).collect();
             let effect = self.effect(Pending::Hidden { file, base, changes });
             self.loading_hidden.insert((file, base));
-            self.push_load(effect, file, base, hashes);
+            self.push_load(effect, file, base, named);
         }
     }
 
@@ -116,9 +116,9 @@ impl Vault {
                     lacks_changes = true;
                     return Ok(());
                 };
-                let author = change.origin.author();
-                if dropped.contains(&author) || self.dropped.begins_with(file, change) {
-                    dropped.insert(author);
+                let log = change.origin.log;
+                if dropped.contains(&log) || self.dropped.begins_with(file, change) {
+                    dropped.insert(log);
                     return Ok(());
                 }
                 match self.apply_change(file, &mut document, change, raw, (lacks_changes, reading)) {

@@ -100,7 +100,7 @@ impl Vault {
         };
         let changes = record.changes.iter().filter(|change| change.base == base.hash && !later(&change.origin));
         let changes: Vec<_> = changes.cloned().collect();
-        let hashes = changes.iter().map(|change| change.hash).collect();
+        let hashes = changes.iter().map(ChangeRef::named).collect();
         let effect = self.effect(Pending::Past { request, file, changes });
         self.push_load(effect, file, base.hash, hashes);
     }

@@ -1,29 +1,30 @@
 //! Contents on their way from the store, and those whose payloads have not come.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use aiemp_protocol::{
+    entry::ContentRef,
     ids::{Audience, ContentHash, FileId},
     limits::NOTE_BYTES_MAX,
 };
 
 use super::{
     EffectId, Output, Pending, Vault,
-    open::{DocState, Reading, StandsFor, Task},
+    open::{Contents, DocState, Reading, StandsFor, Task},
 };
+use crate::index::ChangeRef;
 
 impl Vault {
     pub(super) fn load(&mut self, file: FileId, queue: VecDeque<Task>) {
         let Some(record) = self.index.get(file) else { return };
         let Some(base) = self.base_of_queue(file, &queue) else { return self.lacks_content(file, queue) };
-        let changes: Vec<_> = record.changes_under(base).map(|change| change.hash).collect();
+        let changes: Vec<_> = record.changes_under(base).map(ChangeRef::named).collect();
         let effect = self.effect(Pending::Load { file });
-        let hashes = [base].into_iter().chain(changes.iter().copied()).collect();
-        self.docs.insert(file, DocState::Loading { effect, hashes, queue });
+        self.docs.insert(file, DocState::Loading { effect, base, changes: changes.clone(), queue });
         self.push_load(effect, file, base, changes);
     }
 
-    pub(super) fn push_load(&mut self, effect: EffectId, file: FileId, base: ContentHash, changes: Vec<ContentHash>) {
+    pub(super) fn push_load(&mut self, effect: EffectId, file: FileId, base: ContentHash, changes: Vec<ContentRef>) {
         let shared_only = file.zone.audience() == Audience::All;
         self.loads += 1;
         self.outputs.push_back(Output::Load { effect, base, changes, shared_only });
@@ -70,8 +71,9 @@ impl Vault {
         if !self.docs.get(&file).is_some_and(is_newest) {
             return;
         }
-        let Some(DocState::Loading { hashes, queue, .. }) = self.docs.remove(&file) else { return };
-        if self.await_absent(effect, file, hashes.iter().copied(), &payloads) {
+        let Some(DocState::Loading { base: loaded, changes, queue, .. }) = self.docs.remove(&file) else { return };
+        let hashes = [loaded].into_iter().chain(changes.iter().map(|change| change.hash));
+        if self.await_absent(effect, file, hashes, &payloads) {
             return self.load(file, queue);
         }
         if self.unapplied.contains_key(&file) {
@@ -79,11 +81,13 @@ impl Vault {
             self.docs.insert(file, DocState::Incomplete(queue));
             return;
         }
-        let Some(base) = self.base_of_queue(file, &queue).filter(|base| hashes.first() == Some(base)) else {
+        let Some(base) = self.base_of_queue(file, &queue).filter(|base| *base == loaded) else {
             // A save came meanwhile, over another content.
             return self.load(file, queue);
         };
-        let found: BTreeMap<_, _> = hashes.into_iter().zip(payloads).collect();
+        let mut payloads = payloads.into_iter();
+        let content = payloads.next().flatten();
+        let found = Contents { content, changes: changes.into_iter().zip(payloads).collect() };
         if self.shown_base(file) != Some(base) {
             return self.replaced_loaded(file, base, &found, queue);
         }
@@ -122,8 +126,10 @@ impl Vault {
         if let Task::Read(request) = task {
             self.outputs.push_back(Output::Content { request, bytes: None });
         } else if let Task::Replace(bytes) = task {
-            // What takes the place of all of it needs none of it.
+            // What takes the place of all of it needs none of it. The rest goes on when that has applied.
+            let waiting = self.docs.remove(&file);
             self.replace_content(file, bytes);
+            self.docs.extend(waiting.map(|waiting| (file, waiting)));
         } else if let Task::Recognise { found, others, .. } = task {
             self.not_recognised(found, others);
         } else {

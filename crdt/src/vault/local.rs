@@ -382,7 +382,7 @@ impl Vault {
         Self::promote(&mut state);
         let is_behind = if let DocState::Note(note) = &mut state { note.is_behind() } else { false };
         let edited = match (&mut state, note_text(&bytes)) {
-            (DocState::Note(note), Some(text)) => {
+            (DocState::Note(note), Some(text)) if self.has_room(file, note.base) => {
                 let on_disk = place.is_none().then(|| note.disk.clone());
                 let edited = Edited::of(note, me, file, generation, text);
                 if let Some(on_disk) = on_disk {
@@ -419,6 +419,11 @@ impl Vault {
         {
             *state = DocState::Note(Box::new(super::open::OpenNote::import(text)));
         }
+    }
+
+    /// Whether this node may go on changing the document.
+    pub(super) fn has_room(&self, file: FileId, base: ContentHash) -> bool {
+        self.index.get(file).is_none_or(|record| record.has_room(base, self.own_log(file.zone)))
     }
 
     pub(super) fn push_change(&mut self, file: FileId, base: ContentHash, raw: Vec<u8>) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aiemp_keys::cbor;
 use aiemp_protocol::{
+    entry::ContentRef,
     ids::{ContentHash, FileId},
     limits::LANES_MAX,
     vault_path::VaultPath,
@@ -60,6 +61,13 @@ pub(super) struct Found {
     pub(super) gone_from: Option<String>,
 }
 
+/// What a load found: the content that a document starts from, and its changes.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) content: Option<Vec<u8>>,
+    pub(super) changes: BTreeMap<ContentRef, Option<Vec<u8>>>,
+}
+
 /// When the text of a document is taken up that many changes make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -102,7 +110,8 @@ pub(super) enum DocState {
     Uncreated(VecDeque<Task>),
     Loading {
         effect: EffectId,
-        hashes: Vec<ContentHash>,
+        base: ContentHash,
+        changes: Vec<ContentRef>,
         queue: VecDeque<Task>,
     },
     /// A payload has not arrived.
@@ -243,12 +252,12 @@ impl Vault {
         &mut self,
         file: FileId,
         base: ContentHash,
-        found: &BTreeMap<ContentHash, Option<Vec<u8>>>,
+        found: &Contents,
         stands: &StandsFor,
         reading: Reading,
     ) -> Option<DocState> {
         let record = self.index.get(file)?;
-        let bytes = found.get(&base)?.as_ref().filter(|bytes| record.names(base, bytes))?;
+        let bytes = found.content.as_ref().filter(|bytes| record.names(base, bytes))?;
         // The content decides, not what a member calls it: as bytes a note would show none of its edits.
         let text = note_text(bytes);
         let changes: Vec<ChangeRef> = record.changes_under(base).cloned().collect();
@@ -268,13 +277,13 @@ impl Vault {
         let mut passed = lies_there.and_then(|_| is_there(&merged).then(|| merged.clone()));
         for change in &changes {
             // What does not need a payload that is under way is shown; the rest follows when it arrives.
-            let Some(raw) = found.get(&change.hash).and_then(Option::as_ref) else {
+            let Some(raw) = found.changes.get(&change.named()).and_then(Option::as_ref) else {
                 lacks_changes = true;
                 continue;
             };
-            let author = change.origin.author();
-            if dropped.contains(&author) || self.dropped.begins_with(file, change) {
-                dropped.insert(author);
+            let log = change.origin.log;
+            if dropped.contains(&log) || self.dropped.begins_with(file, change) {
+                dropped.insert(log);
                 self.dropped.keep_text(file, change, raw);
                 continue;
             }
@@ -288,7 +297,7 @@ impl Vault {
                 // What stands in the document now, nobody knows: it is built once more, without that change.
                 Err(Refused::Apply) => return self.open(file, base, found, stands, reading),
                 Err(_) => {
-                    dropped.extend(self.dropped.has(file, base, author).then_some(author));
+                    dropped.extend(self.dropped.has(file, base, log).then_some(log));
                 }
             }
         }
@@ -338,8 +347,8 @@ impl Vault {
         }
     }
 
-    /// Vets a change and applies it. The first one of an author that is refused is reported, and no later one of that
-    /// author to that document is taken. Where the document `lacks_changes`, one that does not follow from what is there
+    /// Vets a change and applies it. The first one of a log that is refused is reported, and no later one of that log to
+    /// that document is taken. Where the document `lacks_changes`, one that does not follow from what is there
     /// is not its author's fault. After [`Refused::Apply`] the document is of no use.
     pub(super) fn apply_change(
         &mut self,
@@ -349,16 +358,20 @@ impl Vault {
         raw: &[u8],
         (lacks_changes, reading): (bool, Reading),
     ) -> Result<Change, Refused> {
-        let author = change.origin.author();
+        let origin = &change.origin;
         let doc = document::doc_id(file, change.base);
-        let vetted = vet::vet(document, doc, author, change.origin.log.generation, raw);
+        let vetted = vet::vet(document, doc, origin.author(), origin.log.generation, raw);
         let applied = vetted.and_then(|change| {
+            if !document.has_seen(origin, &change) {
+                return Err(Refused::Unseen);
+            }
             document.apply_unread(change.clone())?;
+            document.came_with(&change, origin);
             if reading == Reading::AfterEach { document.read().map(|()| change) } else { Ok(change) }
         });
         if let Err(why) = applied {
             let does_not_follow = matches!(why, Refused::Sequence | Refused::Dependencies | Refused::Counter);
-            if !(lacks_changes && does_not_follow) {
+            if why != Refused::Again && !(lacks_changes && does_not_follow) {
                 self.drop_from(file, change, why);
                 self.dropped.keep_text(file, change, raw);
             }

@@ -2,7 +2,7 @@
 
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
-    entry::Item,
+    entry::{ContentRef, Item},
     ids::{Audience, ContentHash, FileId},
     vault_path::VaultPath,
 };
@@ -67,8 +67,8 @@ pub enum Output {
         /// The content that the file starts from.
         base: ContentHash,
         /// Its changes, in the order wanted after the base. Bytes that were not screened as a change are none: a peer may
-        /// have sent them as the content of a file.
-        changes: Vec<ContentHash>,
+        /// have sent them as the content of a file. Nor are bytes of another length.
+        changes: Vec<ContentRef>,
         /// Whether the file is for all members: then only bytes that came with a shared entry may be read. A digest that
         /// a peer guessed right must not show it a private content.
         shared_only: bool,

@@ -3,7 +3,7 @@
 //! Such a save is a change of the document that it was made over. It is listed beside what is shown, and takes nothing
 //! back. What no change can say becomes a file of its own; so it does over a note of which the disk lacks changes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use aiemp_protocol::{
     ids::{ContentHash, FileId},
@@ -13,7 +13,7 @@ use aiemp_protocol::{
 use super::{
     Vault,
     local::{Edited, note_text},
-    open::{DocState, OpenNote, Reading, StandsFor, Task},
+    open::{Contents, DocState, OpenNote, Reading, StandsFor, Task},
 };
 use crate::index::FileRecord;
 
@@ -23,7 +23,7 @@ impl Vault {
         &mut self,
         file: FileId,
         base: ContentHash,
-        found: &BTreeMap<ContentHash, Option<Vec<u8>>>,
+        found: &Contents,
         mut queue: VecDeque<Task>,
     ) {
         let first = queue.iter().position(|task| self.base_of(file, task) == Some(base));
@@ -82,9 +82,11 @@ impl Vault {
             Some(DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_)) | None => None,
         };
         // Where nobody takes this node's changes any more, nobody would list them.
-        let note = note.filter(|note| !self.dropped.has(file, note.base, self.me));
+        let note = note.filter(|note| !self.dropped.has(file, note.base, self.own_log(file.zone)));
         let edited = match (note, note_text(&bytes)) {
-            (Some(mut note), Some(text)) => Edited::of(&mut note, self.me, file, self.generation(), text),
+            (Some(mut note), Some(text)) if self.has_room(file, note.base) => {
+                Edited::of(&mut note, self.me, file, self.generation(), text)
+            }
             (Some(_) | None, _) => Edited::Content,
         };
         match edited {

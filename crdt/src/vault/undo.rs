@@ -152,7 +152,7 @@ impl Vault {
         if !changes.iter().any(|change| undone(&change.origin)) || stays_archived {
             return false;
         }
-        let hashes = changes.iter().map(|change| change.hash).collect();
+        let hashes = changes.iter().map(ChangeRef::named).collect();
         let effect = self.effect(Pending::Undo { request, file, changes });
         self.push_load(effect, file, base, hashes);
         true
@@ -201,9 +201,9 @@ impl Vault {
                 lacks_changes = true;
                 continue;
             };
-            let author = change.origin.author();
-            if dropped.contains(&author) || self.dropped.begins_with(file, change) {
-                dropped.insert(author);
+            let log = change.origin.log;
+            if dropped.contains(&log) || self.dropped.begins_with(file, change) {
+                dropped.insert(log);
                 continue;
             }
             if is_undone(from, &change.origin) != begun.is_some() {
@@ -220,7 +220,7 @@ impl Vault {
             if self.apply_change(file, &mut document, change, &raw, how).is_err()
                 && self.dropped.begins_with(file, change)
             {
-                dropped.insert(author);
+                dropped.insert(log);
             }
         }
         if document.read().is_err() {

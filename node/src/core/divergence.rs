@@ -8,6 +8,7 @@ use aiemp_crdt::{
     vault::{GivenUp, Projection},
 };
 use aiemp_protocol::{
+    entry::ContentRef,
     ids::{ContentHash, LogId},
     vault_path::VaultPath,
 };
@@ -26,7 +27,7 @@ pub struct Divergence {
     /// that they created, else as content that nobody has seen yet.
     projections: Vec<(String, Option<Projection>)>,
     /// The changes of these files that do not stand.
-    changes: BTreeSet<ContentHash>,
+    changes: BTreeSet<ContentRef>,
     /// What others wrote into these files does not stand: as they lie on disk they are kept for the person.
     pub lost: Vec<Lost>,
 }
@@ -45,7 +46,7 @@ impl Divergence {
     /// anew what it contains of them; `read` gives those that do not.
     pub fn remembered<E>(
         &self,
-        read: impl FnMut(ContentHash) -> Result<Option<Vec<u8>>, E>,
+        read: impl FnMut(ContentRef) -> Result<Option<Vec<u8>>, E>,
     ) -> Result<Vec<(String, Option<Projection>)>, E> {
         let raw = self.changes.iter().copied().map(read).collect::<Result<Vec<_>, E>>()?;
         let given_up = GivenUp::of(raw.into_iter().flatten());
@@ -73,7 +74,7 @@ impl Core {
         for (key, there) in self.vault.on_disk() {
             let Some(record) = self.vault.index().get(there.file) else { continue };
             let do_not_stand = record.changes.iter().filter(|change| given_up(&change.origin));
-            changes.extend(do_not_stand.map(|change| change.hash));
+            changes.extend(do_not_stand.map(|change| change.named()));
             let is_foreign = touched(record, &of_others);
             let goes = record.base.writes().all(|(origin, _)| given_up(origin));
             if is_foreign {

@@ -10,6 +10,7 @@ use aiemp_keys::NodeId;
 use aiemp_protocol::{
     approval::{Receipt, StandingId, standing::Request},
     egress::{Cleared, Held},
+    entry::ContentRef,
     frame::Frame,
     freeze::FreezeRecord,
     ids::{ContentHash, FileId, LogId, WorkId},
@@ -73,7 +74,7 @@ pub enum Output {
         /// The content that a file starts from.
         base: ContentHash,
         /// Its changes, in the order wanted after the base: only what was screened as one.
-        changes: Vec<ContentHash>,
+        changes: Vec<ContentRef>,
         /// Whether only shared ones may be read.
         shared_only: bool,
     },

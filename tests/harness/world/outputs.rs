@@ -4,6 +4,7 @@ use aiemp_crdt::vault::Projection;
 use aiemp_keys::NodeId;
 use aiemp_node::core::{Input, Notice, Output};
 use aiemp_protocol::{
+    entry::ContentRef,
     ids::ContentHash,
     replication::{EffectId, Record},
 };
@@ -99,11 +100,11 @@ impl World {
         &self,
         node: usize,
         base: ContentHash,
-        changes: &[ContentHash],
+        changes: &[ContentRef],
         shared_only: bool,
     ) -> Result<Vec<Option<Vec<u8>>>, Violation> {
         let store = &self.nodes[node].store;
-        let changes: Vec<_> = changes.iter().map(|hash| store.change(*hash, shared_only)).collect();
+        let changes: Vec<_> = changes.iter().map(|named| store.change(*named, shared_only)).collect();
         let refused = changes.iter().flatten().find_map(|raw| aiemp_crdt::vet::screen(raw).err());
         if let Some(why) = refused.filter(|_| !self.captured.contains(&node)) {
             return Err(format!("changes are screened first: {} decodes one: {why}", self.nodes[node].name));

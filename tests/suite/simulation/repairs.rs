@@ -161,15 +161,15 @@ fn an_edit_beside_a_repair_is_listed_and_one_more_broken_change_is_dropped_again
 }
 
 /// The author of two branches of one log, as whoever holds its key.
-struct Forker {
-    log: LogId,
+pub(super) struct Forker {
+    pub(super) log: LogId,
     next: u64,
     prev: Option<EntryHash>,
 }
 
 impl Forker {
     /// Takes Cloud from its owner; both others hold the same of its log.
-    fn take_cloud(world: &mut World) -> Self {
+    pub(super) fn take_cloud(world: &mut World) -> Self {
         let log = log_of(world, 1);
         let held = world.nodes[1].store.length(log);
         let prev = world.nodes[1].store.entry_at(log, held);
@@ -178,15 +178,31 @@ impl Forker {
         Self { log, next: held + 1, prev }
     }
 
+    /// The same author, in the log that follows.
+    pub(super) fn next_generation(&self) -> Self {
+        Self { log: LogId { generation: self.log.generation + 1, ..self.log }, next: 1, prev: None }
+    }
+
     /// Says something to one node alone.
-    fn tell(&mut self, world: &mut World, to: usize, item: Item, payload: &[u8]) {
-        let (signer, peer) = (world.nodes[1].signer(), world.nodes[1].id());
+    pub(super) fn tell(&mut self, world: &mut World, to: usize, item: Item, payload: &[u8]) {
+        let frame = self.sign(world, item, payload);
+        self.show(world, to, frame);
+    }
+
+    /// The next entry of the log.
+    pub(super) fn sign(&mut self, world: &World, item: Item, payload: &[u8]) -> Frame {
+        let signer = world.nodes[1].signer();
         let chain = world.nodes[1].rosters();
         let (mesh, epoch) = (chain.current().mesh, chain.current().epoch);
         let entry = Entry { seq: self.next, epoch, hlc: world.time(), seen: Vec::new(), items: vec![item] };
         let signed = SignedEntry::sign(&signer, mesh, self.log, self.prev, entry);
         (self.next, self.prev) = (self.next + 1, Some(signed.hash));
-        let frame = Frame::Entry { log: self.log, cose: signed.cose, payloads: vec![Some(payload.to_vec())] };
+        Frame::Entry { log: self.log, cose: signed.cose, payloads: vec![Some(payload.to_vec())] }
+    }
+
+    /// Shows an entry to one node alone.
+    pub(super) fn show(&self, world: &mut World, to: usize, frame: Frame) {
+        let peer = world.nodes[1].id();
         world.input(to, Input::PeerConnected(peer)).expect("it greets");
         world.input(to, Input::FrameReceived { peer, frame }).expect("it takes the frame");
         world.input(to, Input::PeerDisconnected(peer)).expect("it lets go");

@@ -53,7 +53,7 @@ pub(super) fn lock(home: &Home) -> Result<File> {
 /// Takes out of the store what does not stand; what others wrote of it is kept for the person.
 pub(super) fn give_up(home: &Home, vault: &Path, divergence: Divergence) -> Result<()> {
     let mut store = Store::open(&home.store())?;
-    let projections = divergence.remembered(|hash| store.read_change(hash, false))?;
+    let projections = divergence.remembered(|named| store.read_change(named, false))?;
     let Divergence { keep, generation, lost, .. } = divergence;
     if keep.len() == 1 && generation > 0 {
         tracing::warn!(

@@ -15,6 +15,7 @@ use std::{
 use aiemp_crdt::vault;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
+    entry::ContentRef,
     ids::{ContentHash, LogId},
     replication,
     time::Timestamp,
@@ -63,7 +64,7 @@ enum Owed {
     Persisted(replication::EffectId),
     Entries { effect: replication::EffectId, log: LogId, from_seq: u64, count: u64 },
     Payload { effect: replication::EffectId, hash: ContentHash, shared_only: bool },
-    Contents { effect: vault::EffectId, base: ContentHash, changes: Vec<ContentHash>, shared_only: bool },
+    Contents { effect: vault::EffectId, base: ContentHash, changes: Vec<ContentRef>, shared_only: bool },
     Queue { peer: NodeId, now: Timestamp },
 }
 
@@ -204,7 +205,7 @@ impl Actor {
             }
             Owed::Contents { effect, base, changes, shared_only } => {
                 let base = std::iter::once_with(|| self.store.read_payload(base, shared_only));
-                let changes = changes.into_iter().map(|hash| self.store.read_change(hash, shared_only));
+                let changes = changes.into_iter().map(|named| self.store.read_change(named, shared_only));
                 StoreEvent::Loaded(effect, base.chain(changes).collect::<Result<_, _>>()?)
             }
             Owed::Queue { peer, now } => StoreEvent::QueueRead(peer, self.store.read_queue(peer, now)?),

@@ -3,6 +3,7 @@
 use aiemp_crdt::vault;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
+    entry::ContentRef,
     ids::{ContentHash, LogId},
     replication::{self, Record, StoredEntry},
     time::Timestamp,
@@ -46,7 +47,7 @@ pub enum Command {
         /// The content that a file starts from.
         base: ContentHash,
         /// Its changes, in the order wanted after the base: only what was screened as one.
-        changes: Vec<ContentHash>,
+        changes: Vec<ContentRef>,
         /// Whether only shared ones may be read.
         shared_only: bool,
     },

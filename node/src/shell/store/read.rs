@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aiemp_crdt::vault::Projection;
 use aiemp_keys::{Hash, NodeId, cbor};
 use aiemp_protocol::{
+    entry::ContentRef,
     ids::{Audience, ContentHash, EntryHash, FileId, LogId},
     limits::ENTRY_PAYLOAD_BYTES_MAX,
     replication::{FreezeReason, Frozen, Missing, StoredEntry},
@@ -53,10 +54,12 @@ impl Store {
         self.payload_within(hash, shared_only, false, usize::MAX)
     }
 
-    /// A payload that was screened as a change, for one who may read it. What came as the content of a file was not: a
+    /// A payload that was screened as a change and has the length that is named, for one who may read it. What came as the content of a file was not: a
     /// decoder that trusts its input must not get to see it.
-    pub fn read_change(&self, hash: ContentHash, shared_only: bool) -> Result<Option<Vec<u8>>, StoreError> {
-        self.payload_within(hash, shared_only, true, usize::MAX)
+    pub fn read_change(&self, named: ContentRef, shared_only: bool) -> Result<Option<Vec<u8>>, StoreError> {
+        let length_max = usize::try_from(named.length).unwrap_or(usize::MAX);
+        let bytes = self.payload_within(named.hash, shared_only, true, length_max)?;
+        Ok(bytes.filter(|bytes| bytes.len() as u64 == named.length))
     }
 
     /// Messages that wait for a peer, oldest first; after a full answer there may be more.

@@ -356,7 +356,11 @@ fn what_came_as_content_is_no_change_before_it_was_screened() {
     let entries = [all.entry(&[(b"smuggled", true)]), all.changes(&[(b"smuggled", false), (b"plain", true)])];
     let mut store = disk.open();
     store.persist(&entries.each_ref().map(record)).unwrap();
-    let is_change = |store: &Store, bytes| store.read_change(ContentHash::of(bytes), true).unwrap().is_some();
+    let is_change = |store: &Store, bytes| store.read_change(ContentRef::of(bytes), true).unwrap().is_some();
+    for length in [1, 6] {
+        let named = ContentRef { length, ..ContentRef::of(b"plain") };
+        assert_eq!(store.read_change(named, true).unwrap(), None, "of another length");
+    }
     let missing = || disk.open().load().unwrap().missing;
     assert!(!is_change(&store, b"smuggled") && is_change(&store, b"plain"));
     let expected = Missing { is_change: true, ..shared(b"smuggled") };
@@ -391,7 +395,7 @@ fn stores_of_the_versions_before_are_read_and_brought_up_to_date() {
     };
     let go_back = |sql: String| Connection::open(&disk.path).unwrap().execute_batch(&sql).unwrap();
     go_back(missing(", change INTEGER NOT NULL DEFAULT 0") + "PRAGMA user_version = 2");
-    let is_change = |bytes| disk.open().read_change(ContentHash::of(bytes), true).unwrap().is_some();
+    let is_change = |bytes| disk.open().read_change(ContentRef::of(bytes), true).unwrap().is_some();
     assert!(is_change(b"change") && !is_change(b"text"), "as the entries call them");
     assert!(!is_change(b"both"), "nobody knows as what it came");
     let both = Missing { is_change: true, ..shared(b"both") };
@@ -448,7 +452,7 @@ async fn answers_come_in_order_and_reads_see_the_writes_before_them() {
             Command::Load {
                 effect: vault::EffectId(n),
                 base: hash,
-                changes: vec![ContentHash::of(b"none")],
+                changes: vec![ContentRef::of(b"none")],
                 shared_only: false,
             },
         ];
