@@ -110,3 +110,32 @@ fn a_text_saved_again_after_other_content_brings_no_earlier_edit_back() {
     assert_eq!(core(&world, 0).vault().conflicts(), []);
     settle(&mut world);
 }
+
+#[test]
+fn a_hidden_blob_is_told_by_its_length_and_read_again_when_it_is_chosen() {
+    let blobs = [PICTURE.to_vec(), vec![0xff; 5_000]];
+    for (seed, choice) in [(225, Choice::Side(1)), (226, Choice::Both)] {
+        let mut world = world(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+        save(&mut world, 0, AT, "one\n");
+        pass(&mut world, 15_000);
+        world.partition(0, 1, 15_000);
+        for (node, blob) in blobs.iter().enumerate() {
+            people::save(&mut world, node, path(AT), blob.clone());
+        }
+        pass(&mut world, 60_000);
+        let item = core(&world, 0).vault().conflicts().pop().expect("one of them is hidden");
+        let shown_first = world.nodes[0].disk.files[&path(AT)].clone();
+        let hidden = blobs.iter().find(|blob| **blob != shown_first).expect("the other");
+        assert_eq!(item.sides[1].text, format!("({} bytes)", hidden.len()));
+        assert!(core(&world, 0).vault().can_resolve(&item, &choice));
+        resolve(&mut world, 0, &item, choice.clone());
+        let expected = if choice == Choice::Both { &shown_first } else { hidden };
+        assert_eq!(shown(&world), [&expected[..], &expected[..]]);
+        for node in 0..2 {
+            let holds = world.nodes[node].disk.files.values().any(|bytes| bytes == hidden);
+            assert!(holds, "node {node} shows what was hidden");
+            assert_eq!(core(&world, node).vault().conflicts(), [], "node {node}");
+        }
+        settle(&mut world);
+    }
+}
