@@ -94,6 +94,11 @@ impl Vault {
         };
     }
 
+    /// Whether a field of the note has two values, or had when it was last open.
+    pub fn has_two_values(&self, file: FileId) -> bool {
+        self.field_conflicts.get(&file).is_some_and(|(base, _)| self.shown_base(file) == Some(*base))
+    }
+
     fn field_item(&self, file: FileId, field: &FieldConflict) -> Option<Conflict> {
         let record = self.index.get(file)?;
         let (first, last) = (field.sides.first()?, field.sides.last()?);
