@@ -106,7 +106,9 @@ pub fn contents_past_archive(record: &FileRecord) -> Vec<(&Origin, &Origin)> {
     let Some((written, base)) = record.base.writes().next().filter(|_| record.is_archived()) else { return Vec::new() };
     let is_known_to = |archiving: &Origin| {
         let mut same = record.base.all().filter(|(_, other)| other.hash == base.hash);
-        written.author() == archiving.author() || same.any(|(origin, _)| origin.is_before(archiving))
+        // As with edits: what its author wrote beside it was at hand, what came after it was made on a stale copy.
+        let beside = written.author() == archiving.author() && !archiving.is_before(written);
+        beside || same.any(|(origin, _)| origin.is_before(archiving))
     };
     let archivings = record.archived.writes().filter(|(_, archived)| **archived).map(|(origin, _)| origin);
     archivings.filter(|archiving| !is_known_to(archiving)).map(|archiving| (written, archiving)).collect()
@@ -120,4 +122,41 @@ pub fn is_late(record: &FileRecord) -> bool {
 /// The id of the conflict between an archiving and what was written, a change or a content.
 pub fn archive_edit_id(file: FileId, written: ContentHash, archiving: &Origin) -> ConflictId {
     id_of(file, "archive", archiving.hash.to_value(), written.to_value())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aiemp_keys::Signer;
+    use aiemp_protocol::{
+        entry::{ContentRef, FieldWrite, FileKind, Item},
+        ids::{Audience, EntryHash, LogId},
+        zone::Zone,
+    };
+
+    use super::*;
+    use crate::index::Index;
+
+    #[test]
+    fn what_a_node_writes_to_a_file_that_it_put_away_is_listed() {
+        let file = FileId { zone: Zone::Drafts, hash: Hash::of_content(b"file") };
+        let author = Signer::from_seed([1; 32]).node_id();
+        let log = LogId { author, generation: 0, audience: Audience::All };
+        let content = |bytes: &[u8]| FieldWrite::Base(ContentRef::of(bytes));
+        let path = VaultPath::parse("Plans/a.bin").expect("a path");
+        let (base, length) = (ContentHash::of(b"one"), 3);
+        let mut index = Index::default();
+        let mut apply = |seq: u64, item: Item| {
+            let hash = EntryHash(Hash::of_content(&seq.to_le_bytes()));
+            let past = Arc::new([(log, seq - 1)].into());
+            index.apply(&item, &Arc::new(Origin { log, seq, hash, hlc: Timestamp::default(), past }));
+            index.get(file).is_some_and(is_late)
+        };
+        assert!(!apply(1, Item::New { file, path, kind: FileKind::Blob, base, length }));
+        assert!(!apply(2, Item::Set { file, write: content(b"two") }));
+        assert!(!apply(3, Item::Set { file, write: FieldWrite::Archived(true) }), "it knew of that");
+        assert!(apply(4, Item::Set { file, write: content(b"three") }), "nobody sees it otherwise");
+        assert!(!apply(5, Item::Set { file, write: FieldWrite::Archived(false) }));
+    }
 }

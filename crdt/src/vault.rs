@@ -92,7 +92,7 @@ pub struct Projection {
 #[derive(Debug)]
 enum Pending {
     Load { file: FileId },
-    Hidden { file: FileId, base: ContentHash, changes: Vec<ChangeRef> },
+    Hidden { file: FileId, base: ContentHash, changes: Vec<ChangeRef>, chosen: Option<hidden::Chosen> },
     Past { request: u64, file: FileId, changes: Vec<ChangeRef> },
     Undo { request: u64, file: FileId, changes: Vec<ChangeRef> },
     Write { key: String, projection: Projection },

@@ -69,7 +69,7 @@ impl Vault {
             return false;
         }
         let needs_other = item.kind == ConflictKind::Content && !leaves_all && !matches!(choice, Choice::With(_));
-        if needs_other && self.hidden_bytes(item).is_none() {
+        if needs_other && self.hidden_behind(item).is_none() {
             return false;
         }
         self.boundaries.may_resolve(self.me, zone) && (leaves_all || self.boundaries.may_write(zone))
@@ -92,6 +92,11 @@ impl Vault {
             Some(text) => self.late_texts.insert(file, text),
             None => self.late_texts.remove(&file),
         };
+    }
+
+    /// Whether a field of the note has two values, or had when it was last open.
+    pub fn has_two_values(&self, file: FileId) -> bool {
+        self.field_conflicts.get(&file).is_some_and(|(base, _)| self.shown_base(file) == Some(*base))
     }
 
     fn field_item(&self, file: FileId, field: &FieldConflict) -> Option<Conflict> {
@@ -159,6 +164,11 @@ impl Vault {
     }
 
     pub(super) fn resolve(&mut self, id: ConflictId, choice: Choice) {
+        self.resolve_knowing(id, choice, None);
+    }
+
+    /// Closes an item; the bytes of a hidden content may have been read for it.
+    pub(super) fn resolve_knowing(&mut self, id: ConflictId, choice: Choice, hidden: Option<Vec<u8>>) {
         let Some(item) = self.open_items().into_iter().find(|item| item.id == id) else { return };
         if !self.can_resolve(&item, &choice) {
             return;
@@ -171,6 +181,14 @@ impl Vault {
         if item.kind == ConflictKind::ActiveContent {
             return self.resolve_held(&item, choice);
         }
+        let takes_hidden = item.kind == ConflictKind::Content && !matches!(choice, Choice::Side(0) | Choice::With(_));
+        let hidden = match hidden {
+            None if takes_hidden => match self.hidden_bytes(&item, &choice) {
+                None => return,
+                kept => kept,
+            },
+            read => read,
+        };
         let audience = item.file.zone.audience();
         let said = match &choice {
             Choice::Side(index) => item
@@ -192,8 +210,12 @@ impl Vault {
             (ConflictKind::Field, Choice::Both) | (ConflictKind::ActiveContent, _) => {}
             (ConflictKind::Content | ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
             (ConflictKind::Dropped, _) => {}
-            (ConflictKind::Content, Choice::Side(_)) => self.take_hidden(&item),
-            (ConflictKind::Content, Choice::Both) => self.show_hidden_beside(&item),
+            (ConflictKind::Content, Choice::Side(_)) => {
+                hidden.into_iter().for_each(|bytes| self.take_hidden(item.file, bytes));
+            }
+            (ConflictKind::Content, Choice::Both) => {
+                hidden.into_iter().for_each(|bytes| self.show_hidden_beside(&item, bytes));
+            }
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(_) | Choice::Both) => {
                 self.bring_back(item.file);
             }

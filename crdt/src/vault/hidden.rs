@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_keys::cbor;
-use aiemp_protocol::ids::{ContentHash, FileId};
+use aiemp_protocol::ids::{ConflictId, ContentHash, FileId};
 
 use super::{
-    EffectId, Pending, Vault,
+    Choice, EffectId, Pending, Vault,
     open::{Reading, Task},
 };
 use crate::{
@@ -17,6 +17,10 @@ use crate::{
     vet::Refused,
 };
 
+/// Text of hidden contents that is kept to be looked at. What finds no room, or is no text, is told by its length; it is
+/// read again when somebody chooses it.
+const TEXT_BYTES_MAX: usize = 32 << 20;
+
 /// The content under one hidden base.
 #[derive(Debug)]
 pub(super) struct Hidden {
@@ -24,8 +28,18 @@ pub(super) struct Hidden {
     changes: usize,
     /// Whether some of them have not arrived.
     lacks_changes: bool,
-    bytes: Vec<u8>,
+    length: usize,
+    text: Option<String>,
 }
+
+impl Hidden {
+    fn shown(&self) -> String {
+        self.text.clone().unwrap_or_else(|| format!("({} bytes)", self.length))
+    }
+}
+
+/// What a person decided about a content that is being read again for it.
+pub(super) type Chosen = (ConflictId, Choice);
 
 /// Bases that compete with the shown one, each with its changes.
 fn hidden_of(record: &FileRecord) -> BTreeMap<ContentHash, Vec<&ChangeRef>> {
@@ -47,6 +61,14 @@ fn hidden_of(record: &FileRecord) -> BTreeMap<ContentHash, Vec<&ChangeRef>> {
     found
 }
 
+/// The id of the item that a hidden content is.
+fn item_id(file: FileId, shown: ContentHash, base: ContentHash, changes: &[&ChangeRef]) -> ConflictId {
+    let mut all: Vec<_> = changes.iter().map(|change| change.hash).collect();
+    all.sort();
+    let all = all.into_iter().map(ContentHash::to_value);
+    conflict::id_of(file, "content", shown.to_value(), cbor::array([base.to_value(), cbor::array(all)]))
+}
+
 impl Vault {
     /// Loads what is hidden of a file, where it is not known yet. What is being loaded is looked at again when it is here.
     pub(super) fn inspect_hidden(&mut self, file: FileId) {
@@ -61,15 +83,19 @@ impl Vault {
             .map(|(base, changes)| (base, changes.into_iter().cloned().collect()))
             .collect();
         for (base, changes) in wanted {
-            let named = changes.iter().map(ChangeRef::named).collect();
-            let effect = self.effect(Pending::Hidden { file, base, changes });
-            self.loading_hidden.insert((file, base));
-            self.push_load(effect, file, base, named);
+            self.load_hidden(file, base, changes, None);
         }
     }
 
+    fn load_hidden(&mut self, file: FileId, base: ContentHash, changes: Vec<ChangeRef>, chosen: Option<Chosen>) {
+        let named = changes.iter().map(ChangeRef::named).collect();
+        let effect = self.effect(Pending::Hidden { file, base, changes, chosen });
+        self.loading_hidden.insert((file, base));
+        self.push_load(effect, file, base, named);
+    }
+
     pub(super) fn hidden_loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
-        let Some(Pending::Hidden { file, base, changes }) = self.pending.remove(&effect) else { return };
+        let Some(Pending::Hidden { file, base, changes, chosen }) = self.pending.remove(&effect) else { return };
         self.loading_hidden.remove(&(file, base));
         let count = changes.len();
         let hashes = [base].into_iter().chain(changes.iter().map(|change| change.hash));
@@ -77,14 +103,22 @@ impl Vault {
         let mut payloads = payloads.into_iter();
         if let Some(bytes) = payloads.next().flatten().filter(|bytes| self.is_named(file, base, bytes)) {
             let changes: Vec<_> = changes.into_iter().zip(payloads).collect();
-            let hidden = match super::local::note_text(&bytes) {
+            let (text, lacks_changes) = match super::local::note_text(&bytes) {
                 Some(text) => {
                     let (text, lacks_changes) = self.text_of(file, text, &changes);
-                    Hidden { changes: count, lacks_changes, bytes: text.into_bytes() }
+                    (Some(text), lacks_changes)
                 }
-                None => Hidden { changes: count, lacks_changes: false, bytes },
+                None => (None, false),
             };
-            self.hidden.insert((file, base), hidden);
+            let length = text.as_ref().map_or(bytes.len(), String::len);
+            if let Some((id, choice)) = chosen {
+                let whole = text.clone().map_or(bytes, String::into_bytes);
+                self.resolve_knowing(id, choice, Some(whole));
+            }
+            self.hidden.remove(&(file, base));
+            let held: usize = self.hidden.values().filter_map(|hidden| hidden.text.as_ref()).map(String::len).sum();
+            let text = text.filter(|text| held + text.len() <= TEXT_BYTES_MAX);
+            self.hidden.insert((file, base), Hidden { changes: count, lacks_changes, length, text });
         }
         let now = self.index.get(file).and_then(|record| Some(hidden_of(record).get(&base)?.len()));
         if came_since {
@@ -144,13 +178,11 @@ impl Vault {
         let Some(path) = record.path.shown() else { return Vec::new() };
         let item = |(base, mut changes): (ContentHash, Vec<&ChangeRef>)| {
             changes.sort_by_key(|change| change.hash);
-            let all = changes.iter().map(|change| change.hash.to_value());
-            let other = cbor::array([base.to_value(), cbor::array(all)]);
             let written = record.base.writes().find(|(_, written)| written.hash == base).map(|(origin, _)| origin);
             let by = changes.last().map(|change| &*change.origin).or(written);
-            let text = self.hidden.get(&(file, base)).map(|hidden| String::from_utf8_lossy(&hidden.bytes).into_owned());
+            let text = self.hidden.get(&(file, base)).map(Hidden::shown);
             Conflict {
-                id: conflict::id_of(file, "content", shown.hash.to_value(), other),
+                id: item_id(file, shown.hash, base, &changes),
                 kind: ConflictKind::Content,
                 file,
                 path: path.clone(),
@@ -171,27 +203,35 @@ impl Vault {
     }
 
     /// What was hidden is shown from now on.
-    pub(super) fn take_hidden(&mut self, item: &Conflict) {
-        let Some(bytes) = self.hidden_bytes(item) else { return };
-        self.bring_back(item.file);
-        self.with_document(item.file, Task::Replace(bytes));
+    pub(super) fn take_hidden(&mut self, file: FileId, bytes: Vec<u8>) {
+        self.bring_back(file);
+        self.with_document(file, Task::Replace(bytes));
     }
 
     /// What was hidden becomes a file of its own, of the same name.
-    pub(super) fn show_hidden_beside(&mut self, item: &Conflict) {
-        let Some(bytes) = self.hidden_bytes(item) else { return };
+    pub(super) fn show_hidden_beside(&mut self, item: &Conflict, bytes: Vec<u8>) {
         let file = self.free_id(item.file.beside(item.file.zone));
         self.create_new(file, &item.path, bytes);
     }
 
-    /// The bytes that an item hides.
-    pub(super) fn hidden_bytes(&self, item: &Conflict) -> Option<Vec<u8>> {
+    /// The content that an item hides, once it was read, with its changes.
+    pub(super) fn hidden_behind(&self, item: &Conflict) -> Option<(ContentHash, Vec<&ChangeRef>)> {
         let record = self.index.get(item.file)?;
-        let bases = hidden_of(record).into_keys();
-        let mut texts = bases.filter_map(|base| self.hidden.get(&(item.file, base)));
-        let said = |hidden: &&Hidden| {
-            item.sides.get(1).is_some_and(|side| String::from_utf8_lossy(&hidden.bytes) == side.text)
+        let shown = record.shown_base()?;
+        let is_it = |(base, changes): &(ContentHash, Vec<&ChangeRef>)| {
+            self.hidden.contains_key(&(item.file, *base)) && item_id(item.file, shown, *base, changes) == item.id
         };
-        texts.find(said).map(|hidden| hidden.bytes.clone())
+        hidden_of(record).into_iter().find(is_it)
+    }
+
+    /// The bytes that an item hides, where they are kept; else they are read, and the choice is made then.
+    pub(super) fn hidden_bytes(&mut self, item: &Conflict, choice: &Choice) -> Option<Vec<u8>> {
+        let (base, changes) = self.hidden_behind(item)?;
+        if let Some(text) = &self.hidden.get(&(item.file, base))?.text {
+            return Some(text.clone().into_bytes());
+        }
+        let changes = changes.into_iter().cloned().collect();
+        self.load_hidden(item.file, base, changes, Some((item.id, choice.clone())));
+        None
     }
 }

@@ -429,14 +429,18 @@ impl Vault {
     pub(super) fn push_change(&mut self, file: FileId, base: ContentHash, raw: Vec<u8>) {
         let hash = ContentHash::of(&raw);
         let item = Item::Change { file, base, length: raw.len() as u64, hash };
-        // An entry is one moment: an edit that follows the archiving must not stand in the same one.
+        self.follow_archiving(file);
+        self.push_item(file.zone.audience(), item, Some(raw));
+        *self.unapplied.entry(file).or_default() += 1;
+    }
+
+    /// An entry is one moment: an edit that follows the archiving must not stand in the same one.
+    fn follow_archiving(&mut self, file: FileId) {
         let audience = file.zone.audience();
         let archives = Item::Set { file, write: FieldWrite::Archived(true) };
         if self.batches.get(&audience).is_some_and(|batch| batch.items.contains(&archives)) {
             self.flush_batch(audience);
         }
-        self.push_item(audience, item, Some(raw));
-        *self.unapplied.entry(file).or_default() += 1;
     }
 
     /// A blob, a note that became one, or one that changed beyond what a change can say: a new base, which is answered.
@@ -449,6 +453,7 @@ impl Vault {
         while kind == FileKind::Note && edited.contains(&ContentHash::of(&bytes)) {
             bytes.push(b'\n');
         }
+        self.follow_archiving(file);
         let audience = file.zone.audience();
         let content = ContentRef::of(&bytes);
         self.push_item(audience, Item::Set { file, write: FieldWrite::Kind(kind) }, None);

@@ -74,8 +74,9 @@ impl Vault {
         let heads = self.merged_heads(file);
         let Some(record) = self.index.get(file) else { return };
         let (Some(base), changes) = (record.shown_base(), record.text_writes()) else { return };
-        // What lacks changes is looked at again once they arrive.
-        let merged_changes = (!self.lacks_changes(file)).then_some(changes);
+        // What lacks changes is looked at again once they arrive; what has a field with two values, at the next start: only
+        // the document says so, be it of two edits by this node.
+        let merged_changes = (!self.has_two_values(file) && !self.lacks_changes(file)).then_some(changes);
         let projection = Projection { path: wanted.clone(), file, hash, base, heads, merged_changes };
         let there = self.on_disk.get(&key).cloned();
         let lies_there = there.as_ref().is_some_and(|there| (there.file, there.hash) == (file, hash));

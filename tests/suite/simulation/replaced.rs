@@ -4,6 +4,7 @@ use aiemp_crdt::{
     conflict::{Conflict, ConflictKind},
     vault::Choice,
 };
+use aiemp_node::core::{Input, Question};
 use aiemp_tests::{people, world::World};
 
 use super::{
@@ -109,4 +110,73 @@ fn a_text_saved_again_after_other_content_brings_no_earlier_edit_back() {
     }
     assert_eq!(core(&world, 0).vault().conflicts(), []);
     settle(&mut world);
+}
+
+#[test]
+fn a_hidden_blob_is_told_by_its_length_and_read_again_when_it_is_chosen() {
+    let blobs = [PICTURE.to_vec(), vec![0xff; 5_000]];
+    for (seed, choice) in [(225, Choice::Side(1)), (226, Choice::Both)] {
+        let mut world = world(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+        save(&mut world, 0, AT, "one\n");
+        pass(&mut world, 15_000);
+        world.partition(0, 1, 15_000);
+        for (node, blob) in blobs.iter().enumerate() {
+            people::save(&mut world, node, path(AT), blob.clone());
+        }
+        pass(&mut world, 60_000);
+        let item = core(&world, 0).vault().conflicts().pop().expect("one of them is hidden");
+        let shown_first = world.nodes[0].disk.files[&path(AT)].clone();
+        let hidden = blobs.iter().find(|blob| **blob != shown_first).expect("the other");
+        assert_eq!(item.sides[1].text, format!("({} bytes)", hidden.len()));
+        assert!(core(&world, 0).vault().can_resolve(&item, &choice));
+        resolve(&mut world, 0, &item, choice.clone());
+        let expected = if choice == Choice::Both { &shown_first } else { hidden };
+        assert_eq!(shown(&world), [&expected[..], &expected[..]]);
+        for node in 0..2 {
+            let holds = world.nodes[node].disk.files.values().any(|bytes| bytes == hidden);
+            assert!(holds, "node {node} shows what was hidden");
+            assert_eq!(core(&world, node).vault().conflicts(), [], "node {node}");
+        }
+        settle(&mut world);
+    }
+}
+
+#[test]
+fn a_field_to_which_one_node_gave_two_values_is_listed_there_also_after_a_start() {
+    let note = |status: &str| format!("---\nstatus: {status}\n---\none\n");
+    let mut found = 0;
+    for seed in 227..237 {
+        let mut world = world(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+        save(&mut world, 0, AT, &note("open"));
+        pass(&mut world, 15_000);
+        let since = world.time();
+        save(&mut world, 0, AT, &note("done"));
+        pass(&mut world, 15_000);
+        let changes = |world: &World| {
+            let vault = core(world, 0).vault();
+            vault.file_at(&path(AT)).and_then(|file| vault.index().get(file)).map_or(0, |record| record.changes.len())
+        };
+        let before = changes(&world);
+        // The node takes back what it wrote, and before that lies on its disk the person says something else.
+        let author = world.nodes[0].id();
+        world.input(0, Input::Asked { request: 7, question: Question::Undo { author, since } }).expect("it is asked");
+        for _ in 0..5_000 {
+            if changes(&world) > before {
+                break;
+            }
+            pass(&mut world, 1);
+        }
+        if text(&world, 0, AT) != Some(note("done")) {
+            continue;
+        }
+        save(&mut world, 0, AT, &note("late"));
+        pass(&mut world, 60_000);
+        let items = core(&world, 1).vault().conflicts();
+        found += items.len();
+        world.crash(0, 500);
+        pass(&mut world, 60_000);
+        assert_eq!(core(&world, 0).vault().conflicts(), items, "seed {seed}");
+        settle(&mut world);
+    }
+    assert!(found > 3, "{found} items");
 }
