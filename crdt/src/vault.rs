@@ -288,7 +288,7 @@ impl Vault {
             Input::ClaimRequested { work, file, to } => self.claim(work, file, to),
             Input::ResolveRequested { id, choice } => self.resolve(id, choice),
             Input::ReadRequested { request, file } => self.with_document(file, Task::Read(request)),
-            Input::PastRequested { request, file, at } => self.read_past(request, file, at),
+            Input::PastRequested { request, file, before } => self.read_past(request, file, &before),
             Input::RestoreRequested { file, path, content } => self.restore(file, path, content.into_inner()),
             Input::UndoRequested { request, from } => self.undo(request, from),
             Input::TimeoutReached => self.timeout(),

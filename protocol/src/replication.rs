@@ -367,6 +367,15 @@ impl Replication {
         first.collect()
     }
 
+    /// For each log, the first entry that was taken here after that time.
+    pub fn taken_after(&self, at: Timestamp) -> BTreeMap<LogId, u64> {
+        let first = self.taken.iter().filter_map(|(log, taken)| {
+            let index = taken.iter().position(|taken| *taken > at)?;
+            Some((*log, index as u64 + 1))
+        });
+        first.collect()
+    }
+
     /// How many durable entries a connected peer is not known to hold; `None` while that is not known.
     pub fn lag_of(&self, peer: NodeId) -> Option<u64> {
         let session = self.sessions.get(&peer)?;

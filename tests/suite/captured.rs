@@ -55,12 +55,12 @@ fn shown(world: &World) -> Option<String> {
     world.nodes[0].disk.files.get(&path()).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// What was changed in a note does not show any more when it is a file of bytes, in the merge and on disk.
+/// A content is a note by what it is: its edits show, whatever a member calls it.
 #[test]
-fn a_note_that_becomes_bytes_shows_its_first_content_everywhere() {
+fn a_note_that_is_called_bytes_shows_its_edits_everywhere() {
     let (mut world, file) = captured(9, &["one\n", "one\ntwo\n"]);
     say(&mut world, vec![Item::Set { file, write: FieldWrite::Kind(FileKind::Blob) }], vec![]);
-    assert_eq!(shown(&world).as_deref(), Some("one\n"));
+    assert_eq!(shown(&world).as_deref(), Some("one\ntwo\n"));
 }
 
 /// Where the note was not open when they came, and both are vetted at once, as where it was.

@@ -1,6 +1,7 @@
 //! What became of a file: who did what and when, and what it said at a time.
 //!
-//! A time is that of the entries, as their authors' clocks had it. Nothing that a log holds is ever left out.
+//! Events carry their authors' times. What a file said at a time goes by what had come here by then: so a member that lies
+//! about its clock changes no past.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +13,16 @@ use aiemp_protocol::{
     vault_path::VaultPath,
 };
 
-use super::{EffectId, Output, Pending, Vault, local::note_text, open::Task};
+use super::{
+    EffectId, Output, Pending, UndoFrom, Vault,
+    local::note_text,
+    open::{Task, vet_and_apply},
+    undo::is_undone,
+};
 use crate::{
-    document::{self, Document},
+    document::Document,
     index::{ChangeRef, FileRecord, Origin},
-    vet,
+    vet::Refused,
 };
 
 /// Something that a member did to a file.
@@ -75,13 +81,13 @@ impl Vault {
         events.into_iter().map(|(_, event)| event).collect()
     }
 
-    /// The files that lay at a path at that time, or in the folder that it names; each with its place.
-    pub fn lay_at(&self, path: &VaultPath, at: Timestamp) -> Vec<(FileId, VaultPath)> {
+    /// The files that lay at a path before these entries, or in the folder that it names; each with its place.
+    pub fn lay_at(&self, path: &VaultPath, before: &UndoFrom) -> Vec<(FileId, VaultPath)> {
         let folder = format!("{}/", path.key());
         let is_meant = |place: &VaultPath| place.key() == path.key() || place.key().starts_with(&folder);
         let lies_there = self.file_at(path);
         let then = |(file, record): (FileId, &FileRecord)| {
-            let later = |origin: &Origin| origin.hlc > at;
+            let later = |origin: &Origin| is_undone(before, origin);
             let place = record.path.without(later).shown().cloned();
             let place = place.filter(|place| is_meant(place) || lies_there == Some(file))?;
             let archived = record.archived.without(later).shown().copied().unwrap_or(false);
@@ -91,9 +97,9 @@ impl Vault {
         self.index.iter().filter_map(then).collect()
     }
 
-    /// Asks for what a file said at a time; answered by `Content`.
-    pub(super) fn read_past(&mut self, request: u64, file: FileId, at: Timestamp) {
-        let later = |origin: &Origin| origin.hlc > at;
+    /// Asks for what a file said before these entries; answered by `Content`.
+    pub(super) fn read_past(&mut self, request: u64, file: FileId, before: &UndoFrom) {
+        let later = |origin: &Origin| is_undone(before, origin);
         let base = self.index.get(file).and_then(|record| record.base.without(later).shown().copied());
         let (Some(record), Some(base)) = (self.index.get(file), base) else {
             return self.outputs.push_back(Output::Content { request, bytes: None });
@@ -119,21 +125,20 @@ impl Vault {
         self.outputs.push_back(Output::Content { request, bytes });
     }
 
-    /// The text that changes made of a content. A clock that was ahead or behind can leave out what others follow from;
-    /// these are left out as well, and nobody is to blame.
+    /// The text that changes made of a content, as far as they are held and taken. Looking back, nobody is blamed.
     fn past_text(&self, file: FileId, text: &str, changes: &[(ChangeRef, Option<Vec<u8>>)]) -> Option<String> {
         let mut document = Document::import(text);
         let mut dropped = BTreeSet::new();
         for (change, raw) in changes {
-            let author = change.origin.author();
-            if dropped.contains(&author) || self.dropped.begins_with(file, change) {
-                dropped.insert(author);
+            let log = change.origin.log;
+            if dropped.contains(&log) || self.dropped.begins_with(file, change) {
+                dropped.insert(log);
                 continue;
             }
-            let doc = document::doc_id(file, change.base);
-            let vet = |raw: &Vec<u8>| vet::vet(&document, doc, author, change.origin.log.generation, raw).ok();
-            if let Some(vetted) = raw.as_ref().and_then(vet) {
-                document.apply_unread(vetted).ok()?;
+            if let Some(raw) = raw
+                && vet_and_apply(file, &mut document, change, raw) == Err(Refused::Apply)
+            {
+                return None;
             }
         }
         document.read().ok()?;

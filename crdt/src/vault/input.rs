@@ -6,7 +6,6 @@ use aiemp_protocol::{
     egress::Cleared,
     ids::{ConflictId, ContentHash, FileId, LogId, WorkId},
     replication::EntryWithPayloads,
-    time::Timestamp,
     vault_path::VaultPath,
 };
 
@@ -139,8 +138,8 @@ pub enum Input {
         request: u64,
         /// The file.
         file: FileId,
-        /// When.
-        at: Timestamp,
+        /// Log, and its first entry that had not come by then.
+        before: UndoFrom,
     },
     /// A file gets its place and a content of before.
     RestoreRequested {

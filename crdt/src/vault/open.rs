@@ -358,15 +358,7 @@ impl Vault {
         raw: &[u8],
         (lacks_changes, reading): (bool, Reading),
     ) -> Result<Change, Refused> {
-        let origin = &change.origin;
-        let doc = document::doc_id(file, change.base);
-        let vetted = vet::vet(document, doc, origin.author(), origin.log.generation, raw);
-        let applied = vetted.and_then(|change| {
-            if !document.has_seen(origin, &change) {
-                return Err(Refused::Unseen);
-            }
-            document.apply_unread(change.clone())?;
-            document.came_with(&change, origin);
+        let applied = vet_and_apply(file, document, change, raw).and_then(|change| {
             if reading == Reading::AfterEach { document.read().map(|()| change) } else { Ok(change) }
         });
         if let Err(why) = applied {
@@ -401,6 +393,24 @@ impl Vault {
         kept.append(&mut self.recent);
         self.recent = kept;
     }
+}
+
+/// Vets a change and applies it to a document whose text is not read yet.
+pub(super) fn vet_and_apply(
+    file: FileId,
+    document: &mut Document,
+    change: &ChangeRef,
+    raw: &[u8],
+) -> Result<Change, Refused> {
+    let origin = &change.origin;
+    let doc = document::doc_id(file, change.base);
+    let change = vet::vet(document, doc, origin.author(), origin.log.generation, raw)?;
+    if !document.has_seen(origin, &change) {
+        return Err(Refused::Unseen);
+    }
+    document.apply_unread(change.clone())?;
+    document.came_with(&change, origin);
+    Ok(change)
 }
 
 /// The handle that stands for what lies on disk: the ancestors of the heads it was written with.

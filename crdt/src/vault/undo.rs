@@ -48,7 +48,7 @@ enum Put {
     Left,
 }
 
-fn is_undone(from: &UndoFrom, origin: &Origin) -> bool {
+pub(super) fn is_undone(from: &UndoFrom, origin: &Origin) -> bool {
     from.get(&origin.log).is_some_and(|first| origin.seq >= *first)
 }
 

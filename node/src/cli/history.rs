@@ -29,8 +29,8 @@ const ONE_SITTING: Duration = Duration::from_secs(600);
 pub(super) struct HistoryArgs {
     /// A file or folder, as it lies, or lay, in the vault: `Plans/a.md`
     path: String,
-    /// What lay there then: a time as `2026-01-07T10:30:00Z`, or how long ago: 30m, 2h, 7d. It goes by the clocks of those
-    /// who wrote; what a member did that may lie about them, `undo` takes back by when it came
+    /// What lay there then: a time as `2026-01-07T10:30:00Z`, or how long ago: 30m, 2h, 7d. It goes by when things came
+    /// here, not by the clocks of those who wrote
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
     /// Give the file, or all files of the folder, their places and contents of then back, by changes that go forward

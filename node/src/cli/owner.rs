@@ -12,7 +12,7 @@ use aiemp_protocol::roster::{Role, Roster, RosterChain};
 use anyhow::{Context, Result};
 
 use self::attempts::Attempts;
-use super::{Passphrase, print};
+use super::{Passphrase, print, terminal};
 use crate::{
     fault::Fault,
     home::Home,
@@ -118,7 +118,7 @@ pub(super) fn from_file(file: &Path) -> Result<Secret<String>> {
 
 /// Asks at the terminal, without echo.
 pub(super) fn ask(prompt: &str) -> Result<Secret<String>> {
-    let line = rpassword::prompt_password(prompt).map_err(|_| {
+    let line = terminal::ask_hidden(prompt).map_err(|_| {
         Fault::operator(
             "no_terminal",
             "a passphrase is needed and there is no terminal to ask at",
@@ -132,7 +132,7 @@ pub(super) fn ask(prompt: &str) -> Result<Secret<String>> {
 /// which other users of the machine can read.
 pub(super) fn ask_or_read(what: &str, prompt: &str) -> Result<Secret<String>> {
     if std::io::stdin().is_terminal() {
-        let line = rpassword::prompt_password(prompt).map_err(|_| {
+        let line = terminal::ask_hidden(prompt).map_err(|_| {
             let message = format!("there is no terminal to ask for the {what} at");
             Fault::operator("no_terminal", message, "Pipe it in, or run this at a terminal.")
         })?;

@@ -1,7 +1,8 @@
 //! A person at a terminal: lines that are asked for, and how long they are waited for.
 
 use std::{
-    io::{BufRead as _, IsTerminal as _, stderr, stdin, stdout},
+    fs::File,
+    io::{self, BufRead as _, IsTerminal as _, stderr, stdin, stdout},
     os::fd::AsFd,
     time::Duration,
 };
@@ -10,7 +11,7 @@ use anyhow::Result;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    termios::{QueueSelector, tcflush},
+    termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr},
 };
 
 use super::print;
@@ -60,6 +61,36 @@ pub(super) fn ask(question: &str, patience: Duration) -> Result<Typed> {
         return Ok(Typed::Ended);
     }
     Ok(Typed::Line(line.trim().to_owned()))
+}
+
+/// Asks for something secret, which is not shown: neither is what is typed between the question and the wait for it.
+pub(super) fn ask_hidden(question: &str) -> io::Result<String> {
+    let _unseen = Unseen::begin();
+    rpassword::prompt_password(question)
+}
+
+/// The terminal, which shows nothing that is typed until this ends.
+struct Unseen {
+    terminal: File,
+    before: Termios,
+}
+
+impl Unseen {
+    fn begin() -> Option<Self> {
+        let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
+        let before = tcgetattr(&terminal).ok()?;
+        let mut unseen = before.clone();
+        unseen.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Now, &unseen).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        // Where that fails the terminal is gone.
+        tcsetattr(&self.terminal, OptionalActions::Now, &self.before).ok();
+    }
 }
 
 /// Whether something can be read, or the end is there, before so much time is over.

@@ -11,7 +11,8 @@ use super::{
 
 impl Core {
     pub(super) fn ask_past(&mut self, now: Timestamp, request: u64, path: &VaultPath, at: Timestamp, restore: bool) {
-        let files = self.vault.lay_at(path, at);
+        let before = self.replication.taken_after(at);
+        let files = self.vault.lay_at(path, &before);
         if files.is_empty() {
             return self.answer(request, Answer::NotFound);
         }
@@ -23,7 +24,7 @@ impl Core {
         self.work.past_files.insert(request, past);
         for (file, path) in wanted {
             let reading = self.work.reading(Reading::Past { request, file, path });
-            self.vault_input(now, vault::Input::PastRequested { request: reading, file, at });
+            self.vault_input(now, vault::Input::PastRequested { request: reading, file, before: before.clone() });
         }
         self.finish_past(request);
     }

@@ -5,6 +5,7 @@
 
 use std::{fs::File, io::Read, path::Path};
 
+use aiemp_protocol::action::spelt;
 use serde_json::Value;
 
 /// Settings of others are small; more is not read.
@@ -68,7 +69,7 @@ fn remotes_of(config: &str) -> Vec<String> {
         } else if let (Some(name), Some((key, url))) = (&name, line.split_once('='))
             && key.trim() == "url"
         {
-            remotes.push(format!("`{name}` ({})", host_of(url.trim())));
+            remotes.push(format!("`{}` ({})", spelt(name), spelt(host_of(url.trim()))));
         }
     }
     remotes
@@ -139,6 +140,10 @@ fn folders(vault: &Path, found: &mut Vec<OtherSync>) {
 }
 
 fn read(path: &Path) -> Option<String> {
+    // Whoever opens a pipe waits for its other end.
+    if !path.is_file() {
+        return None;
+    }
     let mut text = String::new();
     File::open(path).ok()?.take(SETTINGS_BYTES_MAX).read_to_string(&mut text).ok()?;
     Some(text)
