@@ -8,6 +8,7 @@ use aiemp_protocol::{
     entry::{FieldWrite, Item},
     ids::{ContentHash, FileId},
     replication::Record,
+    vault_path::VaultPath,
 };
 
 use crate::{Violation, world::World};
@@ -64,8 +65,9 @@ pub fn nothing_unseen(world: &mut World, node: usize, record: &Record) -> Result
         let is_seen = world.replacements.shown.contains(&(node, file, shown));
         let is_decided = world.replacements.decided.contains(&(node, file));
         let path = record.path.shown();
-        // The node itself rewrites the dashboard, and reads what is merged.
-        let is_own = origin.author() == state.id() || path.is_some_and(|path| path.name() == "Dashboard.md");
+        // The node itself adds to the day's log and rewrites the dashboard, and reads what is merged.
+        let adds_to = |path: &VaultPath| path.name() == "Dashboard.md" || path.folder() == "Logs";
+        let is_own = origin.author() == state.id() || path.is_some_and(adds_to);
         if takes_its_place && !is_seen && !is_decided && !is_own {
             return Err(format!("nothing is taken back unseen: {} in {path:?}: {item:?}", state.name));
         }
