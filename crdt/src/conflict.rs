@@ -83,13 +83,16 @@ pub fn id_of(file: FileId, what: &str, one: Value, other: Value) -> ConflictId {
     ConflictId(Hash::labelled("aiemp-node 2026 conflict", parts))
 }
 
+fn archivings(record: &FileRecord) -> impl Iterator<Item = &Origin> {
+    record.archived.writes().filter(|(_, archived)| **archived).map(|(origin, _)| origin)
+}
+
 /// Edits that the shown archiving did not know of, each with the archiving: concurrent, or made on a stale copy after.
 pub fn edits_past_archive(record: &FileRecord) -> Vec<(&ChangeRef, &Origin)> {
     if !record.is_archived() {
         return Vec::new();
     }
-    let archivings = record.archived.writes().filter(|(_, archived)| **archived).map(|(origin, _)| origin);
-    archivings
+    archivings(record)
         .flat_map(|archiving| {
             let unknown = |change: &&ChangeRef| {
                 let after = archiving.is_before(&change.origin);
@@ -110,8 +113,7 @@ pub fn contents_past_archive(record: &FileRecord) -> Vec<(&Origin, &Origin)> {
         let beside = written.author() == archiving.author() && !archiving.is_before(written);
         beside || same.any(|(origin, _)| origin.is_before(archiving))
     };
-    let archivings = record.archived.writes().filter(|(_, archived)| **archived).map(|(origin, _)| origin);
-    archivings.filter(|archiving| !is_known_to(archiving)).map(|archiving| (written, archiving)).collect()
+    archivings(record).filter(|archiving| !is_known_to(archiving)).map(|archiving| (written, archiving)).collect()
 }
 
 /// Whether the note went out of sight without something that was written.

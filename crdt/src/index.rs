@@ -82,7 +82,7 @@ impl<T: Clone> Register<T> {
 
     /// Whether any write, replaced or not, is one of these.
     pub fn has_any(&self, of: impl Fn(&Origin) -> bool) -> bool {
-        self.replaced.iter().chain(&self.writes).any(|(origin, _)| of(origin))
+        self.all().any(|(origin, _)| of(origin))
     }
 
     /// All writes, replaced or not; none comes before one that it replaced.
@@ -92,11 +92,11 @@ impl<T: Clone> Register<T> {
 
     /// All that ever was the value.
     pub fn values(&self) -> impl Iterator<Item = &T> {
-        self.replaced.iter().chain(&self.writes).map(|(_, value)| value)
+        self.all().map(|(_, value)| value)
     }
 
     fn origins(&self) -> Vec<&Origin> {
-        self.replaced.iter().chain(&self.writes).map(|(origin, _)| &**origin).collect()
+        self.all().map(|(origin, _)| origin).collect()
     }
 
     fn count(&self) -> usize {

@@ -93,8 +93,8 @@ pub struct Projection {
 enum Pending {
     Load { file: FileId },
     Hidden { file: FileId, base: ContentHash, changes: Vec<ChangeRef>, chosen: Option<hidden::Chosen> },
-    Past { request: u64, file: FileId, changes: Vec<ChangeRef> },
-    Undo { request: u64, file: FileId, changes: Vec<ChangeRef> },
+    Past { request: u64, file: FileId, base: ContentHash, changes: Vec<ChangeRef> },
+    Undo { request: u64, file: FileId, base: ContentHash, changes: Vec<ChangeRef> },
     Write { key: String, projection: Projection },
     Remove { key: String, file: FileId },
 }

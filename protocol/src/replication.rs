@@ -359,18 +359,19 @@ impl Replication {
     ///
     /// What the author's clock said does not count.
     pub fn taken_since(&self, author: NodeId, since: Timestamp) -> BTreeMap<LogId, u64> {
-        let logs = self.taken.iter().filter(|(log, _)| log.author == author);
-        let first = logs.filter_map(|(log, taken)| {
-            let index = taken.iter().position(|at| *at >= since)?;
-            Some((*log, index as u64 + 1))
-        });
-        first.collect()
+        self.first_taken(|log| log.author == author, |taken| taken >= since)
     }
 
     /// For each log, the first entry that was taken here after that time.
     pub fn taken_after(&self, at: Timestamp) -> BTreeMap<LogId, u64> {
-        let first = self.taken.iter().filter_map(|(log, taken)| {
-            let index = taken.iter().position(|taken| *taken > at)?;
+        self.first_taken(|_| true, |taken| taken > at)
+    }
+
+    /// For each of these logs, the first entry that was taken here at such a time.
+    fn first_taken(&self, of: impl Fn(&LogId) -> bool, is_meant: impl Fn(Timestamp) -> bool) -> BTreeMap<LogId, u64> {
+        let logs = self.taken.iter().filter(|(log, _)| of(log));
+        let first = logs.filter_map(|(log, taken)| {
+            let index = taken.iter().position(|at| is_meant(*at))?;
             Some((*log, index as u64 + 1))
         });
         first.collect()

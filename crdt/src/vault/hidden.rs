@@ -129,7 +129,7 @@ impl Vault {
         }
     }
 
-    fn is_named(&self, file: FileId, base: ContentHash, bytes: &[u8]) -> bool {
+    pub(super) fn is_named(&self, file: FileId, base: ContentHash, bytes: &[u8]) -> bool {
         self.index.get(file).is_some_and(|record| record.names(base, bytes))
     }
 

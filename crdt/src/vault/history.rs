@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::{FieldWrite, Item},
-    ids::{ContentHash, FileId},
+    ids::FileId,
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -100,25 +100,22 @@ impl Vault {
     /// Asks for what a file said before these entries; answered by `Content`.
     pub(super) fn read_past(&mut self, request: u64, file: FileId, before: &UndoFrom) {
         let later = |origin: &Origin| is_undone(before, origin);
-        let base = self.index.get(file).and_then(|record| record.base.without(later).shown().copied());
+        let base = self.index.get(file).and_then(|record| Some(record.base.without(later).shown()?.hash));
         let (Some(record), Some(base)) = (self.index.get(file), base) else {
             return self.outputs.push_back(Output::Content { request, bytes: None });
         };
-        let changes = record.changes.iter().filter(|change| change.base == base.hash && !later(&change.origin));
-        let changes: Vec<_> = changes.cloned().collect();
+        let changes: Vec<_> = record.changes_under(base).filter(|change| !later(&change.origin)).cloned().collect();
         let hashes = changes.iter().map(ChangeRef::named).collect();
-        let effect = self.effect(Pending::Past { request, file, changes });
-        self.push_load(effect, file, base.hash, hashes);
+        let effect = self.effect(Pending::Past { request, file, base, changes });
+        self.push_load(effect, file, base, hashes);
     }
 
     pub(super) fn past_loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
-        let Some(Pending::Past { request, file, changes }) = self.pending.remove(&effect) else { return };
+        let Some(Pending::Past { request, file, base, changes }) = self.pending.remove(&effect) else { return };
         let mut payloads = payloads.into_iter();
-        let named =
-            |bytes: &Vec<u8>| self.index.get(file).is_some_and(|record| record.names(ContentHash::of(bytes), bytes));
-        let base = payloads.next().flatten().filter(named);
+        let content = payloads.next().flatten().filter(|bytes| self.is_named(file, base, bytes));
         let changes: Vec<_> = changes.into_iter().zip(payloads).collect();
-        let bytes = base.and_then(|bytes| match note_text(&bytes).filter(|_| !changes.is_empty()) {
+        let bytes = content.and_then(|bytes| match note_text(&bytes).filter(|_| !changes.is_empty()) {
             Some(text) => self.past_text(file, text, &changes).map(String::into_bytes),
             None => Some(bytes),
         });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_protocol::{
     entry::{FieldWrite, Item},
-    ids::{ContentHash, FileId, LogId},
+    ids::{FileId, LogId},
     vault_path::VaultPath,
     zone::Zone,
 };
@@ -147,29 +147,25 @@ impl Vault {
         let Some(base) = record.base.without(undone).shown().map(|content| content.hash) else {
             return false;
         };
-        let changes: Vec<_> = record.changes.iter().filter(|change| change.base == base).cloned().collect();
+        let changes: Vec<_> = record.changes_under(base).cloned().collect();
         let stays_archived = record.archived.without(undone).shown().copied().unwrap_or(false);
         if !changes.iter().any(|change| undone(&change.origin)) || stays_archived {
             return false;
         }
         let hashes = changes.iter().map(ChangeRef::named).collect();
-        let effect = self.effect(Pending::Undo { request, file, changes });
+        let effect = self.effect(Pending::Undo { request, file, base, changes });
         self.push_load(effect, file, base, hashes);
         true
     }
 
     pub(super) fn undo_loaded(&mut self, effect: EffectId, payloads: Vec<Option<Vec<u8>>>) {
-        let Some(Pending::Undo { request, file, changes }) = self.pending.remove(&effect) else { return };
+        let Some(Pending::Undo { request, file, base, changes }) = self.pending.remove(&effect) else { return };
         let Some(mut undoing) = self.undoing.remove(&request) else { return };
         undoing.loading -= 1;
         let mut payloads = payloads.into_iter();
-        let named = |bytes: &Vec<u8>| {
-            let hash = ContentHash::of(bytes);
-            self.index.get(file).is_some_and(|record| record.names(hash, bytes))
-        };
-        let base = payloads.next().flatten().filter(named).and_then(|bytes| String::from_utf8(bytes).ok());
-        let put = match base {
-            Some(base) => self.undo_text(file, &base, &changes, payloads, &undoing.from),
+        let content = payloads.next().flatten().filter(|bytes| self.is_named(file, base, bytes));
+        let put = match content.and_then(|bytes| String::from_utf8(bytes).ok()) {
+            Some(text) => self.undo_text(file, &text, &changes, payloads, &undoing.from),
             None => Put::Left,
         };
         undoing.note(put, self.index.get(file));

@@ -57,9 +57,9 @@ fn what_is_chosen_in_place_of_a_shown_blob_is_shown() {
     }
 }
 
-#[test]
-fn bytes_that_are_no_note_replace_a_note_where_they_are_chosen() {
-    let mut world = world(222, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+/// A note in which each node gave a field another value.
+fn with_a_field_of_two_values(seed: u64) -> World {
+    let mut world = world(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
     let note = |status: &str| format!("---\nstatus: {status}\n---\none\n");
     save(&mut world, 0, AT, &note("open"));
     pass(&mut world, 15_000);
@@ -67,6 +67,12 @@ fn bytes_that_are_no_note_replace_a_note_where_they_are_chosen() {
     save(&mut world, 0, AT, &note("done"));
     save(&mut world, 1, AT, &note("late"));
     pass(&mut world, 60_000);
+    world
+}
+
+#[test]
+fn bytes_that_are_no_note_replace_a_note_where_they_are_chosen() {
+    let mut world = with_a_field_of_two_values(222);
     let item = core(&world, 0).vault().conflicts().pop().expect("the field has two values");
     resolve(&mut world, 0, &item, Choice::With(PICTURE.to_vec()));
     assert_eq!(shown(&world), [PICTURE, PICTURE]);
@@ -76,14 +82,7 @@ fn bytes_that_are_no_note_replace_a_note_where_they_are_chosen() {
 
 #[test]
 fn a_field_with_two_values_is_not_listed_of_a_content_that_was_replaced() {
-    let mut world = world(224, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
-    let note = |status: &str| format!("---\nstatus: {status}\n---\none\n");
-    save(&mut world, 0, AT, &note("open"));
-    pass(&mut world, 15_000);
-    world.partition(0, 1, 15_000);
-    save(&mut world, 0, AT, &note("done"));
-    save(&mut world, 1, AT, &note("late"));
-    pass(&mut world, 60_000);
+    let mut world = with_a_field_of_two_values(224);
     assert_eq!(core(&world, 0).vault().conflicts().len(), 1);
     save_picture(&mut world, 0);
     pass(&mut world, 15_000);
