@@ -69,7 +69,7 @@ pub(super) fn each(text: &[u8], behind: usize, mut found: impl FnMut(Seam<'_>)) 
     let seams = &*SEAMS;
     let mut joined = Vec::new();
     let mut from = 0;
-    while let Some(line_end) = text[from..].iter().position(|byte| *byte == b'\n').map(|at| from + at) {
+    while let Some(line_end) = memchr::memchr(b'\n', &text[from..]).map(|at| from + at) {
         from = line_end + 1;
         let before = without_line_end(text, line_end);
         let Some(indent) = text[from..].iter().position(|byte| !byte.is_ascii_whitespace()) else { return };

@@ -174,7 +174,7 @@ static KEPT: [u8; 256] = {
 
 /// Whether quoted-printable breaks a line anywhere.
 fn has_soft_line_end(text: &[u8]) -> bool {
-    text.split(|byte| *byte == b'=').skip(1).any(|rest| matches!(rest.first(), Some(b'\n' | b'\r')))
+    memchr::memchr_iter(b'=', text).any(|at| matches!(text.get(at + 1), Some(b'\n' | b'\r')))
 }
 
 fn is_folded(text: &[u8], at: usize) -> bool {

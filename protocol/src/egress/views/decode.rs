@@ -254,8 +254,8 @@ fn emit(buffer: &mut Vec<u8>, at: usize, found: &mut impl FnMut(Piece<'_>)) {
 
 /// Words in which bytes stand as a percent sign and two digits.
 fn percent(text: &[u8], buffer: &mut Vec<u8>, found: &mut impl FnMut(Piece<'_>)) {
-    let mut from = if text.contains(&b'%') { 0 } else { text.len() };
-    while let Some(sign) = text[from..].iter().position(|byte| *byte == b'%').map(|at| from + at) {
+    let mut from = 0;
+    while let Some(sign) = memchr::memchr(b'%', &text[from..]).map(|at| from + at) {
         if !text[sign + 1..].iter().take(2).all(u8::is_ascii_hexdigit) {
             from = sign + 1;
             continue;
