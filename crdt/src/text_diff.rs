@@ -43,6 +43,11 @@ pub fn splices(old: &str, new: &str) -> Vec<Splice> {
     joined(runs.into_iter().flat_map(|run| run.by_lines()).flat_map(Run::by_words))
 }
 
+/// How many bytes of `old` an edit to `new` leaves in place.
+pub fn kept(old: &str, new: &str) -> usize {
+    old.len() - splices(old, new).iter().map(|splice| splice.delete).sum::<usize>()
+}
+
 /// Splices of which none begins where the one before it ends.
 fn joined(splices: impl Iterator<Item = Splice>) -> Vec<Splice> {
     let mut found: Vec<Splice> = Vec::new();

@@ -42,6 +42,7 @@ mod open;
 mod output;
 mod project;
 mod replaced;
+mod rewritten;
 mod undo;
 
 pub use authors::Written;

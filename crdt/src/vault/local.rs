@@ -379,10 +379,14 @@ impl Vault {
         let Some(path) = self.index.get(file).and_then(|record| record.path.shown()).cloned() else { return };
         self.release_saved(&path, file.zone, &bytes);
         let Some(mut state) = self.docs.remove(&file) else { return };
-        Self::promote(&mut state);
         let is_behind = if let DocState::Note(note) = &mut state { note.is_behind() } else { false };
-        let edited = match (&mut state, note_text(&bytes)) {
-            (DocState::Note(note), Some(text)) if self.has_room(file, note.base) => {
+        let text = note_text(&bytes);
+        let is_rewritten = !is_behind && text.is_some_and(|text| self.is_rewritten(file, &state, text));
+        if !is_rewritten {
+            Self::promote(&mut state);
+        }
+        let edited = match (&mut state, text) {
+            (DocState::Note(note), Some(text)) if !is_rewritten && self.has_room(file, note.base) => {
                 let on_disk = place.is_none().then(|| note.disk.clone());
                 let edited = Edited::of(note, me, file, generation, text);
                 if let Some(on_disk) = on_disk {

@@ -76,7 +76,10 @@ fn past(home: &Home, args: &HistoryArgs, path: &str, at: Timestamp) -> Result<Ex
     if args.json {
         print::json(json!({ "at": at.to_string(), "paths": paths, "content": content, "left": left }));
     } else if args.restore {
-        print::data(format!("{} files are as they were at {at}", paths.len() - left.len()));
+        print::data(match paths.len() - left.len() {
+            1 => format!("1 file is as it was at {at}"),
+            count => format!("{count} files are as they were at {at}"),
+        });
         for path in &left {
             print::data(format!("left  {}", spelt(path)));
         }

@@ -5,6 +5,7 @@ use aiemp_crdt::{
     vault::Choice,
 };
 use aiemp_node::core::{Input, Question};
+use aiemp_protocol::ids::ContentHash;
 use aiemp_tests::{people, world::World};
 
 use super::{
@@ -178,4 +179,57 @@ fn a_field_to_which_one_node_gave_two_values_is_listed_there_also_after_a_start(
         settle(&mut world);
     }
     assert!(found > 3, "{found} items");
+}
+
+/// A note of 5 KB or more of which no line is in another `kind`'s.
+fn long(kind: &str) -> String {
+    (0..400).map(|line| format!("{kind} {line} {kind}{kind}{line}\n")).collect()
+}
+
+#[test]
+fn a_note_that_was_replaced_by_another_text_keeps_an_edit_of_the_old_one_beside_it() {
+    let mut world = world(228, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, AT, &long("old"));
+    pass(&mut world, 15_000);
+    world.partition(0, 1, 15_000);
+    save(&mut world, 0, AT, &long("new"));
+    let edited = format!("{}one line more\n", long("old"));
+    save(&mut world, 1, AT, &edited);
+    pass(&mut world, 60_000);
+    for node in [0, 1] {
+        assert!(text(&world, node, AT).is_some_and(|text| text == long("new")), "node {node}");
+        let items = core(&world, node).vault().conflicts();
+        assert_eq!((items.len(), items[0].kind), (1, ConflictKind::Content));
+        assert!(items[0].sides[1].text == edited, "node {node}");
+    }
+    settle(&mut world);
+}
+
+#[test]
+fn a_note_that_is_replaced_and_put_back_is_exact_whatever_was_edited_between() {
+    let mut world = world(229, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let edited = long("old").replace("old 7 ", "seven ");
+    for saved in [long("old"), long("new"), long("old"), edited, long("new"), long("old"), long("new")] {
+        save(&mut world, 0, AT, &saved);
+        pass(&mut world, 15_000);
+        for node in [0, 1] {
+            assert!(text(&world, node, AT).is_some_and(|text| text == saved), "node {node}");
+        }
+        assert_eq!(core(&world, 0).vault().conflicts(), []);
+    }
+    settle(&mut world);
+}
+
+#[test]
+fn a_draft_of_somebody_else_that_is_written_anew_still_shows_who_wrote_which_word() {
+    let mut world = world(230, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let at = "Pending_Approval/a.md";
+    save(&mut world, 1, at, &long("old"));
+    pass(&mut world, 15_000);
+    save(&mut world, 0, at, &long("new"));
+    pass(&mut world, 15_000);
+    let vault = core(&world, 1).vault();
+    let record = vault.file_at(&path(at)).and_then(|file| vault.index().get(file)).expect("the draft is there");
+    assert_eq!((record.shown_base(), record.changes.len()), (Some(ContentHash::of(long("old").as_bytes())), 1));
+    settle(&mut world);
 }
