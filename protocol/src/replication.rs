@@ -56,6 +56,10 @@ struct Session {
     role: Role,
     /// Up to where the peer holds each log, as far as known; `None` until its frontier arrived.
     known: Option<BTreeMap<LogId, u64>>,
+    /// Up to where this node last said to hold each log.
+    told: BTreeMap<LogId, u64>,
+    /// Whether it said so since its last hello.
+    compares: bool,
     has_brain: bool,
     next_frontier: Timestamp,
     /// An entry of the peer's does not follow what is held; whether a fork lies below is being looked up.

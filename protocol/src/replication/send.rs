@@ -1,5 +1,7 @@
 //! Sessions: hello, frontier, live push, and answers to fetches.
 
+use std::collections::BTreeMap;
+
 use aiemp_keys::NodeId;
 
 use super::{
@@ -32,6 +34,8 @@ impl Replication {
         let session = Session {
             role: member.role,
             known: None,
+            told: BTreeMap::new(),
+            compares: false,
             has_brain: false,
             next_frontier: now + FRONTIER_INTERVAL,
             looks_below: None,
@@ -46,6 +50,9 @@ impl Replication {
         let roster = self.rosters.current();
         let (epoch, roster) = (roster.epoch, roster.hash());
         let frontier = frontier_digest(&self.frontier_for(peer));
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.compares = false;
+        }
         self.send(peer, Frame::Hello { epoch, roster, frontier, has_brain: self.has_brain });
     }
 
@@ -80,20 +87,42 @@ impl Replication {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.has_brain = has_brain;
         if frontier_digest(&mine) == digest {
-            session.known = Some(mine.iter().map(|position| (position.log, position.seq)).collect());
+            let both: BTreeMap<_, _> = mine.iter().map(|position| (position.log, position.seq)).collect();
+            session.told.clone_from(&both);
+            session.known = Some(both);
             self.request_missing(now);
         } else {
-            self.send(peer, Frame::Frontier { positions: mine });
+            self.send_frontier(peer);
         }
     }
 
-    fn receive_frontier(&mut self, now: Timestamp, peer: NodeId, positions: Vec<Position>) {
+    /// Tells the peer what is held, so that it asks for what it lacks.
+    fn send_frontier(&mut self, peer: NodeId) {
+        let positions = self.frontier_for(peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        let role = session.role;
-        let known = positions.iter().map(|position| (position.log, position.seq)).collect();
+        session.told = positions.iter().map(|position| (position.log, position.seq)).collect();
+        session.compares = true;
+        self.send(peer, Frame::Frontier { positions });
+    }
+
+    fn receive_frontier(&mut self, now: Timestamp, peer: NodeId, positions: Vec<Position>) {
+        let possible: Vec<_> = positions.iter().filter(|position| self.may_exist(position.log)).collect();
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let (role, compares) = (session.role, session.compares);
+        let is_first = session.known.is_none();
+        let known = session.known.get_or_insert_default();
+        for position in &possible {
+            // What was sent on this session since the peer said so arrives, or it asks.
+            let held = known.entry(position.log).or_default();
+            *held = position.seq.max(*held);
+        }
         // Of one that says so again and again, the time for asking again comes with this node's own frontier.
-        if session.known.replace(known).is_none() {
+        if is_first {
             self.lacking.ask_again();
+        }
+        // Its hello said the same as this node's; it has more by now, and does not know what this node has.
+        if !compares {
+            self.send_frontier(peer);
         }
         for position in &positions {
             if !readable_by(role, position.log.audience) || !readable_by(self.role, position.log.audience) {
@@ -103,8 +132,8 @@ impl Replication {
                 self.compare_position(now, peer, position);
             }
         }
+        // What the peer lacks it asks for: it got a frontier too, and pushed as well all of it would travel twice.
         self.request_missing(now);
-        self.push_all(peer);
     }
 
     fn compare_position(&mut self, now: Timestamp, peer: NodeId, position: &Position) {
@@ -160,13 +189,26 @@ impl Replication {
             let payloads = inline_only(as_named(&cose, payloads));
             self.send(peer, Frame::Entry { log, cose, payloads });
         }
-        // What became durable while these were read was not pushed, for the peer lacked these.
         if let Some((log, seq)) = last {
-            let known = self.sessions.get(&peer).and_then(|session| session.known.as_ref()?.get(&log).copied());
-            let durable = self.durable.get(&log).copied().unwrap_or(0);
-            if known == Some(seq) && durable > seq && durable - seq < ENTRIES_PER_FETCH {
-                self.serve_entries(peer, log, seq + 1, ENTRIES_PER_FETCH);
-            }
+            self.go_on(peer, log, seq);
+        }
+    }
+
+    /// What became durable while entries up to this one were read for the peer was not pushed, for the peer lacked these.
+    /// A little of it follows by itself; of more the peer is told, and asks as fast as it takes it.
+    fn go_on(&mut self, peer: NodeId, log: LogId, seq: u64) {
+        let Some(session) = self.sessions.get(&peer) else { return };
+        let durable = self.durable.get(&log).copied().unwrap_or(0);
+        if session.known.as_ref().and_then(|known| known.get(&log)) != Some(&seq) || durable <= seq {
+            return;
+        }
+        if session.told.get(&log).is_some_and(|told| *told > seq) {
+            return;
+        }
+        if durable - seq < ENTRIES_PER_FETCH {
+            self.serve_entries(peer, log, seq + 1, ENTRIES_PER_FETCH);
+        } else {
+            self.send_frontier(peer);
         }
     }
 

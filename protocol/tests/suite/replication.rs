@@ -9,11 +9,12 @@ use aiemp_keys::{FingerprintKey, Fingerprints, NodeId, Signer};
 use aiemp_protocol::{
     egress::Guard,
     entry::{ContentRef, Entry, FieldWrite, FileKind, Item, Position, SignedEntry},
-    frame::Frame,
+    frame::{Frame, frontier_digest},
     ids::{Audience, ContentHash, EntryHash, FileId, LogId},
     limits::HLC_AHEAD_MAX,
     replication::{
-        EntryWithPayloads, FreezeReason, Frozen, Input, Output, PeerFault, Record, Replication, Room, Start, WaitReason,
+        EffectId, EntryWithPayloads, FreezeReason, Frozen, Input, Output, PeerFault, Record, Replication, Room, Start,
+        StoredEntry, WaitReason,
     },
     roster::{ClosedLog, Member, Quota, Role, RosterChain, SignedRoster},
     time::Timestamp,
@@ -39,6 +40,27 @@ struct World {
     seq: u64,
 }
 
+impl World {
+    /// Takes in files saved here.
+    fn saves(&mut self, files: std::ops::Range<u64>) {
+        for number in files {
+            let items = vec![self.new_file(number, b"x")];
+            self.handle(Input::AppendRequested { audience: Audience::All, items, payloads: vec![Some(b"x".to_vec())] });
+        }
+    }
+
+    /// What the store holds of the own log, some entries from this one on.
+    fn stored(&self, from_seq: u64, count: u64) -> Vec<StoredEntry> {
+        let entries = self.entries.iter().map(|(entry, _)| entry).skip(from_seq as usize - 1).take(count as usize);
+        let stored = |entry: &EntryWithPayloads| StoredEntry {
+            log: entry.signed.log,
+            cose: entry.signed.cose.clone(),
+            payloads: entry.payloads.clone(),
+        };
+        entries.map(stored).collect()
+    }
+}
+
 /// What became of an input.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
@@ -49,6 +71,8 @@ struct Told {
     frozen: Vec<FreezeReason>,
     generations: Vec<u64>,
     forks: usize,
+    /// Entries of its own log that are read to be sent: the effect, the first, and how many.
+    reads: Vec<(EffectId, u64, u64)>,
 }
 
 impl World {
@@ -161,8 +185,8 @@ impl World {
             Output::ReportFrozen { reason, .. } => told.frozen.push(reason),
             Output::ReportRestored { generation } => told.generations.push(generation),
             Output::ReportRosterFork { .. } => told.forks += 1,
-            Output::ReadEntries { .. }
-            | Output::ReadPayload { .. }
+            Output::ReadEntries { effect, from_seq, count, .. } => told.reads.push((effect, from_seq, count)),
+            Output::ReadPayload { .. }
             | Output::PayloadArrived(_)
             | Output::RosterInstalled
             | Output::ReportDropped { .. }
@@ -438,6 +462,59 @@ fn a_change_that_cannot_be_decoded_is_dropped_and_the_log_goes_on() {
     assert_eq!(world.receive(entry_frame(&honest, vec![Some(b"honest".to_vec())])).applied, [3]);
     let payload = |index: usize| world.entries[index].0.payloads.clone();
     assert_eq!((payload(1), payload(2)), (vec![None], vec![Some(b"honest".to_vec())]));
+}
+
+/// A peer that has nothing says hello, while this node holds as many files.
+fn hello_to(files: u64) -> (World, Told) {
+    let mut world = World::usual();
+    world.saves(1..files + 1);
+    let peer = world.peer();
+    world.handle(Input::PeerDisconnected(peer));
+    world.handle(Input::PeerConnected(peer));
+    let (epoch, roster) = (2, roster_hash(&world));
+    let told = world.receive(Frame::Hello { epoch, roster, frontier: frontier_digest(&[]), has_brain: false });
+    (world, told)
+}
+
+#[test]
+fn what_a_peer_asks_for_is_not_pushed_as_well() {
+    let (mut world, told) = hello_to(3);
+    assert!(matches!(&told.sent[..], [Frame::Frontier { positions }] if positions.len() == 1), "{told:?}");
+    assert_eq!(world.receive(Frame::Frontier { positions: Vec::new() }).reads, []);
+    let log = world.own_log();
+    let [(effect, 1, 3)] = world.receive(Frame::Fetch { log, from_seq: 1, count: 64 }).reads[..] else {
+        panic!("it asks for all three")
+    };
+    let told = world.handle(Input::EntriesRead(effect, world.stored(1, 3)));
+    assert_eq!((told.sent.len(), told.reads.len()), (3, 0));
+}
+
+#[test]
+fn a_peer_whose_hello_said_the_same_and_that_has_more_by_now_learns_what_this_node_has() {
+    let (mut world, told) = hello_to(0);
+    assert_eq!(told.sent, [], "both have nothing");
+    let more = Position { log: world.log(), seq: 3, hash: EntryHash(roster_hash(&world)) };
+    let told = world.receive(Frame::Frontier { positions: vec![more.clone()] });
+    assert!(matches!(&told.sent[..], [Frame::Frontier { .. }, Frame::Fetch { from_seq: 1, .. }]), "{told:?}");
+    let told = world.receive(Frame::Frontier { positions: vec![more] });
+    assert!(!told.sent.iter().any(|frame| matches!(frame, Frame::Frontier { .. })), "once: {told:?}");
+}
+
+#[test]
+fn a_peer_learns_of_what_came_while_its_entries_were_read_however_much_it_is() {
+    for (more, follows) in [(5, true), (200, false)] {
+        let (mut world, _) = hello_to(3);
+        world.receive(Frame::Frontier { positions: Vec::new() });
+        let log = world.own_log();
+        let told = world.receive(Frame::Fetch { log, from_seq: 1, count: 64 });
+        world.saves(4..4 + more);
+        let told = world.handle(Input::EntriesRead(told.reads[0].0, world.stored(1, 3)));
+        let is_told = told.sent.iter().any(|frame| match frame {
+            Frame::Frontier { positions } => positions.iter().any(|position| position.seq == 3 + more),
+            _ => false,
+        });
+        assert_eq!((told.reads.len(), is_told), (usize::from(follows), !follows), "{more} more");
+    }
 }
 
 fn roster_hash(world: &World) -> aiemp_keys::Hash {
