@@ -1,9 +1,6 @@
 //! Names: which of the files that contend for a place has it, and where the others lie.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+use std::{collections::BTreeMap, ops::Bound};
 
 use aiemp_keys::Hash;
 use aiemp_protocol::{
@@ -46,7 +43,8 @@ struct Named {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     named: BTreeMap<FileId, Named>,
-    by_key: [BTreeMap<String, BTreeSet<(Timestamp, FileId)>>; CLASSES.len()],
+    /// By class and key, sorted. Nearly every name is one file's, and a vector of one takes the room of one.
+    by_key: [BTreeMap<String, Vec<(Timestamp, FileId)>>; CLASSES.len()],
     /// The places of files that share a name. Each load and write of one asks for its own, and to number it is to number
     /// all before it.
     shared: BTreeMap<String, BTreeMap<FileId, VaultPath>>,
@@ -61,7 +59,7 @@ impl Names {
         if let Some(Named { key, class, at }) = before.filter(|_| is_changed) {
             let of_class = &mut self.by_key[class as usize];
             if let Some(files) = of_class.get_mut(&key) {
-                files.remove(&(at, file));
+                files.retain(|named| *named != (at, file));
                 if files.is_empty() {
                     of_class.remove(&key);
                 }
@@ -70,7 +68,10 @@ impl Names {
         if is_changed {
             self.shared.clear();
             if let Some(Named { key, class, at }) = &now {
-                self.by_key[*class as usize].entry(key.clone()).or_default().insert((*at, file));
+                let files = self.by_key[*class as usize].entry(key.clone()).or_default();
+                let behind = files.partition_point(|named| *named < (*at, file));
+                files.reserve_exact(1);
+                files.insert(behind, (*at, file));
             }
         }
         self.named.extend(now.map(|now| (file, now)));
