@@ -28,6 +28,7 @@ use crate::{
 mod active;
 mod apply;
 mod authors;
+mod away;
 mod command;
 mod conflicts;
 mod dropped;
@@ -167,6 +168,8 @@ pub struct Vault {
     obstructed: BTreeSet<String>,
     /// Files to project when the place they want is free, or the disk works again.
     postponed: BTreeSet<FileId>,
+    /// Whether the vault's folder is not in its place.
+    is_away: bool,
     retry_at: Option<Timestamp>,
     batches: BTreeMap<Audience, Batch>,
     /// Entries asked for since `positions` were told.
@@ -223,6 +226,7 @@ impl Vault {
             missing: BTreeMap::new(),
             obstructed: BTreeSet::new(),
             postponed: BTreeSet::new(),
+            is_away: false,
             retry_at: None,
             batches: BTreeMap::new(),
             appended: BTreeMap::new(),
@@ -291,6 +295,7 @@ impl Vault {
             Input::PastRequested { request, file, before } => self.read_past(request, file, &before),
             Input::RestoreRequested { file, path, content } => self.restore(file, path, content.into_inner()),
             Input::UndoRequested { request, from } => self.undo(request, from),
+            Input::PlaceChecked { is_away } => self.place_checked(is_away),
             Input::TimeoutReached => self.timeout(),
         }
         self.flush_batches();

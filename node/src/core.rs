@@ -228,6 +228,7 @@ impl Core {
             Input::StandingChanged(standing) => self.standing_changed(now, standing),
             Input::FreezeFound(bytes) => self.replication.handle(now, replication::Input::FreezeFound(bytes)),
             Input::DiskChecked { full } => self.replication.handle(now, replication::Input::DiskChecked { full }),
+            Input::PlaceChecked { is_away } => self.vault_input(now, vault::Input::PlaceChecked { is_away }),
             Input::Asked { request, question } => self.asked(now, request, question),
             Input::TimeoutReached => self.timeout(now),
         }

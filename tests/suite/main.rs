@@ -33,4 +33,5 @@ mod terminal;
 mod three_users;
 mod tidy;
 mod undo;
+mod vault_place;
 mod walls;

@@ -41,7 +41,9 @@ impl Vault {
     ) {
         for path in removed {
             let key = path.key();
-            if self.in_flight.contains_key(&key) {
+            if self.is_away {
+                continue;
+            } else if self.in_flight.contains_key(&key) {
                 self.deferred.insert(path);
             } else if self.on_disk.get(&key).is_some_and(|projection| projection.path == path) {
                 // Under another spelling it may lie there still.

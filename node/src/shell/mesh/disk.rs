@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     shell::{
         free_space,
-        vault_disk::{DiskError, Scan, VaultDisk, scan},
+        vault_disk::{DiskError, Scan, VaultDisk},
     },
 };
 
@@ -63,9 +63,15 @@ pub(super) enum DiskJob {
 pub(super) enum DiskDone {
     Written(EffectId, WriteOutcome),
     Removed(EffectId, RemoveOutcome),
-    Scanned(Scan),
-    Seen { changed: Vec<(VaultPath, Vec<u8>)>, removed: Vec<VaultPath> },
+    /// None where the vault was away.
+    Scanned(Option<Scan>),
+    Seen {
+        changed: Vec<(VaultPath, Vec<u8>)>,
+        removed: Vec<VaultPath>,
+    },
     LateSaves(Vec<(VaultPath, Vec<u8>)>),
+    /// Something was not looked at, for the vault was away.
+    Missed,
 }
 
 /// The thread, as the task knows it that sends jobs and takes answers.
@@ -131,17 +137,22 @@ impl Room {
     }
 }
 
-/// Starts the thread. It ends when its [`Disk`] is dropped.
-pub(super) fn spawn(disk: VaultDisk, room: Room) -> Result<Disk> {
+/// Starts the thread; without a disk where the vault is not in its place. It ends when its [`Disk`] is dropped.
+pub(super) fn spawn(disk: Option<VaultDisk>, room: Room) -> Result<Disk> {
     spawn_with(disk, room, JOBS_MAX)
 }
 
-fn spawn_with(disk: VaultDisk, room: Room, jobs_max: usize) -> Result<Disk> {
+fn spawn_with(disk: Option<VaultDisk>, room: Room, jobs_max: usize) -> Result<Disk> {
     let (jobs, mut queue) = mpsc::channel::<(DiskJob, OwnedSemaphorePermit)>(jobs_max);
     let (done, answers) = mpsc::channel(jobs_max);
     std::thread::Builder::new().name("disk".to_owned()).spawn(move || {
         while let Some((job, _room)) = queue.blocking_recv() {
-            if let Some(answer) = work(&disk, &room, job)
+            // A folder that was moved away is not written to, and what is missing in it says nothing.
+            let answer = match disk.as_ref().filter(|disk| disk.is_in_place()) {
+                Some(disk) => work(disk, &room, job),
+                None => leave(job),
+            };
+            if let Some(answer) = answer
                 && done.blocking_send(answer).is_err()
             {
                 return;
@@ -150,6 +161,18 @@ fn spawn_with(disk: VaultDisk, room: Room, jobs_max: usize) -> Result<Disk> {
     })?;
     let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX as usize));
     Ok(Disk { jobs, room, answers, taken: VecDeque::new() })
+}
+
+/// What a job comes to while the vault is away.
+fn leave(job: DiskJob) -> Option<DiskDone> {
+    match job {
+        DiskJob::Write { effect, .. } => Some(DiskDone::Written(effect, WriteOutcome::Failed)),
+        DiskJob::Remove { effect, .. } => Some(DiskDone::Removed(effect, RemoveOutcome::Failed)),
+        DiskJob::Scan(_) => Some(DiskDone::Scanned(None)),
+        DiskJob::RemoveIntake { .. } | DiskJob::Look(_) | DiskJob::Confirm { .. } => Some(DiskDone::Missed),
+        // Displaced saves lie in the folder that is away, and stay there.
+        DiskJob::LateSaves | DiskJob::Forget(_) => None,
+    }
 }
 
 fn work(disk: &VaultDisk, room: &Room, job: DiskJob) -> Option<DiskDone> {
@@ -189,11 +212,12 @@ fn work(disk: &VaultDisk, room: &Room, job: DiskJob) -> Option<DiskDone> {
             }
         },
         DiskJob::Scan(known) => {
-            let found = scan(&room.root, &known).unwrap_or_else(|error| {
+            let found = disk.scan(&known).unwrap_or_else(|error| {
                 tracing::error!(%error, "the vault could not be scanned");
                 Scan::default()
             });
-            Some(DiskDone::Scanned(found))
+            // Moved away under the scan, its files look removed.
+            Some(DiskDone::Scanned(disk.is_in_place().then_some(found)))
         }
         DiskJob::Look(paths) => {
             let (mut changed, mut removed) = (Vec::new(), Vec::new());
@@ -231,7 +255,7 @@ mod tests {
 
     async fn done(jobs: Vec<DiskJob>, root: &Path, floor_megabytes: u64) -> Vec<DiskDone> {
         let room = Room { root: root.to_owned(), floor_megabytes };
-        let mut disk = spawn_with(VaultDisk::open(root).expect("a vault"), room, 2).expect("a thread");
+        let mut disk = spawn_with(Some(VaultDisk::open(root).expect("a vault")), room, 2).expect("a thread");
         for job in jobs {
             disk.send(job).await.expect("the thread lives");
         }

@@ -11,7 +11,11 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{EVENTS_MAX, Mesh, MeshOptions, brain_of, disk, notices, receipts};
+use super::{
+    EVENTS_MAX, Mesh, MeshOptions, brain_of, disk, notices,
+    place::{self, Place},
+    receipts,
+};
 use crate::{
     audit::AuditLog,
     core::{Core, Divergence, Input, Lost, Notice, Start},
@@ -23,9 +27,9 @@ use crate::{
         identity,
         network::{self, NetworkConfig, addresses},
         releases, screen,
-        store::{self, Store},
+        store::{self, Loaded, Store},
         users::Users,
-        vault_disk::{VaultDisk, VaultWatcher, scan},
+        vault_disk::{Scan, VaultDisk, VaultWatcher},
     },
 };
 
@@ -141,19 +145,32 @@ impl Mesh {
         let (home, config) = (options.home.clone(), options.config.clone());
         let me = options.signer.node_id();
         check_membership(options, &rosters)?;
-        let vault_disk = VaultDisk::open(&config.vault)?;
-        for save in vault_disk.interrupted_saves()? {
-            if notices::tell_interrupted(&home, &save) {
-                vault_disk.forget_displaced(ContentHash::of(&save));
+        let mut store = Store::open(&home.store())?;
+        let mut loaded = store.load()?;
+        let fills = store.read_meta(place::FILL)?.is_some_and(|value| value == [1]);
+        let mut place = Place::at_start(&config.vault, me, fills || loaded.projections.is_empty());
+        let vault_disk = place.open();
+        if let Some(vault_disk) = &vault_disk {
+            if fills {
+                forget_projections(&mut store, &mut loaded)?;
+            }
+            for save in vault_disk.interrupted_saves()? {
+                if notices::tell_interrupted(&home, &save) {
+                    vault_disk.forget_displaced(ContentHash::of(&save));
+                }
             }
         }
-        let store = Store::open(&home.store())?;
         let audit = AuditLog::open(&home.audit(), notices::MESH, options.signer.clone()).context("the audit log")?;
         let receipt_key = identity::receipt_key(&home, options.role)?;
-        let core = restored_core(options, rosters, &store, receipt_key.as_ref())?;
+        let core = restored_core(options, rosters, &store, loaded, receipt_key.as_ref())?;
         let (disk_sent, disk_events) = mpsc::channel(EVENTS_MAX);
-        let watcher = VaultWatcher::spawn(&config.vault, disk_sent)?;
-        let found = scan(&config.vault, core.vault().on_disk())?;
+        let (watcher, found) = match &vault_disk {
+            Some(vault_disk) => {
+                let watcher = VaultWatcher::spawn(&config.vault, disk_sent)?;
+                (Some(watcher), vault_disk.scan(core.vault().on_disk())?)
+            }
+            None => (None, Scan::default()),
+        };
         let (network_sent, network_events) = mpsc::channel(EVENTS_MAX);
         let network = open_network(options, network_sent)?;
         let (store_sent, store_events) = mpsc::channel(STORE_EVENTS_MAX);
@@ -182,6 +199,7 @@ impl Mesh {
             network_events,
             disk,
             disk_events,
+            place,
             home_changed,
             asked,
             brain_answers: mpsc::channel(EVENTS_MAX),
@@ -199,9 +217,19 @@ impl Mesh {
             displaced: Vec::new(),
             _watches: (watcher, home_watch),
         };
+        mesh.tell_away();
+        mesh.handle(Input::PlaceChecked { is_away: mesh.place.away().is_some() }).await?;
         mesh.handle(Input::FilesChanged { changed: found.changed, removed: found.removed }).await?;
         Ok(mesh)
     }
+}
+
+/// Another folder is to be the vault: nothing lies there as far as this node knows.
+fn forget_projections(store: &mut Store, loaded: &mut Loaded) -> Result<()> {
+    let keys = std::mem::take(&mut loaded.projections).into_keys();
+    let mut writes: Vec<_> = keys.map(|key| store::Write::Projection { key, projection: None }).collect();
+    writes.push(store::Write::Meta { key: place::FILL.to_owned(), value: vec![0] });
+    Ok(store.persist(&writes)?)
 }
 
 /// The core with everything that was durable.
@@ -209,10 +237,10 @@ fn restored_core(
     options: &MeshOptions,
     rosters: RosterChain,
     store: &Store,
+    loaded: Loaded,
     receipt_key: Option<&PublicKey>,
 ) -> Result<Core> {
     let home = &options.home;
-    let loaded = store.load()?;
     let generation = store.read_meta(GENERATION)?.and_then(|bytes| bytes.try_into().ok());
     let releases = releases::load(home, rosters.current())?;
     let mut core = Core::new(Start {

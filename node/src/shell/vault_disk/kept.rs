@@ -35,7 +35,7 @@ use super::{
 mod clean;
 
 /// The folder's name at the vault's top.
-const FOLDER: &str = ".aiemp";
+pub(super) const FOLDER: &str = ".aiemp";
 /// How long a program that has a displaced file open still may write to it: a save takes far less.
 const LATE_SAVE_WAIT: Duration = Duration::from_secs(10);
 /// Displaced files that are looked at again; many times what a burst of merges displaces within the wait.
@@ -96,6 +96,14 @@ impl Kept {
 
     pub(super) fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
+    }
+
+    /// Makes an empty file of this name, on disk when this returns.
+    pub(super) fn mark(&self, name: &str) -> Result<(), DiskError> {
+        let failed = |error| DiskError::new("mark", &self.path, error);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        (self.sync_folder)(&self.folder).map_err(failed)
     }
 
     /// A file with these bytes, on disk when this returns. `shown` is the path it is made for.

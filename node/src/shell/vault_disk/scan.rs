@@ -1,6 +1,6 @@
 //! What differs between the vault on disk and what was last known to lie there.
 
-use std::{collections::BTreeMap, ffi::OsStr, path::Path};
+use std::{collections::BTreeMap, ffi::OsStr};
 
 use aiemp_crdt::vault::Projection;
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
@@ -23,12 +23,8 @@ pub struct Scan {
     pub skipped: Vec<(String, SkipReason)>,
 }
 
-/// Reads the whole vault and compares it with `known`, by canonical key.
-///
-/// Fails only if the vault's top cannot be listed, so that an unmounted disk is no mass removal. Blocks.
-pub fn scan(root: &Path, known: &BTreeMap<String, Projection>) -> Result<Scan, DiskError> {
-    let tree = Tree::open(root)?;
-    let mut listing = Listing::of(&tree)?;
+pub(super) fn scan(tree: &Tree, known: &BTreeMap<String, Projection>) -> Result<Scan, DiskError> {
+    let mut listing = Listing::of(tree)?;
     let mut scan = Scan { skipped: std::mem::take(&mut listing.skipped), ..Scan::default() };
     for (key, paths) in &listing.files {
         let known = known.get(key);
@@ -36,7 +32,7 @@ pub fn scan(root: &Path, known: &BTreeMap<String, Projection>) -> Result<Scan, D
         let chosen = paths.iter().position(|path| known.is_some_and(|known| known.path == *path)).unwrap_or(0);
         for (at, path) in paths.iter().enumerate() {
             if at == chosen {
-                scan.read(&tree, path, known);
+                scan.read(tree, path, known);
             } else {
                 scan.skipped.push((path.as_str().to_owned(), SkipReason::Twin));
             }

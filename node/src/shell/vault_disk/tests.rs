@@ -5,12 +5,13 @@ mod scan;
 mod watcher;
 mod writer;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
+use aiemp_crdt::vault::Projection;
 use aiemp_protocol::vault_path::VaultPath;
 use rustix::io::Errno;
 
-use super::DiskError;
+use super::{DiskError, Scan, tree::Tree};
 
 fn path(text: &str) -> VaultPath {
     VaultPath::parse(text).expect("a valid path")
@@ -25,6 +26,11 @@ fn put(root: &Path, name: &str, text: &str) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().expect("below the top")).expect("folders");
     fs::write(path, text).expect("written");
+}
+
+/// What a scan of the folder finds.
+fn scan_of(root: &Path, known: &BTreeMap<String, Projection>) -> Result<Scan, DiskError> {
+    super::scan::scan(&Tree::open(root)?, known)
 }
 
 /// The names in `.aiemp/`.

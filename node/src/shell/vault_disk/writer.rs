@@ -1,8 +1,9 @@
 //! Files put on disk and taken off it, so that no interleaving with an editor loses a save.
 
-use std::{ffi::OsStr, path::Path};
+use std::{collections::BTreeMap, ffi::OsStr, path::Path};
 
-use aiemp_crdt::vault::{RemoveOutcome, WriteOutcome};
+use aiemp_crdt::vault::{Projection, RemoveOutcome, WriteOutcome};
+use aiemp_keys::NodeId;
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use rustix::{fs::RenameFlags, io::Errno};
 
@@ -10,7 +11,9 @@ use self::{compared::probe, place::Place};
 use super::{
     DiskError,
     kept::{Kept, Temporary},
+    mark::{self, FolderId},
     reading::{self, Found},
+    scan::{self, Scan},
     tree::{self, Missing, Tree},
 };
 
@@ -44,6 +47,28 @@ impl VaultDisk {
             );
         }
         Ok(Self { tree, kept, can_exchange })
+    }
+
+    /// Which folder this is.
+    pub const fn folder(&self) -> FolderId {
+        self.tree.id()
+    }
+
+    /// Whether the vault's path still stands for this folder: it may have been moved away, or something mounted over it.
+    pub fn is_in_place(&self) -> bool {
+        self.tree.is_in_place()
+    }
+
+    /// Marks the folder as the vault of a node.
+    pub fn mark(&self, node: NodeId) -> Result<(), DiskError> {
+        self.kept.mark(&mark::name_of(node))
+    }
+
+    /// Reads the whole vault and compares it with `known`, by canonical key.
+    ///
+    /// Fails only if the vault's top cannot be listed, so that an unmounted disk is no mass removal.
+    pub fn scan(&self, known: &BTreeMap<String, Projection>) -> Result<Scan, DiskError> {
+        scan::scan(&self.tree, known)
     }
 
     /// Whether the file system lacks the exchange, so that content is compared right before the rename instead.

@@ -14,8 +14,8 @@ use aiemp_protocol::{
 };
 use tempfile::tempdir;
 
-use super::{path, paths, put};
-use crate::shell::vault_disk::{DiskError, Scan, SkipReason, scan};
+use super::{path, paths, put, scan_of};
+use crate::shell::vault_disk::{DiskError, Scan, SkipReason};
 
 type Known = BTreeMap<String, Projection>;
 
@@ -29,7 +29,7 @@ fn known(files: &[(&str, &str)]) -> Known {
 }
 
 fn scanned(root: &Path, known: &Known) -> Scan {
-    let mut scan = scan(root, known).expect("scanned");
+    let mut scan = scan_of(root, known).expect("scanned");
     scan.changed.sort();
     scan.skipped.sort();
     scan
@@ -124,6 +124,6 @@ fn of_twins_the_known_spelling_is_the_file() {
 #[test]
 fn a_vault_that_is_not_there_is_no_removal_of_everything() {
     let root = tempdir().expect("a directory");
-    let error = scan(&root.path().join("unmounted"), &known(&[("a.md", "1")])).expect_err("refused");
+    let error = scan_of(&root.path().join("unmounted"), &known(&[("a.md", "1")])).expect_err("refused");
     assert!(matches!(error, DiskError::Io { doing: "open", .. }), "{error}");
 }

@@ -12,8 +12,8 @@ use tokio::{
     time::{error::Elapsed, timeout},
 };
 
-use super::{path, paths, put};
-use crate::shell::vault_disk::{DiskEvent, SkipReason, VaultWatcher, scan};
+use super::{path, paths, put, scan_of};
+use crate::shell::vault_disk::{DiskEvent, SkipReason, VaultWatcher};
 
 /// Far longer than anything takes, so that only a missing event fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ impl Watched {
             }
             DiskEvent::Rescan => {
                 self.rescans += 1;
-                let scan = scan(self.root.path(), &BTreeMap::new()).expect("scanned");
+                let scan = scan_of(self.root.path(), &BTreeMap::new()).expect("scanned");
                 self.contents.extend(scan.changed.into_iter().map(|(path, bytes)| (path.to_string(), Some(bytes))));
             }
         }
@@ -208,7 +208,7 @@ async fn a_twin_is_left_to_a_rescan() {
 async fn our_own_reading_wakes_nobody() {
     let mut vault = Watched::new(&[("a.md", "text")]);
     for _ in 0..3 {
-        scan(vault.root.path(), &BTreeMap::new()).expect("scanned");
+        scan_of(vault.root.path(), &BTreeMap::new()).expect("scanned");
     }
     put(vault.root.path(), ".b.md", "text");
     fs::rename(vault.root.path().join(".b.md"), vault.root.path().join("b.md")).expect("renamed");
