@@ -42,6 +42,7 @@ mod names;
 mod open;
 mod output;
 mod project;
+mod removals;
 mod replaced;
 mod undo;
 
@@ -164,6 +165,7 @@ pub struct Vault {
     strangers: Vec<(VaultPath, Vec<u8>)>,
     /// Places at which nothing lies any more, until they count as removed.
     missing: BTreeMap<String, Timestamp>,
+    removals: removals::Removals,
     /// Places at which something lies that is no file of the vault, each told of once.
     obstructed: BTreeSet<String>,
     /// Files to project when the place they want is free, or the disk works again.
@@ -224,6 +226,7 @@ impl Vault {
             recognising: BTreeSet::new(),
             strangers: Vec::new(),
             missing: BTreeMap::new(),
+            removals: removals::Removals::default(),
             obstructed: BTreeSet::new(),
             postponed: BTreeSet::new(),
             is_away: false,
@@ -298,6 +301,7 @@ impl Vault {
             Input::PlaceChecked { is_away } => self.place_checked(is_away),
             Input::TimeoutReached => self.timeout(),
         }
+        self.forget_found();
         self.flush_batches();
         self.close_idle_documents();
     }
@@ -310,7 +314,7 @@ impl Vault {
     /// When to hand in `TimeoutReached` at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.missing.values().map(|since| *since + local::REMOVAL_GRACE).chain(self.retry_at).min()
+        self.next_removal().into_iter().chain(self.retry_at).min()
     }
 
     /// Whether this node may create and change files of the zone.
@@ -351,7 +355,7 @@ impl Vault {
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()
             && self.deferred.is_empty()
-            && self.missing.is_empty()
+            && self.removals_are_settled()
             && self.unapplied.is_empty()
             && !self.saves_wait()
     }

@@ -63,6 +63,8 @@ pub struct Start {
     pub room: Room,
     /// Whether the last run ended with nothing under way.
     pub ended_well: bool,
+    /// Whether it ended while removals waited for a person.
+    pub removals_held: bool,
 }
 
 /// The machine. Holds state and dispatch; each handler has its own file.
@@ -143,6 +145,9 @@ impl Core {
         let mut vault = Vault::new(me, Box::new(boundaries), positions(&replication));
         if start.ended_well {
             vault.ended_well();
+        }
+        if start.removals_held {
+            vault.removals_were_held();
         }
         Self {
             replication,
@@ -360,6 +365,10 @@ impl Core {
                 return self.replication.handle(now, append);
             }
             vault::Output::FileUpdated(file) => return self.file_updated(now, file),
+            vault::Output::NoteHeldRemovals(held) => {
+                self.work.dashboard_due = Some(now);
+                Output::NoteHeldRemovals(held)
+            }
             vault::Output::Content { request, bytes } => return self.content_read(now, request, bytes),
             vault::Output::Undone { request, undone, left } => {
                 Output::Answer { request, answer: Answer::Undone { undone, left } }

@@ -167,3 +167,48 @@ fn a_node_whose_vault_is_missing_starts_makes_none_and_waits_for_it() {
     fs::rename(&elsewhere, &pair.local.vault).expect("moved back");
     pair.wait_same("it goes on", |files| files.len() == NOTES + 1);
 }
+
+#[test]
+fn many_files_that_vanish_are_told_and_decided_by_command() {
+    const MANY: usize = 16;
+    let mut pair = Pair::running();
+    for number in 0..MANY {
+        pair.local.save(&format!("Plans/note-{number:02}.md"), format!("note {number}\n"));
+    }
+    pair.wait_same("the notes are on both sides", |files| files.len() == MANY);
+    let vanish = |pair: &Pair| {
+        for number in 0..12 {
+            fs::remove_file(pair.local.vault.join(format!("Plans/note-{number:02}.md"))).expect("removed");
+        }
+    };
+    let item = |pair: &Pair| -> Option<String> {
+        let listed = pair.local.json(&["conflicts", "list", "--json"]);
+        let items = listed["items"].as_array().expect("a list").clone();
+        let item = items.into_iter().find(|item| item["kind"] == "mass_removal")?;
+        Some(item["id"].as_str().expect("an id").to_owned())
+    };
+    vanish(&pair);
+    pair.wait("the item is there", |pair| item(pair).is_some());
+    let id = item(&pair).expect("it stays");
+    assert!(pair.local.must(&["conflicts", "show", &id]).contains("12 files are gone here:\n  | Plans/note-00.md"));
+    assert!(pair.local.must(&["status"]).contains("VAULT      12 files vanished within seconds"));
+    let (code, said) = doctor(&pair.local);
+    assert!(code == Some(1) && said.contains("`conflicts show ID` says how to decide"), "{said}");
+    pair.local
+        .refused(&["conflicts", "resolve", &id, "--with", "/dev/null"])
+        .assert(2, &["--take local", "--take both"]);
+    // Still so after a restart.
+    assert_eq!(pair.local.stop().0, Some(0));
+    pair.local.start();
+    pair.wait("the item is there again", |pair| item(pair).is_some());
+    assert_eq!((pair.local.files("Plans").len(), pair.cloud.files("Plans").len()), (4, MANY));
+    let id = item(&pair).expect("it stays");
+    pair.local.must(&["conflicts", "resolve", &id, "--take", "both"]);
+    pair.wait_same("they come back", |files| files.len() == MANY);
+    vanish(&pair);
+    pair.wait("the item is there once more", |pair| item(pair).is_some());
+    let id = item(&pair).expect("it stays");
+    pair.local.must(&["conflicts", "resolve", &id, "--take", "local"]);
+    pair.wait_same("they are removed everywhere", |files| files.len() == 4);
+    assert!(item(&pair).is_none() && troubles(&pair.local).is_empty());
+}

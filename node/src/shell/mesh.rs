@@ -238,6 +238,7 @@ impl Mesh {
             Output::RecordProjection { key, projection } => {
                 self.store.send(store::Command::Write(store::Write::Projection { key, projection })).await?;
             }
+            Output::NoteHeldRemovals(held) => self.store.send(start::removals_held(held)).await?,
             Output::Screen { effect, changes } => {
                 let request = screen::Request { effect, changes, answer: self.screened.0.clone() };
                 self.screen.send(request).await.context("the keeper of decoders ended")?;

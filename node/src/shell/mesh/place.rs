@@ -165,10 +165,7 @@ impl Mesh {
     pub(super) async fn look_at_place(&mut self) -> Result<()> {
         match self.place.look() {
             Look::Same => {}
-            Look::Left => {
-                self.tell_away();
-                self.handle(Input::PlaceChecked { is_away: true }).await?;
-            }
+            Look::Left => self.tell_away().await?,
             Look::Back => {
                 tracing::info!(vault = %self.place.root.display(), "the vault is in its place again");
                 self.place.has_missed = true;
@@ -188,15 +185,22 @@ impl Mesh {
     pub(super) fn troubles(&self) -> Vec<WireTrouble> {
         let told = self.place.away.as_ref().map(|away| away.told(&self.place.root));
         let away = told.map(|Fault { message, fix, .. }| WireTrouble { is_error: true, what: message, fix });
-        away.into_iter().collect()
+        let held = self.core.vault().removals_held();
+        let removals = (held > 0).then(|| WireTrouble {
+            is_error: true,
+            what: format!("{held} files vanished within seconds and wait for your decision"),
+            fix: "`aiemp-node conflicts` lists them as mass_removal, and `conflicts show ID` says how to decide."
+                .to_owned(),
+        });
+        away.into_iter().chain(removals).collect()
     }
 
-    /// Says so where the vault is away.
-    pub(super) fn tell_away(&self) {
-        if let Some(away) = &self.place.away {
-            let Fault { message, fix, .. } = away.told(&self.place.root);
-            tracing::error!("{message}. {fix}");
-        }
+    /// Where the vault is away, everybody is told.
+    pub(super) async fn tell_away(&mut self) -> Result<()> {
+        let Some(away) = &self.place.away else { return Ok(()) };
+        let Fault { message, fix, .. } = away.told(&self.place.root);
+        tracing::error!("{message}. {fix}");
+        self.handle(Input::PlaceChecked { is_away: true }).await
     }
 
     /// Takes the folder that lies at the vault's path for the vault, by starting again.

@@ -29,7 +29,7 @@ use crate::{
         releases, screen,
         store::{self, Loaded, Store},
         users::Users,
-        vault_disk::{Scan, VaultDisk, VaultWatcher},
+        vault_disk::{DiskEvent, Scan, VaultDisk, VaultWatcher},
     },
 };
 
@@ -37,6 +37,8 @@ use crate::{
 const GENERATION: &str = "generation";
 /// Whether the last run ended with nothing under way, in the store.
 const ENDED_WELL: &str = "ended_well";
+/// Whether removals wait for a person, in the store.
+const REMOVALS_HELD: &str = "removals_held";
 /// One `EntriesRead` may hold a fetch's worth of payloads, so few may wait.
 const STORE_EVENTS_MAX: usize = 16;
 
@@ -94,6 +96,11 @@ pub(super) fn ended_well(well: bool) -> store::Command {
     store::Command::Write(store::Write::Meta { key: ENDED_WELL.to_owned(), value: vec![u8::from(well)] })
 }
 
+/// Notes whether removals wait for a person.
+pub(super) fn removals_held(held: bool) -> store::Command {
+    store::Command::Write(store::Write::Meta { key: REMOVALS_HELD.to_owned(), value: vec![u8::from(held)] })
+}
+
 /// Yields once when the process is told to stop.
 pub(super) fn stop_signal() -> Result<mpsc::Receiver<()>> {
     let mut terminated = signal(SignalKind::terminate())?;
@@ -147,30 +154,12 @@ impl Mesh {
         check_membership(options, &rosters)?;
         let mut store = Store::open(&home.store())?;
         let mut loaded = store.load()?;
-        let fills = store.read_meta(place::FILL)?.is_some_and(|value| value == [1]);
-        let mut place = Place::at_start(&config.vault, me, fills || loaded.projections.is_empty());
-        let vault_disk = place.open();
-        if let Some(vault_disk) = &vault_disk {
-            if fills {
-                forget_projections(&mut store, &mut loaded)?;
-            }
-            for save in vault_disk.interrupted_saves()? {
-                if notices::tell_interrupted(&home, &save) {
-                    vault_disk.forget_displaced(ContentHash::of(&save));
-                }
-            }
-        }
+        let (place, vault_disk) = open_vault(options, &mut store, &mut loaded)?;
         let audit = AuditLog::open(&home.audit(), notices::MESH, options.signer.clone()).context("the audit log")?;
         let receipt_key = identity::receipt_key(&home, options.role)?;
         let core = restored_core(options, rosters, &store, loaded, receipt_key.as_ref())?;
         let (disk_sent, disk_events) = mpsc::channel(EVENTS_MAX);
-        let (watcher, found) = match &vault_disk {
-            Some(vault_disk) => {
-                let watcher = VaultWatcher::spawn(&config.vault, disk_sent)?;
-                (Some(watcher), vault_disk.scan(core.vault().on_disk())?)
-            }
-            None => (None, Scan::default()),
-        };
+        let (watcher, found) = watch(vault_disk.as_ref(), &config.vault, disk_sent, &core)?;
         let (network_sent, network_events) = mpsc::channel(EVENTS_MAX);
         let network = open_network(options, network_sent)?;
         let (store_sent, store_events) = mpsc::channel(STORE_EVENTS_MAX);
@@ -217,11 +206,39 @@ impl Mesh {
             displaced: Vec::new(),
             _watches: (watcher, home_watch),
         };
-        mesh.tell_away();
-        mesh.handle(Input::PlaceChecked { is_away: mesh.place.away().is_some() }).await?;
+        mesh.tell_away().await?;
         mesh.handle(Input::FilesChanged { changed: found.changed, removed: found.removed }).await?;
         Ok(mesh)
     }
+}
+
+/// Where the vault is, and its folder if that is in its place. What a run before this one left there is kept for the person.
+fn open_vault(options: &MeshOptions, store: &mut Store, loaded: &mut Loaded) -> Result<(Place, Option<VaultDisk>)> {
+    let (root, node) = (&options.config.vault, options.signer.node_id());
+    let fills = store.read_meta(place::FILL)?.is_some_and(|value| value == [1]);
+    let mut place = Place::at_start(root, node, fills || loaded.projections.is_empty());
+    let Some(disk) = place.open() else { return Ok((place, None)) };
+    if fills {
+        forget_projections(store, loaded)?;
+    }
+    for save in disk.interrupted_saves()? {
+        if notices::tell_interrupted(&options.home, &save) {
+            disk.forget_displaced(ContentHash::of(&save));
+        }
+    }
+    Ok((place, Some(disk)))
+}
+
+/// Watches the vault, and finds what changed while nobody did.
+fn watch(
+    disk: Option<&VaultDisk>,
+    root: &Path,
+    events: mpsc::Sender<DiskEvent>,
+    core: &Core,
+) -> Result<(Option<VaultWatcher>, Scan)> {
+    let Some(disk) = disk else { return Ok((None, Scan::default())) };
+    let watcher = VaultWatcher::spawn(root, events)?;
+    Ok((Some(watcher), disk.scan(core.vault().on_disk())?))
 }
 
 /// Another folder is to be the vault: nothing lies there as far as this node knows.
@@ -253,6 +270,7 @@ fn restored_core(
         releases,
         room: options.config.admission.room(),
         ended_well: store.read_meta(ENDED_WELL)?.is_some_and(|value| value == [1]),
+        removals_held: store.read_meta(REMOVALS_HELD)?.is_some_and(|value| value == [1]),
     });
     core.raise_generation(generation.map_or(0, u64::from_be_bytes));
     for entry in &loaded.entries {
