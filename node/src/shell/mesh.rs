@@ -379,6 +379,10 @@ impl Mesh {
                 }
                 if self.rescans.end() { self.scan().await } else { Ok(()) }
             }
+            DiskDone::Stamps(stamps) => {
+                self.store.send(store::Command::Write(store::Write::Stamps(stamps))).await?;
+                Ok(())
+            }
             DiskDone::Missed => {
                 self.place.missed();
                 Ok(())
@@ -431,7 +435,8 @@ impl Mesh {
     }
 
     async fn scan(&mut self) -> Result<()> {
-        self.disk.send(DiskJob::Scan(self.core.vault().on_disk().clone())).await
+        let known = self.core.vault().on_disk().values().map(|there| (there.path.clone(), there.hash));
+        self.disk.send(DiskJob::Scan(known.collect())).await
     }
 
     async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {

@@ -9,6 +9,7 @@ mod listing;
 mod mark;
 mod reading;
 mod scan;
+mod stamps;
 mod tree;
 mod watcher;
 mod writer;
@@ -22,7 +23,8 @@ use thiserror::Error;
 pub use self::{
     mark::{FolderId, Lying, look},
     reading::SkipReason,
-    scan::Scan,
+    scan::{Known, Scan},
+    stamps::{Stamp, StampName, Stamped, Stamps},
     watcher::{DiskEvent, VaultWatcher},
     writer::VaultDisk,
 };

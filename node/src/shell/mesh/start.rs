@@ -29,7 +29,7 @@ use crate::{
         releases, screen,
         store::{self, Loaded, Store},
         users::Users,
-        vault_disk::{DiskEvent, Scan, VaultDisk, VaultWatcher},
+        vault_disk::{DiskEvent, Scan, Stamps, VaultDisk, VaultWatcher},
     },
 };
 
@@ -155,17 +155,19 @@ impl Mesh {
         let mut store = Store::open(&home.store())?;
         let mut loaded = store.load()?;
         let (place, vault_disk) = open_vault(options, &mut store, &mut loaded)?;
+        let mut stamps = Stamps::new(std::mem::take(&mut loaded.stamps));
         let audit = AuditLog::open(&home.audit(), notices::MESH, options.signer.clone()).context("the audit log")?;
         let receipt_key = identity::receipt_key(&home, options.role)?;
         let core = restored_core(options, rosters, &store, loaded, receipt_key.as_ref())?;
         let (disk_sent, disk_events) = mpsc::channel(EVENTS_MAX);
-        let (watcher, found) = watch(vault_disk.as_ref(), &config.vault, disk_sent, &core)?;
+        let (watcher, found) = watch(vault_disk.as_ref(), &config.vault, disk_sent, &core, &mut stamps)?;
         let (network_sent, network_events) = mpsc::channel(EVENTS_MAX);
         let network = open_network(options, network_sent)?;
         let (store_sent, store_events) = mpsc::channel(STORE_EVENTS_MAX);
         let store = store::spawn(store, store_sent)?;
         store.send(ended_well(false)).await?;
-        let disk = disk::spawn(vault_disk, disk::Room::of(&config))?;
+        store.send(store::Command::Write(store::Write::Stamps(stamps.take_unsaved()))).await?;
+        let disk = disk::spawn(vault_disk, stamps, disk::Room::of(&config))?;
         let (asked_sent, asked) = mpsc::channel(EVENTS_MAX);
         control::serve(&home.control_socket(), Users::load(&home)?.as_ref(), asked_sent)?;
         let watched =
@@ -235,10 +237,13 @@ fn watch(
     root: &Path,
     events: mpsc::Sender<DiskEvent>,
     core: &Core,
+    stamps: &mut Stamps,
 ) -> Result<(Option<VaultWatcher>, Scan)> {
     let Some(disk) = disk else { return Ok((None, Scan::default())) };
     let watcher = VaultWatcher::spawn(root, events)?;
-    Ok((Some(watcher), disk.scan(core.vault().on_disk())?))
+    let known = core.vault().on_disk().iter();
+    let known = known.map(|(key, there)| (key.clone(), (there.path.clone(), there.hash))).collect();
+    Ok((Some(watcher), disk.scan(&known, stamps)?))
 }
 
 /// Another folder is to be the vault: nothing lies there as far as this node knows.

@@ -29,6 +29,7 @@ use self::clean::clean;
 use super::{
     DiskError,
     reading::{self, Found},
+    stamps::Stamp,
     tree::{self, Tree},
 };
 
@@ -96,6 +97,15 @@ impl Kept {
 
     pub(super) fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
+    }
+
+    /// The time by the clock of the file system, which need not be this machine's; the beginning of time where it does not
+    /// tell, so that nothing was left alone for long.
+    pub(super) fn time(&self) -> i64 {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        let dated = rustix::fs::futimens(&self.folder, &times).and_then(|()| rustix::fs::fstat(&self.folder));
+        dated.map_or(i64::MIN, |stat| Stamp::from(&stat).changed)
     }
 
     /// Makes an empty file of this name, on disk when this returns.
@@ -208,7 +218,7 @@ impl Kept {
     /// The content if it is a new one; it is then kept under its digest.
     fn look_again(&self, entry: &mut Late) -> Option<Vec<u8>> {
         let found = reading::read(&self.folder, OsStr::new(&entry.name));
-        let Found::File { bytes, is_steady: true, is_linked: false } = found else { return None };
+        let Found::File { bytes, is_steady: true, is_linked: false, .. } = found else { return None };
         let hash = ContentHash::of(&bytes);
         if entry.known.contains(&hash) {
             return None;

@@ -2,16 +2,16 @@
 
 mod races;
 mod scan;
+mod stamps;
 mod watcher;
 mod writer;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
-use aiemp_crdt::vault::Projection;
 use aiemp_protocol::vault_path::VaultPath;
 use rustix::io::Errno;
 
-use super::{DiskError, Scan, tree::Tree};
+use super::{DiskError, Known, Scan, Stamps, tree::Tree};
 
 fn path(text: &str) -> VaultPath {
     VaultPath::parse(text).expect("a valid path")
@@ -29,8 +29,8 @@ fn put(root: &Path, name: &str, text: &str) {
 }
 
 /// What a scan of the folder finds.
-fn scan_of(root: &Path, known: &BTreeMap<String, Projection>) -> Result<Scan, DiskError> {
-    super::scan::scan(&Tree::open(root)?, known)
+fn scan_of(root: &Path, known: &Known) -> Result<Scan, DiskError> {
+    super::scan::scan(&Tree::open(root)?, known, &mut Stamps::default(), 0)
 }
 
 /// The names in `.aiemp/`.

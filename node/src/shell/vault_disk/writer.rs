@@ -1,8 +1,8 @@
 //! Files put on disk and taken off it, so that no interleaving with an editor loses a save.
 
-use std::{collections::BTreeMap, ffi::OsStr, path::Path};
+use std::{ffi::OsStr, path::Path};
 
-use aiemp_crdt::vault::{Projection, RemoveOutcome, WriteOutcome};
+use aiemp_crdt::vault::{RemoveOutcome, WriteOutcome};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use rustix::{fs::RenameFlags, io::Errno};
@@ -13,7 +13,8 @@ use super::{
     kept::{Kept, Temporary},
     mark::{self, FolderId},
     reading::{self, Found},
-    scan::{self, Scan},
+    scan::{self, Known, Scan},
+    stamps::{Stamped, Stamps},
     tree::{self, Missing, Tree},
 };
 
@@ -67,8 +68,21 @@ impl VaultDisk {
     /// Reads the whole vault and compares it with `known`, by canonical key.
     ///
     /// Fails only if the vault's top cannot be listed, so that an unmounted disk is no mass removal.
-    pub fn scan(&self, known: &BTreeMap<String, Projection>) -> Result<Scan, DiskError> {
-        scan::scan(&self.tree, known)
+    /// Files that look as they did when they were read are not read again.
+    pub fn scan(&self, known: &Known, stamps: &mut Stamps) -> Result<Scan, DiskError> {
+        scan::scan(&self.tree, known, stamps, self.kept.time())
+    }
+
+    /// Notes what these files look like: for those that were written or read while that could not be told.
+    pub fn stamp(&self, paths: impl Iterator<Item = VaultPath>, stamps: &mut Stamps) {
+        let now = self.kept.time();
+        for path in paths {
+            let Ok(Some(place)) = self.place(&path, Missing::Leave) else { continue };
+            let found = reading::read(&place.folder, place.name()).unshared();
+            if let Found::File { bytes, is_steady: true, stamp, .. } = found {
+                stamps.note(&path, Stamped { stamp, hash: ContentHash::of(&bytes) }, now);
+            }
+        }
     }
 
     /// Whether the file system lacks the exchange, so that content is compared right before the rename instead.

@@ -1,29 +1,20 @@
 use std::{
-    collections::BTreeMap,
     ffi::OsStr,
     fs,
     os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
     path::Path,
 };
 
-use aiemp_crdt::vault::Projection;
-use aiemp_protocol::{
-    ids::{ContentHash, FileId},
-    limits::BLOB_BYTES_MAX,
-    zone::Zone,
-};
+use aiemp_protocol::{ids::ContentHash, limits::BLOB_BYTES_MAX};
 use tempfile::tempdir;
 
 use super::{path, paths, put, scan_of};
-use crate::shell::vault_disk::{DiskError, Scan, SkipReason};
-
-type Known = BTreeMap<String, Projection>;
+use crate::shell::vault_disk::{DiskError, Known, Scan, SkipReason};
 
 fn known(files: &[(&str, &str)]) -> Known {
     let entry = |(name, text): &(&str, &str)| {
         let (path, hash) = (path(name), ContentHash::of(text.as_bytes()));
-        let file = FileId::adopted(Zone::Private, &path.key(), hash);
-        (path.key(), Projection { path, file, hash, base: hash, heads: Vec::new(), merged_changes: None })
+        (path.key(), (path, hash))
     };
     files.iter().map(entry).collect()
 }
