@@ -34,4 +34,5 @@ mod three_users;
 mod tidy;
 mod undo;
 mod vault_place;
+mod vault_watch;
 mod walls;

@@ -45,6 +45,7 @@ mod place;
 mod receipts;
 mod rescans;
 mod start;
+mod troubles;
 mod unpaired;
 
 use disk::{Disk, DiskDone, DiskJob};
@@ -156,7 +157,7 @@ struct Mesh {
     releases_seen: Option<SystemTime>,
     /// Saves that were taken off their paths and are not merged for certain.
     displaced: Vec<ContentHash>,
-    _watches: (Option<VaultWatcher>, HomeWatch),
+    watches: (Option<VaultWatcher>, HomeWatch),
 }
 
 impl Mesh {

@@ -4,6 +4,7 @@
 //! off, and finds what changed while nobody looked; [`VaultWatcher`] tells what editors saved. Neither knows whose content
 //! a file is; the vault machine tells its own writes by their digests. Both block, so they run on threads of their own.
 
+mod file_system;
 mod kept;
 mod listing;
 mod mark;
@@ -94,14 +95,6 @@ pub enum DiskError {
         path: PathBuf,
         /// The cause.
         source: io::Error,
-    },
-    /// The system does not tell of changes.
-    #[error("cannot watch {}: {source}; raise fs.inotify.max_user_watches and max_user_instances", path.display())]
-    Watch {
-        /// The vault's top.
-        path: PathBuf,
-        /// The cause.
-        source: notify::Error,
     },
 }
 

@@ -7,14 +7,17 @@ use aiemp_keys::NodeId;
 use anyhow::Result;
 use tokio::sync::oneshot;
 
-use super::Mesh;
+use super::{
+    Mesh,
+    troubles::{self, Lacks},
+};
 use crate::{
     core::Input,
     fault::Fault,
     shell::{
         control::{Response, WireTrouble},
         store,
-        vault_disk::{DiskEvent, FolderId, Lying, VaultDisk, look},
+        vault_disk::{DiskEvent, FolderId, Lying, VaultDisk, VaultWatcher, look},
     },
 };
 
@@ -72,6 +75,7 @@ pub(super) struct Place {
     open: Option<FolderId>,
     away: Option<Away>,
     starts_again: bool,
+    lacks: Lacks,
     /// Whether the disk thread left something undone.
     has_missed: bool,
 }
@@ -93,7 +97,7 @@ impl Place {
             Lying::Folder { is_ours, .. } => (!is_ours && !takes_any).then_some(Away::Other),
         };
         let root = root.to_owned();
-        Self { root, node, at_start, open: None, away, starts_again: false, has_missed: false }
+        Self { root, node, at_start, open: None, away, starts_again: false, lacks: Lacks::default(), has_missed: false }
     }
 
     /// Opens the vault and marks it, if it is in its place.
@@ -105,6 +109,7 @@ impl Place {
         match opened {
             Ok(disk) => {
                 self.open = Some(disk.folder());
+                self.lacks = Lacks { exchange: disk.fallback(), telling: disk.remote() };
                 Some(disk)
             }
             Err(error) => {
@@ -183,16 +188,13 @@ impl Mesh {
 
     /// What is the matter with the vault's folder.
     pub(super) fn troubles(&self) -> Vec<WireTrouble> {
-        let told = self.place.away.as_ref().map(|away| away.told(&self.place.root));
-        let away = told.map(|Fault { message, fix, .. }| WireTrouble { is_error: true, what: message, fix });
+        let place = &self.place;
+        let away = place.away.as_ref().map(|away| troubles::away(away, &place.root));
         let held = self.core.vault().removals_held();
-        let removals = (held > 0).then(|| WireTrouble {
-            is_error: true,
-            what: format!("{held} files vanished within seconds and wait for your decision"),
-            fix: "`aiemp-node conflicts` lists them as mass_removal, and `conflicts show ID` says how to decide."
-                .to_owned(),
-        });
-        away.into_iter().chain(removals).collect()
+        let removals = (held > 0).then(|| troubles::removals(held));
+        let unwatched = self.watches.0.as_ref().and_then(VaultWatcher::unwatched);
+        let unwatched = unwatched.map(|why| troubles::unwatched(&why));
+        away.into_iter().chain(removals).chain(place.lacks.told()).chain(unwatched).collect()
     }
 
     /// Where the vault is away, everybody is told.

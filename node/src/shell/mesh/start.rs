@@ -173,7 +173,7 @@ impl Mesh {
         let watched =
             [home.mesh(), home.roster_folder(), home.peers(), home.receipts(), home.freezes(), home.standing()];
         make_folders(&home)?;
-        let (home_watch, home_changed) = HomeWatch::start(&watched)?;
+        let (home_watch, home_changed) = HomeWatch::start(&watched);
         write_addresses(&home, &[])?;
         notices::tell_skipped(&found.skipped);
         let mut mesh = Self {
@@ -206,7 +206,7 @@ impl Mesh {
             disk_full: false,
             releases_seen: None,
             displaced: Vec::new(),
-            _watches: (watcher, home_watch),
+            watches: (watcher, home_watch),
         };
         mesh.tell_away().await?;
         mesh.handle(Input::FilesChanged { changed: found.changed, removed: found.removed }).await?;

@@ -75,11 +75,6 @@ fn every_error_says_what_to_do() {
             DiskError::Unsteady { path: path() },
             "/vault/a.md changed each time it was about to be written; close the program that keeps changing it",
         ),
-        (
-            DiskError::Watch { path: path(), source: notify::Error::new(notify::ErrorKind::MaxFilesWatch) },
-            "cannot watch /vault/a.md: OS file watch limit reached.; \
-             raise fs.inotify.max_user_watches and max_user_instances",
-        ),
     ];
     for (error, text) in texts {
         assert_eq!(error.to_string(), text);

@@ -9,7 +9,7 @@ use rustix::{fs::RenameFlags, io::Errno};
 
 use self::{compared::probe, place::Place};
 use super::{
-    DiskError,
+    DiskError, file_system,
     kept::{Kept, Temporary},
     mark::{self, FolderId},
     reading::{self, Found},
@@ -83,6 +83,11 @@ impl VaultDisk {
                 stamps.note(&path, Stamped { stamp, hash: ContentHash::of(&bytes) }, now);
             }
         }
+    }
+
+    /// The name of the vault's file system, if others may change files there without this system telling.
+    pub fn remote(&self) -> Option<&'static str> {
+        file_system::remote(self.tree.top())
     }
 
     /// Whether the file system lacks the exchange, so that content is compared right before the rename instead.

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{path, paths, put, scan_of};
-use crate::shell::vault_disk::{DiskEvent, SkipReason, VaultWatcher};
+use crate::shell::vault_disk::{DiskEvent, SkipReason, VaultWatcher, tree::Tree};
 
 /// Far longer than anything takes, so that only a missing event fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -222,4 +222,18 @@ async fn a_dropped_watcher_ends_its_thread() {
     let (sender, mut events) = mpsc::channel(1);
     drop(VaultWatcher::spawn(root.path(), sender).expect("watching"));
     assert_eq!(timeout(PATIENCE, events.recv()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn where_not_all_changes_are_told_scans_come_again_and_again() {
+    let root = tempdir().expect("a directory");
+    let (sender, mut events) = mpsc::channel(4);
+    let tree = Tree::open(root.path()).expect("a vault");
+    let every = Some(Duration::from_millis(20));
+    let watcher = VaultWatcher::spawn_with(tree, sender, every).expect("watching");
+    for _ in 0..3 {
+        let event = timeout(PATIENCE, events.recv()).await.expect("in time");
+        assert_eq!(event, Some(DiskEvent::Rescan));
+    }
+    assert_eq!(watcher.unwatched(), None);
 }
