@@ -27,6 +27,8 @@ pub enum ConflictKind {
     Dropped,
     /// Active content that nobody released. Listed where it is held back, which not every node does.
     ActiveContent,
+    /// Many files that vanished from this disk within seconds. Listed there alone.
+    MassRemoval,
 }
 
 impl ConflictKind {
@@ -39,6 +41,7 @@ impl ConflictKind {
             Self::Content => "content",
             Self::Dropped => "dropped",
             Self::ActiveContent => "active_content",
+            Self::MassRemoval => "mass_removal",
         }
     }
 }

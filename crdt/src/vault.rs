@@ -28,6 +28,7 @@ use crate::{
 mod active;
 mod apply;
 mod authors;
+mod away;
 mod command;
 mod conflicts;
 mod dropped;
@@ -41,6 +42,7 @@ mod names;
 mod open;
 mod output;
 mod project;
+mod removals;
 mod replaced;
 mod rewritten;
 mod undo;
@@ -164,10 +166,13 @@ pub struct Vault {
     strangers: Vec<(VaultPath, Vec<u8>)>,
     /// Places at which nothing lies any more, until they count as removed.
     missing: BTreeMap<String, Timestamp>,
+    removals: removals::Removals,
     /// Places at which something lies that is no file of the vault, each told of once.
     obstructed: BTreeSet<String>,
     /// Files to project when the place they want is free, or the disk works again.
     postponed: BTreeSet<FileId>,
+    /// Whether the vault's folder is not in its place.
+    is_away: bool,
     retry_at: Option<Timestamp>,
     batches: BTreeMap<Audience, Batch>,
     /// Entries asked for since `positions` were told.
@@ -222,8 +227,10 @@ impl Vault {
             recognising: BTreeSet::new(),
             strangers: Vec::new(),
             missing: BTreeMap::new(),
+            removals: removals::Removals::default(),
             obstructed: BTreeSet::new(),
             postponed: BTreeSet::new(),
+            is_away: false,
             retry_at: None,
             batches: BTreeMap::new(),
             appended: BTreeMap::new(),
@@ -292,8 +299,10 @@ impl Vault {
             Input::PastRequested { request, file, before } => self.read_past(request, file, &before),
             Input::RestoreRequested { file, path, content } => self.restore(file, path, content.into_inner()),
             Input::UndoRequested { request, from } => self.undo(request, from),
+            Input::PlaceChecked { is_away } => self.place_checked(is_away),
             Input::TimeoutReached => self.timeout(),
         }
+        self.forget_found();
         self.flush_batches();
         self.close_idle_documents();
     }
@@ -306,7 +315,7 @@ impl Vault {
     /// When to hand in `TimeoutReached` at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.missing.values().map(|since| *since + local::REMOVAL_GRACE).chain(self.retry_at).min()
+        self.next_removal().into_iter().chain(self.retry_at).min()
     }
 
     /// Whether this node may create and change files of the zone.
@@ -347,7 +356,7 @@ impl Vault {
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()
             && self.deferred.is_empty()
-            && self.missing.is_empty()
+            && self.removals_are_settled()
             && self.unapplied.is_empty()
             && !self.saves_wait()
     }

@@ -35,6 +35,7 @@ mod service;
 mod status;
 mod terminal;
 mod undo;
+mod vault;
 
 /// A peer-to-peer agent mesh for a personal AI employee: Cloud drafts, Local approves and sends once.
 #[derive(Debug, Parser)]
@@ -155,6 +156,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The vault's folder
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
     /// How the node is installed
     #[command(subcommand)]
     Service(service::ServiceCommand),
@@ -196,6 +200,7 @@ impl Cli {
             Some(Command::Hands(command)) => hands::hands(&home, &command),
             Some(Command::History(args)) => history::history(&home, &args),
             Some(Command::Undo(args)) => undo::undo(&home, &args),
+            Some(Command::Vault(command)) => vault::vault(&home, &command),
             Some(Command::Audit(command)) => audit::audit(&home, &command),
             Some(Command::Freeze) => freeze::freeze(&home),
             Some(Command::Unfreeze { clock_was_ahead, passphrase }) => {

@@ -63,6 +63,8 @@ pub struct Start {
     pub room: Room,
     /// Whether the last run ended with nothing under way.
     pub ended_well: bool,
+    /// Whether it ended while removals waited for a person.
+    pub removals_held: bool,
 }
 
 /// The machine. Holds state and dispatch; each handler has its own file.
@@ -143,6 +145,9 @@ impl Core {
         let mut vault = Vault::new(me, Box::new(boundaries), positions(&replication));
         if start.ended_well {
             vault.ended_well();
+        }
+        if start.removals_held {
+            vault.removals_were_held();
         }
         Self {
             replication,
@@ -228,6 +233,7 @@ impl Core {
             Input::StandingChanged(standing) => self.standing_changed(now, standing),
             Input::FreezeFound(bytes) => self.replication.handle(now, replication::Input::FreezeFound(bytes)),
             Input::DiskChecked { full } => self.replication.handle(now, replication::Input::DiskChecked { full }),
+            Input::PlaceChecked { is_away } => self.vault_input(now, vault::Input::PlaceChecked { is_away }),
             Input::Asked { request, question } => self.asked(now, request, question),
             Input::TimeoutReached => self.timeout(now),
         }
@@ -359,6 +365,10 @@ impl Core {
                 return self.replication.handle(now, append);
             }
             vault::Output::FileUpdated(file) => return self.file_updated(now, file),
+            vault::Output::NoteHeldRemovals(held) => {
+                self.work.dashboard_due = Some(now);
+                Output::NoteHeldRemovals(held)
+            }
             vault::Output::Content { request, bytes } => return self.content_read(now, request, bytes),
             vault::Output::Undone { request, undone, left } => {
                 Output::Answer { request, answer: Answer::Undone { undone, left } }

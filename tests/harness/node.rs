@@ -70,6 +70,8 @@ pub struct Node {
     pub canaries: Vec<String>,
     /// Whether its last run ended with nothing under way.
     pub ended_well: bool,
+    /// Whether removals wait for a person.
+    pub removals_held: bool,
 }
 
 impl Node {
@@ -101,6 +103,7 @@ impl Node {
             generation: 0,
             canaries: Vec::new(),
             ended_well: false,
+            removals_held: false,
         }
     }
 
@@ -141,6 +144,7 @@ impl Node {
         }
         let mut core = Core::new(Start {
             ended_well: std::mem::take(&mut self.ended_well),
+            removals_held: self.removals_held,
             signer: self.signer(),
             rosters: self.rosters(),
             fingerprints,

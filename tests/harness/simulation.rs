@@ -68,9 +68,11 @@ fn live(world: &mut World, rng: &mut Rng) -> Result<Outcome, Violation> {
     world.heal();
     world.run_for(GATHERING_MS)?;
     brake::unfreeze(world)?;
+    decide_removals(world)?;
     world.run_for(HEALING_MS)?;
     brake::released(world)?;
     if check::healed(world).is_err() {
+        decide_removals(world)?;
         world.run_for(3 * HEALING_MS)?;
         check::healed(world)?;
     }
@@ -122,6 +124,18 @@ fn step(world: &mut World, rng: &mut Rng, calm: bool) -> Result<(), Violation> {
     world.run_for(wait)
 }
 
+/// Removals that wait are taken back, for what waits for a person is on one disk alone.
+fn decide_removals(world: &mut World) -> Result<(), Violation> {
+    for node in 0..world.nodes.len() {
+        let items = world.nodes[node].core.as_ref().map(|core| core.vault().open_items()).unwrap_or_default();
+        for item in items.iter().filter(|item| item.kind == ConflictKind::MassRemoval) {
+            let question = Question::Resolve { id: item.id, choice: Choice::Both };
+            world.input(node, Input::Asked { request: 1 << 40, question })?;
+        }
+    }
+    Ok(())
+}
+
 /// A person closes a conflict item.
 fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     let Some(core) = &world.nodes[node].core else { return Ok(()) };
@@ -137,7 +151,14 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     }
     // What the person decides against was seen by them. `Both` shows a note too, and lets a field stand as shown.
     let kept = match (taken, item.kind) {
-        (0, ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content | ConflictKind::Dropped) => None,
+        (
+            0,
+            ConflictKind::DeleteEdit
+            | ConflictKind::LateEdit
+            | ConflictKind::Content
+            | ConflictKind::Dropped
+            | ConflictKind::MassRemoval,
+        ) => None,
         (_, ConflictKind::ActiveContent) if taken != 1 => {
             world.ledger.released.extend(item.found.iter().map(|finding| finding.release));
             None

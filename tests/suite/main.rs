@@ -33,4 +33,6 @@ mod terminal;
 mod three_users;
 mod tidy;
 mod undo;
+mod vault_place;
+mod vault_watch;
 mod walls;

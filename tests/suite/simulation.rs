@@ -10,6 +10,7 @@ mod names;
 mod origins;
 mod overtaken;
 mod payloads;
+mod removals;
 mod repairs;
 mod replaced;
 mod saves;

@@ -291,6 +291,7 @@ impl Vault {
         self.left.clear();
         self.settle_places();
         self.forget_own_removals();
+        self.none_is_missing();
         let files: Vec<_> = self.index.iter().map(|(file, _)| file).collect();
         for file in files {
             self.inspect_hidden(file);
@@ -304,8 +305,11 @@ impl Vault {
     }
 
     /// A note that was put away, and perhaps brought back, or that belongs at another place, may be missing because this
-    /// node removed it before a crash: then nobody wants it gone.
+    /// node removed it before a crash: then nobody wants it gone. Where removals wait for a person, it may be one of them.
     fn forget_own_removals(&mut self) {
+        if self.removals_held_before() {
+            return;
+        }
         let taken_away = |key: &String| {
             let there = self.on_disk.get(key)?;
             let was_put_away = self.index.get(there.file)?.archived.shown().is_some();

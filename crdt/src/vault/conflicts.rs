@@ -41,7 +41,7 @@ impl Vault {
 
     /// All that a person should look at: the conflicts, which every node lists alike, and what this node holds back.
     pub fn open_items(&self) -> Vec<Conflict> {
-        self.conflicts().into_iter().chain(self.held_items()).collect()
+        self.conflicts().into_iter().chain(self.held_items()).chain(self.removal_item()).collect()
     }
 
     /// Closed by somebody who may: a word of others about files that they may not touch closes nothing.
@@ -54,6 +54,9 @@ impl Vault {
     pub fn can_resolve(&self, item: &Conflict, choice: &Choice) -> bool {
         if item.kind == ConflictKind::ActiveContent {
             return self.can_resolve_held(item, choice);
+        }
+        if item.kind == ConflictKind::MassRemoval {
+            return matches!(choice, Choice::Side(0) | Choice::Both);
         }
         if matches!(choice, Choice::With(bytes) if bytes.len() > BLOB_BYTES_MAX) {
             return false;
@@ -181,6 +184,9 @@ impl Vault {
         if item.kind == ConflictKind::ActiveContent {
             return self.resolve_held(&item, choice);
         }
+        if item.kind == ConflictKind::MassRemoval {
+            return self.resolve_removals(&choice);
+        }
         let takes_hidden = item.kind == ConflictKind::Content && !matches!(choice, Choice::Side(0) | Choice::With(_));
         let hidden = match hidden {
             None if takes_hidden => match self.hidden_bytes(&item, &choice) {
@@ -209,7 +215,7 @@ impl Vault {
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
             (ConflictKind::Field, Choice::Both) | (ConflictKind::ActiveContent, _) => {}
             (ConflictKind::Content | ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
-            (ConflictKind::Dropped, _) => {}
+            (ConflictKind::Dropped | ConflictKind::MassRemoval, _) => {}
             (ConflictKind::Content, Choice::Side(_)) => {
                 hidden.into_iter().for_each(|bytes| self.take_hidden(item.file, bytes));
             }

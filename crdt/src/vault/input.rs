@@ -157,6 +157,11 @@ pub enum Input {
         /// The file.
         file: FileId,
     },
+    /// The shell looked whether the vault's folder is in its place.
+    PlaceChecked {
+        /// Whether another folder lies there, or none: then nothing counts as removed, and nothing is written.
+        is_away: bool,
+    },
     /// The time that `poll_timeout` named has come.
     TimeoutReached,
 }

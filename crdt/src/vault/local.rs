@@ -25,12 +25,9 @@ use super::{
 /// for a moment.
 pub(super) const REMOVAL_GRACE: Duration = Duration::from_millis(400);
 /// How long after a copy of a file was seen its removal counts as the end of a move.
-const MOVE_GRACE: Duration = Duration::from_secs(10);
+pub(super) const MOVE_GRACE: Duration = Duration::from_secs(10);
 /// Such copies that are remembered; a person moves few files at once to where they cannot be.
 const NOT_TAKEN_MAX: usize = 1_000;
-/// Removals at once that are held for confirmation: at least this many, and this share of all files.
-const MASS_REMOVAL_FILES: usize = 10;
-const MASS_REMOVAL_SHARE: usize = 4;
 
 impl Vault {
     pub(super) fn files_changed(
@@ -41,7 +38,9 @@ impl Vault {
     ) {
         for path in removed {
             let key = path.key();
-            if self.in_flight.contains_key(&key) {
+            if self.is_away {
+                continue;
+            } else if self.in_flight.contains_key(&key) {
                 self.deferred.insert(path);
             } else if self.on_disk.get(&key).is_some_and(|projection| projection.path == path) {
                 // Under another spelling it may lie there still.
@@ -60,7 +59,7 @@ impl Vault {
     }
 
     /// A file was moved to where it cannot be: it comes back.
-    fn moved_out(&mut self, from: &str, to: VaultPath) {
+    pub(super) fn moved_out(&mut self, from: &str, to: VaultPath) {
         let Some(before) = self.on_disk.get(from).cloned() else { return };
         self.missing.remove(from);
         self.forget_place(from.to_owned());
@@ -492,36 +491,7 @@ impl Vault {
     }
 
     pub(super) fn timeout(&mut self) {
-        let gone: Vec<_> = self
-            .missing
-            .iter()
-            .filter(|(_, since)| **since + REMOVAL_GRACE <= self.now)
-            .map(|(key, _)| key.clone())
-            .collect();
-        let held = gone.len() >= MASS_REMOVAL_FILES && gone.len() * MASS_REMOVAL_SHARE >= self.on_disk.len();
-        for key in gone {
-            self.missing.remove(&key);
-            let Some(projection) = self.on_disk.get(&key).cloned() else { continue };
-            if let Some((to, since)) = self.not_taken.remove(&projection.hash)
-                && since + MOVE_GRACE > self.now
-            {
-                self.moved_out(&key, to);
-                continue;
-            }
-            let elsewhere = self.places.get(&projection.file) != Some(&key);
-            self.forget_place(key);
-            if elsewhere {
-                continue;
-            }
-            if held || !self.boundaries.may_archive(projection.file.zone) {
-                let reason = if held { HoldReason::MassRemoval } else { HoldReason::NotWritable };
-                self.outputs.push_back(Output::Hold { path: projection.path, bytes: Vec::new(), reason });
-                self.project(projection.file);
-            } else {
-                // What was removed is what lay there; a note that says more by now comes back.
-                self.with_document(projection.file, Task::ArchiveAs(projection.hash));
-            }
-        }
+        self.judge_removals();
         self.retry_at = self.retry_at.filter(|at| *at > self.now);
         if self.retry_at.is_none() {
             // A place may have become free as well.

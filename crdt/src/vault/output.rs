@@ -129,6 +129,8 @@ pub enum Output {
         /// Why it is held.
         reason: HoldReason,
     },
+    /// Remember across a restart whether removals wait for a person.
+    NoteHeldRemovals(bool),
     /// Tell the operator: a note holds active content that nobody released, and is not shown as it is now.
     ReportHeld {
         /// Where it belongs.

@@ -25,7 +25,9 @@ impl Vault {
             return;
         }
         let place = self.places.get(&file).cloned();
-        if self.writing.contains(&file) || place.as_ref().is_some_and(|key| self.in_flight.contains_key(key)) {
+        let is_busy =
+            self.writing.contains(&file) || place.as_ref().is_some_and(|key| self.in_flight.contains_key(key));
+        if is_busy || self.is_away {
             self.postponed.insert(file);
             return;
         }
@@ -61,7 +63,7 @@ impl Vault {
         let Some(wanted) = self.wanted_path(file) else { return self.project(file) };
         let key = wanted.key();
         let lies_in_flight = self.places.get(&file).is_some_and(|place| self.in_flight.contains_key(place));
-        if self.writing.contains(&file) || self.is_in_flight(&key) || lies_in_flight {
+        if self.is_away || self.writing.contains(&file) || self.is_in_flight(&key) || lies_in_flight {
             self.postponed.insert(file);
             return;
         }
@@ -183,7 +185,7 @@ impl Vault {
         let Some(projection) = self.on_disk.get(&key).cloned() else { return };
         // What lies there may be the only copy of an edit that is not durable yet.
         let holds_edit = self.unapplied.contains_key(&projection.file);
-        if holds_edit || self.in_flight.contains_key(&key) || self.missing.contains_key(&key) {
+        if self.is_away || holds_edit || self.in_flight.contains_key(&key) || self.missing.contains_key(&key) {
             self.postponed_removals.entry(projection.file).or_default().insert(key);
             return;
         }
@@ -242,7 +244,7 @@ impl Vault {
 
     fn try_again(&mut self, file: FileId) {
         self.postponed.insert(file);
-        self.retry_at = Some(self.now + RETRY);
+        self.retry_at = (!self.is_away).then_some(self.now + RETRY);
         self.look_at_deferred();
     }
 
@@ -297,6 +299,9 @@ impl Vault {
     }
 
     pub(super) fn project_postponed(&mut self) {
+        if self.is_away {
+            return;
+        }
         for file in std::mem::take(&mut self.postponed) {
             self.project(file);
         }

@@ -17,6 +17,8 @@ use crate::{
 
 /// What an author wrote and no node takes: it can be read, and stands nowhere in the note.
 const DROPPED: &str = "dropped";
+/// Files that vanished, and of which nobody knows yet whether they were to be removed.
+const MASS_REMOVAL: &str = "mass_removal";
 /// The kind of an item that holds a note back.
 const ACTIVE_CONTENT: &str = "active_content";
 
@@ -128,6 +130,7 @@ fn show(item: &WireConflict, as_json: bool) {
     let ways = match item.kind.as_str() {
         ACTIVE_CONTENT => format!("--release to show it, --take {} to keep what is shown, or --with FILE", own()),
         DROPPED => format!("--take {}, or --with FILE", own()),
+        MASS_REMOVAL => format!("--take {} to remove them on every node, or --take both to bring them back", own()),
         _ => "--take NODE|both, or --with FILE".to_owned(),
     };
     print::talk(format!("\ndecide: aiemp-node conflicts resolve {} {ways}", &item.id[..12]));
@@ -154,6 +157,11 @@ fn released(item: &WireConflict) -> Result<ResolveChoice> {
 
 fn chosen(item: &WireConflict, take: Option<&str>, with: Option<PathBuf>) -> Result<ResolveChoice> {
     Ok(match (take, with) {
+        (_, Some(_)) if item.kind == MASS_REMOVAL => {
+            let own = item.sides.first().map_or("-", |side| side.node.as_str());
+            let fix = format!("Give --take {own} to remove them on every node, or --take both to bring them back.");
+            return Err(Fault::usage("no text can stand for files that vanished", fix).into());
+        }
         (_, Some(file)) => {
             let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             ResolveChoice::With(BASE64.encode(&bytes))

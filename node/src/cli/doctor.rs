@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod notes;
+mod vault;
 mod walls;
 
 /// Days before a roster's end at which doctor begins to warn.
@@ -294,16 +295,7 @@ fn check_clock(home: &Home, now: Timestamp, findings: &mut Findings) {
 }
 
 fn check_settings(home: &Home, config: &Config, findings: &mut Findings) {
-    match std::fs::metadata(&config.vault) {
-        Ok(vault) if vault.is_dir() => findings.ok(format!("vault {}", config.vault.display())),
-        Ok(_) => {
-            findings.error(format!("{} is not a folder", config.vault.display()), "Correct `vault` in config.toml.")
-        }
-        Err(error) => findings.error(
-            format!("the vault {} cannot be read: {error}", config.vault.display()),
-            "Mount it, make it, or correct `vault` in config.toml.",
-        ),
-    }
+    vault::check(home, config, findings);
     let misplaced = match shell::identity::role(home) {
         Ok(Role::Local) => {
             shell::cloud_secrets::list(home).is_ok_and(|found| !found.is_empty()).then(|| home.cloud_secrets())

@@ -19,7 +19,7 @@ use crate::{
     home::Home,
     shell::{
         self,
-        mesh::{self, MeshOptions},
+        mesh::{self, Ended, MeshOptions},
         network::addresses,
         screen, supervisor,
         users::Users,
@@ -146,7 +146,10 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     shell::cloud_secrets::environment(home, &config.brain)
         .map_err(|error| Fault::refused("brain_env", error.to_string(), "`[brain] env` in config.toml names it."))?;
     let signer = shell::identity::load(home)?;
-    std::fs::create_dir_all(&config.vault)?;
+    // Later on a folder that is missing is a vault that is away, and an empty one in its place would look like it.
+    if !home.store().exists() {
+        std::fs::create_dir_all(&config.vault)?;
+    }
     // Before the wall, behind which nothing can be started.
     let keeper = screen::Keeper::start(home)?;
     if let Some(wall) = wall_around_mesh(&config) {
@@ -154,11 +157,14 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     }
     let options = MeshOptions { home: home.clone(), config, role, signer };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(mesh::run(options, keeper))?;
+    let ended = runtime.block_on(mesh::run(options, keeper))?;
     // Long enough for what was started to be ended. Threads that block on the disk do not hold up the end; what mattered
     // is durable.
     runtime.shutdown_timeout(WIND_DOWN);
-    Ok(ExitCode::SUCCESS)
+    Ok(match ended {
+        Ended::Stopped => ExitCode::SUCCESS,
+        Ended::StartsAgain => ExitCode::from(supervisor::STARTS_AGAIN),
+    })
 }
 
 /// The hands that the executor goes by; none before there is a roster, without which it does not run.

@@ -83,6 +83,11 @@ pub enum Input {
         /// Whether so little is free that peers have to wait.
         full: bool,
     },
+    /// It was looked at what lies at the vault's path.
+    PlaceChecked {
+        /// Whether that is not the vault's folder.
+        is_away: bool,
+    },
     /// The time that `poll_timeout` named has come.
     TimeoutReached,
 }

@@ -107,6 +107,8 @@ pub enum Output {
         /// Digest of what should lie there.
         expected: ContentHash,
     },
+    /// Remember across a restart whether removals wait for a person.
+    NoteHeldRemovals(bool),
     /// Remember what lies on disk: at leisure, but never durable before a record that was to be persisted earlier.
     RecordProjection {
         /// The canonical key.

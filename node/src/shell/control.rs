@@ -22,7 +22,8 @@ use tokio::{
 };
 
 pub use self::wire::{
-    WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireReceipt, WireSide, WireStatus, WireUsage,
+    WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireReceipt, WireSide, WireStatus, WireTrouble,
+    WireUsage,
 };
 use super::users::Users;
 
@@ -96,6 +97,8 @@ pub enum Request {
     },
     /// How the node is.
     Status,
+    /// Take the folder that lies at the vault's path for the vault, and write all files into it.
+    FillVault,
 }
 
 /// How a conflict is closed.
@@ -422,6 +425,7 @@ mod tests {
             Request::Resolve { .. }
             | Request::Reject { .. }
             | Request::Undo { .. }
+            | Request::FillVault
             | Request::Past { restore: true, .. } => false,
         };
         let kinds = [
@@ -433,6 +437,7 @@ mod tests {
             r#"{"ask":"tasks","peer":"a"}"#,
             r#"{"ask":"logs"}"#,
             r#"{"ask":"status"}"#,
+            r#"{"ask":"fill_vault"}"#,
             r#"{"ask":"undo","author":"a","since_ms":1}"#,
             r#"{"ask":"history","path":"a"}"#,
             r#"{"ask":"past","path":"a","at_ms":1,"restore":true}"#,

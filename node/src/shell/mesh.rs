@@ -41,12 +41,15 @@ use crate::{
 mod calls;
 mod disk;
 mod notices;
+mod place;
 mod receipts;
 mod rescans;
 mod start;
+mod troubles;
 mod unpaired;
 
 use disk::{Disk, DiskDone, DiskJob};
+pub use place::Away;
 
 /// Events that wait for the core; whoever sends more, waits.
 const EVENTS_MAX: usize = 256;
@@ -70,8 +73,17 @@ pub struct MeshOptions {
     pub signer: Signer,
 }
 
+/// How the mesh ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// It is to start again at once, behind a wall that leaves open what lies at the vault's path now.
+    StartsAgain,
+}
+
 /// Runs the mesh, with the keeper of decoders that was started before the walls went up, until SIGTERM, SIGINT, or an error that cannot be lived with.
-pub async fn run(options: MeshOptions, keeper: Keeper) -> Result<()> {
+pub async fn run(options: MeshOptions, keeper: Keeper) -> Result<Ended> {
     let _lock = start::lock(&options.home)?;
     let screen = keeper.serve()?;
     let mut stop = start::stop_signal()?;
@@ -80,7 +92,7 @@ pub async fn run(options: MeshOptions, keeper: Keeper) -> Result<()> {
             Some(rosters) => break rosters,
             None => {
                 if !unpaired::wait_for_pairing(&options, &mut stop).await? {
-                    return Ok(());
+                    return Ok(Ended::Stopped);
                 }
             }
         }
@@ -90,9 +102,16 @@ pub async fn run(options: MeshOptions, keeper: Keeper) -> Result<()> {
         let mut mesh = Mesh::start(&options, rosters, screen.clone()).await?;
         let worked = mesh.work(&mut stop).await;
         let divergence = mesh.core.divergence().cloned();
+        let (starts_again, away) = (mesh.place.starts_again(), mesh.place.away().cloned());
         mesh.wind_down().await;
         worked?;
-        let Some(divergence) = divergence else { return Ok(()) };
+        if starts_again {
+            return Ok(Ended::StartsAgain);
+        }
+        let Some(divergence) = divergence else { return Ok(Ended::Stopped) };
+        if let Some(away) = away {
+            return Err(away.told(&options.config.vault).into());
+        }
         start::give_up(&options.home, &options.config.vault, divergence)?;
         rosters = super::rosters::load(&options.home)?.context("the rosters are gone")?;
     }
@@ -118,6 +137,7 @@ struct Mesh {
     network_events: mpsc::Receiver<network::Event>,
     disk: Disk,
     disk_events: mpsc::Receiver<DiskEvent>,
+    place: place::Place,
     home_changed: mpsc::Receiver<()>,
     asked: mpsc::Receiver<control::Asked>,
     brain_answers: (mpsc::Sender<BrainAnswer>, mpsc::Receiver<BrainAnswer>),
@@ -137,7 +157,7 @@ struct Mesh {
     releases_seen: Option<SystemTime>,
     /// Saves that were taken off their paths and are not merged for certain.
     displaced: Vec<ContentHash>,
-    _watches: (VaultWatcher, HomeWatch),
+    watches: (Option<VaultWatcher>, HomeWatch),
 }
 
 impl Mesh {
@@ -149,7 +169,7 @@ impl Mesh {
         start::say_ready();
         loop {
             let timeout = self.next_timeout();
-            if self.core.divergence().is_some() {
+            if self.core.divergence().is_some() || self.place.starts_again() {
                 return Ok(());
             }
             // Before anything that asks for more.
@@ -176,7 +196,10 @@ impl Mesh {
                 Some(rosters) = self.paired.1.recv() => self.pairing_ended(rosters).await?,
                 _ = late_saves.tick() => self.disk.send(DiskJob::LateSaves).await?,
                 _ = disk_checks.tick() => self.disk_checked().await?,
-                () = sleep_until(timeout) => self.handle(Input::TimeoutReached).await?,
+                () = sleep_until(timeout) => {
+                    self.look_at_place().await?;
+                    self.handle(Input::TimeoutReached).await?;
+                }
             }
         }
     }
@@ -216,6 +239,7 @@ impl Mesh {
             Output::RecordProjection { key, projection } => {
                 self.store.send(store::Command::Write(store::Write::Projection { key, projection })).await?;
             }
+            Output::NoteHeldRemovals(held) => self.store.send(start::removals_held(held)).await?,
             Output::Screen { effect, changes } => {
                 let request = screen::Request { effect, changes, answer: self.screened.0.clone() };
                 self.screen.send(request).await.context("the keeper of decoders ended")?;
@@ -242,8 +266,12 @@ impl Mesh {
                 if let Some(back) = self.answers.remove(&request) {
                     let holds = holds::count(&self.home);
                     let roster = self.core.replication().rosters().current();
+                    let mut response = questions::response(answer, roster, self.me, holds);
+                    if let Response::Status(status) = &mut response {
+                        status.vault = self.troubles();
+                    }
                     // The asker may have gone away.
-                    back.send(questions::response(answer, roster, self.me, holds)).ok();
+                    back.send(response).ok();
                 }
             }
             Output::Notice(notice) => self.notice(notice)?,
@@ -343,9 +371,22 @@ impl Mesh {
                 self.handle(Input::FileRemoved(effect, outcome)).await
             }
             DiskDone::Scanned(scan) => {
-                notices::tell_skipped(&scan.skipped);
-                self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await?;
+                match scan {
+                    Some(scan) => {
+                        notices::tell_skipped(&scan.skipped);
+                        self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await?;
+                    }
+                    None => self.place.missed(),
+                }
                 if self.rescans.end() { self.scan().await } else { Ok(()) }
+            }
+            DiskDone::Stamps(stamps) => {
+                self.store.send(store::Command::Write(store::Write::Stamps(stamps))).await?;
+                Ok(())
+            }
+            DiskDone::Missed => {
+                self.place.missed();
+                Ok(())
             }
             DiskDone::Seen { changed, removed } => self.handle(Input::FilesChanged { changed, removed }).await,
             DiskDone::LateSaves(saves) => {
@@ -359,6 +400,7 @@ impl Mesh {
 
     /// Peers wait while little space is left; what is saved here is taken in as long as there is any.
     async fn disk_checked(&mut self) -> Result<()> {
+        self.look_at_place().await?;
         let has_room = |path| super::free_space::has_room(path, 0, self.config.admission.disk_floor_megabytes);
         let full = !has_room(self.home.path())? || !has_room(&self.config.vault).unwrap_or(true);
         if full == self.disk_full {
@@ -394,12 +436,16 @@ impl Mesh {
     }
 
     async fn scan(&mut self) -> Result<()> {
-        self.disk.send(DiskJob::Scan(self.core.vault().on_disk().clone())).await
+        let known = self.core.vault().on_disk().values().map(|there| (there.path.clone(), there.hash));
+        self.disk.send(DiskJob::Scan(known.collect())).await
     }
 
     async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {
         if let control::Request::Tasks { peer } = request {
             return self.ask_for_tasks(&peer, answer).await;
+        }
+        if matches!(request, control::Request::FillVault) {
+            return self.fill_vault(answer).await;
         }
         match questions::question(request) {
             Ok(question) => {
@@ -494,11 +540,10 @@ impl Mesh {
         if self.network.commands.send(network::Command::Shutdown(done)).await.is_ok() {
             tokio::time::timeout(WIND_DOWN, stopped).await.ok();
         }
-        // A store or a disk that failed has told so already, and logs that forked are taken back: the next start looks
-        // closer then.
-        if self.core.divergence().is_none()
-            && let Ok(Ok(())) = tokio::time::timeout(WIND_DOWN, self.end_effects()).await
-        {
+        // A store or a disk that failed has told so already, logs that forked are taken back, and a vault that is away may
+        // come back as a copy: the next start looks closer then.
+        let is_whole = self.core.divergence().is_none() && self.place.away().is_none();
+        if is_whole && let Ok(Ok(())) = tokio::time::timeout(WIND_DOWN, self.end_effects()).await {
             self.store.send(start::ended_well(true)).await.ok();
         }
         self.store.flush().await.ok();

@@ -55,6 +55,7 @@ pub fn question(request: Request) -> Result<Question, String> {
             restore,
         },
         Request::Status => Question::Status,
+        Request::FillVault => return Err("the vault is filled by the node itself".to_owned()),
     })
 }
 
@@ -202,6 +203,7 @@ impl Names {
             files: status.files,
             frozen_logs: frozen.collect(),
             lacking: status.lacking.iter().map(ToString::to_string).collect(),
+            vault: Vec::new(),
             settled: status.settled,
         }
     }

@@ -23,6 +23,8 @@ use aiemp_protocol::{
 };
 use rusqlite::Connection;
 
+use super::vault_disk::{StampName, Stamped};
+
 mod actor;
 mod error;
 mod handle;
@@ -86,6 +88,8 @@ pub enum Write {
         /// Its last entry that stands.
         keep: u64,
     },
+    /// What files look like from outside; none for what is forgotten.
+    Stamps(Vec<(StampName, Option<Stamped>)>),
     /// A value of the node's own.
     Meta {
         /// Its name.
@@ -117,6 +121,8 @@ pub struct Loaded {
     pub missing: BTreeSet<Missing>,
     /// What lay on disk when it was last looked at, by canonical key.
     pub projections: BTreeMap<String, Projection>,
+    /// What files looked like from outside when they were read.
+    pub stamps: BTreeMap<StampName, Stamped>,
 }
 
 impl Store {

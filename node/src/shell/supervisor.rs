@@ -21,11 +21,13 @@ const STEADY: Duration = Duration::from_secs(60);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// Exit code of a role or configuration that is refused: starting again would not help.
 const REFUSED: i32 = 78;
+/// Exit code of a mesh that is to be started again at once, for its wall cannot be moved: whoever started it does so.
+pub const STARTS_AGAIN: u8 = 75;
 
 /// Runs both processes until one is told to stop, is refused, or the mesh ends.
 ///
 /// `arguments` are handed to the mesh; the executor needs the home alone. The executor is started again when it dies;
-/// the mesh is not, for whoever started the node should learn of it.
+/// the mesh only where it asks for it, for whoever started the node should learn of the rest.
 pub async fn run(home: &std::path::Path, arguments: &[String]) -> Result<ExitCode> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
@@ -36,7 +38,13 @@ pub async fn run(home: &std::path::Path, arguments: &[String]) -> Result<ExitCod
         tokio::select! {
             _ = terminated.recv() => break 0,
             _ = interrupted.recv() => break 0,
-            ended = mesh.wait() => break ended?.code().unwrap_or(255),
+            ended = mesh.wait() => {
+                let code = ended?.code().unwrap_or(255);
+                if code != i32::from(STARTS_AGAIN) {
+                    break code;
+                }
+                mesh = start(home, "mesh", arguments)?;
+            }
             ended = executor.wait(), if restart_at.is_none() => {
                 let ended = ended?;
                 if ended.code() == Some(REFUSED) {

@@ -1,14 +1,16 @@
 //! The vault as files: written without losing a save, watched, and scanned.
 //!
-//! Three parts share one way down the tree, which follows no symbolic link: [`VaultDisk`] puts files on disk and takes
-//! them off, [`VaultWatcher`] tells what editors saved, and [`scan()`] finds what changed while nobody looked. None of
-//! them knows whose content a file is; the vault machine tells its own writes by their digests. All of them block, so
-//! they run on threads of their own.
+//! Both parts share one way down the tree, which follows no symbolic link: [`VaultDisk`] puts files on disk, takes them
+//! off, and finds what changed while nobody looked; [`VaultWatcher`] tells what editors saved. Neither knows whose content
+//! a file is; the vault machine tells its own writes by their digests. Both block, so they run on threads of their own.
 
+mod file_system;
 mod kept;
 mod listing;
+mod mark;
 mod reading;
 mod scan;
+mod stamps;
 mod tree;
 mod watcher;
 mod writer;
@@ -20,8 +22,10 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 pub use self::{
+    mark::{FolderId, Lying, look},
     reading::SkipReason,
-    scan::{Scan, scan},
+    scan::{Known, Scan},
+    stamps::{Stamp, StampName, Stamped, Stamps},
     watcher::{DiskEvent, VaultWatcher},
     writer::VaultDisk,
 };
@@ -91,14 +95,6 @@ pub enum DiskError {
         path: PathBuf,
         /// The cause.
         source: io::Error,
-    },
-    /// The system does not tell of changes.
-    #[error("cannot watch {}: {source}; raise fs.inotify.max_user_watches and max_user_instances", path.display())]
-    Watch {
-        /// The vault's top.
-        path: PathBuf,
-        /// The cause.
-        source: notify::Error,
     },
 }
 

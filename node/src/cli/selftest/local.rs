@@ -38,6 +38,7 @@ impl Local {
             missing: BTreeSet::new(),
             room: Room::default(),
             ended_well: true,
+            removals_held: false,
         });
         let payload = payload.to_vec();
         let mut local = Self { core, payload, written: BTreeMap::new(), answer: None, asked_for: Vec::new() };

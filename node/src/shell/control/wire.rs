@@ -116,8 +116,22 @@ pub struct WireStatus {
     pub waiting_logs: Vec<String>,
     /// Files whose content has not come.
     pub lacking: Vec<String>,
+    /// What is the matter with the vault's folder.
+    #[serde(default)]
+    pub vault: Vec<WireTrouble>,
     /// Whether nothing is under way.
     pub settled: bool,
+}
+
+/// Something that is not as it should be, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireTrouble {
+    /// Whether the node does less than it should until then.
+    pub is_error: bool,
+    /// What is the matter.
+    pub what: String,
+    /// What to do.
+    pub fix: String,
 }
 
 /// What is held of a log.

@@ -4,12 +4,13 @@
 //! read that a write overtook would pass for a save that takes back what was written.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     path::PathBuf,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
-use aiemp_crdt::vault::{EffectId, Projection, RemoveOutcome, WriteOutcome};
+use aiemp_crdt::vault::{EffectId, RemoveOutcome, WriteOutcome};
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use anyhow::{Context, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -18,7 +19,7 @@ use crate::{
     config::Config,
     shell::{
         free_space,
-        vault_disk::{DiskError, Scan, VaultDisk, scan},
+        vault_disk::{DiskError, Scan, StampName, Stamped, Stamps, VaultDisk},
     },
 };
 
@@ -26,6 +27,12 @@ use crate::{
 const JOBS_MAX: usize = 4096;
 /// Bytes that wait to be written: a peer may name one large content for many files.
 const WAITING_BYTES_MAX: u32 = 64 << 20;
+/// How long a file must be left alone before what it looks like can be told from another state of it.
+const STAMPED_AFTER: Duration = Duration::from_secs(3);
+/// Such files that are read at once, so that no write waits for long.
+const STAMPED_AT_ONCE: usize = 256;
+/// Files that wait for it; the next scan reads what exceeds this.
+const UNSTAMPED_MAX: usize = 16_384;
 
 /// Something to do on disk.
 #[derive(Debug)]
@@ -45,7 +52,8 @@ pub(super) enum DiskJob {
         path: VaultPath,
         expected: ContentHash,
     },
-    Scan(BTreeMap<String, Projection>),
+    /// Compare with what is known to lie there.
+    Scan(Vec<(VaultPath, ContentHash)>),
     /// Read these, after every write and removal that was asked for before.
     Look(Vec<VaultPath>),
     /// The watcher read this, before or after any write and removal: tell what is true of it still.
@@ -63,9 +71,17 @@ pub(super) enum DiskJob {
 pub(super) enum DiskDone {
     Written(EffectId, WriteOutcome),
     Removed(EffectId, RemoveOutcome),
-    Scanned(Scan),
-    Seen { changed: Vec<(VaultPath, Vec<u8>)>, removed: Vec<VaultPath> },
+    /// None where the vault was away.
+    Scanned(Option<Scan>),
+    Seen {
+        changed: Vec<(VaultPath, Vec<u8>)>,
+        removed: Vec<VaultPath>,
+    },
     LateSaves(Vec<(VaultPath, Vec<u8>)>),
+    /// What files look like, to be stored.
+    Stamps(Vec<(StampName, Option<Stamped>)>),
+    /// Something was not looked at, for the vault was away.
+    Missed,
 }
 
 /// The thread, as the task knows it that sends jobs and takes answers.
@@ -131,19 +147,24 @@ impl Room {
     }
 }
 
-/// Starts the thread. It ends when its [`Disk`] is dropped.
-pub(super) fn spawn(disk: VaultDisk, room: Room) -> Result<Disk> {
-    spawn_with(disk, room, JOBS_MAX)
+/// Starts the thread; without a disk where the vault is not in its place. It ends when its [`Disk`] is dropped.
+pub(super) fn spawn(disk: Option<VaultDisk>, stamps: Stamps, room: Room) -> Result<Disk> {
+    let worker = disk.map(|disk| Worker { disk, room, stamps, unstamped: VecDeque::new() });
+    spawn_with(worker, JOBS_MAX)
 }
 
-fn spawn_with(disk: VaultDisk, room: Room, jobs_max: usize) -> Result<Disk> {
+fn spawn_with(mut worker: Option<Worker>, jobs_max: usize) -> Result<Disk> {
     let (jobs, mut queue) = mpsc::channel::<(DiskJob, OwnedSemaphorePermit)>(jobs_max);
     let (done, answers) = mpsc::channel(jobs_max);
     std::thread::Builder::new().name("disk".to_owned()).spawn(move || {
         while let Some((job, _room)) = queue.blocking_recv() {
-            if let Some(answer) = work(&disk, &room, job)
-                && done.blocking_send(answer).is_err()
-            {
+            // A folder that was moved away is not written to, and what is missing in it says nothing.
+            let (answer, stamps) = match worker.as_mut().filter(|worker| worker.disk.is_in_place()) {
+                Some(worker) => (worker.work(job), worker.stamps.take_unsaved()),
+                None => (leave(job), Vec::new()),
+            };
+            let stamps = (!stamps.is_empty()).then_some(DiskDone::Stamps(stamps));
+            if answer.into_iter().chain(stamps).any(|answer| done.blocking_send(answer).is_err()) {
                 return;
             }
         }
@@ -152,70 +173,121 @@ fn spawn_with(disk: VaultDisk, room: Room, jobs_max: usize) -> Result<Disk> {
     Ok(Disk { jobs, room, answers, taken: VecDeque::new() })
 }
 
-fn work(disk: &VaultDisk, room: &Room, job: DiskJob) -> Option<DiskDone> {
+/// What a job comes to while the vault is away.
+fn leave(job: DiskJob) -> Option<DiskDone> {
     match job {
-        DiskJob::Write { effect, path, bytes, .. } if !room.has(bytes.len()) => {
-            let error = DiskError::Full { path: room.root.join(path.as_str()) };
-            tracing::error!(%error, "a file could not be written; it is tried again");
-            Some(DiskDone::Written(effect, WriteOutcome::Failed))
-        }
-        DiskJob::Write { effect, path, bytes, expected } => {
-            let outcome = match disk.write(&path, &bytes, expected) {
-                Ok(outcome) => outcome,
-                // Told once, with its place: it is tried again and again.
-                Err(DiskError::InTheWay { .. } | DiskError::Escape { .. }) => WriteOutcome::InTheWay,
-                Err(error) => {
-                    tracing::error!(%error, "a file could not be written; it is tried again");
-                    WriteOutcome::Failed
-                }
-            };
-            Some(DiskDone::Written(effect, outcome))
-        }
-        DiskJob::Remove { effect, path, expected } => {
-            let outcome = disk.remove(&path, expected).unwrap_or_else(|error| {
-                tracing::error!(%error, "a file could not be removed; it is tried again");
-                RemoveOutcome::Failed
-            });
-            Some(DiskDone::Removed(effect, outcome))
-        }
-        DiskJob::RemoveIntake { path, expected } => match disk.remove(&path, expected) {
-            Ok(RemoveOutcome::Changed(bytes)) => {
-                Some(DiskDone::Seen { changed: vec![(path, bytes)], removed: Vec::new() })
+        DiskJob::Write { effect, .. } => Some(DiskDone::Written(effect, WriteOutcome::Failed)),
+        DiskJob::Remove { effect, .. } => Some(DiskDone::Removed(effect, RemoveOutcome::Failed)),
+        DiskJob::Scan(_) => Some(DiskDone::Scanned(None)),
+        DiskJob::RemoveIntake { .. } | DiskJob::Look(_) | DiskJob::Confirm { .. } => Some(DiskDone::Missed),
+        // Displaced saves lie in the folder that is away, and stay there.
+        DiskJob::LateSaves | DiskJob::Forget(_) => None,
+    }
+}
+
+/// What the thread owns.
+struct Worker {
+    disk: VaultDisk,
+    room: Room,
+    stamps: Stamps,
+    /// Files that were written or read as soon as they were: since when they may have been left alone.
+    unstamped: VecDeque<(Instant, VaultPath)>,
+}
+
+impl Worker {
+    fn work(&mut self, job: DiskJob) -> Option<DiskDone> {
+        match job {
+            DiskJob::Write { effect, path, bytes, expected } => {
+                let outcome = self.write(&path, &bytes, expected);
+                self.stamp_later(&path);
+                Some(DiskDone::Written(effect, outcome))
             }
-            Ok(RemoveOutcome::Removed | RemoveOutcome::Failed) => None,
-            Err(error) => {
-                tracing::error!(%error, "a mail that was taken up could not be removed from Inbox/");
+            DiskJob::Remove { effect, path, expected } => {
+                let outcome = self.disk.remove(&path, expected).unwrap_or_else(|error| {
+                    tracing::error!(%error, "a file could not be removed; it is tried again");
+                    RemoveOutcome::Failed
+                });
+                Some(DiskDone::Removed(effect, outcome))
+            }
+            DiskJob::RemoveIntake { path, expected } => match self.disk.remove(&path, expected) {
+                Ok(RemoveOutcome::Changed(bytes)) => {
+                    Some(DiskDone::Seen { changed: vec![(path, bytes)], removed: Vec::new() })
+                }
+                Ok(RemoveOutcome::Removed | RemoveOutcome::Failed) => None,
+                Err(error) => {
+                    tracing::error!(%error, "a mail that was taken up could not be removed from Inbox/");
+                    None
+                }
+            },
+            DiskJob::Scan(known) => Some(DiskDone::Scanned(self.scan(known))),
+            DiskJob::Look(paths) => {
+                let (mut changed, mut removed) = (Vec::new(), Vec::new());
+                for path in paths {
+                    match self.disk.read(&path) {
+                        Some(bytes) => changed.push((path, bytes)),
+                        None if self.disk.lacks(&path) => removed.push(path),
+                        None => {}
+                    }
+                }
+                Some(DiskDone::Seen { changed, removed })
+            }
+            DiskJob::Confirm { mut changed, mut removed } => {
+                // Whoever changed it since, the watcher tells of that too.
+                changed.retain(|(path, bytes)| self.disk.read(path).as_ref() == Some(bytes));
+                removed.retain(|path| self.disk.lacks(path));
+                changed.iter().for_each(|(path, _)| self.stamp_later(path));
+                Some(DiskDone::Seen { changed, removed })
+            }
+            DiskJob::LateSaves => {
+                self.stamp_some();
+                Some(DiskDone::LateSaves(self.disk.late_saves()))
+            }
+            DiskJob::Forget(saves) => {
+                saves.into_iter().for_each(|save| self.disk.forget_displaced(save));
                 None
             }
-        },
-        DiskJob::Scan(known) => {
-            let found = scan(&room.root, &known).unwrap_or_else(|error| {
-                tracing::error!(%error, "the vault could not be scanned");
-                Scan::default()
-            });
-            Some(DiskDone::Scanned(found))
         }
-        DiskJob::Look(paths) => {
-            let (mut changed, mut removed) = (Vec::new(), Vec::new());
-            for path in paths {
-                match disk.read(&path) {
-                    Some(bytes) => changed.push((path, bytes)),
-                    None if disk.lacks(&path) => removed.push(path),
-                    None => {}
-                }
+    }
+
+    fn write(&self, path: &VaultPath, bytes: &[u8], expected: Option<ContentHash>) -> WriteOutcome {
+        let written = if self.room.has(bytes.len()) {
+            self.disk.write(path, bytes, expected)
+        } else {
+            Err(DiskError::Full { path: self.room.root.join(path.as_str()) })
+        };
+        match written {
+            Ok(outcome) => outcome,
+            // Told once, with its place: it is tried again and again.
+            Err(DiskError::InTheWay { .. } | DiskError::Escape { .. }) => WriteOutcome::InTheWay,
+            Err(error) => {
+                tracing::error!(%error, "a file could not be written; it is tried again");
+                WriteOutcome::Failed
             }
-            Some(DiskDone::Seen { changed, removed })
         }
-        DiskJob::Confirm { mut changed, mut removed } => {
-            // Whoever changed it since, the watcher tells of that too.
-            changed.retain(|(path, bytes)| disk.read(path).as_ref() == Some(bytes));
-            removed.retain(|path| disk.lacks(path));
-            Some(DiskDone::Seen { changed, removed })
+    }
+
+    /// None where the vault was moved away meanwhile: then its files look removed.
+    fn scan(&mut self, known: Vec<(VaultPath, ContentHash)>) -> Option<Scan> {
+        let known = known.into_iter().map(|(path, hash)| (path.key(), (path, hash))).collect();
+        let found = self.disk.scan(&known, &mut self.stamps).unwrap_or_else(|error| {
+            tracing::error!(%error, "the vault could not be scanned");
+            Scan::default()
+        });
+        self.disk.is_in_place().then_some(found)
+    }
+
+    fn stamp_later(&mut self, path: &VaultPath) {
+        if self.unstamped.len() < UNSTAMPED_MAX {
+            self.unstamped.push_back((Instant::now(), path.clone()));
         }
-        DiskJob::LateSaves => Some(DiskDone::LateSaves(disk.late_saves())),
-        DiskJob::Forget(saves) => {
-            saves.into_iter().for_each(|save| disk.forget_displaced(save));
-            None
+    }
+
+    /// Notes what files look like that have been left alone for a while.
+    fn stamp_some(&mut self) {
+        let is_due = |(since, _): &&(Instant, VaultPath)| since.elapsed() >= STAMPED_AFTER;
+        let count = self.unstamped.iter().take(STAMPED_AT_ONCE).take_while(is_due).count();
+        if count > 0 {
+            self.disk.stamp(self.unstamped.drain(..count).map(|(_, path)| path), &mut self.stamps);
         }
     }
 }
@@ -231,7 +303,9 @@ mod tests {
 
     async fn done(jobs: Vec<DiskJob>, root: &Path, floor_megabytes: u64) -> Vec<DiskDone> {
         let room = Room { root: root.to_owned(), floor_megabytes };
-        let mut disk = spawn_with(VaultDisk::open(root).expect("a vault"), room, 2).expect("a thread");
+        let disk = VaultDisk::open(root).expect("a vault");
+        let worker = Worker { disk, room, stamps: Stamps::default(), unstamped: VecDeque::new() };
+        let mut disk = spawn_with(Some(worker), 2).expect("a thread");
         for job in jobs {
             disk.send(job).await.expect("the thread lives");
         }

@@ -79,6 +79,11 @@ pub(super) fn tell(home: &Home, notice: Notice) {
             let fix = "what lies there, or is named like a folder of it, does not sync: give it another name";
             holds::keep(home, path.as_str(), HoldReason::InTheWay.as_str(), fix, &[]);
         }
+        Notice::Kept { reason: HoldReason::MassRemoval, .. } => {
+            tracing::warn!(
+                "many files are gone from the vault at once; whether they were to be removed, decide by `aiemp-node conflicts`"
+            );
+        }
         Notice::Kept { path, bytes, reason } => {
             tracing::warn!(
                 file = file_of(&path),

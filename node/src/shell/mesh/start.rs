@@ -11,7 +11,11 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{EVENTS_MAX, Mesh, MeshOptions, brain_of, disk, notices, receipts};
+use super::{
+    EVENTS_MAX, Mesh, MeshOptions, brain_of, disk, notices,
+    place::{self, Place},
+    receipts,
+};
 use crate::{
     audit::AuditLog,
     core::{Core, Divergence, Input, Lost, Notice, Start},
@@ -23,9 +27,9 @@ use crate::{
         identity,
         network::{self, NetworkConfig, addresses},
         releases, screen,
-        store::{self, Store},
+        store::{self, Loaded, Store},
         users::Users,
-        vault_disk::{VaultDisk, VaultWatcher, scan},
+        vault_disk::{DiskEvent, Scan, Stamps, VaultDisk, VaultWatcher},
     },
 };
 
@@ -33,6 +37,8 @@ use crate::{
 const GENERATION: &str = "generation";
 /// Whether the last run ended with nothing under way, in the store.
 const ENDED_WELL: &str = "ended_well";
+/// Whether removals wait for a person, in the store.
+const REMOVALS_HELD: &str = "removals_held";
 /// One `EntriesRead` may hold a fetch's worth of payloads, so few may wait.
 const STORE_EVENTS_MAX: usize = 16;
 
@@ -90,6 +96,11 @@ pub(super) fn ended_well(well: bool) -> store::Command {
     store::Command::Write(store::Write::Meta { key: ENDED_WELL.to_owned(), value: vec![u8::from(well)] })
 }
 
+/// Notes whether removals wait for a person.
+pub(super) fn removals_held(held: bool) -> store::Command {
+    store::Command::Write(store::Write::Meta { key: REMOVALS_HELD.to_owned(), value: vec![u8::from(held)] })
+}
+
 /// Yields once when the process is told to stop.
 pub(super) fn stop_signal() -> Result<mpsc::Receiver<()>> {
     let mut terminated = signal(SignalKind::terminate())?;
@@ -141,31 +152,28 @@ impl Mesh {
         let (home, config) = (options.home.clone(), options.config.clone());
         let me = options.signer.node_id();
         check_membership(options, &rosters)?;
-        let vault_disk = VaultDisk::open(&config.vault)?;
-        for save in vault_disk.interrupted_saves()? {
-            if notices::tell_interrupted(&home, &save) {
-                vault_disk.forget_displaced(ContentHash::of(&save));
-            }
-        }
-        let store = Store::open(&home.store())?;
+        let mut store = Store::open(&home.store())?;
+        let mut loaded = store.load()?;
+        let (place, vault_disk) = open_vault(options, &mut store, &mut loaded)?;
+        let mut stamps = Stamps::new(std::mem::take(&mut loaded.stamps));
         let audit = AuditLog::open(&home.audit(), notices::MESH, options.signer.clone()).context("the audit log")?;
         let receipt_key = identity::receipt_key(&home, options.role)?;
-        let core = restored_core(options, rosters, &store, receipt_key.as_ref())?;
+        let core = restored_core(options, rosters, &store, loaded, receipt_key.as_ref())?;
         let (disk_sent, disk_events) = mpsc::channel(EVENTS_MAX);
-        let watcher = VaultWatcher::spawn(&config.vault, disk_sent)?;
-        let found = scan(&config.vault, core.vault().on_disk())?;
+        let (watcher, found) = watch(vault_disk.as_ref(), &config.vault, disk_sent, &core, &mut stamps)?;
         let (network_sent, network_events) = mpsc::channel(EVENTS_MAX);
         let network = open_network(options, network_sent)?;
         let (store_sent, store_events) = mpsc::channel(STORE_EVENTS_MAX);
         let store = store::spawn(store, store_sent)?;
         store.send(ended_well(false)).await?;
-        let disk = disk::spawn(vault_disk, disk::Room::of(&config))?;
+        store.send(store::Command::Write(store::Write::Stamps(stamps.take_unsaved()))).await?;
+        let disk = disk::spawn(vault_disk, stamps, disk::Room::of(&config))?;
         let (asked_sent, asked) = mpsc::channel(EVENTS_MAX);
         control::serve(&home.control_socket(), Users::load(&home)?.as_ref(), asked_sent)?;
         let watched =
             [home.mesh(), home.roster_folder(), home.peers(), home.receipts(), home.freezes(), home.standing()];
         make_folders(&home)?;
-        let (home_watch, home_changed) = HomeWatch::start(&watched)?;
+        let (home_watch, home_changed) = HomeWatch::start(&watched);
         write_addresses(&home, &[])?;
         notices::tell_skipped(&found.skipped);
         let mut mesh = Self {
@@ -182,6 +190,7 @@ impl Mesh {
             network_events,
             disk,
             disk_events,
+            place,
             home_changed,
             asked,
             brain_answers: mpsc::channel(EVENTS_MAX),
@@ -197,11 +206,52 @@ impl Mesh {
             disk_full: false,
             releases_seen: None,
             displaced: Vec::new(),
-            _watches: (watcher, home_watch),
+            watches: (watcher, home_watch),
         };
+        mesh.tell_away().await?;
         mesh.handle(Input::FilesChanged { changed: found.changed, removed: found.removed }).await?;
         Ok(mesh)
     }
+}
+
+/// Where the vault is, and its folder if that is in its place. What a run before this one left there is kept for the person.
+fn open_vault(options: &MeshOptions, store: &mut Store, loaded: &mut Loaded) -> Result<(Place, Option<VaultDisk>)> {
+    let (root, node) = (&options.config.vault, options.signer.node_id());
+    let fills = store.read_meta(place::FILL)?.is_some_and(|value| value == [1]);
+    let mut place = Place::at_start(root, node, fills || loaded.projections.is_empty());
+    let Some(disk) = place.open() else { return Ok((place, None)) };
+    if fills {
+        forget_projections(store, loaded)?;
+    }
+    for save in disk.interrupted_saves()? {
+        if notices::tell_interrupted(&options.home, &save) {
+            disk.forget_displaced(ContentHash::of(&save));
+        }
+    }
+    Ok((place, Some(disk)))
+}
+
+/// Watches the vault, and finds what changed while nobody did.
+fn watch(
+    disk: Option<&VaultDisk>,
+    root: &Path,
+    events: mpsc::Sender<DiskEvent>,
+    core: &Core,
+    stamps: &mut Stamps,
+) -> Result<(Option<VaultWatcher>, Scan)> {
+    let Some(disk) = disk else { return Ok((None, Scan::default())) };
+    let watcher = VaultWatcher::spawn(root, events)?;
+    let known = core.vault().on_disk().iter();
+    let known = known.map(|(key, there)| (key.clone(), (there.path.clone(), there.hash))).collect();
+    Ok((Some(watcher), disk.scan(&known, stamps)?))
+}
+
+/// Another folder is to be the vault: nothing lies there as far as this node knows.
+fn forget_projections(store: &mut Store, loaded: &mut Loaded) -> Result<()> {
+    let keys = std::mem::take(&mut loaded.projections).into_keys();
+    let mut writes: Vec<_> = keys.map(|key| store::Write::Projection { key, projection: None }).collect();
+    writes.push(store::Write::Meta { key: place::FILL.to_owned(), value: vec![0] });
+    Ok(store.persist(&writes)?)
 }
 
 /// The core with everything that was durable.
@@ -209,10 +259,10 @@ fn restored_core(
     options: &MeshOptions,
     rosters: RosterChain,
     store: &Store,
+    loaded: Loaded,
     receipt_key: Option<&PublicKey>,
 ) -> Result<Core> {
     let home = &options.home;
-    let loaded = store.load()?;
     let generation = store.read_meta(GENERATION)?.and_then(|bytes| bytes.try_into().ok());
     let releases = releases::load(home, rosters.current())?;
     let mut core = Core::new(Start {
@@ -225,6 +275,7 @@ fn restored_core(
         releases,
         room: options.config.admission.room(),
         ended_well: store.read_meta(ENDED_WELL)?.is_some_and(|value| value == [1]),
+        removals_held: store.read_meta(REMOVALS_HELD)?.is_some_and(|value| value == [1]),
     });
     core.raise_generation(generation.map_or(0, u64::from_be_bytes));
     for entry in &loaded.entries {

@@ -33,7 +33,7 @@ use super::{
 
 /// Commands that wait: some times what the machines put out at once, so that a commit gathers many.
 const COMMANDS_MAX: usize = 1024;
-/// How long projections may wait for company: losing one costs a comparison at the next start, a commit an fsync.
+/// How long projections and stamps may wait for company: losing one costs a comparison at the next start, a commit an fsync.
 const PROJECTION_WAIT: Duration = Duration::from_millis(200);
 
 /// Starts the store's thread.
@@ -155,7 +155,7 @@ impl Actor {
                 self.writes.push(Write::Record(record));
             }
             Command::Write(write) => {
-                batch.urgent |= !matches!(write, Write::Projection { .. });
+                batch.urgent |= !matches!(write, Write::Projection { .. } | Write::Stamps(_));
                 self.writes.push(write);
             }
             Command::ReadEntries { effect, log, from_seq, count } => {

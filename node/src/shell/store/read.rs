@@ -20,6 +20,7 @@ use super::{
     error::{Damage, StoreError},
     integer, log_key,
 };
+use crate::shell::vault_disk::{Stamp, StampName, Stamped};
 
 /// Messages of the queue handed out at once: bounds memory. The rest shows when these are delivered.
 const QUEUE_READ_MAX: i64 = 256;
@@ -32,6 +33,7 @@ impl Store {
             frozen: self.frozen()?,
             missing: self.missing()?,
             projections: self.projections()?,
+            stamps: self.stamps()?,
         })
     }
 
@@ -176,6 +178,21 @@ impl Store {
             missing.insert(Missing { hash, length, is_change, is_shared });
         }
         Ok(missing)
+    }
+
+    /// They need no digest: one that does not fit its file is read again.
+    fn stamps(&self) -> Result<BTreeMap<StampName, Stamped>, StoreError> {
+        let sql = "SELECT name, size, modified, changed, inode, hash FROM stamps";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        let mut stamps = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let unsigned = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
+            let (size, inode) = (unsigned(1)?, unsigned(4)?);
+            let stamp = Stamp { size, modified: row.get(2)?, changed: row.get(3)?, inode, is_linked: false };
+            stamps.insert(row.get(0)?, Stamped { stamp, hash: ContentHash(digest(row, 5)?) });
+        }
+        Ok(stamps)
     }
 
     fn projections(&self) -> Result<BTreeMap<String, Projection>, StoreError> {

@@ -18,7 +18,7 @@ use super::{
 /// `aiem`: what tells `file(1)` and us that this SQLite file is a store.
 const APPLICATION_ID: i32 = 0x6169_656d;
 /// Raised with every change of [`TABLES`].
-pub(super) const VERSION: i32 = 3;
+pub(super) const VERSION: i32 = 4;
 /// `doctor` may read beside a running node; nobody holds the lock for long.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// More than the number of different statements in this module.
@@ -77,6 +77,18 @@ CREATE TABLE meta (
     key TEXT PRIMARY KEY NOT NULL,
     value BLOB NOT NULL
 ) STRICT;
+";
+
+/// Since version 4: what files look like from outside.
+const STAMPS: &str = "
+CREATE TABLE stamps (
+    name BLOB PRIMARY KEY NOT NULL,              -- half of the digest of a path
+    size INTEGER NOT NULL,
+    modified INTEGER NOT NULL,                   -- nanoseconds since the Unix epoch
+    changed INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    hash BLOB NOT NULL                           -- digest of the content
+) STRICT, WITHOUT ROWID;
 ";
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
@@ -142,7 +154,7 @@ fn recognise(connection: &Connection, path: &Path) -> Result<Found, StoreError> 
 
 /// Version 1 noted neither when an entry was taken (those count for no day) nor what a missing payload is (those are not
 /// screened). Version 2 did not note what was screened as a change, and held one missing payload of a digest; nor what a text
-/// on disk starts from (that of one that was edited is found by the vault).
+/// on disk starts from (that of one that was edited is found by the vault). Version 3 did not note what files look like.
 fn bring_up_to_date(connection: &mut Connection, version: i32) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if version < 2 {
@@ -151,6 +163,15 @@ fn bring_up_to_date(connection: &mut Connection, version: i32) -> Result<(), Sto
              ALTER TABLE missing ADD COLUMN change INTEGER NOT NULL DEFAULT 0 CHECK (change IN (0, 1))",
         )?;
     }
+    if version < 3 {
+        name_changes(&transaction)?;
+    }
+    transaction.execute_batch(STAMPS)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    Ok(transaction.commit()?)
+}
+
+fn name_changes(transaction: &Connection) -> Result<(), StoreError> {
     transaction.execute_batch(
         "ALTER TABLE payloads ADD COLUMN change INTEGER NOT NULL DEFAULT 0 CHECK (change IN (0, 1));
          CREATE TABLE missing_now (
@@ -166,9 +187,7 @@ fn bring_up_to_date(connection: &mut Connection, version: i32) -> Result<(), Sto
          ALTER TABLE projections ADD COLUMN base BLOB NOT NULL DEFAULT x'';
          UPDATE projections SET base = hash",
     )?;
-    mark_changes(&transaction)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    Ok(transaction.commit()?)
+    mark_changes(transaction)
 }
 
 /// What entries call a change and none a content was screened before it was stored. The rest is asked for once more.
@@ -205,6 +224,7 @@ fn mark_changes(transaction: &Connection) -> Result<(), StoreError> {
 fn make_tables(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(STAMPS)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     Ok(transaction.commit()?)

@@ -25,6 +25,8 @@ use super::{
     Command, Damage, LoadedEntry, Store, StoreError, StoreEvent, StoreGone, StoreHandle, Write, schema, spawn,
 };
 
+use crate::shell::vault_disk::{Stamp, Stamped};
+
 /// Long enough for the slowest disk; nothing waits this long when all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -344,7 +346,7 @@ fn a_newer_version_is_refused_with_the_remedy_and_left_alone() {
     let before = fs::read(&disk.path).unwrap();
     let path = disk.path.display();
     let expected =
-        format!("{path} was written by a newer aiemp-node (store version 4, this one knows 3): update the binary");
+        format!("{path} was written by a newer aiemp-node (store version 5, this one knows 4): update the binary");
     assert_eq!(refusal(&disk.path), expected);
     assert_eq!(fs::read(&disk.path).unwrap(), before);
 }
@@ -390,10 +392,12 @@ fn stores_of_the_versions_before_are_read_and_brought_up_to_date() {
             "CREATE TABLE was (hash BLOB PRIMARY KEY NOT NULL, length INTEGER NOT NULL, shared INTEGER NOT NULL{columns}) STRICT;
              INSERT INTO was (hash, length, shared) SELECT hash, length, shared FROM missing WHERE change = 0;
              DROP TABLE missing; ALTER TABLE was RENAME TO missing; ALTER TABLE payloads DROP COLUMN change;
-             ALTER TABLE projections DROP COLUMN base;"
+             ALTER TABLE projections DROP COLUMN base; DROP TABLE stamps;"
         )
     };
     let go_back = |sql: String| Connection::open(&disk.path).unwrap().execute_batch(&sql).unwrap();
+    go_back("DROP TABLE stamps; PRAGMA user_version = 3".to_owned());
+    assert!(disk.open().load().unwrap().stamps.is_empty());
     go_back(missing(", change INTEGER NOT NULL DEFAULT 0") + "PRAGMA user_version = 2");
     let is_change = |bytes| disk.open().read_change(ContentRef::of(bytes), true).unwrap().is_some();
     assert!(is_change(b"change") && !is_change(b"text"), "as the entries call them");
@@ -539,4 +543,16 @@ async fn a_damaged_payload_is_never_answered() {
     let found = matches!(event, Some(StoreEvent::Failed(StoreError::Corrupt(Damage::Payload(it)))) if it == hash);
     assert!(found, "{event:?}");
     assert!(next(&mut events).await.is_none());
+}
+
+#[test]
+fn what_files_look_like_is_read_as_it_was_noted_and_forgotten() {
+    let disk = Disk::new();
+    let stamp = Stamp { size: 3, modified: -1, changed: i64::MAX, inode: u64::MAX, is_linked: false };
+    let stamped = Stamped { stamp, hash: ContentHash::of(b"one") };
+    let later = Stamped { stamp: Stamp { changed: 0, ..stamp }, ..stamped };
+    disk.open().persist(&[Write::Stamps(vec![([1; 16], Some(stamped)), ([2; 16], Some(stamped))])]).unwrap();
+    assert_eq!(disk.open().load().unwrap().stamps, [([1; 16], stamped), ([2; 16], stamped)].into());
+    disk.open().persist(&[Write::Stamps(vec![([1; 16], None), ([2; 16], Some(later))])]).unwrap();
+    assert_eq!(disk.open().load().unwrap().stamps, [([2; 16], later)].into());
 }

@@ -9,7 +9,7 @@ use aiemp_protocol::{
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{Store, Write, entry_row_digest, error::StoreError, integer, log_key};
+use super::{StampName, Stamped, Store, Write, entry_row_digest, error::StoreError, integer, log_key};
 
 impl Store {
     /// Makes `batch` durable in order, in one transaction.
@@ -53,6 +53,7 @@ impl Writer<'_> {
                 let (log, keep) = (log_key(*log), integer(*keep));
                 self.execute("DELETE FROM entries WHERE log = ?1 AND seq > ?2", params![log, keep]).map(|_| ())
             }
+            Write::Stamps(stamps) => stamps.iter().try_for_each(|(name, stamped)| self.stamp(name, stamped.as_ref())),
             Write::Meta { key, value } => {
                 let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2)
                      ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -116,6 +117,17 @@ impl Writer<'_> {
         // The first reason stands: a frozen log is not looked at again.
         let sql = "INSERT INTO frozen (log, reason, evidence) VALUES (?1, ?2, ?3) ON CONFLICT (log) DO NOTHING";
         self.execute(sql, params![log_key(log), reason.as_str(), evidence]).map(|_| ())
+    }
+
+    fn stamp(&self, name: &StampName, stamped: Option<&Stamped>) -> Result<(), StoreError> {
+        let Some(Stamped { stamp, hash }) = stamped else {
+            return self.execute("DELETE FROM stamps WHERE name = ?1", params![name]).map(|_| ());
+        };
+        let (size, inode) = (stamp.size.cast_signed(), stamp.inode.cast_signed());
+        let row = params![name, size, stamp.modified, stamp.changed, inode, hash.0.as_bytes()];
+        let sql = "INSERT OR REPLACE INTO stamps (name, size, modified, changed, inode, hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        self.execute(sql, row).map(|_| ())
     }
 
     fn projection(&self, key: &str, projection: &Projection) -> Result<(), StoreError> {

@@ -29,13 +29,14 @@ use self::clean::clean;
 use super::{
     DiskError,
     reading::{self, Found},
+    stamps::Stamp,
     tree::{self, Tree},
 };
 
 mod clean;
 
 /// The folder's name at the vault's top.
-const FOLDER: &str = ".aiemp";
+pub(super) const FOLDER: &str = ".aiemp";
 /// How long a program that has a displaced file open still may write to it: a save takes far less.
 const LATE_SAVE_WAIT: Duration = Duration::from_secs(10);
 /// Displaced files that are looked at again; many times what a burst of merges displaces within the wait.
@@ -96,6 +97,23 @@ impl Kept {
 
     pub(super) fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
+    }
+
+    /// The time by the clock of the file system, which need not be this machine's; the beginning of time where it does not
+    /// tell, so that nothing was left alone for long.
+    pub(super) fn time(&self) -> i64 {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        let dated = rustix::fs::futimens(&self.folder, &times).and_then(|()| rustix::fs::fstat(&self.folder));
+        dated.map_or(i64::MIN, |stat| Stamp::from(&stat).changed)
+    }
+
+    /// Makes an empty file of this name, on disk when this returns.
+    pub(super) fn mark(&self, name: &str) -> Result<(), DiskError> {
+        let failed = |error| DiskError::new("mark", &self.path, error);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        (self.sync_folder)(&self.folder).map_err(failed)
     }
 
     /// A file with these bytes, on disk when this returns. `shown` is the path it is made for.
@@ -200,7 +218,7 @@ impl Kept {
     /// The content if it is a new one; it is then kept under its digest.
     fn look_again(&self, entry: &mut Late) -> Option<Vec<u8>> {
         let found = reading::read(&self.folder, OsStr::new(&entry.name));
-        let Found::File { bytes, is_steady: true, is_linked: false } = found else { return None };
+        let Found::File { bytes, is_steady: true, is_linked: false, .. } = found else { return None };
         let hash = ContentHash::of(&bytes);
         if entry.known.contains(&hash) {
             return None;

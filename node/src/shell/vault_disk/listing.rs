@@ -14,29 +14,39 @@ use rustix::{
 
 use super::{
     DiskError,
-    reading::SkipReason,
+    reading::{self, SkipReason},
+    stamps::Stamp,
     tree::{self, Missing, Tree},
 };
 
 /// Every name that does not start with a dot, from the top down, links not followed.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// Regular files by canonical key; more than one where names are twins.
-    pub(super) files: BTreeMap<String, Vec<VaultPath>>,
+    /// Regular files by canonical key; more than one where names are twins. With what they look like, if that was asked.
+    pub(super) files: BTreeMap<String, Vec<(VaultPath, Option<Stamp>)>>,
     /// Folders that were looked into.
     pub(super) folders: BTreeSet<String>,
     /// Names that were not looked into.
     pub(super) skipped: Vec<(String, SkipReason)>,
     /// Canonical keys of skipped names: what lies there or below is not gone.
     closed: BTreeSet<String>,
+    with_stamps: bool,
 }
 
 impl Listing {
     /// Lists the whole vault.
     pub(super) fn of(tree: &Tree) -> Result<Self, DiskError> {
-        let mut listing = Self::default();
-        listing.add_folder(tree.top(), "").map_err(|error| DiskError::new("list", tree.path(), error))?;
-        Ok(listing)
+        Self::default().filled(tree)
+    }
+
+    /// Lists the whole vault, and looks at each file without opening it: who watches is told of every opening.
+    pub(super) fn with_stamps(tree: &Tree) -> Result<Self, DiskError> {
+        Self { with_stamps: true, ..Self::default() }.filled(tree)
+    }
+
+    fn filled(mut self, tree: &Tree) -> Result<Self, DiskError> {
+        self.add_folder(tree.top(), "").map_err(|error| DiskError::new("list", tree.path(), error))?;
+        Ok(self)
     }
 
     /// Lists one folder and all below it.
@@ -67,7 +77,10 @@ impl Listing {
                 continue;
             };
             match kind {
-                FileType::RegularFile => self.files.entry(path.key()).or_default().push(path),
+                FileType::RegularFile => {
+                    let stamp = self.with_stamps.then(|| reading::look(folder, &name)).flatten();
+                    self.files.entry(path.key()).or_default().push((path, stamp));
+                }
                 FileType::Directory => match tree::open_folder(folder, &name) {
                     Ok(child) => {
                         self.folders.insert(shown);

@@ -2,9 +2,8 @@
 
 use std::{
     ffi::OsStr,
-    fs::{File, Metadata},
+    fs::File,
     io::{self, Read},
-    os::unix::fs::MetadataExt,
     thread,
     time::{Duration, Instant},
 };
@@ -12,9 +11,11 @@ use std::{
 use aiemp_protocol::limits::BLOB_BYTES_MAX;
 use rustix::{
     fd::AsFd,
-    fs::{Mode, OFlags},
+    fs::{AtFlags, FileType, Mode, OFlags},
     io::Errno,
 };
+
+use super::stamps::Stamp;
 
 /// How long a file must be left alone before its content counts as saved.
 pub(super) const QUIET: Duration = Duration::from_millis(30);
@@ -73,6 +74,8 @@ pub(super) enum Found {
         is_steady: bool,
         /// Whether the file has further names.
         is_linked: bool,
+        /// What it looked like when it was opened.
+        stamp: Stamp,
     },
 }
 
@@ -116,15 +119,14 @@ pub(super) fn read_when_quiet(folder: impl AsFd, name: &OsStr) -> Found {
     }
 }
 
-/// What changes whenever a file is written, replaced or linked.
-type Stamp = (u64, u64, u64, i64, i64, i64, i64);
-
-fn stamp(meta: &Metadata) -> Stamp {
-    (meta.ino(), meta.size(), meta.nlink(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
+/// What a regular file looks like, without opening it.
+pub(super) fn look(folder: impl AsFd, name: &OsStr) -> Option<Stamp> {
+    let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| Stamp::from(&stat))
 }
 
 fn stamp_of(folder: impl AsFd, name: &OsStr) -> Option<Stamp> {
-    open(folder, name).and_then(|file| Ok(stamp(&file.metadata()?))).ok()
+    open(folder, name).and_then(|file| Ok(Stamp::from(&file.metadata()?))).ok()
 }
 
 /// Opens without following a link and without waiting for a pipe's other end.
@@ -154,15 +156,16 @@ fn try_read(folder: impl AsFd, name: &OsStr) -> io::Result<Found> {
     if !kind.is_file() {
         return Ok(Found::Skipped(SkipReason::Special));
     }
-    if before.size() > BLOB_BYTES_MAX as u64 {
+    let stamp = Stamp::from(&before);
+    if stamp.size > BLOB_BYTES_MAX as u64 {
         return Ok(Found::Skipped(SkipReason::TooLarge));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(before.size()).unwrap_or_default());
+    let mut bytes = Vec::with_capacity(usize::try_from(stamp.size).unwrap_or_default());
     (&mut file).take(BLOB_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > BLOB_BYTES_MAX {
         return Ok(Found::Skipped(SkipReason::TooLarge));
     }
     // Looked up by name again: a save by rename leaves the file we hold as it was.
-    let is_steady = stamp_of(&folder, name) == Some(stamp(&before)) && bytes.len() as u64 == before.size();
-    Ok(Found::File { bytes, is_steady, is_linked: before.nlink() > 1 })
+    let is_steady = stamp_of(&folder, name) == Some(stamp) && bytes.len() as u64 == stamp.size;
+    Ok(Found::File { bytes, is_steady, is_linked: stamp.is_linked, stamp })
 }

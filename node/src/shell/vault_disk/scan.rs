@@ -1,16 +1,22 @@
 //! What differs between the vault on disk and what was last known to lie there.
 
-use std::{collections::BTreeMap, ffi::OsStr, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+};
 
-use aiemp_crdt::vault::Projection;
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 
 use super::{
     DiskError,
     listing::Listing,
     reading::{self, Found, SkipReason},
+    stamps::{self, Stamp, StampName, Stamped, Stamps},
     tree::{Missing, Tree},
 };
+
+/// What is known to lie at places: spelling and content, by canonical key.
+pub type Known = BTreeMap<String, (VaultPath, ContentHash)>;
 
 /// What a scan found. Dot names are not even looked at.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,47 +29,70 @@ pub struct Scan {
     pub skipped: Vec<(String, SkipReason)>,
 }
 
-/// Reads the whole vault and compares it with `known`, by canonical key.
-///
-/// Fails only if the vault's top cannot be listed, so that an unmounted disk is no mass removal. Blocks.
-pub fn scan(root: &Path, known: &BTreeMap<String, Projection>) -> Result<Scan, DiskError> {
-    let tree = Tree::open(root)?;
-    let mut listing = Listing::of(&tree)?;
-    let mut scan = Scan { skipped: std::mem::take(&mut listing.skipped), ..Scan::default() };
+/// A scan under way.
+struct Scanning<'s> {
+    tree: &'s Tree,
+    stamps: &'s mut Stamps,
+    /// The file system's time when it began.
+    now: i64,
+    passed: BTreeSet<StampName>,
+    scan: Scan,
+}
+
+pub(super) fn scan(tree: &Tree, known: &Known, stamps: &mut Stamps, now: i64) -> Result<Scan, DiskError> {
+    let mut listing = Listing::with_stamps(tree)?;
+    let scan = Scan { skipped: std::mem::take(&mut listing.skipped), ..Scan::default() };
+    let mut scanning = Scanning { tree, stamps, now, passed: BTreeSet::new(), scan };
     for (key, paths) in &listing.files {
         let known = known.get(key);
         // The spelling that is known stays the file; without one the first in byte order is.
-        let chosen = paths.iter().position(|path| known.is_some_and(|known| known.path == *path)).unwrap_or(0);
-        for (at, path) in paths.iter().enumerate() {
+        let chosen = paths.iter().position(|(path, _)| known.is_some_and(|known| known.0 == *path)).unwrap_or(0);
+        for (at, (path, stamp)) in paths.iter().enumerate() {
             if at == chosen {
-                scan.read(&tree, path, known);
+                scanning.look_at(path, *stamp, known);
             } else {
-                scan.skipped.push((path.as_str().to_owned(), SkipReason::Twin));
+                scanning.scan.skipped.push((path.as_str().to_owned(), SkipReason::Twin));
             }
         }
     }
+    let Scanning { stamps, passed, mut scan, .. } = scanning;
+    stamps.keep(&passed);
     let gone = known.iter().filter(|(key, _)| !listing.files.contains_key(*key) && !listing.is_closed(key));
-    scan.removed.extend(gone.map(|(_, projection)| projection.path.clone()));
+    scan.removed.extend(gone.map(|(_, (path, _))| path.clone()));
     Ok(scan)
 }
 
-impl Scan {
-    fn read(&mut self, tree: &Tree, path: &VaultPath, known: Option<&Projection>) {
-        let found = match tree.folder_of(path, Missing::Leave) {
-            Ok(Some(folder)) => reading::read_steady(&folder, OsStr::new(path.name())),
-            Ok(None) => Found::Nothing,
-            Err(DiskError::Escape { .. }) => Found::Skipped(SkipReason::Symlink),
-            Err(_) => Found::Skipped(SkipReason::Unreadable),
+impl Scanning<'_> {
+    fn look_at(&mut self, path: &VaultPath, stamp: Option<Stamp>, known: Option<&(VaultPath, ContentHash)>) {
+        self.passed.insert(stamps::name_of(path));
+        let is_known = |hash| known.is_some_and(|known| known.0 == *path && known.1 == hash);
+        if stamp.and_then(|stamp| self.stamps.content(path, stamp)).is_some_and(is_known) {
+            return;
+        }
+        let folder = match self.tree.folder_of(path, Missing::Leave) {
+            Ok(Some(folder)) => folder,
+            Ok(None) => return self.gone(known),
+            Err(DiskError::Escape { .. }) => return self.skip(path, SkipReason::Symlink),
+            Err(_) => return self.skip(path, SkipReason::Unreadable),
         };
-        match found {
-            Found::File { bytes, .. } => {
-                let is_known = known.is_some_and(|known| known.path == *path && known.hash == ContentHash::of(&bytes));
-                if !is_known {
-                    self.changed.push((path.clone(), bytes));
+        match reading::read_steady(&folder, OsStr::new(path.name())) {
+            Found::File { bytes, stamp, .. } => {
+                let hash = ContentHash::of(&bytes);
+                self.stamps.note(path, Stamped { stamp, hash }, self.now);
+                if !is_known(hash) {
+                    self.scan.changed.push((path.clone(), bytes));
                 }
             }
-            Found::Skipped(reason) => self.skipped.push((path.as_str().to_owned(), reason)),
-            Found::Nothing | Found::Folder => self.removed.extend(known.map(|known| known.path.clone())),
+            Found::Skipped(reason) => self.skip(path, reason),
+            Found::Nothing | Found::Folder => self.gone(known),
         }
+    }
+
+    fn gone(&mut self, known: Option<&(VaultPath, ContentHash)>) {
+        self.scan.removed.extend(known.map(|known| known.0.clone()));
+    }
+
+    fn skip(&mut self, path: &VaultPath, reason: SkipReason) {
+        self.scan.skipped.push((path.as_str().to_owned(), reason));
     }
 }

@@ -2,6 +2,7 @@
 
 mod races;
 mod scan;
+mod stamps;
 mod watcher;
 mod writer;
 
@@ -10,7 +11,7 @@ use std::{fs, path::Path};
 use aiemp_protocol::vault_path::VaultPath;
 use rustix::io::Errno;
 
-use super::DiskError;
+use super::{DiskError, Known, Scan, Stamps, tree::Tree};
 
 fn path(text: &str) -> VaultPath {
     VaultPath::parse(text).expect("a valid path")
@@ -25,6 +26,11 @@ fn put(root: &Path, name: &str, text: &str) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().expect("below the top")).expect("folders");
     fs::write(path, text).expect("written");
+}
+
+/// What a scan of the folder finds.
+fn scan_of(root: &Path, known: &Known) -> Result<Scan, DiskError> {
+    super::scan::scan(&Tree::open(root)?, known, &mut Stamps::default(), 0)
 }
 
 /// The names in `.aiemp/`.
@@ -68,11 +74,6 @@ fn every_error_says_what_to_do() {
         (
             DiskError::Unsteady { path: path() },
             "/vault/a.md changed each time it was about to be written; close the program that keeps changing it",
-        ),
-        (
-            DiskError::Watch { path: path(), source: notify::Error::new(notify::ErrorKind::MaxFilesWatch) },
-            "cannot watch /vault/a.md: OS file watch limit reached.; \
-             raise fs.inotify.max_user_watches and max_user_instances",
         ),
     ];
     for (error, text) in texts {

@@ -14,7 +14,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::DiskError;
+use super::{
+    DiskError,
+    mark::{self, FolderId},
+};
 
 /// Flags with which every folder below the top is opened.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -26,6 +29,8 @@ const ATTEMPTS: usize = 3;
 pub(super) struct Tree {
     top: OwnedFd,
     path: PathBuf,
+    given: PathBuf,
+    id: FolderId,
 }
 
 /// What to do about a folder that does not exist.
@@ -37,11 +42,22 @@ pub(super) enum Missing {
 
 impl Tree {
     /// Opens the vault's top, which itself may be named by a link.
-    pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
-        let failed = |error| DiskError::new("open", path, error);
-        let path = fs::canonicalize(path).map_err(failed)?;
+    pub(super) fn open(given: &Path) -> Result<Self, DiskError> {
+        let failed = |error| DiskError::new("open", given, error);
+        let path = fs::canonicalize(given).map_err(failed)?;
         let top = rustix::fs::open(&path, FOLDER, Mode::empty()).map_err(|error| failed(error.into()))?;
-        Ok(Self { top, path })
+        let id = rustix::fs::fstat(&top).map_err(|error| failed(error.into()))?.into();
+        Ok(Self { top, path, given: given.to_owned(), id })
+    }
+
+    /// Which folder is open.
+    pub(super) const fn id(&self) -> FolderId {
+        self.id
+    }
+
+    /// Whether the path that was given still stands for the folder that is open.
+    pub(super) fn is_in_place(&self) -> bool {
+        mark::id_of(&self.given) == Some(self.id)
     }
 
     pub(super) fn top(&self) -> BorrowedFd<'_> {

@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
@@ -16,7 +16,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::Acces
 use tokio::sync::mpsc;
 
 use self::{batch::Reader, settle::Settle};
-use super::{DiskError, listing::Listing, reading::SkipReason, tree::Tree};
+use super::{DiskError, file_system, listing::Listing, reading::SkipReason, tree::Tree};
 
 mod batch;
 mod settle;
@@ -25,8 +25,8 @@ mod settle;
 const SIGNALS_MAX: usize = 8192;
 /// How often the watches are set again at once when folders vanish meanwhile.
 const WATCH_ATTEMPTS: usize = 3;
-/// Until the next rescan when not all folders can be watched.
-const UNWATCHED_RESCAN: Duration = Duration::from_secs(10);
+/// Until the next rescan when not all folders can be watched, or not all changes are told.
+const RESCANS: Duration = Duration::from_secs(10);
 
 /// What happened on disk.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,8 +51,12 @@ pub enum DiskEvent {
 #[derive(Debug)]
 pub struct VaultWatcher {
     is_stopped: Arc<AtomicBool>,
+    unwatched: Unwatched,
     signals: SyncSender<Signal>,
 }
+
+/// Why some folders are not watched, while that is so.
+type Unwatched = Arc<Mutex<Option<String>>>;
 
 /// What wakes the thread.
 #[derive(Debug)]
@@ -66,22 +70,42 @@ impl VaultWatcher {
     /// Watches `root`, and from a thread of its own sends what settles there to `events`.
     pub fn spawn(root: &Path, events: mpsc::Sender<DiskEvent>) -> Result<Self, DiskError> {
         let tree = Tree::open(root)?;
-        let failed = |source| DiskError::Watch { path: tree.path().to_owned(), source };
+        let rescans = file_system::remote(tree.top()).map(|_| RESCANS);
+        Self::spawn_with(tree, events, rescans)
+    }
+
+    pub(super) fn spawn_with(
+        tree: Tree,
+        events: mpsc::Sender<DiskEvent>,
+        rescans: Option<Duration>,
+    ) -> Result<Self, DiskError> {
         let (signals, received) = sync_channel(SIGNALS_MAX);
         let has_lost = Arc::new(AtomicBool::new(false));
-        let handler = forward(signals.clone(), Arc::clone(&has_lost));
-        let mut watcher = notify::recommended_watcher(handler).map_err(failed)?;
-        watcher.watch(tree.path(), RecursiveMode::Recursive).map_err(failed)?;
-        let settle = Settle::new(tree.path());
-        let reader = Reader { folders: Listing::of(&tree)?.folders, tree };
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let mut watch =
-            Watch { watcher, received, has_lost, is_stopped: Arc::clone(&is_stopped), settle, reader, events };
+        let watcher = notify::recommended_watcher(forward(signals.clone(), Arc::clone(&has_lost)));
+        let (is_stopped, unwatched) = (Arc::new(AtomicBool::new(false)), Unwatched::default());
+        let path = tree.path().to_owned();
+        let mut watch = Watch {
+            watcher,
+            received,
+            has_lost,
+            is_stopped: Arc::clone(&is_stopped),
+            unwatched: Arc::clone(&unwatched),
+            rescans,
+            settle: Settle::new(&path),
+            reader: Reader { folders: Listing::of(&tree)?.folders, tree },
+            events,
+        };
+        watch.watch_all();
         thread::Builder::new()
             .name("vault watcher".to_owned())
             .spawn(move || watch.run())
-            .map_err(|error| DiskError::new("start watching", root, error))?;
-        Ok(Self { is_stopped, signals })
+            .map_err(|error| DiskError::new("start watching", path, error))?;
+        Ok(Self { is_stopped, unwatched, signals })
+    }
+
+    /// Why some folders are not watched; the vault is scanned every ten seconds then.
+    pub fn unwatched(&self) -> Option<String> {
+        self.unwatched.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -118,10 +142,14 @@ fn is_reading(kind: EventKind) -> bool {
 
 /// What the thread owns.
 struct Watch {
-    watcher: RecommendedWatcher,
+    /// An error where the system gives none.
+    watcher: notify::Result<RecommendedWatcher>,
     received: Receiver<Signal>,
     has_lost: Arc<AtomicBool>,
     is_stopped: Arc<AtomicBool>,
+    unwatched: Unwatched,
+    /// How often it is scanned anyway, where not all changes are told.
+    rescans: Option<Duration>,
     settle: Settle,
     reader: Reader,
     events: mpsc::Sender<DiskEvent>,
@@ -143,7 +171,10 @@ impl Watch {
                 }
             }
             if self.settle.take_rescan(Instant::now()) {
-                self.watch_again();
+                self.watch_all();
+                if let Ok(listing) = Listing::of(&self.reader.tree) {
+                    self.reader.folders = listing.folders;
+                }
                 if self.events.blocking_send(DiskEvent::Rescan).is_err() {
                     return;
                 }
@@ -186,23 +217,26 @@ impl Watch {
     /// Sets a watch on every folder, so that a scan after it and the events together miss nothing.
     ///
     /// New folders are watched by then in most cases, but not those beside one that vanished at the wrong moment.
-    fn watch_again(&mut self) {
+    fn watch_all(&mut self) {
         let root = self.reader.tree.path().to_owned();
-        let mut result = Ok(());
+        let mut failed = None;
         for _ in 0..WATCH_ATTEMPTS {
-            result = self.watcher.watch(&root, RecursiveMode::Recursive);
-            if result.is_ok() {
+            failed = match &mut self.watcher {
+                Ok(watcher) => watcher.watch(&root, RecursiveMode::Recursive).err().map(|error| error.to_string()),
+                Err(error) => Some(error.to_string()),
+            };
+            if failed.is_none() {
                 break;
             }
         }
-        let listed = Listing::of(&self.reader.tree);
-        if let Err(source) = result {
-            let error = DiskError::Watch { path: root, source };
-            tracing::warn!(%error, "some folders are not watched; the vault is scanned every few seconds instead");
-            self.settle.rescan_in(Instant::now(), UNWATCHED_RESCAN);
+        let wait = if failed.is_some() { Some(RESCANS) } else { self.rescans };
+        if let Some(wait) = wait {
+            self.settle.rescan_in(Instant::now(), wait);
         }
-        if let Ok(listing) = listed {
-            self.reader.folders = listing.folders;
+        let mut unwatched = self.unwatched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = failed.as_ref().filter(|_| unwatched.is_none()) {
+            tracing::warn!(vault = %root.display(), error, "some folders are not watched; the vault is scanned every ten seconds instead");
         }
+        *unwatched = failed;
     }
 }

@@ -3,14 +3,18 @@
 use std::{ffi::OsStr, path::Path};
 
 use aiemp_crdt::vault::{RemoveOutcome, WriteOutcome};
+use aiemp_keys::NodeId;
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use rustix::{fs::RenameFlags, io::Errno};
 
 use self::{compared::probe, place::Place};
 use super::{
-    DiskError,
+    DiskError, file_system,
     kept::{Kept, Temporary},
+    mark::{self, FolderId},
     reading::{self, Found},
+    scan::{self, Known, Scan},
+    stamps::{Stamped, Stamps},
     tree::{self, Missing, Tree},
 };
 
@@ -44,6 +48,46 @@ impl VaultDisk {
             );
         }
         Ok(Self { tree, kept, can_exchange })
+    }
+
+    /// Which folder this is.
+    pub const fn folder(&self) -> FolderId {
+        self.tree.id()
+    }
+
+    /// Whether the vault's path still stands for this folder: it may have been moved away, or something mounted over it.
+    pub fn is_in_place(&self) -> bool {
+        self.tree.is_in_place()
+    }
+
+    /// Marks the folder as the vault of a node.
+    pub fn mark(&self, node: NodeId) -> Result<(), DiskError> {
+        self.kept.mark(&mark::name_of(node))
+    }
+
+    /// Reads the whole vault and compares it with `known`, by canonical key.
+    ///
+    /// Fails only if the vault's top cannot be listed, so that an unmounted disk is no mass removal.
+    /// Files that look as they did when they were read are not read again.
+    pub fn scan(&self, known: &Known, stamps: &mut Stamps) -> Result<Scan, DiskError> {
+        scan::scan(&self.tree, known, stamps, self.kept.time())
+    }
+
+    /// Notes what these files look like: for those that were written or read while that could not be told.
+    pub fn stamp(&self, paths: impl Iterator<Item = VaultPath>, stamps: &mut Stamps) {
+        let now = self.kept.time();
+        for path in paths {
+            let Ok(Some(place)) = self.place(&path, Missing::Leave) else { continue };
+            let found = reading::read(&place.folder, place.name()).unshared();
+            if let Found::File { bytes, is_steady: true, stamp, .. } = found {
+                stamps.note(&path, Stamped { stamp, hash: ContentHash::of(&bytes) }, now);
+            }
+        }
+    }
+
+    /// The name of the vault's file system, if others may change files there without this system telling.
+    pub fn remote(&self) -> Option<&'static str> {
+        file_system::remote(self.tree.top())
     }
 
     /// Whether the file system lacks the exchange, so that content is compared right before the rename instead.

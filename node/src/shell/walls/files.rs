@@ -75,9 +75,9 @@ fn connect(port: u16) -> Result<NetPort, RulesetError> {
 /// Folders that have to exist for a rule to name them.
 fn needed(wall: &Wall, home: &Home) -> Vec<PathBuf> {
     match wall {
-        Wall::Mesh { vault } => {
-            let own = [home.freezes(), home.mesh_audit(), home.standing(), home.requests()];
-            [vault.clone(), home.roster_folder()].into_iter().chain(own).collect()
+        // Not the vault: one that is missing is somewhere else.
+        Wall::Mesh { .. } => {
+            vec![home.roster_folder(), home.freezes(), home.mesh_audit(), home.standing(), home.requests()]
         }
         Wall::Executor { outbox, .. } => {
             let shared = [home.approved(), home.receipts(), home.freezes(), home.standing(), home.requests()];

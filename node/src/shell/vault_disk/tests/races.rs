@@ -13,8 +13,8 @@ use aiemp_crdt::vault::{RemoveOutcome, WriteOutcome};
 use aiemp_protocol::ids::ContentHash;
 use rustix::fs::{CWD, FileType, Mode, RenameFlags};
 
-use super::path;
-use crate::shell::vault_disk::{VaultDisk, scan};
+use super::{path, scan_of};
+use crate::shell::vault_disk::VaultDisk;
 
 const OPERATIONS: usize = 100_000;
 const OUTSIDE: &str = "OUTSIDE";
@@ -99,7 +99,7 @@ fn work(disk: &VaultDisk, vault: &Path, turn: usize) -> bool {
             Ok(RemoveOutcome::Failed) | Err(_) => {}
         },
         5 if turn % 4096 == 5 => {
-            let found = scan(vault, &BTreeMap::new()).map(|scan| scan.changed).unwrap_or_default();
+            let found = scan_of(vault, &BTreeMap::new()).map(|scan| scan.changed).unwrap_or_default();
             found.iter().chain(&disk.late_saves()).for_each(|(_, bytes)| assert_own(bytes));
         }
         _ => disk.read(&at).iter().for_each(|bytes| assert_own(bytes)),

@@ -1,35 +1,26 @@
 use std::{
-    collections::BTreeMap,
     ffi::OsStr,
     fs,
     os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
     path::Path,
 };
 
-use aiemp_crdt::vault::Projection;
-use aiemp_protocol::{
-    ids::{ContentHash, FileId},
-    limits::BLOB_BYTES_MAX,
-    zone::Zone,
-};
+use aiemp_protocol::{ids::ContentHash, limits::BLOB_BYTES_MAX};
 use tempfile::tempdir;
 
-use super::{path, paths, put};
-use crate::shell::vault_disk::{DiskError, Scan, SkipReason, scan};
-
-type Known = BTreeMap<String, Projection>;
+use super::{path, paths, put, scan_of};
+use crate::shell::vault_disk::{DiskError, Known, Scan, SkipReason};
 
 fn known(files: &[(&str, &str)]) -> Known {
     let entry = |(name, text): &(&str, &str)| {
         let (path, hash) = (path(name), ContentHash::of(text.as_bytes()));
-        let file = FileId::adopted(Zone::Private, &path.key(), hash);
-        (path.key(), Projection { path, file, hash, base: hash, heads: Vec::new(), merged_changes: None })
+        (path.key(), (path, hash))
     };
     files.iter().map(entry).collect()
 }
 
 fn scanned(root: &Path, known: &Known) -> Scan {
-    let mut scan = scan(root, known).expect("scanned");
+    let mut scan = scan_of(root, known).expect("scanned");
     scan.changed.sort();
     scan.skipped.sort();
     scan
@@ -124,6 +115,6 @@ fn of_twins_the_known_spelling_is_the_file() {
 #[test]
 fn a_vault_that_is_not_there_is_no_removal_of_everything() {
     let root = tempdir().expect("a directory");
-    let error = scan(&root.path().join("unmounted"), &known(&[("a.md", "1")])).expect_err("refused");
+    let error = scan_of(&root.path().join("unmounted"), &known(&[("a.md", "1")])).expect_err("refused");
     assert!(matches!(error, DiskError::Io { doing: "open", .. }), "{error}");
 }

@@ -12,8 +12,8 @@ use tokio::{
     time::{error::Elapsed, timeout},
 };
 
-use super::{path, paths, put};
-use crate::shell::vault_disk::{DiskEvent, SkipReason, VaultWatcher, scan};
+use super::{path, paths, put, scan_of};
+use crate::shell::vault_disk::{DiskEvent, SkipReason, VaultWatcher, tree::Tree};
 
 /// Far longer than anything takes, so that only a missing event fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ impl Watched {
             }
             DiskEvent::Rescan => {
                 self.rescans += 1;
-                let scan = scan(self.root.path(), &BTreeMap::new()).expect("scanned");
+                let scan = scan_of(self.root.path(), &BTreeMap::new()).expect("scanned");
                 self.contents.extend(scan.changed.into_iter().map(|(path, bytes)| (path.to_string(), Some(bytes))));
             }
         }
@@ -208,7 +208,7 @@ async fn a_twin_is_left_to_a_rescan() {
 async fn our_own_reading_wakes_nobody() {
     let mut vault = Watched::new(&[("a.md", "text")]);
     for _ in 0..3 {
-        scan(vault.root.path(), &BTreeMap::new()).expect("scanned");
+        scan_of(vault.root.path(), &BTreeMap::new()).expect("scanned");
     }
     put(vault.root.path(), ".b.md", "text");
     fs::rename(vault.root.path().join(".b.md"), vault.root.path().join("b.md")).expect("renamed");
@@ -222,4 +222,18 @@ async fn a_dropped_watcher_ends_its_thread() {
     let (sender, mut events) = mpsc::channel(1);
     drop(VaultWatcher::spawn(root.path(), sender).expect("watching"));
     assert_eq!(timeout(PATIENCE, events.recv()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn where_not_all_changes_are_told_scans_come_again_and_again() {
+    let root = tempdir().expect("a directory");
+    let (sender, mut events) = mpsc::channel(4);
+    let tree = Tree::open(root.path()).expect("a vault");
+    let every = Some(Duration::from_millis(20));
+    let watcher = VaultWatcher::spawn_with(tree, sender, every).expect("watching");
+    for _ in 0..3 {
+        let event = timeout(PATIENCE, events.recv()).await.expect("in time");
+        assert_eq!(event, Some(DiskEvent::Rescan));
+    }
+    assert_eq!(watcher.unwatched(), None);
 }

@@ -67,7 +67,7 @@ impl Reader {
     /// The files in a folder that is new: until it is watched, what is made in it is told by nobody.
     pub(super) fn files_below(&self, folder: &Path) -> Vec<PathBuf> {
         let listing = parse(folder).and_then(|folder| Listing::below(&self.tree, &folder).ok()).unwrap_or_default();
-        listing.files.into_values().flatten().map(|path| PathBuf::from(path.as_str())).collect()
+        listing.files.into_values().flatten().map(|(path, _)| PathBuf::from(path.as_str())).collect()
     }
 
     fn find(&self, path: &VaultPath) -> Found {

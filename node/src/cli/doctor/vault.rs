@@ -1,0 +1,51 @@
+//! The vault's folder: whether it is there, and what its file system cannot do.
+
+use super::Findings;
+use crate::{
+    config::Config,
+    home::Home,
+    shell::{
+        self,
+        control::{Client, Request, Response, WireTrouble},
+        mesh::Away,
+        vault_disk::{self, Lying},
+    },
+};
+
+pub(super) fn check(home: &Home, config: &Config, findings: &mut Findings) {
+    let vault = &config.vault;
+    if vault.exists() && !vault.is_dir() {
+        return findings.error(format!("{} is not a folder", vault.display()), "Correct `vault` in config.toml.");
+    }
+    // A running node knows more, and may have been given another vault at its start.
+    let troubles = running(home).unwrap_or_else(|| away(home, config).into_iter().collect());
+    if !troubles.iter().any(|trouble| trouble.is_error) {
+        findings.ok(format!("vault {}", vault.display()));
+    }
+    for WireTrouble { is_error, what, fix } in troubles {
+        if is_error {
+            findings.error(what, fix);
+        } else {
+            findings.warning(what, fix);
+        }
+    }
+}
+
+fn running(home: &Home) -> Option<Vec<WireTrouble>> {
+    let mut client = Client::connect(&home.control_socket()).ok()??;
+    let Ok(Response::Status(status)) = client.ask(&Request::Status) else { return None };
+    Some(status.vault)
+}
+
+/// What the next start would say.
+fn away(home: &Home, config: &Config) -> Option<WireTrouble> {
+    let node = shell::identity::own_id(home).ok()?;
+    let away = match vault_disk::look(&config.vault, node) {
+        Lying::Nothing => Away::Missing,
+        // The first start marks it.
+        Lying::Folder { is_ours: false, .. } if home.store().exists() => Away::Other,
+        Lying::Folder { .. } => return None,
+    };
+    let told = away.told(&config.vault);
+    Some(WireTrouble { is_error: true, what: told.message, fix: told.fix })
+}

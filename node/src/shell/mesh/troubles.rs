@@ -1,0 +1,78 @@
+//! What is not as it should be with the vault's folder, and what to do: for `status` and `doctor`.
+
+use std::path::Path;
+
+use super::place::Away;
+use crate::{fault::Fault, shell::control::WireTrouble};
+
+pub(super) fn away(away: &Away, root: &Path) -> WireTrouble {
+    let Fault { message, fix, .. } = away.told(root);
+    WireTrouble { is_error: true, what: message, fix }
+}
+
+pub(super) fn removals(held: usize) -> WireTrouble {
+    WireTrouble {
+        is_error: true,
+        what: format!("{held} files vanished within seconds and wait for your decision"),
+        fix: "`aiemp-node conflicts` lists them as mass_removal, and `conflicts show ID` says how to decide."
+            .to_owned(),
+    }
+}
+
+pub(super) fn unwatched(why: &str) -> WireTrouble {
+    WireTrouble {
+        is_error: false,
+        what: format!("some folders of the vault are not watched ({why}); it is scanned every ten seconds instead"),
+        fix: "Raise fs.inotify.max_user_watches and fs.inotify.max_user_instances (sysctl).".to_owned(),
+    }
+}
+
+/// What the vault's file system cannot do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lacks {
+    /// Files cannot be exchanged: content is compared right before a rename.
+    pub(super) exchange: bool,
+    /// Others change files without this system telling; the file system's name.
+    pub(super) telling: Option<&'static str>,
+}
+
+impl Lacks {
+    pub(super) fn told(self) -> impl Iterator<Item = WireTrouble> {
+        let exchange = self.exchange.then(|| WireTrouble {
+            is_error: false,
+            what: "the vault's file system cannot exchange files: a save in the same moment as a merge may be lost"
+                .to_owned(),
+            fix: "Keep the vault on a disk of this machine with ext4, XFS or btrfs.".to_owned(),
+        });
+        let telling = self.telling.map(|name| WireTrouble {
+            is_error: false,
+            what: format!(
+                "the vault lies on {name}, which does not tell of all changes; it is scanned every ten seconds"
+            ),
+            fix: "Keep the vault on a disk of this machine, if what others save there should be seen at once."
+                .to_owned(),
+        });
+        exchange.into_iter().chain(telling)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trouble_says_what_to_do() {
+        let told: Vec<_> = Lacks { exchange: true, telling: Some("NFS") }.told().chain([unwatched("limit")]).collect();
+        let whats: Vec<_> = told.iter().map(|trouble| trouble.what.as_str()).collect();
+        assert_eq!(
+            whats,
+            [
+                "the vault's file system cannot exchange files: a save in the same moment as a merge may be lost",
+                "the vault lies on NFS, which does not tell of all changes; it is scanned every ten seconds",
+                "some folders of the vault are not watched (limit); it is scanned every ten seconds instead",
+            ]
+        );
+        assert!(told.iter().all(|trouble| !trouble.is_error && !trouble.fix.is_empty()));
+        assert_eq!(Lacks::default().told().count(), 0);
+    }
+}
