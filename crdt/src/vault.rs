@@ -119,8 +119,8 @@ pub struct Vault {
     resolved: BTreeMap<ConflictId, BTreeSet<NodeId>>,
     /// Of the document that starts from this content, the last that was open.
     field_conflicts: BTreeMap<FileId, (ContentHash, Vec<FieldConflict>)>,
-    /// What archived notes say since an edit that their archiving did not know of.
-    late_texts: BTreeMap<FileId, String>,
+    /// What archived notes say since an edit that their archiving did not know of, and the digest of all of it.
+    late_texts: BTreeMap<FileId, (ContentHash, String)>,
     /// Content under bases that compete with the shown one.
     hidden: BTreeMap<(FileId, ContentHash), hidden::Hidden>,
     /// Those of it that are being loaded.
@@ -355,8 +355,8 @@ impl Vault {
     pub fn lacking(&self) -> impl Iterator<Item = &VaultPath> {
         let waits = |state: &DocState| matches!(state, DocState::Incomplete(_));
         let lacking = self.docs.iter().filter(move |(file, state)| waits(state) && !self.unapplied.contains_key(file));
-        let live = lacking.filter_map(|(file, _)| self.index.get(*file)).filter(|record| !record.is_archived());
-        live.filter_map(|record| record.path.shown())
+        let in_sight = lacking.map(|(file, _)| *file).filter(|file| self.is_in_sight(*file));
+        in_sight.filter_map(|file| self.index.get(file)?.path.shown())
     }
 
     /// Whether a load, write or removal is under way.

@@ -3,6 +3,7 @@
 mod active;
 mod changes;
 mod copies;
+mod deleted;
 mod held;
 mod history;
 mod ids;

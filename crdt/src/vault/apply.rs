@@ -60,7 +60,9 @@ impl Vault {
                 *places_left.entry(path).or_default() |= self.names.stands(*file);
             }
             if let Some(file) = self.index.apply(item, &origin) {
-                if !matches!(item, Item::Change { .. }) {
+                // An edit of what was deleted may bring it back into sight.
+                let is_archived = |file| self.index.get(file).is_some_and(FileRecord::is_archived);
+                if !matches!(item, Item::Change { .. }) || is_archived(file) {
                     written.insert(file);
                 }
                 self.item_applied(file, item, &origin, payload);

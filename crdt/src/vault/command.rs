@@ -235,7 +235,7 @@ impl Vault {
     }
 
     pub(super) fn archive(&mut self, file: FileId) {
-        if !self.will_be_archived(file) && self.boundaries.may_archive(file.zone) {
+        if !self.will_be_out_of_sight(file) && self.boundaries.may_archive(file.zone) {
             self.set_archived(file, true);
         }
     }
@@ -251,7 +251,8 @@ impl Vault {
         if let Some(tasks) = self.postponed_tasks.get_mut(&file) {
             tasks.retain(|task| !archives(task));
         }
-        if self.will_be_archived(file) && self.boundaries.may_write(file.zone) {
+        let is_archived = self.index.get(file).is_some_and(FileRecord::is_archived);
+        if self.last_asked(file).unwrap_or(is_archived) && self.boundaries.may_write(file.zone) {
             self.forget_missing(file);
             self.set_archived(file, false);
         }
@@ -264,12 +265,34 @@ impl Vault {
 
     /// Whether the file is in sight once this node's own entries have applied.
     pub fn is_live(&self, file: FileId) -> bool {
-        self.exists(file) && !self.will_be_archived(file)
+        self.exists(file) && !self.will_be_out_of_sight(file)
     }
 
-    fn will_be_archived(&self, file: FileId) -> bool {
-        let last = self.archivings.get(&file).and_then(|queued| queued.back().copied());
-        last.unwrap_or_else(|| self.index.get(file).is_some_and(FileRecord::is_archived))
+    /// What this node last asked for, if that has not applied yet.
+    fn last_asked(&self, file: FileId) -> Option<bool> {
+        self.archivings.get(&file)?.back().copied()
+    }
+
+    fn will_be_out_of_sight(&self, file: FileId) -> bool {
+        let is_archived = || self.index.get(file).is_some_and(FileRecord::is_archived);
+        self.last_asked(file).unwrap_or_else(|| is_archived() && !self.names.has_file(file))
+    }
+
+    /// Whether the file is in sight, as far as the applied entries say.
+    pub fn is_in_sight(&self, file: FileId) -> bool {
+        self.names.has_file(file)
+    }
+
+    /// Whether somebody deleted the file that is in sight all the same.
+    pub fn is_in_dispute(&self, file: FileId) -> bool {
+        self.is_in_sight(file) && self.index.get(file).is_some_and(FileRecord::is_archived)
+    }
+
+    /// Whoever edits what somebody deleted has it before them, and wants it.
+    pub(super) fn keep_in_sight(&mut self, file: FileId) {
+        if self.is_in_dispute(file) && !self.archivings.contains_key(&file) && self.boundaries.may_write(file.zone) {
+            self.set_archived(file, false);
+        }
     }
 
     pub(super) fn claim(&mut self, work: WorkId, file: FileId, to: VaultPath) {

@@ -3,10 +3,9 @@
 use aiemp_keys::{NodeId, cbor};
 use aiemp_protocol::{
     entry::Item,
-    ids::{ConflictId, FileId},
+    ids::{ConflictId, ContentHash, FileId},
     limits::{BLOB_BYTES_MAX, LANES_MAX},
     vault_path::VaultPath,
-    zone::Zone,
 };
 
 use super::{
@@ -17,7 +16,8 @@ use super::{
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
     document::{self, FieldConflict, FieldSide},
-    index::FileRecord,
+    index::{FileRecord, Origin},
+    sight,
 };
 
 impl Vault {
@@ -61,6 +61,10 @@ impl Vault {
         let zone = item.file.zone;
         let leaves_all = match (item.kind, choice) {
             (ConflictKind::Field, Choice::Both) => true,
+            // What was read is deleted, and no more: it must be known.
+            (ConflictKind::DeleteEdit, Choice::Side(0)) if self.is_in_dispute(item.file) => {
+                self.late_texts.contains_key(&item.file)
+            }
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content, Choice::Side(0)) => true,
             (_, Choice::Side(_) | Choice::Both | Choice::With(_)) => false,
         };
@@ -79,9 +83,14 @@ impl Vault {
         let is_late = self.index.get(file).is_some_and(conflict::is_late);
         let (fields, late) = match self.docs.get(&file) {
             Some(DocState::Note(note)) => {
-                (Some((note.base, note.merged.field_conflicts())), is_late.then(|| note.merged.text()))
+                let text = || (ContentHash::of(note.merged.text().as_bytes()), note.merged.text());
+                (Some((note.base, note.merged.field_conflicts())), is_late.then(text))
             }
-            Some(DocState::Plain(bytes)) => (None, is_late.then(|| note_text(bytes).unwrap_or_default().to_owned())),
+            Some(DocState::Plain(bytes)) => {
+                let text =
+                    || (ContentHash::of(bytes), note_text(bytes).map_or_else(|| length_of(bytes), str::to_owned));
+                (None, is_late.then(text))
+            }
             Some(DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_)) | None => return,
         };
         match fields.filter(|(_, found)| !found.is_empty()) {
@@ -129,38 +138,37 @@ impl Vault {
     }
 
     fn archive_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
-        let Some(path) = record.path.shown() else { return Vec::new() };
+        let Some(path) = record.path.shown().filter(|_| record.is_archived()) else { return Vec::new() };
         let edits = conflict::edits_past_archive(record).into_iter();
         let contents = conflict::contents_past_archive(record).into_iter();
         let base = record.shown_base();
-        edits
-            .map(|(change, archiving)| (change.hash, &*change.origin, archiving))
-            .chain(contents.filter_map(|(written, archiving)| Some((base?, written, archiving))))
-            .map(|(hash, written, archiving)| Conflict {
+        let text = self.late_texts.get(&file).map(|(_, text)| text.clone()).unwrap_or_default();
+        let item = |hash, written: &Origin, archiving: &Origin| {
+            let has_moved_on = sight::has_moved_on(&self.index, file, archiving);
+            let (kind, gone) = if has_moved_on {
+                (ConflictKind::LateEdit, "(moved away)")
+            } else {
+                (ConflictKind::DeleteEdit, "(deleted)")
+            };
+            Conflict {
                 id: conflict::archive_edit_id(file, hash, archiving),
-                kind: self.kind_of_archiving(file, archiving.author()),
+                kind,
                 file,
                 path: path.clone(),
                 field: None,
                 sides: vec![
-                    Side { node: Some(archiving.author()), text: "(moved away)".to_owned(), hlc: archiving.hlc },
-                    Side {
-                        node: Some(written.author()),
-                        text: self.late_texts.get(&file).cloned().unwrap_or_default(),
-                        hlc: written.hlc,
-                    },
+                    Side { node: Some(archiving.author()), text: gone.to_owned(), hlc: archiving.hlc },
+                    Side { node: Some(written.author()), text: text.clone(), hlc: written.hlc },
                 ],
-                merged: "(moved away)".to_owned(),
+                merged: if self.is_in_sight(file) { text.clone() } else { gone.to_owned() },
                 found: Vec::new(),
-            })
+            }
+        };
+        edits
+            .map(|(change, archiving)| (change.hash, &*change.origin, archiving))
+            .chain(contents.filter_map(|(written, archiving)| Some((base?, written, archiving))))
+            .map(|(hash, written, archiving)| item(hash, written, archiving))
             .collect()
-    }
-
-    /// A note that was moved on has a successor in another zone; one that was deleted has none.
-    fn kind_of_archiving(&self, file: FileId, by: NodeId) -> ConflictKind {
-        let zones = [Zone::Intake, Zone::Drafts, Zone::Owner, Zone::Private, Zone::Claim(by)];
-        let moved_on = zones.iter().any(|zone| *zone != file.zone && self.index.get(file.moved_to(*zone)).is_some());
-        if moved_on { ConflictKind::LateEdit } else { ConflictKind::DeleteEdit }
     }
 
     pub(super) fn resolve(&mut self, id: ConflictId, choice: Choice) {
@@ -180,6 +188,14 @@ impl Vault {
         }
         if item.kind == ConflictKind::ActiveContent {
             return self.resolve_held(&item, choice);
+        }
+        if item.kind == ConflictKind::DeleteEdit
+            && choice == Choice::Side(0)
+            && self.is_in_dispute(item.file)
+            && let Some((seen, _)) = self.late_texts.get(&item.file)
+        {
+            // A deletion that knows of the edit closes it; had it been edited meanwhile, it is listed with that.
+            return self.with_document(item.file, Task::ArchiveAs(*seen));
         }
         let takes_hidden = item.kind == ConflictKind::Content && !matches!(choice, Choice::Side(0) | Choice::With(_));
         let hidden = match hidden {
@@ -240,4 +256,9 @@ impl Vault {
     pub fn conflicting_paths(&self) -> Vec<VaultPath> {
         self.conflicts().into_iter().map(|item| item.path).collect()
     }
+}
+
+/// What is told of a content that is no text.
+fn length_of(bytes: &[u8]) -> String {
+    format!("({} bytes)", bytes.len())
 }

@@ -80,7 +80,7 @@ impl Vault {
     /// Items for the logs whose changes the shown document does not take.
     pub(super) fn dropped_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
         let Some((shown_by, base)) = record.base.writes().next() else { return Vec::new() };
-        let Some(path) = record.path.shown().filter(|_| !record.is_archived()) else { return Vec::new() };
+        let Some(path) = record.path.shown().filter(|_| self.is_in_sight(file)) else { return Vec::new() };
         let logs = self.dropped.0.get(&(file, base.hash));
         let item = |(log, dropped): (&LogId, &Dropped)| {
             let from = cbor::array([log.author.to_value(), dropped.first.to_value()]);

@@ -14,7 +14,7 @@ use aiemp_protocol::{
 };
 
 use super::Boundaries;
-use crate::index::{FileRecord, Index};
+use crate::{index::Index, sight};
 
 /// The last number that a name gets: where a file goes, all numbers after its own fall by one, and each of those files
 /// waits for the place of the one before. Files beyond it have their id in their names, and so have those whose names
@@ -31,6 +31,9 @@ enum Class {
     /// A private one. Nodes that do not know of it show the shared ones at the same places.
     Private,
 }
+
+/// When a file was named that comes after all others of its class.
+const LAST: Timestamp = Timestamp::from_millis(u64::MAX);
 
 const CLASSES: [Class; 3] = [Class::Person, Class::Others, Class::Private];
 
@@ -55,7 +58,7 @@ pub(super) struct Names {
 impl Names {
     /// What is known of the file changed, or who names first; says whether that matters here.
     pub(super) fn update(&mut self, index: &Index, file: FileId, boundaries: &dyn Boundaries) -> bool {
-        let now = index.get(file).and_then(|record| Named::of(file, record, boundaries));
+        let now = Named::of(index, file, boundaries);
         let before = self.named.remove(&file);
         let is_changed = before != now;
         if let Some(Named { key, class, at }) = before.filter(|_| is_changed) {
@@ -87,6 +90,11 @@ impl Names {
         let folder = format!("{key}/");
         let below = self.by_key.iter().flat_map(|of_class| from(of_class, &folder));
         below.flat_map(|(_, files)| files).map(|(_, file)| *file).collect()
+    }
+
+    /// Whether the file is in sight.
+    pub(super) fn has_file(&self, file: FileId) -> bool {
+        self.named.contains_key(&file)
     }
 
     /// Whether the file can keep a folder of its name away.
@@ -208,8 +216,10 @@ fn from<'a, T>(names: &'a BTreeMap<String, T>, start: &'a str) -> impl Iterator<
 }
 
 impl Named {
-    fn of(file: FileId, record: &FileRecord, boundaries: &dyn Boundaries) -> Option<Self> {
-        if record.is_archived() || record.base.shown().is_none() {
+    fn of(index: &Index, file: FileId, boundaries: &dyn Boundaries) -> Option<Self> {
+        let names_first = |author| boundaries.names_first(author);
+        let record = index.get(file).filter(|record| record.base.shown().is_some())?;
+        if !sight::is_in_sight(index, file, names_first) {
             return None;
         }
         let (shown, path) = record.path.writes().next()?;
@@ -218,7 +228,7 @@ impl Named {
         let by_person = record
             .path
             .all()
-            .filter(|(origin, written)| boundaries.names_first(origin.author()) && is_same(written))
+            .filter(|(origin, written)| names_first(origin.author()) && is_same(written))
             .map(|(origin, _)| origin.hlc)
             .min();
         let (class, at) = match (file.zone.audience(), by_person) {
@@ -226,7 +236,8 @@ impl Named {
             (Audience::All, Some(at)) => (Class::Person, at),
             (Audience::All, None) => (Class::Others, shown.hlc),
         };
-        Some(Self { key, class, at })
+        // What somebody deleted had left its name to others.
+        Some(Self { key, class, at: if record.is_archived() { LAST } else { at } })
     }
 }
 

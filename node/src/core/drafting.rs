@@ -33,6 +33,7 @@ impl Core {
         self.clear_drops();
         let Some(record) = self.vault.index().get(file) else { return };
         let Some(path) = record.path.shown().cloned() else { return };
+        // Nor is anything done about what somebody deleted and an edit keeps in sight.
         if record.is_archived() {
             self.work.to_claim.remove(&file);
             return;
