@@ -26,6 +26,9 @@ pub enum ConflictKind {
     LateEdit,
     /// Two contents for one file: created twice, or edited under a content that was replaced.
     Content,
+    /// Two nodes claimed one note, and the copy of the one that does not have the work says something of its own, or both
+    /// were made by hand.
+    Claim,
     /// What an author wrote is not taken, from a change on that no edit of a note makes.
     Dropped,
     /// Active content that nobody released. Listed where it is held back, which not every node does.
@@ -40,6 +43,7 @@ impl ConflictKind {
             Self::DeleteEdit => "delete_edit",
             Self::LateEdit => "late_edit",
             Self::Content => "content",
+            Self::Claim => "claim",
             Self::Dropped => "dropped",
             Self::ActiveContent => "active_content",
         }

@@ -7,18 +7,19 @@ use aiemp_keys::NodeId;
 use aiemp_protocol::{ids::FileId, zone::Zone};
 
 use crate::{
-    conflict,
+    claim, conflict,
     index::{FileRecord, Index, Origin, Register},
 };
 
-/// Whether the file is to be seen.
+/// Whether the file is to be seen: it was not deleted, or is kept, and nobody else has the work that it is a copy for.
 pub(crate) fn is_in_sight(index: &Index, file: FileId, names_first: impl Fn(NodeId) -> bool) -> bool {
     let Some(record) = index.get(file) else { return false };
-    !record.is_archived() || is_kept(index, file, record, (&record.archived, &names_first, &|_| false))
+    let is_live = !record.is_archived() || is_kept(index, file, record, (&record.archived, &names_first, &|_| false));
+    is_live && !claim::is_hidden(index, file, names_first)
 }
 
-/// Whether the file would be to be seen had some entries never been.
-pub(crate) fn would_be_in_sight(
+/// Whether the file would not be deleted had some entries never been.
+pub(crate) fn would_be_live(
     index: &Index,
     file: FileId,
     names_first: impl Fn(NodeId) -> bool,
@@ -62,17 +63,18 @@ fn is_kept(index: &Index, file: FileId, record: &FileRecord, (archived, names_fi
 /// audience counts for none, for not every node would know of it; nor does a file that another put in its place, but in
 /// the owner's zone, where only Locals write.
 pub(crate) fn has_moved_on(index: &Index, file: FileId, archiving: &Origin) -> bool {
-    let is_successor = |id: FileId| {
-        let made_by_mover = |origin: &Origin| {
-            origin.is_before(archiving) && (origin.author() == archiving.author() || id.zone == Zone::Owner)
-        };
-        index.get(id).map(|record| record.base.has_any(made_by_mover))
-    };
     let zones = [Zone::Intake, Zone::Drafts, Zone::Owner, Zone::Private, Zone::Claim(archiving.author())];
-    zones.into_iter().filter(|zone| *zone != file.zone && zone.audience() == file.zone.audience()).any(|zone| {
-        let mut ids = std::iter::successors(Some(file.moved_to(zone)), |id| Some(id.beside(zone)));
-        ids.by_ref().map_while(is_successor).any(|is_it| is_it)
-    })
+    let mut others = zones.into_iter().filter(|zone| *zone != file.zone && zone.audience() == file.zone.audience());
+    others.any(|zone| has_moved_to(index, file, zone, archiving))
+}
+
+/// Whether whoever put the file away had moved it to this zone.
+pub(crate) fn has_moved_to(index: &Index, file: FileId, zone: Zone, archiving: &Origin) -> bool {
+    let made_by_mover =
+        |origin: &Origin| origin.is_before(archiving) && (origin.author() == archiving.author() || zone == Zone::Owner);
+    let mut ids = std::iter::successors(Some(file.moved_to(zone)), |id| Some(id.beside(zone)));
+    let is_successor = |id: FileId| index.get(id).map(|record| record.base.has_any(made_by_mover));
+    ids.by_ref().map_while(is_successor).any(|is_it| is_it)
 }
 
 #[cfg(test)]
@@ -225,7 +227,7 @@ mod tests {
         let without = |author: u8| {
             let left_out =
                 |origin: &Origin| origin.author() == node(author) && origin.seq > u64::from(author == PERSON);
-            would_be_in_sight(&told.index, file(), |author| author == node(PERSON), left_out)
+            would_be_live(&told.index, file(), |author| author == node(PERSON), left_out)
         };
         assert!(without(PERSON), "nobody deleted it");
         assert!(!without(CLOUD), "nobody edited it");

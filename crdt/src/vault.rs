@@ -12,7 +12,7 @@ use std::{
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::Item,
-    ids::{Audience, ConflictId, ContentHash, FileId, LogId},
+    ids::{Audience, ConflictId, ContentHash, FileId, LogId, WorkId},
     limits::{ENTRY_PAYLOAD_BYTES_MAX, ITEMS_PER_ENTRY_MAX},
     time::Timestamp,
     vault_path::VaultPath,
@@ -20,7 +20,7 @@ use aiemp_protocol::{
 };
 
 use crate::{
-    claim::Claims,
+    claim::{self, Claim, Claims},
     document::FieldConflict,
     index::{ChangeRef, Index},
 };
@@ -28,6 +28,7 @@ use crate::{
 mod active;
 mod apply;
 mod authors;
+mod claimed;
 mod command;
 mod conflicts;
 mod dropped;
@@ -115,7 +116,6 @@ pub struct Vault {
     positions: Positions,
     index: Index,
     names: Names,
-    claims: Claims,
     resolved: BTreeMap<ConflictId, BTreeSet<NodeId>>,
     /// Of the document that starts from this content, the last that was open.
     field_conflicts: BTreeMap<FileId, (ContentHash, Vec<FieldConflict>)>,
@@ -194,7 +194,6 @@ impl Vault {
             positions,
             index: Index::default(),
             names: Names::default(),
-            claims: Claims::default(),
             resolved: BTreeMap::new(),
             field_conflicts: BTreeMap::new(),
             late_texts: BTreeMap::new(),
@@ -320,7 +319,12 @@ impl Vault {
 
     /// Who works on what.
     pub const fn claims(&self) -> &Claims {
-        &self.claims
+        self.index.claims()
+    }
+
+    /// Who has a piece of work.
+    pub fn holder(&self, work: WorkId) -> Option<&Claim> {
+        claim::holder(&self.index, work, |author| self.boundaries.names_first(author))
     }
 
     /// The file whose content lies at a path on disk.

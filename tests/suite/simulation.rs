@@ -2,6 +2,7 @@
 
 mod active;
 mod changes;
+mod claims;
 mod copies;
 mod deleted;
 mod held;

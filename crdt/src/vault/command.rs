@@ -1,9 +1,10 @@
 //! What the node itself does to notes: create, rewrite, move, archive, claim.
 
 use aiemp_protocol::{
+    action::action_id,
     entry::{FieldWrite, Item},
     ids::{ContentHash, FileId, WorkId},
-    limits::{CHANGE_BYTES_MAX, LEASE},
+    limits::{CHANGE_BYTES_MAX, LEASE, LEASE_BY_HAND_MS},
     vault_path::VaultPath,
     zone::Zone,
 };
@@ -13,7 +14,10 @@ use super::{
     local::note_text,
     open::{DocState, OpenNote, Task},
 };
-use crate::index::{FileRecord, Origin};
+use crate::{
+    index::{FileRecord, Origin},
+    note::Note,
+};
 
 impl Vault {
     pub(super) fn do_task(&mut self, file: FileId, task: Task) {
@@ -215,7 +219,8 @@ impl Vault {
             self.outputs.push_back(Output::LookAt(to));
         }
         if let Some(work) = claim {
-            let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+            let of_node = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+            let lease_ms = if lies_there { LEASE_BY_HAND_MS } else { of_node };
             self.push_item(zone.audience(), Item::Claim { work, from: file, to: target, lease_ms }, None);
         }
         if stays {
@@ -293,6 +298,17 @@ impl Vault {
         if self.is_in_dispute(file) && !self.archivings.contains_key(&file) && self.boundaries.may_write(file.zone) {
             self.set_archived(file, false);
         }
+    }
+
+    /// What somebody claims who moves this file to the node's own claim folder: the work that the note names, or the file.
+    pub(super) fn work_in(&self, file: FileId, to: Zone, bytes: &[u8]) -> Option<WorkId> {
+        if to != Zone::Claim(self.me) || file.zone.audience() != to.audience() {
+            return None;
+        }
+        let note = note_text(bytes).map(Note::parse);
+        let named = note.as_ref().and_then(|note| note.field("work_id"));
+        let named = named.and_then(|named| named.trim_matches(['"', '\'']).parse().ok());
+        Some(named.unwrap_or_else(|| WorkId(action_id(file))))
     }
 
     pub(super) fn claim(&mut self, work: WorkId, file: FileId, to: VaultPath) {

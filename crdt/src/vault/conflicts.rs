@@ -32,7 +32,7 @@ impl Vault {
         let of_archives = self.index.iter().flat_map(|(file, record)| self.archive_items(file, record));
         let of_contents = self.index.iter().flat_map(|(file, record)| self.hidden_items(file, record));
         let of_dropped = self.index.iter().flat_map(|(file, record)| self.dropped_items(file, record));
-        let all = of_fields.chain(of_archives).chain(of_contents).chain(of_dropped);
+        let all = of_fields.chain(of_archives).chain(of_contents).chain(of_dropped).chain(self.claim_items());
         let mut items: Vec<_> = all.filter(|item| !self.is_resolved(item)).collect();
         items.sort_by_key(|item| item.id);
         items.dedup_by_key(|item| item.id);
@@ -54,6 +54,9 @@ impl Vault {
     pub fn can_resolve(&self, item: &Conflict, choice: &Choice) -> bool {
         if item.kind == ConflictKind::ActiveContent {
             return self.can_resolve_held(item, choice);
+        }
+        if item.kind == ConflictKind::Claim {
+            return self.can_resolve_claim(item, choice);
         }
         if matches!(choice, Choice::With(bytes) if bytes.len() > BLOB_BYTES_MAX) {
             return false;
@@ -189,6 +192,9 @@ impl Vault {
         if item.kind == ConflictKind::ActiveContent {
             return self.resolve_held(&item, choice);
         }
+        if item.kind == ConflictKind::Claim {
+            return self.resolve_claim(&item, &choice);
+        }
         if item.kind == ConflictKind::DeleteEdit
             && choice == Choice::Side(0)
             && self.is_in_dispute(item.file)
@@ -225,7 +231,7 @@ impl Vault {
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
             (ConflictKind::Field, Choice::Both) | (ConflictKind::ActiveContent, _) => {}
             (ConflictKind::Content | ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
-            (ConflictKind::Dropped, _) => {}
+            (ConflictKind::Dropped | ConflictKind::Claim, _) => {}
             (ConflictKind::Content, Choice::Side(_)) => {
                 hidden.into_iter().for_each(|bytes| self.take_hidden(item.file, bytes));
             }

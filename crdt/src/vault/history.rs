@@ -93,7 +93,7 @@ impl Vault {
             let place = place.filter(|place| is_meant(place) || lies_there == Some(file))?;
             let existed = record.base.without(later).shown().is_some();
             let names_first = |author| self.boundaries.names_first(author);
-            let was_seen = existed && sight::would_be_in_sight(&self.index, file, names_first, later);
+            let was_seen = existed && sight::would_be_live(&self.index, file, names_first, later);
             was_seen.then_some((file, place))
         };
         self.index.iter().filter_map(then).collect()

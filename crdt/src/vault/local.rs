@@ -317,7 +317,8 @@ impl Vault {
             }
         } else {
             self.forget_place(from.to_owned());
-            self.with_document(file, Task::MoveAcross { to: path, content: Some(bytes), claim: None });
+            let claim = self.work_in(file, zone, &bytes);
+            self.with_document(file, Task::MoveAcross { to: path, content: Some(bytes), claim });
         }
     }
 

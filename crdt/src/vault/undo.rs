@@ -106,7 +106,7 @@ impl Vault {
         writes.extend(path.shown().filter(|path| record.path.shown() != Some(path)).cloned().map(FieldWrite::Path));
         let is_live = self.is_live(file);
         let comes_back = !archived && (!is_live || self.is_in_dispute(file)) && !self.went_on(file, from);
-        let goes = is_live && !self.would_be_in_sight(file, from);
+        let goes = is_live && !self.would_be_live(file, from);
         if writes.is_empty() && !comes_back && !goes {
             return Put::Untouched;
         }
@@ -128,9 +128,9 @@ impl Vault {
         Put::Back
     }
 
-    fn would_be_in_sight(&self, file: FileId, from: &UndoFrom) -> bool {
+    fn would_be_live(&self, file: FileId, from: &UndoFrom) -> bool {
         let names_first = |author| self.boundaries.names_first(author);
-        sight::would_be_in_sight(&self.index, file, names_first, |origin| is_undone(from, origin))
+        sight::would_be_live(&self.index, file, names_first, |origin| is_undone(from, origin))
     }
 
     /// Whether the file lives on elsewhere by somebody else's doing: what became of it since stands.
@@ -153,7 +153,7 @@ impl Vault {
             return false;
         };
         let changes: Vec<_> = record.changes_under(base).cloned().collect();
-        if !changes.iter().any(|change| undone(&change.origin)) || !self.would_be_in_sight(file, from) {
+        if !changes.iter().any(|change| undone(&change.origin)) || !self.would_be_live(file, from) {
             return false;
         }
         let hashes = changes.iter().map(ChangeRef::named).collect();

@@ -71,7 +71,7 @@ impl Core {
         };
         self.work.is_stopped
             || !self.work.receipts.is_empty()
-            || self.vault.claims().iter().next().is_some()
+            || self.vault.claims().iter().any(|(_, claim)| !claim.by_hand)
             || !self.signatures_asked().is_empty()
             || self.waiting_drafts().any(of_another)
     }
