@@ -26,6 +26,12 @@ pub enum ConflictKind {
     LateEdit,
     /// Two contents for one file: created twice, or edited under a content that was replaced.
     Content,
+    /// The same of contents that are no text.
+    Blob,
+    /// One file, moved to two places.
+    Move,
+    /// Two files of one name, of which one has a number.
+    Name,
     /// Two nodes claimed one note, and the copy of the one that does not have the work says something of its own, or both
     /// were made by hand.
     Claim,
@@ -43,10 +49,18 @@ impl ConflictKind {
             Self::DeleteEdit => "delete_edit",
             Self::LateEdit => "late_edit",
             Self::Content => "content",
+            Self::Blob => "blob",
+            Self::Move => "move",
+            Self::Name => "name",
             Self::Claim => "claim",
             Self::Dropped => "dropped",
             Self::ActiveContent => "active_content",
         }
+    }
+
+    /// Whether what the file says is in doubt, and not only where it lies.
+    pub const fn is_about_content(self) -> bool {
+        !matches!(self, Self::Move | Self::Name)
     }
 }
 

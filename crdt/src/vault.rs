@@ -41,6 +41,7 @@ mod local;
 mod names;
 mod open;
 mod output;
+mod places;
 mod project;
 mod replaced;
 mod undo;
@@ -117,6 +118,8 @@ pub struct Vault {
     index: Index,
     names: Names,
     resolved: BTreeMap<ConflictId, BTreeSet<NodeId>>,
+    /// Files of which there may be something to list.
+    watched: BTreeSet<FileId>,
     /// Of the document that starts from this content, the last that was open.
     field_conflicts: BTreeMap<FileId, (ContentHash, Vec<FieldConflict>)>,
     /// What archived notes say since an edit that their archiving did not know of, and the digest of all of it.
@@ -195,6 +198,7 @@ impl Vault {
             index: Index::default(),
             names: Names::default(),
             resolved: BTreeMap::new(),
+            watched: BTreeSet::new(),
             field_conflicts: BTreeMap::new(),
             late_texts: BTreeMap::new(),
             hidden: BTreeMap::new(),

@@ -135,6 +135,11 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     if !core.vault().can_resolve(item, &choice) {
         return Ok(());
     }
+    if matches!(item.kind, ConflictKind::Move | ConflictKind::Name) {
+        // Nothing that anybody wrote depends on it.
+        let question = Question::Resolve { id: item.id, choice };
+        return world.input(node, Input::Asked { request: 1 << 40, question });
+    }
     if item.kind == ConflictKind::Claim {
         let held = || core.vault().holder(core.vault().claims().work_of(item.file)?).map(|claim| claim.to);
         let copy = [None, Some(item.file), held()][taken];
@@ -147,7 +152,14 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     }
     // What the person decides against was seen by them. `Both` shows a note too, and lets a field stand as shown.
     let kept = match (taken, item.kind) {
-        (0, ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content | ConflictKind::Dropped) => None,
+        (
+            0,
+            ConflictKind::DeleteEdit
+            | ConflictKind::LateEdit
+            | ConflictKind::Content
+            | ConflictKind::Blob
+            | ConflictKind::Dropped,
+        ) => None,
         (_, ConflictKind::ActiveContent) if taken != 1 => {
             world.ledger.released.extend(item.found.iter().map(|finding| finding.release));
             None
@@ -157,7 +169,7 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     };
     if let Some(kept) = kept {
         // Whoever takes another content gives up the note that they see, with all that was edited in it.
-        if item.kind == ConflictKind::Content
+        if matches!(item.kind, ConflictKind::Content | ConflictKind::Blob)
             && let Some(seen) = world.nodes[node].disk.files.get(&item.path)
         {
             world.ledger.replaced(seen, kept.as_bytes());

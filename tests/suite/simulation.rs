@@ -12,6 +12,7 @@ mod names;
 mod origins;
 mod overtaken;
 mod payloads;
+mod places;
 mod repairs;
 mod replaced;
 mod saves;

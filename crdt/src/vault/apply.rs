@@ -69,6 +69,7 @@ impl Vault {
         self.judge_claims(&entry.signed.entry.items, &mut touched, &mut places_left);
         self.read_changed(&entry.signed.entry.items);
         for file in touched.iter().copied() {
+            self.watch(file);
             self.outputs.push_back(Output::FileUpdated(file));
             if !self.restoring && self.index.get(file).is_some_and(conflict::is_late) {
                 self.with_document(file, Task::Inspect);

@@ -29,14 +29,33 @@ impl Vault {
             // A content that replaced that one has fields of its own, or none.
             .filter(|(file, (base, _))| self.shown_base(**file) == Some(*base))
             .flat_map(|(file, (_, fields))| fields.iter().filter_map(move |field| self.field_item(*file, field)));
-        let of_archives = self.index.iter().flat_map(|(file, record)| self.archive_items(file, record));
-        let of_contents = self.index.iter().flat_map(|(file, record)| self.hidden_items(file, record));
-        let of_dropped = self.index.iter().flat_map(|(file, record)| self.dropped_items(file, record));
-        let all = of_fields.chain(of_archives).chain(of_contents).chain(of_dropped).chain(self.claim_items());
+        let watched = self.watched.iter().filter_map(|file| Some((*file, self.index.get(*file)?)));
+        let of_files = watched.flat_map(|(file, record)| {
+            let late = self.archive_items(file, record).into_iter();
+            late.chain(self.hidden_items(file, record)).chain(self.move_item(file, record))
+        });
+        let of_dropped = self.dropped.files().into_iter().flat_map(|file| {
+            let record = self.index.get(file);
+            record.map(|record| self.dropped_items(file, record)).unwrap_or_default()
+        });
+        let all = of_fields.chain(of_files).chain(of_dropped).chain(self.claim_items()).chain(self.name_items());
         let mut items: Vec<_> = all.filter(|item| !self.is_resolved(item)).collect();
         items.sort_by_key(|item| item.id);
         items.dedup_by_key(|item| item.id);
         items
+    }
+
+    /// Whether registers alone say that there may be something to list of a file. Most say nothing, and are not walked.
+    pub(super) fn watch(&mut self, file: FileId) {
+        let record = self.index.get(file);
+        let is_odd = |record: &FileRecord| {
+            record.had_bases() || record.path.writes().nth(1).is_some() || conflict::is_late(record)
+        };
+        if record.is_some_and(is_odd) {
+            self.watched.insert(file);
+        } else {
+            self.watched.remove(&file);
+        }
     }
 
     /// All that a person should look at: the conflicts, which every node lists alike, and what this node holds back.
@@ -58,6 +77,9 @@ impl Vault {
         if item.kind == ConflictKind::Claim {
             return self.can_resolve_claim(item, choice);
         }
+        if matches!(item.kind, ConflictKind::Move | ConflictKind::Name) {
+            return self.place_chosen(item, choice).is_some_and(|(file, _)| self.boundaries.may_write(file.zone));
+        }
         if matches!(choice, Choice::With(bytes) if bytes.len() > BLOB_BYTES_MAX) {
             return false;
         }
@@ -68,14 +90,15 @@ impl Vault {
             (ConflictKind::DeleteEdit, Choice::Side(0)) if self.is_in_dispute(item.file) => {
                 self.late_texts.contains_key(&item.file)
             }
-            (ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content, Choice::Side(0)) => true,
+            (kind, Choice::Side(0)) if is_of_contents(kind) => true,
+            (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => true,
             (_, Choice::Side(_) | Choice::Both | Choice::With(_)) => false,
         };
         if item.kind == ConflictKind::Dropped && !matches!(choice, Choice::Side(0) | Choice::With(_)) {
             // Nobody knows where in the note it would belong.
             return false;
         }
-        let needs_other = item.kind == ConflictKind::Content && !leaves_all && !matches!(choice, Choice::With(_));
+        let needs_other = is_of_contents(item.kind) && !leaves_all && !matches!(choice, Choice::With(_));
         if needs_other && self.hidden_behind(item).is_none() {
             return false;
         }
@@ -195,6 +218,9 @@ impl Vault {
         if item.kind == ConflictKind::Claim {
             return self.resolve_claim(&item, &choice);
         }
+        if matches!(item.kind, ConflictKind::Move | ConflictKind::Name) {
+            return self.resolve_place(&item, &choice);
+        }
         if item.kind == ConflictKind::DeleteEdit
             && choice == Choice::Side(0)
             && self.is_in_dispute(item.file)
@@ -203,7 +229,7 @@ impl Vault {
             // A deletion that knows of the edit closes it; had it been edited meanwhile, it is listed with that.
             return self.with_document(item.file, Task::ArchiveAs(*seen));
         }
-        let takes_hidden = item.kind == ConflictKind::Content && !matches!(choice, Choice::Side(0) | Choice::With(_));
+        let takes_hidden = is_of_contents(item.kind) && !matches!(choice, Choice::Side(0) | Choice::With(_));
         let hidden = match hidden {
             None if takes_hidden => match self.hidden_bytes(&item, &choice) {
                 None => return,
@@ -230,12 +256,16 @@ impl Vault {
             }
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
             (ConflictKind::Field, Choice::Both) | (ConflictKind::ActiveContent, _) => {}
-            (ConflictKind::Content | ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
-            (ConflictKind::Dropped | ConflictKind::Claim, _) => {}
-            (ConflictKind::Content, Choice::Side(_)) => {
+            (
+                ConflictKind::Content | ConflictKind::Blob | ConflictKind::DeleteEdit | ConflictKind::LateEdit,
+                Choice::Side(0),
+            ) => {}
+            // Decided above, each in its own way.
+            (ConflictKind::Dropped | ConflictKind::Claim | ConflictKind::Move | ConflictKind::Name, _) => {}
+            (ConflictKind::Content | ConflictKind::Blob, Choice::Side(_)) => {
                 hidden.into_iter().for_each(|bytes| self.take_hidden(item.file, bytes));
             }
-            (ConflictKind::Content, Choice::Both) => {
+            (ConflictKind::Content | ConflictKind::Blob, Choice::Both) => {
                 hidden.into_iter().for_each(|bytes| self.show_hidden_beside(&item, bytes));
             }
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(_) | Choice::Both) => {
@@ -267,4 +297,8 @@ impl Vault {
 /// What is told of a content that is no text.
 fn length_of(bytes: &[u8]) -> String {
     format!("({} bytes)", bytes.len())
+}
+
+const fn is_of_contents(kind: ConflictKind) -> bool {
+    matches!(kind, ConflictKind::Content | ConflictKind::Blob)
 }

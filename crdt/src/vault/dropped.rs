@@ -4,7 +4,7 @@
 //! log all nodes see the same come later; what another log of that author says is judged by itself. The
 //! note is repaired by a person who may write it: it starts anew from the text that stands, as another document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_keys::cbor;
 use aiemp_protocol::{
@@ -46,6 +46,11 @@ impl DroppedChanges {
     pub(super) fn begins_with(&self, file: FileId, change: &ChangeRef) -> bool {
         let dropped = self.0.get(&(file, change.base)).and_then(|logs| logs.get(&change.origin.log));
         dropped.is_some_and(|dropped| dropped.first == change.hash)
+    }
+
+    /// Files of which some document does not take all.
+    pub(super) fn files(&self) -> BTreeSet<FileId> {
+        self.0.keys().map(|(file, _)| *file).collect()
     }
 
     /// Keeps what a change typed.

@@ -50,6 +50,8 @@ struct Named {
 pub(super) struct Names {
     named: BTreeMap<FileId, Named>,
     by_key: [BTreeMap<String, BTreeSet<(Timestamp, FileId)>>; CLASSES.len()],
+    /// Names that more than one file has.
+    twins: BTreeSet<String>,
     /// The places of files that share a name. Each load and write of one asks for its own, and to number it is to number
     /// all before it.
     shared: BTreeMap<String, BTreeMap<FileId, VaultPath>>,
@@ -69,11 +71,17 @@ impl Names {
                     of_class.remove(&key);
                 }
             }
+            if self.namesakes(&key).nth(1).is_none() {
+                self.twins.remove(&key);
+            }
         }
         if is_changed {
             self.shared.clear();
             if let Some(Named { key, class, at }) = &now {
                 self.by_key[*class as usize].entry(key.clone()).or_default().insert((*at, file));
+                if self.namesakes(key).nth(1).is_some() {
+                    self.twins.insert(key.clone());
+                }
             }
         }
         self.named.extend(now.map(|now| (file, now)));
@@ -83,6 +91,20 @@ impl Names {
     /// Live files of this name, the first that has a right to it first.
     pub(super) fn namesakes(&self, key: &str) -> impl Iterator<Item = FileId> {
         self.by_key.iter().filter_map(|of_class| of_class.get(key)).flatten().map(|(_, file)| *file)
+    }
+
+    /// The first files of each name that several have, each with its place. Of one name there may be thousands, and nobody
+    /// looks at them one by one.
+    pub(super) fn twins<'a>(&'a self, index: &'a Index) -> impl Iterator<Item = Vec<(FileId, Option<VaultPath>)>> + 'a {
+        self.twins.iter().map(|key| {
+            let mut places = self.places(index, key, NUMBER_MAX);
+            self.namesakes(key).take(NUMBER_MAX).map(|file| (file, places.remove(&file))).collect()
+        })
+    }
+
+    /// The path with the first number that nothing has as its name.
+    pub(super) fn numbered(&self, path: &VaultPath) -> Option<VaultPath> {
+        self.free_numbers(path, Class::Private).next()
     }
 
     /// Live files below a folder of this name.
@@ -125,20 +147,20 @@ impl Names {
             return Some(path.clone());
         }
         if !self.shared.contains_key(key) {
-            let (key, places) = (key.clone(), self.places(index, key));
+            let (key, places) = (key.clone(), self.places(index, key, usize::MAX));
             self.shared.insert(key, places);
         }
         let key = &self.named.get(&file)?.key;
         self.shared.get(key)?.get(&file).cloned()
     }
 
-    /// Where the files of one name belong.
-    fn places(&self, index: &Index, key: &str) -> BTreeMap<FileId, VaultPath> {
+    /// Where the first so many files of one name belong.
+    fn places(&self, index: &Index, key: &str, count: usize) -> BTreeMap<FileId, VaultPath> {
         // A number belongs to a spelling: of two that are one name, only one may have room for it, or be alone with it.
         let mut numbered = BTreeMap::new();
         let mut places = BTreeMap::new();
         let mut numbers_given = 0;
-        for file in self.namesakes(key) {
+        for file in self.namesakes(key).take(count) {
             let Some(path) = index.get(file).and_then(|record| record.path.shown()) else { continue };
             let Some(class) = self.named.get(&file).map(|named| named.class) else { continue };
             if places.is_empty() && !self.is_folder(key, class) {

@@ -50,7 +50,8 @@ impl Core {
             return;
         }
         let waiting: BTreeMap<_, _> = self.waiting_drafts().collect();
-        let conflicting: BTreeSet<_> = self.vault.conflicts().into_iter().map(|conflict| conflict.file).collect();
+        let open = self.vault.conflicts().into_iter().filter(|conflict| conflict.kind.is_about_content());
+        let conflicting: BTreeSet<_> = open.map(|conflict| conflict.file).collect();
         for file in due {
             let Some(path) = waiting.get(&file) else {
                 self.work.offers.remove(&file);
