@@ -1,15 +1,23 @@
 //! Claims: who works on what, so that work is seldom done twice. Safety does not rest on them.
+//!
+//! A claim is a copy of a note in the claim folder of a node. Where several nodes made one, one of them holds the work, as
+//! every node tells alike; the copies of the others leave the sight, unless something in them stands nowhere else.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use aiemp_keys::{Hash, NodeId, cbor};
 use aiemp_protocol::{
     ids::{FileId, WorkId},
-    limits::CLAIM_RANK_DELAY,
+    limits::{CLAIM_RANK_DELAY, LEASE_BY_HAND_MS},
     time::Timestamp,
+    zone::Zone,
 };
 
-use crate::index::Origin;
+use crate::{
+    conflict,
+    index::{Index, Origin},
+    sight,
+};
 
 /// One node's claim of a piece of work.
 #[derive(Clone, Debug)]
@@ -20,41 +28,128 @@ pub struct Claim {
     pub to: FileId,
     /// Until when it holds.
     pub lease_until: Timestamp,
+    /// Whether somebody moved the note there: such a claim holds until they move it elsewhere.
+    pub by_hand: bool,
 }
 
-/// Every claim that was applied.
+/// The last claim of each node for each piece of work.
 #[derive(Debug, Default)]
 pub struct Claims {
-    by_work: BTreeMap<WorkId, Vec<Claim>>,
+    by_work: BTreeMap<WorkId, BTreeMap<NodeId, Claim>>,
+    /// What each copy was claimed for last, and where its author said so.
+    of_copy: BTreeMap<FileId, ((u64, u64), WorkId)>,
+}
+
+/// Two copies of a note in the claim folders of two nodes.
+#[derive(Clone, Debug)]
+pub struct Rivals<'a> {
+    /// Who has the work.
+    pub holder: &'a Claim,
+    /// Who claimed it, too.
+    pub other: &'a Claim,
+    /// Whether the other copy says something that the holder's never did.
+    pub is_edited: bool,
 }
 
 impl Claims {
-    pub(crate) fn apply(&mut self, work: WorkId, claim: Claim) {
-        self.by_work.entry(work).or_default().push(claim);
+    pub(crate) fn apply(&mut self, work: WorkId, origin: &Origin, to: FileId, lease_ms: u64) {
+        // Who claims moves a note to their own folder; nothing else is one.
+        if to.zone != Zone::Claim(origin.author()) {
+            return;
+        }
+        let place = |origin: &Origin| (origin.log.generation, origin.seq);
+        let copy = self.of_copy.entry(to).or_insert((place(origin), work));
+        if copy.0 <= place(origin) {
+            *copy = (place(origin), work);
+        }
+        let lease_until = origin.hlc + Duration::from_millis(lease_ms);
+        let claim = Claim { origin: origin.clone(), to, lease_until, by_hand: lease_ms == LEASE_BY_HAND_MS };
+        let last = self.by_work.entry(work).or_default().entry(origin.author()).or_insert_with(|| claim.clone());
+        if place(&last.origin) <= place(origin) {
+            *last = claim;
+        }
     }
 
-    /// The claim that stands: among concurrent ones the highest `H(work, node)`; a later one that knew of an earlier
-    /// wins only if the earlier lease had ended when it was made.
-    pub fn winner(&self, work: WorkId) -> Option<&Claim> {
-        let claims = self.by_work.get(&work)?;
-        let beaten_by = |claim: &Claim, other: &Claim| {
-            if claim.origin.is_before(&other.origin) {
-                claim.lease_until <= other.origin.hlc
-            } else if other.origin.is_before(&claim.origin) {
-                claim.origin.hlc < other.lease_until
-            } else {
-                rank(work, other.origin.author()) > rank(work, claim.origin.author())
-            }
-        };
-        claims
-            .iter()
-            .find(|claim| !claims.iter().any(|other| other.origin.hash != claim.origin.hash && beaten_by(claim, other)))
-    }
-
-    /// Every piece of work with its standing claim.
+    /// The last claim of each node for each piece of work.
     pub fn iter(&self) -> impl Iterator<Item = (WorkId, &Claim)> {
-        self.by_work.keys().filter_map(|work| self.winner(*work).map(|claim| (*work, claim)))
+        self.by_work.iter().flat_map(|(work, claims)| claims.values().map(|claim| (*work, claim)))
     }
+
+    /// What a copy in a claim folder was claimed for.
+    pub fn work_of(&self, copy: FileId) -> Option<WorkId> {
+        self.of_copy.get(&copy).map(|(_, work)| *work)
+    }
+
+    /// Work that more than one node claimed.
+    fn shared(&self) -> impl Iterator<Item = WorkId> + '_ {
+        self.by_work.iter().filter(|(_, claims)| claims.len() > 1).map(|(work, _)| *work)
+    }
+
+    /// The copies that were claimed for a piece of work.
+    pub(crate) fn copies(&self, work: WorkId) -> impl Iterator<Item = FileId> + '_ {
+        self.by_work.get(&work).into_iter().flat_map(BTreeMap::values).map(|claim| claim.to)
+    }
+
+    /// The claims of a piece of work that were not given up: whose copy is there, or went on towards its end.
+    fn held<'a>(&'a self, index: &'a Index, work: WorkId) -> impl Iterator<Item = &'a Claim> {
+        let claims = self.by_work.get(&work).into_iter().flat_map(BTreeMap::values);
+        claims.filter(move |claim| self.work_of(claim.to) == Some(work) && is_held(index, claim))
+    }
+}
+
+/// Who has a piece of work: a person who claimed it by hand before all others. Then, of concurrent claims, the one of the
+/// highest `H(work, node)`; a later one that knew of an earlier has it only if the earlier lease had ended when it was made.
+pub fn holder(index: &Index, work: WorkId, names_first: impl Fn(NodeId) -> bool) -> Option<&Claim> {
+    let claims: Vec<_> = index.claims().held(index, work).collect();
+    let is_persons = |claim: &Claim| claim.by_hand && names_first(claim.origin.author());
+    let strength = |claim: &Claim| (is_persons(claim), rank(work, claim.origin.author()));
+    let beats = |other: &Claim, claim: &Claim| {
+        if is_persons(other) != is_persons(claim) {
+            is_persons(other)
+        } else if claim.origin.is_before(&other.origin) {
+            claim.lease_until <= other.origin.hlc
+        } else if other.origin.is_before(&claim.origin) {
+            claim.origin.hlc < other.lease_until
+        } else {
+            strength(other) > strength(claim)
+        }
+    };
+    let is_beaten = |claim: &Claim| claims.iter().any(|other| other.to != claim.to && beats(other, claim));
+    let unbeaten = claims.iter().find(|claim| !is_beaten(claim)).copied();
+    // Three may beat each other in a circle.
+    unbeaten.or_else(|| claims.iter().max_by_key(|claim| strength(claim)).copied())
+}
+
+fn is_held(index: &Index, claim: &Claim) -> bool {
+    let Some(record) = index.get(claim.to).filter(|record| record.base.shown().is_some()) else { return false };
+    let goes_on = |archiving: &Origin| {
+        [Zone::Drafts, Zone::Owner].into_iter().any(|zone| sight::has_moved_to(index, claim.to, zone, archiving))
+    };
+    !record.is_archived() || conflict::archivings(&record.archived).any(goes_on)
+}
+
+/// Who has the work that a copy was claimed for, if that is another.
+pub(crate) fn rivals_of(index: &Index, copy: FileId, names_first: impl Fn(NodeId) -> bool) -> Option<Rivals<'_>> {
+    let claims = index.claims();
+    let work = claims.work_of(copy)?;
+    let other = claims.held(index, work).find(|claim| claim.to == copy)?;
+    let record = index.get(copy).filter(|record| !record.is_archived())?;
+    let holder = holder(index, work, names_first).filter(|holder| holder.to != copy)?;
+    let says_nothing_new = record.changes.is_empty() && !record.had_bases();
+    let had = |base| index.get(holder.to).is_some_and(|record| record.had_base(base));
+    let is_edited = !(says_nothing_new && record.shown_base().is_some_and(had));
+    Some(Rivals { holder, other, is_edited })
+}
+
+/// All copies whose work another has.
+pub(crate) fn all_rivals(index: &Index, names_first: impl Fn(NodeId) -> bool) -> Vec<Rivals<'_>> {
+    let copies = index.claims().shared().flat_map(|work| index.claims().copies(work));
+    copies.filter_map(|copy| rivals_of(index, copy, &names_first)).collect()
+}
+
+/// Whether a copy is not shown, for another has the work and nothing in it stands nowhere else.
+pub(crate) fn is_hidden(index: &Index, copy: FileId, names_first: impl Fn(NodeId) -> bool) -> bool {
+    rivals_of(index, copy, names_first).is_some_and(|rivals| !rivals.is_edited)
 }
 
 /// The order of nodes for one piece of work.

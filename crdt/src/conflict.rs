@@ -2,27 +2,39 @@
 //!
 //! An item is a pure function of registers and document graph, so every node of the audience lists the same ones.
 
+use std::collections::BTreeMap;
+
 use aiemp_keys::{Hash, NodeId, Value, cbor};
 use aiemp_protocol::{
     active::Finding,
+    entry::ContentRef,
     ids::{ConflictId, ContentHash, FileId},
     time::Timestamp,
     vault_path::VaultPath,
 };
 
-use crate::index::{ChangeRef, FileRecord, Origin};
+use crate::index::{ChangeRef, FileRecord, Origin, Register};
 
 /// What kind of place it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConflictKind {
     /// One front matter field, two values.
     Field,
-    /// One side deleted the note, the other edited it.
+    /// One side deleted the note, the other edited it: it stays in sight until somebody decides.
     DeleteEdit,
     /// An edit of a note that had moved on, to approval or to another folder.
     LateEdit,
     /// Two contents for one file: created twice, or edited under a content that was replaced.
     Content,
+    /// The same of contents that are no text.
+    Blob,
+    /// One file, moved to two places.
+    Move,
+    /// Two files of one name, of which one has a number.
+    Name,
+    /// Two nodes claimed one note, and the copy of the one that does not have the work says something of its own, or both
+    /// were made by hand.
+    Claim,
     /// What an author wrote is not taken, from a change on that no edit of a note makes.
     Dropped,
     /// Active content that nobody released. Listed where it is held back, which not every node does.
@@ -39,10 +51,19 @@ impl ConflictKind {
             Self::DeleteEdit => "delete_edit",
             Self::LateEdit => "late_edit",
             Self::Content => "content",
+            Self::Blob => "blob",
+            Self::Move => "move",
+            Self::Name => "name",
+            Self::Claim => "claim",
             Self::Dropped => "dropped",
             Self::ActiveContent => "active_content",
             Self::MassRemoval => "mass_removal",
         }
+    }
+
+    /// Whether what the file says is in doubt, and not only where it lies.
+    pub const fn is_about_content(self) -> bool {
+        !matches!(self, Self::Move | Self::Name)
     }
 }
 
@@ -86,23 +107,47 @@ pub fn id_of(file: FileId, what: &str, one: Value, other: Value) -> ConflictId {
     ConflictId(Hash::labelled("aiemp-node 2026 conflict", parts))
 }
 
-fn archivings(record: &FileRecord) -> impl Iterator<Item = &Origin> {
-    record.archived.writes().filter(|(_, archived)| **archived).map(|(origin, _)| origin)
+/// Who put a file away, of those whose word stands.
+pub(crate) fn archivings(archived: &Register<bool>) -> impl Iterator<Item = &Origin> {
+    archived.writes().filter(|(_, archived)| **archived).map(|(origin, _)| origin)
+}
+
+/// Whether an archiving knew of an edit: one made on a stale copy after it was not known either.
+pub(crate) fn knows_edit(archiving: &Origin, edit: &Origin) -> bool {
+    let is_beside = edit.author() == archiving.author() && !archiving.is_before(edit);
+    edit.is_before(archiving) || is_beside
+}
+
+/// Whether an archiving knew of the content that is shown.
+pub(crate) fn knows_content(
+    archiving: &Origin,
+    base: &Register<ContentRef>,
+    written: &Origin,
+    content: &ContentRef,
+) -> bool {
+    let mut same = base.all().filter(|(_, other)| other.hash == content.hash);
+    // As with edits: what its author wrote beside it was at hand, what came after it was made on a stale copy.
+    let is_beside = written.author() == archiving.author() && !archiving.is_before(written);
+    is_beside || same.any(|(origin, _)| origin.is_before(archiving))
 }
 
 /// Edits that the shown archiving did not know of, each with the archiving: concurrent, or made on a stale copy after.
+/// Of each author the last, for it stands for those before.
 pub fn edits_past_archive(record: &FileRecord) -> Vec<(&ChangeRef, &Origin)> {
     if !record.is_archived() {
         return Vec::new();
     }
-    archivings(record)
+    archivings(&record.archived)
         .flat_map(|archiving| {
-            let unknown = |change: &&ChangeRef| {
-                let after = archiving.is_before(&change.origin);
-                let foreign = change.origin.author() != archiving.author();
-                !change.origin.is_before(archiving) && (after || foreign)
-            };
-            record.changes.iter().filter(unknown).map(move |change| (change, archiving))
+            let mut last: BTreeMap<NodeId, &ChangeRef> = BTreeMap::new();
+            for change in record.changes.iter().filter(|change| !knows_edit(archiving, &change.origin)) {
+                let place = |change: &ChangeRef| (change.origin.hlc, change.origin.hash, change.hash);
+                let of_author = last.entry(change.origin.author()).or_insert(change);
+                if place(change) > place(of_author) {
+                    *of_author = change;
+                }
+            }
+            last.into_values().map(move |change| (change, archiving))
         })
         .collect()
 }
@@ -110,13 +155,9 @@ pub fn edits_past_archive(record: &FileRecord) -> Vec<(&ChangeRef, &Origin)> {
 /// Who wrote the content that is shown, with each archiving that did not know of it.
 pub fn contents_past_archive(record: &FileRecord) -> Vec<(&Origin, &Origin)> {
     let Some((written, base)) = record.base.writes().next().filter(|_| record.is_archived()) else { return Vec::new() };
-    let is_known_to = |archiving: &Origin| {
-        let mut same = record.base.all().filter(|(_, other)| other.hash == base.hash);
-        // As with edits: what its author wrote beside it was at hand, what came after it was made on a stale copy.
-        let beside = written.author() == archiving.author() && !archiving.is_before(written);
-        beside || same.any(|(origin, _)| origin.is_before(archiving))
-    };
-    archivings(record).filter(|archiving| !is_known_to(archiving)).map(|archiving| (written, archiving)).collect()
+    let all = archivings(&record.archived);
+    let unknown = all.filter(|archiving| !knows_content(archiving, &record.base, written, base));
+    unknown.map(|archiving| (written, archiving)).collect()
 }
 
 /// Whether the note went out of sight without something that was written.
@@ -135,7 +176,7 @@ mod tests {
 
     use aiemp_keys::Signer;
     use aiemp_protocol::{
-        entry::{ContentRef, FieldWrite, FileKind, Item},
+        entry::{FieldWrite, FileKind, Item},
         ids::{Audience, EntryHash, LogId},
         zone::Zone,
     };

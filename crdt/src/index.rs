@@ -1,4 +1,4 @@
-//! The index: a map of multi-value registers `(file, field)`, derived from log items alone.
+//! The index: a map of multi-value registers `(file, field)`, and the claims, derived from log items alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,6 +14,8 @@ use aiemp_protocol::{
     time::Timestamp,
     vault_path::VaultPath,
 };
+
+use crate::claim::Claims;
 
 /// An entry as far as its writes need it: who wrote, when, knowing what.
 #[derive(Clone, Debug)]
@@ -248,11 +250,15 @@ impl FileRecord {
 #[derive(Debug, Default)]
 pub struct Index {
     files: BTreeMap<FileId, FileRecord>,
+    claims: Claims,
 }
 
 impl Index {
     /// Applies one item; answers the file it speaks of.
     pub fn apply(&mut self, item: &Item, origin: &Arc<Origin>) -> Option<FileId> {
+        if let Item::Claim { work, to, lease_ms, .. } = item {
+            self.claims.apply(*work, origin, *to, *lease_ms);
+        }
         let (Item::New { file, .. } | Item::Set { file, .. } | Item::Change { file, .. }) = item else { return None };
         let record = self.files.entry(*file).or_default();
         match item {
@@ -278,6 +284,11 @@ impl Index {
     /// What the logs say of a file.
     pub fn get(&self, file: FileId) -> Option<&FileRecord> {
         self.files.get(&file)
+    }
+
+    /// Who works on what.
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
     }
 
     /// Files that ever had a path of this canonical key, in id order.

@@ -13,7 +13,7 @@
 //! - [`document`]: a note as an automerge document.
 //! - [`vet`]: what a peer's change must satisfy before automerge sees it.
 //! - [`index`]: multi-value registers of paths and kinds, from log items alone.
-//! - [`conflict`], [`claim`]: items to look at; who works on what.
+//! - [`conflict`], [`claim`]: items to look at; who works on what. `sight`: what a deletion does not hide.
 //! - [`vault`]: the machine that joins them.
 
 pub mod claim;
@@ -22,6 +22,7 @@ pub mod document;
 mod form;
 pub mod index;
 pub mod note;
+mod sight;
 pub mod text_diff;
 pub mod vault;
 pub mod vet;

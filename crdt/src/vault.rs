@@ -12,7 +12,7 @@ use std::{
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::Item,
-    ids::{Audience, ConflictId, ContentHash, FileId, LogId},
+    ids::{Audience, ConflictId, ContentHash, FileId, LogId, WorkId},
     limits::{ENTRY_PAYLOAD_BYTES_MAX, ITEMS_PER_ENTRY_MAX},
     time::Timestamp,
     vault_path::VaultPath,
@@ -20,7 +20,7 @@ use aiemp_protocol::{
 };
 
 use crate::{
-    claim::Claims,
+    claim::{self, Claim, Claims},
     document::FieldConflict,
     index::{ChangeRef, Index},
 };
@@ -29,6 +29,7 @@ mod active;
 mod apply;
 mod authors;
 mod away;
+mod claimed;
 mod command;
 mod conflicts;
 mod dropped;
@@ -41,6 +42,7 @@ mod local;
 mod names;
 mod open;
 mod output;
+mod places;
 mod project;
 mod removals;
 mod replaced;
@@ -118,12 +120,13 @@ pub struct Vault {
     positions: Positions,
     index: Index,
     names: Names,
-    claims: Claims,
     resolved: BTreeMap<ConflictId, BTreeSet<NodeId>>,
+    /// Files of which there may be something to list.
+    watched: BTreeSet<FileId>,
     /// Of the document that starts from this content, the last that was open.
     field_conflicts: BTreeMap<FileId, (ContentHash, Vec<FieldConflict>)>,
-    /// What archived notes say since an edit that their archiving did not know of.
-    late_texts: BTreeMap<FileId, String>,
+    /// What archived notes say since an edit that their archiving did not know of, and the digest of all of it.
+    late_texts: BTreeMap<FileId, (ContentHash, String)>,
     /// Content under bases that compete with the shown one.
     hidden: BTreeMap<(FileId, ContentHash), hidden::Hidden>,
     /// Those of it that are being loaded.
@@ -200,8 +203,8 @@ impl Vault {
             positions,
             index: Index::default(),
             names: Names::default(),
-            claims: Claims::default(),
             resolved: BTreeMap::new(),
+            watched: BTreeSet::new(),
             field_conflicts: BTreeMap::new(),
             late_texts: BTreeMap::new(),
             hidden: BTreeMap::new(),
@@ -330,7 +333,12 @@ impl Vault {
 
     /// Who works on what.
     pub const fn claims(&self) -> &Claims {
-        &self.claims
+        self.index.claims()
+    }
+
+    /// Who has a piece of work.
+    pub fn holder(&self, work: WorkId) -> Option<&Claim> {
+        claim::holder(&self.index, work, |author| self.boundaries.names_first(author))
     }
 
     /// The file whose content lies at a path on disk.
@@ -365,8 +373,8 @@ impl Vault {
     pub fn lacking(&self) -> impl Iterator<Item = &VaultPath> {
         let waits = |state: &DocState| matches!(state, DocState::Incomplete(_));
         let lacking = self.docs.iter().filter(move |(file, state)| waits(state) && !self.unapplied.contains_key(file));
-        let live = lacking.filter_map(|(file, _)| self.index.get(*file)).filter(|record| !record.is_archived());
-        live.filter_map(|record| record.path.shown())
+        let in_sight = lacking.map(|(file, _)| *file).filter(|file| self.is_in_sight(*file));
+        in_sight.filter_map(|file| self.index.get(file)?.path.shown())
     }
 
     /// Whether a load, write or removal is under way.

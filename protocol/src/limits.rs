@@ -91,6 +91,8 @@ pub const FREEZE_AHEAD_MAX: Duration = Duration::from_secs(600);
 pub const FREEZE_LIFTED_MAX: Timestamp = Timestamp::from_millis(253_402_300_799_999);
 /// How long a claim's lease runs.
 pub const LEASE: Duration = Duration::from_secs(900);
+/// The lease of a claim that somebody made by moving a note: it ends when they move the note elsewhere.
+pub const LEASE_BY_HAND_MS: u64 = u64::MAX;
 /// Spacing of claim attempts by rank, so that the first candidate usually stands alone.
 pub const CLAIM_RANK_DELAY: Duration = Duration::from_secs(2);
 /// How long messages to an absent peer wait.

@@ -149,6 +149,21 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     if !core.vault().can_resolve(item, &choice) {
         return Ok(());
     }
+    if matches!(item.kind, ConflictKind::Move | ConflictKind::Name) {
+        // Nothing that anybody wrote depends on it.
+        let question = Question::Resolve { id: item.id, choice };
+        return world.input(node, Input::Asked { request: 1 << 40, question });
+    }
+    if item.kind == ConflictKind::Claim {
+        let held = || core.vault().holder(core.vault().claims().work_of(item.file)?).map(|claim| claim.to);
+        let copy = [None, Some(item.file), held()][taken];
+        let lies = core.vault().on_disk().values().find(|there| Some(there.file) == copy);
+        if let Some(seen) = lies.and_then(|there| world.nodes[node].disk.files.get(&there.path)) {
+            world.ledger.replaced(seen, b"");
+        }
+        let question = Question::Resolve { id: item.id, choice };
+        return world.input(node, Input::Asked { request: 1 << 40, question });
+    }
     // What the person decides against was seen by them. `Both` shows a note too, and lets a field stand as shown.
     let kept = match (taken, item.kind) {
         (
@@ -156,6 +171,7 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
             ConflictKind::DeleteEdit
             | ConflictKind::LateEdit
             | ConflictKind::Content
+            | ConflictKind::Blob
             | ConflictKind::Dropped
             | ConflictKind::MassRemoval,
         ) => None,
@@ -168,7 +184,7 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     };
     if let Some(kept) = kept {
         // Whoever takes another content gives up the note that they see, with all that was edited in it.
-        if item.kind == ConflictKind::Content
+        if matches!(item.kind, ConflictKind::Content | ConflictKind::Blob)
             && let Some(seen) = world.nodes[node].disk.files.get(&item.path)
         {
             world.ledger.replaced(seen, kept.as_bytes());

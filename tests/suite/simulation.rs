@@ -2,7 +2,9 @@
 
 mod active;
 mod changes;
+mod claims;
 mod copies;
+mod deleted;
 mod held;
 mod history;
 mod ids;
@@ -10,6 +12,7 @@ mod names;
 mod origins;
 mod overtaken;
 mod payloads;
+mod places;
 mod removals;
 mod repairs;
 mod replaced;

@@ -3,13 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use aiemp_protocol::{
     causality::Past,
     entry::{FieldWrite, Item},
-    ids::FileId,
+    ids::{FileId, WorkId},
     replication::EntryWithPayloads,
     vault_path::VaultPath,
 };
@@ -19,7 +18,6 @@ use super::{
     open::{DocState, Reading, Task},
 };
 use crate::{
-    claim::Claim,
     conflict,
     index::{ChangeRef, FileRecord, Origin},
     vet::Refused,
@@ -42,15 +40,11 @@ impl Vault {
         for item in &entry.signed.entry.items {
             let payload = if item.payload().is_some() { payloads.next().flatten() } else { None };
             match item {
-                Item::Claim { work, to, lease_ms, .. } => {
-                    let lease_until = origin.hlc + Duration::from_millis(*lease_ms);
-                    self.claims.apply(*work, Claim { origin: Origin::clone(&origin), to: *to, lease_until });
-                }
                 Item::Resolve { id, .. } => {
                     self.resolved.entry(*id).or_default().insert(origin.author());
                     resolved.insert(*id);
                 }
-                Item::New { .. } | Item::Set { .. } | Item::Change { .. } => {}
+                Item::Claim { .. } | Item::New { .. } | Item::Set { .. } | Item::Change { .. } => {}
             }
             if let Item::New { file, .. } | Item::Set { file, write: FieldWrite::Path(_) | FieldWrite::Archived(true) } =
                 item
@@ -60,7 +54,9 @@ impl Vault {
                 *places_left.entry(path).or_default() |= self.names.stands(*file);
             }
             if let Some(file) = self.index.apply(item, &origin) {
-                if !matches!(item, Item::Change { .. }) {
+                // An edit of what was deleted may bring it back into sight.
+                let is_archived = |file| self.index.get(file).is_some_and(FileRecord::is_archived);
+                if !matches!(item, Item::Change { .. }) || is_archived(file) {
                     written.insert(file);
                 }
                 self.item_applied(file, item, &origin, payload);
@@ -70,8 +66,10 @@ impl Vault {
         for file in written {
             self.names.update(&self.index, file, &*self.boundaries);
         }
+        self.judge_claims(&entry.signed.entry.items, &mut touched, &mut places_left);
         self.read_changed(&entry.signed.entry.items);
         for file in touched.iter().copied() {
+            self.watch(file);
             self.outputs.push_back(Output::FileUpdated(file));
             if !self.restoring && self.index.get(file).is_some_and(conflict::is_late) {
                 self.with_document(file, Task::Inspect);
@@ -81,6 +79,31 @@ impl Vault {
         }
         self.project_with_namesakes(&touched, &places_left);
         self.project_released(&resolved);
+    }
+
+    /// Which copies of claimed notes are in sight may follow from what became of the others.
+    fn judge_claims(
+        &mut self,
+        items: &[Item],
+        touched: &mut BTreeSet<FileId>,
+        places_left: &mut BTreeMap<VaultPath, bool>,
+    ) {
+        let of_copies = touched.iter().filter_map(|file| self.index.claims().work_of(*file));
+        let claimed =
+            items.iter().filter_map(|item| if let Item::Claim { work, .. } = item { Some(*work) } else { None });
+        let works: BTreeSet<WorkId> = of_copies.chain(claimed).collect();
+        let copies: BTreeSet<_> = works.into_iter().flat_map(|work| self.index.claims().copies(work)).collect();
+        for copy in copies {
+            let (was_seen, stood) = (self.names.has_file(copy), self.names.stands(copy));
+            self.names.update(&self.index, copy, &*self.boundaries);
+            if self.names.has_file(copy) != was_seen {
+                touched.insert(copy);
+                if let Some(path) = self.shown_path(copy).filter(|_| was_seen) {
+                    self.remember_left(&path, copy);
+                    *places_left.entry(path).or_default() |= stood;
+                }
+            }
+        }
     }
 
     /// Takes up the text that an entry's changes made in notes that are open.
@@ -122,7 +145,7 @@ impl Vault {
             return;
         }
         for file in touched {
-            if self.index.get(*file).is_some_and(FileRecord::is_archived) {
+            if !self.names.has_file(*file) {
                 self.project(*file);
             }
         }

@@ -1,9 +1,10 @@
 //! What the node itself does to notes: create, rewrite, move, archive, claim.
 
 use aiemp_protocol::{
+    action::action_id,
     entry::{FieldWrite, Item},
     ids::{ContentHash, FileId, WorkId},
-    limits::{CHANGE_BYTES_MAX, LEASE},
+    limits::{CHANGE_BYTES_MAX, LEASE, LEASE_BY_HAND_MS},
     vault_path::VaultPath,
     zone::Zone,
 };
@@ -13,7 +14,10 @@ use super::{
     local::note_text,
     open::{DocState, OpenNote, Task},
 };
-use crate::index::{FileRecord, Origin};
+use crate::{
+    index::{FileRecord, Origin},
+    note::Note,
+};
 
 impl Vault {
     pub(super) fn do_task(&mut self, file: FileId, task: Task) {
@@ -215,7 +219,8 @@ impl Vault {
             self.outputs.push_back(Output::LookAt(to));
         }
         if let Some(work) = claim {
-            let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+            let of_node = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+            let lease_ms = if lies_there { LEASE_BY_HAND_MS } else { of_node };
             self.push_item(zone.audience(), Item::Claim { work, from: file, to: target, lease_ms }, None);
         }
         if stays {
@@ -235,7 +240,7 @@ impl Vault {
     }
 
     pub(super) fn archive(&mut self, file: FileId) {
-        if !self.will_be_archived(file) && self.boundaries.may_archive(file.zone) {
+        if !self.will_be_out_of_sight(file) && self.boundaries.may_archive(file.zone) {
             self.set_archived(file, true);
         }
     }
@@ -251,7 +256,8 @@ impl Vault {
         if let Some(tasks) = self.postponed_tasks.get_mut(&file) {
             tasks.retain(|task| !archives(task));
         }
-        if self.will_be_archived(file) && self.boundaries.may_write(file.zone) {
+        let is_archived = self.index.get(file).is_some_and(FileRecord::is_archived);
+        if self.last_asked(file).unwrap_or(is_archived) && self.boundaries.may_write(file.zone) {
             self.forget_missing(file);
             self.set_archived(file, false);
         }
@@ -264,12 +270,45 @@ impl Vault {
 
     /// Whether the file is in sight once this node's own entries have applied.
     pub fn is_live(&self, file: FileId) -> bool {
-        self.exists(file) && !self.will_be_archived(file)
+        self.exists(file) && !self.will_be_out_of_sight(file)
     }
 
-    fn will_be_archived(&self, file: FileId) -> bool {
-        let last = self.archivings.get(&file).and_then(|queued| queued.back().copied());
-        last.unwrap_or_else(|| self.index.get(file).is_some_and(FileRecord::is_archived))
+    /// What this node last asked for, if that has not applied yet.
+    fn last_asked(&self, file: FileId) -> Option<bool> {
+        self.archivings.get(&file)?.back().copied()
+    }
+
+    fn will_be_out_of_sight(&self, file: FileId) -> bool {
+        let is_archived = || self.index.get(file).is_some_and(FileRecord::is_archived);
+        self.last_asked(file).unwrap_or_else(|| is_archived() && !self.names.has_file(file))
+    }
+
+    /// Whether the file is in sight, as far as the applied entries say.
+    pub fn is_in_sight(&self, file: FileId) -> bool {
+        self.names.has_file(file)
+    }
+
+    /// Whether somebody deleted the file that is in sight all the same.
+    pub fn is_in_dispute(&self, file: FileId) -> bool {
+        self.is_in_sight(file) && self.index.get(file).is_some_and(FileRecord::is_archived)
+    }
+
+    /// Whoever edits what somebody deleted has it before them, and wants it.
+    pub(super) fn keep_in_sight(&mut self, file: FileId) {
+        if self.is_in_dispute(file) && !self.archivings.contains_key(&file) && self.boundaries.may_write(file.zone) {
+            self.set_archived(file, false);
+        }
+    }
+
+    /// What somebody claims who moves this file to the node's own claim folder: the work that the note names, or the file.
+    pub(super) fn work_in(&self, file: FileId, to: Zone, bytes: &[u8]) -> Option<WorkId> {
+        if to != Zone::Claim(self.me) || file.zone.audience() != to.audience() {
+            return None;
+        }
+        let note = note_text(bytes).map(Note::parse);
+        let named = note.as_ref().and_then(|note| note.field("work_id"));
+        let named = named.and_then(|named| named.trim_matches(['"', '\'']).parse().ok());
+        Some(named.unwrap_or_else(|| WorkId(action_id(file))))
     }
 
     pub(super) fn claim(&mut self, work: WorkId, file: FileId, to: VaultPath) {

@@ -3,10 +3,9 @@
 use aiemp_keys::{NodeId, cbor};
 use aiemp_protocol::{
     entry::Item,
-    ids::{ConflictId, FileId},
+    ids::{ConflictId, ContentHash, FileId},
     limits::{BLOB_BYTES_MAX, LANES_MAX},
     vault_path::VaultPath,
-    zone::Zone,
 };
 
 use super::{
@@ -17,7 +16,8 @@ use super::{
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
     document::{self, FieldConflict, FieldSide},
-    index::FileRecord,
+    index::{FileRecord, Origin},
+    sight,
 };
 
 impl Vault {
@@ -29,14 +29,33 @@ impl Vault {
             // A content that replaced that one has fields of its own, or none.
             .filter(|(file, (base, _))| self.shown_base(**file) == Some(*base))
             .flat_map(|(file, (_, fields))| fields.iter().filter_map(move |field| self.field_item(*file, field)));
-        let of_archives = self.index.iter().flat_map(|(file, record)| self.archive_items(file, record));
-        let of_contents = self.index.iter().flat_map(|(file, record)| self.hidden_items(file, record));
-        let of_dropped = self.index.iter().flat_map(|(file, record)| self.dropped_items(file, record));
-        let all = of_fields.chain(of_archives).chain(of_contents).chain(of_dropped);
+        let watched = self.watched.iter().filter_map(|file| Some((*file, self.index.get(*file)?)));
+        let of_files = watched.flat_map(|(file, record)| {
+            let late = self.archive_items(file, record).into_iter();
+            late.chain(self.hidden_items(file, record)).chain(self.move_item(file, record))
+        });
+        let of_dropped = self.dropped.files().into_iter().flat_map(|file| {
+            let record = self.index.get(file);
+            record.map(|record| self.dropped_items(file, record)).unwrap_or_default()
+        });
+        let all = of_fields.chain(of_files).chain(of_dropped).chain(self.claim_items()).chain(self.name_items());
         let mut items: Vec<_> = all.filter(|item| !self.is_resolved(item)).collect();
         items.sort_by_key(|item| item.id);
         items.dedup_by_key(|item| item.id);
         items
+    }
+
+    /// Whether registers alone say that there may be something to list of a file. Most say nothing, and are not walked.
+    pub(super) fn watch(&mut self, file: FileId) {
+        let record = self.index.get(file);
+        let is_odd = |record: &FileRecord| {
+            record.had_bases() || record.path.writes().nth(1).is_some() || conflict::is_late(record)
+        };
+        if record.is_some_and(is_odd) {
+            self.watched.insert(file);
+        } else {
+            self.watched.remove(&file);
+        }
     }
 
     /// All that a person should look at: the conflicts, which every node lists alike, and what this node holds back.
@@ -58,20 +77,31 @@ impl Vault {
         if item.kind == ConflictKind::MassRemoval {
             return matches!(choice, Choice::Side(0) | Choice::Both);
         }
+        if item.kind == ConflictKind::Claim {
+            return self.can_resolve_claim(item, choice);
+        }
+        if matches!(item.kind, ConflictKind::Move | ConflictKind::Name) {
+            return self.place_chosen(item, choice).is_some_and(|(file, _)| self.boundaries.may_write(file.zone));
+        }
         if matches!(choice, Choice::With(bytes) if bytes.len() > BLOB_BYTES_MAX) {
             return false;
         }
         let zone = item.file.zone;
         let leaves_all = match (item.kind, choice) {
             (ConflictKind::Field, Choice::Both) => true,
-            (ConflictKind::DeleteEdit | ConflictKind::LateEdit | ConflictKind::Content, Choice::Side(0)) => true,
+            // What was read is deleted, and no more: it must be known.
+            (ConflictKind::DeleteEdit, Choice::Side(0)) if self.is_in_dispute(item.file) => {
+                self.late_texts.contains_key(&item.file)
+            }
+            (kind, Choice::Side(0)) if is_of_contents(kind) => true,
+            (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => true,
             (_, Choice::Side(_) | Choice::Both | Choice::With(_)) => false,
         };
         if item.kind == ConflictKind::Dropped && !matches!(choice, Choice::Side(0) | Choice::With(_)) {
             // Nobody knows where in the note it would belong.
             return false;
         }
-        let needs_other = item.kind == ConflictKind::Content && !leaves_all && !matches!(choice, Choice::With(_));
+        let needs_other = is_of_contents(item.kind) && !leaves_all && !matches!(choice, Choice::With(_));
         if needs_other && self.hidden_behind(item).is_none() {
             return false;
         }
@@ -82,9 +112,14 @@ impl Vault {
         let is_late = self.index.get(file).is_some_and(conflict::is_late);
         let (fields, late) = match self.docs.get(&file) {
             Some(DocState::Note(note)) => {
-                (Some((note.base, note.merged.field_conflicts())), is_late.then(|| note.merged.text()))
+                let text = || (ContentHash::of(note.merged.text().as_bytes()), note.merged.text());
+                (Some((note.base, note.merged.field_conflicts())), is_late.then(text))
             }
-            Some(DocState::Plain(bytes)) => (None, is_late.then(|| note_text(bytes).unwrap_or_default().to_owned())),
+            Some(DocState::Plain(bytes)) => {
+                let text =
+                    || (ContentHash::of(bytes), note_text(bytes).map_or_else(|| length_of(bytes), str::to_owned));
+                (None, is_late.then(text))
+            }
             Some(DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_)) | None => return,
         };
         match fields.filter(|(_, found)| !found.is_empty()) {
@@ -132,38 +167,37 @@ impl Vault {
     }
 
     fn archive_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
-        let Some(path) = record.path.shown() else { return Vec::new() };
+        let Some(path) = record.path.shown().filter(|_| record.is_archived()) else { return Vec::new() };
         let edits = conflict::edits_past_archive(record).into_iter();
         let contents = conflict::contents_past_archive(record).into_iter();
         let base = record.shown_base();
-        edits
-            .map(|(change, archiving)| (change.hash, &*change.origin, archiving))
-            .chain(contents.filter_map(|(written, archiving)| Some((base?, written, archiving))))
-            .map(|(hash, written, archiving)| Conflict {
+        let text = self.late_texts.get(&file).map(|(_, text)| text.clone()).unwrap_or_default();
+        let item = |hash, written: &Origin, archiving: &Origin| {
+            let has_moved_on = sight::has_moved_on(&self.index, file, archiving);
+            let (kind, gone) = if has_moved_on {
+                (ConflictKind::LateEdit, "(moved away)")
+            } else {
+                (ConflictKind::DeleteEdit, "(deleted)")
+            };
+            Conflict {
                 id: conflict::archive_edit_id(file, hash, archiving),
-                kind: self.kind_of_archiving(file, archiving.author()),
+                kind,
                 file,
                 path: path.clone(),
                 field: None,
                 sides: vec![
-                    Side { node: Some(archiving.author()), text: "(moved away)".to_owned(), hlc: archiving.hlc },
-                    Side {
-                        node: Some(written.author()),
-                        text: self.late_texts.get(&file).cloned().unwrap_or_default(),
-                        hlc: written.hlc,
-                    },
+                    Side { node: Some(archiving.author()), text: gone.to_owned(), hlc: archiving.hlc },
+                    Side { node: Some(written.author()), text: text.clone(), hlc: written.hlc },
                 ],
-                merged: "(moved away)".to_owned(),
+                merged: if self.is_in_sight(file) { text.clone() } else { gone.to_owned() },
                 found: Vec::new(),
-            })
+            }
+        };
+        edits
+            .map(|(change, archiving)| (change.hash, &*change.origin, archiving))
+            .chain(contents.filter_map(|(written, archiving)| Some((base?, written, archiving))))
+            .map(|(hash, written, archiving)| item(hash, written, archiving))
             .collect()
-    }
-
-    /// A note that was moved on has a successor in another zone; one that was deleted has none.
-    fn kind_of_archiving(&self, file: FileId, by: NodeId) -> ConflictKind {
-        let zones = [Zone::Intake, Zone::Drafts, Zone::Owner, Zone::Private, Zone::Claim(by)];
-        let moved_on = zones.iter().any(|zone| *zone != file.zone && self.index.get(file.moved_to(*zone)).is_some());
-        if moved_on { ConflictKind::LateEdit } else { ConflictKind::DeleteEdit }
     }
 
     pub(super) fn resolve(&mut self, id: ConflictId, choice: Choice) {
@@ -187,7 +221,21 @@ impl Vault {
         if item.kind == ConflictKind::MassRemoval {
             return self.resolve_removals(&choice);
         }
-        let takes_hidden = item.kind == ConflictKind::Content && !matches!(choice, Choice::Side(0) | Choice::With(_));
+        if item.kind == ConflictKind::Claim {
+            return self.resolve_claim(&item, &choice);
+        }
+        if matches!(item.kind, ConflictKind::Move | ConflictKind::Name) {
+            return self.resolve_place(&item, &choice);
+        }
+        if item.kind == ConflictKind::DeleteEdit
+            && choice == Choice::Side(0)
+            && self.is_in_dispute(item.file)
+            && let Some((seen, _)) = self.late_texts.get(&item.file)
+        {
+            // A deletion that knows of the edit closes it; had it been edited meanwhile, it is listed with that.
+            return self.with_document(item.file, Task::ArchiveAs(*seen));
+        }
+        let takes_hidden = is_of_contents(item.kind) && !matches!(choice, Choice::Side(0) | Choice::With(_));
         let hidden = match hidden {
             None if takes_hidden => match self.hidden_bytes(&item, &choice) {
                 None => return,
@@ -214,12 +262,23 @@ impl Vault {
             }
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
             (ConflictKind::Field, Choice::Both) | (ConflictKind::ActiveContent, _) => {}
-            (ConflictKind::Content | ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => {}
-            (ConflictKind::Dropped | ConflictKind::MassRemoval, _) => {}
-            (ConflictKind::Content, Choice::Side(_)) => {
+            (
+                ConflictKind::Content | ConflictKind::Blob | ConflictKind::DeleteEdit | ConflictKind::LateEdit,
+                Choice::Side(0),
+            ) => {}
+            // Decided above, each in its own way.
+            (
+                ConflictKind::Dropped
+                | ConflictKind::MassRemoval
+                | ConflictKind::Claim
+                | ConflictKind::Move
+                | ConflictKind::Name,
+                _,
+            ) => {}
+            (ConflictKind::Content | ConflictKind::Blob, Choice::Side(_)) => {
                 hidden.into_iter().for_each(|bytes| self.take_hidden(item.file, bytes));
             }
-            (ConflictKind::Content, Choice::Both) => {
+            (ConflictKind::Content | ConflictKind::Blob, Choice::Both) => {
                 hidden.into_iter().for_each(|bytes| self.show_hidden_beside(&item, bytes));
             }
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(_) | Choice::Both) => {
@@ -246,4 +305,13 @@ impl Vault {
     pub fn conflicting_paths(&self) -> Vec<VaultPath> {
         self.conflicts().into_iter().map(|item| item.path).collect()
     }
+}
+
+/// What is told of a content that is no text.
+fn length_of(bytes: &[u8]) -> String {
+    format!("({} bytes)", bytes.len())
+}
+
+const fn is_of_contents(kind: ConflictKind) -> bool {
+    matches!(kind, ConflictKind::Content | ConflictKind::Blob)
 }

@@ -4,7 +4,7 @@
 //! log all nodes see the same come later; what another log of that author says is judged by itself. The
 //! note is repaired by a person who may write it: it starts anew from the text that stands, as another document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_keys::cbor;
 use aiemp_protocol::{
@@ -48,6 +48,11 @@ impl DroppedChanges {
         dropped.is_some_and(|dropped| dropped.first == change.hash)
     }
 
+    /// Files of which some document does not take all.
+    pub(super) fn files(&self) -> BTreeSet<FileId> {
+        self.0.keys().map(|(file, _)| *file).collect()
+    }
+
     /// Keeps what a change typed.
     pub(super) fn keep_text(&mut self, file: FileId, change: &ChangeRef, raw: &[u8]) {
         let has_room = self.0.len() <= TEXTS_MAX;
@@ -80,7 +85,7 @@ impl Vault {
     /// Items for the logs whose changes the shown document does not take.
     pub(super) fn dropped_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
         let Some((shown_by, base)) = record.base.writes().next() else { return Vec::new() };
-        let Some(path) = record.path.shown().filter(|_| !record.is_archived()) else { return Vec::new() };
+        let Some(path) = record.path.shown().filter(|_| self.is_in_sight(file)) else { return Vec::new() };
         let logs = self.dropped.0.get(&(file, base.hash));
         let item = |(log, dropped): (&LogId, &Dropped)| {
             let from = cbor::array([log.author.to_value(), dropped.first.to_value()]);

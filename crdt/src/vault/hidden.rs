@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_keys::cbor;
-use aiemp_protocol::ids::{ConflictId, ContentHash, FileId};
+use aiemp_protocol::{
+    entry::{ContentRef, FileKind},
+    ids::{ConflictId, ContentHash, FileId},
+};
 
 use super::{
     Choice, EffectId, Pending, Vault,
@@ -67,6 +70,13 @@ fn item_id(file: FileId, shown: ContentHash, base: ContentHash, changes: &[&Chan
     all.sort();
     let all = all.into_iter().map(ContentHash::to_value);
     conflict::id_of(file, "content", shown.to_value(), cbor::array([base.to_value(), cbor::array(all)]))
+}
+
+/// Whether whoever wrote a content wrote it as something else than a note.
+fn is_blob(record: &FileRecord, base: ContentHash) -> bool {
+    let mut written = record.base.all().filter(|(_, content)| content.hash == base).map(|(origin, _)| origin.hash);
+    let is_by = |entry| record.kind.all().any(|(origin, kind)| origin.hash == entry && *kind == FileKind::Blob);
+    written.any(is_by)
 }
 
 impl Vault {
@@ -180,22 +190,30 @@ impl Vault {
             changes.sort_by_key(|change| change.hash);
             let written = record.base.writes().find(|(_, written)| written.hash == base).map(|(origin, _)| origin);
             let by = changes.last().map(|change| &*change.origin).or(written);
-            let text = self.hidden.get(&(file, base)).map(Hidden::shown);
+            let is_blob = is_blob(record, shown.hash) && is_blob(record, base);
+            let named = record.base.values().find(|content| content.hash == base);
+            let (kind, shown_as, text) = if is_blob {
+                let told = |content: &ContentRef| format!("{} bytes, {}", content.length, content.hash);
+                (ConflictKind::Blob, format!("(shown) {}", told(shown)), named.map(told))
+            } else {
+                let text = self.hidden.get(&(file, base)).map(Hidden::shown);
+                (ConflictKind::Content, "(shown)".to_owned(), text)
+            };
             Conflict {
                 id: item_id(file, shown.hash, base, &changes),
-                kind: ConflictKind::Content,
+                kind,
                 file,
                 path: path.clone(),
                 field: None,
                 sides: vec![
-                    Side { node: Some(shown_by.author()), text: "(shown)".to_owned(), hlc: shown_by.hlc },
+                    Side { node: Some(shown_by.author()), text: shown_as.clone(), hlc: shown_by.hlc },
                     Side {
                         node: by.map(crate::index::Origin::author),
                         text: text.unwrap_or_default(),
                         hlc: by.map(|origin| origin.hlc).unwrap_or_default(),
                     },
                 ],
-                merged: "(shown)".to_owned(),
+                merged: shown_as,
                 found: Vec::new(),
             }
         };
@@ -208,10 +226,11 @@ impl Vault {
         self.with_document(file, Task::Replace(bytes));
     }
 
-    /// What was hidden becomes a file of its own, of the same name.
+    /// What was hidden becomes a file of its own, with a number.
     pub(super) fn show_hidden_beside(&mut self, item: &Conflict, bytes: Vec<u8>) {
         let file = self.free_id(item.file.beside(item.file.zone));
-        self.create_new(file, &item.path, bytes);
+        let place = self.names.numbered(&item.path).unwrap_or_else(|| item.path.clone());
+        self.create_new(file, &place, bytes);
     }
 
     /// The content that an item hides, once it was read, with its changes.

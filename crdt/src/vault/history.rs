@@ -22,6 +22,7 @@ use super::{
 use crate::{
     document::Document,
     index::{ChangeRef, FileRecord, Origin},
+    sight,
     vet::Refused,
 };
 
@@ -90,9 +91,10 @@ impl Vault {
             let later = |origin: &Origin| is_undone(before, origin);
             let place = record.path.without(later).shown().cloned();
             let place = place.filter(|place| is_meant(place) || lies_there == Some(file))?;
-            let archived = record.archived.without(later).shown().copied().unwrap_or(false);
             let existed = record.base.without(later).shown().is_some();
-            (existed && !archived).then_some((file, place))
+            let names_first = |author| self.boundaries.names_first(author);
+            let was_seen = existed && sight::would_be_live(&self.index, file, names_first, later);
+            was_seen.then_some((file, place))
         };
         self.index.iter().filter_map(then).collect()
     }

@@ -316,7 +316,8 @@ impl Vault {
             }
         } else {
             self.forget_place(from.to_owned());
-            self.with_document(file, Task::MoveAcross { to: path, content: Some(bytes), claim: None });
+            let claim = self.work_in(file, zone, &bytes);
+            self.with_document(file, Task::MoveAcross { to: path, content: Some(bytes), claim });
         }
     }
 
@@ -433,6 +434,7 @@ impl Vault {
         let hash = ContentHash::of(&raw);
         let item = Item::Change { file, base, length: raw.len() as u64, hash };
         self.follow_archiving(file);
+        self.keep_in_sight(file);
         self.push_item(file.zone.audience(), item, Some(raw));
         *self.unapplied.entry(file).or_default() += 1;
     }
@@ -457,6 +459,7 @@ impl Vault {
             bytes.push(b'\n');
         }
         self.follow_archiving(file);
+        self.keep_in_sight(file);
         let audience = file.zone.audience();
         let content = ContentRef::of(&bytes);
         self.push_item(audience, Item::Set { file, write: FieldWrite::Kind(kind) }, None);

@@ -1,6 +1,9 @@
 //! Names: which of the files that contend for a place has it, and where the others lie.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use aiemp_keys::Hash;
 use aiemp_protocol::{
@@ -11,7 +14,7 @@ use aiemp_protocol::{
 };
 
 use super::Boundaries;
-use crate::index::{FileRecord, Index};
+use crate::{index::Index, sight};
 
 /// The last number that a name gets: where a file goes, all numbers after its own fall by one, and each of those files
 /// waits for the place of the one before. Files beyond it have their id in their names, and so have those whose names
@@ -29,6 +32,9 @@ enum Class {
     Private,
 }
 
+/// When a file was named that comes after all others of its class.
+const LAST: Timestamp = Timestamp::from_millis(u64::MAX);
+
 const CLASSES: [Class; 3] = [Class::Person, Class::Others, Class::Private];
 
 /// A live file's place among those that contend with it: of one class, the one that was named first comes first.
@@ -45,6 +51,8 @@ pub(super) struct Names {
     named: BTreeMap<FileId, Named>,
     /// By class and key, sorted. Nearly every name is one file's, and a vector of one takes the room of one.
     by_key: [BTreeMap<String, Vec<(Timestamp, FileId)>>; CLASSES.len()],
+    /// Names that more than one file has.
+    twins: BTreeSet<String>,
     /// The places of files that share a name. Each load and write of one asks for its own, and to number it is to number
     /// all before it.
     shared: BTreeMap<String, BTreeMap<FileId, VaultPath>>,
@@ -53,7 +61,7 @@ pub(super) struct Names {
 impl Names {
     /// What is known of the file changed, or who names first; says whether that matters here.
     pub(super) fn update(&mut self, index: &Index, file: FileId, boundaries: &dyn Boundaries) -> bool {
-        let now = index.get(file).and_then(|record| Named::of(file, record, boundaries));
+        let now = Named::of(index, file, boundaries);
         let before = self.named.remove(&file);
         let is_changed = before != now;
         if let Some(Named { key, class, at }) = before.filter(|_| is_changed) {
@@ -64,6 +72,9 @@ impl Names {
                     of_class.remove(&key);
                 }
             }
+            if self.namesakes(&key).nth(1).is_none() {
+                self.twins.remove(&key);
+            }
         }
         if is_changed {
             self.shared.clear();
@@ -72,6 +83,9 @@ impl Names {
                 let behind = files.partition_point(|named| *named < (*at, file));
                 files.reserve_exact(1);
                 files.insert(behind, (*at, file));
+                if self.namesakes(key).nth(1).is_some() {
+                    self.twins.insert(key.clone());
+                }
             }
         }
         self.named.extend(now.map(|now| (file, now)));
@@ -83,11 +97,30 @@ impl Names {
         self.by_key.iter().filter_map(|of_class| of_class.get(key)).flatten().map(|(_, file)| *file)
     }
 
+    /// The first files of each name that several have, each with its place. Of one name there may be thousands, and nobody
+    /// looks at them one by one.
+    pub(super) fn twins<'a>(&'a self, index: &'a Index) -> impl Iterator<Item = Vec<(FileId, Option<VaultPath>)>> + 'a {
+        self.twins.iter().map(|key| {
+            let mut places = self.places(index, key, NUMBER_MAX);
+            self.namesakes(key).take(NUMBER_MAX).map(|file| (file, places.remove(&file))).collect()
+        })
+    }
+
+    /// The path with the first number that nothing has as its name.
+    pub(super) fn numbered(&self, path: &VaultPath) -> Option<VaultPath> {
+        self.free_numbers(path, Class::Private).next()
+    }
+
     /// Live files below a folder of this name.
     pub(super) fn below(&self, key: &str) -> Vec<FileId> {
         let folder = format!("{key}/");
         let below = self.by_key.iter().flat_map(|of_class| from(of_class, &folder));
         below.flat_map(|(_, files)| files).map(|(_, file)| *file).collect()
+    }
+
+    /// Whether the file is in sight.
+    pub(super) fn has_file(&self, file: FileId) -> bool {
+        self.named.contains_key(&file)
     }
 
     /// Whether the file can keep a folder of its name away.
@@ -118,20 +151,20 @@ impl Names {
             return Some(path.clone());
         }
         if !self.shared.contains_key(key) {
-            let (key, places) = (key.clone(), self.places(index, key));
+            let (key, places) = (key.clone(), self.places(index, key, usize::MAX));
             self.shared.insert(key, places);
         }
         let key = &self.named.get(&file)?.key;
         self.shared.get(key)?.get(&file).cloned()
     }
 
-    /// Where the files of one name belong.
-    fn places(&self, index: &Index, key: &str) -> BTreeMap<FileId, VaultPath> {
+    /// Where the first so many files of one name belong.
+    fn places(&self, index: &Index, key: &str, count: usize) -> BTreeMap<FileId, VaultPath> {
         // A number belongs to a spelling: of two that are one name, only one may have room for it, or be alone with it.
         let mut numbered = BTreeMap::new();
         let mut places = BTreeMap::new();
         let mut numbers_given = 0;
-        for file in self.namesakes(key) {
+        for file in self.namesakes(key).take(count) {
             let Some(path) = index.get(file).and_then(|record| record.path.shown()) else { continue };
             let Some(class) = self.named.get(&file).map(|named| named.class) else { continue };
             if places.is_empty() && !self.is_folder(key, class) {
@@ -209,8 +242,10 @@ fn from<'a, T>(names: &'a BTreeMap<String, T>, start: &'a str) -> impl Iterator<
 }
 
 impl Named {
-    fn of(file: FileId, record: &FileRecord, boundaries: &dyn Boundaries) -> Option<Self> {
-        if record.is_archived() || record.base.shown().is_none() {
+    fn of(index: &Index, file: FileId, boundaries: &dyn Boundaries) -> Option<Self> {
+        let names_first = |author| boundaries.names_first(author);
+        let record = index.get(file).filter(|record| record.base.shown().is_some())?;
+        if !sight::is_in_sight(index, file, names_first) {
             return None;
         }
         let (shown, path) = record.path.writes().next()?;
@@ -219,7 +254,7 @@ impl Named {
         let by_person = record
             .path
             .all()
-            .filter(|(origin, written)| boundaries.names_first(origin.author()) && is_same(written))
+            .filter(|(origin, written)| names_first(origin.author()) && is_same(written))
             .map(|(origin, _)| origin.hlc)
             .min();
         let (class, at) = match (file.zone.audience(), by_person) {
@@ -227,7 +262,8 @@ impl Named {
             (Audience::All, Some(at)) => (Class::Person, at),
             (Audience::All, None) => (Class::Others, shown.hlc),
         };
-        Some(Self { key, class, at })
+        // What somebody deleted had left its name to others.
+        Some(Self { key, class, at: if record.is_archived() { LAST } else { at } })
     }
 }
 

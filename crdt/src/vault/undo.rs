@@ -16,7 +16,7 @@ use super::{
 use crate::{
     document::{self, Document},
     index::{ChangeRef, FileRecord, Origin},
-    text_diff,
+    sight, text_diff,
 };
 
 /// From which entry on a log is taken back.
@@ -85,10 +85,10 @@ impl Vault {
         let Some(base) = base.shown().copied() else {
             // It was made then. What others did to it since is theirs.
             let has_others = path.shown().is_some() || record.changes.iter().any(|change| !undone(&change.origin));
-            return match (record.is_archived(), has_others) {
-                (true, _) => Put::Untouched,
-                (false, true) => Put::Left,
-                (false, false) => {
+            return match (self.is_in_sight(file), has_others) {
+                (false, _) => Put::Untouched,
+                (true, true) => Put::Left,
+                (true, false) => {
                     self.archive(file);
                     if self.is_live(file) { Put::Left } else { Put::Back }
                 }
@@ -105,8 +105,8 @@ impl Vault {
         }
         writes.extend(path.shown().filter(|path| record.path.shown() != Some(path)).cloned().map(FieldWrite::Path));
         let is_live = self.is_live(file);
-        let comes_back = !archived && !is_live && !self.went_on(file, from);
-        let goes = archived && is_live;
+        let comes_back = !archived && (!is_live || self.is_in_dispute(file)) && !self.went_on(file, from);
+        let goes = is_live && !self.would_be_live(file, from);
         if writes.is_empty() && !comes_back && !goes {
             return Put::Untouched;
         }
@@ -126,6 +126,11 @@ impl Vault {
             self.archive(file);
         }
         Put::Back
+    }
+
+    fn would_be_live(&self, file: FileId, from: &UndoFrom) -> bool {
+        let names_first = |author| self.boundaries.names_first(author);
+        sight::would_be_live(&self.index, file, names_first, |origin| is_undone(from, origin))
     }
 
     /// Whether the file lives on elsewhere by somebody else's doing: what became of it since stands.
@@ -148,8 +153,7 @@ impl Vault {
             return false;
         };
         let changes: Vec<_> = record.changes_under(base).cloned().collect();
-        let stays_archived = record.archived.without(undone).shown().copied().unwrap_or(false);
-        if !changes.iter().any(|change| undone(&change.origin)) || stays_archived {
+        if !changes.iter().any(|change| undone(&change.origin)) || !self.would_be_live(file, from) {
             return false;
         }
         let hashes = changes.iter().map(ChangeRef::named).collect();

@@ -21,6 +21,10 @@ const DROPPED: &str = "dropped";
 const MASS_REMOVAL: &str = "mass_removal";
 /// The kind of an item that holds a note back.
 const ACTIVE_CONTENT: &str = "active_content";
+/// Kinds that are about where files lie.
+const CLAIM: &str = "claim";
+const MOVE: &str = "move";
+const NAME: &str = "name";
 
 #[derive(Debug, Args)]
 pub(super) struct ConflictsArgs {
@@ -51,8 +55,8 @@ enum ConflictsCommand {
     Resolve {
         /// The conflict's id, or a unique beginning
         id: String,
-        /// The node whose side stands, or `both`
-        #[arg(long, value_name = "NODE|both", required_unless_present_any = ["with", "release"])]
+        /// The node whose side stands, the number of that side, or `both`
+        #[arg(long, value_name = "NODE|NUMBER|both", required_unless_present_any = ["with", "release"])]
         take: Option<String>,
         /// The text of this file stands
         #[arg(long, value_name = "FILE", conflicts_with = "take")]
@@ -131,6 +135,11 @@ fn show(item: &WireConflict, as_json: bool) {
         ACTIVE_CONTENT => format!("--release to show it, --take {} to keep what is shown, or --with FILE", own()),
         DROPPED => format!("--take {}, or --with FILE", own()),
         MASS_REMOVAL => format!("--take {} to remove them on every node, or --take both to bring them back", own()),
+        CLAIM => {
+            "--take NODE for who has the work, whereupon the other copy goes, or --take both to leave them".to_owned()
+        }
+        MOVE => "--take NODE for where it lies".to_owned(),
+        NAME => "--take NODE for whose file has the name; the other keeps its number".to_owned(),
         _ => "--take NODE|both, or --with FILE".to_owned(),
     };
     print::talk(format!("\ndecide: aiemp-node conflicts resolve {} {ways}", &item.id[..12]));
@@ -141,8 +150,8 @@ fn page_of(item: &WireConflict) -> String {
     lines.extend(item.field.as_ref().map(|field| format!("field   {}", spelt(field))));
     lines.extend(found_lines(item));
     lines.push(format!("shown   {}", item.merged.lines().map(spelt).collect::<Vec<_>>().join("\n")));
-    for side in &item.sides {
-        lines.push(format!("\n{} at {}:", side.node, side.hlc));
+    for (number, side) in (1..).zip(&item.sides) {
+        lines.push(format!("\n{number}. {} at {}:", side.node, side.hlc));
         lines.extend(side.text.lines().map(|line| format!("  | {}", spelt(line))));
     }
     lines.join("\n")
@@ -177,24 +186,35 @@ fn chosen(item: &WireConflict, take: Option<&str>, with: Option<PathBuf>) -> Res
             return Err(Fault::usage("there is one text to show or to leave", fix).into());
         }
         (Some("both"), None) => ResolveChoice::Both,
-        (Some(node), None) => {
-            let index = item.sides.iter().position(|side| side.node == node).ok_or_else(|| {
-                let nodes: Vec<_> = item.sides.iter().map(|side| side.node.as_str()).collect();
-                Fault::usage(
-                    format!("`{node}` is no side of this conflict"),
-                    format!("Take one of: {}, both.", nodes.join(", ")),
-                )
-            })?;
-            ResolveChoice::Side(index)
-        }
+        (Some(node), None) => ResolveChoice::Side(side_of(item, node)?),
         (None, None) => return Err(Fault::usage("nothing is chosen", "Give --take or --with.").into()),
     })
+}
+
+/// A side by its node or, where one node has several, by its number.
+fn side_of(item: &WireConflict, take: &str) -> Result<usize> {
+    let mut of_node = (0..).zip(&item.sides).filter(|(_, side)| side.node == take);
+    let number = take.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    let numbered = number.filter(|index| *index < item.sides.len());
+    match (of_node.next(), of_node.next(), numbered) {
+        (Some((index, _)), None, _) | (None, None, Some(index)) => Ok(index),
+        (Some(_), Some(_), _) => {
+            let fix =
+                format!("Take it by its number, 1 to {}: `aiemp-node conflicts show` tells them.", item.sides.len());
+            Err(Fault::usage(format!("`{take}` has several sides of this conflict"), fix).into())
+        }
+        (None, ..) => {
+            let nodes: Vec<_> = item.sides.iter().map(|side| side.node.as_str()).collect();
+            let fix = format!("Take one of: {}, both.", nodes.join(", "));
+            Err(Fault::usage(format!("`{take}` is no side of this conflict"), fix).into())
+        }
+    }
 }
 
 fn resolve(client: &mut Client, item: &WireConflict, choice: ResolveChoice) -> Result<()> {
     let Response::Done = client.ask(&Request::Resolve { id: item.id.clone(), choice })? else {
         let message = "the conflict is not open any more, or cannot be decided in this way";
-        let fix = "Run `aiemp-node conflicts`; what only the disk holds is kept with --with FILE.";
+        let fix = "Run `aiemp-node conflicts`; docs/conflicts.md says what each kind takes, and from whom.";
         return Err(Fault::operator("gone", message, fix).into());
     };
     print::data(format!("resolved {}", item.id));
@@ -226,7 +246,31 @@ mod tests {
             page_of(&item),
             "field  Plans/[U+202E RIGHT-TO-LEFT OVERRIDE]dm.x\nfield   due[U+200B ZERO WIDTH SPACE]\n\
              \x20   line 3: a link that acts: x[U+200B ZERO WIDTH SPACE]\n\
-             shown   one\ntwo[U+0007]\n\ncloud at now:\n  |   - a\n  | [U+001B ESCAPE][2Jb"
+             shown   one\ntwo[U+0007]\n\n1. cloud at now:\n  |   - a\n  | [U+001B ESCAPE][2Jb"
         );
+    }
+
+    #[test]
+    fn a_side_is_told_by_its_node_or_by_its_number() {
+        let side = |node: &str| WireSide { node: node.to_owned(), text: String::new(), hlc: "now".to_owned() };
+        let item = |nodes: &[&str]| WireConflict {
+            id: "0123456789abcdef".to_owned(),
+            kind: NAME.to_owned(),
+            path: "Plans/a.md".to_owned(),
+            field: None,
+            sides: nodes.iter().map(|node| side(node)).collect(),
+            merged: String::new(),
+            found: Vec::new(),
+        };
+        let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
+        let took = |nodes: &[&str], take: &str| side_of(&item(nodes), take).map_err(|why| first_line(why.to_string()));
+        assert_eq!(took(&["laptop", "cloud"], "cloud"), Ok(1));
+        assert_eq!(took(&["laptop", "laptop"], "2"), Ok(1));
+        assert_eq!(took(&["2", "laptop"], "2"), Ok(0), "a name comes first");
+        let said = "`laptop` has several sides of this conflict".to_owned();
+        assert_eq!(took(&["laptop", "laptop"], "laptop"), Err(said));
+        for take in ["0", "3", "desktop"] {
+            assert_eq!(took(&["laptop", "cloud"], take), Err(format!("`{take}` is no side of this conflict")));
+        }
     }
 }

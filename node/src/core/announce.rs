@@ -88,9 +88,9 @@ impl Core {
                 Outcome::Unknown => Standing::Unknown,
             };
         }
-        let archived = self.vault.index().get(file).is_some_and(|record| record.is_archived());
+        let gone = self.vault.index().get(file).is_some() && !self.vault.is_in_sight(file);
         let rejected = self.path_of(file.moved_to(Zone::Owner)).is_some_and(|path| is_in(&path, "rejected"));
-        match (archived, rejected) {
+        match (gone, rejected) {
             (_, true) => Standing::Rejected,
             (true, false) => Standing::Gone,
             // Not here yet, or here and undecided.

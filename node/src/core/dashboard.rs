@@ -71,7 +71,7 @@ impl Core {
         };
         self.work.is_stopped
             || !self.work.receipts.is_empty()
-            || self.vault.claims().iter().next().is_some()
+            || self.vault.claims().iter().any(|(_, claim)| !claim.by_hand)
             || !self.signatures_asked().is_empty()
             || self.waiting_drafts().any(of_another)
     }
@@ -116,9 +116,9 @@ impl Core {
         lines.join("\n")
     }
 
-    /// Live drafts under `Pending_Approval/`.
+    /// Drafts that are in sight under `Pending_Approval/`.
     pub(super) fn waiting_drafts(&self) -> impl Iterator<Item = (FileId, VaultPath)> + '_ {
-        self.vault.index().iter().filter(|(_, record)| !record.is_archived()).filter_map(|(file, record)| {
+        self.vault.index().iter().filter(|(file, _)| self.vault.is_in_sight(*file)).filter_map(|(file, record)| {
             let path = record.path.shown()?;
             (is_in(path, "pending_approval") && path.extension() == "md").then(|| (file, path.clone()))
         })

@@ -33,6 +33,7 @@ impl Core {
         self.clear_drops();
         let Some(record) = self.vault.index().get(file) else { return };
         let Some(path) = record.path.shown().cloned() else { return };
+        // Nor is anything done about what somebody deleted and an edit keeps in sight.
         if record.is_archived() {
             self.work.to_claim.remove(&file);
             return;
@@ -135,7 +136,7 @@ impl Core {
         }
         let Some(task) = mail::parse_task_note(text) else { return };
         let work = task.work_id;
-        let stands = self.vault.claims().winner(work).is_some_and(|claim| claim.to == file);
+        let stands = self.vault.holder(work).is_some_and(|claim| claim.to == file);
         let drafted = self.vault.index().get(self.draft_id(work)).is_some();
         if !stands || drafted {
             return;

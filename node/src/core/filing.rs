@@ -140,7 +140,7 @@ impl Core {
             .vault
             .index()
             .iter()
-            .filter(|(_, record)| !record.is_archived())
+            .filter(|(file, _)| self.vault.is_in_sight(*file))
             .filter_map(|(file, record)| Some((file, record.path.shown()?.clone())))
             .filter(|(_, path)| path.stem().contains(&mark) && open(path))
             .collect();
@@ -194,8 +194,7 @@ impl Core {
     }
 
     pub(super) fn reject(&mut self, now: Timestamp, request: u64, file: FileId, reason: String) {
-        let live = self.vault.index().get(file).is_some_and(|record| !record.is_archived());
-        if live && self.work.role == Role::Local {
+        if self.vault.is_in_sight(file) && self.work.role == Role::Local {
             self.read(now, file, Reading::Rejected { request, file, reason });
         } else {
             self.outputs.push_back(Output::Answer { request, answer: Answer::NotFound });

@@ -50,7 +50,8 @@ impl Core {
             return;
         }
         let waiting: BTreeMap<_, _> = self.waiting_drafts().collect();
-        let conflicting: BTreeSet<_> = self.vault.conflicts().into_iter().map(|conflict| conflict.file).collect();
+        let open = self.vault.conflicts().into_iter().filter(|conflict| conflict.kind.is_about_content());
+        let conflicting: BTreeSet<_> = open.map(|conflict| conflict.file).collect();
         for file in due {
             let Some(path) = waiting.get(&file) else {
                 self.work.offers.remove(&file);
@@ -79,7 +80,8 @@ impl Core {
     pub(super) fn request_for(&self, now: Timestamp, file: FileId, note: &[u8]) -> Option<Request> {
         let roster = self.replication.rosters().current();
         let answered = self.newest_receipt(file).is_some_and(|receipt| receipt.outcome != Outcome::Failed);
-        if answered || self.work.standing.is_empty() {
+        // What somebody deleted goes out by no standing approval, whoever closed the item.
+        if answered || self.work.standing.is_empty() || self.vault.is_in_dispute(file) {
             return None;
         }
         let path = self.path_of(file)?;

@@ -98,6 +98,8 @@ pub(super) struct Admission {
     /// Who created each file of a peer; archived ones are kept apart.
     live: BTreeMap<FileId, NodeId>,
     archived: BTreeMap<FileId, NodeId>,
+    /// Who wrote to a file after it was archived: it may be in sight again, and is counted as theirs.
+    kept: BTreeMap<FileId, NodeId>,
     /// With the time at which the amounts of the day are given anew, where it is these that are used up.
     waiting: BTreeMap<LogId, (WaitReason, Option<Timestamp>)>,
 }
@@ -110,6 +112,7 @@ impl Admission {
             usage: BTreeMap::new(),
             live: BTreeMap::new(),
             archived: BTreeMap::new(),
+            kept: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
     }
@@ -138,7 +141,8 @@ impl Admission {
     /// Whether an entry may be taken now.
     fn admit(&self, now: Timestamp, quota: Quota, signed: &SignedEntry) -> Result<(), WaitReason> {
         let used = self.usage(signed.author(), now);
-        let files: BTreeSet<_> = created_by(signed).filter(|file| !self.live.contains_key(file)).collect();
+        let created = created_by(signed).filter(|file| !self.live.contains_key(file));
+        let files: BTreeSet<_> = created.chain(self.kept_by(signed)).collect();
         let (bytes, files) = (bytes_of(signed), files.len() as u64);
         let exceeded = [
             (self.disk_full, WaitReason::Disk),
@@ -165,6 +169,10 @@ impl Admission {
                     self.files_of(author, |files| files + 1);
                 }
             }
+            for file in self.kept_by(signed).collect::<BTreeSet<_>>() {
+                self.kept.insert(file, author);
+                self.files_of(author, |files| files + 1);
+            }
         }
         for item in &signed.entry.items {
             if let Item::Set { file, write: FieldWrite::Archived(archived) } = item {
@@ -173,7 +181,19 @@ impl Admission {
         }
     }
 
+    /// Archived files that an entry writes to, and nobody before it.
+    fn kept_by<'a>(&'a self, signed: &'a SignedEntry) -> impl Iterator<Item = FileId> + 'a {
+        let written = signed.entry.items.iter().filter_map(|item| match item {
+            Item::Change { file, .. } | Item::Set { file, write: FieldWrite::Base(_) } => Some(*file),
+            Item::New { .. } | Item::Set { .. } | Item::Claim { .. } | Item::Resolve { .. } => None,
+        });
+        written.filter(|file| self.archived.contains_key(file) && !self.kept.contains_key(file))
+    }
+
     fn count_archived(&mut self, file: FileId, archived: bool) {
+        if let Some(author) = self.kept.remove(&file) {
+            self.files_of(author, |files| files.saturating_sub(1));
+        }
         let (from, to) =
             if archived { (&mut self.live, &mut self.archived) } else { (&mut self.archived, &mut self.live) };
         let Some(author) = from.remove(&file) else { return };

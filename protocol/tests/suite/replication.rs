@@ -259,6 +259,28 @@ fn more_files_than_there_is_room_for_wait_until_one_is_archived() {
 }
 
 #[test]
+fn what_a_member_writes_to_after_it_was_archived_is_counted_as_its_own_until_it_is_archived_again() {
+    let mut world = World::new(Quota::default(), Room { files: 2, bytes: 1 << 30 });
+    world.writes(b"one");
+    let file = world.file(1);
+    let archive = || Item::Set { file, write: FieldWrite::Archived(true) };
+    let edit = || Item::Set { file, write: FieldWrite::Base(ContentRef::of(b"more")) };
+    let mut say = |item: Item| {
+        let payloads = item.payload().map(|_| Some(b"more".to_vec())).into_iter().collect();
+        let signed = world.signed(NOW, vec![item]);
+        let told = world.receive(entry_frame(&signed, payloads));
+        (world.machine.usage_of(world.peer(), world.now).files, told.waits)
+    };
+    assert_eq!(say(archive()), (0, vec![]));
+    assert_eq!(say(edit()), (1, vec![]));
+    assert_eq!(say(edit()), (1, vec![]), "once");
+    assert_eq!(say(archive()), (0, vec![]));
+    assert_eq!(say(edit()), (1, vec![]));
+    assert_eq!(world.writes(b"two").waits, []);
+    assert_eq!(world.writes(b"three").waits, [WaitReason::Files], "there is room for one more");
+}
+
+#[test]
 fn a_full_disk_keeps_peers_waiting_and_nobody_else() {
     let mut world = World::usual();
     world.handle(Input::DiskChecked { full: true });

@@ -113,7 +113,7 @@ fn a_text_saved_again_after_other_content_brings_no_earlier_edit_back() {
 }
 
 #[test]
-fn a_hidden_blob_is_told_by_its_length_and_read_again_when_it_is_chosen() {
+fn a_hidden_blob_is_told_by_its_length_and_digest_and_read_again_when_it_is_chosen() {
     let blobs = [PICTURE.to_vec(), vec![0xff; 5_000]];
     for (seed, choice) in [(225, Choice::Side(1)), (226, Choice::Both)] {
         let mut world = world(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
@@ -127,7 +127,7 @@ fn a_hidden_blob_is_told_by_its_length_and_read_again_when_it_is_chosen() {
         let item = core(&world, 0).vault().conflicts().pop().expect("one of them is hidden");
         let shown_first = world.nodes[0].disk.files[&path(AT)].clone();
         let hidden = blobs.iter().find(|blob| **blob != shown_first).expect("the other");
-        assert_eq!(item.sides[1].text, format!("({} bytes)", hidden.len()));
+        assert_eq!(item.sides[1].text, format!("{} bytes, {}", hidden.len(), ContentHash::of(hidden)));
         assert!(core(&world, 0).vault().can_resolve(&item, &choice));
         resolve(&mut world, 0, &item, choice.clone());
         let expected = if choice == Choice::Both { &shown_first } else { hidden };

@@ -1,0 +1,100 @@
+//! Where files lie: one that was moved to two places, two of one name.
+
+use aiemp_protocol::{
+    entry::{FieldWrite, Item},
+    ids::FileId,
+    vault_path::VaultPath,
+};
+
+use super::{Choice, Vault};
+use crate::{
+    conflict::{self, Conflict, ConflictKind, Side},
+    index::{FileRecord, Origin},
+};
+
+impl Vault {
+    /// The item of a file that was moved to several places at once.
+    pub(super) fn move_item(&self, file: FileId, record: &FileRecord) -> Option<Conflict> {
+        let places = places_of(record);
+        let ((first, shown), (last, _)) = (places.first()?, places.last().filter(|_| places.len() > 1)?);
+        if !self.is_in_sight(file) {
+            return None;
+        }
+        let side =
+            |(by, path): &(&Origin, &VaultPath)| Side { node: Some(by.author()), text: path.to_string(), hlc: by.hlc };
+        Some(Conflict {
+            id: conflict::id_of(file, "move", first.hash.to_value(), last.hash.to_value()),
+            kind: ConflictKind::Move,
+            file,
+            path: (*shown).clone(),
+            field: None,
+            sides: places.iter().map(side).collect(),
+            merged: shown.to_string(),
+            found: Vec::new(),
+        })
+    }
+
+    /// Items for the files that had to give their names to others.
+    pub(super) fn name_items(&self) -> Vec<Conflict> {
+        let of_name = |files: Vec<(FileId, Option<VaultPath>)>| {
+            let mut files = files.into_iter();
+            let first = files.next();
+            let rest = files.filter_map(move |(file, place)| Some((first.as_ref()?.0, file, place?)));
+            rest.filter_map(|(first, file, place)| self.name_item(first, file, &place)).collect::<Vec<_>>()
+        };
+        self.names.twins(&self.index).flat_map(of_name).collect()
+    }
+
+    fn name_item(&self, first: FileId, file: FileId, place: &VaultPath) -> Option<Conflict> {
+        let named = |file: FileId| self.index.get(file)?.path.writes().next();
+        let ((by_first, path), (by, own)) = (named(first)?, named(file)?);
+        let side = |by: &Origin, text: String| Side { node: Some(by.author()), text, hlc: by.hlc };
+        Some(Conflict {
+            id: conflict::id_of(file, "name", first.to_value(), file.to_value()),
+            kind: ConflictKind::Name,
+            file,
+            path: own.clone(),
+            field: None,
+            sides: vec![side(by_first, path.to_string()), side(by, place.to_string())],
+            merged: place.to_string(),
+            found: Vec::new(),
+        })
+    }
+
+    /// Which file gets which place by a choice.
+    pub(super) fn place_chosen(&self, item: &Conflict, choice: &Choice) -> Option<(FileId, VaultPath)> {
+        if item.kind == ConflictKind::Move {
+            let places = places_of(self.index.get(item.file)?);
+            let number = if let Choice::Side(number) = choice { *number } else { 0 };
+            let (_, place) = places.get(number).filter(|_| !matches!(choice, Choice::With(_)))?;
+            return Some((item.file, (*place).clone()));
+        }
+        let place = VaultPath::parse(&item.sides.get(1)?.text).ok()?;
+        let first = self.names.namesakes(&item.path.key()).next()?;
+        match choice {
+            // The other takes the number for its name.
+            Choice::Side(0) | Choice::Both => Some((item.file, place)),
+            Choice::Side(1) => Some((first, place)),
+            Choice::Side(_) | Choice::With(_) => None,
+        }
+    }
+
+    /// Another place closes the item, whoever gives it.
+    pub(super) fn resolve_place(&mut self, item: &Conflict, choice: &Choice) {
+        if let Some((file, place)) = self.place_chosen(item, choice) {
+            let write = FieldWrite::Path(place);
+            self.push_item(file.zone.audience(), Item::Set { file, write }, None);
+        }
+    }
+}
+
+/// The places that a file was moved to, the shown one first: spellings of one name are one.
+fn places_of(record: &FileRecord) -> Vec<(&Origin, &VaultPath)> {
+    let mut places: Vec<(&Origin, &VaultPath)> = Vec::new();
+    for (by, path) in record.path.writes() {
+        if places.iter().all(|(_, other)| other.key() != path.key()) {
+            places.push((by, path));
+        }
+    }
+    places
+}
