@@ -12,6 +12,7 @@ mod cose_peer;
 mod decoder;
 mod deploy;
 mod deploy_config;
+mod editor_fuzz;
 mod editors;
 mod edits;
 mod egress;
