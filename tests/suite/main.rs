@@ -20,6 +20,7 @@ mod fuzz;
 mod gate;
 mod hands;
 mod hostile_peer;
+mod merge_laws;
 mod node;
 mod packets;
 mod policy;

@@ -14,6 +14,7 @@ mod repairs;
 mod replaced;
 mod saves;
 mod scenarios;
+mod shape;
 mod stopped;
 
 use std::{

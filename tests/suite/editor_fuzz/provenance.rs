@@ -120,10 +120,22 @@ impl Provenance {
         let is_about = |line: &&Line| {
             line.did.contains(word) || is_near(line) && (line.paths.is_empty() || at_one_of(&line.paths, saved))
         };
-        let told = |line: &Line| format!("\n    {:>8} ms  {:<5}  {}", line.at_ms - start, line.by, line.did);
         let at = saved.at_ms - start;
         let heading = format!("  {word}, saved on {} at {at} ms, lay at {:?}", saved.by, saved.paths);
-        self.story.iter().filter(is_about).map(told).fold(heading, |story, line| story + &line)
+        self.story.iter().filter(is_about).map(|line| line.told(start)).fold(heading, |story, line| story + &line)
+    }
+
+    /// What was done at these places, and with the nodes and their link.
+    pub(super) fn story_at(&self, paths: &BTreeSet<&String>) -> String {
+        let start = self.story.first().map_or(0, |line| line.at_ms);
+        let is_about = |line: &&Line| line.paths.is_empty() || line.paths.iter().any(|path| paths.contains(path));
+        self.story.iter().filter(is_about).map(|line| line.told(start)).collect()
+    }
+}
+
+impl Line {
+    fn told(&self, start: u64) -> String {
+        format!("\n    {:>8} ms  {:<5}  {}", self.at_ms - start, self.by, self.did)
     }
 }
 

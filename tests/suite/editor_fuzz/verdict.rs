@@ -192,13 +192,15 @@ pub(super) fn judge(
         }
         lost.is_empty()
     });
+    let provenance = provenance.lock().expect("nobody panics here");
     if let Some(why) = differs {
-        return Err(why);
+        let (cloud, local) = files(pair);
+        let differing = cloud.keys().chain(local.keys()).filter(|path| cloud.get(*path) != local.get(*path)).collect();
+        return Err(format!("{why}{}", provenance.story_at(&differing)));
     }
     if lost.is_empty() {
         return Ok(verdict);
     }
-    let provenance = provenance.lock().expect("nobody panics here");
     let story = |word: &String| {
         let stored = [&pair.cloud, &pair.local].map(|node| is_stored(node, word));
         format!("{}\n    (stored by cloud, local: {stored:?})", provenance.story_of(word))
