@@ -14,7 +14,7 @@
 //! - [`campaign`]: Cloud's key, disk and programs in an attacker's hand.
 //! - [`simulation`]: one run from a seed; [`story`] tells it line by line.
 //!
-//! Beside it stand the fuzz targets: [`fuzz`].
+//! Beside it stand the fuzz targets: [`fuzz`]; and what vaults of people look like: [`shape`].
 
 pub mod brake;
 pub mod campaign;
@@ -28,6 +28,7 @@ pub mod node;
 pub mod people;
 pub mod random;
 pub mod replacements;
+pub mod shape;
 pub mod simulation;
 pub mod standing;
 pub mod store;

@@ -6,6 +6,7 @@ mod crashes;
 mod full_disk;
 mod homes;
 mod keys;
+mod kills;
 mod links;
 mod mails;
 mod names;

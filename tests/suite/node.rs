@@ -241,6 +241,20 @@ impl Node {
         self.child.take().and_then(|mut child| child.wait().ok()).and_then(|ended| ended.code())
     }
 
+    /// Starts the node again, a process of which was killed, and does not wait until it is ready.
+    pub(crate) fn spawn_again(&mut self) {
+        self.wait_killed();
+        self.spawn();
+    }
+
+    /// Waits until the node ended, a process of which was killed.
+    pub(crate) fn wait_killed(&mut self) {
+        self.ended();
+        // Processes of a killed supervisor are told by the system and end in their own time.
+        let lock = || File::open(self.home.join("mesh/lock")).is_ok_and(|file| file.try_lock().is_ok());
+        assert!(becomes(PATIENCE, lock), "the mesh of a killed supervisor goes on");
+    }
+
     /// Process ids of the processes that the node started, by name.
     pub(crate) fn processes(&self) -> BTreeMap<String, u32> {
         let parent = self.pid();
@@ -351,7 +365,7 @@ pub(crate) fn status_field(pid: u32, field: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-fn collect(folder: &Path, at: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+pub(crate) fn collect(folder: &Path, at: &str, found: &mut BTreeMap<String, Vec<u8>>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with('.') {

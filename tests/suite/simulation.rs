@@ -19,6 +19,7 @@ mod replaced;
 mod saves;
 mod scenarios;
 mod sessions;
+mod shape;
 mod stopped;
 
 use std::{

@@ -62,7 +62,10 @@ impl Vault {
         let mut events = Vec::new();
         // What lies there may belong elsewhere: of two files of one name one has a number.
         let lies_there = self.file_at(path);
-        let lay_there: BTreeSet<_> = self.index.ever_at(&path.key()).chain(lies_there).collect();
+        let mut lay_there: BTreeSet<_> = self.index.ever_at(&path.key()).chain(lies_there).collect();
+        if let Some(bare) = path.without_stem_suffix().filter(|_| lay_there.is_empty()) {
+            lay_there.extend(self.index.ever_at(&bare.key()));
+        }
         for file in lay_there {
             let Some(record) = self.index.get(file) else { continue };
             let mut add = |origin: &Origin, what| {
@@ -82,8 +85,17 @@ impl Vault {
         events.into_iter().map(|(_, event)| event).collect()
     }
 
-    /// The files that lay at a path before these entries, or in the folder that it names; each with its place.
+    /// The files that lay at a path before these entries, or in the folder that it names; each with its place. Which of
+    /// those that shared a name had which number is not known any more: under a numbered name there are all of them.
     pub fn lay_at(&self, path: &VaultPath, before: &UndoFrom) -> Vec<(FileId, VaultPath)> {
+        let found = self.lay_exactly_at(path, before);
+        match path.without_stem_suffix().filter(|_| found.is_empty()) {
+            Some(bare) => self.lay_exactly_at(&bare, before),
+            None => found,
+        }
+    }
+
+    fn lay_exactly_at(&self, path: &VaultPath, before: &UndoFrom) -> Vec<(FileId, VaultPath)> {
         let folder = format!("{}/", path.key());
         let is_meant = |place: &VaultPath| place.key() == path.key() || place.key().starts_with(&folder);
         let lies_there = self.file_at(path);

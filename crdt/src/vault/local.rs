@@ -260,11 +260,17 @@ impl Vault {
     /// What lies at the same place may have another spelling by now.
     fn respelled(&mut self, key: String, mut projection: Projection, path: VaultPath) {
         let is_leaving = self.places.get(&projection.file) != Some(&key);
-        if projection.path == path || is_leaving || !self.boundaries.may_write(projection.file.zone) {
+        if projection.path == path || is_leaving {
             return;
         }
-        let write = FieldWrite::Path(path.clone());
         let file = projection.file;
+        if !self.boundaries.may_write(file.zone) {
+            let (told, bytes, reason) = (path.clone(), Vec::new(), HoldReason::NotWritable);
+            self.outputs.push_back(Output::Hold { path: told, bytes, reason });
+            self.lies_at(&key, Projection { path, ..projection });
+            return self.project(file);
+        }
+        let write = FieldWrite::Path(path.clone());
         self.push_item(file.zone.audience(), Item::Set { file, write }, None);
         projection.path = path;
         self.record_projection(key, Some(projection));

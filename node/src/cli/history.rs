@@ -72,9 +72,12 @@ fn past(home: &Home, args: &HistoryArgs, path: &str, at: Timestamp) -> Result<Ex
     if matches!(answer, Response::NotFound) {
         return Err(nothing(path, &format!("at {at} no file lay at")).into());
     }
-    let Response::Past { paths, content, left } = answer else { return Err(unexpected()) };
+    let Response::Past { paths, contents, left } = answer else { return Err(unexpected()) };
     if args.json {
-        print::json(json!({ "at": at.to_string(), "paths": paths, "content": content, "left": left }));
+        let content = if let [only] = &contents[..] { only.as_ref() } else { None };
+        let told =
+            json!({ "at": at.to_string(), "paths": paths, "content": content, "contents": contents, "left": left });
+        print::json(told);
     } else if args.restore {
         print::data(match paths.len() - left.len() {
             1 => format!("1 file is as it was at {at}"),
@@ -87,12 +90,19 @@ fn past(home: &Home, args: &HistoryArgs, path: &str, at: Timestamp) -> Result<Ex
             print::talk("What is left is not held here, holds what may not leave, or is not this node's to write.");
         }
     } else if let [only] = &paths[..] {
-        let content = content.ok_or_else(|| {
+        let content = contents.into_iter().flatten().next().ok_or_else(|| {
             let fix = "Connect a node that holds it, and ask again.";
             Fault::operator("not_held", format!("what {} said then is not held here", spelt(only)), fix)
         })?;
-        let bytes = BASE64.decode(content.as_bytes()).context("the node's answer")?;
-        show(&bytes)?;
+        show(&content)?;
+    } else if !contents.is_empty() {
+        for (number, (path, content)) in (1..).zip(paths.iter().zip(&contents)) {
+            print::talk(format!("-- {number} of {} files that had the name {}", paths.len(), spelt(path)));
+            match content {
+                Some(content) => show(content)?,
+                None => print::talk("What it said then is not held here."),
+            }
+        }
     } else {
         paths.iter().for_each(|path| print::data(spelt(path)));
     }
@@ -100,12 +110,13 @@ fn past(home: &Home, args: &HistoryArgs, path: &str, at: Timestamp) -> Result<Ex
 }
 
 /// As it was; at a terminal nothing in it steers that.
-fn show(bytes: &[u8]) -> Result<()> {
+fn show(content: &str) -> Result<()> {
+    let bytes = BASE64.decode(content.as_bytes()).context("the node's answer")?;
     let mut out = std::io::stdout().lock();
     if out.is_terminal() {
-        String::from_utf8_lossy(bytes).lines().for_each(|line| print::data(spelt(line)));
+        String::from_utf8_lossy(&bytes).lines().for_each(|line| print::data(spelt(line)));
     } else {
-        out.write_all(bytes)?;
+        out.write_all(&bytes)?;
     }
     Ok(())
 }

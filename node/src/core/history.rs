@@ -1,5 +1,7 @@
 //! What files said at a time: told, or given back to them.
 
+use std::collections::BTreeMap;
+
 use aiemp_crdt::vault;
 use aiemp_protocol::{ids::FileId, time::Timestamp, vault_path::VaultPath};
 
@@ -9,18 +11,27 @@ use super::{
     work::{PastFiles, Reading},
 };
 
+/// Files of one name whose contents are told at once: a member may have made any number of them.
+const NAMESAKES_MAX: usize = 8;
+
 impl Core {
     pub(super) fn ask_past(&mut self, now: Timestamp, request: u64, path: &VaultPath, at: Timestamp, restore: bool) {
         let before = self.replication.taken_after(at);
-        let files = self.vault.lay_at(path, &before);
+        let mut files = self.vault.lay_at(path, &before);
         if files.is_empty() {
             return self.answer(request, Answer::NotFound);
         }
-        let mut paths: Vec<_> = files.iter().map(|(_, path)| path.clone()).collect();
+        let folder = format!("{}/", path.key());
+        let shared_name = files.iter().all(|(_, place)| !place.key().starts_with(&folder));
+        if shared_name && !restore {
+            files.truncate(NAMESAKES_MAX);
+        }
+        let mut paths: Vec<_> = files.iter().map(|(file, path)| (path.clone(), *file)).collect();
         paths.sort();
         // Of a folder the names are told, and the contents where they are wanted back.
-        let wanted = if restore || files.len() == 1 { files } else { Vec::new() };
-        let past = PastFiles { waiting: wanted.len(), restore, paths, content: None, left: Vec::new() };
+        let wanted = if restore || shared_name || files.len() == 1 { files } else { Vec::new() };
+        let (contents, left) = (BTreeMap::new(), Vec::new());
+        let past = PastFiles { waiting: wanted.len(), restore, paths, contents, left };
         self.work.past_files.insert(request, past);
         for (file, path) in wanted {
             let reading = self.work.reading(Reading::Past { request, file, path });
@@ -49,16 +60,18 @@ impl Core {
                 }
             }
         } else {
-            past.content = bytes;
+            past.contents.insert(file, bytes);
         }
         self.finish_past(request);
     }
 
     fn finish_past(&mut self, request: u64) {
         if self.work.past_files.get(&request).is_some_and(|past| past.waiting == 0)
-            && let Some(PastFiles { paths, content, left, .. }) = self.work.past_files.remove(&request)
+            && let Some(PastFiles { paths, mut contents, left, .. }) = self.work.past_files.remove(&request)
         {
-            self.answer(request, Answer::Past { paths, content, left });
+            let contents = paths.iter().filter_map(|(_, file)| contents.remove(file)).collect();
+            let paths = paths.into_iter().map(|(path, _)| path).collect();
+            self.answer(request, Answer::Past { paths, contents, left });
         }
     }
 }

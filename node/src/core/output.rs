@@ -232,8 +232,8 @@ pub enum Answer {
     Past {
         /// Where they lay.
         paths: Vec<VaultPath>,
-        /// What the one file said; none of several.
-        content: Option<Vec<u8>>,
+        /// What each said, as far as it is held; of a folder nothing.
+        contents: Vec<Option<Vec<u8>>>,
         /// Those that are not restored.
         left: Vec<VaultPath>,
     },

@@ -63,8 +63,8 @@ pub(super) struct Listing {
 pub(super) struct PastFiles {
     pub(super) waiting: usize,
     pub(super) restore: bool,
-    pub(super) paths: Vec<VaultPath>,
-    pub(super) content: Option<Vec<u8>>,
+    pub(super) paths: Vec<(VaultPath, FileId)>,
+    pub(super) contents: BTreeMap<FileId, Option<Vec<u8>>>,
     pub(super) left: Vec<VaultPath>,
 }
 

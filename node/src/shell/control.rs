@@ -92,7 +92,7 @@ pub enum Request {
         path: String,
         /// When, in milliseconds since the epoch.
         at_ms: u64,
-        /// Whether they get their places and contents of then back; if not, the content is told where it is one file.
+        /// Whether they get their places and contents of then back; if not, the contents are told unless it is a folder.
         restore: bool,
     },
     /// How the node is.
@@ -160,8 +160,8 @@ pub enum Response {
     Past {
         /// The paths of the files.
         paths: Vec<String>,
-        /// The content of the one file, in base64.
-        content: Option<String>,
+        /// The content of each, in base64, as far as it is held; of a folder none.
+        contents: Vec<Option<String>>,
         /// Paths of files that are not restored: their content is not held, or may not leave, or is not this node's to write.
         left: Vec<String>,
     },

@@ -77,9 +77,9 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
         Answer::History(events) => {
             Response::History { events: events.into_iter().map(|event| names.event(event)).collect() }
         }
-        Answer::Past { paths, content, left } => Response::Past {
+        Answer::Past { paths, contents, left } => Response::Past {
             paths: paths.iter().map(ToString::to_string).collect(),
-            content: content.map(|bytes| BASE64.encode(&bytes)),
+            contents: contents.iter().map(|bytes| bytes.as_ref().map(|bytes| BASE64.encode(bytes))).collect(),
             left: left.iter().map(ToString::to_string).collect(),
         },
         Answer::Done => Response::Done,

@@ -104,18 +104,10 @@ fn kill_one(pair: &mut Pair, dice: &mut Dice) {
     let Some(pid) = pid else { return };
     signal(pid, Signal::KILL);
     match name {
-        "cloud" => restart(&mut pair.cloud),
+        "cloud" => pair.cloud.spawn_again(),
         "executor" => {}
-        _ => restart(&mut pair.local),
+        _ => pair.local.spawn_again(),
     }
-}
-
-fn restart(node: &mut Node) {
-    node.ended();
-    // Processes of a killed supervisor are told by the system and end in their own time.
-    let lock = || fs::File::open(node.home.join("mesh/lock")).is_ok_and(|file| file.try_lock().is_ok());
-    assert!(becomes(PATIENCE, lock), "the mesh of a killed supervisor goes on");
-    node.spawn();
 }
 
 fn all_tokens() -> impl Iterator<Item = String> {

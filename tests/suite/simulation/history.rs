@@ -32,14 +32,15 @@ fn ask(world: &mut World, question: Question) -> Answer {
     world.nodes[0].answers.remove(&77).expect("it is answered")
 }
 
-/// What lay there at that time: the paths, the content of the one file, and what could not be restored.
+/// What lay there at that time: the paths, the contents unless it is a folder, and what could not be restored.
 fn past(world: &mut World, at: Timestamp, place: &str, restore: bool) -> Option<(Vec<String>, Option<String>, usize)> {
     let answer = ask(world, Question::Past { path: path(place), at, restore });
     if matches!(answer, Answer::NotFound) {
         return None;
     }
-    let Answer::Past { paths, content, left } = answer else { panic!("{answer:?}") };
-    let text = content.map(|bytes| String::from_utf8(bytes).expect("text"));
+    let Answer::Past { paths, contents, left } = answer else { panic!("{answer:?}") };
+    let texts = contents.into_iter().flatten().map(|bytes| String::from_utf8(bytes).expect("text"));
+    let text = texts.reduce(|texts, text| format!("{texts}and {text}"));
     Some((paths.iter().map(ToString::to_string).collect(), text, left.len()))
 }
 
@@ -77,6 +78,34 @@ fn a_note_is_told_as_it_was_at_any_time_and_comes_back() {
     for node in 0..3 {
         assert_eq!(text(&world, node, NOTE).as_deref(), Some(two), "node {node}");
     }
+    settle(&mut world);
+}
+
+#[test]
+fn what_files_of_one_name_said_is_told_under_the_name_and_under_each_number() {
+    let mut world = world(305, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    world.partition(0, 1, 20_000);
+    save(&mut world, 0, NOTE, "mine\n");
+    save(&mut world, 1, NOTE, "Cloud's\n");
+    pass(&mut world, 40_000);
+    let both = world.time();
+    assert_eq!(text(&world, 0, "Plans/a (2).md").as_deref(), Some("Cloud's\n"));
+    save(&mut world, 0, "Plans/a (2).md", "overwritten\n");
+    pass(&mut world, 20_000);
+    rename(&mut world, 0, &[("Plans/a (2).md", "Plans/b.md")]);
+    pass(&mut world, 20_000);
+    let now = world.time();
+    for place in [NOTE, "Plans/a (2).md"] {
+        let (paths, texts, _) = past(&mut world, both, place, false).expect("they lay there");
+        assert_eq!(paths, [NOTE, NOTE], "{place}");
+        let texts = texts.expect("they are held");
+        assert!(texts.contains("mine\n") && texts.contains("Cloud's\n"), "{place}: {texts}");
+    }
+    assert_eq!(said(&mut world, now).as_deref(), Some("mine\n"));
+    let Answer::History(events) = ask(&mut world, Question::History(path("Plans/a (2).md"))) else {
+        panic!("one lay there")
+    };
+    assert_eq!(events.iter().filter(|event| event.what == Deed::Created(path(NOTE))).count(), 2);
     settle(&mut world);
 }
 

@@ -183,3 +183,17 @@ fn a_shared_note_beside_its_namesake_is_looked_at_as_a_shared_one() {
     pass(&mut world, 20_000);
     assert_eq!(text(&world, 1, second), Some(there));
 }
+
+#[test]
+fn a_name_whose_case_was_changed_where_this_node_may_not_write_gets_it_back() {
+    let mut world = world(239, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, "Done/a.md", "done\n");
+    pass(&mut world, 10_000);
+    rename(&mut world, 1, &[("Done/a.md", "Done/A.md")]);
+    pass(&mut world, 10_000);
+    for node in [0, 1] {
+        assert_eq!(text(&world, node, "Done/a.md").as_deref(), Some("done\n"), "node {node}");
+        assert_eq!(text(&world, node, "Done/A.md"), None, "node {node}");
+    }
+    settle(&mut world);
+}

@@ -190,6 +190,17 @@ async fn links_and_names_that_do_not_travel_are_skipped() {
 }
 
 #[tokio::test]
+async fn a_twin_is_looked_for_when_the_other_goes() {
+    let mut vault = Watched::new(&[("Plans/note.md", "text"), ("Plans/NOTE.md", "twin"), ("Plans/other.md", "text")]);
+    let at = |name: &str| vault.root.path().join(name);
+    fs::remove_file(at("Plans/other.md")).expect("removed");
+    fs::rename(at("Plans/note.md"), at("Plans/first.md")).expect("renamed");
+    vault.until(|vault| vault.says("Plans/NOTE.md", "twin")).await;
+    assert!(vault.says("Plans/first.md", "text") && vault.says_gone("Plans/note.md"), "the rename is told before");
+    assert_eq!(vault.rescans, 1);
+}
+
+#[tokio::test]
 async fn a_twin_is_left_to_a_rescan() {
     let mut vault = Watched::new(&[("Plans/note.md", "known")]);
     put(vault.root.path(), "Plans/NOTE.md", "twin");

@@ -57,7 +57,13 @@ impl Reader {
                 Found::Folder if self.folders.contains(&shown) => {}
                 Found::Folder => settle.rescan(Instant::now()),
                 Found::Nothing if self.folders.contains(&shown) => settle.rescan(Instant::now()),
-                Found::Nothing => removed.push(at),
+                Found::Nothing => {
+                    // A twin of it was passed over until now, and nothing more may happen to that.
+                    if self.has_twin(&at, &mut names) {
+                        settle.rescan(Instant::now());
+                    }
+                    removed.push(at);
+                }
             }
         }
         let is_empty = changed.is_empty() && removed.is_empty() && skipped.is_empty();

@@ -1,0 +1,203 @@
+//! The laws of merging, over notes as people have them and edits of two to four authors.
+
+use std::{collections::BTreeSet, env};
+
+use aiemp_crdt::{
+    document::{self, Document},
+    vet::{self, Refused},
+};
+use aiemp_keys::{NodeId, Signer};
+use aiemp_protocol::{
+    ids::{ContentHash, DocId, FileId},
+    zone::Zone,
+};
+use aiemp_tests::{
+    ledger::{Ledger, words_in},
+    random::Rng,
+    shape,
+};
+use proptest::prelude::*;
+
+/// Cases of an ordinary run; `PROPTEST_CASES` asks for another number.
+const CASES: u32 = 12;
+const FIELDS: [&str; 3] = ["status", "received", "noted"];
+
+fn config() -> ProptestConfig {
+    let cases = env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// A change as it travels, with its author.
+type Sent = (NodeId, Vec<u8>);
+
+/// A note in several hands.
+struct Hands {
+    doc: DocId,
+    base: String,
+    authors: Vec<(NodeId, Document)>,
+    sent: Vec<Sent>,
+    ledger: Ledger,
+    written: Vec<String>,
+}
+
+impl Hands {
+    /// Each of the authors edits a few times; now and then one has seen what another did.
+    fn at_work(seed: u64, size: usize, authors: usize) -> Self {
+        let mut rng = Rng::new(seed);
+        let base = String::from_utf8(shape::note_of(&mut rng, size)).expect("a note is text");
+        let content = ContentHash::of(base.as_bytes());
+        let doc = document::doc_id(FileId { zone: Zone::Drafts, hash: content.0 }, content);
+        let node = |number: usize| Signer::from_seed([u8::try_from(number + 1).expect("few"); 32]).node_id();
+        let authors = (0..authors).map(|number| (node(number), Document::import(&base))).collect();
+        let mut hands = Self { doc, base, authors, sent: Vec::new(), ledger: Ledger::default(), written: Vec::new() };
+        for _ in 0..hands.authors.len() * 2 {
+            let who = rng.below(hands.authors.len());
+            if rng.chance(30) {
+                hands.reads(&mut rng, who);
+            }
+            hands.edits(&mut rng, who);
+        }
+        hands
+    }
+
+    fn reads(&mut self, rng: &mut Rng, who: usize) {
+        let until = rng.below(self.sent.len() + 1);
+        let (doc, document) = (self.doc, &mut self.authors[who].1);
+        for sent in &self.sent[..until] {
+            take(document, doc, sent);
+        }
+    }
+
+    fn edits(&mut self, rng: &mut Rng, who: usize) {
+        let word = self.ledger.word(who, false, true);
+        let (node, document) = &mut self.authors[who];
+        let before = document.text();
+        let after = edited(rng, &before, &word);
+        let actor = document::actor(*node, self.doc, 0, 0);
+        if let Some(raw) = document.edit(&after, actor) {
+            assert_eq!(document.text(), after);
+            self.ledger.replaced(before.as_bytes(), after.as_bytes());
+            self.sent.push((*node, raw));
+            self.written.extend(after.contains(&word).then_some(word));
+        }
+    }
+
+    /// The note of somebody whom the changes reached in this order, each as soon as what it follows is there.
+    fn merged(&self, order: &[usize]) -> Document {
+        let mut document = Document::import(&self.base);
+        let mut waiting: Vec<&Sent> = order.iter().map(|at| &self.sent[*at]).collect();
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            waiting.retain(|sent| !take(&mut document, self.doc, sent));
+            assert!(waiting.len() < before, "what was written follows from what was written before");
+        }
+        document
+    }
+}
+
+/// Takes a change, if all is there that it follows from.
+fn take(document: &mut Document, doc: DocId, (author, raw): &Sent) -> bool {
+    match vet::vet(document, doc, *author, 0, raw) {
+        Ok(change) => {
+            document.apply(change).expect("what was vetted applies");
+            true
+        }
+        Err(Refused::Again) => true,
+        Err(Refused::Sequence | Refused::Dependencies) => false,
+        Err(other) => panic!("an honest change was refused: {other}"),
+    }
+}
+
+fn edited(rng: &mut Rng, text: &str, word: &str) -> String {
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    let at = rng.below(lines.len() + 1);
+    match rng.below(12) {
+        0 | 1 => {
+            let key = FIELDS[rng.below(FIELDS.len())];
+            let line = format!("{key}: {word}\n");
+            match lines.iter().position(|line| line.starts_with(key)) {
+                Some(at) => lines[at] = line,
+                None => lines.insert(lines.len().min(1), line),
+            }
+        }
+        2 if at < lines.len() => drop(lines.remove(at)),
+        3 | 4 if at < lines.len() => lines[at] = format!("{word} instead\n"),
+        5 | 6 if at < lines.len() => {
+            let cut = lines[at].find(' ').map_or(0, |space| space + 1);
+            lines[at].insert_str(cut, &format!("{word} "));
+        }
+        7 => lines.push(format!("{word} at the end, without one")),
+        8 => lines = lines.iter().map(|line| line.replace("\r\n", "\n").replace('\n', "\r\n")).collect(),
+        9 => lines.truncate(lines.len() / 2),
+        _ => lines.insert(at, format!("{word}\n")),
+    }
+    lines.concat()
+}
+
+fn shuffled(rng: &mut Rng, count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for at in (1..count).rev() {
+        order.swap(at, rng.below(at + 1));
+    }
+    order
+}
+
+/// All that a merge says: its text, what its history is, and which fields have two values.
+fn said(document: &mut Document) -> (String, Vec<[u8; 32]>, Vec<document::FieldConflict>) {
+    (document.text(), document.head_bytes(), document.field_conflicts())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn merging_commutes_associates_and_is_idempotent(seed in any::<u64>(), size in 0..1_500_usize, authors in 2..5_usize) {
+        let hands = Hands::at_work(seed, size, authors);
+        let all: Vec<usize> = (0..hands.sent.len()).collect();
+        let mut merged = hands.merged(&all);
+        let mut rng = Rng::new(seed ^ 1);
+        for _ in 0..2 {
+            prop_assert_eq!(said(&mut hands.merged(&shuffled(&mut rng, all.len()))), said(&mut merged));
+        }
+        // What one made comes to what the others made together, and the other way round.
+        let (own, others): (Vec<_>, Vec<_>) = all.iter().copied().partition(|at| hands.sent[*at].0 == hands.authors[0].0);
+        for order in [[own.clone(), others.clone()], [others, own]] {
+            prop_assert_eq!(said(&mut hands.merged(&order.concat())), said(&mut merged));
+        }
+        for (_, document) in &hands.authors {
+            let mut document = document.clone();
+            prop_assert!(hands.sent.iter().all(|sent| take(&mut document, hands.doc, sent)), "in the order of their making");
+            prop_assert_eq!(said(&mut document), said(&mut merged), "an author's own note");
+        }
+        for (author, raw) in &hands.sent {
+            prop_assert_eq!(vet::vet(&merged, hands.doc, *author, 0, raw).err(), Some(Refused::Again));
+        }
+    }
+
+    #[test]
+    fn what_an_author_wrote_and_nobody_took_out_is_in_the_merge(
+        seed in any::<u64>(), size in 0..1_500_usize, authors in 2..5_usize,
+    ) {
+        let hands = Hands::at_work(seed, size, authors);
+        let order: Vec<usize> = (0..hands.sent.len()).collect();
+        let merged = hands.merged(&order);
+        let sides: String = merged.field_conflicts().into_iter().flat_map(|field| field.sides).map(|side| side.block).collect();
+        let text = merged.text();
+        let there: BTreeSet<&str> = words_in(text.as_bytes()).chain(words_in(sides.as_bytes())).collect();
+        let is_wanted = |word: &&String| hands.ledger.words.get(*word).is_some_and(|known| !known.removed);
+        for word in hands.written.iter().filter(is_wanted) {
+            prop_assert!(there.contains(word.as_str()), "{} is lost from {:?}", word, text);
+        }
+    }
+
+    #[test]
+    fn a_note_as_people_have_them_is_a_document_that_says_the_same_bytes(
+        seed in any::<u64>(), size in prop_oneof![9 => 0..4_000_usize, 1 => Just(shape::NOTE_BYTES_MAX)],
+    ) {
+        let mut rng = Rng::new(seed);
+        for bytes in [shape::note_of(&mut rng, size), shape::day_log(&mut rng, size / 90)] {
+            let text = String::from_utf8(bytes).expect("text");
+            prop_assert_eq!(Document::import(&text).text(), text);
+        }
+    }
+}
