@@ -516,7 +516,7 @@ fn a_peer_whose_hello_said_the_same_and_that_has_more_by_now_learns_what_this_no
     let (mut world, told) = hello_to(0);
     assert_eq!(told.sent, [], "both have nothing");
     let more = Position { log: world.log(), seq: 3, hash: EntryHash(roster_hash(&world)) };
-    let told = world.receive(Frame::Frontier { positions: vec![more.clone()] });
+    let told = world.receive(Frame::Frontier { positions: vec![more] });
     assert!(matches!(&told.sent[..], [Frame::Frontier { .. }, Frame::Fetch { from_seq: 1, .. }]), "{told:?}");
     let told = world.receive(Frame::Frontier { positions: vec![more] });
     assert!(!told.sent.iter().any(|frame| matches!(frame, Frame::Frontier { .. })), "once: {told:?}");
@@ -531,10 +531,8 @@ fn a_peer_learns_of_what_came_while_its_entries_were_read_however_much_it_is() {
         let told = world.receive(Frame::Fetch { log, from_seq: 1, count: 64 });
         world.saves(4..4 + more);
         let told = world.handle(Input::EntriesRead(told.reads[0].0, world.stored(1, 3)));
-        let is_told = told.sent.iter().any(|frame| match frame {
-            Frame::Frontier { positions } => positions.iter().any(|position| position.seq == 3 + more),
-            _ => false,
-        });
+        let tells = |frame: &Frame| matches!(frame, Frame::Frontier { positions } if positions[0].seq == 3 + more);
+        let is_told = told.sent.iter().any(tells);
         assert_eq!((told.reads.len(), is_told), (usize::from(follows), !follows), "{more} more");
     }
 }
