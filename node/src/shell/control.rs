@@ -22,7 +22,8 @@ use tokio::{
 };
 
 pub use self::wire::{
-    WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireReceipt, WireSide, WireStatus, WireUsage,
+    WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireReceipt, WireSide, WireStatus,
+    WireUsage,
 };
 use super::users::Users;
 
@@ -52,6 +53,8 @@ pub enum Request {
     },
     /// The open conflicts.
     Conflicts,
+    /// Who has which work in hand.
+    Claims,
     /// Close a conflict.
     Resolve {
         /// Its id.
@@ -130,6 +133,11 @@ pub enum Response {
     Conflicts {
         /// The items.
         items: Vec<WireConflict>,
+    },
+    /// To `claims`.
+    Claims {
+        /// The work.
+        items: Vec<WireClaim>,
     },
     /// To `tasks`: each as A2A writes it.
     Tasks {
@@ -411,6 +419,7 @@ mod tests {
             Request::Drafts
             | Request::File { .. }
             | Request::Conflicts
+            | Request::Claims
             | Request::Tasks { .. }
             | Request::Logs
             | Request::History { .. }
