@@ -65,7 +65,11 @@ impl Claims {
         let lease_until = origin.hlc + Duration::from_millis(lease_ms);
         let claim = Claim { origin: origin.clone(), to, lease_until, by_hand: lease_ms == LEASE_BY_HAND_MS };
         let last = self.by_work.entry(work).or_default().entry(origin.author()).or_insert_with(|| claim.clone());
-        if place(&last.origin) <= place(origin) {
+        if last.to == to && claim.origin.hlc < last.lease_until {
+            // It is renewed, and stays as early as it was.
+            last.lease_until = last.lease_until.max(lease_until);
+            last.by_hand |= claim.by_hand;
+        } else if place(&last.origin) <= place(origin) {
             *last = claim;
         }
     }
@@ -73,6 +77,11 @@ impl Claims {
     /// The last claim of each node for each piece of work.
     pub fn iter(&self) -> impl Iterator<Item = (WorkId, &Claim)> {
         self.by_work.iter().flat_map(|(work, claims)| claims.values().map(|claim| (*work, claim)))
+    }
+
+    /// The last claim of a node for a piece of work.
+    pub fn of(&self, work: WorkId, node: NodeId) -> Option<&Claim> {
+        self.by_work.get(&work)?.get(&node)
     }
 
     /// What a copy in a claim folder was claimed for.

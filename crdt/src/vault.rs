@@ -297,6 +297,7 @@ impl Vault {
             Input::ArchiveAsRequested { .. } => {}
             Input::UnarchiveRequested(file) => self.bring_back(file),
             Input::ClaimRequested { work, file, to } => self.claim(work, file, to),
+            Input::RenewRequested { work, file } => self.renew(work, file),
             Input::ResolveRequested { id, choice } => self.resolve(id, choice),
             Input::ReadRequested { request, file } => self.with_document(file, Task::Read(request)),
             Input::PastRequested { request, file, before } => self.read_past(request, file, &before),

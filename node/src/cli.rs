@@ -13,6 +13,7 @@ use crate::{
 mod a2a;
 mod approvals;
 mod audit;
+mod claims;
 mod config;
 mod conflicts;
 mod demo;
@@ -106,6 +107,9 @@ enum Command {
     Approvals(approvals::ApprovalsArgs),
     /// Places where merging may not be what you meant, and notes whose active content waits
     Conflicts(conflicts::ConflictsArgs),
+    /// Who has which work in hand
+    #[command(subcommand)]
+    Claims(claims::ClaimsCommand),
     /// Passwords that the executor, or a Cloud node itself, needs, and canaries; read from the terminal or stdin, never
     /// from the command line
     #[command(subcommand)]
@@ -194,6 +198,7 @@ impl Cli {
             Some(Command::Peers(command)) => peers::peers(&home, command),
             Some(Command::Approvals(args)) => approvals::approvals(&home, args),
             Some(Command::Conflicts(args)) => conflicts::conflicts(&home, args),
+            Some(Command::Claims(command)) => claims::claims(&home, &command),
             Some(Command::Secrets(command)) => secrets::secrets(&home, command),
             Some(Command::Egress(command)) => egress::egress(&home, command),
             Some(Command::Policy(command)) => policy::policy(&home, &command),

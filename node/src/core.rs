@@ -23,6 +23,7 @@ use aiemp_protocol::{
 };
 
 mod announce;
+mod claims;
 mod dashboard;
 mod divergence;
 mod drafting;
@@ -39,7 +40,7 @@ mod work;
 
 pub use divergence::{Divergence, Lost};
 pub use input::{BrainId, Input, Question};
-pub use output::{Answer, DraftSource, LogStanding, Notice, Output, Status};
+pub use output::{Answer, ClaimStanding, DraftSource, LogStanding, Notice, Output, Status};
 pub use work::Brain;
 use work::Work;
 

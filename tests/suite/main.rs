@@ -7,6 +7,7 @@ mod brake;
 mod campaign;
 mod canaries;
 mod captured;
+mod claims;
 mod cloud_secrets;
 mod cose_peer;
 mod decoder;

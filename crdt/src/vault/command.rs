@@ -219,8 +219,7 @@ impl Vault {
             self.outputs.push_back(Output::LookAt(to));
         }
         if let Some(work) = claim {
-            let of_node = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
-            let lease_ms = if lies_there { LEASE_BY_HAND_MS } else { of_node };
+            let lease_ms = if lies_there { LEASE_BY_HAND_MS } else { lease_of_node() };
             self.push_item(zone.audience(), Item::Claim { work, from: file, to: target, lease_ms }, None);
         }
         if stays {
@@ -311,6 +310,14 @@ impl Vault {
         Some(named.unwrap_or_else(|| WorkId(action_id(file))))
     }
 
+    /// A claim from the copy that it is for begins the lease anew.
+    pub(super) fn renew(&mut self, work: WorkId, file: FileId) {
+        if file.zone == Zone::Claim(self.me) {
+            let claim = Item::Claim { work, from: file, to: file, lease_ms: lease_of_node() };
+            self.push_item(file.zone.audience(), claim, None);
+        }
+    }
+
     pub(super) fn claim(&mut self, work: WorkId, file: FileId, to: VaultPath) {
         self.with_document(file, Task::MoveAcross { to, content: None, claim: Some(work) });
     }
@@ -327,4 +334,8 @@ impl Vault {
             DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_) => None,
         }
     }
+}
+
+fn lease_of_node() -> u64 {
+    u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX)
 }

@@ -243,17 +243,8 @@ impl Vault {
             },
             read => read,
         };
-        let audience = item.file.zone.audience();
-        let said = match &choice {
-            Choice::Side(index) => item
-                .sides
-                .get(*index)
-                .and_then(|side| side.node)
-                .map_or_else(|| "side".to_owned(), |node: NodeId| node.to_string()),
-            Choice::Both => "both".to_owned(),
-            Choice::With(_) => "with".to_owned(),
-        };
-        self.push_item(audience, Item::Resolve { id, choice: said }, None);
+        let resolved = Item::Resolve { id, choice: said(&item, &choice) };
+        self.push_item(item.file.zone.audience(), resolved, None);
         match (item.kind, choice) {
             (_, Choice::With(bytes)) => {
                 self.release_saved(&item.path, item.file.zone, &bytes);
@@ -314,4 +305,14 @@ fn length_of(bytes: &[u8]) -> String {
 
 const fn is_of_contents(kind: ConflictKind) -> bool {
     matches!(kind, ConflictKind::Content | ConflictKind::Blob)
+}
+
+/// What the log says of a choice.
+fn said(item: &Conflict, choice: &Choice) -> String {
+    let of_side = |index: usize| item.sides.get(index)?.node.map(|node: NodeId| node.to_string());
+    match choice {
+        Choice::Side(index) => of_side(*index).unwrap_or_else(|| "side".to_owned()),
+        Choice::Both => "both".to_owned(),
+        Choice::With(_) => "with".to_owned(),
+    }
 }

@@ -118,6 +118,13 @@ pub enum Input {
         /// Its place in the claim folder.
         to: VaultPath,
     },
+    /// The node goes on with a piece of work that it claimed, or takes it up again: the lease begins anew.
+    RenewRequested {
+        /// The work.
+        work: WorkId,
+        /// The task note in the claim folder.
+        file: FileId,
+    },
     /// A conflict item is closed by a person.
     ResolveRequested {
         /// The item.

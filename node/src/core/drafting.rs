@@ -41,12 +41,13 @@ impl Core {
         match file.zone {
             Zone::Intake if is_in(&path, "needs_action") && path.extension() == "md" => self.task_seen(now, file),
             Zone::Claim(node) if node == self.work.me => self.claimed_seen(now, file),
+            Zone::Claim(_) => self.claim_of_another_seen(file),
             Zone::Owner => self.owner_file_seen(now, file, &path),
             Zone::Drafts if is_in(&path, "pending_approval") => {
                 self.announce(file);
                 self.draft_seen(now, file);
             }
-            Zone::Intake | Zone::Claim(_) | Zone::Drafts | Zone::Private => {}
+            Zone::Intake | Zone::Drafts | Zone::Private => {}
         }
     }
 
@@ -95,6 +96,8 @@ impl Core {
             return;
         }
         self.claim_due(now);
+        self.renew_due(now);
+        self.overdue_due(now);
         self.offers_due(now);
         let due: Vec<_> = self.work.retries.iter().filter(|(_, (at, _))| *at <= now).map(|(file, _)| *file).collect();
         for file in due {
@@ -138,19 +141,24 @@ impl Core {
         let work = task.work_id;
         let stands = self.vault.holder(work).is_some_and(|claim| claim.to == file);
         let drafted = self.vault.index().get(self.draft_id(work)).is_some();
+        if !stands {
+            // It may come to this node later.
+            self.work.in_hand.remove(&file);
+        }
         if !stands || drafted {
             return;
         }
         match self.work.brain {
             Brain::None => {}
             Brain::Template => self.finish_draft(now, &task, template::draft_reply(&task, now)),
-            Brain::Command => self.run_brain(file, task),
+            Brain::Command => self.run_brain(now, file, task),
         }
     }
 
-    fn run_brain(&mut self, file: FileId, task: TaskNote) {
+    fn run_brain(&mut self, now: Timestamp, file: FileId, task: TaskNote) {
         match self.guard.clear_text(prompt(&task)) {
             Ok(prompt) => {
+                self.hold_claim(now, file);
                 self.work.next_brain += 1;
                 let id = BrainId(self.work.next_brain);
                 self.work.drafting.insert(id, (file, task));
@@ -170,6 +178,7 @@ impl Core {
         match answer {
             Ok(body) => {
                 self.work.retries.remove(&file);
+                self.work.renewals.remove(&file);
                 let output = BrainOutput { body, ..template::draft_reply(&task, now) };
                 self.finish_draft(now, &task, output);
             }
@@ -179,6 +188,7 @@ impl Core {
                     self.work.retries.insert(file, (now + BRAIN_RETRY * 2_u32.pow(tries - 1), tries));
                 } else {
                     self.work.retries.remove(&file);
+                    self.work.renewals.remove(&file);
                 }
                 self.notice(Notice::BrainFailed { work: task.work_id, why });
             }

@@ -137,6 +137,8 @@ pub enum Question {
         /// Whether they get their places and contents of then back.
         restore: bool,
     },
+    /// Who has which work in hand.
+    Claims,
     /// How the node is.
     Status,
     /// What this node holds of each log, and what each member has used.

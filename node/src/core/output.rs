@@ -239,6 +239,25 @@ pub enum Answer {
     },
     /// To `Logs`.
     Logs(Vec<LogStanding>),
+    /// To `Claims`.
+    Claims(Vec<ClaimStanding>),
+}
+
+/// A piece of work that somebody has in hand.
+#[derive(Clone, Debug)]
+pub struct ClaimStanding {
+    /// The work.
+    pub work: WorkId,
+    /// The note in the claim folder of whoever has it.
+    pub path: VaultPath,
+    /// Who that is.
+    pub node: NodeId,
+    /// Since when, by their clock.
+    pub since: Timestamp,
+    /// Until when; for good where the note was moved there by hand.
+    pub until: Option<Timestamp>,
+    /// Copies of others who claimed it, too.
+    pub others: Vec<VaultPath>,
 }
 
 /// What is held of one log.

@@ -40,6 +40,7 @@ impl Core {
                 let logs = self.logs(now);
                 self.answer(request, Answer::Logs(logs));
             }
+            Question::Claims => self.list_claims(request),
             Question::Status => {
                 let status = self.status();
                 self.answer(request, Answer::Status(status));
@@ -182,6 +183,7 @@ impl Core {
         match reading {
             Reading::Task(file) => self.task_read(now, file, text),
             Reading::Claimed(file) => self.claimed_read(now, file, text),
+            Reading::Overdue(file) => self.overdue_read(now, file, text),
             Reading::Draft { request, source } => self.draft_read(now, request, source, bytes),
             Reading::Offer { file, next } => self.offer_read(now, file, next, bytes),
             Reading::File { request, file, path } => {

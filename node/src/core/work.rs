@@ -35,6 +35,8 @@ pub(super) enum Reading {
     Task(FileId),
     /// A task note in this node's claim folder, to be drafted.
     Claimed(FileId),
+    /// A task note that another claimed, and nothing came of it.
+    Overdue(FileId),
     /// A draft for a listing.
     Draft { request: u64, source: DraftSource },
     /// A draft that a standing approval may cover.
@@ -84,6 +86,10 @@ pub(super) struct Work {
     /// Unclaimed tasks with the time at which this node takes them.
     pub(super) to_claim: BTreeMap<FileId, (WorkId, Timestamp)>,
     pub(super) drafting: BTreeMap<BrainId, (FileId, TaskNote)>,
+    /// When the claims of tasks that a program works on are renewed.
+    pub(super) renewals: BTreeMap<FileId, Timestamp>,
+    /// Tasks that others claimed, with when to look what came of it.
+    pub(super) overdue: BTreeMap<FileId, Timestamp>,
     /// Claimed tasks that are being drafted.
     pub(super) in_hand: BTreeSet<FileId>,
     /// Brains that failed, with when to try again and how often it was tried.
@@ -125,6 +131,8 @@ impl Work {
             next_reading: 0,
             to_claim: BTreeMap::new(),
             drafting: BTreeMap::new(),
+            renewals: BTreeMap::new(),
+            overdue: BTreeMap::new(),
             in_hand: BTreeSet::new(),
             retries: BTreeMap::new(),
             next_brain: 0,
@@ -158,7 +166,8 @@ impl Work {
         let claims = self.to_claim.values().map(|(_, at)| *at);
         let retries = self.retries.values().map(|(at, _)| *at);
         let offers = self.offers.values().copied();
-        let own = claims.chain(retries).chain(offers).filter(|_| !self.is_stopped);
+        let leases = self.renewals.values().chain(self.overdue.values()).copied();
+        let own = claims.chain(retries).chain(offers).chain(leases).filter(|_| !self.is_stopped);
         own.chain(self.dashboard_due).min()
     }
 

@@ -22,8 +22,8 @@ use tokio::{
 };
 
 pub use self::wire::{
-    WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireReceipt, WireSide, WireStatus, WireTrouble,
-    WireUsage,
+    WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireReceipt, WireSide, WireStatus,
+    WireTrouble, WireUsage,
 };
 use super::users::Users;
 
@@ -53,6 +53,8 @@ pub enum Request {
     },
     /// The open conflicts.
     Conflicts,
+    /// Who has which work in hand.
+    Claims,
     /// Close a conflict.
     Resolve {
         /// Its id.
@@ -133,6 +135,11 @@ pub enum Response {
     Conflicts {
         /// The items.
         items: Vec<WireConflict>,
+    },
+    /// To `claims`.
+    Claims {
+        /// The work.
+        items: Vec<WireClaim>,
     },
     /// To `tasks`: each as A2A writes it.
     Tasks {
@@ -414,6 +421,7 @@ mod tests {
             Request::Drafts
             | Request::File { .. }
             | Request::Conflicts
+            | Request::Claims
             | Request::Tasks { .. }
             | Request::Logs
             | Request::History { .. }

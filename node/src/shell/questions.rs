@@ -19,10 +19,10 @@ use aiemp_protocol::{
 use data_encoding::{BASE64, HEXLOWER};
 
 use super::control::{
-    Request, ResolveChoice, Response, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireReceipt,
-    WireSide, WireStatus, WireUsage,
+    Request, ResolveChoice, Response, WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer,
+    WireReceipt, WireSide, WireStatus, WireUsage,
 };
-use crate::core::{Answer, DraftSource, LogStanding, Question, Status};
+use crate::core::{Answer, ClaimStanding, DraftSource, LogStanding, Question, Status};
 
 /// What a request asks of the core; the text says why it asks nothing.
 pub fn question(request: Request) -> Result<Question, String> {
@@ -31,6 +31,7 @@ pub fn question(request: Request) -> Result<Question, String> {
         Request::Drafts => Question::Drafts,
         Request::File { path } => Question::File(VaultPath::parse(&path).map_err(|error| error.to_string())?),
         Request::Conflicts => Question::Conflicts,
+        Request::Claims => Question::Claims,
         Request::Resolve { id, choice } => Question::Resolve {
             id: id.parse().map_err(|_| bad("the id"))?,
             choice: match choice {
@@ -70,6 +71,9 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
         Answer::File(bytes) => Response::File { content: bytes.map(|bytes| BASE64.encode(&bytes)) },
         Answer::Conflicts(items) => {
             Response::Conflicts { items: items.into_iter().map(|item| names.conflict(item)).collect() }
+        }
+        Answer::Claims(claims) => {
+            Response::Claims { items: claims.into_iter().map(|claim| names.claim(&claim)).collect() }
         }
         Answer::Undone { undone, left } => {
             Response::Undone { undone, left: left.iter().map(ToString::to_string).collect() }
@@ -129,6 +133,17 @@ impl Names {
             sides: item.sides.into_iter().map(side).collect(),
             merged: item.merged,
             found: item.found.into_iter().map(found).collect(),
+        }
+    }
+
+    fn claim(&self, claim: &ClaimStanding) -> WireClaim {
+        WireClaim {
+            work: claim.work.to_string(),
+            node: self.get(Some(claim.node)),
+            path: claim.path.to_string(),
+            since: claim.since.to_string(),
+            until: claim.until.map(|until| until.to_string()),
+            others: claim.others.iter().map(ToString::to_string).collect(),
         }
     }
 

@@ -4,7 +4,7 @@ use aiemp_crdt::{
     conflict::{Conflict, ConflictKind},
     vault::Choice,
 };
-use aiemp_node::core::Brain;
+use aiemp_node::core::{Brain, BrainId, Input};
 use aiemp_protocol::{
     action::action_id,
     entry::{FileKind, Item},
@@ -14,6 +14,7 @@ use aiemp_protocol::{
     zone::Zone,
 };
 use aiemp_tests::{
+    network::Link,
     people,
     world::{Cast, World},
 };
@@ -304,7 +305,7 @@ fn a_task_that_a_person_claims_by_hand_and_gives_back_is_taken_up_by_a_brain() {
     pass(&mut world, 30_000);
     rename(&mut world, 0, &[(&mine, &free)]);
     pass(&mut world, 30_000);
-    world.network.links.insert((0, 2), aiemp_tests::network::Link::default());
+    world.network.links.insert((0, 2), Link::default());
     settle(&mut world);
     assert!(task(&world, "In_Progress/cloud2/").is_some(), "it is claimed");
     assert!(task(&world, "Pending_Approval/").is_some(), "and answered");
@@ -322,5 +323,88 @@ fn desktops_copy_is_taken_over_by_nobody_who_only_looks() {
     pass(&mut world, 60_000);
     all_show(&world, &[LAPTOPS]);
     nothing_listed(&world);
+    settle(&mut world);
+}
+
+/// A task that Cloud's program works on, claimed in time and place, and another Cloud that has not heard of it yet.
+fn claimed_by_a_program(seed: u64) -> (World, String) {
+    let cast = [LAPTOP, ("cloud", Role::Cloud, Brain::Command), ("other", Role::Cloud, Brain::Template)];
+    let mut world = world(seed, &cast, &[(0, 1)]);
+    people::save(&mut world, 0, path("Inbox/one.eml"), people::mail(1, "soon"));
+    pass(&mut world, 30_000);
+    let mut files = world.nodes[0].disk.files.keys();
+    let claimed = files.find(|at| at.as_str().starts_with("In_Progress/cloud/") && at.extension() == "md");
+    let claimed = claimed.expect("it is claimed").to_string();
+    (world, claimed)
+}
+
+fn introduce(world: &mut World) {
+    world.network.links.insert((0, 2), Link::default());
+    world.heal();
+    pass(world, 20_000);
+}
+
+fn drafts(world: &World) -> usize {
+    world.nodes[0].disk.files.keys().filter(|at| at.as_str().starts_with("Pending_Approval/")).count()
+}
+
+#[test]
+fn a_claim_is_renewed_while_its_program_works() {
+    let (mut world, claimed) = claimed_by_a_program(80);
+    let file = core(&world, 0).file_at(&path(&claimed)).expect("it is shown");
+    let claim = |world: &World| {
+        let vault = core(world, 0).vault();
+        let work = vault.claims().work_of(file).expect("it is claimed");
+        vault.holder(work).cloned().expect("somebody has it")
+    };
+    let first = claim(&world);
+    for _ in 0..8 {
+        pass(&mut world, 900_000);
+        let now = claim(&world);
+        assert!(now.to == file && now.lease_until > world.time(), "{now:?}");
+        assert_eq!(now.origin.hash, first.origin.hash, "it is as early as it was");
+    }
+    assert_eq!(drafts(&world), 0, "the program still works");
+    world.input(1, Input::BrainAnswered(BrainId(1), Ok("Yes.".to_owned()))).expect("it answers");
+    pass(&mut world, 3_600_000);
+    assert_eq!(drafts(&world), 1);
+    assert!(claim(&world).lease_until < world.time(), "nothing is in hand any more");
+    introduce(&mut world);
+    settle(&mut world);
+}
+
+#[test]
+fn a_claim_whose_node_is_gone_is_taken_over_once_its_lease_has_passed() {
+    for seed in 81..84 {
+        let (mut world, claimed) = claimed_by_a_program(seed);
+        world.crash(1, 7_200_000);
+        introduce(&mut world);
+        pass(&mut world, 600_000);
+        assert_eq!(drafts(&world), 0, "it may come back");
+        pass(&mut world, 900_000);
+        let taken = claimed.replace("In_Progress/cloud/", "In_Progress/other/");
+        assert_eq!(drafts(&world), 1);
+        assert!(text(&world, 0, &taken).is_some(), "the other has it");
+        assert!(text(&world, 0, &claimed).is_none(), "whose copy leaves the sight, though Cloud may not archive it");
+        pass(&mut world, 7_200_000);
+        assert!(text(&world, 1, &claimed).is_none() && text(&world, 1, &taken).is_some(), "also where it was");
+        assert_eq!((drafts(&world), items(&world, 0)), (1, Vec::new()));
+        settle(&mut world);
+    }
+}
+
+#[test]
+fn whoever_had_a_task_and_made_nothing_of_it_leaves_it_to_others() {
+    let (mut world, claimed) = claimed_by_a_program(90);
+    for tries in 1..=5 {
+        world.input(1, Input::BrainAnswered(BrainId(tries), Err("no".to_owned()))).expect("it failed");
+        pass(&mut world, 600_000);
+    }
+    // Nobody else is there: it stays where it is, for the person.
+    pass(&mut world, 7_200_000);
+    assert_eq!((text(&world, 0, &claimed).is_some(), drafts(&world)), (true, 0));
+    introduce(&mut world);
+    pass(&mut world, 1_200_000);
+    assert_eq!((text(&world, 0, &claimed).is_some(), drafts(&world)), (false, 1), "the other does it");
     settle(&mut world);
 }

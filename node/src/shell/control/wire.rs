@@ -97,6 +97,23 @@ pub struct WireSide {
     pub hlc: String,
 }
 
+/// A piece of work that somebody has in hand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WireClaim {
+    /// The work's id.
+    pub work: String,
+    /// The name of who has it.
+    pub node: String,
+    /// The note in their claim folder.
+    pub path: String,
+    /// Since when, RFC 3339, by their clock.
+    pub since: String,
+    /// Until when; absent where the note was moved there by hand.
+    pub until: Option<String>,
+    /// Copies of others who claimed it, too.
+    pub others: Vec<String>,
+}
+
 /// How a node is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct WireStatus {
