@@ -150,6 +150,7 @@ struct Mesh {
     next_request: u64,
     listening: Vec<String>,
     rescans: rescans::Rescans,
+    skipped: notices::Skipped,
     audit: AuditLog,
     /// Whether less than the floor is free below the home.
     disk_full: bool,
@@ -373,7 +374,7 @@ impl Mesh {
             DiskDone::Scanned(scan) => {
                 match scan {
                     Some(scan) => {
-                        notices::tell_skipped(&scan.skipped);
+                        self.skipped.tell(scan.skipped);
                         self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await?;
                     }
                     None => self.place.missed(),

@@ -175,7 +175,8 @@ impl Mesh {
         make_folders(&home)?;
         let (home_watch, home_changed) = HomeWatch::start(&watched);
         write_addresses(&home, &[])?;
-        notices::tell_skipped(&found.skipped);
+        let mut skipped = notices::Skipped::default();
+        skipped.tell(found.skipped);
         let mut mesh = Self {
             home,
             config,
@@ -202,6 +203,7 @@ impl Mesh {
             next_request: 0,
             listening: Vec::new(),
             rescans: super::rescans::Rescans::default(),
+            skipped,
             audit,
             disk_full: false,
             releases_seen: None,
