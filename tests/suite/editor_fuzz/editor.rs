@@ -252,7 +252,9 @@ impl<'d> Editor<'d> {
         let folder = at.parent().expect("a note lies in a folder");
         let name = at.file_name().expect("a note has a name").to_string_lossy().into_owned();
         fs::create_dir_all(folder)?;
-        let (begin, end) = text.split_at(text.len() / 2);
+        let (begin, end) = halves(text);
+        // What lies beside belongs to nobody else: a program that writes over it would take what another saved there.
+        let once = now_ms();
         let in_place = || OpenOptions::new().write(true).create(true).truncate(false).open(&at);
         match how {
             Save::InPlace => {
@@ -280,7 +282,7 @@ impl<'d> Editor<'d> {
                 fs::rename(beside, &at)
             }
             Save::RenameSlowly => {
-                let beside = folder.join(format!("{name}.tmp"));
+                let beside = folder.join(format!("{name}.{once}.tmp"));
                 let mut file = File::create(&beside)?;
                 file.write_all(begin)?;
                 thread::sleep(pause);
@@ -290,7 +292,7 @@ impl<'d> Editor<'d> {
             }
             Save::Backup | Save::BackupInSight => {
                 let hidden = if matches!(how, Save::Backup) { "." } else { "" };
-                let aside = folder.join(format!("{hidden}{name}~"));
+                let aside = folder.join(format!("{hidden}{name}.{once}~"));
                 let was_there = fs::rename(&at, &aside).is_ok();
                 fs::write(&at, text)?;
                 if was_there { fs::remove_file(aside).or(Ok(())) } else { Ok(()) }
@@ -331,7 +333,7 @@ impl<'d> Editor<'d> {
         let (read, word) = (self.read(path), self.word());
         let text = changed(&mut self.rng, path, &read, &word);
         self.told().saves(self.by, "begun", path, &read, &text);
-        let (begin, end) = text.split_at(text.len() / 2);
+        let (begin, end) = halves(&text);
         let opened = OpenOptions::new().write(true).open(self.vault.join(path));
         match opened {
             Ok(mut file) => {
@@ -431,6 +433,12 @@ fn until_it_goes(mut save: impl FnMut() -> io::Result<()>) {
     let is_done = |result: &io::Result<()>| !matches!(result, Err(error) if error.kind() == io::ErrorKind::NotFound);
     let done = (0..TRIES).map(|_| save()).find(is_done);
     done.expect("the folder stays for once").expect("a save into the own vault");
+}
+
+/// The two parts of a save that takes a while; no word is cut.
+fn halves(text: &[u8]) -> (&[u8], &[u8]) {
+    let middle = text.len() / 2;
+    text.split_at(text[..middle].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1))
 }
 
 fn swapped(letter: char) -> String {
