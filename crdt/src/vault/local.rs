@@ -304,6 +304,11 @@ impl Vault {
         } else {
             self.boundaries.may_write(zone) && self.boundaries.may_archive(file.zone)
         };
+        if !allowed && self.boundaries.may_write(zone) {
+            // What may not leave its place comes back, and what lies elsewhere is another file.
+            self.moved_out(from, path.clone());
+            return self.appeared(path, zone, bytes);
+        }
         if !allowed {
             self.outputs.push_back(Output::Hold { path: path.clone(), bytes, reason: HoldReason::NotWritable });
             return self.moved_out(from, path);

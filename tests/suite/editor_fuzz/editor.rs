@@ -97,14 +97,29 @@ pub(super) struct Editor<'d> {
     pub(super) did: BTreeMap<&'static str, usize>,
     /// How many files got another name, for they had twins.
     parted: usize,
+    /// Whether names change by their case alone: of two spellings on one disk a merge can lay the second itself.
+    changes_case: bool,
     /// Since when the node runs; it does not, if there is no time.
     pub(super) runs_since_ms: Option<u64>,
 }
 
 impl<'d> Editor<'d> {
     pub(super) fn new(by: &'static str, vault: PathBuf, rng: Rng, provenance: &'d Mutex<Provenance>) -> Self {
+        let changes_case = std::env::var_os("AIEMP_EDITOR_CASES").is_some();
         let (opened, unfinished, gone, did) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        Self { by, rng, vault, provenance, opened, unfinished, gone, did, parted: 0, runs_since_ms: Some(0) }
+        Self {
+            by,
+            rng,
+            vault,
+            provenance,
+            opened,
+            unfinished,
+            gone,
+            did,
+            parted: 0,
+            changes_case,
+            runs_since_ms: Some(0),
+        }
     }
 
     /// One thing that a person or a program does.
@@ -122,7 +137,8 @@ impl<'d> Editor<'d> {
             (70..75, Some(path)) => ("begin a save", path),
             (75..84, Some(path)) => ("move", path),
             (84..86, Some(path)) => ("move a folder", path),
-            (86..90, Some(path)) => ("change the case of a name", path),
+            (86..90, Some(path)) if self.changes_case => ("change the case of a name", path),
+            (86..90, Some(path)) => ("edit", path),
             (90..95, Some(path)) => ("remove", path),
             (_, Some(path)) => ("make again", path),
         };
@@ -236,7 +252,9 @@ impl<'d> Editor<'d> {
         let folder = at.parent().expect("a note lies in a folder");
         let name = at.file_name().expect("a note has a name").to_string_lossy().into_owned();
         fs::create_dir_all(folder)?;
-        let (begin, end) = text.split_at(text.len() / 2);
+        let (begin, end) = halves(text);
+        // What lies beside belongs to nobody else: a program that writes over it would take what another saved there.
+        let once = now_ms();
         let in_place = || OpenOptions::new().write(true).create(true).truncate(false).open(&at);
         match how {
             Save::InPlace => {
@@ -264,7 +282,7 @@ impl<'d> Editor<'d> {
                 fs::rename(beside, &at)
             }
             Save::RenameSlowly => {
-                let beside = folder.join(format!("{name}.tmp"));
+                let beside = folder.join(format!("{name}.{once}.tmp"));
                 let mut file = File::create(&beside)?;
                 file.write_all(begin)?;
                 thread::sleep(pause);
@@ -274,7 +292,7 @@ impl<'d> Editor<'d> {
             }
             Save::Backup | Save::BackupInSight => {
                 let hidden = if matches!(how, Save::Backup) { "." } else { "" };
-                let aside = folder.join(format!("{hidden}{name}~"));
+                let aside = folder.join(format!("{hidden}{name}.{once}~"));
                 let was_there = fs::rename(&at, &aside).is_ok();
                 fs::write(&at, text)?;
                 if was_there { fs::remove_file(aside).or(Ok(())) } else { Ok(()) }
@@ -315,7 +333,7 @@ impl<'d> Editor<'d> {
         let (read, word) = (self.read(path), self.word());
         let text = changed(&mut self.rng, path, &read, &word);
         self.told().saves(self.by, "begun", path, &read, &text);
-        let (begin, end) = text.split_at(text.len() / 2);
+        let (begin, end) = halves(&text);
         let opened = OpenOptions::new().write(true).open(self.vault.join(path));
         match opened {
             Ok(mut file) => {
@@ -415,6 +433,12 @@ fn until_it_goes(mut save: impl FnMut() -> io::Result<()>) {
     let is_done = |result: &io::Result<()>| !matches!(result, Err(error) if error.kind() == io::ErrorKind::NotFound);
     let done = (0..TRIES).map(|_| save()).find(is_done);
     done.expect("the folder stays for once").expect("a save into the own vault");
+}
+
+/// The two parts of a save that takes a while; no word is cut.
+fn halves(text: &[u8]) -> (&[u8], &[u8]) {
+    let middle = text.len() / 2;
+    text.split_at(text[..middle].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1))
 }
 
 fn swapped(letter: char) -> String {

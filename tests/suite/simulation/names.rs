@@ -197,3 +197,17 @@ fn a_name_whose_case_was_changed_where_this_node_may_not_write_gets_it_back() {
     }
     settle(&mut world);
 }
+
+#[test]
+fn a_note_moved_out_of_where_this_node_may_not_write_comes_back_and_is_copied() {
+    let mut world = world(240, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, "Done/a.md", "done\n");
+    pass(&mut world, 10_000);
+    rename(&mut world, 1, &[("Done/a.md", "Plans/a.md")]);
+    settle(&mut world);
+    for node in [0, 1] {
+        for at in ["Done/a.md", "Plans/a.md"] {
+            assert_eq!(text(&world, node, at).as_deref(), Some("done\n"), "node {node}, {at}");
+        }
+    }
+}
