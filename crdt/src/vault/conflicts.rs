@@ -210,22 +210,8 @@ impl Vault {
         if !self.can_resolve(&item, &choice) {
             return;
         }
-        if item.kind == ConflictKind::Dropped {
-            // The repair itself closes it, on every node that takes it.
-            let text = if let Choice::With(bytes) = choice { Some(bytes) } else { None };
-            return self.with_document(item.file, Task::Rebase(text));
-        }
-        if item.kind == ConflictKind::ActiveContent {
-            return self.resolve_held(&item, choice);
-        }
-        if item.kind == ConflictKind::MassRemoval {
-            return self.resolve_removals(&choice);
-        }
-        if item.kind == ConflictKind::Claim {
-            return self.resolve_claim(&item, &choice);
-        }
-        if matches!(item.kind, ConflictKind::Move | ConflictKind::Name) {
-            return self.resolve_place(&item, &choice);
+        if self.is_resolved_otherwise(&item, &choice) {
+            return;
         }
         if item.kind == ConflictKind::DeleteEdit
             && choice == Choice::Side(0)
@@ -257,7 +243,7 @@ impl Vault {
                 ConflictKind::Content | ConflictKind::Blob | ConflictKind::DeleteEdit | ConflictKind::LateEdit,
                 Choice::Side(0),
             ) => {}
-            // Decided above, each in its own way.
+            // Resolved otherwise.
             (
                 ConflictKind::Dropped
                 | ConflictKind::MassRemoval
@@ -276,6 +262,27 @@ impl Vault {
                 self.bring_back(item.file);
             }
         }
+    }
+
+    /// Resolves an item of a kind that no word closes but what is done about it; false for the others.
+    fn is_resolved_otherwise(&mut self, item: &Conflict, choice: &Choice) -> bool {
+        match item.kind {
+            ConflictKind::Dropped => {
+                // The repair itself closes it, on every node that takes it.
+                let text = if let Choice::With(bytes) = choice { Some(bytes.clone()) } else { None };
+                self.with_document(item.file, Task::Rebase(text));
+            }
+            ConflictKind::ActiveContent => self.resolve_held(item, choice.clone()),
+            ConflictKind::MassRemoval => self.resolve_removals(choice),
+            ConflictKind::Claim => self.resolve_claim(item, choice),
+            ConflictKind::Move | ConflictKind::Name => self.resolve_place(item, choice),
+            ConflictKind::Field
+            | ConflictKind::DeleteEdit
+            | ConflictKind::LateEdit
+            | ConflictKind::Content
+            | ConflictKind::Blob => return false,
+        }
+        true
     }
 
     fn take_field(&mut self, item: &Conflict, index: usize) {
