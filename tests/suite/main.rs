@@ -11,6 +11,7 @@ mod claims;
 mod cloud_secrets;
 mod cose_peer;
 mod decoder;
+mod deleted;
 mod deploy;
 mod deploy_config;
 mod editor_fuzz;

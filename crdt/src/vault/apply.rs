@@ -37,6 +37,8 @@ impl Vault {
         let mut written = BTreeSet::new();
         let mut places_left = BTreeMap::new();
         let mut resolved = BTreeSet::new();
+        // Also the copies that a claim takes the place of.
+        let mut rivals = self.rivals_in(&entry.signed.entry.items);
         for item in &entry.signed.entry.items {
             let payload = if item.payload().is_some() { payloads.next().flatten() } else { None };
             match item {
@@ -66,7 +68,8 @@ impl Vault {
         for file in written {
             self.names.update(&self.index, file, &*self.boundaries);
         }
-        self.judge_claims(&entry.signed.entry.items, &mut touched, &mut places_left);
+        rivals.append(&mut self.rivals_in(&entry.signed.entry.items));
+        self.judge_claims(rivals, &mut touched, &mut places_left);
         self.read_changed(&entry.signed.entry.items);
         for file in touched.iter().copied() {
             self.watch(file);
@@ -81,18 +84,27 @@ impl Vault {
         self.project_released(&resolved);
     }
 
+    /// The copies that were claimed for the work which these items speak of.
+    fn rivals_in(&self, items: &[Item]) -> BTreeSet<FileId> {
+        let claims = self.index.claims();
+        let works = items.iter().flat_map(|item| match item {
+            Item::Claim { work, to, .. } => [Some(*work), claims.work_of(*to)],
+            Item::New { file, .. } | Item::Set { file, .. } | Item::Change { file, .. } => {
+                [claims.work_of(*file), None]
+            }
+            Item::Resolve { .. } => [None, None],
+        });
+        let works: BTreeSet<WorkId> = works.flatten().collect();
+        works.into_iter().flat_map(|work| claims.copies(work)).collect()
+    }
+
     /// Which copies of claimed notes are in sight may follow from what became of the others.
     fn judge_claims(
         &mut self,
-        items: &[Item],
+        copies: BTreeSet<FileId>,
         touched: &mut BTreeSet<FileId>,
         places_left: &mut BTreeMap<VaultPath, bool>,
     ) {
-        let of_copies = touched.iter().filter_map(|file| self.index.claims().work_of(*file));
-        let claimed =
-            items.iter().filter_map(|item| if let Item::Claim { work, .. } = item { Some(*work) } else { None });
-        let works: BTreeSet<WorkId> = of_copies.chain(claimed).collect();
-        let copies: BTreeSet<_> = works.into_iter().flat_map(|work| self.index.claims().copies(work)).collect();
         for copy in copies {
             let (was_seen, stood) = (self.names.has_file(copy), self.names.stands(copy));
             self.names.update(&self.index, copy, &*self.boundaries);

@@ -482,9 +482,10 @@ impl OpenNote {
         (0..LANES_MAX).find(|lane| self.own_last.get(lane).is_none_or(|last| handle.has(last)))
     }
 
-    /// Whether the note says more than the disk shows.
+    /// Whether the note says more than the disk shows, or will: an own save that a write displaced may not have merged yet.
     pub(super) fn is_behind(&mut self) -> bool {
-        self.lacks_changes || self.merged.heads().iter().any(|head| !self.disk.has(head))
+        let lacks_own = self.own_last.values().any(|last| !self.disk.has(last));
+        self.lacks_changes || lacks_own || self.merged.heads().iter().any(|head| !self.disk.has(head))
     }
 
     /// Edits the disk handle to hold `text`; the raw change.

@@ -149,6 +149,8 @@ struct Mesh {
     answers: BTreeMap<u64, oneshot::Sender<Response>>,
     next_request: u64,
     listening: Vec<String>,
+    /// Peers are not heard before.
+    hears_at: Instant,
     rescans: rescans::Rescans,
     skipped: notices::Skipped,
     audit: AuditLog,
@@ -183,7 +185,10 @@ impl Mesh {
             tokio::select! {
                 _ = stop.recv() => return Ok(()),
                 () = self.screen.closed() => bail!("the keeper of decoders ended; start the node again"),
-                Some(event) = self.network_events.recv() => self.network_event(event).await?,
+                () = sleep_until(self.hears_at), if Instant::now() < self.hears_at => {}
+                Some(event) = self.network_events.recv(), if self.hears_at <= Instant::now() => {
+                    self.network_event(event).await?;
+                }
                 Some(event) = self.store_events.recv() => self.store_event(event).await?,
                 Some((effect, passed)) = self.screened.1.recv() => {
                     self.handle(Input::ChangesScreened(effect, passed)).await?;

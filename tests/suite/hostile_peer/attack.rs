@@ -109,9 +109,10 @@ impl Attack {
             count: 0,
             rss_before: 0,
         };
-        // Local's log comes by itself; Cloud's own is asked for.
         attack.ready();
-        attack.peer.send(&Frame::Fetch { log: forge::log(me, 0), from_seq: 1, count: 64 });
+        for log in [forge::log(local, 0), forge::log(me, 0)] {
+            attack.peer.send(&Frame::Fetch { log, from_seq: 1, count: 64 });
+        }
         attack.settle();
         assert!(attack.heads.contains_key(&attack.locals()), "Local hands out its log: {:?}", attack.heard);
         attack.rss_before = attack.rss();

@@ -1,6 +1,6 @@
 //! Starting the mesh: lock, store, restore, scan, then the doors open.
 
-use std::{fs::File, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{fs::File, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use aiemp_crdt::vault::HoldReason;
 use aiemp_keys::{PublicKey, private_file};
@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
+    time::Instant,
 };
 
 use super::{
@@ -41,6 +42,9 @@ const ENDED_WELL: &str = "ended_well";
 const REMOVALS_HELD: &str = "removals_held";
 /// One `EntriesRead` may hold a fetch's worth of payloads, so few may wait.
 const STORE_EVENTS_MAX: usize = 16;
+/// What was removed while the node was down is told before peers are heard: a deletion that had heard of an edit would not
+/// be told from one that had not, and the note would come back with no word.
+const REMOVALS_FIRST: Duration = Duration::from_millis(500);
 
 /// Takes the home for this process.
 pub(super) fn lock(home: &Home) -> Result<File> {
@@ -175,8 +179,6 @@ impl Mesh {
         make_folders(&home)?;
         let (home_watch, home_changed) = HomeWatch::start(&watched);
         write_addresses(&home, &[])?;
-        let mut skipped = notices::Skipped::default();
-        skipped.tell(found.skipped);
         let mut mesh = Self {
             home,
             config,
@@ -203,13 +205,15 @@ impl Mesh {
             next_request: 0,
             listening: Vec::new(),
             rescans: super::rescans::Rescans::default(),
-            skipped,
+            skipped: notices::Skipped::default(),
+            hears_at: Instant::now() + if found.removed.is_empty() { Duration::ZERO } else { REMOVALS_FIRST },
             audit,
             disk_full: false,
             releases_seen: None,
             displaced: Vec::new(),
             watches: (watcher, home_watch),
         };
+        mesh.skipped.tell(found.skipped);
         mesh.tell_away().await?;
         mesh.handle(Input::FilesChanged { changed: found.changed, removed: found.removed }).await?;
         Ok(mesh)
