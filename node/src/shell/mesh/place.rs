@@ -23,6 +23,8 @@ use crate::{
 
 /// Whether the next start takes what lies at the vault's path for the vault, in the store.
 pub(super) const FILL: &str = "fill_vault";
+/// How long an answer may take to reach who asked on this machine.
+const ANSWER_TIME: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// Why the vault is not in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,6 +227,10 @@ impl Mesh {
         };
         // The asker may have gone away.
         answer.send(response).ok();
+        if self.place.starts_again {
+            // So that the answer is out before the process ends.
+            tokio::time::sleep(ANSWER_TIME).await;
+        }
         Ok(())
     }
 }
