@@ -23,6 +23,7 @@ pub mod disk;
 pub mod executor;
 pub mod fuzz;
 pub mod ledger;
+pub mod lines;
 pub mod network;
 pub mod node;
 pub mod people;

@@ -2,7 +2,7 @@
 
 use aiemp_protocol::{ids::Audience, roster::Role, vault_path::VaultPath};
 
-use crate::{random::Rng, world::World};
+use crate::{lines::Lines, random::Rng, world::World};
 
 const FOLDERS: [&str; 16] = [
     "Needs_Action",
@@ -214,38 +214,23 @@ fn edit(world: &mut World, node: usize) {
 
 /// The text with one edit, which brings `word` in.
 fn edited(rng: &mut Rng, text: &str, word: &str) -> String {
-    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
-    let fence = lines.iter().skip(1).position(|line| line == "---\n").map(|at| at + 1);
-    let fence = fence.filter(|_| lines.first().is_some_and(|line| line == "---\n"));
-    let body = fence.map_or(0, |at| at + 1);
-    let at = body + rng.below(lines.len() + 1 - body);
-    match (rng.below(10), fence) {
-        (0 | 1, Some(fence)) => set_field(&mut lines, fence, "status", word),
-        (2, Some(fence)) => set_field(&mut lines, fence, "noted", word),
-        (3 | 4, _) if at < lines.len() => lines[at] = format!("{word} instead\n"),
-        (5, _) if at < lines.len() => {
-            let half = lines[at].len() / 2;
-            let half = (0..=half).rev().find(|at_byte| lines[at].is_char_boundary(*at_byte)).unwrap_or(0);
-            let cut = lines[at][..half].rfind(' ').map_or(0, |space| space + 1);
-            lines[at].insert_str(cut, &format!("{word} "));
+    let mut note = Lines::of(text);
+    let at = note.body + rng.below(note.lines.len() + 1 - note.body);
+    match (rng.below(10), note.fence) {
+        (0 | 1, Some(fence)) => note.set_field(fence, "status", word),
+        (2, Some(fence)) => note.set_field(fence, "noted", word),
+        (3 | 4, _) if at < note.lines.len() => note.lines[at] = format!("{word} instead\n"),
+        (5, _) if at < note.lines.len() => {
+            let line = &mut note.lines[at];
+            let half = (0..=line.len() / 2).rev().find(|byte| line.is_char_boundary(*byte)).unwrap_or(0);
+            let cut = line[..half].rfind(' ').map_or(0, |space| space + 1);
+            line.insert_str(cut, &format!("{word} "));
         }
-        (6, _) if at < lines.len() => {
-            lines.remove(at);
-            lines.insert(body.min(lines.len()), format!("{word}\n"));
-        }
-        (7, _) => lines.push(format!("- {word}\n")),
+        (6, _) if at < note.lines.len() => note.move_to_top(at, word),
+        (7, _) => note.lines.push(format!("- {word}\n")),
         // Told by the word itself, so that the rest of the story stays as it was.
-        _ if word.contains(['0', '7']) => lines.insert(at, format!("![{word}](https://track.test/p.png)\n")),
-        _ => lines.insert(at, format!("{word} here\n")),
+        _ if word.contains(['0', '7']) => note.lines.insert(at, format!("![{word}](https://track.test/p.png)\n")),
+        _ => note.lines.insert(at, format!("{word} here\n")),
     }
-    lines.concat()
-}
-
-fn set_field(lines: &mut Vec<String>, fence: usize, key: &str, word: &str) {
-    let new = format!("{key}: {word}\n");
-    let found = lines[..fence].iter().position(|line| line.split(':').next() == Some(key));
-    match found {
-        Some(at) => lines[at] = new,
-        None => lines.insert(fence, new),
-    }
+    note.lines.concat()
 }

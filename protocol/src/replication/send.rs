@@ -106,9 +106,14 @@ impl Replication {
     }
 
     fn receive_frontier(&mut self, now: Timestamp, peer: NodeId, positions: Vec<Position>) {
+        let Some(session) = self.sessions.get(&peer) else { return };
+        let readable = |audience| readable_by(session.role, audience) && readable_by(self.role, audience);
+        if !positions.iter().all(|position| readable(position.log.audience)) {
+            return self.close_peer(peer, PeerFault::AudienceLeak);
+        }
         let possible: Vec<_> = positions.iter().filter(|position| self.may_exist(position.log)).collect();
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        let (role, compares) = (session.role, session.compares);
+        let compares = session.compares;
         let is_first = session.known.is_none();
         let known = session.known.get_or_insert_default();
         for position in &possible {
@@ -124,13 +129,8 @@ impl Replication {
         if !compares {
             self.send_frontier(peer);
         }
-        for position in &positions {
-            if !readable_by(role, position.log.audience) || !readable_by(self.role, position.log.audience) {
-                return self.close_peer(peer, PeerFault::AudienceLeak);
-            }
-            if self.may_exist(position.log) {
-                self.compare_position(now, peer, position);
-            }
+        for position in possible {
+            self.compare_position(now, peer, position);
         }
         // What the peer lacks it asks for: it got a frontier too, and pushed as well all of it would travel twice.
         self.request_missing(now);

@@ -1,6 +1,6 @@
 //! One edit of a text.
 
-use aiemp_tests::random::Rng;
+use aiemp_tests::{lines::Lines, random::Rng};
 
 /// Texts longer than this are tidied now and then.
 const LINES_MAX: usize = 40;
@@ -27,32 +27,20 @@ fn tidied(text: &str) -> String {
 }
 
 fn edited(rng: &mut Rng, text: &str, word: &str) -> String {
-    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
-    let fence = lines.iter().skip(1).position(|line| line == "---\n").map(|at| at + 1);
-    let fence = fence.filter(|_| lines.first().is_some_and(|line| line == "---\n"));
-    let body = fence.map_or(0, |at| at + 1);
-    let at = body + rng.below(lines.len() + 1 - body);
-    match (rng.below(10), fence) {
-        (0 | 1, Some(fence)) => {
-            let line = format!("{}: {word}\n", FIELDS[rng.below(FIELDS.len())]);
-            let key = line.split(':').next();
-            match lines[..fence].iter().position(|line| line.split(':').next() == key) {
-                Some(at) => lines[at] = line,
-                None => lines.insert(fence, line),
-            }
+    let mut note = Lines::of(text);
+    let at = note.body + rng.below(note.lines.len() + 1 - note.body);
+    match (rng.below(10), note.fence) {
+        (0 | 1, Some(fence)) => note.set_field(fence, FIELDS[rng.below(FIELDS.len())], word),
+        (2 | 3, _) if at < note.lines.len() => note.lines[at] = format!("{word} instead\n"),
+        (4, _) if at < note.lines.len() => {
+            let line = &mut note.lines[at];
+            let cut = line.find(' ').map_or(0, |space| space + 1);
+            line.insert_str(cut, &format!("{word} "));
         }
-        (2 | 3, _) if at < lines.len() => lines[at] = format!("{word} instead\n"),
-        (4, _) if at < lines.len() => {
-            let cut = lines[at].find(' ').map_or(0, |space| space + 1);
-            lines[at].insert_str(cut, &format!("{word} "));
-        }
-        (5, _) if at < lines.len() => {
-            lines.remove(at);
-            lines.insert(body.min(lines.len()), format!("{word}\n"));
-        }
+        (5, _) if at < note.lines.len() => note.move_to_top(at, word),
         // The last line may have no end.
-        (6, _) => lines.push(format!("\n{word}")),
-        _ => lines.insert(at, format!("{word} here\n")),
+        (6, _) => note.lines.push(format!("\n{word}")),
+        _ => note.lines.insert(at, format!("{word} here\n")),
     }
-    lines.concat()
+    note.lines.concat()
 }
