@@ -254,6 +254,13 @@ impl Vault {
         self.ended_well = true;
     }
 
+    /// Whether all that this node has put on disk is recorded: what lies anywhere else, others put there.
+    pub fn is_recorded(&self) -> bool {
+        let lies = |file| self.places.contains_key(&file) || !self.names.has_file(file);
+        let mut files = self.index.iter().map(|(file, _)| file).peekable();
+        (self.ended_well || files.peek().is_none()) && files.all(lies)
+    }
+
     /// Takes back what lay on disk when it was last looked at, once the entries are. What they do not know, because an
     /// older copy of the logs took their place, is as good as never seen.
     pub fn restore_projection(&mut self, key: String, mut projection: Projection) {
@@ -359,6 +366,11 @@ impl Vault {
     /// What lies on disk, by canonical key.
     pub const fn on_disk(&self) -> &BTreeMap<String, Projection> {
         &self.on_disk
+    }
+
+    /// How many of the files that are in sight lie on disk, and how many those are.
+    pub fn placed(&self) -> (u64, u64) {
+        (self.places.len() as u64, self.names.len() as u64)
     }
 
     /// Whether nothing is under way: no load, write, removal, or save that waits.

@@ -390,6 +390,19 @@ impl Replication {
         Some(self.durable.iter().filter(|(log, _)| readable(log)).map(lag).sum())
     }
 
+    /// How many of the entries are held that are known to be there, and how many those are.
+    pub fn received(&self) -> (u64, u64) {
+        let mut known = self.durable.clone();
+        for (log, seq) in self.sessions.values().filter_map(|session| session.known.as_ref()).flatten() {
+            let most = known.entry(*log).or_default();
+            *most = (*seq).max(*most);
+        }
+        // What is not followed would never come to its end.
+        known.retain(|log, _| !self.frozen.contains_key(log) && !self.waiting.contains_key(log));
+        let held = known.keys().filter_map(|log| self.durable.get(log)).sum();
+        (held, known.into_values().sum())
+    }
+
     /// The durable end of each log.
     pub fn frontier(&self) -> impl Iterator<Item = Position> + '_ {
         self.durable

@@ -118,6 +118,11 @@ impl Names {
         below.flat_map(|(_, files)| files).map(|(_, file)| *file).collect()
     }
 
+    /// How many files are in sight.
+    pub(super) fn len(&self) -> usize {
+        self.named.len()
+    }
+
     /// Whether the file is in sight.
     pub(super) fn has_file(&self, file: FileId) -> bool {
         self.named.contains_key(&file)

@@ -226,7 +226,7 @@ fn check_role(home: &Home, role: RoleArg) -> Result<()> {
 fn log() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("AIEMP_LOG").unwrap_or_else(|_| EnvFilter::new("info,libp2p=warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(mesh::log_writer).with_target(false);
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     // A second subscriber in one process can only come from a test; the first one stays.
     log.with_ansi(terminal).try_init().ok();

@@ -42,7 +42,7 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
             "running": running.is_some(), "peers": peers, "approvals_waiting": state.approvals_waiting,
             "conflicts": state.conflicts, "holds": state.holds, "files": state.files, "settled": state.settled,
             "frozen": freezes.stop(roster, node), "frozen_logs": state.frozen_logs,
-            "vault": state.vault, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
+            "vault": state.vault, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
             "promises": promises }));
     } else {
         for freeze in freezes.standing(roster) {
@@ -95,6 +95,9 @@ fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unat
     }
     for peer in &state.peers {
         print::data(line_of(peer));
+    }
+    if let Some(progress) = &state.progress {
+        print::data(format!("under way  {progress}"));
     }
     print::data(format!("waiting    {} for your approval", state.approvals_waiting));
     print::data(format!("conflicts  {}", state.conflicts));

@@ -23,7 +23,7 @@ use tokio::{
 
 pub use self::wire::{
     WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireReceipt, WireSide, WireStatus,
-    WireTrouble, WireUsage,
+    WireProgress, WireTrouble, WireUsage,
 };
 use super::users::Users;
 

@@ -42,6 +42,7 @@ mod calls;
 mod disk;
 mod notices;
 mod place;
+mod progress;
 mod receipts;
 mod rescans;
 mod start;
@@ -50,6 +51,7 @@ mod unpaired;
 
 use disk::{Disk, DiskDone, DiskJob};
 pub use place::Away;
+pub use progress::log_writer;
 
 /// Events that wait for the core; whoever sends more, waits.
 const EVENTS_MAX: usize = 256;
@@ -152,6 +154,7 @@ struct Mesh {
     /// Peers are not heard before.
     hears_at: Instant,
     rescans: rescans::Rescans,
+    bar: progress::Bar,
     skipped: notices::Skipped,
     audit: AuditLog,
     /// Whether less than the floor is free below the home.
@@ -171,7 +174,8 @@ impl Mesh {
         self.handle(Input::Restored).await?;
         start::say_ready();
         loop {
-            let timeout = self.next_timeout();
+            self.draw_progress();
+            let (timeout, redraw) = (self.next_timeout(), self.bar.due_at());
             if self.core.divergence().is_some() || self.place.starts_again() {
                 return Ok(());
             }
@@ -202,6 +206,7 @@ impl Mesh {
                 Some(rosters) = self.paired.1.recv() => self.pairing_ended(rosters).await?,
                 _ = late_saves.tick() => self.disk.send(DiskJob::LateSaves).await?,
                 _ = disk_checks.tick() => self.disk_checked().await?,
+                () = sleep_until(redraw.unwrap_or(timeout)), if redraw.is_some() => {}
                 () = sleep_until(timeout) => {
                     self.look_at_place().await?;
                     self.handle(Input::TimeoutReached).await?;
@@ -275,6 +280,7 @@ impl Mesh {
                     let mut response = questions::response(answer, roster, self.me, holds);
                     if let Response::Status(status) = &mut response {
                         status.vault = self.troubles();
+                        status.progress = self.progress();
                     }
                     // The asker may have gone away.
                     back.send(response).ok();
@@ -376,16 +382,7 @@ impl Mesh {
                 }
                 self.handle(Input::FileRemoved(effect, outcome)).await
             }
-            DiskDone::Scanned(scan) => {
-                match scan {
-                    Some(scan) => {
-                        self.skipped.tell(scan.skipped);
-                        self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await?;
-                    }
-                    None => self.place.missed(),
-                }
-                if self.rescans.end() { self.scan().await } else { Ok(()) }
-            }
+            DiskDone::Scanned(scan) => self.scanned(scan).await,
             DiskDone::Stamps(stamps) => {
                 self.store.send(store::Command::Write(store::Write::Stamps(stamps))).await?;
                 Ok(())
@@ -439,11 +436,6 @@ impl Mesh {
             DiskEvent::Rescan if self.rescans.ask() => self.scan().await,
             DiskEvent::Rescan => Ok(()),
         }
-    }
-
-    async fn scan(&mut self) -> Result<()> {
-        let known = self.core.vault().on_disk().values().map(|there| (there.path.clone(), there.hash));
-        self.disk.send(DiskJob::Scan(known.collect())).await
     }
 
     async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {

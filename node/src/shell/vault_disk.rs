@@ -24,7 +24,7 @@ use thiserror::Error;
 pub use self::{
     mark::{FolderId, Lying, look},
     reading::SkipReason,
-    scan::{Known, Scan},
+    scan::{Known, Scan, ScanSize},
     stamps::{Stamp, StampName, Stamped, Stamps},
     watcher::{DiskEvent, VaultWatcher},
     writer::VaultDisk,

@@ -136,8 +136,28 @@ pub struct WireStatus {
     /// What is the matter with the vault's folder.
     #[serde(default)]
     pub vault: Vec<WireTrouble>,
+    /// How far work has come that takes a while.
+    #[serde(default)]
+    pub progress: Option<WireProgress>,
     /// Whether nothing is under way.
     pub settled: bool,
+}
+
+/// Work under way, and how much of it is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireProgress {
+    /// What is counted: "files read", "entries received" or "files written".
+    pub doing: String,
+    /// So many are done.
+    pub done: u64,
+    /// Of so many.
+    pub total: u64,
+}
+
+impl std::fmt::Display for WireProgress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} {}", self.done, self.total, self.doing)
+    }
 }
 
 /// Something that is not as it should be, and what to do about it.

@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     shell::{
         free_space,
-        vault_disk::{DiskError, Scan, StampName, Stamped, Stamps, VaultDisk},
+        vault_disk::{DiskError, Scan, ScanSize, StampName, Stamped, Stamps, VaultDisk},
     },
 };
 
@@ -53,7 +53,9 @@ pub(super) enum DiskJob {
         expected: ContentHash,
     },
     /// Compare with what is known to lie there.
-    Scan(Vec<(VaultPath, ContentHash)>),
+    Scan(Vec<(VaultPath, ContentHash)>, ScanSize),
+    /// Read the next of what a scan left unread.
+    ScanOn(Scan),
     /// Read these, after every write and removal that was asked for before.
     Look(Vec<VaultPath>),
     /// The watcher read this, before or after any write and removal: tell what is true of it still.
@@ -178,7 +180,7 @@ fn leave(job: DiskJob) -> Option<DiskDone> {
     match job {
         DiskJob::Write { effect, .. } => Some(DiskDone::Written(effect, WriteOutcome::Failed)),
         DiskJob::Remove { effect, .. } => Some(DiskDone::Removed(effect, RemoveOutcome::Failed)),
-        DiskJob::Scan(_) => Some(DiskDone::Scanned(None)),
+        DiskJob::Scan(..) | DiskJob::ScanOn(_) => Some(DiskDone::Scanned(None)),
         DiskJob::RemoveIntake { .. } | DiskJob::Look(_) | DiskJob::Confirm { .. } => Some(DiskDone::Missed),
         // Displaced saves lie in the folder that is away, and stay there.
         DiskJob::LateSaves | DiskJob::Forget(_) => None,
@@ -219,7 +221,8 @@ impl Worker {
                     None
                 }
             },
-            DiskJob::Scan(known) => Some(DiskDone::Scanned(self.scan(known))),
+            DiskJob::Scan(known, size) => Some(DiskDone::Scanned(self.scan(known, size))),
+            DiskJob::ScanOn(rest) => Some(DiskDone::Scanned(self.scan_on(rest))),
             DiskJob::Look(paths) => {
                 let (mut changed, mut removed) = (Vec::new(), Vec::new());
                 for path in paths {
@@ -267,12 +270,17 @@ impl Worker {
     }
 
     /// None where the vault was moved away meanwhile: then its files look removed.
-    fn scan(&mut self, known: Vec<(VaultPath, ContentHash)>) -> Option<Scan> {
+    fn scan(&mut self, known: Vec<(VaultPath, ContentHash)>, size: ScanSize) -> Option<Scan> {
         let known = known.into_iter().map(|(path, hash)| (path.key(), (path, hash))).collect();
-        let found = self.disk.scan(&known, &mut self.stamps).unwrap_or_else(|error| {
+        let found = self.disk.scan(&known, size, &mut self.stamps).unwrap_or_else(|error| {
             tracing::error!(%error, "the vault could not be scanned");
             Scan::default()
         });
+        self.disk.is_in_place().then_some(found)
+    }
+
+    fn scan_on(&mut self, rest: Scan) -> Option<Scan> {
+        let found = self.disk.scan_on(rest, &mut self.stamps);
         self.disk.is_in_place().then_some(found)
     }
 

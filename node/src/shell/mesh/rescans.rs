@@ -1,8 +1,25 @@
-//! Scans of the whole vault: one at a time.
+//! Scans of the whole vault: one at a time, each in parts that fit into memory.
+
+use anyhow::Result;
+
+use super::{Mesh, disk::DiskJob};
+use crate::{
+    core::Input,
+    shell::vault_disk::{Scan, ScanSize},
+};
+
+/// The one under way.
+#[derive(Debug, Default)]
+pub(super) struct Rescans {
+    state: State,
+    /// New files that it found, and how many of them are left to read.
+    new: u64,
+    unread: u64,
+}
 
 /// Whether one is under way.
 #[derive(Debug, Default)]
-pub(super) enum Rescans {
+enum State {
     #[default]
     Idle,
     Busy,
@@ -13,16 +30,58 @@ pub(super) enum Rescans {
 impl Rescans {
     /// One is asked for; whether it starts now.
     pub(super) fn ask(&mut self) -> bool {
-        let starts = matches!(self, Self::Idle);
-        *self = if starts { Self::Busy } else { Self::BusyAndAsked };
+        let starts = matches!(self.state, State::Idle);
+        self.state = if starts { State::Busy } else { State::BusyAndAsked };
         starts
     }
 
     /// The one under way ended; whether the next starts now.
     pub(super) fn end(&mut self) -> bool {
-        let follows = matches!(self, Self::BusyAndAsked);
-        *self = if follows { Self::Busy } else { Self::Idle };
+        let follows = matches!(self.state, State::BusyAndAsked);
+        *self = Self { state: if follows { State::Busy } else { State::Idle }, ..Self::default() };
         follows
+    }
+
+    /// So many files are left to read.
+    fn left(&mut self, unread: usize) {
+        self.unread = unread as u64;
+        self.new = self.new.max(self.unread);
+    }
+
+    /// How many new files were read, and how many there are.
+    pub(super) const fn progress(&self) -> (u64, u64) {
+        (self.new - self.unread, self.new)
+    }
+}
+
+impl Mesh {
+    pub(super) async fn scan(&mut self) -> Result<()> {
+        let known = self.core.vault().on_disk().values().map(|there| (there.path.clone(), there.hash));
+        self.disk.send(DiskJob::Scan(known.collect(), ScanSize::Known)).await
+    }
+
+    /// A scan, or the next part of one, is done; `None` where the vault was away.
+    pub(super) async fn scanned(&mut self, scan: Option<Scan>) -> Result<()> {
+        let Some(mut scan) = scan else {
+            self.place.missed();
+            return self.scan_ended().await;
+        };
+        let rest = scan.take_rest();
+        let goes_on = rest.is_some();
+        match rest {
+            // The disk reads on while this part is taken in.
+            Some(rest) => {
+                self.rescans.left(rest.unread.len());
+                self.disk.send(DiskJob::ScanOn(rest)).await?;
+            }
+            None => self.skipped.tell(scan.skipped),
+        }
+        self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await?;
+        if goes_on { Ok(()) } else { self.scan_ended().await }
+    }
+
+    async fn scan_ended(&mut self) -> Result<()> {
+        if self.rescans.end() { self.scan().await } else { Ok(()) }
     }
 }
 

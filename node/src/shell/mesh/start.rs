@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     audit::AuditLog,
-    core::{Core, Divergence, Input, Lost, Notice, Start},
+    core::{Core, Divergence, Lost, Notice, Start},
     fault::Fault,
     home::Home,
     shell::{
@@ -30,7 +30,7 @@ use crate::{
         releases, screen,
         store::{self, Loaded, Store},
         users::Users,
-        vault_disk::{DiskEvent, Scan, Stamps, VaultDisk, VaultWatcher},
+        vault_disk::{DiskEvent, Scan, ScanSize, Stamps, VaultDisk, VaultWatcher},
     },
 };
 
@@ -205,6 +205,7 @@ impl Mesh {
             next_request: 0,
             listening: Vec::new(),
             rescans: super::rescans::Rescans::default(),
+            bar: super::progress::Bar::new(),
             skipped: notices::Skipped::default(),
             hears_at: Instant::now() + if found.removed.is_empty() { Duration::ZERO } else { REMOVALS_FIRST },
             audit,
@@ -213,9 +214,9 @@ impl Mesh {
             displaced: Vec::new(),
             watches: (watcher, home_watch),
         };
-        mesh.skipped.tell(found.skipped);
         mesh.tell_away().await?;
-        mesh.handle(Input::FilesChanged { changed: found.changed, removed: found.removed }).await?;
+        mesh.rescans.ask();
+        mesh.scanned(Some(found)).await?;
         Ok(mesh)
     }
 }
@@ -249,7 +250,8 @@ fn watch(
     let watcher = VaultWatcher::spawn(root, events)?;
     let known = core.vault().on_disk().iter();
     let known = known.map(|(key, there)| (key.clone(), (there.path.clone(), there.hash))).collect();
-    Ok((Some(watcher), disk.scan(&known, stamps)?))
+    let size = if core.vault().is_recorded() { ScanSize::Known } else { ScanSize::Whole };
+    Ok((Some(watcher), disk.scan(&known, size, stamps)?))
 }
 
 /// Another folder is to be the vault: nothing lies there as far as this node knows.

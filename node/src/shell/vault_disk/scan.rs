@@ -1,7 +1,7 @@
 //! What differs between the vault on disk and what was last known to lie there.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, VecDeque},
     ffi::OsStr,
 };
 
@@ -11,7 +11,7 @@ use super::{
     DiskError,
     listing::Listing,
     reading::{self, Found, SkipReason},
-    stamps::{self, Stamp, StampName, Stamped, Stamps},
+    stamps::{self, Stamp, Stamped, Stamps},
     tree::{Missing, Tree},
 };
 
@@ -27,7 +27,22 @@ pub struct Scan {
     pub removed: Vec<VaultPath>,
     /// Names that were not looked into, with the reason. `Busy` ones are worth another scan soon.
     pub skipped: Vec<(String, SkipReason)>,
+    /// Places where nothing was known to lie, which [`scan_on`](super::VaultDisk::scan_on) reads.
+    pub unread: VecDeque<VaultPath>,
 }
+
+/// What may be read at once: a vault as it is found the first time need not fit into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanSize {
+    /// All of it.
+    Whole,
+    /// What differs where something was known to lie; new places are left unread, unless one that was known is gone: it may
+    /// have moved to one of them.
+    Known,
+}
+
+/// Bytes of new files that are read in one go.
+const PART_BYTES: usize = 4 << 20;
 
 /// A scan under way.
 struct Scanning<'s> {
@@ -35,36 +50,61 @@ struct Scanning<'s> {
     stamps: &'s mut Stamps,
     /// The file system's time when it began.
     now: i64,
-    passed: BTreeSet<StampName>,
     scan: Scan,
 }
 
-pub(super) fn scan(tree: &Tree, known: &Known, stamps: &mut Stamps, now: i64) -> Result<Scan, DiskError> {
+pub(super) fn scan(
+    tree: &Tree,
+    known: &Known,
+    size: ScanSize,
+    stamps: &mut Stamps,
+    now: i64,
+) -> Result<Scan, DiskError> {
     let mut listing = Listing::with_stamps(tree)?;
     let scan = Scan { skipped: std::mem::take(&mut listing.skipped), ..Scan::default() };
-    let mut scanning = Scanning { tree, stamps, now, passed: BTreeSet::new(), scan };
+    let mut scanning = Scanning { tree, stamps, now, scan };
     for (key, paths) in &listing.files {
         let known = known.get(key);
         // The spelling that is known stays the file; without one the first in byte order is.
         let chosen = paths.iter().position(|(path, _)| known.is_some_and(|known| known.0 == *path)).unwrap_or(0);
         for (at, (path, stamp)) in paths.iter().enumerate() {
-            if at == chosen {
-                scanning.look_at(path, *stamp, known);
-            } else {
-                scanning.scan.skipped.push((path.as_str().to_owned(), SkipReason::Twin));
+            match known {
+                _ if at != chosen => scanning.skip(path, SkipReason::Twin),
+                Some(_) => scanning.look_at(path, *stamp, known),
+                None => scanning.scan.unread.push_back(path.clone()),
             }
         }
     }
-    let Scanning { stamps, passed, mut scan, .. } = scanning;
-    stamps.keep(&passed);
     let gone = known.iter().filter(|(key, _)| !listing.files.contains_key(*key) && !listing.is_closed(key));
-    scan.removed.extend(gone.map(|(_, (path, _))| path.clone()));
-    Ok(scan)
+    scanning.scan.removed.extend(gone.map(|(_, (path, _))| path.clone()));
+    scanning.stamps.keep(&listing.files.values().flatten().map(|(path, _)| stamps::name_of(path)).collect());
+    if size == ScanSize::Whole || !scanning.scan.removed.is_empty() {
+        while scanning.read_part() {}
+    }
+    Ok(scanning.scan)
+}
+
+/// Reads some megabytes of what is unread, and skips what cannot be.
+pub(super) fn scan_on(tree: &Tree, rest: Scan, stamps: &mut Stamps, now: i64) -> Scan {
+    let mut scanning = Scanning { tree, stamps, now, scan: rest };
+    scanning.read_part();
+    scanning.scan
 }
 
 impl Scanning<'_> {
+    /// Reads the next of what is unread; whether more is.
+    fn read_part(&mut self) -> bool {
+        let (mut bytes, mut seen) = (0, self.scan.changed.len());
+        while bytes < PART_BYTES {
+            let Some(path) = self.scan.unread.pop_front() else { return false };
+            self.look_at(&path, None, None);
+            bytes += self.scan.changed[seen..].iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+            seen = self.scan.changed.len();
+        }
+        true
+    }
+
     fn look_at(&mut self, path: &VaultPath, stamp: Option<Stamp>, known: Option<&(VaultPath, ContentHash)>) {
-        self.passed.insert(stamps::name_of(path));
         let is_known = |hash| known.is_some_and(|known| known.0 == *path && known.1 == hash);
         if stamp.and_then(|stamp| self.stamps.content(path, stamp)).is_some_and(is_known) {
             return;
@@ -94,5 +134,13 @@ impl Scanning<'_> {
 
     fn skip(&mut self, path: &VaultPath, reason: SkipReason) {
         self.scan.skipped.push((path.as_str().to_owned(), reason));
+    }
+}
+
+impl Scan {
+    /// Takes out what is still to be done, with what was skipped so far.
+    pub fn take_rest(&mut self) -> Option<Self> {
+        let unread = std::mem::take(&mut self.unread);
+        (!unread.is_empty()).then(|| Self { unread, skipped: std::mem::take(&mut self.skipped), ..Self::default() })
     }
 }

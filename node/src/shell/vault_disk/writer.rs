@@ -13,7 +13,7 @@ use super::{
     kept::{Kept, Temporary},
     mark::{self, FolderId},
     reading::{self, Found},
-    scan::{self, Known, Scan},
+    scan::{self, Known, Scan, ScanSize},
     stamps::{Stamped, Stamps},
     tree::{self, Missing, Tree},
 };
@@ -65,12 +65,17 @@ impl VaultDisk {
         self.kept.mark(&mark::name_of(node))
     }
 
-    /// Reads the whole vault and compares it with `known`, by canonical key.
+    /// Looks at the whole vault and compares it with `known`, by canonical key; how much of it is read, `size` says.
     ///
     /// Fails only if the vault's top cannot be listed, so that an unmounted disk is no mass removal.
     /// Files that look as they did when they were read are not read again.
-    pub fn scan(&self, known: &Known, stamps: &mut Stamps) -> Result<Scan, DiskError> {
-        scan::scan(&self.tree, known, stamps, self.kept.time())
+    pub fn scan(&self, known: &Known, size: ScanSize, stamps: &mut Stamps) -> Result<Scan, DiskError> {
+        scan::scan(&self.tree, known, size, stamps, self.kept.time())
+    }
+
+    /// Reads some megabytes of what a scan left unread. What is gone by then was never known.
+    pub fn scan_on(&self, rest: Scan, stamps: &mut Stamps) -> Scan {
+        scan::scan_on(&self.tree, rest, stamps, self.kept.time())
     }
 
     /// Notes what these files look like: for those that were written or read while that could not be told.

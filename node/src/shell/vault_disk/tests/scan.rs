@@ -9,7 +9,7 @@ use aiemp_protocol::{ids::ContentHash, limits::BLOB_BYTES_MAX};
 use tempfile::tempdir;
 
 use super::{path, paths, put, scan_of};
-use crate::shell::vault_disk::{DiskError, Known, Scan, SkipReason};
+use crate::shell::vault_disk::{DiskError, Known, Scan, ScanSize, SkipReason, Stamps, VaultDisk};
 
 fn known(files: &[(&str, &str)]) -> Known {
     let entry = |(name, text): &(&str, &str)| {
@@ -117,4 +117,44 @@ fn a_vault_that_is_not_there_is_no_removal_of_everything() {
     let root = tempdir().expect("a directory");
     let error = scan_of(&root.path().join("unmounted"), &known(&[("a.md", "1")])).expect_err("refused");
     assert!(matches!(error, DiskError::Io { doing: "open", .. }), "{error}");
+}
+
+/// A vault with more new text than is read at once.
+fn put_much(root: &Path) {
+    for number in 0..5 {
+        put(root, &format!("{number}.md"), &"x".repeat(3 << 20));
+    }
+}
+
+#[test]
+fn what_was_never_known_is_read_in_parts() {
+    let root = tempdir().expect("a directory");
+    put_much(root.path());
+    put(root.path(), "known.md", "new");
+    symlink("0.md", root.path().join("link.md")).expect("linked");
+    let (disk, mut stamps) = (VaultDisk::open(root.path()).expect("a vault"), Stamps::default());
+    let known = known(&[("known.md", "old")]);
+    let mut part = disk.scan(&known, ScanSize::Known, &mut stamps).expect("scanned");
+    assert_eq!(paths(&part.changed), ["known.md"]);
+    let (mut read, mut skipped) = (Vec::new(), Vec::new());
+    while let Some(rest) = part.take_rest() {
+        part = disk.scan_on(rest, &mut stamps);
+        assert!(part.changed.len() <= 2, "some megabytes at once");
+        read.append(&mut part.changed);
+        skipped.clone_from(&part.skipped);
+    }
+    assert_eq!(paths(&read), ["0.md", "1.md", "2.md", "3.md", "4.md"]);
+    assert_eq!(skipped, [("link.md".to_owned(), SkipReason::Symlink)], "told once, at the end");
+}
+
+#[test]
+fn where_a_known_file_is_gone_its_new_place_is_told_with_it() {
+    let root = tempdir().expect("a directory");
+    put_much(root.path());
+    put(root.path(), "new-name.md", "moved");
+    let (disk, mut stamps) = (VaultDisk::open(root.path()).expect("a vault"), Stamps::default());
+    let known = known(&[("old-name.md", "moved")]);
+    let mut scan = disk.scan(&known, ScanSize::Known, &mut stamps).expect("scanned");
+    assert_eq!(scan.removed, [path("old-name.md")]);
+    assert!(paths(&scan.changed).contains(&"new-name.md") && scan.take_rest().is_none(), "all of it at once");
 }

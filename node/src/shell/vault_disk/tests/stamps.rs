@@ -4,7 +4,7 @@ use aiemp_protocol::ids::ContentHash;
 use tempfile::{TempDir, tempdir};
 
 use super::{path, paths, put};
-use crate::shell::vault_disk::{Known, Scan, SkipReason, Stamp, Stamped, Stamps, VaultDisk, scan, tree::Tree};
+use crate::shell::vault_disk::{Known, Scan, ScanSize, SkipReason, Stamp, Stamped, Stamps, VaultDisk, scan, tree::Tree};
 
 const SECOND: i64 = 1_000_000_000;
 const TEXT: &str = "as it was\n";
@@ -25,7 +25,7 @@ fn looks(root: &Path) -> Stamp {
 }
 
 fn scanned(root: &Path, known: &Known, stamps: &mut Stamps, now: i64) -> Scan {
-    scan::scan(&Tree::open(root).expect("a vault"), known, stamps, now).expect("scanned")
+    scan::scan(&Tree::open(root).expect("a vault"), known, ScanSize::Whole, stamps, now).expect("scanned")
 }
 
 /// As noted by a scan long after the file was written.
