@@ -65,7 +65,9 @@ impl Claims {
         let lease_until = origin.hlc + Duration::from_millis(lease_ms);
         let claim = Claim { origin: origin.clone(), to, lease_until, by_hand: lease_ms == LEASE_BY_HAND_MS };
         let last = self.by_work.entry(work).or_default().entry(origin.author()).or_insert_with(|| claim.clone());
-        if last.to == to && claim.origin.hlc < last.lease_until {
+        // Entries of two generations come in any order: one of the later replaces what the earlier said.
+        let is_same_log = last.origin.log.generation == origin.log.generation;
+        if is_same_log && last.to == to && claim.origin.hlc < last.lease_until {
             // It is renewed, and stays as early as it was.
             last.lease_until = last.lease_until.max(lease_until);
             last.by_hand |= claim.by_hand;
@@ -84,6 +86,11 @@ impl Claims {
         self.by_work.get(&work)?.get(&node)
     }
 
+    /// The last claims of a piece of work.
+    pub fn of_work(&self, work: WorkId) -> impl Iterator<Item = &Claim> {
+        self.by_work.get(&work).into_iter().flat_map(BTreeMap::values)
+    }
+
     /// What a copy in a claim folder was claimed for.
     pub fn work_of(&self, copy: FileId) -> Option<WorkId> {
         self.of_copy.get(&copy).map(|(_, work)| *work)
@@ -96,13 +103,12 @@ impl Claims {
 
     /// The copies that were claimed for a piece of work.
     pub(crate) fn copies(&self, work: WorkId) -> impl Iterator<Item = FileId> + '_ {
-        self.by_work.get(&work).into_iter().flat_map(BTreeMap::values).map(|claim| claim.to)
+        self.of_work(work).map(|claim| claim.to)
     }
 
     /// The claims of a piece of work that were not given up: whose copy is there, or went on towards its end.
     fn held<'a>(&'a self, index: &'a Index, work: WorkId) -> impl Iterator<Item = &'a Claim> {
-        let claims = self.by_work.get(&work).into_iter().flat_map(BTreeMap::values);
-        claims.filter(move |claim| self.work_of(claim.to) == Some(work) && is_held(index, claim))
+        self.of_work(work).filter(move |claim| self.work_of(claim.to) == Some(work) && is_held(index, claim))
     }
 }
 
@@ -171,4 +177,43 @@ pub fn delay(work: WorkId, me: NodeId, candidates: impl IntoIterator<Item = Node
     let mine = rank(work, me);
     let ahead = candidates.into_iter().filter(|node| *node != me && rank(work, *node) > mine).count();
     CLAIM_RANK_DELAY * u32::try_from(ahead).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aiemp_keys::Signer;
+    use aiemp_protocol::{
+        entry::Item,
+        ids::{Audience, EntryHash, LogId},
+        limits::LEASE,
+    };
+
+    use super::*;
+
+    #[test]
+    fn claims_of_two_generations_come_to_the_same_in_any_order() {
+        let author = Signer::from_seed([1; 32]).node_id();
+        let to = FileId { zone: Zone::Claim(author), hash: Hash::of_content(b"copy") };
+        let from = FileId { zone: Zone::Intake, hash: Hash::of_content(b"task") };
+        let work = WorkId(Hash::of_content(b"work"));
+        let claimed = |generation: u64, seq: u64, at: u64| {
+            let log = LogId { author, generation, audience: Audience::All };
+            let hash = EntryHash(Hash::of_content(&[generation as u8, seq as u8]));
+            Arc::new(Origin { log, seq, hash, hlc: Timestamp::from_millis(at), past: Arc::default() })
+        };
+        let item = |lease: u64| Item::Claim { work, from, to, lease_ms: lease };
+        let lease = u64::try_from(LEASE.as_millis()).expect("a short time");
+        let told = [(claimed(0, 1, 1_000), lease), (claimed(1, 1, 2_000), LEASE_BY_HAND_MS)];
+        let stands = |order: [usize; 2]| {
+            let mut index = Index::default();
+            for (origin, lease) in order.map(|at| &told[at]) {
+                index.apply(&item(*lease), origin);
+            }
+            let claim = index.claims().of(work, author).cloned().expect("a claim");
+            (claim.origin.hash, claim.lease_until, claim.by_hand)
+        };
+        assert_eq!(stands([0, 1]), stands([1, 0]));
+    }
 }

@@ -112,6 +112,18 @@ pub(crate) fn archivings(archived: &Register<bool>) -> impl Iterator<Item = &Ori
     archived.writes().filter(|(_, archived)| **archived).map(|(origin, _)| origin)
 }
 
+/// Of each of their authors the first: one item stands for all that one of them said at once.
+fn archivers(archived: &Register<bool>) -> impl Iterator<Item = &Origin> {
+    let mut first: BTreeMap<NodeId, &Origin> = BTreeMap::new();
+    for archiving in archivings(archived) {
+        let of_author = first.entry(archiving.author()).or_insert(archiving);
+        if archiving.hash < of_author.hash {
+            *of_author = archiving;
+        }
+    }
+    first.into_values()
+}
+
 /// Whether an archiving knew of an edit: one made on a stale copy after it was not known either.
 pub(crate) fn knows_edit(archiving: &Origin, edit: &Origin) -> bool {
     let is_beside = edit.author() == archiving.author() && !archiving.is_before(edit);
@@ -137,7 +149,7 @@ pub fn edits_past_archive(record: &FileRecord) -> Vec<(&ChangeRef, &Origin)> {
     if !record.is_archived() {
         return Vec::new();
     }
-    archivings(&record.archived)
+    archivers(&record.archived)
         .flat_map(|archiving| {
             let mut last: BTreeMap<NodeId, &ChangeRef> = BTreeMap::new();
             for change in record.changes.iter().filter(|change| !knows_edit(archiving, &change.origin)) {
@@ -155,7 +167,7 @@ pub fn edits_past_archive(record: &FileRecord) -> Vec<(&ChangeRef, &Origin)> {
 /// Who wrote the content that is shown, with each archiving that did not know of it.
 pub fn contents_past_archive(record: &FileRecord) -> Vec<(&Origin, &Origin)> {
     let Some((written, base)) = record.base.writes().next().filter(|_| record.is_archived()) else { return Vec::new() };
-    let all = archivings(&record.archived);
+    let all = archivers(&record.archived);
     let unknown = all.filter(|archiving| !knows_content(archiving, &record.base, written, base));
     unknown.map(|archiving| (written, archiving)).collect()
 }

@@ -11,6 +11,10 @@ use crate::{
     index::{FileRecord, Index, Origin, Register},
 };
 
+/// Ids that follow each other which are looked at: whoever may write there could take any number of them in advance. What is
+/// put further on counts for no successor, so what it came from stays in sight.
+const SUCCESSORS_MAX: usize = 64;
+
 /// Whether the file is to be seen: it was not deleted, or is kept, and nobody else has the work that it is a copy for.
 pub(crate) fn is_in_sight(index: &Index, file: FileId, names_first: impl Fn(NodeId) -> bool) -> bool {
     let Some(record) = index.get(file) else { return false };
@@ -72,9 +76,9 @@ pub(crate) fn has_moved_on(index: &Index, file: FileId, archiving: &Origin) -> b
 pub(crate) fn has_moved_to(index: &Index, file: FileId, zone: Zone, archiving: &Origin) -> bool {
     let made_by_mover =
         |origin: &Origin| origin.is_before(archiving) && (origin.author() == archiving.author() || zone == Zone::Owner);
-    let mut ids = std::iter::successors(Some(file.moved_to(zone)), |id| Some(id.beside(zone)));
+    let ids = std::iter::successors(Some(file.moved_to(zone)), |id| Some(id.beside(zone))).take(SUCCESSORS_MAX);
     let is_successor = |id: FileId| index.get(id).map(|record| record.base.has_any(made_by_mover));
-    ids.by_ref().map_while(is_successor).any(|is_it| is_it)
+    ids.map_while(is_successor).any(|is_it| is_it)
 }
 
 #[cfg(test)]
@@ -203,6 +207,20 @@ mod tests {
         told.archive(PERSON, true, [1, 1]);
         told.edit(CLOUD, [1, 0]);
         assert!(told.is_in_sight());
+    }
+
+    #[test]
+    fn ids_that_were_taken_in_advance_are_not_followed_without_end() {
+        let mut told = Told::new();
+        let mut id = file().moved_to(Zone::Intake);
+        for _ in 0..SUCCESSORS_MAX {
+            told.make(CLOUD, id, [1, 0]);
+            id = id.beside(Zone::Intake);
+        }
+        told.make(PERSON, id, [1, 0]);
+        told.archive(PERSON, true, [2, told.next[2]]);
+        told.edit(CLOUD, [1, 0]);
+        assert!(told.is_in_sight(), "what lies beyond them is no successor, and the edit is shown");
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod given_up;
 mod hidden;
 mod history;
 mod input;
+mod late;
 mod load;
 mod local;
 mod names;
@@ -126,7 +127,7 @@ pub struct Vault {
     /// Of the document that starts from this content, the last that was open.
     field_conflicts: BTreeMap<FileId, (ContentHash, Vec<FieldConflict>)>,
     /// What archived notes say since an edit that their archiving did not know of, and the digest of all of it.
-    late_texts: BTreeMap<FileId, (ContentHash, String)>,
+    late_texts: late::LateTexts,
     /// Content under bases that compete with the shown one.
     hidden: BTreeMap<(FileId, ContentHash), hidden::Hidden>,
     /// Those of it that are being loaded.
@@ -206,7 +207,7 @@ impl Vault {
             resolved: BTreeMap::new(),
             watched: BTreeSet::new(),
             field_conflicts: BTreeMap::new(),
-            late_texts: BTreeMap::new(),
+            late_texts: late::LateTexts::default(),
             hidden: BTreeMap::new(),
             loading_hidden: BTreeSet::new(),
             dropped: dropped::DroppedChanges::default(),

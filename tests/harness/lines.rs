@@ -2,6 +2,7 @@
 
 /// The lines of a note, each with its end.
 pub struct Lines {
+    /// All of them.
     pub lines: Vec<String>,
     /// The line that ends the front matter.
     pub fence: Option<usize>,
@@ -10,11 +11,12 @@ pub struct Lines {
 }
 
 impl Lines {
-    pub fn of(text: &str) -> Lines {
+    /// The lines of a text.
+    pub fn of(text: &str) -> Self {
         let lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
         let fence = lines.iter().skip(1).position(|line| line == "---\n").map(|at| at + 1);
         let fence = fence.filter(|_| lines.first().is_some_and(|line| line == "---\n"));
-        Lines { lines, fence, body: fence.map_or(0, |at| at + 1) }
+        Self { lines, fence, body: fence.map_or(0, |at| at + 1) }
     }
 
     /// Sets a field of the front matter that ends at line `fence`.

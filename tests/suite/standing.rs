@@ -126,6 +126,26 @@ fn nothing_goes_out_by_itself_while_the_mesh_is_frozen() {
 }
 
 #[test]
+fn drafts_that_the_person_took_away_go_out_no_more_while_that_waits_for_their_word() {
+    let mut world = mesh(8, false);
+    brake::freeze(&mut world, 0).expect("frozen");
+    let drafts: Vec<_> = (0..12).map(|number| format!("Pending_Approval/email/{number}.md")).collect();
+    for draft in &drafts {
+        save(&mut world, 0, draft, &mail(draft));
+    }
+    pass(&mut world, 60_000);
+    for draft in &drafts {
+        world.nodes[0].disk.files.remove(&path(draft)).expect("it was there");
+        world.touched(0, path(draft));
+    }
+    pass(&mut world, 20_000);
+    assert_eq!(world.nodes[0].core.as_ref().map(|core| core.vault().removals_held()), Some(12));
+    brake::unfreeze(&mut world).expect("let go on");
+    pass(&mut world, 3_600_000);
+    assert_eq!(taken(&world), Vec::<String>::new());
+}
+
+#[test]
 fn cloud_that_writes_edits_or_moves_a_draft_makes_it_a_text_by_cloud() {
     for text_by_cloud in [false, true] {
         let expected = usize::from(text_by_cloud);

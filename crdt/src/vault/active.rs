@@ -54,6 +54,13 @@ impl Vault {
         if is_shown { Vec::new() } else { self.unreleased(file, path, bytes) }
     }
 
+    /// Whether the person's disk shows these bytes as the file, as far as this node knows: nobody took them away, and the
+    /// folder is in its place.
+    pub fn shows(&self, file: FileId, bytes: &[u8]) -> bool {
+        let there = self.projection_of(file).filter(|(key, _)| !self.is_away && !self.missing.contains_key(*key));
+        there.is_some_and(|(_, there)| there.hash == ContentHash::of(bytes))
+    }
+
     /// The active content of a file that nobody released; none where this node shows whatever it is given.
     fn unreleased(&self, file: FileId, path: &VaultPath, bytes: &[u8]) -> Vec<Finding> {
         if !self.boundaries.holds_active_content() || file.zone.audience() != Audience::All {

@@ -342,7 +342,7 @@ impl Vault {
     /// A note that was put away, and perhaps brought back, or that belongs at another place, may be missing because this
     /// node removed it before a crash: then nobody wants it gone. Where removals wait for a person, it may be one of them.
     fn forget_own_removals(&mut self) {
-        if self.removals_held_before() {
+        if self.removals_held_before() || self.ended_well {
             return;
         }
         let taken_away = |key: &String| {

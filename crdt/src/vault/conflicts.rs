@@ -91,7 +91,7 @@ impl Vault {
             (ConflictKind::Field, Choice::Both) => true,
             // What was read is deleted, and no more: it must be known.
             (ConflictKind::DeleteEdit, Choice::Side(0)) if self.is_in_dispute(item.file) => {
-                self.late_texts.contains_key(&item.file)
+                self.late_texts.hash_of(item.file).is_some()
             }
             (kind, Choice::Side(0)) if is_of_contents(kind) => true,
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => true,
@@ -127,9 +127,9 @@ impl Vault {
             None => self.field_conflicts.remove(&file),
         };
         match late {
-            Some(text) => self.late_texts.insert(file, text),
-            None => self.late_texts.remove(&file),
-        };
+            Some((hash, text)) => self.late_texts.insert(file, hash, text),
+            None => self.late_texts.remove(file),
+        }
     }
 
     /// Whether a field of the note has two values, or had when it was last open.
@@ -171,7 +171,7 @@ impl Vault {
         let edits = conflict::edits_past_archive(record).into_iter();
         let contents = conflict::contents_past_archive(record).into_iter();
         let base = record.shown_base();
-        let text = self.late_texts.get(&file).map(|(_, text)| text.clone()).unwrap_or_default();
+        let text = self.late_texts.text_of(file);
         let item = |hash, written: &Origin, archiving: &Origin| {
             let has_moved_on = sight::has_moved_on(&self.index, file, archiving);
             let (kind, gone) = if has_moved_on {
@@ -216,10 +216,10 @@ impl Vault {
         if item.kind == ConflictKind::DeleteEdit
             && choice == Choice::Side(0)
             && self.is_in_dispute(item.file)
-            && let Some((seen, _)) = self.late_texts.get(&item.file)
+            && let Some(seen) = self.late_texts.hash_of(item.file)
         {
             // A deletion that knows of the edit closes it; had it been edited meanwhile, it is listed with that.
-            return self.with_document(item.file, Task::ArchiveAs(*seen));
+            return self.with_document(item.file, Task::ArchiveAs(seen));
         }
         let takes_hidden = is_of_contents(item.kind) && !matches!(choice, Choice::Side(0) | Choice::With(_));
         let hidden = match hidden {

@@ -229,7 +229,9 @@ impl Vault {
     /// What was hidden becomes a file of its own, with a number.
     pub(super) fn show_hidden_beside(&mut self, item: &Conflict, bytes: Vec<u8>) {
         let file = self.free_id(item.file.beside(item.file.zone));
-        let place = self.names.numbered(&item.path).unwrap_or_else(|| item.path.clone());
+        // Of a file that is the owner's by its whole name, one with a number is not.
+        let numbered = self.names.numbered(&item.path);
+        let place = numbered.filter(|place| self.may_lie(file, place)).unwrap_or_else(|| item.path.clone());
         self.create_new(file, &place, bytes);
     }
 

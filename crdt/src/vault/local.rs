@@ -264,7 +264,7 @@ impl Vault {
             return;
         }
         let file = projection.file;
-        if !self.boundaries.may_write(file.zone) {
+        if !self.boundaries.may_write(file.zone) || !self.may_lie(file, &path) {
             let (told, bytes, reason) = (path.clone(), Vec::new(), HoldReason::NotWritable);
             self.outputs.push_back(Output::Hold { path: told, bytes, reason });
             self.lies_at(&key, Projection { path, ..projection });

@@ -61,8 +61,17 @@ impl Vault {
         })
     }
 
+    /// Whether the place is in the file's zone, as every node demands of whoever names it.
+    pub(super) fn may_lie(&self, file: FileId, place: &VaultPath) -> bool {
+        self.boundaries.zone_of(place).is_ok_and(|zone| zone == file.zone)
+    }
+
     /// Which file gets which place by a choice.
     pub(super) fn place_chosen(&self, item: &Conflict, choice: &Choice) -> Option<(FileId, VaultPath)> {
+        self.place_named(item, choice).filter(|(file, place)| self.may_lie(*file, place))
+    }
+
+    fn place_named(&self, item: &Conflict, choice: &Choice) -> Option<(FileId, VaultPath)> {
         if item.kind == ConflictKind::Move {
             let places = places_of(self.index.get(item.file)?);
             let number = if let Choice::Side(number) = choice { *number } else { 0 };

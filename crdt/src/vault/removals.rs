@@ -6,7 +6,10 @@ use std::{
 };
 
 use aiemp_keys::cbor;
-use aiemp_protocol::{ids::ConflictId, time::Timestamp};
+use aiemp_protocol::{
+    ids::{Audience, ConflictId},
+    time::Timestamp,
+};
 
 use super::{
     Choice, HoldReason, Output, Projection, Vault,
@@ -17,7 +20,8 @@ use crate::conflict::{self, Conflict, ConflictKind, Side};
 
 /// How long removals count as one: a script that empties a vault takes its time, a person who tidies up takes more.
 const WINDOW: Duration = Duration::from_secs(10);
-/// So many within that time wait for a person: at least this many, and this share of all files.
+/// So many within that time wait for a person: at least this many, and this share of all files that the same members read,
+/// so that no number of files that others make lets a person's own go unasked.
 const FILES_MIN: usize = 10;
 const SHARE: usize = 4;
 /// Files that an item names; a person who sees so many knows which folder it is.
@@ -68,14 +72,23 @@ impl Vault {
         if removed.is_empty() {
             return;
         }
-        let counted = self.removals.counted.len();
-        let (count, all) = (removed.len() + counted, self.on_disk.len() + counted);
-        let is_mass = count >= FILES_MIN && count * SHARE >= all;
-        if is_mass || self.removals.were_held || self.removals.item.is_some() {
+        if self.are_many(&removed) || self.removals.were_held || self.removals.item.is_some() {
             self.hold_removals(removed);
         } else {
             removed.into_iter().for_each(|key| self.remove(&key, true));
         }
+    }
+
+    /// Whether these, with what was removed just before, are so many that a person is asked.
+    fn are_many(&self, removed: &[String]) -> bool {
+        let audience = |there: &Projection| there.file.zone.audience();
+        [Audience::All, Audience::Local].into_iter().any(|of| {
+            let is_of = |there: &&Projection| audience(there) == of;
+            let before = self.removals.counted.iter().map(|(.., there)| there).filter(is_of).count();
+            let now = removed.iter().filter_map(|key| self.on_disk.get(key)).filter(is_of).count();
+            let all = self.on_disk.values().filter(is_of).count() + before;
+            before + now >= FILES_MIN && (before + now) * SHARE >= all
+        })
     }
 
     /// Whether it is a removal, and not the end of a move.

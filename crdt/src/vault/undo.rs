@@ -135,10 +135,10 @@ impl Vault {
 
     /// Whether the file lives on elsewhere by somebody else's doing: what became of it since stands.
     fn went_on(&self, file: FileId, from: &UndoFrom) -> bool {
-        let made_by_others = |target: FileId| {
-            let record = self.index.get(target);
-            record.is_some_and(|record| record.base.without(|origin| is_undone(from, origin)).shown().is_some())
-        };
+        // One that the author made before that time leads nowhere: it could stand ready for whatever is put away since.
+        let by_others = |origin: &Origin| from.keys().all(|log| log.author != origin.author());
+        let made_by_others =
+            |target: FileId| self.index.get(target).is_some_and(|record| record.base.has_any(by_others));
         let claims = from.keys().map(|log| Zone::Claim(log.author));
         let passed = claims.map(|zone| file.moved_to(zone)).chain([file]);
         let zones = [Zone::Intake, Zone::Drafts, Zone::Owner, Zone::Private];

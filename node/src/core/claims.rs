@@ -111,14 +111,14 @@ impl Core {
     fn claim_standing(&self, work: WorkId) -> Option<ClaimStanding> {
         let path_of = |claim: &Claim| self.path_of(claim.to).filter(|_| self.vault.is_live(claim.to));
         let holder = self.vault.holder(work)?;
-        let others = self.vault.claims().iter().filter(|(of, claim)| *of == work && claim.to != holder.to);
+        let others = self.vault.claims().of_work(work).filter(|claim| claim.to != holder.to);
         Some(ClaimStanding {
             work,
             path: path_of(holder)?,
             node: holder.origin.author(),
             since: holder.origin.hlc,
             until: (!holder.by_hand).then_some(holder.lease_until),
-            others: others.filter_map(|(_, claim)| path_of(claim)).collect(),
+            others: others.filter_map(path_of).collect(),
         })
     }
 }

@@ -122,6 +122,10 @@ impl Core {
             .collect();
         for (file, work) in due {
             self.work.to_claim.remove(&file);
+            // A person has it in hand.
+            if self.vault.holder(work).is_some_and(|claim| claim.by_hand) {
+                continue;
+            }
             let record = self.vault.index().get(file).filter(|record| !record.is_archived());
             let Some(name) = record.and_then(|record| record.path.shown()).map(|path| path.name().to_owned()) else {
                 continue;

@@ -85,8 +85,8 @@ impl Core {
             return None;
         }
         let path = self.path_of(file)?;
-        // What the person's own disk does not show yet goes nowhere.
-        if !self.vault.waits_for(file, &path, note).is_empty() {
+        // What the person's own disk does not show, or shows no longer, goes nowhere.
+        if !self.vault.shows(file, note) || !self.vault.waits_for(file, &path, note).is_empty() {
             return None;
         }
         let in_force = |standing: &&Standing| {

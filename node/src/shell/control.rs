@@ -22,8 +22,8 @@ use tokio::{
 };
 
 pub use self::wire::{
-    WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireReceipt, WireSide, WireStatus,
-    WireProgress, WireTrouble, WireUsage,
+    WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireProgress, WireReceipt, WireSide,
+    WireStatus, WireTrouble, WireUsage,
 };
 use super::users::Users;
 

@@ -6,6 +6,7 @@ use super::{
     InFlight, Replication, SUSPICION_PATIENCE, UNSHOWN_MAX,
     input::EntryWithPayloads,
     output::{PeerFault, Record},
+    validity,
 };
 use crate::{
     entry::{Entry, Item, Position, SignedEntry},
@@ -35,12 +36,18 @@ impl Replication {
             items,
         };
         let signed = SignedEntry::sign(&self.signer, self.mesh, log, self.chains.head(log), entry);
+        debug_assert!(self.is_valid(&signed), "each peer would freeze the log: {:?}", signed.entry.items);
         self.epochs.insert(log, signed.entry.epoch);
         self.admission.count(self.me, now, &signed);
         let past = self.chains.push(&signed);
         let entry = EntryWithPayloads { signed, payloads };
         let record = Record::Entry { entry: entry.clone(), received: now };
         self.persist(record, InFlight::Entry { entry, past, from: None });
+    }
+
+    fn is_valid(&self, own: &SignedEntry) -> bool {
+        let roster = self.rosters.current();
+        roster.member(self.me).is_none_or(|me| validity::check(own, me, roster, own.entry.epoch).is_ok())
     }
 
     /// The other logs of the audience that advanced since this log named them last.

@@ -10,7 +10,7 @@ use aiemp_tests::{people, world::World};
 
 use super::{
     repairs::append_as,
-    scenarios::{IDLE_CLOUD, LAPTOP, core, log_of, pass, path, save, settle, text, world},
+    scenarios::{IDLE_CLOUD, LAPTOP, core, log_of, pass, path, save, settle, text, undo, world},
 };
 
 const RUBBISH: &[u8] = b"rubbish\n";
@@ -90,4 +90,21 @@ fn a_mail_whose_ids_cloud_took_in_advance_is_taken_whole() {
             assert_eq!(tasks.count(), 1, "node {node} has one task");
         }
     }
+}
+
+#[test]
+fn a_successor_that_cloud_made_in_advance_does_not_keep_a_note_from_coming_back() {
+    let mut world = world(262, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, "Plans/mine.md", "mine\n");
+    pass(&mut world, 20_000);
+    let file = core(&world, 0).file_at(&path("Plans/mine.md")).expect("the note is there");
+    take(&mut world, file.moved_to(Zone::Intake), true);
+    pass(&mut world, 60_000);
+    let since = world.time();
+    append_as(&mut world, 1, vec![Item::Set { file, write: FieldWrite::Archived(true) }], Vec::new());
+    assert_eq!(text(&world, 0, "Plans/mine.md"), None);
+    let (undone, left) = undo(&mut world, 1, since);
+    assert_eq!((undone, left), (1, Vec::new()));
+    assert_eq!(text(&world, 0, "Plans/mine.md").as_deref(), Some("mine\n"));
+    settle(&mut world);
 }

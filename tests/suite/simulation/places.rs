@@ -6,12 +6,14 @@ use aiemp_crdt::{
 };
 use aiemp_node::core::{Answer, Input, Question};
 use aiemp_protocol::ids::ContentHash;
-use aiemp_tests::world::World;
+use aiemp_tests::{people, world::World};
 
 use super::{
     repairs::resolve,
     scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, pass, path, rename, save, settle, text, world},
 };
+
+const HANDBOOK: &str = "Company_Handbook.md";
 
 fn items(world: &World, node: usize) -> Vec<Conflict> {
     core(world, node).vault().conflicts()
@@ -174,4 +176,38 @@ fn contents_that_are_no_text_are_told_by_length_and_digest() {
         nothing_listed(&world);
         settle(&mut world);
     }
+}
+
+/// Two computers of the owner, each with a handbook of its own or an edit of the one they had.
+fn handbooks_apart(seed: u64, is_new: bool) -> World {
+    let mut world = world(seed, &[LAPTOP, DESKTOP], &[(0, 1)]);
+    if !is_new {
+        save(&mut world, 0, HANDBOOK, "rule one\n");
+        pass(&mut world, 20_000);
+    }
+    world.partition(0, 1, 20_000);
+    people::save(&mut world, 0, path(HANDBOOK), if is_new { b"laptop\n".to_vec() } else { b"\0 a picture".to_vec() });
+    save(&mut world, 1, HANDBOOK, "rule one\nrule two\n");
+    pass(&mut world, 60_000);
+    world
+}
+
+#[test]
+fn a_number_in_a_name_takes_no_file_out_of_the_owners_zone() {
+    for (seed, is_new, kind) in [(1, true, ConflictKind::Name), (2, false, ConflictKind::Content)] {
+        for choice in [Choice::Side(0), Choice::Side(1), Choice::Both] {
+            let mut world = handbooks_apart(seed, is_new);
+            let item = the_item(&world, kind);
+            resolve(&mut world, 0, &item, choice);
+            settle(&mut world);
+            save(&mut world, 0, "Plans/after.md", "still heard\n");
+            settle(&mut world);
+            assert_eq!(text(&world, 1, "Plans/after.md").as_deref(), Some("still heard\n"), "nobody froze the log");
+        }
+    }
+    let mut world = handbooks_apart(1, true);
+    let numbered = plans(&world, 0).into_iter().find(|path| path != HANDBOOK).expect("the other one");
+    rename(&mut world, 0, &[(&numbered, &numbered.to_lowercase())]);
+    settle(&mut world);
+    assert_eq!(plans(&world, 0), plans(&world, 1), "its spelling follows from the other's");
 }

@@ -5,9 +5,13 @@ use aiemp_crdt::{
     vault::Choice,
 };
 use aiemp_node::core::{Input, Question};
+use aiemp_protocol::entry::{FieldWrite, Item};
 use aiemp_tests::world::World;
 
-use super::scenarios::{IDLE_CLOUD, LAPTOP, core, pass, path, save, settle, text, world};
+use super::{
+    repairs::append_as,
+    scenarios::{IDLE_CLOUD, LAPTOP, core, pass, path, save, settle, text, world},
+};
 
 const FILES: usize = 40;
 
@@ -132,4 +136,34 @@ fn files_that_come_back_wait_no_longer_and_those_that_moved_are_moved() {
     assert!(items(&world, 0).is_empty());
     settle(&mut world);
     assert_eq!(notes(&world, 1), FILES - 12);
+}
+
+#[test]
+fn files_of_others_in_any_number_let_no_private_notes_go_unasked() {
+    let mut world = world(5, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    for number in 0..12 {
+        save(&mut world, 0, &format!("Journal/{number}.md"), &format!("day {number}\n"));
+    }
+    for number in 0..100 {
+        save(&mut world, 1, &format!("Plans/of cloud {number}.md"), "much ado\n");
+    }
+    pass(&mut world, 60_000);
+    for number in 0..12 {
+        remove(&mut world, 0, &format!("Journal/{number}.md"));
+    }
+    pass(&mut world, 60_000);
+    assert_eq!(core(&world, 0).vault().removals_held(), 12);
+}
+
+#[test]
+fn what_is_deleted_while_the_node_is_down_stays_so_whoever_put_it_away_and_back_before() {
+    let mut world = with_notes(6);
+    let file = core(&world, 0).file_at(&path(&note(1))).expect("the note is there");
+    let toggled = [true, false].map(|archived| Item::Set { file, write: FieldWrite::Archived(archived) });
+    append_as(&mut world, 1, toggled.to_vec(), Vec::new());
+    settle(&mut world);
+    assert!(world.stop(0, 20_000), "nothing is under way");
+    world.nodes[0].disk.files.remove(&path(&note(1))).expect("it was there");
+    settle(&mut world);
+    assert_eq!((text(&world, 0, &note(1)), text(&world, 1, &note(1))), (None, None));
 }

@@ -441,7 +441,7 @@ fn a_cloud_that_freezes_stops_itself_alone_and_cannot_lift() {
     settle(&mut world);
 }
 
-fn undo(world: &mut World, author: usize, since: Timestamp) -> (usize, Vec<String>) {
+pub(super) fn undo(world: &mut World, author: usize, since: Timestamp) -> (usize, Vec<String>) {
     let question = Question::Undo { author: world.nodes[author].id(), since };
     world.input(0, Input::Asked { request: 77, question }).expect("nothing goes wrong");
     pass(world, 30_000);

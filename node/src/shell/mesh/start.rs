@@ -226,6 +226,10 @@ fn open_vault(options: &MeshOptions, store: &mut Store, loaded: &mut Loaded) -> 
     let (root, node) = (&options.config.vault, options.signer.node_id());
     let fills = store.read_meta(place::FILL)?.is_some_and(|value| value == [1]);
     let mut place = Place::at_start(root, node, fills || loaded.projections.is_empty());
+    if fills {
+        // For the folder that lies there now, and for none that comes later.
+        store.persist(&[store::Write::Meta { key: place::FILL.to_owned(), value: vec![0] }])?;
+    }
     let Some(disk) = place.open() else { return Ok((place, None)) };
     if fills {
         forget_projections(store, loaded)?;
@@ -257,8 +261,7 @@ fn watch(
 /// Another folder is to be the vault: nothing lies there as far as this node knows.
 fn forget_projections(store: &mut Store, loaded: &mut Loaded) -> Result<()> {
     let keys = std::mem::take(&mut loaded.projections).into_keys();
-    let mut writes: Vec<_> = keys.map(|key| store::Write::Projection { key, projection: None }).collect();
-    writes.push(store::Write::Meta { key: place::FILL.to_owned(), value: vec![0] });
+    let writes: Vec<_> = keys.map(|key| store::Write::Projection { key, projection: None }).collect();
     Ok(store.persist(&writes)?)
 }
 

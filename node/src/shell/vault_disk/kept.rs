@@ -108,8 +108,11 @@ impl Kept {
         dated.map_or(i64::MIN, |stat| Stamp::from(&stat).changed)
     }
 
-    /// Makes an empty file of this name, on disk when this returns.
+    /// Makes an empty file of this name, on disk when this returns. Whatever has it already is enough.
     pub(super) fn mark(&self, name: &str) -> Result<(), DiskError> {
+        if rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Ok(());
+        }
         let failed = |error| DiskError::new("mark", &self.path, error);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;

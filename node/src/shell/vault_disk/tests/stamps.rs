@@ -4,7 +4,9 @@ use aiemp_protocol::ids::ContentHash;
 use tempfile::{TempDir, tempdir};
 
 use super::{path, paths, put};
-use crate::shell::vault_disk::{Known, Scan, ScanSize, SkipReason, Stamp, Stamped, Stamps, VaultDisk, scan, tree::Tree};
+use crate::shell::vault_disk::{
+    Known, Scan, ScanSize, SkipReason, Stamp, Stamped, Stamps, VaultDisk, scan, tree::Tree,
+};
 
 const SECOND: i64 = 1_000_000_000;
 const TEXT: &str = "as it was\n";
