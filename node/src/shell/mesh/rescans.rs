@@ -60,6 +60,12 @@ impl Mesh {
         self.disk.send(DiskJob::Scan(known.collect(), ScanSize::Known)).await
     }
 
+    /// The scan before anything else is done.
+    pub(super) async fn first_scanned(&mut self, scan: Scan) -> Result<()> {
+        self.rescans.ask();
+        self.scanned(Some(scan)).await
+    }
+
     /// A scan, or the next part of one, is done; `None` where the vault was away.
     pub(super) async fn scanned(&mut self, scan: Option<Scan>) -> Result<()> {
         let Some(mut scan) = scan else {

@@ -215,8 +215,7 @@ impl Mesh {
             watches: (watcher, home_watch),
         };
         mesh.tell_away().await?;
-        mesh.rescans.ask();
-        mesh.scanned(Some(found)).await?;
+        mesh.first_scanned(found).await?;
         Ok(mesh)
     }
 }
