@@ -397,7 +397,15 @@ impl Mesh {
             DiskDone::Seen { changed, removed } => self.handle(Input::FilesChanged { changed, removed }).await,
             DiskDone::LateSaves(saves) => {
                 for (path, bytes) in saves {
-                    notices::tell(&self.home, Notice::Kept { path, bytes, reason: HoldReason::LateSave });
+                    match path {
+                        Some(path) => {
+                            notices::tell(&self.home, Notice::Kept { path, bytes, reason: HoldReason::LateSave });
+                        }
+                        // The disk keeps it as well: what a home cannot take, the next start finds there.
+                        None => {
+                            notices::tell_interrupted(&self.home, &bytes);
+                        }
+                    }
                 }
                 self.forget_displaced().await
             }

@@ -77,7 +77,7 @@ pub(super) enum DiskDone {
         changed: Vec<(VaultPath, Vec<u8>)>,
         removed: Vec<VaultPath>,
     },
-    LateSaves(Vec<(VaultPath, Vec<u8>)>),
+    LateSaves(Vec<(Option<VaultPath>, Vec<u8>)>),
     /// What files look like, to be stored.
     Stamps(Vec<(StampName, Option<Stamped>)>),
     /// Something was not looked at, for the vault was away.

@@ -168,9 +168,9 @@ impl VaultDisk {
 
     /// Saves by programs that still had a file open when it was replaced or removed, each told once.
     ///
-    /// Such a save was made on what lay at the path before. Call it every few seconds and before stopping; the bytes
-    /// stay kept as displaced ones.
-    pub fn late_saves(&self) -> Vec<(VaultPath, Vec<u8>)> {
+    /// Such a save was made on what lay at the path before; where that was, is unknown if an earlier run took the file
+    /// off. Call it every few seconds and before stopping; the bytes stay kept as displaced ones.
+    pub fn late_saves(&self) -> Vec<(Option<VaultPath>, Vec<u8>)> {
         self.kept.late_saves()
     }
 
@@ -178,6 +178,12 @@ impl VaultDisk {
     #[cfg(test)]
     pub(super) const fn forgo_exchange(&mut self) {
         self.can_exchange = false;
+    }
+
+    /// Lets the time pass in which a program may still write to what was replaced or removed.
+    #[cfg(test)]
+    pub(super) fn pass_late_wait(&self) {
+        self.kept.pass_late_wait();
     }
 
     /// Behaves as on a disk that does not sync folders any more.
@@ -283,7 +289,7 @@ impl VaultDisk {
             found = reading::read_when_quiet(folder, OsStr::new(&held)).unshared();
         }
         if is_known(&found) {
-            self.kept.watch(held, place.path, known);
+            self.kept.watch(held, Some(place.path), known);
             return Ok(None);
         }
         let Found::File { bytes, .. } = found else {
@@ -300,7 +306,7 @@ impl VaultDisk {
                 return Err(place.failed("keep", error));
             }
         };
-        self.kept.watch(kept, place.path, &[hash]);
+        self.kept.watch(kept, Some(place.path), &[hash]);
         Ok(Some(bytes))
     }
 
