@@ -2,6 +2,7 @@
 
 /// The lines of a note, each with its end.
 pub struct Lines {
+    /// All lines, those of the front matter among them.
     pub lines: Vec<String>,
     /// The line that ends the front matter.
     pub fence: Option<usize>,
@@ -10,6 +11,7 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// Cuts a text into its lines.
     pub fn of(text: &str) -> Lines {
         let lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
         let fence = lines.iter().skip(1).position(|line| line == "---\n").map(|at| at + 1);
