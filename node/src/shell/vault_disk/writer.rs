@@ -98,7 +98,8 @@ impl VaultDisk {
     /// Puts `bytes` at `path`, where content with the digest `expected` should lie now, or nothing.
     ///
     /// The file and its directory entry are on disk when this returns, if the folder can be synced. On an error nothing
-    /// changed at the path. A folder there that holds no file makes way.
+    /// changed at the path. A folder there that holds no file makes way. What is expected there and lies there under
+    /// another spelling keeps that: a second spelling would be a second file.
     pub fn write(
         &self,
         path: &VaultPath,
@@ -107,6 +108,11 @@ impl VaultDisk {
     ) -> Result<WriteOutcome, DiskError> {
         for _ in 0..ATTEMPTS {
             let Some(place) = self.place(path, Missing::Create)? else { continue };
+            let spelt = expected.and_then(|_| place.other_spelling());
+            let place = match &spelt {
+                Some(path) => Place { path, shown: self.tree.shown(path), ..place },
+                None => place,
+            };
             place.take_empty_folder_away();
             let temporary = self.kept.temporary(bytes, place.mode()?, &place.shown)?;
             let outcome = match expected {
@@ -232,7 +238,7 @@ impl VaultDisk {
         }
     }
 
-    /// `None`: something appeared at the path, or its folder vanished.
+    /// `None`: something appeared at the path, or its folder vanished, or its name was changed by its case.
     fn replace(
         &self,
         place: &Place<'_>,
@@ -248,7 +254,10 @@ impl VaultDisk {
         match self.exchange(&held, place) {
             Ok(()) => {}
             Err(Errno::NOENT) => {
-                let renamed = self.rename_new(&held, place);
+                let renamed = match place.other_spelling() {
+                    Some(_) => Err(Errno::NOENT),
+                    None => self.rename_new(&held, place),
+                };
                 return match renamed {
                     Ok(()) => Ok(Some(WriteOutcome::Written)),
                     Err(error) => {

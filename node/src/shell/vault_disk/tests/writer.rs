@@ -99,6 +99,33 @@ fn an_occupied_place_is_left_alone_and_a_vanished_file_is_written_anew() {
 }
 
 #[test]
+fn what_is_expected_and_has_another_spelling_by_now_is_replaced_under_that() {
+    for forgoes_exchange in [false, true] {
+        let (root, mut disk) = vault();
+        if forgoes_exchange {
+            disk.forgo_exchange();
+        }
+        let files = || {
+            let names =
+                fs::read_dir(root.path().join("Plans")).expect("listed").map(|entry| entry.expect("one").path());
+            names.map(|path| (path.file_name().expect("a name").to_owned(), text(path))).collect::<Vec<_>>()
+        };
+        put(root.path(), "Plans/C.md", "old");
+        fs::rename(root.path().join("Plans/C.md"), root.path().join("Plans/c.md")).expect("renamed");
+        let outcome = disk.write(&path("Plans/C.md"), b"new", Some(hash("old"))).expect("written");
+        assert_eq!(outcome, WriteOutcome::Written);
+        assert_eq!(files(), [("c.md".into(), "new".to_owned())]);
+        put(root.path(), "Plans/c.md", "saved");
+        let outcome = disk.write(&path("Plans/C.md"), b"newer", Some(hash("new"))).expect("written");
+        assert_eq!(outcome, WriteOutcome::Displaced(b"saved".to_vec()));
+        assert_eq!(files(), [("c.md".into(), "newer".to_owned())]);
+        fs::remove_file(root.path().join("Plans/c.md")).expect("removed");
+        disk.write(&path("Plans/C.md"), b"newest", Some(hash("newer"))).expect("written");
+        assert_eq!(files(), [("C.md".into(), "newest".to_owned())]);
+    }
+}
+
+#[test]
 fn a_removal_takes_what_was_expected_and_keeps_what_was_not() {
     let (root, disk) = vault();
     put(root.path(), "Done/a.md", "old");
