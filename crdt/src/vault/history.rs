@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::{FieldWrite, Item},
-    ids::FileId,
+    ids::{ContentHash, FileId},
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -111,11 +111,23 @@ impl Vault {
         self.index.iter().filter_map(then).collect()
     }
 
-    /// Asks for what a file said before these entries; answered by `Content`.
-    pub(super) fn read_past(&mut self, request: u64, file: FileId, before: &UndoFrom) {
+    /// The contents that a file had before these entries, what was shown first: several where members had replaced it at
+    /// once, and nobody had chosen yet. Each stands here from its coming until somebody replaces it who knows of it.
+    pub fn contents_then(&self, file: FileId, before: &UndoFrom) -> Vec<ContentHash> {
+        let then = self.index.get(file).map(|record| record.base.without(|origin| is_undone(before, origin)));
+        let mut contents = Vec::new();
+        for (_, content) in then.iter().flat_map(|base| base.writes()) {
+            if !contents.contains(&content.hash) {
+                contents.push(content.hash);
+            }
+        }
+        contents
+    }
+
+    /// Asks for what a file said before these entries, under this content; answered by `Content`.
+    pub(super) fn read_past(&mut self, request: u64, file: FileId, base: ContentHash, before: &UndoFrom) {
         let later = |origin: &Origin| is_undone(before, origin);
-        let base = self.index.get(file).and_then(|record| Some(record.base.without(later).shown()?.hash));
-        let (Some(record), Some(base)) = (self.index.get(file), base) else {
+        let Some(record) = self.index.get(file) else {
             return self.outputs.push_back(Output::Content { request, bytes: None });
         };
         let changes: Vec<_> = record.changes_under(base).filter(|change| !later(&change.origin)).cloned().collect();
