@@ -15,6 +15,7 @@ use aiemp_protocol::{
 
 use super::{
     EffectId, Output, Pending, UndoFrom, Vault,
+    hidden::hidden_among,
     local::note_text,
     open::{Task, vet_and_apply},
     undo::is_undone,
@@ -111,17 +112,13 @@ impl Vault {
         self.index.iter().filter_map(then).collect()
     }
 
-    /// The contents that a file had before these entries, what was shown first: several where members had replaced it at
-    /// once, and nobody had chosen yet. Each stands here from its coming until somebody replaces it who knows of it.
+    /// The contents that a file had before these entries: what was shown, and what was hidden then, until somebody who knew
+    /// of both saved or chose.
     pub fn contents_then(&self, file: FileId, before: &UndoFrom) -> Vec<ContentHash> {
-        let then = self.index.get(file).map(|record| record.base.without(|origin| is_undone(before, origin)));
-        let mut contents = Vec::new();
-        for (_, content) in then.iter().flat_map(|base| base.writes()) {
-            if !contents.contains(&content.hash) {
-                contents.push(content.hash);
-            }
-        }
-        contents
+        let Some(record) = self.index.get(file) else { return Vec::new() };
+        let then = record.base.without(|origin| is_undone(before, origin));
+        let hidden = hidden_among(record, &then, |origin| !is_undone(before, origin)).into_keys();
+        then.shown().map(|content| content.hash).into_iter().chain(hidden).collect()
     }
 
     /// Asks for what a file said before these entries, under this content; answered by `Content`.

@@ -172,6 +172,25 @@ fn contents_that_two_saved_at_once_are_both_told_until_one_is_chosen() {
 }
 
 #[test]
+fn edits_of_a_text_that_was_replaced_meanwhile_are_told_beside_what_replaced_it() {
+    let mut world = world(306, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, NOTE, "# Plan\n\nFirst.\n");
+    pass(&mut world, 20_000);
+    world.partition(0, 1, 5_000);
+    save(&mut world, 0, NOTE, "# Plan\n\nFirst.\nthe laptop's\n");
+    save(&mut world, 1, NOTE, "of Cloud\0\n");
+    pass(&mut world, 30_000);
+    let then = world.time();
+    save(&mut world, 0, NOTE, "chosen\0\n");
+    pass(&mut world, 20_000);
+    let (_, texts, _) = past(&mut world, then, NOTE, false).expect("it lay there");
+    assert_eq!(texts.as_deref(), Some("of Cloud\0\nand # Plan\n\nFirst.\nthe laptop's\n"));
+    let now = world.time();
+    assert_eq!(said(&mut world, now).as_deref(), Some("chosen\0\n"));
+    settle(&mut world);
+}
+
+#[test]
 fn a_cloud_restores_only_what_it_may_write() {
     let mut world = world(303, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
     save(&mut world, 0, "Done/a.md", "done\n");
