@@ -153,6 +153,12 @@ impl VaultDisk {
         }
     }
 
+    /// Whether another file lies beside it whose name differs in its spelling alone: which of the two is the file, only a
+    /// scan can tell.
+    pub fn has_twin(&self, path: &VaultPath) -> bool {
+        self.place(path, Missing::Leave).is_ok_and(|place| place.is_some_and(|place| place.twin().is_some()))
+    }
+
     /// Whether nothing at all lies at a path now.
     pub fn lacks(&self, path: &VaultPath) -> bool {
         match self.place(path, Missing::Leave) {
