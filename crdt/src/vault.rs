@@ -308,7 +308,7 @@ impl Vault {
             Input::RenewRequested { work, file } => self.renew(work, file),
             Input::ResolveRequested { id, choice } => self.resolve(id, choice),
             Input::ReadRequested { request, file } => self.with_document(file, Task::Read(request)),
-            Input::PastRequested { request, file, before } => self.read_past(request, file, &before),
+            Input::PastRequested { request, file, base, before } => self.read_past(request, file, base, &before),
             Input::RestoreRequested { file, path, content } => self.restore(file, path, content.into_inner()),
             Input::UndoRequested { request, from } => self.undo(request, from),
             Input::PlaceChecked { is_away } => self.place_checked(is_away),

@@ -20,7 +20,7 @@ use std::{
 use aiemp_tests::random::Rng;
 
 use self::{link::Link, provenance::Provenance, side::Side};
-use crate::{deploy::skip, node::Pair};
+use crate::node::Pair;
 
 /// Steps of an ordinary run, of both sides together; `AIEMP_EDITOR_STEPS` asks for another number.
 const STEPS: usize = 300;
@@ -54,10 +54,6 @@ fn linked() -> (Pair, Link) {
 
 #[test]
 fn nothing_that_two_people_and_their_programs_save_is_lost() {
-    let is_asked_for = ["AIEMP_TEST_ALL", "AIEMP_EDITOR_STEPS", "AIEMP_EDITOR_SEED"].map(std::env::var_os);
-    if is_asked_for.iter().all(Option::is_none) {
-        return skip("a day of two people and their programs is tried by `./test.sh --all` alone");
-    }
     let steps = asked_for("AIEMP_EDITOR_STEPS").and_then(|steps| usize::try_from(steps).ok()).unwrap_or(STEPS);
     let seed = asked_for("AIEMP_EDITOR_SEED").unwrap_or_else(|| provenance::now_ms() % 1_000_000);
     tell(&format!("AIEMP_EDITOR_SEED={seed} AIEMP_EDITOR_STEPS={steps}"));

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
     document::Document,
-    index::{ChangeRef, FileRecord},
+    index::{ChangeRef, FileRecord, Origin, Register},
     vet::Refused,
 };
 
@@ -46,13 +46,23 @@ pub(super) type Chosen = (ConflictId, Choice);
 
 /// Bases that compete with the shown one, each with its changes.
 fn hidden_of(record: &FileRecord) -> BTreeMap<ContentHash, Vec<&ChangeRef>> {
+    if record.had_bases() { hidden_among(record, &record.base, |_| true) } else { BTreeMap::new() }
+}
+
+/// [`hidden_of`] for a register and with the changes of another time.
+pub(super) fn hidden_among<'r>(
+    record: &'r FileRecord,
+    base: &Register<ContentRef>,
+    counts: impl Fn(&Origin) -> bool,
+) -> BTreeMap<ContentHash, Vec<&'r ChangeRef>> {
     let mut found: BTreeMap<ContentHash, Vec<&ChangeRef>> = BTreeMap::new();
-    let Some((shown_by, shown)) = record.base.writes().next().filter(|_| record.had_bases()) else { return found };
-    for (_, base) in record.base.writes().filter(|(_, base)| base.hash != shown.hash) {
+    let Some((shown_by, shown)) = base.writes().next() else { return found };
+    for (_, base) in base.writes().filter(|(_, base)| base.hash != shown.hash) {
         found.entry(base.hash).or_default();
     }
     // A change may name any digest: under one that never was the content it says nothing.
-    let others = || record.changes.iter().filter(|change| change.base != shown.hash && record.had_base(change.base));
+    let is_other = |change: &&ChangeRef| change.base != shown.hash && record.had_base(change.base);
+    let others = || record.changes.iter().filter(|change| is_other(change) && counts(&change.origin));
     for change in others().filter(|change| !change.origin.is_before(shown_by)) {
         found.entry(change.base).or_default();
     }

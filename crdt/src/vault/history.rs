@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::{FieldWrite, Item},
-    ids::FileId,
+    ids::{ContentHash, FileId},
     time::Timestamp,
     vault_path::VaultPath,
 };
 
 use super::{
     EffectId, Output, Pending, UndoFrom, Vault,
+    hidden::hidden_among,
     local::note_text,
     open::{Task, vet_and_apply},
     undo::is_undone,
@@ -111,11 +112,19 @@ impl Vault {
         self.index.iter().filter_map(then).collect()
     }
 
-    /// Asks for what a file said before these entries; answered by `Content`.
-    pub(super) fn read_past(&mut self, request: u64, file: FileId, before: &UndoFrom) {
+    /// The contents that a file had before these entries: what was shown, and what was hidden then, until somebody who knew
+    /// of both saved or chose.
+    pub fn contents_then(&self, file: FileId, before: &UndoFrom) -> Vec<ContentHash> {
+        let Some(record) = self.index.get(file) else { return Vec::new() };
+        let then = record.base.without(|origin| is_undone(before, origin));
+        let hidden = hidden_among(record, &then, |origin| !is_undone(before, origin)).into_keys();
+        then.shown().map(|content| content.hash).into_iter().chain(hidden).collect()
+    }
+
+    /// Asks for what a file said before these entries, under this content; answered by `Content`.
+    pub(super) fn read_past(&mut self, request: u64, file: FileId, base: ContentHash, before: &UndoFrom) {
         let later = |origin: &Origin| is_undone(before, origin);
-        let base = self.index.get(file).and_then(|record| Some(record.base.without(later).shown()?.hash));
-        let (Some(record), Some(base)) = (self.index.get(file), base) else {
+        let Some(record) = self.index.get(file) else {
             return self.outputs.push_back(Output::Content { request, bytes: None });
         };
         let changes: Vec<_> = record.changes_under(base).filter(|change| !later(&change.origin)).cloned().collect();

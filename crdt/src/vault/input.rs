@@ -145,6 +145,8 @@ pub enum Input {
         request: u64,
         /// The file.
         file: FileId,
+        /// Which of the contents that it had then.
+        base: ContentHash,
         /// Log, and its first entry that had not come by then.
         before: UndoFrom,
     },

@@ -97,7 +97,7 @@ fn past(home: &Home, args: &HistoryArgs, path: &str, at: Timestamp) -> Result<Ex
         show(&content)?;
     } else if !contents.is_empty() {
         for (number, (path, content)) in (1..).zip(paths.iter().zip(&contents)) {
-            print::talk(format!("-- {number} of {} files that had the name {}", paths.len(), spelt(path)));
+            print::talk(format!("-- {number} of {} contents under the name {}", paths.len(), spelt(path)));
             match content {
                 Some(content) => show(content)?,
                 None => print::talk("What it said then is not held here."),

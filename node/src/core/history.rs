@@ -11,8 +11,8 @@ use super::{
     work::{PastFiles, Reading},
 };
 
-/// Files of one name whose contents are told at once: a member may have made any number of them.
-const NAMESAKES_MAX: usize = 8;
+/// Contents of one name that are told at once: a member may have made any number of them.
+const CONTENTS_MAX: usize = 8;
 
 impl Core {
     pub(super) fn ask_past(&mut self, now: Timestamp, request: u64, path: &VaultPath, at: Timestamp, restore: bool) {
@@ -23,19 +23,29 @@ impl Core {
         }
         let folder = format!("{}/", path.key());
         let shared_name = files.iter().all(|(_, place)| !place.key().starts_with(&folder));
-        if shared_name && !restore {
-            files.truncate(NAMESAKES_MAX);
-        }
-        let mut paths: Vec<_> = files.iter().map(|(file, path)| (path.clone(), *file)).collect();
-        paths.sort();
+        files.sort_by(|(file, path), (other, place)| (path, file).cmp(&(place, other)));
         // Of a folder the names are told, and the contents where they are wanted back.
-        let wanted = if restore || shared_name || files.len() == 1 { files } else { Vec::new() };
+        let (contents_max, files_max) = match (restore, shared_name || files.len() == 1) {
+            (true, _) => (1, usize::MAX),
+            (false, true) => (CONTENTS_MAX, CONTENTS_MAX),
+            (false, false) => (0, usize::MAX),
+        };
+        let mut wanted = Vec::new();
+        for (file, path) in &files {
+            let contents = self.vault.contents_then(*file, &before).into_iter().take(contents_max);
+            wanted.extend(contents.map(|base| (*file, path.clone(), base)));
+        }
+        wanted.truncate(files_max);
+        let paths = match contents_max {
+            0 => files.into_iter().map(|(_, path)| path).collect(),
+            _ => wanted.iter().map(|(_, path, _)| path.clone()).collect(),
+        };
         let (contents, left) = (BTreeMap::new(), Vec::new());
         let past = PastFiles { waiting: wanted.len(), restore, paths, contents, left };
         self.work.past_files.insert(request, past);
-        for (file, path) in wanted {
-            let reading = self.work.reading(Reading::Past { request, file, path });
-            self.vault_input(now, vault::Input::PastRequested { request: reading, file, before: before.clone() });
+        for (number, (file, path, base)) in wanted.into_iter().enumerate() {
+            let reading = self.work.reading(Reading::Past { request, number, file, path });
+            self.vault_input(now, vault::Input::PastRequested { request: reading, file, base, before: before.clone() });
         }
         self.finish_past(request);
     }
@@ -43,7 +53,7 @@ impl Core {
     pub(super) fn past_read(
         &mut self,
         now: Timestamp,
-        request: u64,
+        (request, number): (u64, usize),
         (file, path): (FileId, VaultPath),
         bytes: Option<Vec<u8>>,
     ) {
@@ -60,17 +70,16 @@ impl Core {
                 }
             }
         } else {
-            past.contents.insert(file, bytes);
+            past.contents.insert(number, bytes);
         }
         self.finish_past(request);
     }
 
     fn finish_past(&mut self, request: u64) {
         if self.work.past_files.get(&request).is_some_and(|past| past.waiting == 0)
-            && let Some(PastFiles { paths, mut contents, left, .. }) = self.work.past_files.remove(&request)
+            && let Some(PastFiles { paths, contents, left, .. }) = self.work.past_files.remove(&request)
         {
-            let contents = paths.iter().filter_map(|(_, file)| contents.remove(file)).collect();
-            let paths = paths.into_iter().map(|(path, _)| path).collect();
+            let contents = contents.into_values().collect();
             self.answer(request, Answer::Past { paths, contents, left });
         }
     }

@@ -190,7 +190,9 @@ impl Core {
                 let shown = bytes.filter(|bytes| self.vault.waits_for(file, &path, bytes).is_empty());
                 self.answer(request, Answer::File(shown));
             }
-            Reading::Past { request, file, path } => self.past_read(now, request, (file, path), bytes),
+            Reading::Past { request, number, file, path } => {
+                self.past_read(now, (request, number), (file, path), bytes);
+            }
             Reading::Dashboard(file) => self.dashboard_read(now, file, text),
             Reading::DayLog { file, part, at, line } => self.day_log_read(now, (file, part), bytes, (at, line)),
             Reading::Rejected { request, file, reason } => self.rejected_read(now, request, file, &reason),

@@ -48,7 +48,7 @@ pub(super) enum Reading {
     /// The day's log, to append a line.
     DayLog { file: FileId, part: usize, at: Timestamp, line: String },
     /// What a file said at a time.
-    Past { request: u64, file: FileId, path: VaultPath },
+    Past { request: u64, number: usize, file: FileId, path: VaultPath },
     /// A draft that a person turned down.
     Rejected { request: u64, file: FileId, reason: String },
 }
@@ -60,13 +60,14 @@ pub(super) struct Listing {
     pub(super) drafts: Vec<DraftSource>,
 }
 
-/// Files of a time, until what they said is known.
+/// Files of a time, until what they said is known; a file stands there once for each content that it had.
 #[derive(Debug)]
 pub(super) struct PastFiles {
     pub(super) waiting: usize,
     pub(super) restore: bool,
-    pub(super) paths: Vec<(VaultPath, FileId)>,
-    pub(super) contents: BTreeMap<FileId, Option<Vec<u8>>>,
+    pub(super) paths: Vec<VaultPath>,
+    /// By the places of their paths.
+    pub(super) contents: BTreeMap<usize, Option<Vec<u8>>>,
     pub(super) left: Vec<VaultPath>,
 }
 

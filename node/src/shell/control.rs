@@ -165,7 +165,7 @@ pub enum Response {
     },
     /// To `past`.
     Past {
-        /// The paths of the files.
+        /// The paths of the files; one for each content that a file had, where members had replaced it at once.
         paths: Vec<String>,
         /// The content of each, in base64, as far as it is held; of a folder none.
         contents: Vec<Option<String>>,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aiemp_crdt::vault::{HoldReason, RemoveOutcome, WriteOutcome};
+use aiemp_crdt::vault::{RemoveOutcome, WriteOutcome};
 use aiemp_keys::{NodeId, PublicKey, Signer};
 use aiemp_protocol::{
     egress::Cleared,
@@ -391,11 +391,12 @@ impl Mesh {
                 self.place.missed();
                 Ok(())
             }
-            DiskDone::Seen { changed, removed } => self.handle(Input::FilesChanged { changed, removed }).await,
+            DiskDone::Seen { changed, removed, has_twins } => {
+                self.handle(Input::FilesChanged { changed, removed }).await?;
+                if has_twins && self.rescans.ask() { self.scan().await } else { Ok(()) }
+            }
             DiskDone::LateSaves(saves) => {
-                for (path, bytes) in saves {
-                    notices::tell(&self.home, Notice::Kept { path, bytes, reason: HoldReason::LateSave });
-                }
+                saves.into_iter().for_each(|(path, bytes)| notices::tell_late(&self.home, path, bytes));
                 self.forget_displaced().await
             }
         }

@@ -19,8 +19,8 @@ use crate::node::{Node, PATIENCE, Pair, becomes, signal};
 
 /// Kills of an ordinary run; `AIEMP_KILLS` asks for another number.
 const KILLS: usize = 8;
-/// A node that was killed is ready within this time: most of them, for the machine may be busy with other tests. How long
-/// it takes to be in step is told; Local dials a Cloud that ends again and again at growing pauses.
+/// A node that was killed is ready and in step with its peer within this time: most of them, for the machine may be busy
+/// with other tests.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 /// The pace of the programs that write.
 const BETWEEN_SAVES: Duration = Duration::from_millis(60);
@@ -148,6 +148,6 @@ fn a_node_that_is_killed_under_load_is_back_soon_with_a_whole_store_and_all_line
     for node in [&pair.cloud, &pair.local] {
         assert_eq!(absent(&pair, node, written), [""; 0], "{}", node.role);
     }
-    ready.sort();
-    assert!(ready[ready.len() / 2] <= BACK_WITHIN, "starts take long: {ready:?}");
+    in_step.sort();
+    assert!(in_step[in_step.len() / 2] <= BACK_WITHIN, "it takes long to be in step: {in_step:?}");
 }

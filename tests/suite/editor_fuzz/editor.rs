@@ -97,29 +97,14 @@ pub(super) struct Editor<'d> {
     pub(super) did: BTreeMap<&'static str, usize>,
     /// How many files got another name, for they had twins.
     parted: usize,
-    /// Whether names change by their case alone: of two spellings on one disk a merge can lay the second itself.
-    changes_case: bool,
     /// Since when the node runs; it does not, if there is no time.
     pub(super) runs_since_ms: Option<u64>,
 }
 
 impl<'d> Editor<'d> {
     pub(super) fn new(by: &'static str, vault: PathBuf, rng: Rng, provenance: &'d Mutex<Provenance>) -> Self {
-        let changes_case = std::env::var_os("AIEMP_EDITOR_CASES").is_some();
         let (opened, unfinished, gone, did) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        Self {
-            by,
-            rng,
-            vault,
-            provenance,
-            opened,
-            unfinished,
-            gone,
-            did,
-            parted: 0,
-            changes_case,
-            runs_since_ms: Some(0),
-        }
+        Self { by, rng, vault, provenance, opened, unfinished, gone, did, parted: 0, runs_since_ms: Some(0) }
     }
 
     /// One thing that a person or a program does.
@@ -137,8 +122,7 @@ impl<'d> Editor<'d> {
             (70..75, Some(path)) => ("begin a save", path),
             (75..84, Some(path)) => ("move", path),
             (84..86, Some(path)) => ("move a folder", path),
-            (86..90, Some(path)) if self.changes_case => ("change the case of a name", path),
-            (86..90, Some(path)) => ("edit", path),
+            (86..90, Some(path)) => ("change the case of a name", path),
             (90..95, Some(path)) => ("remove", path),
             (_, Some(path)) => ("make again", path),
         };

@@ -98,7 +98,6 @@ impl<'n, 'd> Side<'n, 'd> {
             }
             2 => {
                 self.kill();
-                self.editor.end_saves();
                 self.node.spawn_again();
                 self.editor.runs_since_ms = Some(now_ms() + STARTS_WITHIN_MS);
             }
@@ -144,8 +143,6 @@ impl<'n, 'd> Side<'n, 'd> {
     }
 
     fn start(&mut self) {
-        // What a program writes to a file that was replaced before the node ended, a node that has started again finds no more.
-        self.editor.end_saves();
         self.tell("starts its node");
         self.node.start();
         self.editor.runs_since_ms = Some(now_ms());

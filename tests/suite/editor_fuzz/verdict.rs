@@ -118,13 +118,21 @@ fn said(client: &mut Client, path: &str, at_ms: u64) -> Vec<u8> {
     contents.flat_map(|content| content.expect("the content is base64")).collect()
 }
 
+/// Where the files lay that ever lay at a path: a save at a place that its file has just left is a save of that file.
+fn places(client: &mut Client, path: &str) -> BTreeSet<String> {
+    let asked = client.ask(&Request::History { path: path.to_owned() }).expect("the node answers");
+    let Response::History { events } = asked else { return BTreeSet::new() };
+    events.into_iter().filter_map(|event| event.path).collect()
+}
+
 /// Whether a node knows that one of the places of a word once said it.
 fn in_history(node: &Node, word: &str, saved: &Saved, looks: &[(u64, u64, usize)]) -> bool {
     let socket = Home::at(&node.home).control_socket();
     let mut client = Client::connect(&socket).expect("the node answers").expect("the node runs");
     let bare =
         saved.paths.iter().filter_map(|path| Some(VaultPath::parse(path).ok()?.without_stem_suffix()?.to_string()));
-    let paths: BTreeSet<String> = saved.paths.iter().cloned().chain(bare).collect();
+    let mut paths: BTreeSet<String> = saved.paths.iter().cloned().chain(bare).collect();
+    paths.extend(saved.paths.iter().flat_map(|path| places(&mut client, path)));
     let mut times = looks.iter().flat_map(|(from, to, step)| (saved.at_ms + from..saved.at_ms + to).step_by(*step));
     times.any(|at| paths.iter().any(|path| words_in(&said(&mut client, path, at)).any(|found| found == word)))
 }

@@ -145,6 +145,52 @@ fn a_folder_comes_back_as_it_was() {
 }
 
 #[test]
+fn contents_that_two_saved_at_once_are_both_told_until_one_is_chosen() {
+    const SCAN: &str = "Plans/scan.bin";
+    let mut world = world(305, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, SCAN, "bytes\0before\n");
+    pass(&mut world, 20_000);
+    world.partition(0, 1, 5_000);
+    save(&mut world, 0, SCAN, "bytes\0mine\n");
+    save(&mut world, 1, SCAN, "bytes\0Cloud's\n");
+    pass(&mut world, 30_000);
+    let then = world.time();
+    let shown = text(&world, 0, SCAN).expect("one of them lies there");
+    save(&mut world, 0, SCAN, "bytes\0chosen\n");
+    pass(&mut world, 20_000);
+    let (paths, texts, _) = past(&mut world, then, SCAN, false).expect("it lay there");
+    assert_eq!(paths, [SCAN, SCAN]);
+    let texts = texts.expect("they are held");
+    assert!(texts.starts_with(&shown), "what was shown comes first: {texts}");
+    assert!(texts.contains("mine\n") && texts.contains("Cloud's\n"), "{texts}");
+    let now = world.time();
+    let chosen = Some((vec![SCAN.to_owned()], Some("bytes\0chosen\n".to_owned()), 0));
+    assert_eq!(past(&mut world, now, SCAN, false), chosen);
+    assert_eq!(past(&mut world, then, SCAN, true), Some((vec![SCAN.to_owned()], None, 0)));
+    assert_eq!(text(&world, 0, SCAN), Some(shown), "of several the one that was shown comes back");
+    settle(&mut world);
+}
+
+#[test]
+fn edits_of_a_text_that_was_replaced_meanwhile_are_told_beside_what_replaced_it() {
+    let mut world = world(306, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, NOTE, "# Plan\n\nFirst.\n");
+    pass(&mut world, 20_000);
+    world.partition(0, 1, 5_000);
+    save(&mut world, 0, NOTE, "# Plan\n\nFirst.\nthe laptop's\n");
+    save(&mut world, 1, NOTE, "of Cloud\0\n");
+    pass(&mut world, 30_000);
+    let then = world.time();
+    save(&mut world, 0, NOTE, "chosen\0\n");
+    pass(&mut world, 20_000);
+    let (_, texts, _) = past(&mut world, then, NOTE, false).expect("it lay there");
+    assert_eq!(texts.as_deref(), Some("of Cloud\0\nand # Plan\n\nFirst.\nthe laptop's\n"));
+    let now = world.time();
+    assert_eq!(said(&mut world, now).as_deref(), Some("chosen\0\n"));
+    settle(&mut world);
+}
+
+#[test]
 fn a_cloud_restores_only_what_it_may_write() {
     let mut world = world(303, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
     save(&mut world, 0, "Done/a.md", "done\n");

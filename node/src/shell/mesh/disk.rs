@@ -78,8 +78,10 @@ pub(super) enum DiskDone {
     Seen {
         changed: Vec<(VaultPath, Vec<u8>)>,
         removed: Vec<VaultPath>,
+        /// Whether some have twins, of which only a scan can tell which is the file.
+        has_twins: bool,
     },
-    LateSaves(Vec<(VaultPath, Vec<u8>)>),
+    LateSaves(Vec<(Option<VaultPath>, Vec<u8>)>),
     /// What files look like, to be stored.
     Stamps(Vec<(StampName, Option<Stamped>)>),
     /// Something was not looked at, for the vault was away.
@@ -213,7 +215,7 @@ impl Worker {
             }
             DiskJob::RemoveIntake { path, expected } => match self.disk.remove(&path, expected) {
                 Ok(RemoveOutcome::Changed(bytes)) => {
-                    Some(DiskDone::Seen { changed: vec![(path, bytes)], removed: Vec::new() })
+                    Some(DiskDone::Seen { changed: vec![(path, bytes)], removed: Vec::new(), has_twins: false })
                 }
                 Ok(RemoveOutcome::Removed | RemoveOutcome::Failed) => None,
                 Err(error) => {
@@ -224,22 +226,23 @@ impl Worker {
             DiskJob::Scan(known, size) => Some(DiskDone::Scanned(self.scan(known, size))),
             DiskJob::ScanOn(rest) => Some(DiskDone::Scanned(self.scan_on(rest))),
             DiskJob::Look(paths) => {
-                let (mut changed, mut removed) = (Vec::new(), Vec::new());
+                let (mut changed, mut removed, mut has_twins) = (Vec::new(), Vec::new(), false);
                 for path in paths {
                     match self.disk.read(&path) {
+                        Some(_) if self.disk.has_twin(&path) => has_twins = true,
                         Some(bytes) => changed.push((path, bytes)),
                         None if self.disk.lacks(&path) => removed.push(path),
                         None => {}
                     }
                 }
-                Some(DiskDone::Seen { changed, removed })
+                Some(DiskDone::Seen { changed, removed, has_twins })
             }
             DiskJob::Confirm { mut changed, mut removed } => {
                 // Whoever changed it since, the watcher tells of that too.
                 changed.retain(|(path, bytes)| self.disk.read(path).as_ref() == Some(bytes));
                 removed.retain(|path| self.disk.lacks(path));
                 changed.iter().for_each(|(path, _)| self.stamp_later(path));
-                Some(DiskDone::Seen { changed, removed })
+                Some(DiskDone::Seen { changed, removed, has_twins: false })
             }
             DiskJob::LateSaves => {
                 self.stamp_some();
@@ -351,6 +354,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_with_a_twin_is_left_to_a_scan() {
+        let root = tempfile::tempdir().expect("a folder");
+        for name in ["note.md", "Note.md", "other.md"] {
+            std::fs::write(root.path().join(name), name).expect("written");
+        }
+        let jobs = vec![DiskJob::Look(["note.md", "Note.md", "other.md"].map(path).to_vec())];
+        let answers = done(jobs, root.path(), 0).await;
+        let [DiskDone::Seen { changed, removed, has_twins: true }] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!((&changed[..], &removed[..]), (&[(path("other.md"), b"other.md".to_vec())][..], &[][..]));
+    }
+
+    #[tokio::test]
     async fn a_read_that_a_write_overtook_is_not_told() {
         let root = tempfile::tempdir().expect("a folder");
         for name in ["written.md", "steady.md"] {
@@ -373,7 +388,8 @@ mod tests {
             },
         ];
         let answers = done(jobs, root.path(), 0).await;
-        let [DiskDone::Written(..), DiskDone::Written(..), DiskDone::Seen { changed, removed }] = &answers[..] else {
+        let [DiskDone::Written(..), DiskDone::Written(..), DiskDone::Seen { changed, removed, .. }] = &answers[..]
+        else {
             panic!("{answers:?}")
         };
         assert_eq!((changed, removed), (&vec![read("steady.md")], &vec![path("gone.md")]));

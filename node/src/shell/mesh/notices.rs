@@ -128,6 +128,17 @@ pub(super) fn tell(home: &Home, notice: Notice) {
     }
 }
 
+/// Keeps a save that reached a file after it was taken off its path. The vault's disk has it as well: what the home cannot
+/// take, the next start finds there.
+pub(super) fn tell_late(home: &Home, path: Option<VaultPath>, bytes: Vec<u8>) {
+    match path {
+        Some(path) => tell(home, Notice::Kept { path, bytes, reason: HoldReason::LateSave }),
+        None => {
+            tell_interrupted(home, &bytes);
+        }
+    }
+}
+
 /// Keeps a save that was being merged when the node ended; says whether it could.
 pub(super) fn tell_interrupted(home: &Home, bytes: &[u8]) -> bool {
     tracing::warn!("a save was being merged when the node ended; it is kept under mesh/holds");

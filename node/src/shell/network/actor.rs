@@ -26,7 +26,7 @@ use super::{
     behaviour::{self, Behaviour, BehaviourEvent},
     calls::CallError,
     identity, listen,
-    session::{Reports, Session, Start},
+    session::{Past, Reports, Session, Start},
     streams,
 };
 
@@ -42,7 +42,7 @@ pub(super) enum Notice {
     /// A peer opened a stream.
     StreamOpened { peer: PeerId, protocol: StreamProtocol, stream: Stream },
     /// A session is over, its events sent.
-    SessionEnded { peer: NodeId, id: u64, lasted: Duration },
+    SessionEnded { peer: NodeId, id: u64, past: Past },
 }
 
 struct Actor {
@@ -143,7 +143,7 @@ impl Actor {
 
     fn cut_off(&mut self, peer: NodeId) {
         if let Some(session) = self.sessions.get_mut(&peer) {
-            session.stop();
+            session.cut_off();
         }
         if self.swarm.disconnect_peer_id(identity::peer_id(peer)).is_err() {
             tracing::debug!(?peer, "was not connected");
@@ -156,12 +156,12 @@ impl Actor {
                 let Some(node) = identity::node_id(&peer) else { return };
                 self.on_stream(node, &protocol, stream);
             }
-            Notice::SessionEnded { peer, id, lasted } => {
-                if self.sessions.get(&peer).is_some_and(|session| session.id == id) {
-                    self.sessions.remove(&peer);
-                    if let Some(link) = self.links.get_mut(&peer) {
-                        link.session_ended(lasted);
-                    }
+            Notice::SessionEnded { peer, id, past } => {
+                if self.sessions.get(&peer).is_some_and(|session| session.id == id)
+                    && let Some(session) = self.sessions.remove(&peer)
+                    && let Some(link) = self.links.get_mut(&peer)
+                {
+                    link.session_ended(past.lasted, past.was_heard && !session.was_cut_off, Instant::now());
                 }
             }
         }
@@ -185,10 +185,13 @@ impl Actor {
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
                 tracing::error!(?addresses, ?reason, "no longer listening; restart the node");
             }
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, num_established, .. } => {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, num_established, .. } => {
                 if let Some(link) = self.link_of(&peer_id) {
                     link.dial_ended(connection_id);
                     link.connections = num_established.get();
+                    if endpoint.is_listener() {
+                        link.was_dialed();
+                    }
                 }
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established, cause, .. } => {

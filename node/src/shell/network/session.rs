@@ -48,8 +48,18 @@ pub(super) struct Reports {
 pub(super) struct Session {
     pub(super) id: u64,
     pub(super) outbox: Outbox,
+    /// Whether this side ended it for what the peer did.
+    pub(super) was_cut_off: bool,
     stop: Option<oneshot::Sender<()>>,
     ended: oneshot::Receiver<()>,
+}
+
+/// What a session was, once it is over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Past {
+    pub(super) lasted: Duration,
+    /// Whether the peer sent a frame, and nothing but frames.
+    pub(super) was_heard: bool,
 }
 
 /// Why a session ends.
@@ -84,12 +94,18 @@ impl Session {
                 // An error is the end as well.
                 drop(previous.await);
             }
-            let lasted = serve(peer, start, &reports.events, drain, watchdog, stopped).await;
+            let past = serve(peer, start, &reports.events, drain, watchdog, stopped).await;
             drop(ended_sender);
             // Fails only when the actor is gone.
-            drop(reports.notices.send(Notice::SessionEnded { peer, id, lasted }).await);
+            drop(reports.notices.send(Notice::SessionEnded { peer, id, past }).await);
         });
-        Self { id, outbox, stop: Some(stop), ended }
+        Self { id, outbox, was_cut_off: false, stop: Some(stop), ended }
+    }
+
+    /// Ends the session for what the peer did.
+    pub(super) fn cut_off(&mut self) {
+        self.was_cut_off = true;
+        self.stop();
     }
 
     /// Ends the session; it stays in its peer's place until it says that it ended.
@@ -98,7 +114,7 @@ impl Session {
     }
 }
 
-/// Runs the session; returns how long it was open.
+/// Runs the session; returns what it was.
 async fn serve(
     peer: NodeId,
     start: Start,
@@ -106,7 +122,7 @@ async fn serve(
     drain: Drain,
     watchdog: Watchdog,
     mut stopped: oneshot::Receiver<()>,
-) -> Duration {
+) -> Past {
     let opening = async {
         let stream = match start {
             Start::Open(control, peer) => streams::open(control, peer, streams::LOG).await,
@@ -117,7 +133,7 @@ async fn serve(
     };
     let opened = tokio::select! {
         opened = opening => opened,
-        _ = &mut stopped => return Duration::ZERO,
+        _ = &mut stopped => return Past::default(),
     };
     let stream = match opened {
         Ok((stream, permit)) => {
@@ -126,19 +142,19 @@ async fn serve(
         }
         Err(reason) => {
             tracing::debug!(?peer, %reason, "no session");
-            return Duration::ZERO;
+            return Past::default();
         }
     };
-    let since = Instant::now();
+    let (since, mut was_heard) = (Instant::now(), false);
     tracing::info!(?peer, "session opened");
     tokio::select! {
-        end = converse(peer, stream, events, drain, watchdog) => log_end(peer, &end),
+        end = converse(peer, stream, events, drain, watchdog, &mut was_heard) => log_end(peer, &end),
         _ = &mut stopped => tracing::info!(?peer, "session closed"),
     }
-    let lasted = since.elapsed();
+    let past = Past { lasted: since.elapsed(), was_heard };
     // Fails only when the application is gone.
     drop(events.send(Event::Disconnected(peer)).await);
-    lasted
+    past
 }
 
 fn log_end(peer: NodeId, end: &End) {
@@ -154,26 +170,42 @@ fn log_end(peer: NodeId, end: &End) {
 }
 
 /// Reads and writes side by side, so that neither waits for the other, until one of them ends.
-async fn converse(peer: NodeId, stream: Stream, events: &mpsc::Sender<Event>, drain: Drain, watchdog: Watchdog) -> End {
+async fn converse(
+    peer: NodeId,
+    stream: Stream,
+    events: &mpsc::Sender<Event>,
+    drain: Drain,
+    watchdog: Watchdog,
+    was_heard: &mut bool,
+) -> End {
     let (reader, writer) = stream.split();
     tokio::select! {
-        end = read_frames(peer, reader, events) => end,
+        end = read_frames(peer, reader, events, was_heard) => end,
         end = write_frames(writer, drain) => end,
         () = watchdog.stalled() => End::Overflow,
     }
 }
 
-async fn read_frames(peer: NodeId, reader: ReadHalf<Stream>, events: &mpsc::Sender<Event>) -> End {
+async fn read_frames(
+    peer: NodeId,
+    reader: ReadHalf<Stream>,
+    events: &mpsc::Sender<Event>,
+    was_heard: &mut bool,
+) -> End {
     let mut reader = BufReader::with_capacity(READ_BYTES, reader);
     loop {
         match next_frame(&mut reader).await {
             Ok(frame) => {
                 tracing::trace!(?peer, "frame received");
+                *was_heard = true;
                 if events.send(Event::Frame { peer, frame }).await.is_err() {
                     return End::Deaf;
                 }
             }
-            Err(end) => return end,
+            Err(end) => {
+                *was_heard &= !matches!(end, End::Received(_));
+                return end;
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Three kinds of names lie there. `tmp-…` is content on its way, worthless after a crash. `held-<hash>-…` was taken
 //! off its path, and is worthless if its content is one of the named digests; otherwise it is somebody's save.
-//! `displaced-<hash>` is somebody's save, kept until the caller says it is safe elsewhere.
+//! `displaced-<hash>` is somebody's save, kept until the caller says it is safe elsewhere. A program that has one of
+//! the last two open goes on writing to it, whatever becomes of this process: a start looks at them like their maker did.
 
 use std::{
     collections::VecDeque,
@@ -58,7 +59,8 @@ pub(super) struct Kept {
 #[derive(Debug)]
 struct Late {
     name: String,
-    path: VaultPath,
+    /// Where it lay; what an earlier run took off its path does not say.
+    path: Option<VaultPath>,
     known: Vec<ContentHash>,
     since: Instant,
 }
@@ -77,7 +79,8 @@ impl Drop for Temporary<'_> {
 }
 
 impl Kept {
-    /// Opens or makes the folder, and takes away what an earlier run left and nobody needs.
+    /// Opens or makes the folder, and sorts what an earlier run left: what nobody needs goes, the rest may still be
+    /// written to.
     pub(super) fn open(tree: &Tree) -> Result<Self, DiskError> {
         let path = tree.path().join(FOLDER);
         match rustix::fs::mkdirat(tree.top(), FOLDER, Mode::RWXU) {
@@ -191,19 +194,20 @@ impl Kept {
     }
 
     /// Looks at a file again for as long as a program may still be writing to it.
-    pub(super) fn watch(&self, name: String, path: &VaultPath, known: &[ContentHash]) {
+    pub(super) fn watch(&self, name: String, path: Option<&VaultPath>, known: &[ContentHash]) {
         let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        late.push_back(Late { name, path: path.clone(), known: known.to_vec(), since: Instant::now() });
+        late.push_back(Late { name, path: path.cloned(), known: known.to_vec(), since: Instant::now() });
         if late.len() > LATE_MAX
             && let Some(mut oldest) = late.pop_front()
             && self.look_again(&mut oldest).is_some()
         {
-            tracing::warn!(path = %oldest.path, kept = %self.path.join(&oldest.name).display(), "a late save is kept");
+            let path = oldest.path.as_ref().map(tracing::field::display);
+            tracing::warn!(path, kept = %self.path.join(&oldest.name).display(), "a late save is kept");
         }
     }
 
-    /// Saves that reached a file after it was taken off its path.
-    pub(super) fn late_saves(&self) -> Vec<(VaultPath, Vec<u8>)> {
+    /// Saves that reached a file after it was taken off its path; an earlier run left no word of where that was.
+    pub(super) fn late_saves(&self) -> Vec<(Option<VaultPath>, Vec<u8>)> {
         let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
         let mut saves = Vec::new();
         late.retain_mut(|entry| {
@@ -229,9 +233,19 @@ impl Kept {
         entry.known.push(hash);
         match self.keep(&entry.name, hash) {
             Ok(name) => entry.name = name,
-            Err(error) => tracing::warn!(path = %entry.path, %error, "cannot keep a late save under its own name"),
+            Err(error) => {
+                let path = entry.path.as_ref().map(tracing::field::display);
+                tracing::warn!(path, %error, "cannot keep a late save under its own name");
+            }
         }
         Some(bytes)
+    }
+
+    /// Lets the time pass in which files are still written to.
+    #[cfg(test)]
+    pub(super) fn pass_late_wait(&self) {
+        let mut late = self.late.lock().expect("nobody panics here");
+        late.iter_mut().for_each(|entry| entry.since -= LATE_SAVE_WAIT);
     }
 
     /// Whether an entry whose time is over must stay; takes the file away if nobody needs it.
@@ -245,6 +259,7 @@ impl Kept {
     }
 }
 
+/// The name under which a save is kept.
 fn displaced_name(hash: ContentHash) -> String {
     format!("displaced-{hash}")
 }

@@ -103,7 +103,8 @@ impl VaultDisk {
     /// Puts `bytes` at `path`, where content with the digest `expected` should lie now, or nothing.
     ///
     /// The file and its directory entry are on disk when this returns, if the folder can be synced. On an error nothing
-    /// changed at the path. A folder there that holds no file makes way.
+    /// changed at the path. A folder there that holds no file makes way. What is expected there and lies there under
+    /// another spelling keeps that: a second spelling would be a second file.
     pub fn write(
         &self,
         path: &VaultPath,
@@ -112,6 +113,11 @@ impl VaultDisk {
     ) -> Result<WriteOutcome, DiskError> {
         for _ in 0..ATTEMPTS {
             let Some(place) = self.place(path, Missing::Create)? else { continue };
+            let spelt = expected.and_then(|_| place.other_spelling());
+            let place = match &spelt {
+                Some(path) => Place { path, shown: self.tree.shown(path), ..place },
+                None => place,
+            };
             place.take_empty_folder_away();
             let temporary = self.kept.temporary(bytes, place.mode()?, &place.shown)?;
             let outcome = match expected {
@@ -152,6 +158,12 @@ impl VaultDisk {
         }
     }
 
+    /// Whether another file lies beside it whose name differs in its spelling alone: which of the two is the file, only a
+    /// scan can tell.
+    pub fn has_twin(&self, path: &VaultPath) -> bool {
+        self.place(path, Missing::Leave).is_ok_and(|place| place.is_some_and(|place| place.twin().is_some()))
+    }
+
     /// Whether nothing at all lies at a path now.
     pub fn lacks(&self, path: &VaultPath) -> bool {
         match self.place(path, Missing::Leave) {
@@ -173,9 +185,9 @@ impl VaultDisk {
 
     /// Saves by programs that still had a file open when it was replaced or removed, each told once.
     ///
-    /// Such a save was made on what lay at the path before. Call it every few seconds and before stopping; the bytes
-    /// stay kept as displaced ones.
-    pub fn late_saves(&self) -> Vec<(VaultPath, Vec<u8>)> {
+    /// Such a save was made on what lay at the path before; where that was, is unknown if an earlier run took the file
+    /// off. Call it every few seconds and before stopping; the bytes stay kept as displaced ones.
+    pub fn late_saves(&self) -> Vec<(Option<VaultPath>, Vec<u8>)> {
         self.kept.late_saves()
     }
 
@@ -183,6 +195,12 @@ impl VaultDisk {
     #[cfg(test)]
     pub(super) const fn forgo_exchange(&mut self) {
         self.can_exchange = false;
+    }
+
+    /// Lets the time pass in which a program may still write to what was replaced or removed.
+    #[cfg(test)]
+    pub(super) fn pass_late_wait(&self) {
+        self.kept.pass_late_wait();
     }
 
     /// Behaves as on a disk that does not sync folders any more.
@@ -231,7 +249,7 @@ impl VaultDisk {
         }
     }
 
-    /// `None`: something appeared at the path, or its folder vanished.
+    /// `None`: something appeared at the path, or its folder vanished, or its name was changed by its case.
     fn replace(
         &self,
         place: &Place<'_>,
@@ -247,7 +265,10 @@ impl VaultDisk {
         match self.exchange(&held, place) {
             Ok(()) => {}
             Err(Errno::NOENT) => {
-                let renamed = self.rename_new(&held, place);
+                let renamed = match place.other_spelling() {
+                    Some(_) => Err(Errno::NOENT),
+                    None => self.rename_new(&held, place),
+                };
                 return match renamed {
                     Ok(()) => Ok(Some(WriteOutcome::Written)),
                     Err(error) => {
@@ -288,7 +309,7 @@ impl VaultDisk {
             found = reading::read_when_quiet(folder, OsStr::new(&held)).unshared();
         }
         if is_known(&found) {
-            self.kept.watch(held, place.path, known);
+            self.kept.watch(held, Some(place.path), known);
             return Ok(None);
         }
         let Found::File { bytes, .. } = found else {
@@ -305,7 +326,7 @@ impl VaultDisk {
                 return Err(place.failed("keep", error));
             }
         };
-        self.kept.watch(kept, place.path, &[hash]);
+        self.kept.watch(kept, Some(place.path), &[hash]);
         Ok(Some(bytes))
     }
 

@@ -81,8 +81,17 @@ impl Link {
         }
     }
 
-    /// Notes the end of a session; after a good one the next attempts come at once.
-    pub(super) fn session_ended(&mut self, lasted: Duration) {
+    /// Notes that the peer dialed this node: it is there, and at whose cost it comes and goes is its own.
+    pub(super) fn was_dialed(&mut self) {
+        self.opens.reset();
+    }
+
+    /// Notes the end of a session. After one in which the peer spoke the next attempts come soon, after a good one at once.
+    pub(super) fn session_ended(&mut self, lasted: Duration, was_heard: bool, now: Instant) {
+        if was_heard {
+            self.dials.was_heard(now);
+            self.opens.was_heard(now);
+        }
         if lasted >= GOOD_SESSION {
             self.dials.reset();
             self.opens.reset();

@@ -9,7 +9,7 @@ use std::{
 use aiemp_protocol::ids::ContentHash;
 use rustix::fs::{AtFlags, FileType};
 
-use super::Kept;
+use super::{Kept, displaced_name};
 use crate::shell::vault_disk::{
     DiskError,
     reading::{self, Found},
@@ -19,7 +19,8 @@ use crate::shell::vault_disk::{
 /// How long a displaced save is kept that nobody let go of.
 const DISPLACED_KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
 
-/// Takes away unfinished files and old saves; a held file that turns out to be a save becomes a displaced one.
+/// Takes away unfinished files and old saves. A held file that turns out to be a save becomes a displaced one. All that
+/// was held or displaced is looked at for a while, for whoever has it open may not be done with it.
 pub(super) fn clean(kept: &Kept) -> Result<(), DiskError> {
     let entries = tree::entries(&kept.folder).map_err(|error| DiskError::new("list", &kept.path, error))?;
     for (name, kind) in entries {
@@ -29,6 +30,8 @@ pub(super) fn clean(kept: &Kept) -> Result<(), DiskError> {
         } else if let Some(rest) = name.strip_prefix("held-") {
             let known: Vec<ContentHash> = rest.split('-').filter_map(|part| part.parse().ok()).collect();
             clean_held(kept, name, &known)?;
+        } else if name.starts_with("displaced-") {
+            clean_held(kept, name, &[])?;
         }
     }
     Ok(())
@@ -40,7 +43,11 @@ fn clean_held(kept: &Kept, name: &str, known: &[ContentHash]) -> Result<(), Disk
     };
     let hash = ContentHash::of(&bytes);
     if known.contains(&hash) {
-        kept.unlink(name);
+        kept.watch(name.to_owned(), None, known);
+        return Ok(());
+    }
+    if name == displaced_name(hash) {
+        kept.watch(name.to_owned(), None, &[hash]);
         return Ok(());
     }
     if is_linked {
@@ -49,6 +56,7 @@ fn clean_held(kept: &Kept, name: &str, known: &[ContentHash]) -> Result<(), Disk
     }
     let name = kept.keep(name, hash).map_err(|error| DiskError::new("keep", kept.path.join(name), error))?;
     tracing::warn!(kept = %kept.path.join(&name).display(), "a save that an interrupted write displaced is kept");
+    kept.watch(name, None, &[hash]);
     Ok(())
 }
 

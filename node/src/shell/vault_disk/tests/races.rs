@@ -100,7 +100,8 @@ fn work(disk: &VaultDisk, vault: &Path, turn: usize) -> bool {
         },
         5 if turn % 4096 == 5 => {
             let found = scan_of(vault, &BTreeMap::new()).map(|scan| scan.changed).unwrap_or_default();
-            found.iter().chain(&disk.late_saves()).for_each(|(_, bytes)| assert_own(bytes));
+            found.iter().for_each(|(_, bytes)| assert_own(bytes));
+            disk.late_saves().iter().for_each(|(_, bytes)| assert_own(bytes));
         }
         _ => disk.read(&at).iter().for_each(|bytes| assert_own(bytes)),
     }

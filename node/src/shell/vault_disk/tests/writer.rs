@@ -72,7 +72,10 @@ fn an_unexpected_save_is_displaced_and_kept_until_it_is_let_go() {
     disk.forget_displaced(hash("saved"));
     assert!(!kept(root.path()).contains(&name));
     drop(disk);
-    VaultDisk::open(root.path()).expect("opened again");
+    let disk = VaultDisk::open(root.path()).expect("opened again");
+    assert_eq!(disk.interrupted_saves().expect("listed"), Vec::<Vec<u8>>::new());
+    disk.pass_late_wait();
+    assert_eq!(disk.late_saves(), []);
     assert_eq!(kept(root.path()), Vec::<String>::new());
 }
 
@@ -93,6 +96,33 @@ fn an_occupied_place_is_left_alone_and_a_vanished_file_is_written_anew() {
     assert_eq!(disk.write(&path("b.md"), b"new", Some(hash("gone"))).expect("written"), WriteOutcome::Written);
     assert_eq!(text(root.path().join("b.md")), "new");
     assert_eq!(kept(root.path()), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_expected_and_has_another_spelling_by_now_is_replaced_under_that() {
+    for forgoes_exchange in [false, true] {
+        let (root, mut disk) = vault();
+        if forgoes_exchange {
+            disk.forgo_exchange();
+        }
+        let files = || {
+            let names =
+                fs::read_dir(root.path().join("Plans")).expect("listed").map(|entry| entry.expect("one").path());
+            names.map(|path| (path.file_name().expect("a name").to_owned(), text(path))).collect::<Vec<_>>()
+        };
+        put(root.path(), "Plans/C.md", "old");
+        fs::rename(root.path().join("Plans/C.md"), root.path().join("Plans/c.md")).expect("renamed");
+        let outcome = disk.write(&path("Plans/C.md"), b"new", Some(hash("old"))).expect("written");
+        assert_eq!(outcome, WriteOutcome::Written);
+        assert_eq!(files(), [("c.md".into(), "new".to_owned())]);
+        put(root.path(), "Plans/c.md", "saved");
+        let outcome = disk.write(&path("Plans/C.md"), b"newer", Some(hash("new"))).expect("written");
+        assert_eq!(outcome, WriteOutcome::Displaced(b"saved".to_vec()));
+        assert_eq!(files(), [("c.md".into(), "newer".to_owned())]);
+        fs::remove_file(root.path().join("Plans/c.md")).expect("removed");
+        disk.write(&path("Plans/C.md"), b"newest", Some(hash("newer"))).expect("written");
+        assert_eq!(files(), [("C.md".into(), "newest".to_owned())]);
+    }
 }
 
 #[test]
@@ -205,7 +235,9 @@ fn an_interrupted_write_loses_no_save() {
     put(root.path(), &format!(".aiemp/held-{old}-{new}-1-1"), "old");
     put(root.path(), &format!(".aiemp/held-{old}-{new}-1-2"), "new");
     put(root.path(), &format!(".aiemp/held-{old}-{new}-1-3"), "saved");
-    VaultDisk::open(root.path()).expect("opened");
+    let disk = VaultDisk::open(root.path()).expect("opened");
+    disk.pass_late_wait();
+    assert_eq!(disk.late_saves(), []);
     assert_eq!(kept(root.path()), [format!("displaced-{}", hash("saved"))]);
 }
 
@@ -236,9 +268,44 @@ fn a_save_into_a_file_that_was_replaced_meanwhile_is_found() {
     assert_eq!(disk.write(&path("a.md"), b"new", Some(hash("old"))).expect("written"), WriteOutcome::Written);
     assert_eq!(disk.late_saves(), []);
     editor.write_all(b" and more").expect("saved");
-    assert_eq!(disk.late_saves(), [(path("a.md"), b"old and more".to_vec())]);
+    assert_eq!(disk.late_saves(), [(Some(path("a.md")), b"old and more".to_vec())]);
     assert_eq!(disk.late_saves(), []);
     assert_eq!(kept(root.path()), [format!("displaced-{}", hash("old and more"))]);
+}
+
+#[test]
+fn a_save_that_ends_after_a_kill_and_a_start_is_found() {
+    let (root, disk) = vault();
+    let mut editors = ["expected.md", "unexpected.md"].map(|name| {
+        put(root.path(), name, "old");
+        OpenOptions::new().append(true).open(root.path().join(name)).expect("opened")
+    });
+    editors[1].write_all(b", begun").expect("saved");
+    for name in ["expected.md", "unexpected.md"] {
+        disk.write(&path(name), b"new", Some(hash("old"))).expect("written");
+    }
+    // As a kill: nothing is tidied up. The second start is as soon as the first one.
+    drop(disk);
+    drop(VaultDisk::open(root.path()).expect("opened again"));
+    let disk = VaultDisk::open(root.path()).expect("opened again");
+    assert_eq!(disk.interrupted_saves().expect("listed"), [b"old, begun"]);
+    disk.forget_displaced(hash("old, begun"));
+    assert_eq!(disk.late_saves(), []);
+    for editor in &mut editors {
+        editor.write_all(b", done").expect("saved");
+    }
+    let found: BTreeSet<_> = disk.late_saves().into_iter().collect();
+    assert_eq!(found, [(None, b"old, begun, done".to_vec()), (None, b"old, done".to_vec())].into());
+    assert_eq!(kept(root.path()), kept_saves(["old, begun, done", "old, done"]));
+    disk.pass_late_wait();
+    assert_eq!(disk.late_saves(), []);
+    assert_eq!(kept(root.path()), kept_saves(["old, begun, done", "old, done"]));
+}
+
+fn kept_saves<const N: usize>(saves: [&str; N]) -> Vec<String> {
+    let mut names = saves.map(|save| format!("displaced-{}", hash(save)));
+    names.sort();
+    names.to_vec()
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) fn probe(kept: &Kept, shown: &Path) -> Result<bool, DiskError> {
 }
 
 impl VaultDisk {
-    /// `None`: something appeared at the path, or its folder vanished.
+    /// `None`: something appeared at the path, or its folder vanished, or its name was changed by its case.
     ///
     /// A save between the comparison and the rename is lost.
     pub(super) fn replace_compared(
@@ -39,6 +39,7 @@ impl VaultDisk {
     ) -> Result<Option<WriteOutcome>, DiskError> {
         let there = match reading::read(&place.folder, place.name()).unshared() {
             Found::File { bytes, .. } => bytes,
+            Found::Nothing if place.other_spelling().is_some() => return Ok(None),
             Found::Nothing => {
                 return match self.rename_new(&temporary.name, place) {
                     Ok(()) => Ok(Some(WriteOutcome::Written)),

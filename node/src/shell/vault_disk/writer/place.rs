@@ -39,6 +39,20 @@ impl Place<'_> {
         }
     }
 
+    /// The path under which the file lies here, if none lies under this one: its name was changed by its case alone.
+    pub(super) fn other_spelling(&self) -> Option<VaultPath> {
+        if self.kind().is_ok_and(|kind| kind.is_some()) { None } else { self.twin() }
+    }
+
+    /// Another file here whose name differs in its spelling alone.
+    pub(super) fn twin(&self) -> Option<VaultPath> {
+        let key = self.path.key();
+        let entries = tree::entries(&self.folder).ok()?.into_iter();
+        let files = entries.filter(|(_, kind)| *kind == FileType::RegularFile);
+        let mut paths = files.filter_map(|(name, _)| VaultPath::join(self.path.folder(), name.to_str()?).ok());
+        paths.find(|other| other != self.path && other.key() == key)
+    }
+
     /// Where nothing but empty folders lies there, they go.
     pub(super) fn take_empty_folder_away(&self) {
         if tree::kind_of(&self.folder, self.name()) == Ok(Some(FileType::Directory)) {
