@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod active;
+mod adoption;
 mod apply;
 mod authors;
 mod away;
@@ -150,6 +151,8 @@ pub struct Vault {
     left: VecDeque<(String, FileId)>,
     /// Whether nothing was under way when the last run ended.
     ended_well: bool,
+    /// Whether what the start finds on disk lay there before this node was.
+    adopts: bool,
     /// Own writes of `archived` that have not applied, by file.
     archivings: BTreeMap<FileId, VecDeque<bool>>,
     on_disk: BTreeMap<String, Projection>,
@@ -220,6 +223,7 @@ impl Vault {
             creating: BTreeSet::new(),
             left: VecDeque::new(),
             ended_well: false,
+            adopts: false,
             archivings: BTreeMap::new(),
             on_disk: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -308,6 +312,7 @@ impl Vault {
         }
         self.forget_found();
         self.flush_batches();
+        self.end_adoption();
         self.close_idle_documents();
     }
 

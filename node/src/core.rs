@@ -66,6 +66,8 @@ pub struct Start {
     pub ended_well: bool,
     /// Whether it ended while removals waited for a person.
     pub removals_held: bool,
+    /// Whether the vault was looked through to the end by a start before.
+    pub has_adopted: bool,
 }
 
 /// The machine. Holds state and dispatch; each handler has its own file.
@@ -146,6 +148,9 @@ impl Core {
         let mut vault = Vault::new(me, Box::new(boundaries), positions(&replication));
         if start.ended_well {
             vault.ended_well();
+        }
+        if !start.has_adopted {
+            vault.adopts();
         }
         if start.removals_held {
             vault.removals_were_held();
@@ -366,6 +371,8 @@ impl Core {
                 return self.replication.handle(now, append);
             }
             vault::Output::FileUpdated(file) => return self.file_updated(now, file),
+            // Not before the entries that adopt, which are put out first.
+            vault::Output::NoteAdopted => return self.projections.push(Output::NoteAdopted),
             vault::Output::NoteHeldRemovals(held) => {
                 self.work.dashboard_due = Some(now);
                 Output::NoteHeldRemovals(held)

@@ -145,6 +145,7 @@ impl Node {
         let mut core = Core::new(Start {
             ended_well: std::mem::take(&mut self.ended_well),
             removals_held: self.removals_held,
+            has_adopted: self.store.has_adopted,
             signer: self.signer(),
             rosters: self.rosters(),
             fingerprints,

@@ -12,6 +12,7 @@ use super::{
     Choice, Vault,
     local::note_text,
     open::{DocState, Task},
+    places,
 };
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
@@ -48,9 +49,8 @@ impl Vault {
     /// Whether registers alone say that there may be something to list of a file. Most say nothing, and are not walked.
     pub(super) fn watch(&mut self, file: FileId) {
         let record = self.index.get(file);
-        let is_odd = |record: &FileRecord| {
-            record.had_bases() || record.path.writes().nth(1).is_some() || conflict::is_late(record)
-        };
+        let is_odd =
+            |record: &FileRecord| record.had_bases() || places::has_several(record) || conflict::is_late(record);
         if record.is_some_and(is_odd) {
             self.watched.insert(file);
         } else {

@@ -88,6 +88,11 @@ impl Vault {
     }
 }
 
+/// Whether a file was moved to several places.
+pub(super) fn has_several(record: &FileRecord) -> bool {
+    record.path.writes().nth(1).is_some() && places_of(record).len() > 1
+}
+
 /// The places that a file was moved to, the shown one first: spellings of one name are one.
 fn places_of(record: &FileRecord) -> Vec<(&Origin, &VaultPath)> {
     let mut places: Vec<(&Origin, &VaultPath)> = Vec::new();

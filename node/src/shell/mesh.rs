@@ -245,6 +245,7 @@ impl Mesh {
             Output::RecordProjection { key, projection } => {
                 self.store.send(store::Command::Write(store::Write::Projection { key, projection })).await?;
             }
+            Output::NoteAdopted => self.store.send(start::adopted()).await?,
             Output::NoteHeldRemovals(held) => self.store.send(start::removals_held(held)).await?,
             Output::Screen { effect, changes } => {
                 let request = screen::Request { effect, changes, answer: self.screened.0.clone() };

@@ -1,0 +1,171 @@
+//! Vaults that were there before their nodes, and meet.
+
+use std::collections::BTreeMap;
+
+use aiemp_protocol::{
+    entry::{FileKind, Item},
+    ids::{ContentHash, FileId},
+    zone::Zone,
+};
+use aiemp_tests::world::{Cast, World};
+
+use super::{
+    repairs::append_as,
+    scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, pass, path, rename, save, settle, text},
+};
+
+const TRIANGLE: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
+type Files<'a> = &'a [(&'a str, &'a str)];
+
+/// What a vault that git kept in step has on every machine.
+const EVERYWHERE: Files<'static> = &[
+    ("Needs_Action/ask.md", "---\nstatus: new\n---\nA question\n"),
+    ("Plans/plan.md", "one\ntwo\nthree\n"),
+    ("Plans/same.md", "one\ntwo\nthree\n"),
+    ("Logs/2026-01-06.md", "- sent\n"),
+    ("Done/old.md", "Done\n"),
+];
+
+/// Nodes with these vaults, that do not hear of each other for this long.
+fn met(seed: u64, cast: &[Cast], links: &[(usize, usize)], vaults: &[Files<'_>], apart_ms: u64) -> World {
+    let vault = |files: &Files<'_>| {
+        let files = files.iter().map(|(at, text)| (path(at), text.as_bytes().to_vec()));
+        files.collect::<BTreeMap<_, _>>()
+    };
+    let vaults = vaults.iter().map(vault).collect();
+    let mut world = World::of_vaults(seed, cast, links, vaults).expect("a mesh is founded");
+    if apart_ms > 0 {
+        links.iter().for_each(|(one, other)| world.partition(*one, *other, apart_ms));
+    }
+    world
+}
+
+fn files(world: &World, node: usize) -> BTreeMap<String, String> {
+    let files = world.nodes[node].disk.files.iter().filter(|(path, _)| path.as_str() != "Dashboard.md");
+    files.map(|(path, bytes)| (path.to_string(), String::from_utf8_lossy(bytes).into_owned())).collect()
+}
+
+fn owned(files: Files<'_>) -> BTreeMap<String, String> {
+    files.iter().map(|(at, text)| ((*at).to_owned(), (*text).to_owned())).collect()
+}
+
+fn adopted(at: &str, text: &str) -> FileId {
+    let zone = if at.starts_with("Done/") { Zone::Owner } else { Zone::Drafts };
+    let zone = if at.starts_with("Needs_Action/") { Zone::Intake } else { zone };
+    FileId::adopted(zone, &path(at).key(), ContentHash::of(text.as_bytes()))
+}
+
+#[test]
+fn equal_files_of_vaults_that_were_there_before_are_one_file() {
+    for seed in 300..310 {
+        let mut world = met(seed, &[LAPTOP, IDLE_CLOUD, DESKTOP], &TRIANGLE, &[EVERYWHERE; 3], 20_000);
+        pass(&mut world, 10_000);
+        settle(&mut world);
+        for node in 0..3 {
+            assert_eq!(files(&world, node), owned(EVERYWHERE), "seed {seed}, node {node}");
+            assert_eq!(core(&world, node).vault().conflicts(), [], "seed {seed}, node {node}");
+            for (at, text) in EVERYWHERE {
+                assert_eq!(core(&world, node).vault().file_at(&path(at)), Some(adopted(at, text)), "{at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_done_to_an_adopted_file_before_the_vaults_met_is_done_to_the_one_file() {
+    for seed in 310..320 {
+        let mut world = met(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)], &[EVERYWHERE; 2], 60_000);
+        pass(&mut world, 5_000);
+        save(&mut world, 0, "Plans/plan.md", "one\ntwo, by the person\nthree\n");
+        world.nodes[0].disk.files.remove(&path("Logs/2026-01-06.md"));
+        world.touched(0, path("Logs/2026-01-06.md"));
+        save(&mut world, 1, "Plans/plan.md", "one\ntwo\nthree\nfour, by Cloud\n");
+        pass(&mut world, 10_000);
+        settle(&mut world);
+        for node in 0..2 {
+            let merged = "one\ntwo, by the person\nthree\nfour, by Cloud\n";
+            assert_eq!(text(&world, node, "Plans/plan.md").as_deref(), Some(merged), "seed {seed}, node {node}");
+            assert_eq!(text(&world, node, "Logs/2026-01-06.md"), None, "seed {seed}, node {node}");
+            assert_eq!(files(&world, node).len(), EVERYWHERE.len() - 1, "seed {seed}, node {node}");
+            assert_eq!(core(&world, node).vault().conflicts(), [], "seed {seed}, node {node}");
+        }
+    }
+}
+
+#[test]
+fn a_crash_in_the_middle_of_the_first_scan_takes_no_file_its_adopted_id() {
+    for seed in 320..360 {
+        let mut world = met(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)], &[EVERYWHERE; 2], 20_000);
+        for node in [0, 1] {
+            pass(&mut world, seed % 7);
+            world.crash(node, 500);
+        }
+        pass(&mut world, 10_000);
+        settle(&mut world);
+        for node in 0..2 {
+            assert_eq!(files(&world, node), owned(EVERYWHERE), "seed {seed}, node {node}");
+            for (at, text) in EVERYWHERE {
+                assert_eq!(core(&world, node).vault().file_at(&path(at)), Some(adopted(at, text)), "seed {seed}: {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn files_that_appear_after_the_first_scan_are_new_ones() {
+    let mut world = met(360, &[LAPTOP, IDLE_CLOUD], &[(0, 1)], &[EVERYWHERE; 2], 60_000);
+    pass(&mut world, 10_000);
+    for node in [0, 1] {
+        save(&mut world, node, "Plans/later.md", "later\n");
+    }
+    pass(&mut world, 10_000);
+    world.crash(0, 500);
+    pass(&mut world, 1_000);
+    save(&mut world, 0, "Plans/after.md", "after a restart\n");
+    pass(&mut world, 5_000);
+    for (at, text) in [("Plans/later.md", "later\n"), ("Plans/after.md", "after a restart\n")] {
+        let file = core(&world, 0).vault().file_at(&path(at));
+        assert!(file.is_some_and(|file| file != adopted(at, text)), "{at}: {file:?}");
+    }
+    settle(&mut world);
+    // Whoever wrote the same words twice meant two notes.
+    assert_eq!(text(&world, 0, "Plans/later (2).md").as_deref(), Some("later\n"));
+}
+
+#[test]
+fn an_adopted_file_that_was_renamed_before_the_vaults_met_is_told() {
+    let mut world = met(361, &[LAPTOP, IDLE_CLOUD], &[(0, 1)], &[EVERYWHERE; 2], 60_000);
+    pass(&mut world, 10_000);
+    rename(&mut world, 0, &[("Plans/plan.md", "Plans/better.md")]);
+    pass(&mut world, 10_000);
+    settle(&mut world);
+    let items = core(&world, 0).vault().conflicts();
+    let kinds: Vec<_> = items.iter().map(|item| item.kind.as_str()).collect();
+    assert_eq!(kinds, ["move"], "{items:?}");
+    assert_eq!(files(&world, 0).len(), EVERYWHERE.len());
+}
+
+#[test]
+fn an_adopted_id_that_cloud_guesses_gives_it_nothing() {
+    let evil = b"evil\n".to_vec();
+    for (seed, named_alike) in (370..380).map(|seed| (seed, seed % 2 == 0)) {
+        let mut world = met(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)], &[EVERYWHERE, &[]], 200_000);
+        pass(&mut world, 5_000);
+        // It knows the place and the content of a note that the person shares.
+        let file = adopted("Plans/plan.md", "one\ntwo\nthree\n");
+        let at = path(if named_alike { "Plans/plan.md" } else { "Plans/elsewhere.md" });
+        let (base, length) = (ContentHash::of(&evil), evil.len() as u64);
+        let new = Item::New { file, path: at, kind: FileKind::Note, base, length };
+        append_as(&mut world, 1, vec![new], vec![evil.clone()]);
+        settle(&mut world);
+        let items = core(&world, 0).vault().conflicts();
+        let shown = world.nodes[0].disk.files.values().filter(|bytes| bytes.starts_with(b"one\n")).count();
+        let is_listed = items.iter().any(|item| item.sides.iter().any(|side| side.text.starts_with("one\n")));
+        assert!(shown == 2 || is_listed, "seed {seed}: {items:?}");
+        assert!(items.iter().any(|item| item.kind.as_str() == "content"), "seed {seed}: both contents are told");
+        // What only people write, it cannot name.
+        for (at, text) in EVERYWHERE.iter().filter(|(at, _)| at.starts_with("Done/")) {
+            assert_eq!(self::text(&world, 0, at).as_deref(), Some(*text), "seed {seed}");
+        }
+    }
+}
