@@ -80,6 +80,9 @@ impl Vault {
         if item.kind == ConflictKind::Claim {
             return self.can_resolve_claim(item, choice);
         }
+        if item.kind == ConflictKind::Adoption {
+            return self.can_resolve_adoption(item, choice);
+        }
         if matches!(item.kind, ConflictKind::Move | ConflictKind::Name) {
             return self.place_chosen(item, choice).is_some_and(|(file, _)| self.boundaries.may_write(file.zone));
         }
@@ -249,7 +252,8 @@ impl Vault {
                 | ConflictKind::MassRemoval
                 | ConflictKind::Claim
                 | ConflictKind::Move
-                | ConflictKind::Name,
+                | ConflictKind::Name
+                | ConflictKind::Adoption,
                 _,
             ) => {}
             (ConflictKind::Content | ConflictKind::Blob, Choice::Side(_)) => {
@@ -276,6 +280,7 @@ impl Vault {
             ConflictKind::MassRemoval => self.resolve_removals(choice),
             ConflictKind::Claim => self.resolve_claim(item, choice),
             ConflictKind::Move | ConflictKind::Name => self.resolve_place(item, choice),
+            ConflictKind::Adoption => self.resolve_adoption(item, choice.clone()),
             ConflictKind::Field
             | ConflictKind::DeleteEdit
             | ConflictKind::LateEdit

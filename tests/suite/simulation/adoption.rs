@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use aiemp_crdt::{
+    conflict::{Conflict, ConflictKind},
+    vault::Choice,
+};
 use aiemp_protocol::{
     entry::{FileKind, Item},
     ids::{ContentHash, FileId},
@@ -10,7 +14,7 @@ use aiemp_protocol::{
 use aiemp_tests::world::{Cast, World};
 
 use super::{
-    repairs::append_as,
+    repairs::{append_as, resolve},
     scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, pass, path, rename, save, settle, text},
 };
 
@@ -143,6 +147,76 @@ fn an_adopted_file_that_was_renamed_before_the_vaults_met_is_told() {
     let kinds: Vec<_> = items.iter().map(|item| item.kind.as_str()).collect();
     assert_eq!(kinds, ["move"], "{items:?}");
     assert_eq!(files(&world, 0).len(), EVERYWHERE.len());
+}
+
+/// Two vaults with different contents at one place, and the item that they make.
+fn differing(seed: u64) -> (World, Conflict) {
+    let cast = [LAPTOP, IDLE_CLOUD, DESKTOP];
+    let (here, there) = (&[("Plans/a.md", "here\n")], &[("Plans/A.md", "there\n")]);
+    let mut world = met(seed, &cast, &TRIANGLE, &[here, there, &[]], 20_000);
+    pass(&mut world, 10_000);
+    settle(&mut world);
+    let both = [("Plans/A (2).md", "there\n"), ("Plans/a.md", "here\n")];
+    for node in 0..3 {
+        assert_eq!(files(&world, node), owned(&both), "seed {seed}, node {node}");
+    }
+    let items = core(&world, 2).vault().conflicts();
+    let [item] = items.as_slice() else { panic!("seed {seed}: {items:?}") };
+    assert_eq!(item.kind, ConflictKind::Adoption, "seed {seed}");
+    let sides: Vec<_> = item.sides.iter().map(|side| (side.node, side.text.as_str())).collect();
+    let [laptop, cloud] = [0, 1].map(|node: usize| Some(world.nodes[node].id()));
+    assert_eq!(sides, [(laptop, "Plans/a.md"), (cloud, "Plans/A (2).md")], "seed {seed}");
+    let item = item.clone();
+    (world, item)
+}
+
+#[test]
+fn different_contents_at_one_place_both_stay_and_are_listed_until_one_goes_or_somebody_decides() {
+    let with = b"of both\n".to_vec();
+    let ends: [(Choice, &[(&str, &str)]); 4] = [
+        (Choice::Side(0), &[("Plans/a.md", "here\n")]),
+        (Choice::Side(1), &[("Plans/A.md", "there\n")]),
+        (Choice::Both, &[("Plans/A (2).md", "there\n"), ("Plans/a.md", "here\n")]),
+        (Choice::With(with), &[("Plans/a.md", "of both\n")]),
+    ];
+    for (seed, (choice, left)) in (380..).zip(ends) {
+        // Whoever decides.
+        for node in 0..3 {
+            let (mut world, item) = differing(seed);
+            resolve(&mut world, node, &item, choice.clone());
+            settle(&mut world);
+            for node in 0..3 {
+                assert_eq!(files(&world, node), owned(left), "{choice:?}, node {node}");
+                assert_eq!(core(&world, node).vault().conflicts(), [], "{choice:?}, node {node}");
+            }
+        }
+    }
+    let (mut world, _) = differing(390);
+    world.nodes[1].disk.files.remove(&path("Plans/a.md"));
+    world.touched(1, path("Plans/a.md"));
+    settle(&mut world);
+    for node in 0..3 {
+        assert_eq!(files(&world, node), owned(&[("Plans/A.md", "there\n")]), "node {node}");
+        assert_eq!(core(&world, node).vault().conflicts(), [], "node {node}");
+    }
+}
+
+#[test]
+fn what_one_writes_to_the_file_that_another_decided_against_stays() {
+    let (mut world, item) = differing(391);
+    for (one, other) in TRIANGLE {
+        world.partition(one, other, 30_000);
+    }
+    pass(&mut world, 1_000);
+    save(&mut world, 1, "Plans/A (2).md", "there\nand more\n");
+    pass(&mut world, 5_000);
+    resolve(&mut world, 0, &item, Choice::Side(0));
+    settle(&mut world);
+    for node in 0..3 {
+        let said = world.nodes[node].disk.files.values().any(|bytes| bytes == b"there\nand more\n");
+        let kinds: Vec<_> = core(&world, node).vault().conflicts().iter().map(|item| item.kind).collect();
+        assert!(said && kinds.contains(&ConflictKind::DeleteEdit), "node {node}: {kinds:?}");
+    }
 }
 
 #[test]
