@@ -342,6 +342,9 @@ impl Vault {
             self.creating.insert(file);
             self.push_new(file, &path, bytes);
             return self.lies_on_disk(file, path, hash);
+        } else if self.adopts {
+            // Nobody saved it now: it stays, and is judged beside the file that comes to its place.
+            return;
         } else {
             self.not_taken(path.clone(), ContentHash::of(&bytes));
             HoldReason::NotWritable

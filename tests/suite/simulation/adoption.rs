@@ -68,6 +68,7 @@ fn equal_files_of_vaults_that_were_there_before_are_one_file() {
         for node in 0..3 {
             assert_eq!(files(&world, node), owned(EVERYWHERE), "seed {seed}, node {node}");
             assert_eq!(core(&world, node).vault().conflicts(), [], "seed {seed}, node {node}");
+            assert_eq!(world.nodes[node].kept, [], "seed {seed}, node {node}: nothing is kept from the logs");
             for (at, text) in EVERYWHERE {
                 assert_eq!(core(&world, node).vault().file_at(&path(at)), Some(adopted(at, text)), "{at}");
             }
