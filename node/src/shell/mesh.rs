@@ -330,9 +330,10 @@ impl Mesh {
             network::Event::Frame { peer, frame } => self.handle(Input::FrameReceived { peer, frame }).await,
             network::Event::PairingRequested { dialer, stream } => {
                 let (home, me, paired) = (self.home.clone(), self.me, self.paired.0.clone());
+                let vault = self.config.vault.clone();
                 self.pairings += 1;
                 tokio::spawn(async move {
-                    let answered = super::pairing::respond(&home, me, dialer, stream).await;
+                    let answered = super::pairing::respond(&home, &vault, me, dialer, stream).await;
                     if let Err(error) = &answered {
                         tracing::warn!(error = format!("{error:#}"), "pairing failed");
                     }
