@@ -202,3 +202,58 @@ fn vaults_that_git_keeps_in_step_are_paired_once_the_person_says_so_and_their_re
     pair.cloud.stop();
     assert_eq!(repositories(&pair), before);
 }
+
+#[test]
+fn init_says_what_it_found_in_the_vault_and_what_of_it_will_not_sync() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let vault = dir.path().join("vault");
+    for (at, text) in [
+        ("Plans/a.md", "a"),
+        ("Done/b.md", "b"),
+        ("Private/c.md", "c"),
+        ("notes.md", "d"),
+        ("Plans/.hidden", "e"),
+        ("token.json", "f"),
+        ("CLAUDE.md", "g"),
+        ("Plans/bad:name.md", "h"),
+    ] {
+        let at = vault.join(at);
+        fs::create_dir_all(at.parent().expect("a folder")).and_then(|()| fs::write(at, text)).expect("written");
+    }
+    std::os::unix::fs::symlink("/etc/passwd", vault.join("Plans/link.md")).expect("a link");
+    let said = |role: &str| {
+        let home = dir.path().join(format!("{role}-home"));
+        let vault = vault.display().to_string();
+        let mut command = Command::new(crate::node::binary());
+        command.arg("--home").arg(home).args(["init", "--role", role, "--vault", &vault, "--unprotected-keys"]);
+        let output = command.output().expect("the node's program runs");
+        assert!(output.status.success());
+        crate::node::text(&output.stderr)
+    };
+    let local = said("local");
+    for line in [
+        "found 8 names in the vault:",
+        "     2  in folders that Cloud will share",
+        "     2  in private folders, which stay on Local nodes",
+        "     2  will not sync: names that hold credentials, or that agents take instructions from",
+        "     1  will not sync: symbolic links",
+        "     1  will not sync: names that not every system can write",
+    ] {
+        assert!(local.contains(line), "{line}: {local}");
+    }
+    let cloud = said("cloud");
+    for line in [
+        "     1  in folders that all members write",
+        "     1  will not sync from here: in folders that only Local writes",
+        "     2  will not sync from here: in private folders, which only Local nodes have",
+    ] {
+        assert!(cloud.contains(line), "{line}: {cloud}");
+    }
+    let empty = dir.path().join("empty");
+    let output = Command::new(crate::node::binary())
+        .args(["--home", &dir.path().join("empty-home").display().to_string(), "init", "--role", "cloud", "--vault"])
+        .arg(&empty)
+        .output()
+        .expect("the node's program runs");
+    assert!(!crate::node::text(&output.stderr).contains("found"), "of an empty vault there is nothing to say");
+}
