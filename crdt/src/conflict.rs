@@ -32,6 +32,8 @@ pub enum ConflictKind {
     Move,
     /// Two files of one name, of which one has a number.
     Name,
+    /// Two vaults held different contents at one place before they met: two files of one name.
+    Adoption,
     /// Two nodes claimed one note, and the copy of the one that does not have the work says something of its own, or both
     /// were made by hand.
     Claim,
@@ -54,6 +56,7 @@ impl ConflictKind {
             Self::Blob => "blob",
             Self::Move => "move",
             Self::Name => "name",
+            Self::Adoption => "adoption",
             Self::Claim => "claim",
             Self::Dropped => "dropped",
             Self::ActiveContent => "active_content",
@@ -63,7 +66,7 @@ impl ConflictKind {
 
     /// Whether what the file says is in doubt, and not only where it lies.
     pub const fn is_about_content(self) -> bool {
-        !matches!(self, Self::Move | Self::Name)
+        !matches!(self, Self::Move | Self::Name | Self::Adoption)
     }
 }
 

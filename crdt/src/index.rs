@@ -144,6 +144,8 @@ pub struct FileRecord {
     pub archived: Register<bool>,
     /// Its changes in the order they applied here.
     pub changes: Vec<ChangeRef>,
+    /// Whether it lay in a vault before the node of that vault was: its id says so, of a place and a content.
+    pub is_adopted: bool,
     /// All that ever was its content, sorted.
     bases: Vec<ContentHash>,
     /// What the changes of each document and log cost, sorted.
@@ -263,6 +265,7 @@ impl Index {
         let record = self.files.entry(*file).or_default();
         match item {
             Item::New { path, kind, base, length, .. } => {
+                record.is_adopted |= FileId::adopted(file.zone, &path.key(), *base) == *file;
                 record.path.write(Arc::clone(origin), path.clone());
                 record.kind.write(Arc::clone(origin), *kind);
                 record.write_base(origin, ContentRef { hash: *base, length: *length });

@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod active;
+mod adoption;
 mod apply;
 mod authors;
 mod away;
@@ -151,6 +152,10 @@ pub struct Vault {
     left: VecDeque<(String, FileId)>,
     /// Whether nothing was under way when the last run ended.
     ended_well: bool,
+    /// Whether what the start finds on disk lay there before this node was.
+    adopts: bool,
+    /// Whether all of it was found by now.
+    is_scanned: bool,
     /// Own writes of `archived` that have not applied, by file.
     archivings: BTreeMap<FileId, VecDeque<bool>>,
     on_disk: BTreeMap<String, Projection>,
@@ -221,6 +226,8 @@ impl Vault {
             creating: BTreeSet::new(),
             left: VecDeque::new(),
             ended_well: false,
+            adopts: false,
+            is_scanned: false,
             archivings: BTreeMap::new(),
             on_disk: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -296,6 +303,7 @@ impl Vault {
             Input::FileWritten(effect, outcome) => self.file_written(effect, outcome),
             Input::FileRemoved(effect, outcome) => self.file_removed(effect, outcome),
             Input::Restored => self.restored(),
+            Input::Scanned => self.is_scanned = true,
             Input::CreateRequested { file, path, content } => self.create(file, path, content.into_inner()),
             Input::RewriteRequested { file, content } => self.with_document(file, Task::Rewrite(content.into_inner())),
             Input::MoveRequested { file, to } => self.move_file(file, to),
@@ -316,6 +324,7 @@ impl Vault {
         }
         self.forget_found();
         self.flush_batches();
+        self.end_adoption();
         self.close_idle_documents();
     }
 

@@ -66,6 +66,8 @@ pub struct Start {
     pub ended_well: bool,
     /// Whether it ended while removals waited for a person.
     pub removals_held: bool,
+    /// Whether the vault was looked through to the end by a start before.
+    pub has_adopted: bool,
 }
 
 /// The machine. Holds state and dispatch; each handler has its own file.
@@ -147,6 +149,9 @@ impl Core {
         if start.ended_well {
             vault.ended_well();
         }
+        if !start.has_adopted {
+            vault.adopts();
+        }
         if start.removals_held {
             vault.removals_were_held();
         }
@@ -194,6 +199,7 @@ impl Core {
                 self.look_at_names();
                 self.resume_work(now);
             }
+            Input::Scanned => self.vault_input(now, vault::Input::Scanned),
             Input::PeerConnected(peer) => self.replication.handle(now, replication::Input::PeerConnected(peer)),
             Input::PeerDisconnected(peer) => self.replication.handle(now, replication::Input::PeerDisconnected(peer)),
             Input::FrameReceived { peer, frame } => {
@@ -366,6 +372,8 @@ impl Core {
                 return self.replication.handle(now, append);
             }
             vault::Output::FileUpdated(file) => return self.file_updated(now, file),
+            // Not before the entries that adopt, which are put out first.
+            vault::Output::NoteAdopted => return self.projections.push(Output::NoteAdopted),
             vault::Output::NoteHeldRemovals(held) => {
                 self.work.dashboard_due = Some(now);
                 Output::NoteHeldRemovals(held)

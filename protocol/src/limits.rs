@@ -71,6 +71,14 @@ pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);
 pub const MEMBER_NAME_BYTES_MAX: usize = 40;
 /// Longest reason that one side of a pairing gives the other: a few lines at a terminal.
 pub const PAIRING_REASON_BYTES_MAX: usize = 1024;
+/// Files that one side of a pairing tells the other of, ten times the largest vault that is tested; more are counted.
+pub const INVENTORY_FILES_MAX: usize = 100_000;
+/// What their paths may come to: above any real vault's, and little for a process that ends in a minute.
+pub const INVENTORY_BYTES_MAX: usize = 32 << 20;
+/// Files in one message of them: with the longest paths there are, a message stays below its megabyte.
+pub const INVENTORY_PART_FILES_MAX: usize = 900;
+/// Places that git keeps one vault in step with.
+pub const INVENTORY_REMOTES_MAX: usize = 64;
 /// How long a roster lives before the root key must renew it.
 pub const ROSTER_LIFETIME: Duration = Duration::from_secs(365 * 86_400);
 /// How long a signed approval lives.

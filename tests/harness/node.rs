@@ -72,6 +72,8 @@ pub struct Node {
     pub ended_well: bool,
     /// Whether removals wait for a person.
     pub removals_held: bool,
+    /// Whether a start leaves new files for later, as one does that finds more than it reads at once.
+    pub reads_late: bool,
 }
 
 impl Node {
@@ -104,6 +106,7 @@ impl Node {
             canaries: Vec::new(),
             ended_well: false,
             removals_held: false,
+            reads_late: false,
         }
     }
 
@@ -145,6 +148,7 @@ impl Node {
         let mut core = Core::new(Start {
             ended_well: std::mem::take(&mut self.ended_well),
             removals_held: self.removals_held,
+            has_adopted: self.store.has_adopted,
             signer: self.signer(),
             rosters: self.rosters(),
             fingerprints,
@@ -172,7 +176,8 @@ impl Node {
         self.look_due = false;
         let freezes = self.freezes.records().map(|record| Input::FreezeFound(record.to_vec()));
         let standing = Input::StandingChanged(self.standing.clone());
-        Ok(freezes.chain([standing, self.scan(), Input::Restored]).collect())
+        let found = if self.reads_late { Vec::new() } else { vec![self.scan(), Input::Scanned] };
+        Ok(freezes.chain([standing]).chain(found).chain([Input::Restored]).collect())
     }
 
     /// Takes out of the store what does not stand, as the shell does.
@@ -200,7 +205,7 @@ impl Node {
     }
 
     /// What differs between the disk and what was recorded of it.
-    fn scan(&self) -> Input {
+    pub fn scan(&self) -> Input {
         let recorded = |path: &VaultPath| self.store.projections.get(&path.key());
         let differs = |(path, bytes): &(&VaultPath, &Vec<u8>)| {
             recorded(path).is_none_or(|there| there.path != **path || there.hash != ContentHash::of(bytes))

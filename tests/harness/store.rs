@@ -27,6 +27,7 @@ pub struct Kept {
 enum Queued {
     Record(EffectId, Box<Record>),
     Projection(String, Option<Box<Projection>>),
+    Adopted,
 }
 
 /// Durable state, and behind it what a crash loses.
@@ -49,6 +50,8 @@ pub struct Store {
     pub announcements: BTreeMap<String, Vec<u8>>,
     /// What lay on disk, by canonical key.
     pub projections: BTreeMap<String, Projection>,
+    /// Whether the vault was looked through to the end.
+    pub has_adopted: bool,
     queue: VecDeque<Queued>,
 }
 
@@ -63,11 +66,21 @@ impl Store {
         self.queue.push_back(Queued::Projection(key, projection.map(Box::new)));
     }
 
+    /// Notes that the vault was looked through, after all that waits.
+    pub fn enqueue_adopted(&mut self) {
+        if self.queue.is_empty() {
+            self.has_adopted = true;
+        } else {
+            self.queue.push_back(Queued::Adopted);
+        }
+    }
+
     /// Makes everything up to the next record durable; the answer it asks for.
     pub fn commit_next(&mut self) -> Option<EffectId> {
         while let Some(queued) = self.queue.pop_front() {
             match queued {
                 Queued::Projection(key, projection) => self.set_projection(key, projection),
+                Queued::Adopted => self.has_adopted = true,
                 Queued::Record(effect, record) => {
                     self.apply(*record);
                     return Some(effect);
@@ -94,6 +107,7 @@ impl Store {
                     self.set_projection(key, projection);
                 }
                 Queued::Projection(..) => {}
+                Queued::Adopted => self.has_adopted = true,
             }
         }
     }

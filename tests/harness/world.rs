@@ -119,6 +119,16 @@ pub type Cast = (&'static str, Role, Brain);
 impl World {
     /// A founded mesh whose nodes all run and know each other. The first of the cast must be a Local.
     pub fn new(seed: u64, cast: &[Cast], links: &[(usize, usize)]) -> Result<Self, Violation> {
+        Self::of_vaults(seed, cast, links, Vec::new())
+    }
+
+    /// The same of nodes whose vaults were there before them.
+    pub fn of_vaults(
+        seed: u64,
+        cast: &[Cast],
+        links: &[(usize, usize)],
+        vaults: Vec<BTreeMap<VaultPath, Vec<u8>>>,
+    ) -> Result<Self, Violation> {
         let mut nodes: Vec<_> = cast
             .iter()
             .enumerate()
@@ -129,6 +139,9 @@ impl World {
         let chain = found(&nodes);
         for node in &mut nodes {
             node.found(&chain);
+        }
+        for (node, files) in nodes.iter_mut().zip(vaults) {
+            node.disk.files = files;
         }
         let mut network = Network::default();
         for (one, other) in links {

@@ -1,6 +1,7 @@
 //! The suites that need more than one crate, in one binary.
 
 mod active_content;
+mod adoption;
 mod audit;
 mod bad_input;
 mod brake;

@@ -12,6 +12,7 @@ use super::{
     Choice, Vault,
     local::note_text,
     open::{DocState, Task},
+    places,
 };
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
@@ -48,9 +49,8 @@ impl Vault {
     /// Whether registers alone say that there may be something to list of a file. Most say nothing, and are not walked.
     pub(super) fn watch(&mut self, file: FileId) {
         let record = self.index.get(file);
-        let is_odd = |record: &FileRecord| {
-            record.had_bases() || record.path.writes().nth(1).is_some() || conflict::is_late(record)
-        };
+        let is_odd =
+            |record: &FileRecord| record.had_bases() || places::has_several(record) || conflict::is_late(record);
         if record.is_some_and(is_odd) {
             self.watched.insert(file);
         } else {
@@ -79,6 +79,9 @@ impl Vault {
         }
         if item.kind == ConflictKind::Claim {
             return self.can_resolve_claim(item, choice);
+        }
+        if item.kind == ConflictKind::Adoption {
+            return self.can_resolve_adoption(item, choice);
         }
         if matches!(item.kind, ConflictKind::Move | ConflictKind::Name) {
             return self.place_chosen(item, choice).is_some_and(|(file, _)| self.boundaries.may_write(file.zone));
@@ -249,7 +252,8 @@ impl Vault {
                 | ConflictKind::MassRemoval
                 | ConflictKind::Claim
                 | ConflictKind::Move
-                | ConflictKind::Name,
+                | ConflictKind::Name
+                | ConflictKind::Adoption,
                 _,
             ) => {}
             (ConflictKind::Content | ConflictKind::Blob, Choice::Side(_)) => {
@@ -276,6 +280,7 @@ impl Vault {
             ConflictKind::MassRemoval => self.resolve_removals(choice),
             ConflictKind::Claim => self.resolve_claim(item, choice),
             ConflictKind::Move | ConflictKind::Name => self.resolve_place(item, choice),
+            ConflictKind::Adoption => self.resolve_adoption(item, choice.clone()),
             ConflictKind::Field
             | ConflictKind::DeleteEdit
             | ConflictKind::LateEdit

@@ -75,8 +75,10 @@ pub enum Input {
     FileWritten(EffectId, WriteOutcome),
     /// A `RemoveFile` ended.
     FileRemoved(EffectId, RemoveOutcome),
-    /// Everything stored was given back and the disk was scanned: project what differs.
+    /// Everything stored was given back and the disk was scanned where something was known to lie: project what differs.
     Restored,
+    /// The vault was looked through to its end since the start.
+    Scanned,
     /// The node itself creates a note; one that exists by this id already stays as it is.
     CreateRequested {
         /// Its id.

@@ -80,7 +80,8 @@ impl Vault {
     }
 
     pub(super) fn file_saved(&mut self, path: VaultPath, bytes: Vec<u8>) {
-        let candidates = if self.restoring { self.files_that_may_lie_at(&path) } else { VecDeque::new() };
+        let candidates =
+            if self.restoring || self.adopts { self.files_that_may_lie_at(&path) } else { VecDeque::new() };
         self.ask_whose_it_is(path, bytes, candidates);
     }
 
@@ -338,16 +339,13 @@ impl Vault {
         } else if self.boundaries.may_write(zone) {
             self.release_saved(&path, zone, &bytes);
             let hash = ContentHash::of(&bytes);
-            let file = match self.copied_from(zone, hash, &bytes) {
-                Some(other) => self.free_id(other.beside(zone)),
-                None => {
-                    let fresh = self.fresh_id(zone, bytes.len());
-                    self.free_id(fresh)
-                }
-            };
+            let file = self.id_of_found(&path, zone, hash, &bytes);
             self.creating.insert(file);
             self.push_new(file, &path, bytes);
             return self.lies_on_disk(file, path, hash);
+        } else if self.adopts {
+            // Nobody saved it now: it stays, and is judged beside the file that comes to its place.
+            return;
         } else {
             self.not_taken(path.clone(), ContentHash::of(&bytes));
             HoldReason::NotWritable
@@ -357,16 +355,19 @@ impl Vault {
 
     /// The file that a new draft is a copy of; what others wrote comes first. Programs that move files may copy first, and
     /// a peer that edits a note all the time can make a move look like that.
-    fn copied_from(&self, zone: Zone, hash: ContentHash, bytes: &[u8]) -> Option<FileId> {
+    pub(super) fn copied_from(&self, zone: Zone, hash: ContentHash, bytes: &[u8]) -> Option<FileId> {
         if zone != Zone::Drafts || bytes.trim_ascii().is_empty() {
             return None;
         }
         let on_its_way = self.places.iter().filter(|(_, place)| self.in_flight.get(*place) == Some(&Some(hash)));
         let on_disk = self.on_disk.values().filter(|there| there.hash == hash).map(|there| there.file);
-        on_disk.chain(on_its_way.map(|(file, _)| *file)).max_by_key(|file| {
-            let record = self.index.get(*file);
-            record.is_some_and(|record| record.authors().iter().any(|author| *author != self.me))
-        })
+        on_disk.chain(on_its_way.map(|(file, _)| *file)).max_by_key(|file| self.is_of_others(*file))
+    }
+
+    /// Whether others had a hand in it.
+    pub(super) fn is_of_others(&self, file: FileId) -> bool {
+        let record = self.index.get(file);
+        record.is_some_and(|record| record.authors().iter().any(|author| *author != self.me))
     }
 
     /// Notes that a new file's content lies on disk already.

@@ -129,6 +129,8 @@ pub enum Output {
         /// Why it is held.
         reason: HoldReason,
     },
+    /// Remember for all starts to come that what lay in the vault is adopted, once the entries are durable that say so.
+    NoteAdopted,
     /// Remember across a restart whether removals wait for a person.
     NoteHeldRemovals(bool),
     /// Tell the operator: a note holds active content that nobody released, and is not shown as it is now.

@@ -49,9 +49,10 @@ impl Vault {
         let named = |file: FileId| self.index.get(file)?.path.writes().next();
         let ((by_first, path), (by, own)) = (named(first)?, named(file)?);
         let side = |by: &Origin, text: String| Side { node: Some(by.author()), text, hlc: by.hlc };
+        let kind = if self.are_adopted_apart(first, file) { ConflictKind::Adoption } else { ConflictKind::Name };
         Some(Conflict {
-            id: conflict::id_of(file, "name", first.to_value(), file.to_value()),
-            kind: ConflictKind::Name,
+            id: conflict::id_of(file, kind.as_str(), first.to_value(), file.to_value()),
+            kind,
             file,
             path: own.clone(),
             field: None,
@@ -95,6 +96,11 @@ impl Vault {
             self.push_item(file.zone.audience(), Item::Set { file, write }, None);
         }
     }
+}
+
+/// Whether a file was moved to several places.
+pub(super) fn has_several(record: &FileRecord) -> bool {
+    record.path.writes().nth(1).is_some() && places_of(record).len() > 1
 }
 
 /// The places that a file was moved to, the shown one first: spellings of one name are one.

@@ -21,6 +21,8 @@ const DROPPED: &str = "dropped";
 const MASS_REMOVAL: &str = "mass_removal";
 /// The kind of an item that holds a note back.
 const ACTIVE_CONTENT: &str = "active_content";
+/// Two files of two vaults, of which it is not known which was meant.
+const ADOPTION: &str = "adoption";
 /// Kinds that are about where files lie.
 const CLAIM: &str = "claim";
 const MOVE: &str = "move";
@@ -137,6 +139,11 @@ fn show(item: &WireConflict, as_json: bool) {
         MASS_REMOVAL => format!("--take {} to remove them on every node, or --take both to bring them back", own()),
         CLAIM => {
             "--take NODE for who has the work, whereupon the other copy goes, or --take both to leave them".to_owned()
+        }
+        ADOPTION => {
+            "--take NODE for whose file stays, whereupon the other goes; --take both to leave them; or --with FILE \
+                     to leave one with that text"
+                .to_owned()
         }
         MOVE => "--take NODE for where it lies".to_owned(),
         NAME => "--take NODE for whose file has the name; the other keeps its number".to_owned(),

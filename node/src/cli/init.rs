@@ -23,6 +23,8 @@ use crate::{
     shell::{self, rosters::signing::Signing},
 };
 
+mod found;
+
 /// Folders of a new vault, as the people who use this know them.
 const VAULT_FOLDERS: [&str; 9] = [
     "Inbox",
@@ -245,6 +247,7 @@ fn report(home: &Home, vault: &Path, args: &InitArgs, name: &str, node: NodeId, 
     let _ = writeln!(text, "home   {}", home.path().display());
     let _ = write!(text, "vault  {}", vault.display());
     print::data(text);
+    found::lines(vault, node, args.role.role()).iter().for_each(print::talk);
     for sync in shell::other_syncs::find(vault) {
         print::talk(format!("warning: {}. {}", sync.what, sync.fix));
     }

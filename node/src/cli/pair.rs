@@ -10,7 +10,9 @@ use aiemp_protocol::{
 };
 use anyhow::Result;
 use clap::Subcommand;
+use serde_json::json;
 
+use self::plan::{Agreed, Own};
 use super::{Passphrase, owner, print};
 use crate::{
     config::Config,
@@ -23,6 +25,8 @@ use crate::{
         walls::Wall,
     },
 };
+
+mod plan;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PairCommand {
@@ -40,9 +44,15 @@ pub(super) enum PairCommand {
         /// The line that `pair invite` printed. Leave it out: it is asked for, or read from stdin. Other users of this
         /// machine can read an argument while the command runs
         ticket: Option<String>,
-        /// The four words are taken as compared
+        /// The four words are taken as compared, and what becomes of the two vaults as wanted
         #[arg(long)]
         yes: bool,
+        /// Pair although git keeps both vaults in step with one place, by which Cloud's edits come in as yours
+        #[arg(long)]
+        accept_shared_remote: bool,
+        /// Print JSON: who was paired, and what becomes of the two vaults
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         passphrase: Passphrase,
     },
@@ -51,7 +61,10 @@ pub(super) enum PairCommand {
 pub(super) fn pair(home: &Home, command: PairCommand) -> Result<ExitCode> {
     match command {
         PairCommand::Invite { announce, mesh } => invite(home, &announce, mesh)?,
-        PairCommand::Accept { ticket, yes, passphrase } => accept(home, ticket, yes, &passphrase)?,
+        PairCommand::Accept { ticket, yes, accept_shared_remote, json, passphrase } => {
+            let agreed = Agreed { all: yes, shared_remote: accept_shared_remote };
+            accept(home, ticket, (agreed, json), &passphrase)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -99,7 +112,12 @@ fn own_addresses(home: &Home, config: &Config, announce: &[String]) -> Result<Ve
     Ok(bound)
 }
 
-fn accept(home: &Home, ticket: Option<String>, yes: bool, passphrase: &Passphrase) -> Result<()> {
+fn accept(
+    home: &Home,
+    ticket: Option<String>,
+    (agreed, as_json): (Agreed, bool),
+    passphrase: &Passphrase,
+) -> Result<()> {
     // Before anybody pastes a ticket where it is of no use.
     owner::check_keys(home)?;
     let ticket = match ticket {
@@ -118,11 +136,12 @@ fn accept(home: &Home, ticket: Option<String>, yes: bool, passphrase: &Passphras
     if rosters.current().member(ticket.cloud).is_none() && ticket.cloud == node.node_id() {
         return Err(as_fault(&"this ticket was made by this very node").into());
     }
-    if !yes && !std::io::stdin().is_terminal() {
+    if !agreed.all && !std::io::stdin().is_terminal() {
         let message = "there is nobody to compare the four words: stdin is no terminal";
         let fix = "Run this at a terminal. Give --yes where you trust the way that the ticket came.";
         return Err(Fault::operator("no_terminal", message, fix).into());
     }
+    let own = Own::of(&shell::settings::load(home)?.vault, rosters.current());
     let keys = owner::unlock(home, passphrase, &Wall::Pairing)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -130,14 +149,28 @@ fn accept(home: &Home, ticket: Option<String>, yes: bool, passphrase: &Passphras
         let (offered, offer) = Offered::begin(ticket.clone(), node.node_id(), rosters, random::array()?, now)?;
         stream.send(&offer).await?;
         let answered = offered.answered(stream.receive().await?).map_err(|error| as_fault(&error))?;
-        if !compare(&answered, yes) {
+        if !compare(&answered, agreed.all) {
             let reason = "the words differ, or nobody compared them".to_owned();
             stream.send(&Message::Refused { reason }).await?;
             stream.finish().await;
             let message = "not paired: the words were not confirmed";
             return Err(Fault::operator("not_confirmed", message, "Run pair invite and pair accept again.").into());
         }
-        finish(home, stream, answered, &keys, &node, &ticket, &mut signing).await
+        let plan = match plan::agree(&mut stream, &answered, &keys, &node, &own, agreed).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                stream.finish().await;
+                return Err(error);
+            }
+        };
+        let name = finish(home, stream, answered, &keys, &node, &ticket, &mut signing).await?;
+        if as_json {
+            print::json(json!({ "paired": name, "plan": plan::to_json(plan.as_ref()) }));
+        } else {
+            print::data(format!("paired with {name}"));
+        }
+        print::talk("next: aiemp-node --role local");
+        Ok(())
     })
 }
 
@@ -155,7 +188,7 @@ async fn finish(
     node: &aiemp_keys::Signer,
     ticket: &Ticket,
     signing: &mut Signing,
-) -> Result<()> {
+) -> Result<String> {
     let name = answered.cloud_name().to_owned();
     if let Err(error) = signing.check_newest() {
         stream.send(&Message::Refused { reason: "the rosters changed meanwhile".to_owned() }).await?;
@@ -173,15 +206,15 @@ async fn finish(
     stream.send(&proof).await.map_err(unconfirmed)?;
     let answer = stream.receive().await.map_err(unconfirmed)?;
     match answer {
-        Message::Accepted => {
-            print::data(format!("paired with {name}"));
-            print::talk("next: aiemp-node --role local");
-            Ok(())
-        }
+        Message::Accepted => Ok(name),
         Message::Refused { reason } => {
             Err(member_all_the_same(&name, &format!("the Cloud node refused: {reason}"), "If it is yours").into())
         }
-        Message::Offer { .. } | Message::Answer { .. } | Message::Proof { .. } => {
+        Message::Offer { .. }
+        | Message::Answer { .. }
+        | Message::Proof { .. }
+        | Message::InventoryWanted { .. }
+        | Message::Inventory(_) => {
             let message = "the Cloud node speaks another protocol";
             Err(member_all_the_same(&name, message, "Once both are updated to one version").into())
         }
@@ -193,4 +226,19 @@ fn member_all_the_same(name: &str, what: &str, when: &str) -> Fault {
     let message = format!("{what}. It is a member of your mesh all the same, and may fetch every shared note");
     let fix = format!("`aiemp-node peers revoke {name}` takes it out. {when}, run pair invite and pair accept again.");
     Fault::operator("refused", message, fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_admitted_and_does_not_confirm_is_a_member_all_the_same() {
+        let told = member_all_the_same("cloud", "the Cloud node refused: no", "If it is yours").to_string();
+        for piece in
+            ["refused: no", "is a member of your mesh all the same", "`aiemp-node peers revoke cloud`", "again"]
+        {
+            assert!(told.contains(piece), "{piece}: {told}");
+        }
+    }
 }

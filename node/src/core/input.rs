@@ -18,6 +18,8 @@ use aiemp_protocol::{
 pub enum Input {
     /// Everything stored was given back and the disk was scanned.
     Restored,
+    /// The vault was looked through to its end since the start.
+    Scanned,
     /// A member's session opened.
     PeerConnected(NodeId),
     /// It ended.

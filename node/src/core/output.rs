@@ -107,6 +107,8 @@ pub enum Output {
         /// Digest of what should lie there.
         expected: ContentHash,
     },
+    /// Remember for all starts to come that what lay in the vault is adopted; durable in the order of the queue.
+    NoteAdopted,
     /// Remember across a restart whether removals wait for a person.
     NoteHeldRemovals(bool),
     /// Remember what lies on disk: at leisure, but never durable before a record that was to be persisted earlier.

@@ -250,6 +250,7 @@ impl Mesh {
             Output::RecordProjection { key, projection } => {
                 self.store.send(store::Command::Write(store::Write::Projection { key, projection })).await?;
             }
+            Output::NoteAdopted => self.store.send(start::adopted()).await?,
             Output::NoteHeldRemovals(held) => self.store.send(start::removals_held(held)).await?,
             Output::Screen { effect, changes } => {
                 let request = screen::Request { effect, changes, answer: self.screened.0.clone() };
@@ -335,9 +336,10 @@ impl Mesh {
             network::Event::Frame { peer, frame } => self.handle(Input::FrameReceived { peer, frame }).await,
             network::Event::PairingRequested { dialer, stream } => {
                 let (home, me, paired) = (self.home.clone(), self.me, self.paired.0.clone());
+                let vault = self.config.vault.clone();
                 self.pairings += 1;
                 tokio::spawn(async move {
-                    let answered = super::pairing::respond(&home, me, dialer, stream).await;
+                    let answered = super::pairing::respond(&home, &vault, me, dialer, stream).await;
                     if let Err(error) = &answered {
                         tracing::warn!(error = format!("{error:#}"), "pairing failed");
                     }

@@ -5,7 +5,8 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use aiemp_protocol::action::spelt;
+use aiemp_keys::Hash;
+use aiemp_protocol::{action::spelt, pairing::remote_digest};
 use serde_json::Value;
 
 /// Settings of others are small; more is not read.
@@ -20,6 +21,20 @@ pub struct OtherSync {
     pub fix: String,
 }
 
+/// A place that git keeps a vault in step with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// What it is called, and on which host it lies; never the whole address, which may hold a token.
+    pub shown: String,
+    /// The same for all spellings of its address, whoever logs in there.
+    pub digest: Hash,
+}
+
+/// The places that git keeps the vault in step with, as far as the vault's own repository says.
+pub fn remotes(vault: &Path) -> Vec<Remote> {
+    git_config(&vault.join(".git")).map(|config| remotes_of(&config, vault)).unwrap_or_default()
+}
+
 /// Finds what else keeps the folder in step.
 pub fn find(vault: &Path) -> Vec<OtherSync> {
     let mut found = Vec::new();
@@ -30,11 +45,8 @@ pub fn find(vault: &Path) -> Vec<OtherSync> {
 }
 
 fn git(vault: &Path, found: &mut Vec<OtherSync>) {
-    let at = vault.join(".git");
-    if !at.exists() {
-        return;
-    }
-    let remotes = git_config(&at).map(|config| remotes_of(&config)).unwrap_or_default();
+    let mut remotes: Vec<_> = remotes(vault).into_iter().map(|remote| remote.shown).collect();
+    remotes.dedup();
     if remotes.is_empty() {
         return;
     }
@@ -58,8 +70,7 @@ fn git_config(at: &Path) -> Option<String> {
     read(&common.join("config"))
 }
 
-/// Name and host of each remote; never the whole address, which may hold a token.
-fn remotes_of(config: &str) -> Vec<String> {
+fn remotes_of(config: &str, vault: &Path) -> Vec<Remote> {
     let mut remotes = Vec::new();
     let mut name = None;
     for line in config.lines().map(str::trim) {
@@ -67,23 +78,44 @@ fn remotes_of(config: &str) -> Vec<String> {
             let of_remote = section.strip_prefix("remote").map(|rest| rest.trim_matches([' ', '"', ']']).to_owned());
             name = of_remote.filter(|name| !name.is_empty());
         } else if let (Some(name), Some((key, url))) = (&name, line.split_once('='))
-            && key.trim() == "url"
+            && matches!(key.trim(), "url" | "pushurl")
         {
-            remotes.push(format!("`{}` ({})", spelt(name), spelt(host_of(url.trim()))));
+            let place = Place::of(url.trim().trim_matches('"'), vault);
+            let digest = remote_digest(&format!("{}/{}", place.host, place.path).to_lowercase());
+            let host = if place.host.is_empty() { "a folder" } else { &place.host };
+            remotes.push(Remote { shown: format!("`{}` ({})", spelt(name), spelt(host)), digest });
         }
     }
     remotes
 }
 
-fn host_of(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let is_local = url.starts_with('/') || url.starts_with('.') || url.starts_with("file:");
-    if is_local {
-        return "a folder".to_owned();
+/// Where a repository lies: on a host, or without one in a folder of the machine.
+struct Place {
+    host: String,
+    path: String,
+}
+
+impl Place {
+    /// From `https://user:token@host:443/a/b.git`, `user@host:a/b`, `/srv/a` or `../a`.
+    fn of(url: &str, vault: &Path) -> Self {
+        let (host, path) = match url.split_once("://") {
+            Some(("file", path)) => ("", path.to_owned()),
+            Some((_, rest)) => {
+                let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+                (place, path.to_owned())
+            }
+            None if url.starts_with(['/', '.']) => ("", vault.join(url).to_string_lossy().into_owned()),
+            None => match url.split_once(':') {
+                Some((place, path)) => (place, path.to_owned()),
+                None => ("", vault.join(url).to_string_lossy().into_owned()),
+            },
+        };
+        let host = host.rsplit('@').next().unwrap_or_default();
+        let host = host.split(':').next().unwrap_or_default().to_owned();
+        let path = path.trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/').to_owned();
+        Self { host, path }
     }
-    let place = rest.split('/').next().unwrap_or_default();
-    let host = place.rsplit('@').next().unwrap_or_default();
-    host.split(':').next().unwrap_or_default().to_owned()
 }
 
 /// The plugin pulls and pushes by itself where one of its intervals is set.
@@ -186,6 +218,29 @@ mod tests {
             ("../repository/.git/config", by_ssh),
         ];
         assert_eq!(found(&worktree), expected);
+    }
+
+    #[test]
+    fn one_place_has_one_digest_however_its_address_is_spelt_and_whoever_logs_in() {
+        let digest = |url: &str| {
+            let remotes = remotes_of(&format!("[remote \"origin\"]\n\turl = {url}\n"), Path::new("/home/me/vault"));
+            remotes.first().expect("a remote").digest
+        };
+        let one = digest("https://github.com/me/vault.git");
+        for same in [
+            "https://me:ghp_secret@github.com/me/vault",
+            "git@github.com:me/vault.git",
+            "ssh://git@github.com:22/Me/Vault/",
+            "\"https://GitHub.com/me/vault.git/\"",
+        ] {
+            assert_eq!(digest(same), one, "{same}");
+        }
+        for other in ["git@github.com:me/other", "https://gitlab.com/me/vault", "/github.com/me/vault"] {
+            assert_ne!(digest(other), one, "{other}");
+        }
+        assert_eq!(digest("/srv/vault.git"), digest("file:///srv/vault"));
+        let pushes = "[remote \"origin\"]\nurl = https://a.test/read\npushurl = https://github.com/me/vault\n";
+        assert!(remotes_of(pushes, Path::new("/v")).iter().any(|remote| remote.digest == one));
     }
 
     #[test]

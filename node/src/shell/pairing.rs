@@ -1,13 +1,18 @@
 //! Cloud's side of a pairing, as one conversation.
 
+use std::path::Path;
+
 use aiemp_keys::{NodeId, random};
 use aiemp_protocol::{
-    pairing::{Asked, Invite, Message, PairingError},
+    egress::Guard,
+    ids::Audience,
+    pairing::{Asked, Inventory, Invite, Message, PairingError},
     roster::RosterChain,
+    zone::{Claimants, Zone},
 };
 use anyhow::{Context, Result};
 
-use super::{clock, network::PairingStream, rosters};
+use super::{clock, fingerprints, network::PairingStream, other_syncs, rosters, vault_disk::Stock};
 use crate::home::Home;
 
 /// The open invitation, if one is good.
@@ -17,9 +22,15 @@ pub fn open_invite(home: &Home) -> Option<Invite> {
 }
 
 /// Answers the holder of the ticket; the roster is durable when this returns.
-pub async fn respond(home: &Home, me: NodeId, dialer: NodeId, mut stream: PairingStream) -> Result<RosterChain> {
+pub async fn respond(
+    home: &Home,
+    vault: &Path,
+    me: NodeId,
+    dialer: NodeId,
+    mut stream: PairingStream,
+) -> Result<RosterChain> {
     let invite = take_out_of_use(home, dialer)?;
-    match converse(home, me, &invite, &mut stream).await {
+    match converse((home, vault), me, &invite, &mut stream).await {
         Ok(rosters) => {
             stream.finish().await;
             Ok(rosters)
@@ -37,7 +48,12 @@ pub async fn respond(home: &Home, me: NodeId, dialer: NodeId, mut stream: Pairin
     }
 }
 
-async fn converse(home: &Home, me: NodeId, invite: &Invite, stream: &mut PairingStream) -> Result<RosterChain> {
+async fn converse(
+    (home, vault): (&Home, &Path),
+    me: NodeId,
+    invite: &Invite,
+    stream: &mut PairingStream,
+) -> Result<RosterChain> {
     let held = rosters::load(home)?;
     let name = match held.as_ref().and_then(|chain| chain.current().member(me)) {
         Some(member) => member.name.clone(),
@@ -48,11 +64,41 @@ async fn converse(home: &Home, me: NodeId, invite: &Invite, stream: &mut Pairing
     let (asked, answer) = Asked::offered(offer, invite.dialer, me, &name, random::array()?, own_root)?;
     tracing::info!(words = asked.words(), "pairing: Local should show the same four words");
     stream.send(&answer).await?;
-    let admitted = asked.proved(stream.receive().await?, invite.mesh)?;
+    let mut message = stream.receive().await?;
+    if asked.wants_inventory(&message, invite.mesh)? {
+        let (home, vault) = (home.clone(), vault.to_owned());
+        let inventory = tokio::task::spawn_blocking(move || inventory(&home, &vault, me)).await??;
+        for part in inventory.into_messages() {
+            stream.send(&part).await?;
+        }
+        message = stream.receive().await?;
+    }
+    let admitted = asked.proved(message, invite.mesh)?;
     rosters::store(home, &admitted.rosters)?;
     stream.send(&Message::Accepted).await?;
     tracing::info!(local = %admitted.local, "paired");
     Ok(admitted.rosters)
+}
+
+/// What lies in the folders that members share. A name that holds a secret is not said.
+fn inventory(home: &Home, vault: &Path, me: NodeId) -> Result<Inventory> {
+    let guard = Guard::new(fingerprints::load(home)?).at_cloud();
+    let stock = Stock::of(vault)?;
+    let files = stock.read(|path| {
+        let is_shared = Zone::of(path, &AnyClaimant(me)).is_ok_and(|zone| zone.audience() == Audience::All);
+        is_shared && guard.clear_file(path, Audience::All, Vec::new()).is_ok()
+    });
+    let remotes = other_syncs::remotes(vault).into_iter().map(|remote| remote.digest);
+    Ok(Inventory::of(files, remotes.collect()))
+}
+
+/// Before a node is paired it does not know the members: each claim folder may be one's.
+pub struct AnyClaimant(pub NodeId);
+
+impl Claimants for AnyClaimant {
+    fn claimant(&self, _: &str) -> Option<NodeId> {
+        Some(self.0)
+    }
 }
 
 /// A ticket is good once: the invitation is gone, durably, before anything is answered.

@@ -11,6 +11,7 @@ mod mark;
 mod reading;
 mod scan;
 mod stamps;
+mod stock;
 mod tree;
 mod watcher;
 mod writer;
@@ -26,6 +27,7 @@ pub use self::{
     reading::SkipReason,
     scan::{Known, Scan, ScanSize},
     stamps::{Stamp, StampName, Stamped, Stamps},
+    stock::Stock,
     watcher::{DiskEvent, VaultWatcher},
     writer::VaultDisk,
 };

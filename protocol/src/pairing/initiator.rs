@@ -3,7 +3,9 @@
 use aiemp_keys::{NodeId, Signer};
 
 use super::{
+    inventory::Inventory,
     message::{Message, PairingError},
+    plan::Plan,
     ticket::Ticket,
     transcript::Transcript,
 };
@@ -47,7 +49,11 @@ impl Offered {
         let (cloud_nonce, name) = match message {
             Message::Answer { nonce, name } => (nonce, name),
             Message::Refused { reason } => return Err(PairingError::Refused(reason)),
-            Message::Offer { .. } | Message::Proof { .. } | Message::Accepted => return Err(PairingError::Protocol),
+            Message::Offer { .. }
+            | Message::Proof { .. }
+            | Message::Accepted
+            | Message::InventoryWanted { .. }
+            | Message::Inventory(_) => return Err(PairingError::Protocol),
         };
         if !Member::may_be_named(&name) {
             return Err(PairingError::NotAName);
@@ -74,6 +80,24 @@ impl Answered {
     /// The name that the Cloud node was given.
     pub fn cloud_name(&self) -> &str {
         &self.transcript.name
+    }
+
+    /// The words are equal: Cloud is asked what its vault holds, and shown who asks. Nothing is granted by that.
+    pub fn want_inventory(&self, root: &Signer, node: &Signer) -> Message {
+        Message::InventoryWanted {
+            node_signature: self.transcript.sign(node),
+            root_signature: self.transcript.sign(root),
+        }
+    }
+
+    /// Whether the Cloud node is a member already: then its vault and this one have met.
+    pub fn is_member(&self) -> bool {
+        self.rosters.current().member(self.transcript.cloud).is_some()
+    }
+
+    /// What becomes of the two vaults.
+    pub fn plan(&self, here: &Inventory, there: &Inventory) -> Plan {
+        Plan::of(here, there, self.rosters.current(), self.transcript.cloud, &self.transcript.name)
     }
 
     /// The words are equal: the root key admits the node. The chain must be durable here before the message is sent,

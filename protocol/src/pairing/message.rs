@@ -6,7 +6,8 @@ use aiemp_keys::{
 };
 use thiserror::Error;
 
-use crate::{limits::PAIRING_REASON_BYTES_MAX, pairing::ticket::TicketError, roster::RosterError};
+use super::{inventory::Part, ticket::TicketError};
+use crate::{limits::PAIRING_REASON_BYTES_MAX, roster::RosterError};
 
 /// One message of the pairing stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,15 @@ pub enum Message {
     },
     /// Cloud holds the roster.
     Accepted,
+    /// Local proves both keys and asks what lies in Cloud's vault, before the root key admits it.
+    InventoryWanted {
+        /// The node key's signature over the transcript.
+        node_signature: Vec<u8>,
+        /// The root key's signature over the transcript.
+        root_signature: Vec<u8>,
+    },
+    /// Cloud says what lies there, in parts.
+    Inventory(Part),
     /// One side ends it.
     Refused {
         /// Why, for the person.
@@ -101,6 +111,10 @@ impl Message {
                 cbor::bytes(rosters),
             ]),
             Self::Accepted => cbor::array([cbor::uint(3)]),
+            Self::InventoryWanted { node_signature, root_signature } => {
+                cbor::array([cbor::uint(5), cbor::bytes(node_signature), cbor::bytes(root_signature)])
+            }
+            Self::Inventory(part) => cbor::array([cbor::uint(6)].into_iter().chain(part.to_fields())),
             Self::Refused { reason } => cbor::array([cbor::uint(4), cbor::text(reason)]),
         })
     }
@@ -128,6 +142,8 @@ impl Message {
                 }
                 Self::Refused { reason }
             }
+            5 => Self::InventoryWanted { node_signature: fields.bytes()?, root_signature: fields.bytes()? },
+            6 => Self::Inventory(Part::read(&mut fields)?),
             _ => return Err(fields.invalid()),
         };
         fields.end()?;

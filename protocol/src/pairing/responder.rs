@@ -54,16 +54,36 @@ impl Asked {
         self.transcript.words()
     }
 
+    /// Whether the message asks for the inventory, by the keys of the offer: what lies in a vault is told to nobody else.
+    /// `mesh` is the one that was invited, if one was named.
+    pub fn wants_inventory(&self, message: &Message, mesh: Option<MeshId>) -> Result<bool, PairingError> {
+        let Message::InventoryWanted { node_signature, root_signature } = message else { return Ok(false) };
+        self.check_signatures(node_signature, root_signature)?;
+        match mesh.filter(|mesh| *mesh != MeshId::founded_by(&self.transcript.root)) {
+            Some(_) => Err(PairingError::OtherMesh),
+            None => Ok(true),
+        }
+    }
+
+    fn check_signatures(&self, by_node: &[u8], by_root: &[u8]) -> Result<(), PairingError> {
+        let transcript = &self.transcript;
+        transcript.verify(transcript.local.key(), by_node).map_err(|_| PairingError::Proof)?;
+        transcript.verify(&transcript.root, by_root).map_err(|_| PairingError::Proof)
+    }
+
     /// Takes the proof; `mesh` is the one that was invited, if one was named.
     pub fn proved(self, message: Message, mesh: Option<MeshId>) -> Result<Admitted, PairingError> {
         let (node_signature, root_signature, rosters) = match message {
             Message::Proof { node_signature, root_signature, rosters } => (node_signature, root_signature, rosters),
             Message::Refused { reason } => return Err(PairingError::Refused(reason)),
-            Message::Offer { .. } | Message::Answer { .. } | Message::Accepted => return Err(PairingError::Protocol),
+            Message::Offer { .. }
+            | Message::Answer { .. }
+            | Message::Accepted
+            | Message::InventoryWanted { .. }
+            | Message::Inventory(_) => return Err(PairingError::Protocol),
         };
+        self.check_signatures(&node_signature, &root_signature)?;
         let transcript = &self.transcript;
-        transcript.verify(transcript.local.key(), &node_signature).map_err(|_| PairingError::Proof)?;
-        transcript.verify(&transcript.root, &root_signature).map_err(|_| PairingError::Proof)?;
         let rosters = RosterChain::from_bytes(&rosters)?;
         let current = rosters.current();
         if mesh.is_some_and(|mesh| mesh != current.mesh) {

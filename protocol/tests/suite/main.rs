@@ -2,6 +2,7 @@
 
 mod approval;
 mod doubt;
+mod inventory;
 mod journal;
 mod mesh;
 mod names;

@@ -6,8 +6,11 @@ use aiemp_protocol::{
     approval::Outcome,
     entry::Position,
     frame::Frame,
-    ids::{ContentHash, EntryHash},
+    ids::{ContentHash, EntryHash, FileId},
+    pairing::{Inventory, Listed, Message, remote_digest},
     roster::{ClosedLog, RosterChain, SignedRoster, ZoneOverride},
+    vault_path::VaultPath,
+    zone::Zone,
 };
 use data_encoding::HEXLOWER;
 
@@ -88,6 +91,19 @@ fn frames_have_exactly_these_bytes() {
     let made = frames();
     assert_pinned("frames", include_str!("../../../tests/vectors/frame.hex"), &made);
     assert!(made.iter().all(|bytes| Frame::from_bytes(bytes).is_ok()));
+}
+
+#[test]
+fn the_inventory_of_a_pairing_and_the_id_of_an_adopted_file_have_exactly_these_bytes() {
+    let path = VaultPath::parse("Plans/Plan.md").expect("a path");
+    let hash = ContentHash::of(b"text");
+    let adopted = FileId::adopted(Zone::Drafts, &path.key(), hash).to_bytes();
+    let listed = Listed { path, hash, length: 4 };
+    let whole = Inventory { files: vec![listed], left_out: 2, remotes: vec![remote_digest("example.test/me/vault")] };
+    let wanted = Message::InventoryWanted { node_signature: vec![1; 3], root_signature: vec![2; 3] };
+    let messages = [wanted].into_iter().chain(whole.into_messages()).map(|message| message.to_bytes());
+    let objects: Vec<_> = messages.chain([adopted]).collect();
+    assert_pinned("an inventory", include_str!("../../../tests/vectors/inventory.hex"), &objects);
 }
 
 #[test]

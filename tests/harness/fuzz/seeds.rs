@@ -14,7 +14,7 @@ use aiemp_protocol::{
     entry::{ContentRef, Entry, FieldWrite, FileKind, Item, Position, SignedEntry},
     frame::Frame,
     ids::{ActionHash, Audience, ConflictId, ContentHash, DocId, EntryHash, FileId, LogId, MeshId, WorkId},
-    pairing::{Invite, Message, Ticket},
+    pairing::{Inventory, Invite, Listed, Message, Ticket},
     roster::{ClosedLog, Member, Quota, Role, Roster, RosterChain, SignedRoster, ZoneOverride},
     time::Timestamp,
     vault_path::VaultPath,
@@ -370,9 +370,13 @@ fn tickets() -> Vec<Vec<u8>> {
         Message::Proof { node_signature: vec![1; 64], root_signature: vec![2; 64], rosters: chain().to_bytes() },
         Message::Accepted,
         Message::Refused { reason: "no".to_owned() },
+        Message::InventoryWanted { node_signature: vec![1; 64], root_signature: vec![2; 64] },
     ];
+    let path = VaultPath::parse("Plans/a.md").expect("a path");
+    let listed = Listed { path, hash: ContentHash::of(b"a"), length: 1 };
+    let inventory = Inventory::of(vec![listed], vec![Hash::of_content(b"remote")]).into_messages();
     let mut found = vec![ticket.to_string().into_bytes(), body, invite.to_bytes()];
-    found.extend(messages.iter().map(Message::to_bytes));
+    found.extend(messages.iter().chain(&inventory).map(Message::to_bytes));
     found
 }
 

@@ -20,6 +20,7 @@ impl World {
             Output::Persist(effect, record) => self.persist(node, effect, record)?,
             Output::KeepFreeze { bytes, .. } => brake::keep(self, node, &bytes)?,
             Output::RecordProjection { key, projection } => self.record_projection(node, key, projection),
+            Output::NoteAdopted => self.nodes[node].store.enqueue_adopted(),
             Output::NoteHeldRemovals(held) => self.nodes[node].removals_held = held,
             Output::ReadEntries { effect, log, from_seq, count } => {
                 let entries = self.nodes[node].store.read(log, from_seq, count);

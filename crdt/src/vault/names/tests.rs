@@ -286,6 +286,7 @@ fn settle(vault: &mut Vault, disk: &mut BTreeMap<String, Vec<u8>>, input: Input)
                 | Output::RemoveFile { .. }
                 | Output::LookAt(_)
                 | Output::RecordProjection { .. }
+                | Output::NoteAdopted
                 | Output::NoteHeldRemovals(_)
                 | Output::Content { .. }
                 | Output::FileUpdated(_)

@@ -39,6 +39,7 @@ impl Local {
             room: Room::default(),
             ended_well: true,
             removals_held: false,
+            has_adopted: true,
         });
         let payload = payload.to_vec();
         let mut local = Self { core, payload, written: BTreeMap::new(), answer: None, asked_for: Vec::new() };

@@ -83,7 +83,11 @@ impl Mesh {
             None => self.skipped.tell(scan.skipped),
         }
         self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await?;
-        if goes_on { Ok(()) } else { self.scan_ended().await }
+        if goes_on {
+            return Ok(());
+        }
+        self.handle(Input::Scanned).await?;
+        self.scan_ended().await
     }
 
     async fn scan_ended(&mut self) -> Result<()> {

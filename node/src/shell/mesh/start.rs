@@ -40,6 +40,8 @@ const GENERATION: &str = "generation";
 const ENDED_WELL: &str = "ended_well";
 /// Whether removals wait for a person, in the store.
 const REMOVALS_HELD: &str = "removals_held";
+/// Whether a start looked through the vault to its end, in the store.
+const ADOPTED: &str = "adopted";
 /// One `EntriesRead` may hold a fetch's worth of payloads, so few may wait.
 const STORE_EVENTS_MAX: usize = 16;
 /// What was removed while the node was down is told before peers are heard: a deletion that had heard of an edit would not
@@ -103,6 +105,11 @@ pub(super) fn ended_well(well: bool) -> store::Command {
 /// Notes whether removals wait for a person.
 pub(super) fn removals_held(held: bool) -> store::Command {
     store::Command::Write(store::Write::Meta { key: REMOVALS_HELD.to_owned(), value: vec![u8::from(held)] })
+}
+
+/// Notes that what lay in the vault is adopted.
+pub(super) fn adopted() -> store::Command {
+    store::Command::Write(store::Write::Meta { key: ADOPTED.to_owned(), value: vec![1] })
 }
 
 /// Yields once when the process is told to stop.
@@ -286,6 +293,7 @@ fn restored_core(
         room: options.config.admission.room(),
         ended_well: store.read_meta(ENDED_WELL)?.is_some_and(|value| value == [1]),
         removals_held: store.read_meta(REMOVALS_HELD)?.is_some_and(|value| value == [1]),
+        has_adopted: store.read_meta(ADOPTED)?.is_some(),
     });
     core.raise_generation(generation.map_or(0, u64::from_be_bytes));
     for entry in &loaded.entries {

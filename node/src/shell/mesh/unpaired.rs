@@ -34,7 +34,7 @@ pub(super) async fn wait_for_pairing(options: &MeshOptions, stop: &mut mpsc::Rec
                     start::write_addresses(home, &listening)?;
                 }
                 Event::PairingRequested { dialer, stream } => {
-                    match pairing::respond(home, me, dialer, stream).await {
+                    match pairing::respond(home, &options.config.vault, me, dialer, stream).await {
                         Ok(_) => break true,
                         Err(error) => tracing::warn!(error = format!("{error:#}"), "pairing failed"),
                     }

@@ -67,7 +67,7 @@ pub(super) fn spawn(
     let (notices, inbox) = mpsc::channel(NOTICES_MAX);
     let mut control = swarm.behaviour().streams.new_control();
     // Registered before anyone can connect.
-    for protocol in [streams::LOG, streams::CALL, streams::PAIR] {
+    for protocol in [streams::LOG, streams::CALL, streams::PAIR, streams::PAIR_1] {
         let incoming = control.accept(protocol.clone()).expect("each protocol is registered once");
         tokio::spawn(forward(incoming, protocol, notices.clone()));
     }

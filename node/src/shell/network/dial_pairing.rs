@@ -40,12 +40,16 @@ pub async fn dial_pairing(ticket: &Ticket) -> anyhow::Result<PairingStream> {
     let control = swarm.behaviour().streams.new_control();
     let (running, dropped) = oneshot::channel();
     tokio::spawn(drive(swarm, dropped));
-    let opened = streams::open(control, cloud, streams::PAIR).await;
+    let (opened, says_inventory) = match streams::open(control.clone(), cloud, streams::PAIR).await {
+        Ok(stream) => (Ok(stream), true),
+        // An older node, or none that takes the ticket.
+        Err(_) => (streams::open(control, cloud, streams::PAIR_1).await, false),
+    };
     let stream = opened.context(
         "the other side refused: the ticket was used, expired or replaced; run `aiemp-node pair invite` on the Cloud \
          node again",
     )?;
-    Ok(PairingStream::new(stream, Hold::Swarm { _running: running }))
+    Ok(PairingStream::new(stream, says_inventory, Hold::Swarm { _running: running }))
 }
 
 const FIX_REACH: &str = "is the Cloud node running, is the address right, and does its firewall let the port in?";

@@ -16,14 +16,15 @@ use super::{Event, streams};
 
 /// One message; the largest is a proof with the chain of rosters.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// A person compares words between two messages.
-const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
+/// A person compares words between two messages, or reads what becomes of two vaults.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long the last words may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A conversation with the other side of a pairing, whose key Noise has proved.
 pub struct PairingStream {
     stream: Stream,
+    says_inventory: bool,
     // Dropped after the stream: lets the swarm go, or the next conversation come.
     _hold: Hold,
 }
@@ -37,8 +38,13 @@ pub(super) enum Hold {
 }
 
 impl PairingStream {
-    pub(super) fn new(stream: Stream, hold: Hold) -> Self {
-        Self { stream, _hold: hold }
+    pub(super) fn new(stream: Stream, says_inventory: bool, hold: Hold) -> Self {
+        Self { stream, says_inventory, _hold: hold }
+    }
+
+    /// Whether the other side is of a version that says what its vault holds.
+    pub const fn says_inventory(&self) -> bool {
+        self.says_inventory
     }
 
     /// Sends one message.
@@ -51,7 +57,7 @@ impl PairingStream {
         sending.map_err(io::Error::from).flatten().map_err(ended)
     }
 
-    /// Waits for the next message, for two minutes.
+    /// Waits for the next message, for five minutes.
     pub async fn receive(&mut self) -> anyhow::Result<Message> {
         let receiving = timeout(MESSAGE_TIMEOUT, streams::read_block(&mut self.stream, MESSAGE_BYTES_MAX)).await;
         let Ok(received) = receiving else {
@@ -95,7 +101,7 @@ pub(super) fn admit(dialer: NodeId, stream: Stream, permit: OwnedSemaphorePermit
     tokio::spawn(async move {
         match streams::greet(stream).await {
             Ok(stream) => {
-                let stream = PairingStream::new(stream, Hold::Place { _permit: permit });
+                let stream = PairingStream::new(stream, true, Hold::Place { _permit: permit });
                 if events.send(Event::PairingRequested { dialer, stream }).await.is_err() {
                     tracing::debug!("nobody takes the pairing");
                 }

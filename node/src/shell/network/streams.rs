@@ -16,7 +16,9 @@ pub(super) const LOG: StreamProtocol = StreamProtocol::new("/aiemp/log/1");
 /// One A2A call.
 pub(super) const CALL: StreamProtocol = StreamProtocol::new("/aiemp/a2a/cbor/1");
 /// Pairing, for the holder of the invite's ticket.
-pub(super) const PAIR: StreamProtocol = StreamProtocol::new("/aiemp/pair/1");
+pub(super) const PAIR: StreamProtocol = StreamProtocol::new("/aiemp/pair/2");
+/// Pairing with a node that does not say what its vault holds.
+pub(super) const PAIR_1: StreamProtocol = StreamProtocol::new("/aiemp/pair/1");
 
 const READY: u8 = 1;
 /// Opening takes two round trips; `open_stream` by itself may wait for ever.

@@ -66,7 +66,7 @@ impl Actor {
     /// The one place that decides which peer may use which protocol.
     pub(super) fn on_stream(&mut self, peer: NodeId, protocol: &StreamProtocol, stream: Stream) {
         let link = self.links.get(&peer);
-        if *protocol == streams::PAIR {
+        if [streams::PAIR, streams::PAIR_1].contains(protocol) {
             let place = self.invite.as_ref().filter(|invite| invite.dialer == peer && invite.until > Instant::now());
             let Some(Ok(permit)) = place.map(|invite| Arc::clone(&invite.places).try_acquire_owned()) else {
                 return tracing::debug!(?peer, "no invite for this peer");

@@ -39,7 +39,9 @@ async fn a_stranger_gets_no_protocol_and_no_session() {
     drop(raw);
     let [stranger] = signers();
     let stranger = RawPeer::dial(stranger, &node);
-    for protocol in [streams::LOG, streams::CALL, streams::PAIR, StreamProtocol::new("/ipfs/ping/1.0.0")] {
+    for protocol in
+        [streams::LOG, streams::CALL, streams::PAIR, streams::PAIR_1, StreamProtocol::new("/ipfs/ping/1.0.0")]
+    {
         assert!(stranger.open(node.id(), protocol).await.is_err());
     }
     still_talk(&mut node, &mut honest).await;
@@ -53,7 +55,9 @@ async fn the_higher_identity_may_not_open_the_session_nor_a_member_pair() {
     node.set_members(&[(raw.node_id(), None)]).await;
     let raw = RawPeer::dial(raw, &node);
     assert!(raw.open(node.id(), streams::LOG).await.is_err());
-    assert!(raw.open(node.id(), streams::PAIR).await.is_err());
+    for protocol in [streams::PAIR, streams::PAIR_1] {
+        assert!(raw.open(node.id(), protocol).await.is_err());
+    }
     assert!(raw.open(node.id(), streams::CALL).await.is_ok());
 }
 

@@ -1,6 +1,7 @@
 //! Pairing conversations over the wire; what is said in them is the protocol crate's.
 
 use aiemp_protocol::pairing::{Message, Ticket};
+use libp2p::swarm::SwarmEvent;
 
 use super::*;
 use crate::shell::network::{PairingStream, dial_pairing};
@@ -122,4 +123,41 @@ async fn a_good_address_counts_beside_bad_ones() {
     ticket.addresses.insert(0, format!("/ip4/127.0.0.1/tcp/{free}"));
     ticket.addresses.insert(1, other.address.to_string());
     conversation(&mut cloud, &ticket).await;
+}
+
+#[tokio::test]
+async fn an_older_cloud_node_is_spoken_to_as_before_and_known_not_to_say_what_it_holds() {
+    let [signer] = signers();
+    let mut swarm = behaviour::swarm(&signer).unwrap();
+    swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+    let address = loop {
+        if let SwarmEvent::NewListenAddr { address, .. } = within(swarm.select_next_some()).await {
+            break address;
+        }
+    };
+    let ticket = Ticket::new(signer.node_id(), vec![address.to_string()], [9; 16], now());
+    swarm.behaviour_mut().allowed.allow_peer(identity::peer_id(ticket.dial_key().node_id()));
+    let mut incoming = swarm.behaviour().streams.new_control().accept(streams::PAIR_1).unwrap();
+    let running = tokio::spawn(async move {
+        loop {
+            drop(swarm.select_next_some().await);
+        }
+    });
+    let (dialled, answered) = tokio::join!(within(dial_pairing(&ticket)), async {
+        let (_, stream) = within(incoming.next()).await.unwrap();
+        streams::greet(stream).await
+    });
+    assert!(!dialled.unwrap().says_inventory());
+    answered.unwrap();
+    running.abort();
+}
+
+#[tokio::test]
+async fn an_older_local_node_is_answered_as_before() {
+    let (mut cloud, ticket) = cloud().await;
+    assert!(conversation(&mut cloud, &ticket).await.0.says_inventory());
+    let older = RawPeer::dial(ticket.dial_key(), &cloud);
+    let (opened, event) = tokio::join!(older.open(cloud.id(), streams::PAIR_1), cloud.next());
+    opened.unwrap();
+    assert!(matches!(event, Event::PairingRequested { .. }), "{event:?}");
 }
