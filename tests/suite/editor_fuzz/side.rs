@@ -136,6 +136,8 @@ impl<'n, 'd> Side<'n, 'd> {
     }
 
     fn stop(&mut self) {
+        // A node that was started a moment ago does not know yet what to do when it is told to stop.
+        self.wait_for_answer();
         self.tell("stops its node");
         self.editor.runs_since_ms = None;
         let (code, _) = self.node.stop();
@@ -155,6 +157,10 @@ impl<'n, 'd> Side<'n, 'd> {
             State::Halted(pid, _) => signal(pid, Signal::CONT),
         }
         self.state = State::Running;
+        self.wait_for_answer();
+    }
+
+    fn wait_for_answer(&self) {
         let answers = || self.node.run(&["status", "--json"]).status.success();
         assert!(becomes(PATIENCE, answers), "{} does not answer{}", self.node.role, self.node.last_words());
     }
