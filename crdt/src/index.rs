@@ -44,12 +44,22 @@ impl Origin {
     }
 }
 
-/// A multi-value register: a write replaces exactly the writes in its causal past; concurrent ones are all kept.
+/// A write of a register.
+#[derive(Clone, Debug)]
+struct Written<T> {
+    origin: Arc<Origin>,
+    value: T,
+    /// Whether the file's id says as much: then all such writes are one, whoever makes it.
+    is_given: bool,
+}
+
+/// A multi-value register: a write replaces exactly the writes in its causal past; concurrent ones are all kept. Whoever
+/// knew one given write knew each.
 #[derive(Clone, Debug)]
 pub struct Register<T> {
-    writes: Vec<(Arc<Origin>, T)>,
+    writes: Vec<Written<T>>,
     /// What later writes replaced, in the order they came; for undo.
-    replaced: Vec<(Arc<Origin>, T)>,
+    replaced: Vec<Written<T>>,
 }
 
 impl<T> Default for Register<T> {
@@ -59,27 +69,35 @@ impl<T> Default for Register<T> {
 }
 
 impl<T: Clone> Register<T> {
-    fn write(&mut self, origin: Arc<Origin>, value: T) {
-        self.replaced.extend(self.writes.extract_if(.., |(old, _)| old.is_before(&origin)));
+    fn write(&mut self, written: Written<T>) {
+        let all = || self.replaced.iter().chain(&self.writes);
+        let knew_given = |later: &Origin| all().any(|given| given.is_given && given.origin.is_before(later));
+        if written.is_given && all().any(|other| !other.is_given && knew_given(&other.origin)) {
+            return self.replaced.push(written);
+        }
+        let replaces_given = !written.is_given && knew_given(&written.origin);
+        let is_replaced =
+            |old: &mut Written<T>| old.origin.is_before(&written.origin) || (old.is_given && replaces_given);
+        self.replaced.extend(self.writes.extract_if(.., is_replaced));
         // Of most registers there is one write for ever, of three for each file.
         self.writes.reserve_exact(1);
-        self.writes.push((origin, value));
-        self.writes.sort_by_key(|(origin, _)| origin.hash);
+        self.writes.push(written);
+        self.writes.sort_by_key(|written| written.origin.hash);
     }
 
     /// The register as it would be had some writes never been.
     pub fn without(&self, undone: impl Fn(&Origin) -> bool) -> Self {
         let mut register = Self::default();
         // In this order no write comes before one that it replaces.
-        for (origin, value) in self.replaced.iter().chain(&self.writes).filter(|(origin, _)| !undone(origin)) {
-            register.write(Arc::clone(origin), value.clone());
+        for written in self.replaced.iter().chain(&self.writes).filter(|written| !undone(&written.origin)) {
+            register.write(written.clone());
         }
         register
     }
 
     /// The value shown: that of the lowest entry hash.
     pub fn shown(&self) -> Option<&T> {
-        self.writes.first().map(|(_, value)| value)
+        self.writes.first().map(|written| &written.value)
     }
 
     /// Whether any write, replaced or not, is one of these.
@@ -89,7 +107,7 @@ impl<T: Clone> Register<T> {
 
     /// All writes, replaced or not; none comes before one that it replaced.
     pub fn all(&self) -> impl Iterator<Item = (&Origin, &T)> {
-        self.replaced.iter().chain(&self.writes).map(|(origin, value)| (&**origin, value))
+        self.replaced.iter().chain(&self.writes).map(|written| (&*written.origin, &written.value))
     }
 
     /// All that ever was the value.
@@ -107,7 +125,7 @@ impl<T: Clone> Register<T> {
 
     /// All concurrent writes.
     pub fn writes(&self) -> impl Iterator<Item = (&Origin, &T)> {
-        self.writes.iter().map(|(origin, value)| (&**origin, value))
+        self.writes.iter().map(|written| (&*written.origin, &written.value))
     }
 }
 
@@ -197,8 +215,8 @@ impl FileRecord {
         self.bases.len() > 1
     }
 
-    fn write_base(&mut self, origin: &Arc<Origin>, content: ContentRef) {
-        self.base.write(Arc::clone(origin), content);
+    fn write_base(&mut self, origin: &Arc<Origin>, content: ContentRef, is_given: bool) {
+        self.base.write(Written { origin: Arc::clone(origin), value: content, is_given });
         if let Err(at) = self.bases.binary_search(&content.hash) {
             self.bases.insert(at, content.hash);
         }
@@ -265,17 +283,21 @@ impl Index {
         let record = self.files.entry(*file).or_default();
         match item {
             Item::New { path, kind, base, length, .. } => {
-                record.is_adopted |= FileId::adopted(file.zone, &path.key(), *base) == *file;
-                record.path.write(Arc::clone(origin), path.clone());
-                record.kind.write(Arc::clone(origin), *kind);
-                record.write_base(origin, ContentRef { hash: *base, length: *length });
+                let is_given = FileId::adopted(file.zone, &path.key(), *base) == *file;
+                record.is_adopted |= is_given;
+                record.path.write(Written { origin: Arc::clone(origin), value: path.clone(), is_given });
+                record.kind.write(Written { origin: Arc::clone(origin), value: *kind, is_given });
+                record.write_base(origin, ContentRef { hash: *base, length: *length }, is_given);
             }
-            Item::Set { write, .. } => match write {
-                FieldWrite::Path(path) => record.path.write(Arc::clone(origin), path.clone()),
-                FieldWrite::Kind(kind) => record.kind.write(Arc::clone(origin), *kind),
-                FieldWrite::Base(base) => record.write_base(origin, *base),
-                FieldWrite::Archived(archived) => record.archived.write(Arc::clone(origin), *archived),
-            },
+            Item::Set { write, .. } => {
+                let origin = Arc::clone(origin);
+                match write.clone() {
+                    FieldWrite::Path(value) => record.path.write(Written { origin, value, is_given: false }),
+                    FieldWrite::Kind(value) => record.kind.write(Written { origin, value, is_given: false }),
+                    FieldWrite::Base(value) => record.write_base(&origin, value, false),
+                    FieldWrite::Archived(value) => record.archived.write(Written { origin, value, is_given: false }),
+                }
+            }
             Item::Change { base, hash, length, .. } => {
                 record.add_change(ChangeRef { origin: Arc::clone(origin), base: *base, hash: *hash, length: *length });
             }
@@ -317,6 +339,39 @@ mod tests {
         let log = LogId { author, generation: 0, audience: Audience::All };
         let hash = EntryHash(Hash::of_content(&seq.to_le_bytes()));
         Arc::new(Origin { log, seq, hash, hlc: Timestamp::default(), past: Past::default() })
+    }
+
+    #[test]
+    fn what_the_id_of_an_adopted_file_says_is_one_write_in_whatever_order_it_comes() {
+        let (path, base) = (VaultPath::parse("Plans/a.md").expect("a path"), ContentHash::of(b"a"));
+        let file = FileId::adopted(Zone::Drafts, &path.key(), base);
+        let new =
+            |base, path: &VaultPath| Item::New { file, path: path.clone(), kind: FileKind::Note, base, length: 1 };
+        let moved = VaultPath::parse("Plans/b.md").expect("a path");
+        let later = ContentRef::of(b"later");
+        let mut knowing = Origin::clone(&origin(1, 2));
+        knowing.past = Arc::new([(knowing.log, 1)].into());
+        let knowing = Arc::new(knowing);
+        // One who adopted it moved it and wrote it anew; another adopted it, or says to, with another content.
+        let first = (new(base, &path), origin(1, 1));
+        let set = |write| (Item::Set { file, write }, Arc::clone(&knowing));
+        let own = [first, set(FieldWrite::Path(moved.clone())), set(FieldWrite::Base(later))];
+        let others = [(new(base, &path), origin(2, 3)), (new(ContentHash::of(b"x"), &path), origin(3, 4))];
+        for (others, contents) in [(&others[..1], 1), (&others[..], 2)] {
+            for at in 0..=own.len() {
+                let mut index = Index::default();
+                for (item, origin) in own[..at].iter().chain(others).chain(&own[at..]) {
+                    index.apply(item, origin);
+                }
+                let record = index.get(file).expect("the file");
+                assert_eq!(record.base.writes().count(), contents, "at {at}");
+                assert_eq!(record.path.writes().count(), contents, "at {at}");
+                assert!(record.base.writes().any(|(_, content)| *content == later), "at {at}");
+                // Had the one who moved it never done so, it lies where both found it.
+                let undone = record.path.without(|origin| origin.seq == 2);
+                assert_eq!(undone.shown(), Some(&path), "at {at}");
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,10 @@ use aiemp_protocol::{
     ids::{ContentHash, FileId},
     zone::Zone,
 };
-use aiemp_tests::world::{Cast, World};
+use aiemp_tests::{
+    people,
+    world::{Cast, World},
+};
 
 use super::{
     repairs::{append_as, resolve},
@@ -139,16 +142,22 @@ fn files_that_appear_after_the_first_scan_are_new_ones() {
 }
 
 #[test]
-fn an_adopted_file_that_was_renamed_before_the_vaults_met_is_told() {
-    let mut world = met(361, &[LAPTOP, IDLE_CLOUD], &[(0, 1)], &[EVERYWHERE; 2], 60_000);
-    pass(&mut world, 10_000);
-    rename(&mut world, 0, &[("Plans/plan.md", "Plans/better.md")]);
-    pass(&mut world, 10_000);
-    settle(&mut world);
-    let items = core(&world, 0).vault().conflicts();
-    let kinds: Vec<_> = items.iter().map(|item| item.kind.as_str()).collect();
-    assert_eq!(kinds, ["move"], "{items:?}");
-    assert_eq!(files(&world, 0).len(), EVERYWHERE.len());
+fn an_adopted_file_that_was_renamed_or_written_anew_before_the_vaults_met_is_as_it_was_left() {
+    for seed in 361..370 {
+        let mut world = met(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)], &[EVERYWHERE; 2], 60_000);
+        pass(&mut world, 10_000);
+        rename(&mut world, 0, &[("Plans/plan.md", "Plans/better.md")]);
+        people::save(&mut world, 0, path("Plans/same.md"), b"\0 no text any more".to_vec());
+        pass(&mut world, 10_000);
+        settle(&mut world);
+        for node in 0..2 {
+            let left = files(&world, node);
+            assert_eq!(left.len(), EVERYWHERE.len(), "seed {seed}, node {node}: {left:?}");
+            assert_eq!(left.get("Plans/better.md").map(String::as_str), Some("one\ntwo\nthree\n"), "seed {seed}");
+            assert_eq!(left.get("Plans/same.md").map(String::as_str), Some("\0 no text any more"), "seed {seed}");
+            assert_eq!(core(&world, node).vault().conflicts(), [], "seed {seed}, node {node}");
+        }
+    }
 }
 
 /// Two vaults with different contents at one place, and the item that they make.
