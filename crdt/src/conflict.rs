@@ -91,6 +91,8 @@ pub struct Conflict {
     pub path: VaultPath,
     /// The front matter key of a field conflict.
     pub field: Option<String>,
+    /// What was there before the sides parted; none where nothing was, or where it is not known any more.
+    pub base: Option<String>,
     /// What each side says, in a fixed order.
     pub sides: Vec<Side>,
     /// What is shown meanwhile.

@@ -82,6 +82,19 @@ impl<T: Clone> Register<T> {
         self.writes.first().map(|(_, value)| value)
     }
 
+    /// What was there before the concurrent writes parted: the last that all of them had seen.
+    pub fn before_parting(&self) -> Option<&T> {
+        let is_seen = |origin: &Origin| self.writes.iter().all(|(later, _)| origin.is_before(later));
+        let mut last: Vec<&(Arc<Origin>, T)> = Vec::new();
+        // From the back no write comes before one that replaced it.
+        for write in self.replaced.iter().rev().filter(|(origin, _)| is_seen(origin)) {
+            if !last.iter().any(|(later, _)| write.0.is_before(later)) {
+                last.push(write);
+            }
+        }
+        last.into_iter().min_by_key(|(origin, _)| origin.hash).map(|(_, value)| value)
+    }
+
     /// Whether any write, replaced or not, is one of these.
     pub fn has_any(&self, of: impl Fn(&Origin) -> bool) -> bool {
         self.all().any(|(origin, _)| of(origin))

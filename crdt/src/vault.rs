@@ -125,8 +125,8 @@ pub struct Vault {
     watched: BTreeSet<FileId>,
     /// Of the document that starts from this content, the last that was open.
     field_conflicts: BTreeMap<FileId, (ContentHash, Vec<FieldConflict>)>,
-    /// What archived notes say since an edit that their archiving did not know of, and the digest of all of it.
-    late_texts: BTreeMap<FileId, (ContentHash, String)>,
+    /// What archived notes say since an edit that their archiving did not know of.
+    late_texts: BTreeMap<FileId, conflicts::Late>,
     /// Content under bases that compete with the shown one.
     hidden: BTreeMap<(FileId, ContentHash), hidden::Hidden>,
     /// Those of it that are being loaded.

@@ -1,6 +1,7 @@
 //! Whole meshes on virtual time, from seeds.
 
 mod active;
+mod bases;
 mod changes;
 mod claims;
 mod copies;

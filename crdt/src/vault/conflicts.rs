@@ -1,9 +1,11 @@
 //! The list of conflicts, and how an item is closed.
 
+use std::collections::BTreeMap;
+
 use aiemp_keys::{NodeId, cbor};
 use aiemp_protocol::{
     entry::Item,
-    ids::{ConflictId, ContentHash, FileId},
+    ids::{ConflictId, ContentHash, EntryHash, FileId},
     limits::{BLOB_BYTES_MAX, LANES_MAX},
     vault_path::VaultPath,
 };
@@ -15,10 +17,20 @@ use super::{
 };
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
-    document::{self, FieldConflict, FieldSide},
+    document::{self, Document, FieldConflict, FieldSide},
     index::{FileRecord, Origin},
     sight,
 };
+
+/// What an archived note says since an edit that its archiving did not know of.
+#[derive(Debug)]
+pub(super) struct Late {
+    /// Digest of all of it.
+    hash: ContentHash,
+    text: String,
+    /// What it said to whoever put it away, by the entry that did.
+    bases: BTreeMap<EntryHash, String>,
+}
 
 impl Vault {
     /// The open items, by id.
@@ -109,16 +121,15 @@ impl Vault {
     }
 
     pub(super) fn remember_conflicts(&mut self, file: FileId) {
-        let is_late = self.index.get(file).is_some_and(conflict::is_late);
+        let record = self.index.get(file).filter(|record| conflict::is_late(record));
         let (fields, late) = match self.docs.get(&file) {
             Some(DocState::Note(note)) => {
-                let text = || (ContentHash::of(note.merged.text().as_bytes()), note.merged.text());
-                (Some((note.base, note.merged.field_conflicts())), is_late.then(text))
+                (Some((note.base, note.merged.field_conflicts())), record.map(|record| late_note(record, &note.merged)))
             }
             Some(DocState::Plain(bytes)) => {
-                let text =
-                    || (ContentHash::of(bytes), note_text(bytes).map_or_else(|| length_of(bytes), str::to_owned));
-                (None, is_late.then(text))
+                let text = || note_text(bytes).map_or_else(|| length_of(bytes), str::to_owned);
+                let late = || Late { hash: ContentHash::of(bytes), text: text(), bases: BTreeMap::new() };
+                (None, record.map(|_| late()))
             }
             Some(DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_)) | None => return,
         };
@@ -127,7 +138,7 @@ impl Vault {
             None => self.field_conflicts.remove(&file),
         };
         match late {
-            Some(text) => self.late_texts.insert(file, text),
+            Some(late) => self.late_texts.insert(file, late),
             None => self.late_texts.remove(&file),
         };
     }
@@ -147,6 +158,7 @@ impl Vault {
             file,
             path: record.path.shown()?.clone(),
             field: Some(field.key.clone()),
+            base: field.base.as_ref().map(|block| block.trim_end().to_owned()),
             sides: field.sides.iter().map(|side| self.field_side(file, record, side)).collect(),
             merged: field.shown.trim_end().to_owned(),
             found: Vec::new(),
@@ -171,7 +183,8 @@ impl Vault {
         let edits = conflict::edits_past_archive(record).into_iter();
         let contents = conflict::contents_past_archive(record).into_iter();
         let base = record.shown_base();
-        let text = self.late_texts.get(&file).map(|(_, text)| text.clone()).unwrap_or_default();
+        let late = self.late_texts.get(&file);
+        let text = late.map(|late| late.text.clone()).unwrap_or_default();
         let item = |hash, written: &Origin, archiving: &Origin| {
             let has_moved_on = sight::has_moved_on(&self.index, file, archiving);
             let (kind, gone) = if has_moved_on {
@@ -185,6 +198,7 @@ impl Vault {
                 file,
                 path: path.clone(),
                 field: None,
+                base: late.and_then(|late| late.bases.get(&archiving.hash)).cloned(),
                 sides: vec![
                     Side { node: Some(archiving.author()), text: gone.to_owned(), hlc: archiving.hlc },
                     Side { node: Some(written.author()), text: text.clone(), hlc: written.hlc },
@@ -216,10 +230,10 @@ impl Vault {
         if item.kind == ConflictKind::DeleteEdit
             && choice == Choice::Side(0)
             && self.is_in_dispute(item.file)
-            && let Some((seen, _)) = self.late_texts.get(&item.file)
+            && let Some(late) = self.late_texts.get(&item.file)
         {
             // A deletion that knows of the edit closes it; had it been edited meanwhile, it is listed with that.
-            return self.with_document(item.file, Task::ArchiveAs(*seen));
+            return self.with_document(item.file, Task::ArchiveAs(late.hash));
         }
         let takes_hidden = is_of_contents(item.kind) && !matches!(choice, Choice::Side(0) | Choice::With(_));
         let hidden = match hidden {
@@ -305,9 +319,22 @@ impl Vault {
     }
 }
 
+/// What a note that was put away says since, and what it said to those who put it away.
+fn late_note(record: &FileRecord, document: &Document) -> Late {
+    let text = document.text();
+    let base_of = |archiving: &Origin| {
+        let (written, content) = record.base.writes().next()?;
+        let knew = conflict::knows_content(archiving, &record.base, written, content);
+        let base = knew.then(|| document.text_of_those(|origin| conflict::knows_edit(archiving, origin)))?;
+        Some((archiving.hash, base?))
+    };
+    let bases = conflict::archivings(&record.archived).filter_map(base_of).collect();
+    Late { hash: ContentHash::of(text.as_bytes()), text, bases }
+}
+
 /// What is told of a content that is no text.
 fn length_of(bytes: &[u8]) -> String {
-    format!("({} bytes)", bytes.len())
+    format!("({} bytes, {})", bytes.len(), ContentHash::of(bytes))
 }
 
 const fn is_of_contents(kind: ConflictKind) -> bool {

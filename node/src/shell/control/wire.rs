@@ -66,6 +66,9 @@ pub struct WireConflict {
     /// Front matter key of a field conflict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// What was there before the sides parted, where that is known.
+    #[serde(default)]
+    pub base: Option<String>,
     /// What each side says.
     pub sides: Vec<WireSide>,
     /// What is shown meanwhile.
