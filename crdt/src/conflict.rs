@@ -20,6 +20,8 @@ use crate::index::{ChangeRef, FileRecord, Origin, Register};
 pub enum ConflictKind {
     /// One front matter field, two values.
     Field,
+    /// One place of the text, changed by two: words of both stand there.
+    Text,
     /// One side deleted the note, the other edited it: it stays in sight until somebody decides.
     DeleteEdit,
     /// An edit of a note that had moved on, to approval or to another folder.
@@ -50,6 +52,7 @@ impl ConflictKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Field => "field",
+            Self::Text => "text",
             Self::DeleteEdit => "delete_edit",
             Self::LateEdit => "late_edit",
             Self::Content => "content",
@@ -67,6 +70,11 @@ impl ConflictKind {
     /// Whether what the file says is in doubt, and not only where it lies.
     pub const fn is_about_content(self) -> bool {
         !matches!(self, Self::Move | Self::Name | Self::Adoption)
+    }
+
+    /// Whether nobody can approve a draft before it is decided. Whoever approves reads the text.
+    pub const fn blocks_approval(self) -> bool {
+        self.is_about_content() && !matches!(self, Self::Text)
     }
 }
 
@@ -94,6 +102,10 @@ pub struct Conflict {
     pub path: VaultPath,
     /// The front matter key of a field conflict.
     pub field: Option<String>,
+    /// In which line of the file a text conflict is shown.
+    pub line: Option<usize>,
+    /// What was there before the sides parted; none where nothing was, or where it is not known any more.
+    pub base: Option<String>,
     /// What each side says, in a fixed order.
     pub sides: Vec<Side>,
     /// What is shown meanwhile.
@@ -116,7 +128,7 @@ pub(crate) fn archivings(archived: &Register<bool>) -> impl Iterator<Item = &Ori
 }
 
 /// Of each of their authors the first: one item stands for all that one of them said at once.
-fn archivers(archived: &Register<bool>) -> impl Iterator<Item = &Origin> {
+pub(crate) fn archivers(archived: &Register<bool>) -> impl Iterator<Item = &Origin> {
     let mut first: BTreeMap<NodeId, &Origin> = BTreeMap::new();
     for archiving in archivings(archived) {
         let of_author = first.entry(archiving.author()).or_insert(archiving);

@@ -21,6 +21,10 @@ use crate::{
     vet::Refused,
 };
 
+mod past;
+
+pub(crate) use past::Graph;
+
 /// The document format; part of every [`DocId`].
 const FORMAT: u64 = 1;
 
@@ -46,6 +50,8 @@ pub(crate) fn actor_of_rewriting(parts: impl IntoIterator<Item = Cbor>) -> Actor
 pub struct FieldConflict {
     /// The front matter key.
     pub key: String,
+    /// The raw block that was there before any of them; none where there was none.
+    pub base: Option<String>,
     /// The raw blocks, each with the actor that wrote it, ordered by their operation ids.
     pub sides: Vec<FieldSide>,
     /// The raw block that is shown meanwhile.
@@ -66,6 +72,7 @@ pub struct FieldSide {
 /// What a document knows of one change, to vet the next.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
+    actor: ActorId,
     pub(crate) max_op: u64,
     /// What its author had, the change included.
     pub(crate) past: Clock,
@@ -81,6 +88,8 @@ pub struct Document {
     /// The last change of each actor, with its seq.
     pub(crate) last: BTreeMap<ActorId, (u64, ChangeHash)>,
     pub(crate) form: Form,
+    /// Pairs of changes, neither of which follows from the other, that a change brought together.
+    merges: Vec<(ChangeHash, ChangeHash)>,
     note: Note,
 }
 
@@ -100,7 +109,7 @@ impl Document {
         let note = Note::parse(text);
         let form = write_new(&mut doc, &note).expect("writing to an empty document");
         doc.commit_with(CommitOptions::default().with_time(0));
-        let mut document = Self { doc, known: BTreeMap::new(), last: BTreeMap::new(), form, note };
+        let mut document = Self { doc, known: BTreeMap::new(), last: BTreeMap::new(), form, merges: Vec::new(), note };
         for change in document.doc.get_changes(&[]) {
             document.note_change(&change);
         }
@@ -149,7 +158,7 @@ impl Document {
     /// Takes up the text that the changes made.
     pub(crate) fn read(&mut self) -> Result<(), Refused> {
         let doc = &self.doc;
-        self.note = panic::catch_unwind(AssertUnwindSafe(|| read_note(doc))).map_err(|_| Refused::Apply)?;
+        self.note = panic::catch_unwind(AssertUnwindSafe(|| read_note(doc, None))).map_err(|_| Refused::Apply)?;
         Ok(())
     }
 
@@ -221,13 +230,11 @@ impl Document {
         let keys: BTreeSet<String> = self.doc.keys(&fields).collect();
         keys.into_iter()
             .filter_map(|key| {
-                let mut sides: Vec<_> = self
-                    .doc
-                    .get_all(&fields, key.as_str())
-                    .ok()?
-                    .into_iter()
+                let all = self.doc.get_all(&fields, key.as_str()).ok()?;
+                let mut sides: Vec<_> = all
+                    .iter()
                     .filter_map(|(value, id)| {
-                        let (operation, actor) = (id.to_string(), actor_of(id)?);
+                        let (operation, actor) = (id.to_string(), actor_of(id.clone())?);
                         let block = value.as_str()?.to_owned();
                         Some(FieldSide { operation, actor, block })
                     })
@@ -235,9 +242,25 @@ impl Document {
                 sides.sort_by(|a, b| a.operation.cmp(&b.operation));
                 let shown = self.note.front_matter.as_ref().and_then(|front| front.blocks.get(&key)).cloned();
                 let differ = sides.windows(2).any(|pair| pair[0].block != pair[1].block);
-                differ.then_some(FieldConflict { key, sides, shown: shown.unwrap_or_default() })
+                differ.then(|| {
+                    let base = self.field_before(&fields, &key, all.iter().map(|(_, id)| id));
+                    FieldConflict { key, base, sides, shown: shown.unwrap_or_default() }
+                })
             })
             .collect()
+    }
+
+    /// What a field said before any of these operations.
+    fn field_before<'a>(
+        &self,
+        fields: &ObjId,
+        key: &str,
+        operations: impl Iterator<Item = &'a ObjId>,
+    ) -> Option<String> {
+        let graph = Graph::of(self);
+        let changes: Vec<_> = operations.filter_map(|operation| graph.change_of(operation)).collect();
+        let (value, _) = self.doc.get_at(fields, key, &graph.common_heads(&changes)).ok()??;
+        value.as_str().map(str::to_owned)
     }
 
     /// What the author of a change with these dependencies had; none if one of them is not held.
@@ -268,10 +291,21 @@ impl Document {
 
     fn note_change(&mut self, change: &Change) {
         let mut past = self.past_of(change).unwrap_or_default();
-        past.insert(change.actor_id().clone(), change.max_op());
-        self.known.insert(change.hash(), Known { max_op: change.max_op(), past, origin: None });
+        self.merges.extend(pairs(change.deps()));
+        let actor = change.actor_id().clone();
+        past.insert(actor.clone(), change.max_op());
+        self.known.insert(change.hash(), Known { actor, max_op: change.max_op(), past, origin: None });
         self.last.insert(change.actor_id().clone(), (change.seq(), change.hash()));
     }
+}
+
+/// All pairs of these changes, each in one order.
+fn pairs(changes: &[ChangeHash]) -> Vec<(ChangeHash, ChangeHash)> {
+    let each = |(number, one): (usize, &ChangeHash)| {
+        let with_one = changes[number + 1..].iter().map(|other| (*one.min(other), *one.max(other)));
+        with_one.collect::<Vec<_>>()
+    };
+    changes.iter().enumerate().flat_map(each).collect()
 }
 
 fn actor_of(operation: ObjId) -> Option<ActorId> {
@@ -341,14 +375,20 @@ fn object(doc: &AutoCommit, key: &str) -> Option<ObjId> {
     }
 }
 
-fn read_note(doc: &AutoCommit) -> Note {
-    let scalar = |key: &str| doc.get(ROOT, key).ok().flatten().map(|(value, _)| value);
+/// The note as it is, or as it was at these heads.
+fn read_note(doc: &AutoCommit, heads: Option<&[ChangeHash]>) -> Note {
+    let get = |object: &ObjId, key: &str| {
+        let found = heads.map_or_else(|| doc.get(object, key), |heads| doc.get_at(object, key, heads));
+        found.ok().flatten().map(|(value, _)| value)
+    };
+    let scalar = |key: &str| get(&ROOT, key);
     let text = |key: &str| scalar(key).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
     let flag = |key: &str| scalar(key).and_then(|value| value.as_bool()).unwrap_or(false);
     let mut blocks = BTreeMap::new();
     if let Some(fields) = object(doc, "fm") {
-        for key in doc.keys(&fields).collect::<Vec<_>>() {
-            if let Ok(Some((Value::Scalar(value), _))) = doc.get(&fields, key.as_str())
+        let keys = heads.map_or_else(|| doc.keys(&fields), |heads| doc.keys_at(&fields, heads));
+        for key in keys.collect::<Vec<_>>() {
+            if let Some(Value::Scalar(value)) = get(&fields, key.as_str())
                 && let ScalarValue::Str(block) = value.as_ref()
             {
                 blocks.insert(key, block.to_string());
@@ -369,8 +409,12 @@ fn read_note(doc: &AutoCommit) -> Note {
         bom: flag("bom"),
         eol: Eol::parse(&text("eol")),
         front_matter: fence.then_some(FrontMatter { order, blocks }),
-        body: object(doc, "body").and_then(|body| doc.text(&body).ok()).unwrap_or_default(),
+        body: object(doc, "body").and_then(|body| text_of(doc, &body, heads).ok()).unwrap_or_default(),
     }
+}
+
+fn text_of(doc: &AutoCommit, body: &ObjId, heads: Option<&[ChangeHash]>) -> Result<String, automerge::AutomergeError> {
+    heads.map_or_else(|| doc.text(body), |heads| doc.text_at(body, heads))
 }
 
 #[cfg(test)]

@@ -60,22 +60,44 @@ pub struct Register<T> {
     writes: Vec<Written<T>>,
     /// What later writes replaced, in the order they came; for undo.
     replaced: Vec<Written<T>>,
+    /// None of a register that was written once: most are.
+    given: Option<Box<Given>>,
+}
+
+/// Of an adopted file: who said what its id says.
+#[derive(Clone, Debug, Default)]
+struct Given {
+    /// The first to say so in each log: whoever knew a later one knew that.
+    first: Vec<Arc<Origin>>,
+    /// Whether it was replaced. What is said of it afterwards is no news.
+    is_over: bool,
 }
 
 impl<T> Default for Register<T> {
     fn default() -> Self {
-        Self { writes: Vec::new(), replaced: Vec::new() }
+        Self { writes: Vec::new(), replaced: Vec::new(), given: None }
     }
 }
 
 impl<T: Clone> Register<T> {
     fn write(&mut self, written: Written<T>) {
-        let all = || self.replaced.iter().chain(&self.writes);
-        let knew_given = |later: &Origin| all().any(|given| given.is_given && given.origin.is_before(later));
-        if written.is_given && all().any(|other| !other.is_given && knew_given(&other.origin)) {
-            return self.replaced.push(written);
+        let mut replaces_given = false;
+        if let Some(only) =
+            self.writes.first().filter(|only| self.given.is_none() && (only.is_given || written.is_given))
+        {
+            let first = only.is_given.then(|| Arc::clone(&only.origin));
+            self.given = Some(Box::new(Given { first: first.into_iter().collect(), is_over: false }));
         }
-        let replaces_given = !written.is_given && knew_given(&written.origin);
+        if let Some(given) = &mut self.given {
+            if written.is_given && given.is_over {
+                return self.replaced.push(written);
+            }
+            if written.is_given && given.first.iter().all(|first| first.log != written.origin.log) {
+                given.first.push(Arc::clone(&written.origin));
+            }
+            replaces_given = !written.is_given && given.first.iter().any(|first| first.is_before(&written.origin));
+            given.is_over |= replaces_given;
+        }
         let is_replaced =
             |old: &mut Written<T>| old.origin.is_before(&written.origin) || (old.is_given && replaces_given);
         self.replaced.extend(self.writes.extract_if(.., is_replaced));
@@ -98,6 +120,19 @@ impl<T: Clone> Register<T> {
     /// The value shown: that of the lowest entry hash.
     pub fn shown(&self) -> Option<&T> {
         self.writes.first().map(|written| &written.value)
+    }
+
+    /// What was there before the concurrent writes parted: the last that all of them had seen.
+    pub fn before_parting(&self) -> Option<&T> {
+        let is_seen = |origin: &Origin| self.writes.iter().all(|later| origin.is_before(&later.origin));
+        let mut last: Vec<&Written<T>> = Vec::new();
+        // From the back no write comes before one that replaced it.
+        for write in self.replaced.iter().rev().filter(|write| is_seen(&write.origin)) {
+            if !last.iter().any(|later| write.origin.is_before(&later.origin)) {
+                last.push(write);
+            }
+        }
+        last.into_iter().min_by_key(|write| write.origin.hash).map(|write| &write.value)
     }
 
     /// Whether any write, replaced or not, is one of these.

@@ -1,6 +1,6 @@
 //! What an edit replaced: bounded in time, exact in bytes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use similar::{Algorithm, DiffTag, capture_diff_slices};
 
@@ -41,6 +41,23 @@ pub fn splices(old: &str, new: &str) -> Vec<Splice> {
     }
     let runs = changed_runs(old_middle, new_middle, start, lines);
     joined(runs.into_iter().flat_map(|run| run.by_lines()).flat_map(Run::by_words))
+}
+
+/// The runs of lines in which two texts differ: which of the old ones, and which of the new ones stand in their place.
+/// Whether the last line ends is no difference.
+pub fn changed_lines(old: &str, new: &str) -> Vec<(Range<usize>, Range<usize>)> {
+    let (start, old_end, new_end) = trim_lines(old, new);
+    let first = lines(&old[..start]).len();
+    let unended =
+        |text| lines(text).into_iter().map(|line| line.strip_suffix('\n').unwrap_or(line)).collect::<Vec<_>>();
+    let (old_lines, new_lines) = (unended(&old[start..old_end]), unended(&new[start..new_end]));
+    let shifted = |range: Range<usize>| first + range.start..first + range.end;
+    if old_lines.len() > LINES_MAX || new_lines.len() > LINES_MAX {
+        return vec![(shifted(0..old_lines.len()), shifted(0..new_lines.len()))];
+    }
+    let operations = capture_diff_slices(Algorithm::Myers, &old_lines, &new_lines).into_iter();
+    let changed = operations.filter(|operation| operation.tag() != DiffTag::Equal);
+    changed.map(|operation| (shifted(operation.old_range()), shifted(operation.new_range()))).collect()
 }
 
 /// How many bytes of `old` an edit to `new` leaves in place.
@@ -293,6 +310,15 @@ mod tests {
         let old: String = (0..5_000).map(|n| format!("old line {n}\n")).collect();
         let new: String = (0..5_000).map(|n| format!("new row {n}\n")).collect();
         assert_eq!(splices(&old, &new).len(), 1);
+    }
+
+    #[test]
+    fn lines_that_differ_are_told_by_their_numbers() {
+        assert_eq!(changed_lines("a\nb\nc\nd\n", "a\nB\nc\nd\ne\n"), [(1..2, 1..2), (4..4, 4..5)]);
+        assert_eq!(changed_lines("a\nb", "a\nb\nc\n"), [(2..2, 2..3)]);
+        assert_eq!(changed_lines("a\nb", "a\nb\n"), []);
+        assert_eq!(changed_lines("", "a\n"), [(0..0, 0..1)]);
+        assert_eq!(changed_lines("a\n", "a\n"), []);
     }
 
     #[test]

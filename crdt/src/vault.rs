@@ -23,6 +23,7 @@ use crate::{
     claim::{self, Claim, Claims},
     document::FieldConflict,
     index::{ChangeRef, Index},
+    overlap::Overlaps,
 };
 
 mod active;
@@ -44,6 +45,7 @@ mod local;
 mod names;
 mod open;
 mod output;
+mod overlaps;
 mod places;
 mod project;
 mod removals;
@@ -127,6 +129,8 @@ pub struct Vault {
     watched: BTreeSet<FileId>,
     /// Of the document that starts from this content, the last that was open.
     field_conflicts: BTreeMap<FileId, (ContentHash, Vec<FieldConflict>)>,
+    /// Of the document that starts from this content, where two members changed one place of the text.
+    overlaps: BTreeMap<FileId, (ContentHash, Overlaps)>,
     /// What archived notes say since an edit that their archiving did not know of, and the digest of all of it.
     late_texts: late::LateTexts,
     /// Content under bases that compete with the shown one.
@@ -212,6 +216,7 @@ impl Vault {
             resolved: BTreeMap::new(),
             watched: BTreeSet::new(),
             field_conflicts: BTreeMap::new(),
+            overlaps: BTreeMap::new(),
             late_texts: late::LateTexts::default(),
             hidden: BTreeMap::new(),
             loading_hidden: BTreeSet::new(),
@@ -398,6 +403,11 @@ impl Vault {
         let lacking = self.docs.iter().filter(move |(file, state)| waits(state) && !self.unapplied.contains_key(file));
         let in_sight = lacking.map(|(file, _)| *file).filter(|file| self.is_in_sight(*file));
         in_sight.filter_map(|file| self.index.get(file)?.path.shown())
+    }
+
+    /// Whether contents are being read: conflicts may come to light that only they show.
+    pub const fn is_reading(&self) -> bool {
+        self.restoring || self.loads > 0
     }
 
     /// Whether a load, write or removal is under way.

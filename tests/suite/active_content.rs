@@ -50,7 +50,7 @@ fn a_note_of_clouds_with_active_content_waits_for_the_person_and_blocks_its_draf
     let refused = pair.local.refused(&["conflicts", "resolve", &note, "--take", "both"]);
     refused.assert(2, &["one text", "--release"]);
     let shown = pair.local.must(&["conflicts", "show", &note]);
-    assert!(shown.contains("pixel-of-somebody-who-looks-on.png") && shown.contains("cloud at"), "{shown}");
+    assert!(shown.contains("pixel-of-somebody-who-looks-on.png") && shown.contains("\n2. cloud, 20"), "{shown}");
     pair.local.must(&["conflicts", "resolve", &note, "--release"]);
     pair.local.must(&["conflicts", "resolve", &own, "--release"]);
     pair.wait_same("what is released is shown", |files| files.len() == 2);

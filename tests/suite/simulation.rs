@@ -2,6 +2,7 @@
 
 mod active;
 mod adoption;
+mod bases;
 mod changes;
 mod claims;
 mod copies;
@@ -11,6 +12,7 @@ mod history;
 mod ids;
 mod names;
 mod origins;
+mod overlaps;
 mod overtaken;
 mod payloads;
 mod places;

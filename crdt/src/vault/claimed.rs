@@ -33,6 +33,8 @@ impl Vault {
             file,
             path: path.clone(),
             field: None,
+            line: None,
+            base: None,
             sides: vec![
                 side(rivals.holder, format!("{held} (has the work)")),
                 side(rivals.other, format!("{path}{hidden}")),

@@ -1,5 +1,7 @@
 //! The list of conflicts, and how an item is closed.
 
+use std::collections::BTreeMap;
+
 use aiemp_keys::{NodeId, cbor};
 use aiemp_protocol::{
     entry::Item,
@@ -10,13 +12,14 @@ use aiemp_protocol::{
 
 use super::{
     Choice, Vault,
+    late::Late,
     local::note_text,
     open::{DocState, Task},
     places,
 };
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
-    document::{self, FieldConflict, FieldSide},
+    document::{self, Document, FieldConflict, FieldSide},
     index::{FileRecord, Origin},
     sight,
 };
@@ -39,7 +42,12 @@ impl Vault {
             let record = self.index.get(file);
             record.map(|record| self.dropped_items(file, record)).unwrap_or_default()
         });
-        let all = of_fields.chain(of_files).chain(of_dropped).chain(self.claim_items()).chain(self.name_items());
+        let all = of_fields
+            .chain(self.text_items())
+            .chain(of_files)
+            .chain(of_dropped)
+            .chain(self.claim_items())
+            .chain(self.name_items());
         let mut items: Vec<_> = all.filter(|item| !self.is_resolved(item)).collect();
         items.sort_by_key(|item| item.id);
         items.dedup_by_key(|item| item.id);
@@ -64,7 +72,7 @@ impl Vault {
     }
 
     /// Closed by somebody who may: a word of others about files that they may not touch closes nothing.
-    fn is_resolved(&self, item: &Conflict) -> bool {
+    pub(super) fn is_resolved(&self, item: &Conflict) -> bool {
         let closers = self.resolved.get(&item.id);
         closers.is_some_and(|by| by.iter().any(|author| self.boundaries.may_resolve(*author, item.file.zone)))
     }
@@ -91,7 +99,8 @@ impl Vault {
         }
         let zone = item.file.zone;
         let leaves_all = match (item.kind, choice) {
-            (ConflictKind::Field, Choice::Both) => true,
+            (ConflictKind::Field | ConflictKind::Text, Choice::Both) => true,
+            (ConflictKind::Text, Choice::Side(side)) if !self.has_lines(item, *side) => return false,
             // What was read is deleted, and no more: it must be known.
             (ConflictKind::DeleteEdit, Choice::Side(0)) if self.is_in_dispute(item.file) => {
                 self.late_texts.hash_of(item.file).is_some()
@@ -112,16 +121,16 @@ impl Vault {
     }
 
     pub(super) fn remember_conflicts(&mut self, file: FileId) {
-        let is_late = self.index.get(file).is_some_and(conflict::is_late);
+        self.remember_overlaps(file);
+        let record = self.index.get(file).filter(|record| conflict::is_late(record));
         let (fields, late) = match self.docs.get(&file) {
             Some(DocState::Note(note)) => {
-                let text = || (ContentHash::of(note.merged.text().as_bytes()), note.merged.text());
-                (Some((note.base, note.merged.field_conflicts())), is_late.then(text))
+                (Some((note.base, note.merged.field_conflicts())), record.map(|record| late_note(record, &note.merged)))
             }
             Some(DocState::Plain(bytes)) => {
-                let text =
-                    || (ContentHash::of(bytes), note_text(bytes).map_or_else(|| length_of(bytes), str::to_owned));
-                (None, is_late.then(text))
+                let text = || note_text(bytes).map_or_else(|| length_of(bytes), str::to_owned);
+                let late = || Late::new(ContentHash::of(bytes), text(), BTreeMap::new());
+                (None, record.map(|_| late()))
             }
             Some(DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_)) | None => return,
         };
@@ -130,7 +139,7 @@ impl Vault {
             None => self.field_conflicts.remove(&file),
         };
         match late {
-            Some((hash, text)) => self.late_texts.insert(file, hash, text),
+            Some(late) => self.late_texts.insert(file, late),
             None => self.late_texts.remove(file),
         }
     }
@@ -150,6 +159,8 @@ impl Vault {
             file,
             path: record.path.shown()?.clone(),
             field: Some(field.key.clone()),
+            line: None,
+            base: field.base.as_ref().map(|block| block.trim_end().to_owned()),
             sides: field.sides.iter().map(|side| self.field_side(file, record, side)).collect(),
             merged: field.shown.trim_end().to_owned(),
             found: Vec::new(),
@@ -174,7 +185,8 @@ impl Vault {
         let edits = conflict::edits_past_archive(record).into_iter();
         let contents = conflict::contents_past_archive(record).into_iter();
         let base = record.shown_base();
-        let text = self.late_texts.text_of(file);
+        let late = self.late_texts.get(file);
+        let text = late.map(Late::told).unwrap_or_default();
         let item = |hash, written: &Origin, archiving: &Origin| {
             let has_moved_on = sight::has_moved_on(&self.index, file, archiving);
             let (kind, gone) = if has_moved_on {
@@ -188,6 +200,8 @@ impl Vault {
                 file,
                 path: path.clone(),
                 field: None,
+                line: None,
+                base: late.and_then(|late| late.base_of(archiving)),
                 sides: vec![
                     Side { node: Some(archiving.author()), text: gone.to_owned(), hlc: archiving.hlc },
                     Side { node: Some(written.author()), text: text.clone(), hlc: written.hlc },
@@ -224,6 +238,11 @@ impl Vault {
             // A deletion that knows of the edit closes it; had it been edited meanwhile, it is listed with that.
             return self.with_document(item.file, Task::ArchiveAs(seen));
         }
+        if matches!((item.kind, &choice), (ConflictKind::Field | ConflictKind::Text, Choice::Side(_)))
+            && !matches!(self.docs.get(&item.file), Some(DocState::Note(_)))
+        {
+            return self.with_document(item.file, Task::Decide { id, choice });
+        }
         let takes_hidden = is_of_contents(item.kind) && !matches!(choice, Choice::Side(0) | Choice::With(_));
         let hidden = match hidden {
             None if takes_hidden => match self.hidden_bytes(&item, &choice) {
@@ -241,7 +260,8 @@ impl Vault {
                 self.with_document(item.file, Task::Replace(bytes));
             }
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
-            (ConflictKind::Field, Choice::Both) | (ConflictKind::ActiveContent, _) => {}
+            (ConflictKind::Text, Choice::Side(index)) => self.take_lines(&item, index),
+            (ConflictKind::Field | ConflictKind::Text, Choice::Both) | (ConflictKind::ActiveContent, _) => {}
             (
                 ConflictKind::Content | ConflictKind::Blob | ConflictKind::DeleteEdit | ConflictKind::LateEdit,
                 Choice::Side(0),
@@ -282,6 +302,7 @@ impl Vault {
             ConflictKind::Move | ConflictKind::Name => self.resolve_place(item, choice),
             ConflictKind::Adoption => self.resolve_adoption(item, choice.clone()),
             ConflictKind::Field
+            | ConflictKind::Text
             | ConflictKind::DeleteEdit
             | ConflictKind::LateEdit
             | ConflictKind::Content
@@ -292,10 +313,7 @@ impl Vault {
 
     fn take_field(&mut self, item: &Conflict, index: usize) {
         let (Some(side), Some(key)) = (item.sides.get(index), &item.field) else { return };
-        let Some(DocState::Note(note)) = self.docs.get(&item.file) else {
-            // The document was closed meanwhile; its load lists the item again, and the person asks again.
-            return self.with_document(item.file, Task::Inspect);
-        };
+        let Some(DocState::Note(note)) = self.docs.get(&item.file) else { return };
         let mut chosen = note.merged.note().clone();
         if let Some(front_matter) = &mut chosen.front_matter {
             front_matter.blocks.insert(key.clone(), format!("{}\n", side.text));
@@ -310,9 +328,22 @@ impl Vault {
     }
 }
 
+/// What a note that was put away says since, and what it said to those who put it away.
+fn late_note(record: &FileRecord, document: &Document) -> Late {
+    let text = document.text();
+    let base_of = |archiving: &Origin| {
+        let (written, content) = record.base.writes().next()?;
+        let knew = conflict::knows_content(archiving, &record.base, written, content);
+        let base = knew.then(|| document.text_of_those(|origin| conflict::knows_edit(archiving, origin)))?;
+        Some((archiving.hash, base?))
+    };
+    let bases = conflict::archivers(&record.archived).filter_map(base_of).collect();
+    Late::new(ContentHash::of(text.as_bytes()), text, bases)
+}
+
 /// What is told of a content that is no text.
 fn length_of(bytes: &[u8]) -> String {
-    format!("({} bytes)", bytes.len())
+    format!("({} bytes, {})", bytes.len(), ContentHash::of(bytes))
 }
 
 const fn is_of_contents(kind: ConflictKind) -> bool {

@@ -96,6 +96,8 @@ impl Vault {
                 file,
                 path: path.clone(),
                 field: None,
+                line: None,
+                base: None,
                 sides: vec![
                     Side { node: Some(shown_by.author()), text: "(shown)".to_owned(), hlc: shown_by.hlc },
                     Side { node: Some(log.author), text, hlc: dropped.hlc },

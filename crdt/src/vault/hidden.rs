@@ -33,6 +33,8 @@ pub(super) struct Hidden {
     lacks_changes: bool,
     length: usize,
     text: Option<String>,
+    /// What it was when another content took its place; none if none did, or where it does not fit.
+    base: Option<String>,
 }
 
 impl Hidden {
@@ -123,12 +125,13 @@ impl Vault {
         let mut payloads = payloads.into_iter();
         if let Some(bytes) = payloads.next().flatten().filter(|bytes| self.is_named(file, base, bytes)) {
             let changes: Vec<_> = changes.into_iter().zip(payloads).collect();
-            let (text, lacks_changes) = match super::local::note_text(&bytes) {
+            let (text, replaced, lacks_changes) = match super::local::note_text(&bytes) {
                 Some(text) => {
+                    let replaced = self.replaced_text(file, base, text, &changes);
                     let (text, lacks_changes) = self.text_of(file, text, &changes);
-                    (Some(text), lacks_changes)
+                    (Some(text), replaced, lacks_changes)
                 }
-                None => (None, false),
+                None => (None, None, false),
             };
             let length = text.as_ref().map_or(bytes.len(), String::len);
             if let Some((id, choice)) = chosen {
@@ -136,9 +139,15 @@ impl Vault {
                 self.resolve_knowing(id, choice, Some(whole));
             }
             self.hidden.remove(&(file, base));
-            let held: usize = self.hidden.values().filter_map(|hidden| hidden.text.as_ref()).map(String::len).sum();
-            let text = text.filter(|text| held + text.len() <= TEXT_BYTES_MAX);
-            self.hidden.insert((file, base), Hidden { changes: count, lacks_changes, length, text });
+            let texts = self.hidden.values().flat_map(|hidden| [&hidden.text, &hidden.base]).flatten();
+            let mut held: usize = texts.map(String::len).sum();
+            let mut kept = |text: Option<String>| {
+                let text = text.filter(|text| held + text.len() <= TEXT_BYTES_MAX);
+                held += text.as_ref().map_or(0, String::len);
+                text
+            };
+            let (text, replaced) = (kept(text), kept(replaced));
+            self.hidden.insert((file, base), Hidden { changes: count, lacks_changes, length, text, base: replaced });
         }
         let now = self.index.get(file).and_then(|record| Some(hidden_of(record).get(&base)?.len()));
         if came_since {
@@ -151,6 +160,24 @@ impl Vault {
 
     pub(super) fn is_named(&self, file: FileId, base: ContentHash, bytes: &[u8]) -> bool {
         self.index.get(file).is_some_and(|record| record.names(base, bytes))
+    }
+
+    /// What a hidden content said when the shown one took its place; none if that was written without knowing it.
+    fn replaced_text(
+        &mut self,
+        file: FileId,
+        base: ContentHash,
+        text: &str,
+        changes: &[(ChangeRef, Option<Vec<u8>>)],
+    ) -> Option<String> {
+        let record = self.index.get(file)?;
+        let (shown_by, _) = record.base.writes().next()?;
+        let is_known = |(origin, content): (&Origin, &ContentRef)| content.hash == base && origin.is_before(shown_by);
+        if !record.base.all().any(is_known) {
+            return None;
+        }
+        let known: Vec<_> = changes.iter().filter(|(change, _)| change.origin.is_before(shown_by)).cloned().collect();
+        Some(self.text_of(file, text, &known).0)
     }
 
     /// The text that changes make of a content, as far as they are held and taken, and whether some are not held.
@@ -202,12 +229,14 @@ impl Vault {
             let by = changes.last().map(|change| &*change.origin).or(written);
             let is_blob = is_blob(record, shown.hash) && is_blob(record, base);
             let named = record.base.values().find(|content| content.hash == base);
-            let (kind, shown_as, text) = if is_blob {
+            let (kind, shown_as, text, replaced) = if is_blob {
                 let told = |content: &ContentRef| format!("{} bytes, {}", content.length, content.hash);
-                (ConflictKind::Blob, format!("(shown) {}", told(shown)), named.map(told))
+                let replaced = record.base.before_parting().map(told);
+                (ConflictKind::Blob, format!("(shown) {}", told(shown)), named.map(told), replaced)
             } else {
-                let text = self.hidden.get(&(file, base)).map(Hidden::shown);
-                (ConflictKind::Content, "(shown)".to_owned(), text)
+                let hidden = self.hidden.get(&(file, base));
+                let (text, replaced) = (hidden.map(Hidden::shown), hidden.and_then(|hidden| hidden.base.clone()));
+                (ConflictKind::Content, "(shown)".to_owned(), text, replaced)
             };
             Conflict {
                 id: item_id(file, shown.hash, base, &changes),
@@ -215,10 +244,12 @@ impl Vault {
                 file,
                 path: path.clone(),
                 field: None,
+                line: None,
+                base: replaced,
                 sides: vec![
                     Side { node: Some(shown_by.author()), text: shown_as.clone(), hlc: shown_by.hlc },
                     Side {
-                        node: by.map(crate::index::Origin::author),
+                        node: by.map(Origin::author),
                         text: text.unwrap_or_default(),
                         hlc: by.map(|origin| origin.hlc).unwrap_or_default(),
                     },

@@ -204,6 +204,8 @@ impl Vault {
             file: first.file,
             path: first.path.clone(),
             field: None,
+            line: None,
+            base: None,
             sides: vec![Side { node: Some(self.me), text, hlc: since }],
             merged: format!(
                 "{} files were removed within seconds. Until you decide they stay on the other nodes and are not written \

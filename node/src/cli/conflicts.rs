@@ -1,6 +1,10 @@
 //! `conflicts`: list, show, resolve.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use aiemp_protocol::action::spelt;
 use anyhow::{Context, Result};
@@ -8,12 +12,23 @@ use clap::{Args, Subcommand};
 use data_encoding::BASE64;
 use serde_json::json;
 
-use super::{approvals::client, print};
+use super::{approvals::client, print, terminal};
 use crate::{
     fault::Fault,
     home::Home,
-    shell::control::{Client, Request, ResolveChoice, Response, WireConflict, unexpected},
+    shell::{
+        control::{Client, Request, ResolveChoice, Response, WireConflict, unexpected},
+        holds::Hold,
+    },
 };
+
+mod held;
+mod hunks;
+mod page;
+
+/// How long a node that is reading its notes is waited for, and how often it is asked.
+const READING: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What an author wrote and no node takes: it can be read, and stands nowhere in the note.
 const DROPPED: &str = "dropped";
@@ -27,6 +42,10 @@ const ADOPTION: &str = "adoption";
 const CLAIM: &str = "claim";
 const MOVE: &str = "move";
 const NAME: &str = "name";
+/// Kinds of which both sides are texts of the file.
+const FIELD: &str = "field";
+const TEXT: &str = "text";
+const CONTENT: &str = "content";
 
 #[derive(Debug, Args)]
 pub(super) struct ConflictsArgs {
@@ -39,13 +58,13 @@ pub(super) struct ConflictsArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConflictsCommand {
-    /// The open ones
+    /// The open ones, and saves that did not sync
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// What each side says
+    /// What was there before, what each side did to it, and what is shown now
     Show {
         /// The conflict's id, or a unique beginning
         id: String,
@@ -71,13 +90,13 @@ enum ConflictsCommand {
 
 pub(super) fn conflicts(home: &Home, args: ConflictsArgs) -> Result<ExitCode> {
     let mut client = client(home)?;
-    let Response::Conflicts { items } = client.ask(&Request::Conflicts)? else { return Err(unexpected()) };
+    let (items, is_reading) = open_ones(&mut client)?;
     match args.command {
-        None => list(&items, args.json),
-        Some(ConflictsCommand::List { json }) => list(&items, json),
-        Some(ConflictsCommand::Show { id, json }) => show(find(&items, &id)?, json),
+        None => list(&items, &held::held(home), is_reading, args.json),
+        Some(ConflictsCommand::List { json }) => list(&items, &held::held(home), is_reading, json),
+        Some(ConflictsCommand::Show { id, json }) => show(&mut client, find(&items, &id, is_reading)?, json)?,
         Some(ConflictsCommand::Resolve { id, take, with, release }) => {
-            let item = find(&items, &id)?;
+            let item = find(&items, &id, is_reading)?;
             let choice = if release { released(item)? } else { chosen(item, take.as_deref(), with)? };
             resolve(&mut client, item, choice)?;
         }
@@ -85,13 +104,30 @@ pub(super) fn conflicts(home: &Home, args: ConflictsArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn find<'a>(items: &'a [WireConflict], id: &str) -> Result<&'a WireConflict> {
+/// The open conflicts. After a start some are known once the notes are read, which takes a moment; whether it takes longer.
+fn open_ones(client: &mut Client) -> Result<(Vec<WireConflict>, bool)> {
+    let begun = Instant::now();
+    loop {
+        let Response::Conflicts { items, is_reading } = client.ask(&Request::Conflicts)? else {
+            return Err(unexpected());
+        };
+        if !is_reading || begun.elapsed() >= READING {
+            return Ok((items, is_reading));
+        }
+        std::thread::sleep(ASK_AGAIN);
+    }
+}
+
+fn find<'a>(items: &'a [WireConflict], id: &str, is_reading: bool) -> Result<&'a WireConflict> {
     let mut matches = items.iter().filter(|item| item.id.starts_with(id));
     match (matches.next(), matches.next()) {
         (Some(item), None) => Ok(item),
         (Some(_), Some(_)) => Err(Fault::usage(format!("`{id}` begins several ids"), "Give more of it.").into()),
         (None, _) => {
-            let fix = "Run `aiemp-node conflicts` for the open ones.";
+            let fix = match is_reading {
+                true => "The node is still reading its notes; run this again in a moment.",
+                false => "Run `aiemp-node conflicts` for the open ones.",
+            };
             Err(Fault::operator("unknown_id", format!("no open conflict has the id {id}"), fix).into())
         }
     }
@@ -99,27 +135,37 @@ fn find<'a>(items: &'a [WireConflict], id: &str) -> Result<&'a WireConflict> {
 
 fn to_json(item: &WireConflict) -> serde_json::Value {
     let mut value = json!(item);
-    value["base"] = serde_json::Value::Null;
     value["state"] = json!("open");
     value
 }
 
-fn list(items: &[WireConflict], as_json: bool) {
+fn list(items: &[WireConflict], holds: &[Hold], is_reading: bool, as_json: bool) {
     if as_json {
-        return print::json(json!({ "items": items.iter().map(to_json).collect::<Vec<_>>() }));
+        let holds: Vec<_> = holds.iter().map(held::to_json).collect();
+        let items: Vec<_> = items.iter().map(to_json).collect();
+        return print::json(json!({ "items": items, "holds": holds, "complete": !is_reading }));
     }
-    if items.is_empty() {
+    if items.is_empty() && !is_reading {
         print::talk("No conflicts.");
     }
     for item in items {
         print::data(line_of(item));
         found_lines(item).for_each(print::data);
     }
+    holds.iter().flat_map(held::lines_of).for_each(print::data);
+    if is_reading {
+        print::talk("The node is still reading its notes, and may find more: run this again in a moment.");
+    }
 }
 
 fn line_of(item: &WireConflict) -> String {
-    let field = item.field.as_ref().map(|field| format!(" ({})", spelt(field))).unwrap_or_default();
-    format!("{}  {:<11}  {}{field}", &item.id[..12], item.kind, spelt(&item.path))
+    format!("{}  {:<11}  {}{}", &item.id[..12], item.kind, spelt(&item.path), place_of(item))
+}
+
+/// Where in the file it is.
+fn place_of(item: &WireConflict) -> String {
+    let field = item.field.as_ref().map(|field| format!(" ({})", spelt(field)));
+    field.or_else(|| item.line.map(|line| format!(" (line {line})"))).unwrap_or_default()
 }
 
 /// What a note waits for: never more than its beginning, for the list may be read by a program that acts on it.
@@ -127,41 +173,26 @@ fn found_lines(item: &WireConflict) -> impl Iterator<Item = String> + '_ {
     item.found.iter().map(|found| format!("    line {}: {}: {}", found.line, found.what, spelt(&found.begins)))
 }
 
-fn show(item: &WireConflict, as_json: bool) {
+fn show(client: &mut Client, item: &WireConflict, as_json: bool) -> Result<()> {
     if as_json {
-        return print::json(to_json(item));
+        print::json(to_json(item));
+        return Ok(());
     }
-    print::data(page_of(item));
-    let own = || item.sides.first().map_or("NODE", |side| side.node.as_str());
-    let ways = match item.kind.as_str() {
-        ACTIVE_CONTENT => format!("--release to show it, --take {} to keep what is shown, or --with FILE", own()),
-        DROPPED => format!("--take {}, or --with FILE", own()),
-        MASS_REMOVAL => format!("--take {} to remove them on every node, or --take both to bring them back", own()),
-        CLAIM => {
-            "--take NODE for who has the work, whereupon the other copy goes, or --take both to leave them".to_owned()
-        }
-        ADOPTION => {
-            "--take NODE for whose file stays, whereupon the other goes; --take both to leave them; or --with FILE \
-                     to leave one with that text"
-                .to_owned()
-        }
-        MOVE => "--take NODE for where it lies".to_owned(),
-        NAME => "--take NODE for whose file has the name; the other keeps its number".to_owned(),
-        _ => "--take NODE|both, or --with FILE".to_owned(),
-    };
-    print::talk(format!("\ndecide: aiemp-node conflicts resolve {} {ways}", &item.id[..12]));
+    let shown = if item.kind == CONTENT { shown_text(client, &item.path)? } else { None };
+    let has_colours = terminal::has_colours();
+    for line in page::of(item, shown.as_deref()) {
+        print::data(if has_colours { line.painted() } else { line.text });
+    }
+    page::ways(item).iter().for_each(print::talk);
+    Ok(())
 }
 
-fn page_of(item: &WireConflict) -> String {
-    let mut lines = vec![format!("{}  {}", item.kind, spelt(&item.path))];
-    lines.extend(item.field.as_ref().map(|field| format!("field   {}", spelt(field))));
-    lines.extend(found_lines(item));
-    lines.push(format!("shown   {}", item.merged.lines().map(spelt).collect::<Vec<_>>().join("\n")));
-    for (number, side) in (1..).zip(&item.sides) {
-        lines.push(format!("\n{number}. {} at {}:", side.node, side.hlc));
-        lines.extend(side.text.lines().map(|line| format!("  | {}", spelt(line))));
-    }
-    lines.join("\n")
+/// What lies at a path as far as this node shows it; none if it is no text.
+fn shown_text(client: &mut Client, path: &str) -> Result<Option<String>> {
+    let Response::File { content } = client.ask(&Request::File { path: path.to_owned() })? else { return Ok(None) };
+    let Some(content) = content else { return Ok(None) };
+    let bytes = BASE64.decode(content.as_bytes()).context("the node's answer")?;
+    Ok(String::from_utf8(bytes).ok())
 }
 
 fn released(item: &WireConflict) -> Result<ResolveChoice> {
@@ -234,27 +265,24 @@ mod tests {
     use crate::shell::control::{WireFound, WireSide};
 
     #[test]
-    fn what_steers_a_terminal_is_spelt_out() {
-        let side = WireSide { node: "cloud".to_owned(), text: "  - a\n\u{1b}[2Jb".to_owned(), hlc: "now".to_owned() };
+    fn what_steers_a_terminal_is_spelt_out_in_the_list() {
         let item = WireConflict {
             id: "0123456789abcdef".to_owned(),
-            kind: "field".to_owned(),
+            kind: FIELD.to_owned(),
             path: "Plans/\u{202e}dm.x".to_owned(),
             field: Some("due\u{200b}".to_owned()),
-            sides: vec![side],
-            merged: "one\ntwo\u{7}".to_owned(),
+            line: None,
+            base: None,
+            sides: Vec::new(),
+            merged: String::new(),
             found: vec![WireFound { line: 3, what: "a link that acts".to_owned(), begins: "x\u{200b}".to_owned() }],
         };
         assert_eq!(
             line_of(&item),
             "0123456789ab  field        Plans/[U+202E RIGHT-TO-LEFT OVERRIDE]dm.x (due[U+200B ZERO WIDTH SPACE])"
         );
-        assert_eq!(
-            page_of(&item),
-            "field  Plans/[U+202E RIGHT-TO-LEFT OVERRIDE]dm.x\nfield   due[U+200B ZERO WIDTH SPACE]\n\
-             \x20   line 3: a link that acts: x[U+200B ZERO WIDTH SPACE]\n\
-             shown   one\ntwo[U+0007]\n\n1. cloud at now:\n  |   - a\n  | [U+001B ESCAPE][2Jb"
-        );
+        let found: Vec<_> = found_lines(&item).collect();
+        assert_eq!(found, ["    line 3: a link that acts: x[U+200B ZERO WIDTH SPACE]"]);
     }
 
     #[test]
@@ -265,6 +293,8 @@ mod tests {
             kind: NAME.to_owned(),
             path: "Plans/a.md".to_owned(),
             field: None,
+            line: None,
+            base: None,
             sides: nodes.iter().map(|node| side(node)).collect(),
             merged: String::new(),
             found: Vec::new(),

@@ -69,8 +69,8 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
             receipts: receipts.iter().map(receipt).collect(),
         },
         Answer::File(bytes) => Response::File { content: bytes.map(|bytes| BASE64.encode(&bytes)) },
-        Answer::Conflicts(items) => {
-            Response::Conflicts { items: items.into_iter().map(|item| names.conflict(item)).collect() }
+        Answer::Conflicts { items, is_reading } => {
+            Response::Conflicts { items: items.into_iter().map(|item| names.conflict(item)).collect(), is_reading }
         }
         Answer::Claims(claims) => {
             Response::Claims { items: claims.into_iter().map(|claim| names.claim(&claim)).collect() }
@@ -130,6 +130,8 @@ impl Names {
             kind: item.kind.as_str().to_owned(),
             path: item.path.to_string(),
             field: item.field,
+            line: item.line,
+            base: item.base,
             sides: item.sides.into_iter().map(side).collect(),
             merged: item.merged,
             found: item.found.into_iter().map(found).collect(),

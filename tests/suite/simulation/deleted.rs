@@ -128,7 +128,8 @@ fn a_binary_that_one_deletes_and_another_replaces_stays_in_sight_and_is_told_by_
     save(&mut world, 1, AT, "\0 after it");
     pass(&mut world, 60_000);
     assert_eq!(shown(&world, AT), everywhere(&world, Some("\0 after it")));
-    assert_eq!(the_item(&world).sides[1].text, "(10 bytes)");
+    let told = format!("(10 bytes, {})", ContentRef::of(b"\0 after it").hash);
+    assert_eq!(the_item(&world).sides[1].text, told);
     let item = the_item(&world);
     resolve(&mut world, 0, &item, Choice::Side(0));
     assert_eq!(shown(&world, AT), everywhere(&world, None));
