@@ -207,6 +207,10 @@ impl Core {
             Input::PayloadRead(effect, payload) => {
                 self.replication.handle(now, replication::Input::PayloadRead(effect, payload));
             }
+            Input::PayloadsLost(lost) => {
+                self.notice(Notice::PayloadsLost(lost.iter().map(|missing| missing.hash).collect()));
+                self.replication.handle(now, replication::Input::PayloadsLost(lost));
+            }
             Input::Loaded(effect, payloads) => self.vault_input(now, vault::Input::Loaded(effect, payloads)),
             Input::FileWritten(effect, outcome) => {
                 let outcome = self.clear_written(effect, outcome);

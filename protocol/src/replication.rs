@@ -286,6 +286,7 @@ impl Replication {
             Input::Persisted(effect) => self.persisted(now, effect),
             Input::EntriesRead(effect, entries) => self.entries_read(effect, entries),
             Input::PayloadRead(effect, payload) => self.payload_read(effect, payload),
+            Input::PayloadsLost(lost) => lost.into_iter().for_each(|missing| self.want_payload(now, missing)),
             Input::RosterChanged(chain) => self.roster_changed(now, chain),
             Input::ChangesScreened(effect, passed) => self.changes_screened(now, effect, &passed),
             Input::DiskChecked { full } => self.disk_checked(now, full),

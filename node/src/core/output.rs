@@ -309,6 +309,8 @@ pub struct Status {
 /// Something a person should know. The shell logs it and keeps what was held.
 #[derive(Debug)]
 pub enum Notice {
+    /// Payloads in the store were damaged, and are asked of the peers again.
+    PayloadsLost(BTreeSet<ContentHash>),
     /// A mail became a task.
     MailTaken {
         /// The work.

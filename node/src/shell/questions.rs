@@ -219,6 +219,7 @@ impl Names {
             frozen_logs: frozen.collect(),
             lacking: status.lacking.iter().map(ToString::to_string).collect(),
             vault: Vec::new(),
+            store: Vec::new(),
             settled: status.settled,
         }
     }

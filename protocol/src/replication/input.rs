@@ -88,6 +88,8 @@ pub enum Input {
     EntriesRead(EffectId, Vec<StoredEntry>),
     /// A `ReadPayload` is answered; `None` when the payload is not held.
     PayloadRead(EffectId, Option<Vec<u8>>),
+    /// Payloads that were held are damaged: what entries call them is lacked again.
+    PayloadsLost(Vec<Missing>),
     /// The roster chain grew by pairing or by the command line.
     RosterChanged(RosterChain),
     /// A `Screen` is answered: for each change, in order, whether it passed.

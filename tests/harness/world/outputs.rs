@@ -143,7 +143,8 @@ impl World {
             Notice::Waiting { log, reason } if !self.executor.hostile.contains(&log) => {
                 return Err(format!("{} does not follow the honest {log:?}: {reason:?}", self.nodes[node].name));
             }
-            Notice::MailTaken { .. }
+            Notice::PayloadsLost(_)
+            | Notice::MailTaken { .. }
             | Notice::NotAMail { .. }
             | Notice::Held { .. }
             | Notice::ContentHeld { .. }

@@ -136,6 +136,9 @@ pub struct WireStatus {
     /// What is the matter with the vault's folder.
     #[serde(default)]
     pub vault: Vec<WireTrouble>,
+    /// What is the matter with the store.
+    #[serde(default)]
+    pub store: Vec<WireTrouble>,
     /// Whether nothing is under way.
     pub settled: bool,
 }

@@ -17,7 +17,7 @@ use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::ContentRef,
     ids::{ContentHash, LogId},
-    replication,
+    replication::{self, Missing},
     time::Timestamp,
 };
 use tokio::{
@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     Store, Write,
-    error::StoreError,
+    error::{Damage, StoreError},
     handle::{Command, StoreEvent, StoreHandle},
 };
 
@@ -66,6 +66,7 @@ enum Owed {
     Payload { effect: replication::EffectId, hash: ContentHash, shared_only: bool },
     Contents { effect: vault::EffectId, base: ContentHash, changes: Vec<ContentRef>, shared_only: bool },
     Queue { peer: NodeId, now: Timestamp },
+    Lost(Vec<Missing>),
 }
 
 /// What one batch of commands asks for.
@@ -188,27 +189,61 @@ impl Actor {
             self.owed.clear();
             return Ok(());
         };
-        if let Some(owed) = self.owed.pop_front() {
-            drop(room.send(self.answer(owed)?));
+        let Some(owed) = self.owed.pop_front() else { return Ok(()) };
+        let event = loop {
+            match self.answer(&owed) {
+                Err(StoreError::Corrupt(Damage::Payload(hash))) => self.lose(hash)?,
+                answered => break answered?,
+            }
+        };
+        if let (Owed::Contents { base, changes, .. }, StoreEvent::Loaded(_, found)) = (&owed, &event) {
+            self.lose_unfound(*base, changes, found)?;
+        }
+        drop(room.send(event));
+        Ok(())
+    }
+
+    /// A payload that is damaged is as one that never came.
+    fn lose(&mut self, hash: ContentHash) -> Result<(), StoreError> {
+        let lost = self.store.lose_payload(hash)?;
+        if !lost.is_empty() {
+            self.owed.push_front(Owed::Lost(lost));
         }
         Ok(())
     }
 
-    fn answer(&self, owed: Owed) -> Result<StoreEvent, StoreError> {
+    /// What is neither there nor known to be missing, the index of the payloads has lost.
+    fn lose_unfound(
+        &mut self,
+        base: ContentHash,
+        changes: &[ContentRef],
+        found: &[Option<Vec<u8>>],
+    ) -> Result<(), StoreError> {
+        let named = std::iter::once(base).chain(changes.iter().map(|change| change.hash));
+        for (hash, _) in named.zip(found).filter(|(_, found)| found.is_none()) {
+            if !self.store.is_missing(hash)? {
+                self.lose(hash)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, owed: &Owed) -> Result<StoreEvent, StoreError> {
         Ok(match owed {
-            Owed::Persisted(effect) => StoreEvent::Persisted(effect),
+            Owed::Persisted(effect) => StoreEvent::Persisted(*effect),
             Owed::Entries { effect, log, from_seq, count } => {
-                StoreEvent::EntriesRead(effect, self.store.read_entries(log, from_seq, count)?)
+                StoreEvent::EntriesRead(*effect, self.store.read_entries(*log, *from_seq, *count)?)
             }
             Owed::Payload { effect, hash, shared_only } => {
-                StoreEvent::PayloadRead(effect, self.store.read_payload(hash, shared_only)?)
+                StoreEvent::PayloadRead(*effect, self.store.read_payload(*hash, *shared_only)?)
             }
             Owed::Contents { effect, base, changes, shared_only } => {
-                let base = std::iter::once_with(|| self.store.read_payload(base, shared_only));
-                let changes = changes.into_iter().map(|named| self.store.read_change(named, shared_only));
-                StoreEvent::Loaded(effect, base.chain(changes).collect::<Result<_, _>>()?)
+                let base = std::iter::once_with(|| self.store.read_payload(*base, *shared_only));
+                let changes = changes.iter().map(|named| self.store.read_change(*named, *shared_only));
+                StoreEvent::Loaded(*effect, base.chain(changes).collect::<Result<_, _>>()?)
             }
-            Owed::Queue { peer, now } => StoreEvent::QueueRead(peer, self.store.read_queue(peer, now)?),
+            Owed::Queue { peer, now } => StoreEvent::QueueRead(*peer, self.store.read_queue(*peer, *now)?),
+            Owed::Lost(missing) => StoreEvent::PayloadsLost(missing.clone()),
         })
     }
 

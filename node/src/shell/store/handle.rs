@@ -5,7 +5,7 @@ use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::ContentRef,
     ids::{ContentHash, LogId},
-    replication::{self, Record, StoredEntry},
+    replication::{self, Missing, Record, StoredEntry},
     time::Timestamp,
 };
 use thiserror::Error;
@@ -73,6 +73,8 @@ pub enum StoreEvent {
     PayloadRead(replication::EffectId, Option<Vec<u8>>),
     /// A `Load` is answered, in the order asked.
     Loaded(vault::EffectId, Vec<Option<Vec<u8>>>),
+    /// Payloads were damaged, and are forgotten: they are to be asked for as what entries call them.
+    PayloadsLost(Vec<Missing>),
     /// A `ReadQueue` is answered: ids and messages, oldest first.
     QueueRead(NodeId, Vec<(String, Vec<u8>)>),
     /// The store cannot be trusted any more; the last event. What is not answered yet never will be.
