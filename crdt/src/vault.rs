@@ -37,6 +37,7 @@ mod given_up;
 mod hidden;
 mod history;
 mod input;
+mod kept;
 mod load;
 mod local;
 mod names;

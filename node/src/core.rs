@@ -28,6 +28,7 @@ mod dashboard;
 mod divergence;
 mod drafting;
 mod filing;
+mod forgetting;
 mod history;
 mod input;
 mod intake;
@@ -193,6 +194,7 @@ impl Core {
                 self.vault_input(now, vault::Input::Restored);
                 self.look_at_names();
                 self.resume_work(now);
+                self.begin_forgetting(now);
             }
             Input::PeerConnected(peer) => self.replication.handle(now, replication::Input::PeerConnected(peer)),
             Input::PeerDisconnected(peer) => self.replication.handle(now, replication::Input::PeerDisconnected(peer)),
@@ -278,6 +280,7 @@ impl Core {
         self.replication.handle(now, replication::Input::TimeoutReached);
         self.vault_input(now, vault::Input::TimeoutReached);
         self.work_timeout(now);
+        self.forget_if_due(now);
     }
 
     fn vault_input(&mut self, now: Timestamp, input: vault::Input) {

@@ -28,6 +28,7 @@ mod admission;
 mod append;
 mod brake;
 mod branches;
+mod heard;
 mod input;
 mod lacking;
 mod output;
@@ -164,6 +165,8 @@ pub struct Replication {
     hlc: Timestamp,
     sessions: BTreeMap<NodeId, Session>,
     lacking: lacking::Lacking,
+    /// How far the members said to hold each log, in sessions of theirs.
+    heard: BTreeMap<NodeId, BTreeMap<LogId, u64>>,
     screening: BTreeMap<EffectId, screening::Screening>,
     /// Which changes of the entries that wait passed.
     screened: BTreeMap<ContentHash, bool>,
@@ -231,6 +234,7 @@ impl Replication {
             hlc: Timestamp::default(),
             sessions: BTreeMap::new(),
             lacking: lacking::Lacking::new(start.missing),
+            heard: BTreeMap::new(),
             screening: BTreeMap::new(),
             screened: BTreeMap::new(),
             dropped: BTreeSet::new(),
@@ -287,6 +291,7 @@ impl Replication {
             Input::EntriesRead(effect, entries) => self.entries_read(effect, entries),
             Input::PayloadRead(effect, payload) => self.payload_read(effect, payload),
             Input::PayloadsLost(lost) => lost.into_iter().for_each(|missing| self.want_payload(now, missing)),
+            Input::PayloadsForgotten(forgotten) => self.forget_payloads(&forgotten),
             Input::RosterChanged(chain) => self.roster_changed(now, chain),
             Input::ChangesScreened(effect, passed) => self.changes_screened(now, effect, &passed),
             Input::DiskChecked { full } => self.disk_checked(now, full),

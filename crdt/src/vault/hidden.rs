@@ -45,7 +45,7 @@ impl Hidden {
 pub(super) type Chosen = (ConflictId, Choice);
 
 /// Bases that compete with the shown one, each with its changes.
-fn hidden_of(record: &FileRecord) -> BTreeMap<ContentHash, Vec<&ChangeRef>> {
+pub(super) fn hidden_of(record: &FileRecord) -> BTreeMap<ContentHash, Vec<&ChangeRef>> {
     let mut found: BTreeMap<ContentHash, Vec<&ChangeRef>> = BTreeMap::new();
     let Some((shown_by, shown)) = record.base.writes().next().filter(|_| record.had_bases()) else { return found };
     for (_, base) in record.base.writes().filter(|(_, base)| base.hash != shown.hash) {

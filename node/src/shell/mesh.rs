@@ -53,7 +53,7 @@ mod unpaired;
 use disk::{Disk, DiskDone, DiskJob};
 pub use place::Away;
 pub use start::lock;
-pub use troubles::{entries_lost, kept_damaged};
+pub use troubles::{absent, entries_lost, kept_damaged};
 
 /// Events that wait for the core; whoever sends more, waits.
 const EVENTS_MAX: usize = 256;
@@ -259,6 +259,9 @@ impl Mesh {
             Output::Load { effect, base, changes, shared_only } => {
                 self.store.send(store::Command::Load { effect, base, changes, shared_only }).await?;
             }
+            Output::ForgetPayloads { gone, unwanted } => {
+                self.store.send(store::Command::Forget { gone, unwanted }).await?;
+            }
             Output::RecordProjection { key, projection } => {
                 self.store.send(store::Command::Write(store::Write::Projection { key, projection })).await?;
             }
@@ -292,7 +295,7 @@ impl Mesh {
                     let mut response = questions::response(answer, roster, self.me, holds);
                     if let Response::Status(status) = &mut response {
                         status.vault = self.troubles();
-                        status.store = troubles::of_store(&self.home, self.payloads_lost);
+                        status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
                     }
                     // The asker may have gone away.
                     back.send(response).ok();

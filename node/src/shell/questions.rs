@@ -18,9 +18,12 @@ use aiemp_protocol::{
 };
 use data_encoding::{BASE64, HEXLOWER};
 
-use super::control::{
-    Request, ResolveChoice, Response, WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer,
-    WireReceipt, WireSide, WireStatus, WireUsage,
+use super::{
+    control::{
+        Request, ResolveChoice, Response, WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer,
+        WireReceipt, WireSide, WireStatus, WireUsage,
+    },
+    mesh,
 };
 use crate::core::{Answer, ClaimStanding, DraftSource, LogStanding, Question, Status};
 
@@ -209,6 +212,7 @@ impl Names {
             .waiting
             .iter()
             .map(|(log, reason)| format!("a log of {} waits: {}", self.get(Some(log.author)), reason.as_str()));
+        let absent = status.absent.iter().map(|(node, since)| mesh::absent(&self.get(Some(*node)), *since));
         WireStatus {
             waiting_logs: waiting.collect(),
             peers: peers.collect(),
@@ -219,7 +223,7 @@ impl Names {
             frozen_logs: frozen.collect(),
             lacking: status.lacking.iter().map(ToString::to_string).collect(),
             vault: Vec::new(),
-            store: Vec::new(),
+            store: absent.collect(),
             settled: status.settled,
         }
     }

@@ -29,6 +29,7 @@ use super::vault_disk::{StampName, Stamped};
 mod actor;
 mod error;
 mod files;
+mod forget;
 mod handle;
 mod lost;
 mod order;

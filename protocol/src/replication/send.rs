@@ -90,6 +90,7 @@ impl Replication {
             let both: BTreeMap<_, _> = mine.iter().map(|position| (position.log, position.seq)).collect();
             session.told.clone_from(&both);
             session.known = Some(both);
+            self.note_frontier(peer, &mine);
             self.request_missing(now);
         } else {
             self.send_frontier(peer);
@@ -111,6 +112,7 @@ impl Replication {
         if !positions.iter().all(|position| readable(position.log.audience)) {
             return self.close_peer(peer, PeerFault::AudienceLeak);
         }
+        self.note_frontier(peer, &positions);
         let possible: Vec<_> = positions.iter().filter(|position| self.may_exist(position.log)).collect();
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let compares = session.compares;

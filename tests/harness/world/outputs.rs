@@ -20,6 +20,10 @@ impl World {
             Output::Persist(effect, record) => self.persist(node, effect, record)?,
             Output::KeepFreeze { bytes, .. } => brake::keep(self, node, &bytes)?,
             Output::RecordProjection { key, projection } => self.record_projection(node, key, projection),
+            Output::ForgetPayloads { gone, unwanted } => {
+                let again = self.nodes[node].store.forget(&gone, &unwanted);
+                self.answer(node, Input::PayloadsLost(again));
+            }
             Output::NoteHeldRemovals(held) => self.nodes[node].removals_held = held,
             Output::ReadEntries { effect, log, from_seq, count } => {
                 let entries = self.nodes[node].store.read(log, from_seq, count);

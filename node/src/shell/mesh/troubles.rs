@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use aiemp_protocol::time::Timestamp;
+
 use super::place::Away;
 use crate::{
     fault::Fault,
@@ -41,6 +43,15 @@ pub fn entries_lost(lost: usize) -> WireTrouble {
         fix: "Start the other nodes. If none has them (what was never sent nobody has), stop this node and run \
               `aiemp-node doctor --repair`: it goes on without them."
             .to_owned(),
+    }
+}
+
+/// A member that keeps what nobody else needs from being forgotten.
+pub fn absent(name: &str, since: Timestamp) -> WireTrouble {
+    WireTrouble {
+        is_error: false,
+        what: format!("nothing was heard of {name} since {since}; contents that it may lack are kept for it"),
+        fix: format!("Start it, or take it out of the mesh: `aiemp-node peers revoke {name}`."),
     }
 }
 
@@ -114,5 +125,22 @@ mod tests {
         );
         assert!(told.iter().all(|trouble| !trouble.is_error && !trouble.fix.is_empty()));
         assert_eq!(Lacks::default().told().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_store_and_an_absent_member_say_what_to_do() {
+        let lost = entries_lost(2);
+        assert!(lost.is_error);
+        assert_eq!(
+            lost.what,
+            "the store was damaged and lost 2 entries of its logs; they are asked of the peers, and nothing syncs until they are back"
+        );
+        assert!(lost.fix.contains("`aiemp-node doctor --repair`"), "{}", lost.fix);
+        let absent = absent("desktop", Timestamp::from_millis(1_767_781_800_000));
+        assert_eq!(
+            absent.what,
+            "nothing was heard of desktop since 2026-01-07T10:30:00Z; contents that it may lack are kept for it"
+        );
+        assert_eq!(absent.fix, "Start it, or take it out of the mesh: `aiemp-node peers revoke desktop`.");
     }
 }

@@ -1,5 +1,7 @@
 //! What the store's thread is told, and what it answers.
 
+use std::collections::BTreeSet;
+
 use aiemp_crdt::vault;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
@@ -58,6 +60,14 @@ pub enum Command {
         /// The present time: what expired is left out.
         now: Timestamp,
     },
+    /// Forget payloads at leisure: what is `gone`, and what of `unwanted` is missing. Of what was forgotten before, the rest
+    /// is needed again: answer `PayloadsLost`.
+    Forget {
+        /// Not kept.
+        gone: BTreeSet<ContentHash>,
+        /// Not asked for.
+        unwanted: BTreeSet<ContentHash>,
+    },
     /// Make all that came before durable, then say so at once; the sender is dropped when that failed.
     Flush(oneshot::Sender<()>),
 }
@@ -73,7 +83,7 @@ pub enum StoreEvent {
     PayloadRead(replication::EffectId, Option<Vec<u8>>),
     /// A `Load` is answered, in the order asked.
     Loaded(vault::EffectId, Vec<Option<Vec<u8>>>),
-    /// Payloads were damaged, and are forgotten: they are to be asked for as what entries call them.
+    /// Payloads were damaged, or are needed again after they were forgotten: they are to be asked for as what entries call them.
     PayloadsLost(Vec<Missing>),
     /// A `ReadQueue` is answered: ids and messages, oldest first.
     QueueRead(NodeId, Vec<(String, Vec<u8>)>),

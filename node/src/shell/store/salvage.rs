@@ -105,6 +105,9 @@ fn copy_whole_rows(old: &Connection, new: &mut Connection) -> Result<(), StoreEr
             Value::Blob(_) | Value::Null | Value::Integer(_) | Value::Real(_) | Value::Text(_) => Ok(()),
         }
     })?;
+    for hash in readable_hashes(old, "SELECT hash FROM forgotten") {
+        transaction.execute("INSERT OR IGNORE INTO forgotten (hash) VALUES (?1)", params![hash])?;
+    }
     META.put(&transaction, vec![Value::Text(PUT_BACK.to_owned()), blob(&[1])])?;
     Ok(transaction.commit()?)
 }
@@ -137,6 +140,13 @@ fn each_whole(
         last += 1;
     }
     Ok(())
+}
+
+/// As far as they can be read.
+fn readable_hashes(old: &Connection, sql: &str) -> Vec<[u8; 32]> {
+    let Ok(mut statement) = old.prepare(sql) else { return Vec::new() };
+    let Ok(hashes) = statement.query_map([], |row| row.get(0)) else { return Vec::new() };
+    hashes.map_while(Result::ok).collect()
 }
 
 /// Notes the places whose entry was lost, as the index and the other entries tell; how many.

@@ -27,9 +27,10 @@ const STATEMENTS_CACHED: usize = 64;
 /// - `payloads`: `change` tells whether it was screened as one. The digest does not cover `bytes`, which have the hash.
 /// - `missing`: `length` is as an entry has it, which may be a lie.
 /// - `projections`: `heads` are 32 bytes each, `base` is the digest of the content that the document starts from.
+/// - `forgotten`: payloads that entries name and nobody needs any more. One that is not there is asked for once more.
 /// - `stamps`: what files look like from outside, by half of the digest of a path; times in nanoseconds. One that does not fit its
 ///   file does no harm, so it has no digest.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "CREATE TABLE entries (position INTEGER PRIMARY KEY AUTOINCREMENT, log BLOB NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, cose BLOB NOT NULL, payload_hashes BLOB NOT NULL, received INTEGER NOT NULL, digest BLOB NOT NULL, UNIQUE (log, seq)) STRICT",
     "CREATE TABLE payloads (hash BLOB PRIMARY KEY NOT NULL, shared INTEGER NOT NULL, change INTEGER NOT NULL, digest BLOB NOT NULL, bytes BLOB NOT NULL) STRICT",
     "CREATE TABLE missing (hash BLOB NOT NULL, length INTEGER NOT NULL, shared INTEGER NOT NULL, change INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (hash, length, shared, change)) STRICT",
@@ -38,6 +39,7 @@ const TABLES: [&str; 9] = [
     "CREATE TABLE queue (position INTEGER PRIMARY KEY AUTOINCREMENT, peer BLOB NOT NULL, id TEXT NOT NULL, bytes BLOB NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL, digest BLOB NOT NULL, UNIQUE (peer, id)) STRICT",
     "CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL, digest BLOB NOT NULL) STRICT",
     "CREATE TABLE lost (log BLOB NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (log, seq)) STRICT",
+    "CREATE TABLE forgotten (hash BLOB PRIMARY KEY NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE TABLE stamps (name BLOB PRIMARY KEY NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL, changed INTEGER NOT NULL, inode INTEGER NOT NULL, hash BLOB NOT NULL) STRICT, WITHOUT ROWID",
 ];
 

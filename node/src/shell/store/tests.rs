@@ -544,3 +544,64 @@ fn what_files_look_like_is_read_as_it_was_noted_and_forgotten() {
     disk.open().persist(&[Write::Stamps(vec![([1; 16], None), ([2; 16], Some(later))])]).unwrap();
     assert_eq!(disk.open().load().unwrap().stamps, [([2; 16], later)].into());
 }
+
+#[test]
+fn what_is_forgotten_is_not_asked_for_until_it_is_needed_again_and_its_room_goes_back_to_the_disk() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    let mut all = Author::new(Audience::All);
+    let contents: Vec<_> = (0..64_u8).map(|number| vec![number; 20_000]).collect();
+    let entries: Vec<_> = contents.iter().map(|content| all.entry(&[(content, true)])).collect();
+    store.persist(&entries.iter().map(record).collect::<Vec<_>>()).unwrap();
+    store.persist(&[record(&all.entry(&[(b"never came", false)]))]).unwrap();
+    let size = |store: &Store| {
+        store.connection.pragma_update(None, "wal_checkpoint", "TRUNCATE").unwrap();
+        fs::metadata(&disk.path).unwrap().len()
+    };
+    let before = size(&store);
+    let hashes: Vec<_> = contents.iter().map(|content| ContentHash::of(content)).collect();
+    store.forget(&hashes[1..]).unwrap();
+    store.give_up_missing(&[ContentHash::of(b"never came"), hashes[0]].into()).unwrap();
+    while store.give_room_back().unwrap() {}
+    let after = size(&store);
+    assert!(after < before / 5, "{before} bytes, then {after}");
+    assert!(store.read_payload(hashes[0], true).unwrap().is_some(), "what is held is only not asked for");
+    assert_eq!(store.read_payload(hashes[1], true).unwrap(), None);
+    assert!(store.load().unwrap().missing.is_empty());
+    assert!(store.may_be_absent(hashes[1]).unwrap() && store.lose_payload(hashes[1]).unwrap().is_empty());
+    let needed = |hash| hash != hashes[1];
+    assert_eq!(store.need_again(needed).unwrap(), [shared(&contents[1])]);
+    assert_eq!(store.load().unwrap().missing, [shared(&contents[1])].into());
+    assert!(store.need_again(needed).unwrap().is_empty(), "once");
+    store.persist(&[record(&all.entry(&[(&contents[2], false)]))]).unwrap();
+    assert!(store.load().unwrap().missing.contains(&shared(&contents[2])), "an entry names it anew");
+    store.persist(&[fetched(shared(&contents[2]), &contents[2])]).unwrap();
+    assert_eq!(store.read_payload(hashes[2], true).unwrap().as_deref(), Some(&contents[2][..]));
+}
+
+#[tokio::test]
+async fn what_is_named_while_it_waits_to_be_forgotten_is_kept() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    let mut all = Author::new(Audience::All);
+    let entry = all.entry(&[(b"one", true), (b"two", true)]);
+    store.persist(&[record(&entry)]).unwrap();
+    let (one, two) = (ContentHash::of(b"one"), ContentHash::of(b"two"));
+    let (sender, mut events) = mpsc::channel(4);
+    let handle = spawn(store, sender).unwrap();
+    let again = all.entry(&[(b"one", true)]);
+    let commands = vec![
+        Command::Forget { gone: [one, two].into(), unwanted: [].into() },
+        Command::Persist(EffectId(1), Record::Entry { entry: again, received: RECEIVED }),
+    ];
+    send_all(&handle, commands).await;
+    assert!(matches!(next(&mut events).await, Some(StoreEvent::Persisted(_))));
+    let is_held = |hash| disk.open().read_payload(hash, true).unwrap().is_some();
+    let wait = async {
+        while is_held(two) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("it is forgotten when there is nothing else to do");
+    assert!(is_held(one));
+}

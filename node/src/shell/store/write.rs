@@ -70,6 +70,7 @@ impl Writer<'_> {
         if !ENTRIES.add(self.0, entry_row(signed, received))? && self.hash_at(&log, seq)? != signed.hash {
             return Err(StoreError::Conflict { log: signed.log, seq: signed.entry.seq });
         }
+        entry.carried().try_for_each(|carried| self.need(carried.named.hash))?;
         entry.carried().try_for_each(|carried| match carried.payload {
             Some(bytes) => self.payload(carried.named, bytes),
             None => self.absent_payload(carried.named),
@@ -90,12 +91,19 @@ impl Writer<'_> {
         debug_assert_eq!(ContentHash::of(bytes), hash, "payloads are checked where they arrive");
         let sql = "DELETE FROM missing WHERE hash = ?1 AND length = ?2 AND shared <= ?3 AND change <= ?4";
         self.execute(sql, params![hash.0.as_bytes(), integer(length), is_shared, is_change])?;
+        self.need(hash)?;
         put_payload(self.0, hash, (is_shared, is_change), bytes)
+    }
+
+    /// What is named anew is needed again.
+    fn need(&self, hash: ContentHash) -> Result<(), StoreError> {
+        self.execute("DELETE FROM forgotten WHERE hash = ?1", params![hash.0.as_bytes()]).map(|_| ())
     }
 
     pub(super) fn absent_payload(&self, named: Missing) -> Result<(), StoreError> {
         let Missing { hash, length, is_change, is_shared } = named;
-        let sql = "SELECT 1 FROM payloads WHERE hash = ?1 AND length(bytes) = ?2 AND shared >= ?3 AND change >= ?4";
+        let sql = "SELECT 1 FROM payloads WHERE hash = ?1 AND length(bytes) = ?2 AND shared >= ?3 AND change >= ?4
+             UNION ALL SELECT 1 FROM forgotten WHERE hash = ?1";
         let held = params![hash.0.as_bytes(), integer(length), is_shared, is_change];
         if self.0.prepare_cached(sql)?.exists(held)? { Ok(()) } else { put_missing(self.0, named) }
     }

@@ -58,6 +58,7 @@ fn the_first_page_is_the_same_in_every_store_but_for_counters() {
     filled(&full, 300);
     let (mut one, mut other) = (at_rest(&empty), at_rest(&full));
     for page in [&mut one, &mut other] {
+        assert_eq!(page[100], 13, "all tables are named on it");
         page.truncate(4096);
         page[24..40].fill(0);
         page[92..100].fill(0);
