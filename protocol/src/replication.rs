@@ -36,6 +36,7 @@ mod payloads;
 mod screening;
 mod send;
 mod validity;
+mod verdicts;
 
 use admission::Admission;
 pub use admission::{Room, Usage, WaitReason};
@@ -135,6 +136,7 @@ pub struct Replication {
     signer: Signer,
     has_brain: bool,
     guard: Guard,
+    verdicts: verdicts::Verdicts,
     rosters: RosterChain,
     freezes: Freezes,
     generation: u64,
@@ -173,6 +175,8 @@ pub struct Replication {
     /// Changes that did not pass: not asked for again.
     dropped: BTreeSet<ContentHash>,
     incoming: BTreeMap<ContentHash, payloads::Incoming>,
+    /// What came of payloads before whoever sent them went away.
+    begun: VecDeque<(Missing, Vec<u8>)>,
     in_flight: BTreeMap<EffectId, InFlight>,
     serving: BTreeMap<EffectId, send::Serving>,
     next_effect: u64,
@@ -215,6 +219,7 @@ impl Replication {
             signer: start.signer,
             has_brain: start.has_brain,
             guard: start.guard,
+            verdicts: verdicts::Verdicts::default(),
             rosters: start.rosters,
             freezes: Freezes::default(),
             suspect: BTreeMap::new(),
@@ -239,6 +244,7 @@ impl Replication {
             screened: BTreeMap::new(),
             dropped: BTreeSet::new(),
             incoming: BTreeMap::new(),
+            begun: VecDeque::new(),
             in_flight: BTreeMap::new(),
             serving: BTreeMap::new(),
             next_effect: 0,
@@ -249,6 +255,7 @@ impl Replication {
     /// Goes by another guard from now on.
     pub fn set_guard(&mut self, guard: Guard) {
         self.guard = guard;
+        self.verdicts = verdicts::Verdicts::default();
     }
 
     /// Writes no generation below this one: an older one of this node's own had to be given up.
@@ -436,8 +443,10 @@ impl Replication {
 
     fn close_session(&mut self, peer: NodeId) {
         self.sessions.remove(&peer);
-        for (_, incoming) in self.incoming.extract_if(.., |_, incoming| incoming.from == peer) {
+        let broken: Vec<_> = self.incoming.extract_if(.., |_, incoming| incoming.from == peer).collect();
+        for (_, incoming) in broken {
             self.lacking.want(incoming.missing);
+            self.keep_parts(incoming);
         }
         self.branches.retain(|_, branch| branch.peer != peer);
         if self.sessions.is_empty() {

@@ -228,7 +228,7 @@ impl Replication {
         // The whole is looked at, for a secret may lie across two parts. What is withheld is as if it were not held.
         let role = self.sessions.get(&peer).map_or(Role::Cloud, |session| session.role);
         let mut whole = payload.unwrap_or_default();
-        if let Err(why) = self.guard.check_payload(role, &whole) {
+        if let Err(why) = self.verdicts.of(&self.guard, role, hash, &whole) {
             whole.clear();
             self.outputs.push_back(Output::ReportWithheld { peer, why });
         }
