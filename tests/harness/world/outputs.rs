@@ -1,5 +1,7 @@
 //! What a core wants done, done by the world.
 
+use std::collections::BTreeSet;
+
 use aiemp_crdt::vault::Projection;
 use aiemp_keys::NodeId;
 use aiemp_node::core::{Input, Notice, Output};
@@ -20,10 +22,7 @@ impl World {
             Output::Persist(effect, record) => self.persist(node, effect, record)?,
             Output::KeepFreeze { bytes, .. } => brake::keep(self, node, &bytes)?,
             Output::RecordProjection { key, projection } => self.record_projection(node, key, projection),
-            Output::ForgetPayloads { gone, unwanted } => {
-                let again = self.nodes[node].store.forget(&gone, &unwanted);
-                self.answer(node, Input::PayloadsLost(again));
-            }
+            Output::ForgetPayloads { gone, unwanted } => self.forget(node, &gone, &unwanted),
             Output::NoteHeldRemovals(held) => self.nodes[node].removals_held = held,
             Output::ReadEntries { effect, log, from_seq, count } => {
                 let entries = self.nodes[node].store.read(log, from_seq, count);
@@ -81,6 +80,13 @@ impl World {
         }
         self.keep_committing(node);
         Ok(())
+    }
+
+    fn forget(&mut self, node: usize, gone: &BTreeSet<ContentHash>, unwanted: &BTreeSet<ContentHash>) {
+        let again = self.nodes[node].store.forget(gone, unwanted);
+        if !again.is_empty() {
+            self.answer(node, Input::PayloadsLost(again));
+        }
     }
 
     fn record_projection(&mut self, node: usize, key: String, projection: Option<Projection>) {

@@ -120,12 +120,13 @@ fn who_comes_late_asks_in_the_end_for_nothing_that_nobody_keeps() {
 fn what_is_listed_beside_what_is_shown_is_kept_as_long_as_it_is_listed() {
     let links = [(0, 1)];
     let mut world = world(504, &[LAPTOP, IDLE_CLOUD], &links);
-    let lines = |word: &str| (0..30).map(|number| format!("{word} line {number} of it\n")).collect::<String>();
-    save(&mut world, 0, NOTE, &lines("first"));
+    // Long enough to be written anew and not edited.
+    let lines = |word: &str| (0..400).map(|number| format!("{word}{number}\n")).collect::<String>();
+    save(&mut world, 0, NOTE, &lines("at first it was "));
     pass(&mut world, 30_000);
     world.partition(0, 1, 60_000);
-    save(&mut world, 0, NOTE, &"quite another text\n".repeat(30));
-    save(&mut world, 1, NOTE, &(lines("first") + "added meanwhile\n"));
+    save(&mut world, 0, NOTE, &lines("what another said: "));
+    save(&mut world, 1, NOTE, &(lines("at first it was ") + "added meanwhile\n"));
     pass(&mut world, 120_000);
     let listed = |world: &World| {
         let items = core(world, 0).vault().conflicts();

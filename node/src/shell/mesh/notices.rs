@@ -64,11 +64,7 @@ fn file_of(path: &VaultPath) -> String {
 
 pub(super) fn tell(home: &Home, notice: Notice) {
     match notice {
-        Notice::PayloadsLost(lost) => {
-            for hash in lost {
-                tracing::error!(%hash, "a content in the store was damaged; it is asked of the peers again");
-            }
-        }
+        Notice::PayloadsLost(lost) => tracing::error!(?lost, "contents are lacked that were held; the peers are asked"),
         Notice::MailTaken { work, path } => tracing::info!(%work, %path, "mail taken up"),
         Notice::NotAMail { path, why } => tracing::warn!(%path, why, "not a mail"),
         Notice::Held { path, why } => {
