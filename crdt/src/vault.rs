@@ -39,6 +39,7 @@ mod given_up;
 mod hidden;
 mod history;
 mod input;
+mod kept;
 mod late;
 mod load;
 mod local;

@@ -159,6 +159,9 @@ enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Mend a damaged store, without what no other node has any more; the node must not run
+        #[arg(long, conflicts_with = "json")]
+        repair: bool,
     },
     /// The vault's folder
     #[command(subcommand)]
@@ -218,7 +221,7 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Some(Command::Status { json }) => status::status(&home, json),
-            Some(Command::Doctor { json }) => doctor::doctor(&home, json),
+            Some(Command::Doctor { json, repair }) => doctor::doctor(&home, json, repair),
             Some(Command::Service(command)) => service::service(&home, &command),
             Some(Command::Selftest(args)) => selftest::selftest(&args),
             Some(Command::Demo(args)) => demo::demo(&args),

@@ -28,6 +28,7 @@ mod dashboard;
 mod divergence;
 mod drafting;
 mod filing;
+mod forgetting;
 mod history;
 mod input;
 mod intake;
@@ -198,6 +199,7 @@ impl Core {
                 self.vault_input(now, vault::Input::Restored);
                 self.look_at_names();
                 self.resume_work(now);
+                self.begin_forgetting(now);
             }
             Input::Scanned => self.vault_input(now, vault::Input::Scanned),
             Input::PeerConnected(peer) => self.replication.handle(now, replication::Input::PeerConnected(peer)),
@@ -212,6 +214,10 @@ impl Core {
             }
             Input::PayloadRead(effect, payload) => {
                 self.replication.handle(now, replication::Input::PayloadRead(effect, payload));
+            }
+            Input::PayloadsLost(lost) => {
+                self.notice(Notice::PayloadsLost(lost.iter().map(|missing| missing.hash).collect()));
+                self.replication.handle(now, replication::Input::PayloadsLost(lost));
             }
             Input::Loaded(effect, payloads) => self.vault_input(now, vault::Input::Loaded(effect, payloads)),
             Input::FileWritten(effect, outcome) => {
@@ -280,6 +286,7 @@ impl Core {
         self.replication.handle(now, replication::Input::TimeoutReached);
         self.vault_input(now, vault::Input::TimeoutReached);
         self.work_timeout(now);
+        self.forget_if_due(now);
     }
 
     fn vault_input(&mut self, now: Timestamp, input: vault::Input) {

@@ -61,6 +61,11 @@ impl Chains {
         self.hash(log, self.len(log))
     }
 
+    /// What the author of a log had when it wrote the last entry that is held.
+    pub fn past_of_last(&self, log: LogId) -> Option<&Past> {
+        self.at(log, self.len(log)).map(|(_, past)| past)
+    }
+
     /// Of each other log with an entry that had one of `log` beyond `keep` in its past, the last entry before those.
     pub fn before(&self, log: LogId, keep: u64) -> BTreeMap<LogId, u64> {
         let others = self.logs.iter().filter(|(other, _)| **other != log);

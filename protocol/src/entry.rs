@@ -387,6 +387,11 @@ impl SignedEntry {
         Ok(Entry::from_bytes(&cose::payload_unverified(cose)?)?.items)
     }
 
+    /// What an entry's author had seen, before anything about it is verified.
+    pub fn claimed_seen(cose: &[u8]) -> Result<Vec<Position>, EntryError> {
+        Ok(Entry::from_bytes(&cose::payload_unverified(cose)?)?.seen)
+    }
+
     /// Where it stands.
     pub const fn position(&self) -> Position {
         Position { log: self.log, seq: self.entry.seq, hash: self.hash }

@@ -105,3 +105,7 @@ pub const LEASE_BY_HAND_MS: u64 = u64::MAX;
 pub const CLAIM_RANK_DELAY: Duration = Duration::from_secs(2);
 /// How long messages to an absent peer wait.
 pub const OUTBOX_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+/// How long what was replaced or put away is kept, so that history and `undo` have it.
+pub const HISTORY_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+/// A member of which nothing was heard for so long is named: contents that it may lack are kept for it.
+pub const ABSENCE_MAX: Duration = Duration::from_secs(14 * 86_400);

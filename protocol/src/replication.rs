@@ -28,6 +28,7 @@ mod admission;
 mod append;
 mod brake;
 mod branches;
+mod heard;
 mod input;
 mod lacking;
 mod output;
@@ -35,6 +36,7 @@ mod payloads;
 mod screening;
 mod send;
 mod validity;
+mod verdicts;
 
 use admission::Admission;
 pub use admission::{Room, Usage, WaitReason};
@@ -134,6 +136,7 @@ pub struct Replication {
     signer: Signer,
     has_brain: bool,
     guard: Guard,
+    verdicts: verdicts::Verdicts,
     rosters: RosterChain,
     freezes: Freezes,
     generation: u64,
@@ -164,12 +167,16 @@ pub struct Replication {
     hlc: Timestamp,
     sessions: BTreeMap<NodeId, Session>,
     lacking: lacking::Lacking,
+    /// How far the members said to hold each log, in sessions of theirs.
+    heard: BTreeMap<NodeId, BTreeMap<LogId, u64>>,
     screening: BTreeMap<EffectId, screening::Screening>,
     /// Which changes of the entries that wait passed.
     screened: BTreeMap<ContentHash, bool>,
     /// Changes that did not pass: not asked for again.
     dropped: BTreeSet<ContentHash>,
     incoming: BTreeMap<ContentHash, payloads::Incoming>,
+    /// What came of payloads before whoever sent them went away.
+    begun: VecDeque<(Missing, Vec<u8>)>,
     in_flight: BTreeMap<EffectId, InFlight>,
     serving: BTreeMap<EffectId, send::Serving>,
     next_effect: u64,
@@ -212,6 +219,7 @@ impl Replication {
             signer: start.signer,
             has_brain: start.has_brain,
             guard: start.guard,
+            verdicts: verdicts::Verdicts::default(),
             rosters: start.rosters,
             freezes: Freezes::default(),
             suspect: BTreeMap::new(),
@@ -231,10 +239,12 @@ impl Replication {
             hlc: Timestamp::default(),
             sessions: BTreeMap::new(),
             lacking: lacking::Lacking::new(start.missing),
+            heard: BTreeMap::new(),
             screening: BTreeMap::new(),
             screened: BTreeMap::new(),
             dropped: BTreeSet::new(),
             incoming: BTreeMap::new(),
+            begun: VecDeque::new(),
             in_flight: BTreeMap::new(),
             serving: BTreeMap::new(),
             next_effect: 0,
@@ -245,6 +255,7 @@ impl Replication {
     /// Goes by another guard from now on.
     pub fn set_guard(&mut self, guard: Guard) {
         self.guard = guard;
+        self.verdicts = verdicts::Verdicts::default();
     }
 
     /// Writes no generation below this one: an older one of this node's own had to be given up.
@@ -286,6 +297,8 @@ impl Replication {
             Input::Persisted(effect) => self.persisted(now, effect),
             Input::EntriesRead(effect, entries) => self.entries_read(effect, entries),
             Input::PayloadRead(effect, payload) => self.payload_read(effect, payload),
+            Input::PayloadsLost(lost) => lost.into_iter().for_each(|missing| self.want_payload(now, missing)),
+            Input::PayloadsForgotten(forgotten) => self.forget_payloads(&forgotten),
             Input::RosterChanged(chain) => self.roster_changed(now, chain),
             Input::ChangesScreened(effect, passed) => self.changes_screened(now, effect, &passed),
             Input::DiskChecked { full } => self.disk_checked(now, full),
@@ -443,8 +456,10 @@ impl Replication {
 
     fn close_session(&mut self, peer: NodeId) {
         self.sessions.remove(&peer);
-        for (_, incoming) in self.incoming.extract_if(.., |_, incoming| incoming.from == peer) {
+        let broken: Vec<_> = self.incoming.extract_if(.., |_, incoming| incoming.from == peer).collect();
+        for (_, incoming) in broken {
             self.lacking.want(incoming.missing);
+            self.keep_parts(incoming);
         }
         self.branches.retain(|_, branch| branch.peer != peer);
         if self.sessions.is_empty() {

@@ -42,6 +42,8 @@ pub struct Store {
     shared: BTreeSet<ContentHash>,
     /// Which of them were screened as changes, and may be read as such.
     changes: BTreeSet<ContentHash>,
+    /// Payloads that nobody needs any more.
+    pub forgotten: BTreeSet<ContentHash>,
     /// Logs found invalid.
     pub frozen: BTreeMap<LogId, Frozen>,
     /// Rosters that came by the network.
@@ -131,6 +133,9 @@ impl Store {
     }
 
     fn apply_entry(&mut self, entry: EntryWithPayloads, received: Timestamp) {
+        entry.carried().for_each(|carried| {
+            self.forgotten.remove(&carried.named.hash);
+        });
         let log = entry.signed.log;
         let payloads: Vec<_> = entry.signed.entry.items.iter().filter_map(Item::payload).collect();
         let carried = entry.carried().filter_map(|carried| Some((carried.named, carried.payload?.clone())));
@@ -140,6 +145,7 @@ impl Store {
     }
 
     fn apply_payload(&mut self, named: Missing, bytes: Vec<u8>) {
+        self.forgotten.remove(&named.hash);
         self.payloads.insert(named.hash, bytes);
         self.shared.extend(named.is_shared.then_some(named.hash));
         self.changes.extend(named.is_change.then_some(named.hash));
@@ -184,7 +190,22 @@ impl Store {
                 Some(Missing { hash, length, is_change: matches!(item, Item::Change { .. }), is_shared })
             })
         });
-        missing.filter(|named| !self.holds_as(named)).collect()
+        missing.filter(|named| !self.holds_as(named) && !self.forgotten.contains(&named.hash)).collect()
+    }
+
+    /// Forgets what nobody needs any more; what of it that was forgotten before is needed again.
+    pub fn forget(&mut self, gone: &BTreeSet<ContentHash>, unwanted: &BTreeSet<ContentHash>) -> Vec<Missing> {
+        let again: BTreeSet<_> =
+            self.forgotten.iter().filter(|hash| !gone.contains(hash) && !unwanted.contains(hash)).copied().collect();
+        let missing = self.missing();
+        let given_up = missing.iter().map(|missing| missing.hash).filter(|hash| unwanted.contains(hash));
+        self.forgotten.extend(given_up.filter(|hash| !self.payloads.contains_key(hash)).chain(gone.iter().copied()));
+        self.forgotten.retain(|hash| !again.contains(hash));
+        self.payloads.retain(|hash, _| !gone.contains(hash));
+        for flags in [&mut self.shared, &mut self.changes] {
+            flags.retain(|hash| !gone.contains(hash));
+        }
+        self.missing().into_iter().filter(|missing| again.contains(&missing.hash)).collect()
     }
 
     /// Whether an entry for every member names the payload.

@@ -3,6 +3,7 @@
 mod children;
 mod clocks;
 mod crashes;
+mod damage;
 mod full_disk;
 mod homes;
 mod keys;

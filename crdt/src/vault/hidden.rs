@@ -47,7 +47,7 @@ impl Hidden {
 pub(super) type Chosen = (ConflictId, Choice);
 
 /// Bases that compete with the shown one, each with its changes.
-fn hidden_of(record: &FileRecord) -> BTreeMap<ContentHash, Vec<&ChangeRef>> {
+pub(super) fn hidden_of(record: &FileRecord) -> BTreeMap<ContentHash, Vec<&ChangeRef>> {
     if record.had_bases() { hidden_among(record, &record.base, |_| true) } else { BTreeMap::new() }
 }
 

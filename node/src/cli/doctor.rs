@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod notes;
+mod store;
 mod vault;
 mod walls;
 
@@ -71,7 +72,10 @@ impl Findings {
     }
 }
 
-pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
+pub(super) fn doctor(home: &Home, as_json: bool, repair: bool) -> Result<ExitCode> {
+    if repair {
+        return store::repair(home);
+    }
     let mut findings = Findings::default();
     let users = Users::load(home)?;
     check_home(home, &mut findings);
@@ -103,6 +107,7 @@ pub(super) fn doctor(home: &Home, as_json: bool) -> Result<ExitCode> {
     if let Some(config) = &config {
         check_settings(home, config, &mut findings);
     }
+    store::check(home, &mut findings);
     check_running(home, &mut findings);
     let failed = findings.all.iter().any(|finding| finding.level == Level::Error);
     tell(&findings, as_json);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use aiemp_protocol::{action::spelt, time::Timestamp, vault_path::VaultPath};
+use aiemp_protocol::{action::spelt, limits::HISTORY_LIFETIME, time::Timestamp, vault_path::VaultPath};
 use anyhow::{Context, Result};
 use clap::Args;
 use data_encoding::BASE64;
@@ -67,6 +67,7 @@ fn list(home: &Home, args: &HistoryArgs, path: &str) -> Result<ExitCode> {
 }
 
 fn past(home: &Home, args: &HistoryArgs, path: &str, at: Timestamp) -> Result<ExitCode> {
+    let is_kept = shell::clock::now().since(at) <= HISTORY_LIFETIME;
     let request = Request::Past { path: path.to_owned(), at_ms: at.as_millis(), restore: args.restore };
     let answer = approvals::client(home)?.ask(&request)?;
     if matches!(answer, Response::NotFound) {
@@ -91,8 +92,15 @@ fn past(home: &Home, args: &HistoryArgs, path: &str, at: Timestamp) -> Result<Ex
         }
     } else if let [only] = &paths[..] {
         let content = contents.into_iter().flatten().next().ok_or_else(|| {
-            let fix = "Connect a node that holds it, and ask again.";
-            Fault::operator("not_held", format!("what {} said then is not held here", spelt(only)), fix)
+            let (what, fix) = if is_kept {
+                ("is not held here", "Connect a node that holds it, and ask again.")
+            } else {
+                (
+                    "is no longer kept",
+                    "What was replaced or put away is kept for 30 days; `history` tells what was done.",
+                )
+            };
+            Fault::operator("not_held", format!("what {} said then {what}", spelt(only)), fix)
         })?;
         show(&content)?;
     } else if !contents.is_empty() {
@@ -100,7 +108,8 @@ fn past(home: &Home, args: &HistoryArgs, path: &str, at: Timestamp) -> Result<Ex
             print::talk(format!("-- {number} of {} contents under the name {}", paths.len(), spelt(path)));
             match content {
                 Some(content) => show(content)?,
-                None => print::talk("What it said then is not held here."),
+                None if is_kept => print::talk("What it said then is not held here."),
+                None => print::talk("What it said then is no longer kept."),
             }
         }
     } else {

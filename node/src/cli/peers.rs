@@ -111,7 +111,7 @@ fn revoke(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     }
     let node = member.node;
     // Read before any key is open: others write the store.
-    let ends = ends_of(&Store::open(&home.store())?, node)?;
+    let ends = ends_of(&Store::open_beside(&home.store())?, node)?;
     let keys = owner::unlock(home, passphrase, &Wall::Owner)?;
     let mut next = roster.successor(shell::clock::now());
     next.members.retain(|member| member.node != node);
@@ -214,7 +214,7 @@ fn heal(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
     let mut signing = owner::signing(home)?;
     let roster = signing.rosters().current();
     let node = named(roster, name)?.node;
-    let store = Store::open(&home.store())?;
+    let store = Store::open_beside(&home.store())?;
     let closed: BTreeSet<_> = roster.closed.iter().map(|closed| closed.log).collect();
     let frozen = store.load()?.frozen;
     let frozen: BTreeSet<_> = frozen.into_keys().filter(|log| log.author == node && !closed.contains(log)).collect();

@@ -42,7 +42,7 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
             "running": running.is_some(), "peers": peers, "approvals_waiting": state.approvals_waiting,
             "conflicts": state.conflicts, "holds": state.holds, "files": state.files, "settled": state.settled,
             "frozen": freezes.stop(roster, node), "frozen_logs": state.frozen_logs,
-            "vault": state.vault, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
+            "vault": state.vault, "store": state.store, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
             "promises": promises }));
     } else {
         for freeze in freezes.standing(roster) {
@@ -92,6 +92,9 @@ fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unat
     print::data(format!("role       {role}{}", if running.is_some() { "" } else { " (not running)" }));
     for trouble in state.vault.iter().filter(|trouble| trouble.is_error) {
         print::data(format!("VAULT      {}\n           {}", trouble.what, trouble.fix));
+    }
+    for trouble in &state.store {
+        print::data(format!("STORE      {}\n           {}", trouble.what, trouble.fix));
     }
     for peer in &state.peers {
         print::data(line_of(peer));

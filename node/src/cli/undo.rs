@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use aiemp_protocol::{action::spelt, roster::RosterChain};
+use aiemp_protocol::{action::spelt, limits::HISTORY_LIFETIME, roster::RosterChain};
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
@@ -34,7 +34,11 @@ pub(super) fn undo(home: &Home, args: &UndoArgs) -> Result<ExitCode> {
     let rosters = owner::rosters(home)?;
     owner::check_local(home, rosters.current())?;
     let author = node_named(&rosters, &args.author)?;
-    let since = shell::clock::now().earlier_by(duration(&args.since)?);
+    let back = duration(&args.since)?;
+    if back > HISTORY_LIFETIME {
+        print::talk("Undo reaches back 30 days: what was replaced or put away before is not kept.");
+    }
+    let since = shell::clock::now().earlier_by(back.min(HISTORY_LIFETIME));
     let request = Request::Undo { author: author.to_string(), since_ms: since.as_millis() };
     let mut client = approvals::client(home)?;
     let Response::Undone { undone, left } = client.ask(&request)? else { return Err(unexpected()) };

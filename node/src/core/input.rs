@@ -44,6 +44,8 @@ pub enum Input {
     EntriesRead(replication::EffectId, Vec<StoredEntry>),
     /// A payload was read.
     PayloadRead(replication::EffectId, Option<Vec<u8>>),
+    /// Payloads in the store are damaged and forgotten: what entries call them is lacked again.
+    PayloadsLost(Vec<replication::Missing>),
     /// Payloads were read for the vault.
     Loaded(vault::EffectId, Vec<Option<Vec<u8>>>),
     /// A file was written.

@@ -118,6 +118,14 @@ pub enum Output {
         /// What lies there; `None` forgets it.
         projection: Option<Projection>,
     },
+    /// Forget payloads at leisure: `gone` are not kept any more, `unwanted` are not asked for where they are not held. Of
+    /// what was forgotten before, the rest is needed again, and is to be handed in as `PayloadsLost`.
+    ForgetPayloads {
+        /// Not kept.
+        gone: BTreeSet<ContentHash>,
+        /// Not asked for.
+        unwanted: BTreeSet<ContentHash>,
+    },
     /// Ask the brain for the body of a reply, then answer `BrainAnswered`.
     RunBrain {
         /// The answer's id.
@@ -305,6 +313,8 @@ pub struct Status {
     pub frozen: Vec<(LogId, FreezeReason)>,
     /// Logs that are not followed for now.
     pub waiting: Vec<(LogId, WaitReason)>,
+    /// Members of which nothing was heard for long, with since when.
+    pub absent: Vec<(NodeId, Timestamp)>,
     /// Members of whom this node knows entries that it does not take, or that wait for entries of others.
     pub behind: BTreeSet<NodeId>,
     /// Files whose content has not come.
@@ -316,6 +326,8 @@ pub struct Status {
 /// Something a person should know. The shell logs it and keeps what was held.
 #[derive(Debug)]
 pub enum Notice {
+    /// Payloads in the store were damaged, and are asked of the peers again.
+    PayloadsLost(BTreeSet<ContentHash>),
     /// A mail became a task.
     MailTaken {
         /// The work.

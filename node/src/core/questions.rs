@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aiemp_crdt::vault::{self, Choice};
 use aiemp_protocol::{
     ids::{ConflictId, FileId, LogId},
+    limits::HISTORY_LIFETIME,
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -28,6 +29,8 @@ impl Core {
             Question::Resolve { id, choice } => self.resolve(now, request, id, choice),
             Question::Reject { file, reason } => self.reject(now, request, file, reason),
             Question::Undo { author, since } => {
+                // What was there before is not kept.
+                let since = since.max(now.earlier_by(HISTORY_LIFETIME));
                 let from = self.replication.taken_since(author, since);
                 self.vault_input(now, vault::Input::UndoRequested { request, from });
             }
@@ -42,7 +45,7 @@ impl Core {
             }
             Question::Claims => self.list_claims(request),
             Question::Status => {
-                let status = self.status();
+                let status = self.status(now);
                 self.answer(request, Answer::Status(status));
             }
         }
@@ -137,8 +140,9 @@ impl Core {
         self.answer(request, Answer::Done);
     }
 
-    fn status(&self) -> Status {
+    fn status(&self, now: Timestamp) -> Status {
         Status {
+            absent: self.absent(now),
             connected: self.replication.connected().map(|(node, _)| (node, self.replication.lag_of(node))).collect(),
             approvals_waiting: self.waiting_drafts().count(),
             conflicts: self.vault.open_items().len(),

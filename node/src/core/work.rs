@@ -105,6 +105,8 @@ pub(super) struct Work {
     pub(super) drops: Vec<([FileId; 2], VaultPath, ContentHash)>,
     pub(super) dashboard_due: Option<Timestamp>,
     pub(super) dashboard_shown: Option<String>,
+    /// When it is looked next what nobody needs any more.
+    pub(super) forget_at: Option<Timestamp>,
     /// Standing approvals of the home.
     pub(super) standing: Vec<Standing>,
     /// Drafts that one may cover, with when to look at them next.
@@ -144,6 +146,7 @@ impl Work {
             drops: Vec::new(),
             dashboard_due: None,
             dashboard_shown: None,
+            forget_at: None,
             standing: Vec::new(),
             offers: BTreeMap::new(),
             held: BTreeSet::new(),
@@ -169,7 +172,7 @@ impl Work {
         let offers = self.offers.values().copied();
         let leases = self.renewals.values().chain(self.overdue.values()).copied();
         let own = claims.chain(retries).chain(offers).chain(leases).filter(|_| !self.is_stopped);
-        own.chain(self.dashboard_due).min()
+        own.chain(self.dashboard_due).chain(self.forget_at).min()
     }
 
     pub(super) fn reading(&mut self, reading: Reading) -> u64 {

@@ -39,7 +39,9 @@ use crate::{
 };
 
 mod calls;
+mod damage;
 mod disk;
+mod mending;
 mod notices;
 mod place;
 mod progress;
@@ -52,11 +54,15 @@ mod unpaired;
 use disk::{Disk, DiskDone, DiskJob};
 pub use place::Away;
 pub use progress::log_writer;
+pub use start::lock;
+pub use troubles::{absent, entries_lost, kept_damaged};
 
 /// Events that wait for the core; whoever sends more, waits.
 const EVENTS_MAX: usize = 256;
 /// How long each step of an orderly end may take.
 const WIND_DOWN: Duration = Duration::from_secs(2);
+/// How often a peer is asked again for entries that the store lost.
+const FETCH_AGAIN: Duration = Duration::from_secs(10);
 /// How often the free space below the home is looked at.
 const DISK_CHECKS: Duration = Duration::from_secs(5);
 /// How often saves through old file handles are looked for.
@@ -100,12 +106,21 @@ pub async fn run(options: MeshOptions, keeper: Keeper) -> Result<Ended> {
         }
     };
     let mut rosters = rosters;
+    let mut mends = damage::Mends::default();
     loop {
-        let mut mesh = Mesh::start(&options, rosters, screen.clone()).await?;
+        start::check_membership(&options, &rosters)?;
+        let opened = mending::open_store(&options, &rosters, &mut stop).await?;
+        let Some(opened) = opened else { return Ok(Ended::Stopped) };
+        let mut mesh = Mesh::start(&options, rosters, opened, screen.clone()).await?;
         let worked = mesh.work(&mut stop).await;
+        let worked = if let Err(error) = worked { Err(mesh.cause_of(error).await) } else { Ok(()) };
         let divergence = mesh.core.divergence().cloned();
         let (starts_again, away) = (mesh.place.starts_again(), mesh.place.away().cloned());
         mesh.wind_down().await;
+        if mends.may_go_on(&worked) {
+            rosters = super::rosters::load(&options.home)?.context("the rosters are gone")?;
+            continue;
+        }
         worked?;
         if starts_again {
             return Ok(Ended::StartsAgain);
@@ -164,6 +179,8 @@ struct Mesh {
     /// Saves that were taken off their paths and are not merged for certain.
     displaced: Vec<ContentHash>,
     watches: (Option<VaultWatcher>, HomeWatch),
+    /// Payloads that were damaged and forgotten since the start.
+    payloads_lost: usize,
 }
 
 impl Mesh {
@@ -247,6 +264,9 @@ impl Mesh {
             Output::Load { effect, base, changes, shared_only } => {
                 self.store.send(store::Command::Load { effect, base, changes, shared_only }).await?;
             }
+            Output::ForgetPayloads { gone, unwanted } => {
+                self.store.send(store::Command::Forget { gone, unwanted }).await?;
+            }
             Output::RecordProjection { key, projection } => {
                 self.store.send(store::Command::Write(store::Write::Projection { key, projection })).await?;
             }
@@ -282,6 +302,7 @@ impl Mesh {
                     if let Response::Status(status) = &mut response {
                         status.vault = self.troubles();
                         status.progress = self.progress();
+                        status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
                     }
                     // The asker may have gone away.
                     back.send(response).ok();
@@ -361,12 +382,16 @@ impl Mesh {
             StoreEvent::Persisted(effect) => self.handle(Input::Persisted(effect)).await,
             StoreEvent::EntriesRead(effect, entries) => self.handle(Input::EntriesRead(effect, entries)).await,
             StoreEvent::PayloadRead(effect, payload) => self.handle(Input::PayloadRead(effect, payload)).await,
+            StoreEvent::PayloadsLost(lost) => {
+                self.payloads_lost += lost.len();
+                self.handle(Input::PayloadsLost(lost)).await
+            }
             StoreEvent::Loaded(effect, payloads) => self.handle(Input::Loaded(effect, payloads)).await,
             StoreEvent::QueueRead(peer, calls) => {
                 self.call_all(peer, calls);
                 Ok(())
             }
-            StoreEvent::Failed(error) => Err(anyhow::Error::new(error).context("the store failed; the node stops")),
+            StoreEvent::Failed(error) => Err(damage::failed(error)),
         }
     }
 
@@ -513,13 +538,8 @@ impl Mesh {
     }
 
     async fn members_changed(&self) -> Result<()> {
-        let addresses = super::peers::load(&self.home);
-        let roster = self.core.replication().rosters().current();
-        let members = roster.members.iter().filter(|member| member.node != self.me).map(|member| {
-            let known = addresses.get(&member.node).into_iter().flatten();
-            (member.node, known.filter_map(|text| text.parse().ok()).collect())
-        });
-        self.tell_network(network::Command::SetMembers(members.collect())).await
+        let members = super::peers::of(&self.home, self.core.replication().rosters().current(), self.me);
+        self.tell_network(network::Command::SetMembers(members)).await
     }
 
     /// Until nothing is being loaded, written or removed.

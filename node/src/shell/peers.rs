@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use aiemp_keys::{NodeId, private_file};
+use aiemp_protocol::roster::Roster;
 use anyhow::Result;
+use libp2p::Multiaddr;
 
 use crate::home::Home;
 
@@ -24,4 +26,14 @@ pub fn load(home: &Home) -> BTreeMap<NodeId, Vec<String>> {
         }
     }
     found
+}
+
+/// The other members, each with the addresses that can be dialled.
+pub fn of(home: &Home, roster: &Roster, me: NodeId) -> BTreeMap<NodeId, Vec<Multiaddr>> {
+    let addresses = load(home);
+    let members = roster.members.iter().filter(|member| member.node != me).map(|member| {
+        let known = addresses.get(&member.node).into_iter().flatten();
+        (member.node, known.filter_map(|text| text.parse().ok()).collect())
+    });
+    members.collect()
 }

@@ -18,9 +18,12 @@ use aiemp_protocol::{
 };
 use data_encoding::{BASE64, HEXLOWER};
 
-use super::control::{
-    Request, ResolveChoice, Response, WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer,
-    WireReceipt, WireSide, WireStatus, WireUsage,
+use super::{
+    control::{
+        Request, ResolveChoice, Response, WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer,
+        WireReceipt, WireSide, WireStatus, WireUsage,
+    },
+    mesh,
 };
 use crate::core::{Answer, ClaimStanding, DraftSource, LogStanding, Question, Status};
 
@@ -211,6 +214,7 @@ impl Names {
             .waiting
             .iter()
             .map(|(log, reason)| format!("a log of {} waits: {}", self.get(Some(log.author)), reason.as_str()));
+        let absent = status.absent.iter().map(|(node, since)| mesh::absent(&self.get(Some(*node)), *since));
         WireStatus {
             waiting_logs: waiting.collect(),
             peers: peers.collect(),
@@ -222,6 +226,7 @@ impl Names {
             lacking: status.lacking.iter().map(ToString::to_string).collect(),
             vault: Vec::new(),
             progress: None,
+            store: absent.collect(),
             settled: status.settled,
         }
     }

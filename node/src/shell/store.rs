@@ -1,9 +1,10 @@
 //! The store: what must survive a crash, in one SQLite file that only its owner can read.
 //!
 //! A [`Store`] is synchronous and serves one thread; a running node gives it to [`spawn`], which makes it the one
-//! writer. Entries and payloads are stored with a BLAKE3 digest that every read checks, for SQLite itself does not
-//! notice a flipped bit in a value. After any error the store is to be closed: what a failed commit left behind is
-//! known only after opening the file again.
+//! writer. What is stored has a BLAKE3 digest that every read checks, for SQLite itself does not notice a flipped bit
+//! in a value. A payload that is damaged is forgotten and asked of the peers again; after any other error the store is
+//! to be closed: what a failed commit left behind is known only after opening the file again, and of a damaged file
+//! [`salvage`] makes a new one.
 //!
 //! A payload is *shared* once an entry for every member came together with its bytes. An entry that only names a
 //! digest proves nothing about its author having the bytes, so it opens no payload that is held as private: the
@@ -15,9 +16,9 @@ use std::{
 };
 
 use aiemp_crdt::vault::Projection;
-use aiemp_keys::{Hash, NodeId, cbor};
+use aiemp_keys::{NodeId, cbor};
 use aiemp_protocol::{
-    ids::{EntryHash, LogId},
+    ids::LogId,
     replication::{Frozen, Missing, Record},
     time::Timestamp,
 };
@@ -27,16 +28,25 @@ use super::vault_disk::{StampName, Stamped};
 
 mod actor;
 mod error;
+mod files;
+mod forget;
 mod handle;
+mod lost;
+mod order;
 mod read;
+mod rows;
+mod salvage;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod write;
 
 pub use actor::spawn;
 pub use error::{Damage, StoreError};
+pub use files::kept_damaged;
 pub use handle::{Command, StoreEvent, StoreGone, StoreHandle};
+pub use salvage::{Salvaged, salvage};
 
 /// The logs and what hangs on them, on disk.
 #[derive(Debug)]
@@ -125,26 +135,30 @@ pub struct Loaded {
     pub stamps: BTreeMap<StampName, Stamped>,
 }
 
+/// The lowest generation that this node may write.
+const GENERATION: &str = "generation";
+
+/// Notes the lowest generation that this node may write.
+pub fn generation(generation: u64) -> Write {
+    Write::Meta { key: GENERATION.to_owned(), value: generation.to_be_bytes().to_vec() }
+}
+
 impl Store {
+    /// The lowest generation that this node may write.
+    pub fn lowest_generation(&self) -> Result<u64, StoreError> {
+        let noted = self.read_meta(GENERATION)?.and_then(|bytes| bytes.try_into().ok());
+        Ok(noted.map_or(0, u64::from_be_bytes))
+    }
+
+    /// Opens a store beside the node that may be running: one of a version before is left as it is.
+    pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
+        schema::open_beside(path).map(|connection| Self { connection })
+    }
+
     /// Opens the store at `path`, making an empty one (mode 0600) where there is none; its directory must exist.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         schema::open(path).map(|connection| Self { connection })
     }
-}
-
-/// Label of the digest that stands beside each entry.
-const ENTRY_ROW_LABEL: &str = "aiemp-node 2026 store entry";
-
-/// Digest of all that an entry's row says, so that a flipped bit in any column shows.
-fn entry_row_digest(log: &[u8], seq: i64, hash: EntryHash, cose: &[u8], payload_hashes: &[u8]) -> Hash {
-    let parts = [
-        cbor::bytes(log),
-        cbor::Value::Integer(seq.into()),
-        hash.to_value(),
-        cbor::bytes(cose),
-        cbor::bytes(payload_hashes),
-    ];
-    Hash::labelled(ENTRY_ROW_LABEL, parts)
 }
 
 /// A log's name in the store: its wire form.

@@ -1,10 +1,12 @@
 //! What happens to the machine: past tense, one variant each.
 
+use std::collections::BTreeSet;
+
 use super::Missing;
 use crate::{
     entry::{Item, SignedEntry},
     frame::Frame,
-    ids::{Audience, LogId},
+    ids::{Audience, ContentHash, LogId},
     roster::RosterChain,
 };
 use aiemp_keys::NodeId;
@@ -88,6 +90,10 @@ pub enum Input {
     EntriesRead(EffectId, Vec<StoredEntry>),
     /// A `ReadPayload` is answered; `None` when the payload is not held.
     PayloadRead(EffectId, Option<Vec<u8>>),
+    /// Payloads that were held are damaged: what entries call them is lacked again.
+    PayloadsLost(Vec<Missing>),
+    /// Nobody needs these payloads any more: what of them is lacked is not asked for.
+    PayloadsForgotten(BTreeSet<ContentHash>),
     /// The roster chain grew by pairing or by the command line.
     RosterChanged(RosterChain),
     /// A `Screen` is answered: for each change, in order, whether it passed.

@@ -73,6 +73,13 @@ impl Lacking {
         self.remove(hash, |missing| missing.is_change);
     }
 
+    /// None of these is wanted any more.
+    pub(super) fn forget(&mut self, forgotten: &BTreeSet<ContentHash>) {
+        for of in [&mut self.shared, &mut self.private, &mut self.unavailable] {
+            of.retain(|missing| !forgotten.contains(&missing.hash));
+        }
+    }
+
     fn remove(&mut self, hash: ContentHash, gone: impl Fn(&Missing) -> bool) {
         let first = Missing { hash, length: 0, is_change: false, is_shared: false };
         let last = Missing { hash, length: u64::MAX, is_change: true, is_shared: true };

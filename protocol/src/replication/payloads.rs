@@ -20,6 +20,8 @@ pub(super) struct Incoming {
     pub(super) missing: Missing,
     pub(super) from: NodeId,
     bytes: Vec<u8>,
+    /// How much of it others sent: if it is not what was asked for in the end, nobody knows whose fault that is.
+    from_others: usize,
     /// After this without a further part it is asked for again.
     pub(super) until: Timestamp,
 }
@@ -27,6 +29,8 @@ pub(super) struct Incoming {
 /// Payloads fetched from a peer at once: bounds memory to this many times the largest blob, and leaves room for what
 /// others have.
 const INCOMING_MAX: usize = 2;
+/// Payloads of which the first parts are kept when their sender goes away: whoever is asked next sends the rest.
+const BEGUN_MAX: usize = 2;
 
 impl Replication {
     pub(super) fn want_payload(&mut self, now: Timestamp, missing: Missing) {
@@ -67,9 +71,23 @@ impl Replication {
     fn ask(&mut self, now: Timestamp, peer: NodeId, missing: Missing) {
         let Missing { hash, is_shared: shared, .. } = missing;
         let until = now + FETCH_PATIENCE;
+        let begun = self.begun.iter().position(|(of, _)| *of == missing).and_then(|index| self.begun.remove(index));
+        let bytes = begun.map(|(_, bytes)| bytes).unwrap_or_default();
+        let (from_others, offset) = (bytes.len(), bytes.len() as u64);
         self.lacking.asked(missing);
-        self.incoming.insert(hash, Incoming { missing, from: peer, bytes: Vec::new(), until });
-        self.send(peer, Frame::PayloadWanted { hash, offset: 0, shared });
+        self.incoming.insert(hash, Incoming { missing, from: peer, bytes, from_others, until });
+        self.send(peer, Frame::PayloadWanted { hash, offset, shared });
+    }
+
+    /// Its sender is gone: the next one goes on where this one stopped.
+    pub(super) fn keep_parts(&mut self, incoming: Incoming) {
+        if incoming.bytes.is_empty() {
+            return;
+        }
+        if self.begun.len() >= BEGUN_MAX {
+            self.begun.pop_front();
+        }
+        self.begun.push_back((incoming.missing, incoming.bytes));
     }
 
     pub(super) fn receive_part(
@@ -94,6 +112,7 @@ impl Replication {
         }
         // Parts are as large as they may be, so that nobody sends one for ever.
         if bytes.len() as u64 != (expected - held).min(BLOB_CHUNK_BYTES as u64) {
+            incoming.bytes.clear();
             return self.close_peer(peer, PeerFault::PayloadMismatch);
         }
         incoming.until = now + FETCH_PATIENCE;
@@ -103,7 +122,13 @@ impl Replication {
             return self.send(peer, Frame::PayloadWanted { hash, offset: held, shared });
         }
         if ContentHash::of(&incoming.bytes) != hash {
-            return self.close_peer(peer, PeerFault::PayloadMismatch);
+            if incoming.from_others == 0 {
+                incoming.bytes.clear();
+                return self.close_peer(peer, PeerFault::PayloadMismatch);
+            }
+            // Asked once more for all of it, the peer answers for it alone.
+            self.incoming.remove(&hash);
+            return self.ask(now, peer, missing);
         }
         let whole = self.incoming.remove(&hash).map(|incoming| incoming.bytes).unwrap_or_default();
         if is_change {
@@ -129,7 +154,9 @@ impl Replication {
 
     /// The peer does not hold it either; the next connected one may. Where none does, others have their turn.
     fn ask_another(&mut self, now: Timestamp, peer: NodeId, missing: Missing) {
-        self.incoming.remove(&missing.hash);
+        if let Some(incoming) = self.incoming.remove(&missing.hash) {
+            self.keep_parts(incoming);
+        }
         if let Some(next) = self.holder(now, missing.is_shared, Some(peer)) {
             self.ask(now, next, missing);
         } else {

@@ -90,6 +90,7 @@ impl Replication {
             let both: BTreeMap<_, _> = mine.iter().map(|position| (position.log, position.seq)).collect();
             session.told.clone_from(&both);
             session.known = Some(both);
+            self.note_frontier(peer, &mine);
             self.request_missing(now);
         } else {
             self.send_frontier(peer);
@@ -111,7 +112,8 @@ impl Replication {
         if !positions.iter().all(|position| readable(position.log.audience)) {
             return self.close_peer(peer, PeerFault::AudienceLeak);
         }
-        let possible: Vec<_> = positions.iter().filter(|position| self.may_exist(position.log)).collect();
+        let possible: Vec<_> = positions.into_iter().filter(|position| self.may_exist(position.log)).collect();
+        self.note_frontier(peer, &possible);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let compares = session.compares;
         let is_first = session.known.is_none();
@@ -129,7 +131,7 @@ impl Replication {
         if !compares {
             self.send_frontier(peer);
         }
-        for position in possible {
+        for position in &possible {
             self.compare_position(now, peer, position);
         }
         // What the peer lacks it asks for: it got a frontier too, and pushed as well all of it would travel twice.
@@ -226,7 +228,7 @@ impl Replication {
         // The whole is looked at, for a secret may lie across two parts. What is withheld is as if it were not held.
         let role = self.sessions.get(&peer).map_or(Role::Cloud, |session| session.role);
         let mut whole = payload.unwrap_or_default();
-        if let Err(why) = self.guard.check_payload(role, &whole) {
+        if let Err(why) = self.verdicts.of(&self.guard, role, hash, &whole) {
             whole.clear();
             self.outputs.push_back(Output::ReportWithheld { peer, why });
         }

@@ -24,6 +24,8 @@ use aiemp_protocol::{
 
 use crate::mesh::{NOW, owner};
 
+mod parts;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A Local node's machine, what it stored, and the key of the Cloud that it talks to.

@@ -1,5 +1,7 @@
 //! What a core wants done, done by the world.
 
+use std::collections::BTreeSet;
+
 use aiemp_crdt::vault::Projection;
 use aiemp_keys::NodeId;
 use aiemp_node::core::{Input, Notice, Output};
@@ -21,6 +23,7 @@ impl World {
             Output::KeepFreeze { bytes, .. } => brake::keep(self, node, &bytes)?,
             Output::RecordProjection { key, projection } => self.record_projection(node, key, projection),
             Output::NoteAdopted => self.nodes[node].store.enqueue_adopted(),
+            Output::ForgetPayloads { gone, unwanted } => self.forget(node, &gone, &unwanted),
             Output::NoteHeldRemovals(held) => self.nodes[node].removals_held = held,
             Output::ReadEntries { effect, log, from_seq, count } => {
                 let entries = self.nodes[node].store.read(log, from_seq, count);
@@ -78,6 +81,13 @@ impl World {
         }
         self.keep_committing(node);
         Ok(())
+    }
+
+    fn forget(&mut self, node: usize, gone: &BTreeSet<ContentHash>, unwanted: &BTreeSet<ContentHash>) {
+        let again = self.nodes[node].store.forget(gone, unwanted);
+        if !again.is_empty() {
+            self.answer(node, Input::PayloadsLost(again));
+        }
     }
 
     fn record_projection(&mut self, node: usize, key: String, projection: Option<Projection>) {
@@ -144,7 +154,8 @@ impl World {
             Notice::Waiting { log, reason } if !self.executor.hostile.contains(&log) => {
                 return Err(format!("{} does not follow the honest {log:?}: {reason:?}", self.nodes[node].name));
             }
-            Notice::MailTaken { .. }
+            Notice::PayloadsLost(_)
+            | Notice::MailTaken { .. }
             | Notice::NotAMail { .. }
             | Notice::Held { .. }
             | Notice::ContentHeld { .. }

@@ -145,6 +145,9 @@ pub struct WireStatus {
     /// How far work has come that takes a while.
     #[serde(default)]
     pub progress: Option<WireProgress>,
+    /// What is the matter with the store.
+    #[serde(default)]
+    pub store: Vec<WireTrouble>,
     /// Whether nothing is under way.
     pub settled: bool,
 }

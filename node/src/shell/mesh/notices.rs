@@ -43,6 +43,7 @@ pub(super) fn audited(notice: &Notice) -> Option<AuditEvent> {
         Notice::SignatureAsked { path } => event("moved_to_approved", file_of(path), "moved_back"),
         Notice::Held { path, .. } => event("egress", file_of(path), "held"),
         Notice::ContentHeld { path } => event("active_content", file_of(path), "held"),
+        Notice::PayloadsLost(lost) => event("store_damaged", format!("{} payloads", lost.len()), "asked_again"),
         Notice::MailTaken { .. }
         | Notice::NotAMail { .. }
         | Notice::Kept { .. }
@@ -63,6 +64,7 @@ fn file_of(path: &VaultPath) -> String {
 
 pub(super) fn tell(home: &Home, notice: Notice) {
     match notice {
+        Notice::PayloadsLost(lost) => tracing::error!(?lost, "contents are lacked that were held; the peers are asked"),
         Notice::MailTaken { work, path } => tracing::info!(%work, %path, "mail taken up"),
         Notice::NotAMail { path, why } => tracing::warn!(%path, why, "not a mail"),
         Notice::Held { path, why } => {

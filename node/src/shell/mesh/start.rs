@@ -34,8 +34,6 @@ use crate::{
     },
 };
 
-/// The lowest generation that this node may write, in the store.
-const GENERATION: &str = "generation";
 /// Whether the last run ended with nothing under way, in the store.
 const ENDED_WELL: &str = "ended_well";
 /// Whether removals wait for a person, in the store.
@@ -49,7 +47,7 @@ const STORE_EVENTS_MAX: usize = 16;
 const REMOVALS_FIRST: Duration = Duration::from_millis(500);
 
 /// Takes the home for this process.
-pub(super) fn lock(home: &Home) -> Result<File> {
+pub fn lock(home: &Home) -> Result<File> {
     private_file::check_private(home.path())?;
     private_file::check_private(&home.mesh())?;
     let path = home.lock();
@@ -86,7 +84,7 @@ pub(super) fn give_up(home: &Home, vault: &Path, divergence: Divergence) -> Resu
         projections.into_iter().map(|(key, projection)| store::Write::Projection { key, projection }).collect();
     writes.extend(keep.into_iter().map(|(log, keep)| store::Write::Truncate { log, keep }));
     if generation > 0 {
-        writes.push(store::Write::Meta { key: GENERATION.to_owned(), value: generation.to_be_bytes().to_vec() });
+        writes.push(store::generation(generation));
     }
     store.persist(&writes)?;
     for Lost { path, goes } in lost {
@@ -158,13 +156,11 @@ impl Mesh {
     pub(super) async fn start(
         options: &MeshOptions,
         rosters: RosterChain,
+        (mut store, mut loaded): (Store, Loaded),
         screen: mpsc::Sender<screen::Request>,
     ) -> Result<Self> {
         let (home, config) = (options.home.clone(), options.config.clone());
         let me = options.signer.node_id();
-        check_membership(options, &rosters)?;
-        let mut store = Store::open(&home.store())?;
-        let mut loaded = store.load()?;
         let (place, vault_disk) = open_vault(options, &mut store, &mut loaded)?;
         let mut stamps = Stamps::new(std::mem::take(&mut loaded.stamps));
         let audit = AuditLog::open(&home.audit(), notices::MESH, options.signer.clone()).context("the audit log")?;
@@ -220,6 +216,7 @@ impl Mesh {
             releases_seen: None,
             displaced: Vec::new(),
             watches: (watcher, home_watch),
+            payloads_lost: 0,
         };
         mesh.tell_away().await?;
         mesh.first_scanned(found).await?;
@@ -280,7 +277,7 @@ fn restored_core(
     receipt_key: Option<&PublicKey>,
 ) -> Result<Core> {
     let home = &options.home;
-    let generation = store.read_meta(GENERATION)?.and_then(|bytes| bytes.try_into().ok());
+    let generation = store.lowest_generation()?;
     let releases = releases::load(home, rosters.current())?;
     let mut core = Core::new(Start {
         signer: options.signer.clone(),
@@ -295,7 +292,7 @@ fn restored_core(
         removals_held: store.read_meta(REMOVALS_HELD)?.is_some_and(|value| value == [1]),
         has_adopted: store.read_meta(ADOPTED)?.is_some(),
     });
-    core.raise_generation(generation.map_or(0, u64::from_be_bytes));
+    core.raise_generation(generation);
     for entry in &loaded.entries {
         core.restore_entry(entry.log, &entry.cose, entry.received)
             .context("the store holds an entry that does not verify")?;
@@ -312,7 +309,7 @@ fn restored_core(
     Ok(core)
 }
 
-fn check_membership(options: &MeshOptions, rosters: &RosterChain) -> Result<(), Fault> {
+pub(super) fn check_membership(options: &MeshOptions, rosters: &RosterChain) -> Result<(), Fault> {
     match rosters.current().member(options.signer.node_id()) {
         Some(member) if member.role == options.role => Ok(()),
         Some(member) => Err(Fault::refused(

@@ -1,9 +1,15 @@
-//! What is not as it should be with the vault's folder, and what to do: for `status` and `doctor`.
+//! What is not as it should be with the vault's folder and the store, and what to do: for `status` and `doctor`.
 
 use std::path::Path;
 
+use aiemp_protocol::time::Timestamp;
+
 use super::place::Away;
-use crate::{fault::Fault, shell::control::WireTrouble};
+use crate::{
+    fault::Fault,
+    home::Home,
+    shell::{control::WireTrouble, store},
+};
 
 pub(super) fn away(away: &Away, root: &Path) -> WireTrouble {
     let Fault { message, fix, .. } = away.told(root);
@@ -25,6 +31,51 @@ pub(super) fn unwatched(why: &str) -> WireTrouble {
         what: format!("some folders of the vault are not watched ({why}); it is scanned every ten seconds instead"),
         fix: "Raise fs.inotify.max_user_watches and fs.inotify.max_user_instances (sysctl).".to_owned(),
     }
+}
+
+/// Nothing syncs while entries are lost.
+pub fn entries_lost(lost: usize) -> WireTrouble {
+    WireTrouble {
+        is_error: true,
+        what: format!(
+            "the store was damaged and lost {lost} entries of its logs; they are asked of the peers, and nothing syncs until they are back"
+        ),
+        fix: "Start the other nodes. If none has them (what was never sent nobody has), stop this node and run \
+              `aiemp-node doctor --repair`: it goes on without them."
+            .to_owned(),
+    }
+}
+
+/// A member that keeps what nobody else needs from being forgotten.
+pub fn absent(name: &str, since: Timestamp) -> WireTrouble {
+    WireTrouble {
+        is_error: false,
+        what: format!("nothing was heard of {name} since {since}; contents that it may lack are kept for it"),
+        fix: format!("Start it, or take it out of the mesh: `aiemp-node peers revoke {name}`."),
+    }
+}
+
+/// What became of the store.
+pub(super) fn of_store(home: &Home, payloads_lost: usize) -> Vec<WireTrouble> {
+    let payloads = (payloads_lost > 0).then(|| WireTrouble {
+        is_error: false,
+        what: format!(
+            "{payloads_lost} contents in the store were damaged since the start; they are asked of the peers again"
+        ),
+        fix: "Check the disk. What no peer has is listed by `aiemp-node status` as lacking.".to_owned(),
+    });
+    kept_damaged(home).into_iter().chain(payloads).collect()
+}
+
+/// Damaged stores that were mended are told until somebody removed them.
+pub fn kept_damaged(home: &Home) -> Option<WireTrouble> {
+    let kept = store::kept_damaged(&home.store());
+    let kept: Vec<_> = kept.iter().map(|path| path.display().to_string()).collect();
+    (!kept.is_empty()).then(|| WireTrouble {
+        is_error: false,
+        what: format!("the store was damaged and mended; as it was it is kept: {}", kept.join(", ")),
+        fix: "Check the disk (smartctl, the kernel's log). When all is well, remove these files.".to_owned(),
+    })
 }
 
 /// What the vault's file system cannot do.
@@ -74,5 +125,22 @@ mod tests {
         );
         assert!(told.iter().all(|trouble| !trouble.is_error && !trouble.fix.is_empty()));
         assert_eq!(Lacks::default().told().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_store_and_an_absent_member_say_what_to_do() {
+        let lost = entries_lost(2);
+        assert!(lost.is_error);
+        assert_eq!(
+            lost.what,
+            "the store was damaged and lost 2 entries of its logs; they are asked of the peers, and nothing syncs until they are back"
+        );
+        assert!(lost.fix.contains("`aiemp-node doctor --repair`"), "{}", lost.fix);
+        let absent = absent("desktop", Timestamp::from_millis(1_767_781_800_000));
+        assert_eq!(
+            absent.what,
+            "nothing was heard of desktop since 2026-01-07T10:30:00Z; contents that it may lack are kept for it"
+        );
+        assert_eq!(absent.fix, "Start it, or take it out of the mesh: `aiemp-node peers revoke desktop`.");
     }
 }

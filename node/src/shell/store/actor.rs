@@ -7,7 +7,7 @@
 //! takes a few words of memory.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     thread,
     time::{Duration, Instant},
 };
@@ -17,7 +17,7 @@ use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::ContentRef,
     ids::{ContentHash, LogId},
-    replication,
+    replication::{self, Missing, Record},
     time::Timestamp,
 };
 use tokio::{
@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     Store, Write,
-    error::StoreError,
+    error::{Damage, StoreError},
     handle::{Command, StoreEvent, StoreHandle},
 };
 
@@ -35,6 +35,8 @@ use super::{
 const COMMANDS_MAX: usize = 1024;
 /// How long projections and stamps may wait for company: losing one costs a comparison at the next start, a commit an fsync.
 const PROJECTION_WAIT: Duration = Duration::from_millis(200);
+/// Payloads that are forgotten in one step: whoever has a command waits no longer than that takes.
+const FORGOTTEN_AT_ONCE: usize = 256;
 
 /// Starts the store's thread.
 ///
@@ -42,7 +44,16 @@ const PROJECTION_WAIT: Duration = Duration::from_millis(200);
 /// for what it left on disk is known only after opening the file anew.
 pub fn spawn(store: Store, events: mpsc::Sender<StoreEvent>) -> Result<StoreHandle, StoreError> {
     let (handle, commands) = mpsc::channel(COMMANDS_MAX);
-    let actor = Actor { store, commands, events, writes: Vec::new(), commit_by: None, owed: VecDeque::new() };
+    let actor = Actor {
+        store,
+        commands,
+        events,
+        writes: Vec::new(),
+        commit_by: None,
+        owed: VecDeque::new(),
+        to_forget: BTreeSet::new(),
+        has_room: true,
+    };
     thread::Builder::new().name("store".into()).spawn(|| actor.run()).map_err(StoreError::Thread)?;
     Ok(StoreHandle(handle))
 }
@@ -57,6 +68,10 @@ struct Actor {
     commit_by: Option<Instant>,
     /// Answers for which there was no room; what they tell of is durable.
     owed: VecDeque<Owed>,
+    /// Payloads to be forgotten when there is nothing else to do.
+    to_forget: BTreeSet<ContentHash>,
+    /// Whether there may be free room to give back then.
+    has_room: bool,
 }
 
 /// What is owed for a command once its batch is durable.
@@ -66,6 +81,7 @@ enum Owed {
     Payload { effect: replication::EffectId, hash: ContentHash, shared_only: bool },
     Contents { effect: vault::EffectId, base: ContentHash, changes: Vec<ContentRef>, shared_only: bool },
     Queue { peer: NodeId, now: Timestamp },
+    Lost(Vec<Missing>),
 }
 
 /// What one batch of commands asks for.
@@ -74,6 +90,7 @@ struct Batch {
     urgent: bool,
     owed: Vec<Owed>,
     flushes: Vec<oneshot::Sender<()>>,
+    forget: Option<(BTreeSet<ContentHash>, BTreeSet<ContentHash>)>,
 }
 
 /// Why the actor woke up.
@@ -82,6 +99,8 @@ enum Woken {
     /// There is room for an answer, or nobody listens any more.
     Room(Option<mpsc::OwnedPermit<StoreEvent>>),
     Due,
+    /// Nothing else is to be done.
+    Idle,
     Dropped,
 }
 
@@ -104,6 +123,7 @@ impl Actor {
                 Woken::Room(room) => self.answer_next(room)?,
                 Woken::Command(command) => self.batch(*command)?,
                 Woken::Due => self.commit()?,
+                Woken::Idle => self.forget_some()?,
                 Woken::Dropped => break,
             }
         }
@@ -117,11 +137,13 @@ impl Actor {
 
     async fn wake(&mut self) -> Woken {
         let due = self.commit_by.unwrap_or_else(Instant::now);
+        let has_leisure = self.writes.is_empty() && (self.has_room || !self.to_forget.is_empty());
         tokio::select! {
             biased;
             room = self.events.clone().reserve_owned(), if !self.owed.is_empty() => Woken::Room(room.ok()),
             () = tokio::time::sleep_until(due.into()), if self.commit_by.is_some() => Woken::Due,
             command = self.commands.recv() => command.map_or(Woken::Dropped, |command| Woken::Command(Box::new(command))),
+            () = std::future::ready(()), if has_leisure => Woken::Idle,
         }
     }
 
@@ -140,6 +162,9 @@ impl Actor {
             self.commit_by = Some(Instant::now() + PROJECTION_WAIT);
         }
         self.owed.extend(batch.owed);
+        if let Some((gone, unwanted)) = batch.forget {
+            self.give_up(&gone, &unwanted)?;
+        }
         for done in batch.flushes {
             // Whoever asked may have given up waiting.
             done.send(()).unwrap_or(());
@@ -152,6 +177,7 @@ impl Actor {
             Command::Persist(effect, record) => {
                 batch.urgent = true;
                 batch.owed.push(Owed::Persisted(effect));
+                self.keep_named(&record);
                 self.writes.push(Write::Record(record));
             }
             Command::Write(write) => {
@@ -168,11 +194,47 @@ impl Actor {
                 batch.owed.push(Owed::Contents { effect, base, changes, shared_only });
             }
             Command::ReadQueue { peer, now } => batch.owed.push(Owed::Queue { peer, now }),
+            Command::Forget { gone, unwanted } => {
+                batch.urgent = true;
+                self.to_forget.clone_from(&gone);
+                batch.forget = Some((gone, unwanted));
+            }
             Command::Flush(done) => {
                 batch.urgent = true;
                 batch.flushes.push(done);
             }
         }
+    }
+
+    /// What is named since it was decided what is to be forgotten is not.
+    fn keep_named(&mut self, record: &Record) {
+        match record {
+            Record::Entry { entry, .. } => entry.carried().for_each(|carried| {
+                self.to_forget.remove(&carried.named.hash);
+            }),
+            Record::Payload(named, _) => drop(self.to_forget.remove(&named.hash)),
+            Record::Frozen { .. } | Record::Roster(_) => {}
+        }
+    }
+
+    /// What of it is missing is not asked for any more; what was forgotten before and is not named now is needed again.
+    fn give_up(&mut self, gone: &BTreeSet<ContentHash>, unwanted: &BTreeSet<ContentHash>) -> Result<(), StoreError> {
+        self.store.give_up_missing(unwanted)?;
+        let again = self.store.need_again(|hash| gone.contains(&hash) || unwanted.contains(&hash))?;
+        if !again.is_empty() {
+            self.owed.push_back(Owed::Lost(again));
+        }
+        Ok(())
+    }
+
+    fn forget_some(&mut self) -> Result<(), StoreError> {
+        if self.to_forget.is_empty() {
+            self.has_room = self.store.give_room_back()?;
+            return Ok(());
+        }
+        let some: Vec<_> = std::iter::from_fn(|| self.to_forget.pop_first()).take(FORGOTTEN_AT_ONCE).collect();
+        self.has_room = true;
+        self.store.forget(&some)
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
@@ -188,27 +250,61 @@ impl Actor {
             self.owed.clear();
             return Ok(());
         };
-        if let Some(owed) = self.owed.pop_front() {
-            drop(room.send(self.answer(owed)?));
+        let Some(owed) = self.owed.pop_front() else { return Ok(()) };
+        let event = loop {
+            match self.answer(&owed) {
+                Err(StoreError::Corrupt(Damage::Payload(hash))) => self.lose(hash)?,
+                answered => break answered?,
+            }
+        };
+        if let (Owed::Contents { base, changes, .. }, StoreEvent::Loaded(_, found)) = (&owed, &event) {
+            self.lose_unfound(*base, changes, found)?;
+        }
+        drop(room.send(event));
+        Ok(())
+    }
+
+    /// A payload that is damaged is as one that never came.
+    fn lose(&mut self, hash: ContentHash) -> Result<(), StoreError> {
+        let lost = self.store.lose_payload(hash)?;
+        if !lost.is_empty() {
+            self.owed.push_front(Owed::Lost(lost));
         }
         Ok(())
     }
 
-    fn answer(&self, owed: Owed) -> Result<StoreEvent, StoreError> {
+    /// What is neither there nor known to be missing, the index of the payloads has lost.
+    fn lose_unfound(
+        &mut self,
+        base: ContentHash,
+        changes: &[ContentRef],
+        found: &[Option<Vec<u8>>],
+    ) -> Result<(), StoreError> {
+        let named = std::iter::once(base).chain(changes.iter().map(|change| change.hash));
+        for (hash, _) in named.zip(found).filter(|(_, found)| found.is_none()) {
+            if !self.store.may_be_absent(hash)? {
+                self.lose(hash)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, owed: &Owed) -> Result<StoreEvent, StoreError> {
         Ok(match owed {
-            Owed::Persisted(effect) => StoreEvent::Persisted(effect),
+            Owed::Persisted(effect) => StoreEvent::Persisted(*effect),
             Owed::Entries { effect, log, from_seq, count } => {
-                StoreEvent::EntriesRead(effect, self.store.read_entries(log, from_seq, count)?)
+                StoreEvent::EntriesRead(*effect, self.store.read_entries(*log, *from_seq, *count)?)
             }
             Owed::Payload { effect, hash, shared_only } => {
-                StoreEvent::PayloadRead(effect, self.store.read_payload(hash, shared_only)?)
+                StoreEvent::PayloadRead(*effect, self.store.read_payload(*hash, *shared_only)?)
             }
             Owed::Contents { effect, base, changes, shared_only } => {
-                let base = std::iter::once_with(|| self.store.read_payload(base, shared_only));
-                let changes = changes.into_iter().map(|named| self.store.read_change(named, shared_only));
-                StoreEvent::Loaded(effect, base.chain(changes).collect::<Result<_, _>>()?)
+                let base = std::iter::once_with(|| self.store.read_payload(*base, *shared_only));
+                let changes = changes.iter().map(|named| self.store.read_change(*named, *shared_only));
+                StoreEvent::Loaded(*effect, base.chain(changes).collect::<Result<_, _>>()?)
             }
-            Owed::Queue { peer, now } => StoreEvent::QueueRead(peer, self.store.read_queue(peer, now)?),
+            Owed::Queue { peer, now } => StoreEvent::QueueRead(*peer, self.store.read_queue(*peer, *now)?),
+            Owed::Lost(missing) => StoreEvent::PayloadsLost(missing.clone()),
         })
     }
 

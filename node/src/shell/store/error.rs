@@ -26,6 +26,12 @@ pub enum StoreError {
         /// The version of this program.
         known: i32,
     },
+    /// An older program wrote it, and one may have it open.
+    #[error("{path} was written by an older aiemp-node: start the node once with this version, then try again", path = path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+    },
     /// A SQLite file of another program.
     #[error("{path} is no store of aiemp-node: move it away and start again", path = path.display())]
     Foreign {
@@ -44,7 +50,7 @@ pub enum StoreError {
         mode: String,
     },
     /// What is on disk is not what was written.
-    #[error("the store is damaged: {0}; stop the node and run `aiemp-node doctor`, or restore the store from a backup")]
+    #[error("the store is damaged: {0}; stop the node and run `aiemp-node doctor --repair`")]
     Corrupt(Damage),
     /// Two entries for one place of a log.
     #[error(
@@ -62,6 +68,9 @@ pub enum StoreError {
     /// SQLite or the operating system refused.
     #[error("the store cannot be used ({0}): check the disk and the file's rights, then start the node again")]
     Sqlite(#[source] rusqlite::Error),
+    /// A file beside the store cannot be made, read or moved.
+    #[error("the store's file cannot be copied or moved ({0}): check the disk's space and the rights of its folder")]
+    File(#[source] std::io::Error),
     /// The thread of the store did not start.
     #[error("the store's thread did not start ({0}): check the limits on processes and files of this user")]
     Thread(#[source] std::io::Error),
@@ -74,8 +83,11 @@ pub enum Damage {
     #[error("{0}")]
     File(#[source] rusqlite::Error),
     /// It says that it is a store, but of no version that ever was.
-    #[error("it has the impossible version {0}")]
+    #[error("it says to be of the impossible version {0}")]
     Version(i32),
+    /// Its tables are not those that were made.
+    #[error("its tables are not as they were made")]
+    Tables,
     /// The bytes of a payload do not have its hash.
     #[error("payload {0} does not have its hash")]
     Payload(ContentHash),
@@ -87,15 +99,20 @@ pub enum Damage {
         /// The place.
         seq: u64,
     },
-    /// A message that waits for a peer does not have its hash.
-    #[error("queued message {id} does not have its hash")]
-    Queued {
-        /// The message.
-        id: String,
+    /// Entries of a log are not there one after the other.
+    #[error("entry {seq} of {log:?} is not there")]
+    Gap {
+        /// The log.
+        log: LogId,
+        /// The place.
+        seq: u64,
     },
-    /// A value of the table cannot be read.
-    #[error("table {0} holds a value that nobody wrote")]
-    Value(&'static str),
+    /// A row of the table is not what was written.
+    #[error("table {0} holds a row that nobody wrote")]
+    Row(&'static str),
+    /// Rows of the table are there for one of its indexes and not for the other.
+    #[error("table {0} has lost rows")]
+    Rows(&'static str),
 }
 
 impl From<Damage> for StoreError {

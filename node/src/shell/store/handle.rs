@@ -1,11 +1,13 @@
 //! What the store's thread is told, and what it answers.
 
+use std::collections::BTreeSet;
+
 use aiemp_crdt::vault;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::ContentRef,
     ids::{ContentHash, LogId},
-    replication::{self, Record, StoredEntry},
+    replication::{self, Missing, Record, StoredEntry},
     time::Timestamp,
 };
 use thiserror::Error;
@@ -58,6 +60,14 @@ pub enum Command {
         /// The present time: what expired is left out.
         now: Timestamp,
     },
+    /// Forget payloads at leisure: what is `gone`, and what of `unwanted` is missing. Of what was forgotten before, the rest
+    /// is needed again: answer `PayloadsLost`.
+    Forget {
+        /// Not kept.
+        gone: BTreeSet<ContentHash>,
+        /// Not asked for.
+        unwanted: BTreeSet<ContentHash>,
+    },
     /// Make all that came before durable, then say so at once; the sender is dropped when that failed.
     Flush(oneshot::Sender<()>),
 }
@@ -73,6 +83,8 @@ pub enum StoreEvent {
     PayloadRead(replication::EffectId, Option<Vec<u8>>),
     /// A `Load` is answered, in the order asked.
     Loaded(vault::EffectId, Vec<Option<Vec<u8>>>),
+    /// Payloads were damaged, or are needed again after they were forgotten: they are to be asked for as what entries call them.
+    PayloadsLost(Vec<Missing>),
     /// A `ReadQueue` is answered: ids and messages, oldest first.
     QueueRead(NodeId, Vec<(String, Vec<u8>)>),
     /// The store cannot be trusted any more; the last event. What is not answered yet never will be.

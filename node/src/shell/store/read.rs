@@ -13,12 +13,15 @@ use aiemp_protocol::{
     time::Timestamp,
     vault_path::VaultPath,
 };
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Row, params};
 
 use super::{
-    Loaded, LoadedEntry, Store, entry_row_digest,
+    Loaded, LoadedEntry, Store,
     error::{Damage, StoreError},
     integer, log_key,
+    lost::PUT_BACK,
+    order,
+    rows::{Columns, ENTRIES, FROZEN, META, MISSING, PAYLOADS, PROJECTIONS, QUEUE},
 };
 use crate::shell::vault_disk::{Stamp, StampName, Stamped};
 
@@ -28,6 +31,9 @@ const QUEUE_READ_MAX: i64 = 256;
 impl Store {
     /// Everything that a node starts from.
     pub fn load(&self) -> Result<Loaded, StoreError> {
+        if let Some((log, seq)) = self.lost_places()?.first() {
+            return Err(Damage::Gap { log: *log, seq: *seq }.into());
+        }
         Ok(Loaded {
             entries: self.all_entries()?,
             frozen: self.frozen()?,
@@ -39,16 +45,14 @@ impl Store {
 
     /// At most `count` entries of a log in order of seq, with the payloads that are held and fit inline.
     pub fn read_entries(&self, log: LogId, from_seq: u64, count: u64) -> Result<Vec<StoredEntry>, StoreError> {
-        let sql = "SELECT log, seq, hash, cose, cose_hash, payload_hashes FROM entries
-             WHERE log = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params![log_key(log), integer(from_seq), integer(count)])?;
-        let mut entries = Vec::new();
-        while let Some(row) = rows.next()? {
-            let EntryRow { log, cose, payload_hashes } = EntryRow::read(row)?;
-            entries.push(StoredEntry { log, cose, payloads: self.inline_payloads(log, &payload_hashes)? });
-        }
-        Ok(entries)
+        let rest = "WHERE log = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
+        let range = params![log_key(log), integer(from_seq), integer(count)];
+        let rows = ENTRIES.each(&self.connection, rest, range, EntryRow::of)?;
+        let stored = |row: EntryRow| {
+            let payloads = self.inline_payloads(log, &row.payload_hashes)?;
+            Ok(StoredEntry { log, cose: row.cose, payloads })
+        };
+        rows.into_iter().map(stored).collect()
     }
 
     /// A payload, if it is held and, for one who may read shared payloads only, shared.
@@ -75,25 +79,21 @@ impl Store {
     }
 
     fn queued(&self, peer: NodeId, now: Timestamp, count: i64) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let sql = "SELECT id, bytes, hash FROM queue WHERE peer = ?1 AND expires > ?2
-             ORDER BY created, position LIMIT ?3";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params![peer.key().as_bytes(), integer(now.as_millis()), count])?;
-        let mut messages = Vec::new();
-        while let Some(row) = rows.next()? {
-            let (id, bytes): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            if Hash::of_content(&bytes) != digest(row, 2)? {
-                return Err(Damage::Queued { id }.into());
-            }
-            messages.push((id, bytes));
-        }
-        Ok(messages)
+        let rest = "WHERE peer = ?1 AND expires > ?2 ORDER BY created, position LIMIT ?3";
+        let range = params![peer.key().as_bytes(), integer(now.as_millis()), count];
+        QUEUE.each(&self.connection, rest, range, |mut columns| {
+            columns.blob()?;
+            Ok((columns.text()?, columns.blob()?))
+        })
     }
 
     /// A value of the node's own.
     pub fn read_meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut statement = self.connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
-        Ok(statement.query_row(params![key], |row| row.get(0)).optional()?)
+        let found = META.each(&self.connection, "WHERE key = ?1", params![key], |mut columns| {
+            columns.text()?;
+            columns.blob()
+        })?;
+        Ok(found.into_iter().next())
     }
 
     /// As many payloads as the replication would send inline, so that an entry that names one payload many times, or
@@ -116,68 +116,71 @@ impl Store {
         changes_only: bool,
         length_max: usize,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let sql = "SELECT bytes FROM payloads
-             WHERE hash = ?1 AND shared >= ?2 AND change >= ?3 AND length(bytes) <= ?4";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let query = params![hash.0.as_bytes(), shared_only, changes_only, integer(length_max as u64)];
-        let bytes: Option<Vec<u8>> = statement.query_row(query, |row| row.get(0)).optional()?;
-        if bytes.as_ref().is_some_and(|bytes| ContentHash::of(bytes) != hash) {
-            return Err(Damage::Payload(hash).into());
-        }
-        Ok(bytes)
+        let sql =
+            PAYLOADS.select(", bytes", "WHERE hash = ?1 AND shared >= ?2 AND change >= ?3 AND length(bytes) <= ?4");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows =
+            statement.query(params![hash.0.as_bytes(), shared_only, changes_only, integer(length_max as u64)])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let damaged = || StoreError::from(Damage::Payload(hash));
+        PAYLOADS.read(row).map_err(|_| damaged())?;
+        let bytes: Vec<u8> = row.get(PAYLOADS.columns.len() + 1)?;
+        if ContentHash::of(&bytes) == hash { Ok(Some(bytes)) } else { Err(damaged()) }
     }
 
     /// Where the logs of an author end here.
     pub fn ends_of(&self, author: NodeId) -> Result<Vec<ClosedLog>, StoreError> {
-        let sql = "SELECT log, MAX(seq), hash, cose, cose_hash, payload_hashes FROM entries GROUP BY log";
-        let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        let mut ends = Vec::new();
-        while let Some(row) = rows.next()? {
-            let EntryRow { log, .. } = EntryRow::read(row)?;
-            if log.author == author {
-                let seq = row.get::<_, i64>(1)?.unsigned_abs();
-                ends.push(ClosedLog { log, seq, hash: digest(row, 2)? });
-            }
-        }
-        Ok(ends)
+        let rest = "WHERE (log, seq) IN (SELECT log, MAX(seq) FROM entries GROUP BY log)";
+        let ends = ENTRIES.each(&self.connection, rest, params![], EntryRow::of)?;
+        let end = |row: EntryRow| ClosedLog { log: row.log, seq: row.seq, hash: row.hash.0 };
+        Ok(ends.into_iter().filter(|row| row.log.author == author).map(end).collect())
     }
 
     fn all_entries(&self) -> Result<Vec<LoadedEntry>, StoreError> {
-        let sql = "SELECT log, seq, hash, cose, cose_hash, payload_hashes, received FROM entries ORDER BY position";
-        let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        let mut entries = Vec::new();
-        while let Some(row) = rows.next()? {
-            let EntryRow { log, cose, .. } = EntryRow::read(row)?;
-            let received = Timestamp::from_millis(row.get::<_, i64>(6)?.unsigned_abs());
-            entries.push(LoadedEntry { log, cose, received });
+        let mut next: BTreeMap<LogId, u64> = BTreeMap::new();
+        let mut rows = ENTRIES.each(&self.connection, "ORDER BY position", params![], EntryRow::of)?;
+        if self.read_meta(PUT_BACK)?.is_some() {
+            let (placed, left) = order::placed(rows);
+            if let Some(row) = left.first() {
+                return Err(Damage::Gap { log: row.log, seq: row.seq }.into());
+            }
+            rows = placed;
         }
-        Ok(entries)
+        for EntryRow { log, seq, .. } in &rows {
+            let next = next.entry(*log).or_insert(1);
+            if seq != next {
+                return Err(Damage::Gap { log: *log, seq: *next }.into());
+            }
+            *next += 1;
+        }
+        // The index over log and seq has each entry as well.
+        let counted: i64 = self.connection.query_row(
+            "SELECT count(*) FROM entries INDEXED BY sqlite_autoindex_entries_1",
+            [],
+            |row| row.get(0),
+        )?;
+        if counted.unsigned_abs() != rows.len() as u64 {
+            return Err(Damage::Rows("entries").into());
+        }
+        let loaded = |EntryRow { log, cose, received, .. }| LoadedEntry { log, cose, received };
+        Ok(rows.into_iter().map(loaded).collect())
     }
 
     fn frozen(&self) -> Result<BTreeMap<LogId, Frozen>, StoreError> {
-        let mut statement = self.connection.prepare("SELECT log, reason, evidence FROM frozen")?;
-        let mut rows = statement.query([])?;
-        let mut frozen = BTreeMap::new();
-        while let Some(row) = rows.next()? {
-            let (log, reason, evidence): (Vec<u8>, String, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let reason = FreezeReason::parse(&reason).ok_or(Damage::Value("frozen"))?;
-            frozen.insert(parse_log(&log, "frozen")?, Frozen { reason, evidence });
-        }
-        Ok(frozen)
+        let frozen = FROZEN.each(&self.connection, "", params![], |mut columns| {
+            let (log, reason, evidence) = (columns.blob()?, columns.text()?, columns.blob()?);
+            let reason = FreezeReason::parse(&reason).ok_or_else(|| columns.damage())?;
+            Ok((parse_log(&log, "frozen")?, Frozen { reason, evidence }))
+        })?;
+        Ok(frozen.into_iter().collect())
     }
 
-    fn missing(&self) -> Result<BTreeSet<Missing>, StoreError> {
-        let mut statement = self.connection.prepare("SELECT hash, length, change, shared FROM missing")?;
-        let mut rows = statement.query([])?;
-        let mut missing = BTreeSet::new();
-        while let Some(row) = rows.next()? {
-            let length = row.get::<_, i64>(1)?.unsigned_abs();
-            let (hash, is_change, is_shared) = (ContentHash(digest(row, 0)?), row.get(2)?, row.get(3)?);
-            missing.insert(Missing { hash, length, is_change, is_shared });
-        }
-        Ok(missing)
+    pub(super) fn missing(&self) -> Result<BTreeSet<Missing>, StoreError> {
+        let missing = MISSING.each(&self.connection, "", params![], |mut columns| {
+            let (hash, length) = (ContentHash(columns.hash()?), columns.number()?);
+            Ok(Missing { hash, length, is_shared: columns.flag()?, is_change: columns.flag()? })
+        })?;
+        Ok(missing.into_iter().collect())
     }
 
     /// They need no digest: one that does not fit its file is read again.
@@ -195,60 +198,59 @@ impl Store {
         Ok(stamps)
     }
 
-    fn projections(&self) -> Result<BTreeMap<String, Projection>, StoreError> {
-        let sql = "SELECT key, path, file, hash, heads, merged_changes, base FROM projections";
-        let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        let mut projections = BTreeMap::new();
-        while let Some(row) = rows.next()? {
-            projections.insert(row.get(0)?, projection(row)?);
-        }
-        Ok(projections)
+    pub(super) fn projections(&self) -> Result<BTreeMap<String, Projection>, StoreError> {
+        let projections = PROJECTIONS.each(&self.connection, "", params![], |mut columns| {
+            let key = columns.text()?;
+            Ok((key, projection(columns)?))
+        })?;
+        Ok(projections.into_iter().collect())
     }
 }
 
-/// A row of `entries` that has its digest.
-struct EntryRow {
-    log: LogId,
-    cose: Vec<u8>,
-    payload_hashes: Vec<ContentHash>,
+/// A row of `entries` that is what was written.
+#[derive(Debug)]
+pub(super) struct EntryRow {
+    pub(super) log: LogId,
+    pub(super) seq: u64,
+    pub(super) hash: EntryHash,
+    pub(super) cose: Vec<u8>,
+    pub(super) payload_hashes: Vec<ContentHash>,
+    pub(super) received: Timestamp,
 }
 
 impl EntryRow {
-    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
-        let (key, seq): (Vec<u8>, i64) = (row.get(0)?, row.get(1)?);
-        let (cose, hashes): (Vec<u8>, Vec<u8>) = (row.get(3)?, row.get(5)?);
-        let log = parse_log(&key, "entries")?;
-        let expected = entry_row_digest(&key, seq, EntryHash(digest(row, 2)?), &cose, &hashes);
-        let (hashes, rest) = hashes.as_chunks::<32>();
-        if digest(row, 4)? != expected || !rest.is_empty() {
-            return Err(Damage::Entry { log, seq: seq.unsigned_abs() }.into());
-        }
-        let payload_hashes = hashes.iter().map(|hash| ContentHash(Hash::from_bytes(*hash))).collect();
-        Ok(Self { log, cose, payload_hashes })
+    pub(super) fn of(mut columns: Columns) -> Result<Self, StoreError> {
+        let (log, seq, hash) = (columns.blob()?, columns.number()?, EntryHash(columns.hash()?));
+        let (cose, hashes) = (columns.blob()?, columns.blob()?);
+        let (hashes, _) = hashes.as_chunks::<32>();
+        Ok(Self {
+            log: parse_log(&log, "entries")?,
+            seq,
+            hash,
+            cose,
+            payload_hashes: hashes.iter().map(|hash| ContentHash(Hash::from_bytes(*hash))).collect(),
+            received: Timestamp::from_millis(columns.number()?),
+        })
     }
 }
 
-fn projection(row: &Row<'_>) -> Result<Projection, StoreError> {
-    let damage = || Damage::Value("projections");
-    let (path, file, heads): (String, Vec<u8>, Vec<u8>) = (row.get(1)?, row.get(2)?, row.get(4)?);
-    let (heads, rest) = heads.as_chunks::<32>();
-    if !rest.is_empty() {
-        return Err(damage().into());
-    }
+fn projection(mut columns: Columns) -> Result<Projection, StoreError> {
+    let (path, file, hash) = (columns.text()?, columns.blob()?, ContentHash(columns.hash()?));
+    let (heads, merged_changes) = (columns.blob()?, columns.number_or_none()?);
+    let (heads, _) = heads.as_chunks::<32>();
     Ok(Projection {
-        path: VaultPath::parse(&path).map_err(|_| damage())?,
-        file: FileId::from_bytes(&file).ok_or_else(damage)?,
-        hash: ContentHash(digest(row, 3)?),
-        base: ContentHash(digest(row, 6)?),
+        path: VaultPath::parse(&path).map_err(|_| columns.damage())?,
+        file: FileId::from_bytes(&file).ok_or_else(|| columns.damage())?,
+        hash,
+        base: ContentHash(columns.hash()?),
         heads: heads.to_vec(),
-        merged_changes: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
+        merged_changes,
     })
 }
 
 pub(super) fn parse_log(key: &[u8], table: &'static str) -> Result<LogId, StoreError> {
-    let value = cbor::decode(key).map_err(|_| Damage::Value(table))?;
-    Ok(LogId::from_value(value).map_err(|_| Damage::Value(table))?)
+    let value = cbor::decode(key).map_err(|_| Damage::Row(table))?;
+    Ok(LogId::from_value(value).map_err(|_| Damage::Row(table))?)
 }
 
 fn digest(row: &Row<'_>, index: usize) -> Result<Hash, StoreError> {

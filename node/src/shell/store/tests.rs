@@ -27,6 +27,9 @@ use super::{
 
 use crate::shell::vault_disk::{Stamp, Stamped};
 
+mod damaged;
+mod older;
+
 /// Long enough for the slowest disk; nothing waits this long when all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -264,8 +267,7 @@ fn a_flipped_bit_is_found_before_use() {
     disk.damage("UPDATE payloads SET bytes = CAST('onf' AS BLOB)");
     let error = store.read_payload(hash, false).unwrap_err();
     let expected = format!(
-        "the store is damaged: payload {hash} does not have its hash; stop the node and run `aiemp-node doctor`, or \
-         restore the store from a backup"
+        "the store is damaged: payload {hash} does not have its hash; stop the node and run `aiemp-node doctor --repair`"
     );
     assert_eq!(error.to_string(), expected);
     let error = store.read_entries(all.log, 1, 1).unwrap_err();
@@ -275,22 +277,21 @@ fn a_flipped_bit_is_found_before_use() {
 
     disk.damage("UPDATE queue SET bytes = CAST('n' AS BLOB)");
     let error = store.read_queue(peer(), Timestamp::from_millis(2)).unwrap_err();
-    assert!(matches!(error, StoreError::Corrupt(Damage::Queued { id }) if id == "m"));
+    assert!(matches!(error, StoreError::Corrupt(Damage::Row("queue"))));
 
-    for column in ["cose", "payload_hashes", "hash", "cose_hash"] {
+    for column in ["cose", "payload_hashes", "hash", "digest"] {
         let save = format!("CREATE TABLE saved AS SELECT {column} AS old FROM entries");
         Connection::open(&disk.path).unwrap().execute_batch(&save).unwrap();
         disk.damage(&format!("UPDATE entries SET {column} = CAST(x'ff' || substr({column}, 2) AS BLOB)"));
         for error in [store.load().unwrap_err(), store.read_entries(all.log, 1, 1).unwrap_err()] {
-            let found = matches!(error, StoreError::Corrupt(Damage::Entry { log, seq: 1 }) if log == all.log);
-            assert!(found, "{column}: {error}");
+            assert!(matches!(error, StoreError::Corrupt(Damage::Row("entries"))), "{column}: {error}");
         }
         disk.damage(&format!("UPDATE entries SET {column} = (SELECT old FROM saved)"));
         Connection::open(&disk.path).unwrap().execute_batch("DROP TABLE saved").unwrap();
     }
     assert!(store.load().is_ok());
     disk.damage("UPDATE entries SET seq = 2");
-    assert!(matches!(store.load().unwrap_err(), StoreError::Corrupt(Damage::Entry { seq: 2, .. })));
+    assert!(matches!(store.load().unwrap_err(), StoreError::Corrupt(Damage::Row("entries"))));
 }
 
 #[test]
@@ -342,11 +343,13 @@ fn a_newer_version_is_refused_with_the_remedy_and_left_alone() {
     let disk = Disk::new();
     drop(disk.open());
     let newer = schema::VERSION + 1;
-    Connection::open(&disk.path).unwrap().pragma_update(None, "user_version", newer).unwrap();
+    let connection = Connection::open(&disk.path).unwrap();
+    connection.execute_batch(&format!("CREATE TABLE more (a); PRAGMA user_version = {newer}")).unwrap();
+    drop(connection);
     let before = fs::read(&disk.path).unwrap();
     let path = disk.path.display();
     let expected =
-        format!("{path} was written by a newer aiemp-node (store version 5, this one knows 4): update the binary");
+        format!("{path} was written by a newer aiemp-node (store version 6, this one knows 5): update the binary");
     assert_eq!(refusal(&disk.path), expected);
     assert_eq!(fs::read(&disk.path).unwrap(), before);
 }
@@ -377,49 +380,10 @@ fn what_came_as_content_is_no_change_before_it_was_screened() {
 }
 
 #[test]
-fn stores_of_the_versions_before_are_read_and_brought_up_to_date() {
-    let disk = Disk::new();
-    let mut all = Author::new(Audience::All);
-    let entries = [
-        all.entry(&[(b"one", false), (b"text", true), (b"both", true)]),
-        all.changes(&[(b"change", true), (b"both", true)]),
-    ];
-    disk.open().persist(&entries.each_ref().map(record)).unwrap();
-    let there = Write::Projection { key: "a".into(), projection: Some(projection(Some(4))) };
-    disk.open().persist(&[there]).unwrap();
-    let missing = |columns: &str| {
-        format!(
-            "CREATE TABLE was (hash BLOB PRIMARY KEY NOT NULL, length INTEGER NOT NULL, shared INTEGER NOT NULL{columns}) STRICT;
-             INSERT INTO was (hash, length, shared) SELECT hash, length, shared FROM missing WHERE change = 0;
-             DROP TABLE missing; ALTER TABLE was RENAME TO missing; ALTER TABLE payloads DROP COLUMN change;
-             ALTER TABLE projections DROP COLUMN base; DROP TABLE stamps;"
-        )
-    };
-    let go_back = |sql: String| Connection::open(&disk.path).unwrap().execute_batch(&sql).unwrap();
-    go_back("DROP TABLE stamps; PRAGMA user_version = 3".to_owned());
-    assert!(disk.open().load().unwrap().stamps.is_empty());
-    go_back(missing(", change INTEGER NOT NULL DEFAULT 0") + "PRAGMA user_version = 2");
-    let is_change = |bytes| disk.open().read_change(ContentRef::of(bytes), true).unwrap().is_some();
-    assert!(is_change(b"change") && !is_change(b"text"), "as the entries call them");
-    assert!(!is_change(b"both"), "nobody knows as what it came");
-    let both = Missing { is_change: true, ..shared(b"both") };
-    assert_eq!(disk.open().load().unwrap().missing, [shared(b"one"), both].into(), "so it is asked for");
-    let there = Projection { base: projection(None).hash, ..projection(Some(4)) };
-    assert_eq!(disk.open().load().unwrap().projections, [("a".into(), there)].into(), "as if nobody had edited it");
-
-    go_back(missing("") + "ALTER TABLE entries DROP COLUMN received; PRAGMA user_version = 1");
-    let loaded = disk.open().load().unwrap();
-    assert_eq!(loaded.entries[0].received, Timestamp::default());
-    assert_eq!(loaded.missing, [shared(b"one"), both].into());
-    assert!(disk.open().load().is_ok(), "once");
-}
-
-#[test]
 fn what_is_no_store_is_refused_with_the_remedy() {
     let disk = Disk::new();
     aiemp_keys::private_file::write_private(&disk.path, &[7; 5000]).unwrap();
-    let expected = "the store is damaged: file is not a database; stop the node and run `aiemp-node doctor`, or \
-                    restore the store from a backup";
+    let expected = "the store is damaged: file is not a database; stop the node and run `aiemp-node doctor --repair`";
     assert_eq!(refusal(&disk.path), expected);
     assert_eq!(fs::read(&disk.path).unwrap(), [7; 5000]);
 
@@ -530,19 +494,43 @@ async fn after_a_failed_commit_the_store_says_so_once_and_stops() {
 }
 
 #[tokio::test]
-async fn a_damaged_payload_is_never_answered() {
+async fn a_damaged_payload_is_never_answered_and_is_asked_for_again() {
     let disk = Disk::new();
     let mut store = disk.open();
-    store.persist(&[record(&Author::new(Audience::All).entry(&[(b"one", true)]))]).unwrap();
-    disk.damage("UPDATE payloads SET bytes = CAST('onf' AS BLOB)");
+    let mut all = Author::new(Audience::All);
+    let entries = [all.entry(&[(b"one", true)]), all.changes(&[(b"two", true)])];
+    store.persist(&entries.each_ref().map(record)).unwrap();
+    disk.damage("UPDATE payloads SET bytes = CAST('onf' AS BLOB) WHERE bytes = CAST('one' AS BLOB)");
+    disk.damage("UPDATE payloads SET shared = 0 WHERE bytes = CAST('two' AS BLOB)");
     let (sender, mut events) = mpsc::channel(1);
     let handle = spawn(store, sender).unwrap();
-    let hash = ContentHash::of(b"one");
-    handle.send(Command::ReadPayload { effect: EffectId(1), hash, shared_only: false }).await.unwrap();
-    let event = next(&mut events).await;
-    let found = matches!(event, Some(StoreEvent::Failed(StoreError::Corrupt(Damage::Payload(it)))) if it == hash);
-    assert!(found, "{event:?}");
-    assert!(next(&mut events).await.is_none());
+    let (one, two) = (ContentHash::of(b"one"), ContentRef::of(b"two"));
+    let load = Command::Load { effect: vault::EffectId(1), base: one, changes: vec![two], shared_only: false };
+    send_all(&handle, vec![load]).await;
+    let Some(StoreEvent::Loaded(_, found)) = next(&mut events).await else { panic!() };
+    assert_eq!(found, [None, None]);
+    let mut lost = Vec::new();
+    for _ in 0..2 {
+        let Some(StoreEvent::PayloadsLost(named)) = next(&mut events).await else { panic!() };
+        lost.extend(named);
+    }
+    let as_change = Missing { is_change: true, ..shared(b"two") };
+    lost.sort();
+    let mut expected = [shared(b"one"), as_change];
+    expected.sort();
+    assert_eq!(lost, expected);
+    assert_eq!(disk.open().load().unwrap().missing, expected.into(), "also after a restart");
+    let came = [(shared(b"one"), b"one"), (as_change, b"two")];
+    let came = came.map(|(named, bytes)| Command::Persist(EffectId(1), Record::Payload(named, bytes.to_vec())));
+    send_all(&handle, came.into()).await;
+    let load = Command::Load { effect: vault::EffectId(2), base: one, changes: vec![two], shared_only: true };
+    send_all(&handle, vec![load]).await;
+    for _ in 0..2 {
+        assert!(matches!(next(&mut events).await, Some(StoreEvent::Persisted(_))));
+    }
+    let Some(StoreEvent::Loaded(_, found)) = next(&mut events).await else { panic!() };
+    assert_eq!(found, [Some(b"one".to_vec()), Some(b"two".to_vec())]);
+    assert!(disk.open().load().unwrap().missing.is_empty());
 }
 
 #[test]
@@ -555,4 +543,65 @@ fn what_files_look_like_is_read_as_it_was_noted_and_forgotten() {
     assert_eq!(disk.open().load().unwrap().stamps, [([1; 16], stamped), ([2; 16], stamped)].into());
     disk.open().persist(&[Write::Stamps(vec![([1; 16], None), ([2; 16], Some(later))])]).unwrap();
     assert_eq!(disk.open().load().unwrap().stamps, [([2; 16], later)].into());
+}
+
+#[test]
+fn what_is_forgotten_is_not_asked_for_until_it_is_needed_again_and_its_room_goes_back_to_the_disk() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    let mut all = Author::new(Audience::All);
+    let contents: Vec<_> = (0..64_u8).map(|number| vec![number; 20_000]).collect();
+    let entries: Vec<_> = contents.iter().map(|content| all.entry(&[(content, true)])).collect();
+    store.persist(&entries.iter().map(record).collect::<Vec<_>>()).unwrap();
+    store.persist(&[record(&all.entry(&[(b"never came", false)]))]).unwrap();
+    let size = |store: &Store| {
+        store.connection.pragma_update(None, "wal_checkpoint", "TRUNCATE").unwrap();
+        fs::metadata(&disk.path).unwrap().len()
+    };
+    let before = size(&store);
+    let hashes: Vec<_> = contents.iter().map(|content| ContentHash::of(content)).collect();
+    store.forget(&hashes[1..]).unwrap();
+    store.give_up_missing(&[ContentHash::of(b"never came"), hashes[0]].into()).unwrap();
+    while store.give_room_back().unwrap() {}
+    let after = size(&store);
+    assert!(after < before / 5, "{before} bytes, then {after}");
+    assert!(store.read_payload(hashes[0], true).unwrap().is_some(), "what is held is only not asked for");
+    assert_eq!(store.read_payload(hashes[1], true).unwrap(), None);
+    assert!(store.load().unwrap().missing.is_empty());
+    assert!(store.may_be_absent(hashes[1]).unwrap() && store.lose_payload(hashes[1]).unwrap().is_empty());
+    let needed = |hash| hash != hashes[1];
+    assert_eq!(store.need_again(needed).unwrap(), [shared(&contents[1])]);
+    assert_eq!(store.load().unwrap().missing, [shared(&contents[1])].into());
+    assert!(store.need_again(needed).unwrap().is_empty(), "once");
+    store.persist(&[record(&all.entry(&[(&contents[2], false)]))]).unwrap();
+    assert!(store.load().unwrap().missing.contains(&shared(&contents[2])), "an entry names it anew");
+    store.persist(&[fetched(shared(&contents[2]), &contents[2])]).unwrap();
+    assert_eq!(store.read_payload(hashes[2], true).unwrap().as_deref(), Some(&contents[2][..]));
+}
+
+#[tokio::test]
+async fn what_is_named_while_it_waits_to_be_forgotten_is_kept() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    let mut all = Author::new(Audience::All);
+    let entry = all.entry(&[(b"one", true), (b"two", true)]);
+    store.persist(&[record(&entry)]).unwrap();
+    let (one, two) = (ContentHash::of(b"one"), ContentHash::of(b"two"));
+    let (sender, mut events) = mpsc::channel(4);
+    let handle = spawn(store, sender).unwrap();
+    let again = all.entry(&[(b"one", true)]);
+    let commands = vec![
+        Command::Forget { gone: [one, two].into(), unwanted: [].into() },
+        Command::Persist(EffectId(1), Record::Entry { entry: again, received: RECEIVED }),
+    ];
+    send_all(&handle, commands).await;
+    assert!(matches!(next(&mut events).await, Some(StoreEvent::Persisted(_))));
+    let is_held = |hash| disk.open().read_payload(hash, true).unwrap().is_some();
+    let wait = async {
+        while is_held(two) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("it is forgotten when there is nothing else to do");
+    assert!(is_held(one));
 }

@@ -3,13 +3,19 @@
 use aiemp_crdt::vault::Projection;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
+    entry::{Item, SignedEntry},
     ids::{ContentHash, EntryHash, LogId},
     replication::{EntryWithPayloads, FreezeReason, Missing, Record},
     time::Timestamp,
 };
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params, types::Value};
 
-use super::{StampName, Stamped, Store, Write, entry_row_digest, error::StoreError, integer, log_key};
+use super::{
+    StampName, Stamped, Store, Write,
+    error::StoreError,
+    integer, log_key,
+    rows::{ENTRIES, FROZEN, META, MISSING, PAYLOADS, PROJECTIONS, QUEUE, blob},
+};
 
 impl Store {
     /// Makes `batch` durable in order, in one transaction.
@@ -27,7 +33,7 @@ impl Store {
 }
 
 /// Writes within an open transaction.
-struct Writer<'a>(&'a Connection);
+pub(super) struct Writer<'a>(pub(super) &'a Connection);
 
 impl Writer<'_> {
     fn write(&self, write: &Write) -> Result<(), StoreError> {
@@ -54,29 +60,17 @@ impl Writer<'_> {
                 self.execute("DELETE FROM entries WHERE log = ?1 AND seq > ?2", params![log, keep]).map(|_| ())
             }
             Write::Stamps(stamps) => stamps.iter().try_for_each(|(name, stamped)| self.stamp(name, stamped.as_ref())),
-            Write::Meta { key, value } => {
-                let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2)
-                     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-                self.execute(sql, params![key, value]).map(|_| ())
-            }
+            Write::Meta { key, value } => META.put(self.0, vec![Value::Text(key.clone()), blob(value)]),
         }
     }
 
-    fn entry(&self, entry: &EntryWithPayloads, received: Timestamp) -> Result<(), StoreError> {
+    pub(super) fn entry(&self, entry: &EntryWithPayloads, received: Timestamp) -> Result<(), StoreError> {
         let signed = &entry.signed;
         let (log, seq) = (log_key(signed.log), integer(signed.entry.seq));
-        let mut payload_hashes = Vec::new();
-        for carried in entry.carried() {
-            payload_hashes.extend_from_slice(carried.named.hash.0.as_bytes());
-        }
-        let digest = entry_row_digest(&log, seq, signed.hash, &signed.cose, &payload_hashes);
-        let sql = "INSERT INTO entries (log, seq, hash, cose, cose_hash, payload_hashes, received)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (log, seq) DO NOTHING";
-        let (hash, received) = (signed.hash.0.as_bytes(), integer(received.as_millis()));
-        let row = params![log, seq, hash, signed.cose, digest.as_bytes(), payload_hashes, received];
-        if self.execute(sql, row)? == 0 && self.hash_at(&log, seq)? != signed.hash {
+        if !ENTRIES.add(self.0, entry_row(signed, received))? && self.hash_at(&log, seq)? != signed.hash {
             return Err(StoreError::Conflict { log: signed.log, seq: signed.entry.seq });
         }
+        entry.carried().try_for_each(|carried| self.need(carried.named.hash))?;
         entry.carried().try_for_each(|carried| match carried.payload {
             Some(bytes) => self.payload(carried.named, bytes),
             None => self.absent_payload(carried.named),
@@ -97,26 +91,27 @@ impl Writer<'_> {
         debug_assert_eq!(ContentHash::of(bytes), hash, "payloads are checked where they arrive");
         let sql = "DELETE FROM missing WHERE hash = ?1 AND length = ?2 AND shared <= ?3 AND change <= ?4";
         self.execute(sql, params![hash.0.as_bytes(), integer(length), is_shared, is_change])?;
-        // The condition spares a rewrite of bytes that are there already.
-        let sql = "INSERT INTO payloads (hash, shared, change, bytes) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (hash) DO UPDATE SET shared = max(shared, excluded.shared), change = max(change, excluded.change)
-             WHERE excluded.shared > shared OR excluded.change > change";
-        self.execute(sql, params![hash.0.as_bytes(), is_shared, is_change, bytes]).map(|_| ())
+        self.need(hash)?;
+        put_payload(self.0, hash, (is_shared, is_change), bytes)
     }
 
-    fn absent_payload(&self, named: Missing) -> Result<(), StoreError> {
-        let sql = "INSERT INTO missing (hash, length, shared, change) SELECT ?1, ?2, ?3, ?4
-             WHERE NOT EXISTS (SELECT 1 FROM payloads
-                               WHERE hash = ?1 AND length(bytes) = ?2 AND shared >= ?3 AND change >= ?4)
-             ON CONFLICT DO NOTHING";
+    /// What is named anew is needed again.
+    fn need(&self, hash: ContentHash) -> Result<(), StoreError> {
+        self.execute("DELETE FROM forgotten WHERE hash = ?1", params![hash.0.as_bytes()]).map(|_| ())
+    }
+
+    pub(super) fn absent_payload(&self, named: Missing) -> Result<(), StoreError> {
         let Missing { hash, length, is_change, is_shared } = named;
-        self.execute(sql, params![hash.0.as_bytes(), integer(length), is_shared, is_change]).map(|_| ())
+        let sql = "SELECT 1 FROM payloads WHERE hash = ?1 AND length(bytes) = ?2 AND shared >= ?3 AND change >= ?4
+             UNION ALL SELECT 1 FROM forgotten WHERE hash = ?1";
+        let held = params![hash.0.as_bytes(), integer(length), is_shared, is_change];
+        if self.0.prepare_cached(sql)?.exists(held)? { Ok(()) } else { put_missing(self.0, named) }
     }
 
     fn frozen(&self, log: LogId, reason: FreezeReason, evidence: &[u8]) -> Result<(), StoreError> {
         // The first reason stands: a frozen log is not looked at again.
-        let sql = "INSERT INTO frozen (log, reason, evidence) VALUES (?1, ?2, ?3) ON CONFLICT (log) DO NOTHING";
-        self.execute(sql, params![log_key(log), reason.as_str(), evidence]).map(|_| ())
+        let row = vec![Value::Blob(log_key(log)), Value::Text(reason.as_str().to_owned()), blob(evidence)];
+        FROZEN.add(self.0, row).map(|_| ())
     }
 
     fn stamp(&self, name: &StampName, stamped: Option<&Stamped>) -> Result<(), StoreError> {
@@ -132,18 +127,16 @@ impl Writer<'_> {
 
     fn projection(&self, key: &str, projection: &Projection) -> Result<(), StoreError> {
         let Projection { path, file, hash, base, heads, merged_changes } = projection;
-        let row = params![
-            key,
-            path.as_str(),
-            file.to_bytes(),
-            hash.0.as_bytes(),
-            heads.concat(),
-            merged_changes.map(integer),
-            base.0.as_bytes(),
+        let row = vec![
+            Value::Text(key.to_owned()),
+            Value::Text(path.as_str().to_owned()),
+            Value::Blob(file.to_bytes()),
+            blob(hash.0.as_bytes()),
+            Value::Blob(heads.concat()),
+            merged_changes.map_or(Value::Null, |count| Value::Integer(integer(count))),
+            blob(base.0.as_bytes()),
         ];
-        let sql = "INSERT OR REPLACE INTO projections (key, path, file, hash, heads, merged_changes, base)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        self.execute(sql, row).map(|_| ())
+        PROJECTIONS.put(self.0, row)
     }
 
     fn queue(
@@ -154,22 +147,65 @@ impl Writer<'_> {
         created: Timestamp,
         expires: Timestamp,
     ) -> Result<(), StoreError> {
-        let hash = ContentHash::of(bytes);
-        let row = params![
-            peer.key().as_bytes(),
-            id,
-            bytes,
-            hash.0.as_bytes(),
-            integer(created.as_millis()),
-            integer(expires.as_millis()),
-        ];
-        let sql = "INSERT INTO queue (peer, id, bytes, hash, created, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (peer, id) DO UPDATE
-             SET bytes = excluded.bytes, hash = excluded.hash, created = excluded.created, expires = excluded.expires";
-        self.execute(sql, row).map(|_| ())
+        let time = |at: Timestamp| Value::Integer(integer(at.as_millis()));
+        let row =
+            vec![blob(peer.key().as_bytes()), Value::Text(id.to_owned()), blob(bytes), time(created), time(expires)];
+        QUEUE.put(self.0, row)
     }
 
     fn execute(&self, sql: &str, row: &[&dyn rusqlite::ToSql]) -> Result<usize, StoreError> {
         Ok(self.0.prepare_cached(sql)?.execute(row)?)
     }
+}
+
+/// The row of an entry.
+pub(super) fn entry_row(signed: &SignedEntry, received: Timestamp) -> Vec<Value> {
+    let payloads = signed.entry.items.iter().filter_map(Item::payload);
+    let payload_hashes: Vec<u8> = payloads.flat_map(|(hash, _)| *hash.0.as_bytes()).collect();
+    vec![
+        Value::Blob(log_key(signed.log)),
+        Value::Integer(integer(signed.entry.seq)),
+        blob(signed.hash.0.as_bytes()),
+        blob(&signed.cose),
+        Value::Blob(payload_hashes),
+        Value::Integer(integer(received.as_millis())),
+    ]
+}
+
+/// Keeps a payload; as more than it was held as, where it came as that.
+pub(super) fn put_payload(
+    connection: &Connection,
+    hash: ContentHash,
+    (is_shared, is_change): (bool, bool),
+    bytes: &[u8],
+) -> Result<(), StoreError> {
+    let key = hash.0.as_bytes();
+    let digest_as = |shared: bool, change: bool| {
+        PAYLOADS.digest(&[blob(key), Value::Integer(shared.into()), Value::Integer(change.into())])
+    };
+    let held = connection
+        .prepare_cached("SELECT shared, change FROM payloads WHERE hash = ?1")?
+        .query_row(params![key], |row| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?)))
+        .optional()?;
+    let Some((was_shared, was_change)) = held else {
+        let digest = digest_as(is_shared, is_change);
+        let sql = "INSERT INTO payloads (hash, shared, change, digest, bytes) VALUES (?1, ?2, ?3, ?4, ?5)";
+        connection.prepare_cached(sql)?.execute(params![key, is_shared, is_change, digest.as_bytes(), bytes])?;
+        return Ok(());
+    };
+    let (shared, change) = (is_shared | was_shared, is_change | was_change);
+    if (shared, change) != (was_shared, was_change) {
+        let digest = digest_as(shared, change);
+        let sql = "UPDATE payloads SET shared = ?2, change = ?3, digest = ?4 WHERE hash = ?1";
+        connection.prepare_cached(sql)?.execute(params![key, shared, change, digest.as_bytes()])?;
+    }
+    Ok(())
+}
+
+/// Notes that a payload has yet to come.
+pub(super) fn put_missing(connection: &Connection, named: Missing) -> Result<(), StoreError> {
+    let Missing { hash, length, is_change, is_shared } = named;
+    let flag = |flag: bool| Value::Integer(flag.into());
+    let row = vec![blob(hash.0.as_bytes()), Value::Integer(integer(length)), flag(is_shared), flag(is_change)];
+    MISSING.add(connection, row).map(|_| ())
 }
