@@ -10,15 +10,21 @@ use std::{
     time::Duration,
 };
 
+use aiemp_node::{
+    home::Home,
+    shell::control::{Client, Request, Response},
+};
 use aiemp_protocol::vault_path::VaultPath;
 use aiemp_tests::random::Rng;
+use data_encoding::BASE64;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
     change::changed,
     provenance::{Provenance, now_ms},
+    verdict::words_of,
 };
-use crate::node::collect;
+use crate::node::{Node, collect};
 
 /// Folders that both sides may write, and one that Cloud may not.
 const FOLDERS: [&str; 7] = ["Plans", "Plans", "Plans/social", "Updates", "Signals", "Needs_Action/email", "Done"];
@@ -28,8 +34,6 @@ const NAMES: [&str; 8] =
     ["a.md", "b.md", "C.md", "note d.md", "log.txt", "\u{1f4c5} Plan \u{2013} Q1.md", "r\u{e9}union.md", "scan.bin"];
 /// A vault of this size is tidied rather than added to.
 const FILES_MAX: usize = 40;
-/// Within this time a node that runs has taken in what was saved, however busy the machine is.
-const SEEN_WITHIN: Duration = Duration::from_secs(5);
 /// How often a save begins anew whose folder vanished.
 const TRIES: usize = 100;
 
@@ -88,6 +92,8 @@ pub(super) struct Editor<'d> {
     pub(super) by: &'static str,
     pub(super) rng: Rng,
     vault: PathBuf,
+    /// Where its node answers.
+    socket: PathBuf,
     provenance: &'d Mutex<Provenance>,
     opened: Vec<Opened>,
     unfinished: Vec<Unfinished>,
@@ -97,14 +103,15 @@ pub(super) struct Editor<'d> {
     pub(super) did: BTreeMap<&'static str, usize>,
     /// How many files got another name, for they had twins.
     parted: usize,
-    /// Since when the node runs; it does not, if there is no time.
-    pub(super) runs_since_ms: Option<u64>,
+    /// Whether the node may answer: where it stands still, asking would wait for it.
+    pub(super) node_runs: bool,
 }
 
 impl<'d> Editor<'d> {
-    pub(super) fn new(by: &'static str, vault: PathBuf, rng: Rng, provenance: &'d Mutex<Provenance>) -> Self {
+    pub(super) fn new(node: &Node, rng: Rng, provenance: &'d Mutex<Provenance>) -> Self {
+        let (by, vault, socket) = (node.role, node.vault.clone(), Home::at(&node.home).control_socket());
         let (opened, unfinished, gone, did) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        Self { by, rng, vault, provenance, opened, unfinished, gone, did, parted: 0, runs_since_ms: Some(0) }
+        Self { by, rng, vault, socket, provenance, opened, unfinished, gone, did, parted: 0, node_runs: true }
     }
 
     /// One thing that a person or a program does.
@@ -210,8 +217,8 @@ impl<'d> Editor<'d> {
         self.end_save_of(path);
         let word = self.word();
         let on_disk = self.read(path);
-        let unseen = self.told().may_be_unseen(self.by, &on_disk, read, self.seen_until_ms());
-        let read = if unseen { &on_disk } else { read };
+        let taken_away = self.told().takes_away(self.by, &on_disk, read);
+        let read = if self.node_knows(path, &taken_away) { read } else { &on_disk };
         let text = changed(&mut self.rng, path, read, &word);
         let how = SAVES[self.rng.below(SAVES.len())];
         self.told().saves(self.by, &format!("{how:?}"), path, read, &text);
@@ -219,11 +226,17 @@ impl<'d> Editor<'d> {
         until_it_goes(|| self.write(path, how, &text, pause));
     }
 
-    /// What was saved before this time the node has taken in.
-    fn seen_until_ms(&self) -> u64 {
-        let grace = u64::try_from(SEEN_WITHIN.as_millis()).expect("short");
-        let is_seen_from = self.runs_since_ms.map(|since| since + grace);
-        if is_seen_from.is_some_and(|from| from <= now_ms()) { now_ms() - grace } else { 0 }
+    /// Whether the node has taken in these words, however busy the machine is: it says them of the place.
+    fn node_knows(&self, path: &str, words: &BTreeSet<String>) -> bool {
+        if words.is_empty() || !self.node_runs {
+            return words.is_empty();
+        }
+        let Ok(Some(mut client)) = Client::connect(&self.socket) else { return false };
+        let request = Request::Past { path: path.to_owned(), at_ms: now_ms(), restore: false };
+        let Ok(Response::Past { contents, .. }) = client.ask(&request) else { return false };
+        let contents = contents.iter().flatten().filter_map(|content| BASE64.decode(content.as_bytes()).ok());
+        let known: BTreeSet<String> = contents.flat_map(|bytes| words_of(&bytes).collect::<Vec<_>>()).collect();
+        words.is_subset(&known)
     }
 
     /// A pause in the middle of a save: within what passes for one save, or past it.

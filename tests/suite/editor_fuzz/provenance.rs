@@ -97,13 +97,12 @@ impl Provenance {
         self.ledger.words.get(word).is_some_and(|known| known.removed)
     }
 
-    /// Whether a save of what was made from `read` would take words off a disk that its own node may not have seen: since
-    /// that time it could take in what lay there. Of words that came from the other side its node knows.
-    pub(super) fn may_be_unseen(&self, by: &'static str, on_disk: &[u8], read: &[u8], seen_until_ms: u64) -> bool {
+    /// The words that a save of what was made from `read` would take off a disk, of those that this side saved. Of words
+    /// that came from the other side its node knows.
+    pub(super) fn takes_away(&self, by: &'static str, on_disk: &[u8], read: &[u8]) -> BTreeSet<String> {
         let (on_disk, read) = (set(on_disk), set(read));
-        let is_unseen =
-            |word: &&str| self.saved.get(*word).is_some_and(|saved| saved.by == by && saved.at_ms >= seen_until_ms);
-        on_disk.difference(&read).any(is_unseen)
+        let is_own = |word: &&&str| self.saved.get(**word).is_some_and(|saved| saved.by == by);
+        on_disk.difference(&read).filter(is_own).map(|word| (*word).to_owned()).collect()
     }
 
     /// The words that nobody took out on purpose and that are none of these.

@@ -5,11 +5,8 @@ use std::{thread, time::Duration};
 use aiemp_tests::random::Rng;
 use rustix::process::Signal;
 
-use super::{Day, editor::Editor, link::Trouble, provenance::now_ms};
+use super::{Day, editor::Editor, link::Trouble};
 use crate::node::{Node, PATIENCE, becomes, signal};
-
-/// A node that was started takes this long at most, on a busy machine.
-const STARTS_WITHIN_MS: u64 = 4_000;
 
 /// What the node is doing, and for how many steps more.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +28,7 @@ pub(super) struct Side<'n, 'd> {
 
 impl<'n, 'd> Side<'n, 'd> {
     pub(super) fn new(node: &'n mut Node, rng: Rng, day: &'d Day) -> Self {
-        let editor = Editor::new(node.role, node.vault.clone(), rng, &day.provenance);
+        let editor = Editor::new(node, rng, &day.provenance);
         Self { node, editor, day, state: State::Running }
     }
 
@@ -75,7 +72,7 @@ impl<'n, 'd> Side<'n, 'd> {
             State::Down(steps) => State::Down(steps - 1),
             State::Halted(pid, 0) => {
                 signal(pid, Signal::CONT);
-                self.editor.runs_since_ms = Some(now_ms());
+                self.editor.node_runs = true;
                 State::Running
             }
             State::Halted(pid, steps) => State::Halted(pid, steps - 1),
@@ -99,7 +96,7 @@ impl<'n, 'd> Side<'n, 'd> {
             2 => {
                 self.kill();
                 self.node.spawn_again();
-                self.editor.runs_since_ms = Some(now_ms() + STARTS_WITHIN_MS);
+                self.editor.node_runs = true;
             }
             3 => {
                 self.kill();
@@ -109,7 +106,7 @@ impl<'n, 'd> Side<'n, 'd> {
             _ => {
                 let pid = self.mesh();
                 self.tell("halts its node");
-                self.editor.runs_since_ms = None;
+                self.editor.node_runs = false;
                 signal(pid, Signal::STOP);
                 self.state = State::Halted(pid, steps / 4);
             }
@@ -131,7 +128,7 @@ impl<'n, 'd> Side<'n, 'd> {
     fn kill(&mut self) {
         let pid = if self.editor.rng.chance(50) { self.mesh() } else { self.node.pid() };
         self.tell("kills its node");
-        self.editor.runs_since_ms = None;
+        self.editor.node_runs = false;
         signal(pid, Signal::KILL);
     }
 
@@ -139,7 +136,7 @@ impl<'n, 'd> Side<'n, 'd> {
         // A node that was started a moment ago does not know yet what to do when it is told to stop.
         self.wait_for_answer();
         self.tell("stops its node");
-        self.editor.runs_since_ms = None;
+        self.editor.node_runs = false;
         let (code, _) = self.node.stop();
         assert_eq!(code, Some(0), "{} does not end well{}", self.node.role, self.node.last_words());
     }
@@ -147,7 +144,7 @@ impl<'n, 'd> Side<'n, 'd> {
     fn start(&mut self) {
         self.tell("starts its node");
         self.node.start();
-        self.editor.runs_since_ms = Some(now_ms());
+        self.editor.node_runs = true;
     }
 
     fn bring_up(&mut self) {

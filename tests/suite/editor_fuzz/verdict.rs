@@ -56,7 +56,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-fn words_of(bytes: &[u8]) -> impl Iterator<Item = String> {
+pub(super) fn words_of(bytes: &[u8]) -> impl Iterator<Item = String> {
     words_in(bytes).map(str::to_owned)
 }
 
