@@ -16,10 +16,10 @@ fn field_ids(node: &Node) -> Vec<String> {
 fn conflicts_and_saves_that_did_not_sync_are_listed_right_after_a_start() {
     let mut pair = Pair::running();
     let note = |status: &str| format!("---\nstatus: {status}\n---\nHello\n");
-    pair.local.save(AT, &note("open"));
+    pair.local.save(AT, note("open"));
     pair.wait_same("it arrives", |files| files.contains_key(AT));
     pair.local.stop();
-    pair.cloud.save(AT, &note("approved"));
+    pair.cloud.save(AT, note("approved"));
     fs::write(pair.local.vault.join(AT), note("rejected")).expect("it is saved");
     pair.local.start();
     pair.wait("both list it", |pair| [&pair.local, &pair.cloud].iter().all(|node| field_ids(node).len() == 1));
