@@ -378,6 +378,11 @@ impl Vault {
         in_sight.filter_map(|file| self.index.get(file)?.path.shown())
     }
 
+    /// Whether contents are being read: conflicts may come to light that only they show.
+    pub const fn is_reading(&self) -> bool {
+        self.restoring || self.loads > 0
+    }
+
     /// Whether a load, write or removal is under way.
     pub fn has_effects(&self) -> bool {
         !self.pending.is_empty()

@@ -22,6 +22,7 @@ mod fuzz;
 mod gate;
 mod hands;
 mod hostile_peer;
+mod listed;
 mod merge_laws;
 mod node;
 mod packets;

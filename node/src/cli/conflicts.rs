@@ -1,6 +1,10 @@
 //! `conflicts`: list, show, resolve.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use aiemp_protocol::action::spelt;
 use anyhow::{Context, Result};
@@ -12,11 +16,19 @@ use super::{approvals::client, print, terminal};
 use crate::{
     fault::Fault,
     home::Home,
-    shell::control::{Client, Request, ResolveChoice, Response, WireConflict, unexpected},
+    shell::{
+        control::{Client, Request, ResolveChoice, Response, WireConflict, unexpected},
+        holds::Hold,
+    },
 };
 
+mod held;
 mod hunks;
 mod page;
+
+/// How long a node that is reading its notes is waited for, and how often it is asked.
+const READING: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What an author wrote and no node takes: it can be read, and stands nowhere in the note.
 const DROPPED: &str = "dropped";
@@ -43,7 +55,7 @@ pub(super) struct ConflictsArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConflictsCommand {
-    /// The open ones
+    /// The open ones, and saves that did not sync
     List {
         /// Print JSON
         #[arg(long)]
@@ -75,13 +87,13 @@ enum ConflictsCommand {
 
 pub(super) fn conflicts(home: &Home, args: ConflictsArgs) -> Result<ExitCode> {
     let mut client = client(home)?;
-    let Response::Conflicts { items } = client.ask(&Request::Conflicts)? else { return Err(unexpected()) };
+    let (items, is_reading) = open_ones(&mut client)?;
     match args.command {
-        None => list(&items, args.json),
-        Some(ConflictsCommand::List { json }) => list(&items, json),
-        Some(ConflictsCommand::Show { id, json }) => show(&mut client, find(&items, &id)?, json)?,
+        None => list(&items, &held::held(home), is_reading, args.json),
+        Some(ConflictsCommand::List { json }) => list(&items, &held::held(home), is_reading, json),
+        Some(ConflictsCommand::Show { id, json }) => show(&mut client, find(&items, &id, is_reading)?, json)?,
         Some(ConflictsCommand::Resolve { id, take, with, release }) => {
-            let item = find(&items, &id)?;
+            let item = find(&items, &id, is_reading)?;
             let choice = if release { released(item)? } else { chosen(item, take.as_deref(), with)? };
             resolve(&mut client, item, choice)?;
         }
@@ -89,13 +101,30 @@ pub(super) fn conflicts(home: &Home, args: ConflictsArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn find<'a>(items: &'a [WireConflict], id: &str) -> Result<&'a WireConflict> {
+/// The open conflicts. After a start some are known once the notes are read, which takes a moment; whether it takes longer.
+fn open_ones(client: &mut Client) -> Result<(Vec<WireConflict>, bool)> {
+    let begun = Instant::now();
+    loop {
+        let Response::Conflicts { items, is_reading } = client.ask(&Request::Conflicts)? else {
+            return Err(unexpected());
+        };
+        if !is_reading || begun.elapsed() >= READING {
+            return Ok((items, is_reading));
+        }
+        std::thread::sleep(ASK_AGAIN);
+    }
+}
+
+fn find<'a>(items: &'a [WireConflict], id: &str, is_reading: bool) -> Result<&'a WireConflict> {
     let mut matches = items.iter().filter(|item| item.id.starts_with(id));
     match (matches.next(), matches.next()) {
         (Some(item), None) => Ok(item),
         (Some(_), Some(_)) => Err(Fault::usage(format!("`{id}` begins several ids"), "Give more of it.").into()),
         (None, _) => {
-            let fix = "Run `aiemp-node conflicts` for the open ones.";
+            let fix = match is_reading {
+                true => "The node is still reading its notes; run this again in a moment.",
+                false => "Run `aiemp-node conflicts` for the open ones.",
+            };
             Err(Fault::operator("unknown_id", format!("no open conflict has the id {id}"), fix).into())
         }
     }
@@ -107,16 +136,22 @@ fn to_json(item: &WireConflict) -> serde_json::Value {
     value
 }
 
-fn list(items: &[WireConflict], as_json: bool) {
+fn list(items: &[WireConflict], holds: &[Hold], is_reading: bool, as_json: bool) {
     if as_json {
-        return print::json(json!({ "items": items.iter().map(to_json).collect::<Vec<_>>() }));
+        let holds: Vec<_> = holds.iter().map(held::to_json).collect();
+        let items: Vec<_> = items.iter().map(to_json).collect();
+        return print::json(json!({ "items": items, "holds": holds, "complete": !is_reading }));
     }
-    if items.is_empty() {
+    if items.is_empty() && !is_reading {
         print::talk("No conflicts.");
     }
     for item in items {
         print::data(line_of(item));
         found_lines(item).for_each(print::data);
+    }
+    holds.iter().flat_map(held::lines_of).for_each(print::data);
+    if is_reading {
+        print::talk("The node is still reading its notes, and may find more: run this again in a moment.");
     }
 }
 

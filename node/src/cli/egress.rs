@@ -67,6 +67,13 @@ pub(super) fn egress(home: &Home, command: EgressCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where files lie that the guard does not let out as they are now.
+pub(super) fn held_paths(home: &Home) -> Result<Vec<VaultPath>> {
+    let config = shell::settings::load(home)?;
+    let rosters = owner::rosters(home)?;
+    Ok(held_files(home, &config, rosters.current())?.into_iter().map(|held| held.path).collect())
+}
+
 /// What was held, looked at once more: a file that was put right, or went away, is held no longer.
 fn held_files(home: &Home, config: &Config, roster: &Roster) -> Result<Vec<HeldFile>> {
     let guard = Guard::new(shell::fingerprints::load(home)?).with_releases(shell::releases::load(home, roster)?);

@@ -210,7 +210,12 @@ pub enum Answer {
     /// To `File`; `None` when it is not held.
     File(Option<Vec<u8>>),
     /// To `Conflicts`.
-    Conflicts(Vec<Conflict>),
+    Conflicts {
+        /// The open ones.
+        items: Vec<Conflict>,
+        /// Whether contents are being read that may show more.
+        is_reading: bool,
+    },
     /// To `Resolve` and `Reject`.
     Done,
     /// What was asked for does not exist.

@@ -22,8 +22,8 @@ impl Core {
             Question::Drafts => self.list_drafts(now, request),
             Question::File(path) => self.read_path(now, request, &path),
             Question::Conflicts => {
-                let items = self.vault.open_items();
-                self.answer(request, Answer::Conflicts(items));
+                let (items, is_reading) = (self.vault.open_items(), self.vault.is_reading());
+                self.answer(request, Answer::Conflicts { items, is_reading });
             }
             Question::Resolve { id, choice } => self.resolve(now, request, id, choice),
             Question::Reject { file, reason } => self.reject(now, request, file, reason),

@@ -135,6 +135,9 @@ pub enum Response {
     Conflicts {
         /// The items.
         items: Vec<WireConflict>,
+        /// Whether contents are being read that may show more.
+        #[serde(default)]
+        is_reading: bool,
     },
     /// To `claims`.
     Claims {

@@ -69,8 +69,8 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
             receipts: receipts.iter().map(receipt).collect(),
         },
         Answer::File(bytes) => Response::File { content: bytes.map(|bytes| BASE64.encode(&bytes)) },
-        Answer::Conflicts(items) => {
-            Response::Conflicts { items: items.into_iter().map(|item| names.conflict(item)).collect() }
+        Answer::Conflicts { items, is_reading } => {
+            Response::Conflicts { items: items.into_iter().map(|item| names.conflict(item)).collect(), is_reading }
         }
         Answer::Claims(claims) => {
             Response::Claims { items: claims.into_iter().map(|claim| names.claim(&claim)).collect() }

@@ -29,10 +29,28 @@ fn apart(seed: u64, acts: [&dyn Fn(&mut World); 2]) -> Conflict {
     let [here, there] = [items(&world, 0), items(&world, 1)];
     assert_eq!(here, there);
     world.crash(0, 500);
+    let was_reading = comes_to_list(&mut world, &here);
+    // Where a file was moved to is known without reading it.
+    assert!(was_reading || here[0].kind == ConflictKind::Move, "{here:?}");
     settle(&mut world);
     assert_eq!(items(&world, 0), here, "also after a restart");
     assert_eq!(here.len(), 1, "seed {seed}: {here:?}");
     here.into_iter().next().expect("the item")
+}
+
+/// A node that starts says that it is reading for as long as it does not list all of this; whether it was.
+fn comes_to_list(world: &mut World, all: &[Conflict]) -> bool {
+    let mut was_reading = false;
+    for _ in 0..20_000 {
+        pass(world, 1);
+        let Some(core) = &world.nodes[0].core else { continue };
+        if !core.vault().is_reading() {
+            assert_eq!(core.vault().conflicts(), all, "nothing is being read");
+            return was_reading;
+        }
+        was_reading |= core.vault().conflicts() != all;
+    }
+    false
 }
 
 #[test]
