@@ -20,6 +20,8 @@ use crate::index::{ChangeRef, FileRecord, Origin, Register};
 pub enum ConflictKind {
     /// One front matter field, two values.
     Field,
+    /// One place of the text, changed by two: words of both stand there.
+    Text,
     /// One side deleted the note, the other edited it: it stays in sight until somebody decides.
     DeleteEdit,
     /// An edit of a note that had moved on, to approval or to another folder.
@@ -48,6 +50,7 @@ impl ConflictKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Field => "field",
+            Self::Text => "text",
             Self::DeleteEdit => "delete_edit",
             Self::LateEdit => "late_edit",
             Self::Content => "content",
@@ -64,6 +67,11 @@ impl ConflictKind {
     /// Whether what the file says is in doubt, and not only where it lies.
     pub const fn is_about_content(self) -> bool {
         !matches!(self, Self::Move | Self::Name)
+    }
+
+    /// Whether nobody can approve a draft before it is decided. Whoever approves reads the text.
+    pub const fn blocks_approval(self) -> bool {
+        self.is_about_content() && !matches!(self, Self::Text)
     }
 }
 
@@ -91,6 +99,8 @@ pub struct Conflict {
     pub path: VaultPath,
     /// The front matter key of a field conflict.
     pub field: Option<String>,
+    /// In which line of the file a text conflict is shown.
+    pub line: Option<usize>,
     /// What was there before the sides parted; none where nothing was, or where it is not known any more.
     pub base: Option<String>,
     /// What each side says, in a fixed order.

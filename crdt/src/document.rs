@@ -88,6 +88,8 @@ pub struct Document {
     /// The last change of each actor, with its seq.
     pub(crate) last: BTreeMap<ActorId, (u64, ChangeHash)>,
     pub(crate) form: Form,
+    /// Pairs of changes, neither of which follows from the other, that a change brought together.
+    merges: Vec<(ChangeHash, ChangeHash)>,
     note: Note,
 }
 
@@ -107,7 +109,7 @@ impl Document {
         let note = Note::parse(text);
         let form = write_new(&mut doc, &note).expect("writing to an empty document");
         doc.commit_with(CommitOptions::default().with_time(0));
-        let mut document = Self { doc, known: BTreeMap::new(), last: BTreeMap::new(), form, note };
+        let mut document = Self { doc, known: BTreeMap::new(), last: BTreeMap::new(), form, merges: Vec::new(), note };
         for change in document.doc.get_changes(&[]) {
             document.note_change(&change);
         }
@@ -289,11 +291,21 @@ impl Document {
 
     fn note_change(&mut self, change: &Change) {
         let mut past = self.past_of(change).unwrap_or_default();
+        self.merges.extend(pairs(change.deps()));
         let actor = change.actor_id().clone();
         past.insert(actor.clone(), change.max_op());
         self.known.insert(change.hash(), Known { actor, max_op: change.max_op(), past, origin: None });
         self.last.insert(change.actor_id().clone(), (change.seq(), change.hash()));
     }
+}
+
+/// All pairs of these changes, each in one order.
+fn pairs(changes: &[ChangeHash]) -> Vec<(ChangeHash, ChangeHash)> {
+    let each = |(number, one): (usize, &ChangeHash)| {
+        let with_one = changes[number + 1..].iter().map(|other| (*one.min(other), *one.max(other)));
+        with_one.collect::<Vec<_>>()
+    };
+    changes.iter().enumerate().flat_map(each).collect()
 }
 
 fn actor_of(operation: ObjId) -> Option<ActorId> {

@@ -13,7 +13,8 @@
 //! - [`document`]: a note as an automerge document.
 //! - [`vet`]: what a peer's change must satisfy before automerge sees it.
 //! - [`index`]: multi-value registers of paths and kinds, from log items alone.
-//! - [`conflict`], [`claim`]: items to look at; who works on what. `sight`: what a deletion does not hide.
+//! - [`conflict`], [`claim`]: items to look at; who works on what. `sight`: what a deletion does not hide. `overlap`: what
+//!   two changed in one place of a text.
 //! - [`vault`]: the machine that joins them.
 
 pub mod claim;
@@ -22,6 +23,7 @@ pub mod document;
 mod form;
 pub mod index;
 pub mod note;
+mod overlap;
 mod sight;
 pub mod text_diff;
 pub mod vault;

@@ -44,10 +44,13 @@ pub fn splices(old: &str, new: &str) -> Vec<Splice> {
 }
 
 /// The runs of lines in which two texts differ: which of the old ones, and which of the new ones stand in their place.
+/// Whether the last line ends is no difference.
 pub fn changed_lines(old: &str, new: &str) -> Vec<(Range<usize>, Range<usize>)> {
     let (start, old_end, new_end) = trim_lines(old, new);
     let first = lines(&old[..start]).len();
-    let (old_lines, new_lines) = (lines(&old[start..old_end]), lines(&new[start..new_end]));
+    let unended =
+        |text| lines(text).into_iter().map(|line| line.strip_suffix('\n').unwrap_or(line)).collect::<Vec<_>>();
+    let (old_lines, new_lines) = (unended(&old[start..old_end]), unended(&new[start..new_end]));
     let shifted = |range: Range<usize>| first + range.start..first + range.end;
     if old_lines.len() > LINES_MAX || new_lines.len() > LINES_MAX {
         return vec![(shifted(0..old_lines.len()), shifted(0..new_lines.len()))];
@@ -312,7 +315,8 @@ mod tests {
     #[test]
     fn lines_that_differ_are_told_by_their_numbers() {
         assert_eq!(changed_lines("a\nb\nc\nd\n", "a\nB\nc\nd\ne\n"), [(1..2, 1..2), (4..4, 4..5)]);
-        assert_eq!(changed_lines("a\nb", "a\nb\n"), [(1..2, 1..2)]);
+        assert_eq!(changed_lines("a\nb", "a\nb\nc\n"), [(2..2, 2..3)]);
+        assert_eq!(changed_lines("a\nb", "a\nb\n"), []);
         assert_eq!(changed_lines("", "a\n"), [(0..0, 0..1)]);
         assert_eq!(changed_lines("a\n", "a\n"), []);
     }

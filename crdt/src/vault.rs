@@ -23,6 +23,7 @@ use crate::{
     claim::{self, Claim, Claims},
     document::FieldConflict,
     index::{ChangeRef, Index},
+    overlap::Overlaps,
 };
 
 mod active;
@@ -42,6 +43,7 @@ mod local;
 mod names;
 mod open;
 mod output;
+mod overlaps;
 mod places;
 mod project;
 mod removals;
@@ -125,6 +127,8 @@ pub struct Vault {
     watched: BTreeSet<FileId>,
     /// Of the document that starts from this content, the last that was open.
     field_conflicts: BTreeMap<FileId, (ContentHash, Vec<FieldConflict>)>,
+    /// Of the document that starts from this content, where two members changed one place of the text.
+    overlaps: BTreeMap<FileId, (ContentHash, Overlaps)>,
     /// What archived notes say since an edit that their archiving did not know of.
     late_texts: BTreeMap<FileId, conflicts::Late>,
     /// Content under bases that compete with the shown one.
@@ -206,6 +210,7 @@ impl Vault {
             resolved: BTreeMap::new(),
             watched: BTreeSet::new(),
             field_conflicts: BTreeMap::new(),
+            overlaps: BTreeMap::new(),
             late_texts: BTreeMap::new(),
             hidden: BTreeMap::new(),
             loading_hidden: BTreeSet::new(),

@@ -168,7 +168,8 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     let kept = match (taken, item.kind) {
         (
             0,
-            ConflictKind::DeleteEdit
+            ConflictKind::Text
+            | ConflictKind::DeleteEdit
             | ConflictKind::LateEdit
             | ConflictKind::Content
             | ConflictKind::Blob
@@ -188,6 +189,9 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
             && let Some(seen) = world.nodes[node].disk.files.get(&item.path)
         {
             world.ledger.replaced(seen, kept.as_bytes());
+        }
+        if item.kind == ConflictKind::Text {
+            world.ledger.replaced(item.merged.as_bytes(), kept.as_bytes());
         }
         for side in &item.sides {
             world.ledger.replaced(side.text.as_bytes(), kept.as_bytes());

@@ -11,6 +11,7 @@ mod history;
 mod ids;
 mod names;
 mod origins;
+mod overlaps;
 mod overtaken;
 mod payloads;
 mod places;

@@ -7,7 +7,7 @@ use std::{
 
 use automerge::{ActorId, ChangeHash, ObjId};
 
-use super::{Document, read_note};
+use super::{Document, object, pairs, read_note, text_of};
 use crate::{form::Clock, index::Origin, note::Note};
 
 /// The changes of a document by actor and last operation: of one actor each follows from the one before.
@@ -50,6 +50,28 @@ impl<'a> Graph<'a> {
         self.heads_of(&common)
     }
 
+    /// What somebody did on the way to a change who had not heard of another: the changes with their entries, the last first.
+    pub(crate) fn branch(&self, to: &ChangeHash, beside: &ChangeHash) -> Vec<&'a Origin> {
+        let known = self.document.known.iter();
+        let of_branch = known.filter(|(change, _)| self.has_in_past(to, change) && !self.has_in_past(beside, change));
+        let mut branch: Vec<_> =
+            of_branch.filter_map(|(change, known)| Some((known.max_op, change, known.origin.as_deref()?))).collect();
+        branch.sort_by_key(|(max_op, change, _)| std::cmp::Reverse((*max_op, **change)));
+        branch.into_iter().map(|(_, _, origin)| origin).collect()
+    }
+
+    /// The heads of all that was written by those who did not have both of these changes.
+    pub(crate) fn heads_beside(&self, one: &ChangeHash, other: &ChangeHash) -> Vec<ChangeHash> {
+        let is_beside = |change: &ChangeHash| !(self.has_in_past(change, one) && self.has_in_past(change, other));
+        // Of one actor whatever follows a change that has both has both.
+        let last = |changes: &BTreeMap<u64, ChangeHash>| {
+            let beside = changes.iter().take_while(|(_, change)| is_beside(change));
+            beside.last().map(|(max_op, _)| *max_op)
+        };
+        let past = self.by_actor.iter().filter_map(|(actor, changes)| Some(((*actor).clone(), last(changes)?)));
+        self.heads_of(&past.collect())
+    }
+
     /// The changes of a past that none other of it follows, sorted.
     fn heads_of(&self, past: &Clock) -> Vec<ChangeHash> {
         let last = |(actor, last): (&ActorId, &u64)| Some(*self.by_actor.get(actor)?.range(..=last).next_back()?.1);
@@ -63,6 +85,29 @@ impl<'a> Graph<'a> {
 }
 
 impl Document {
+    /// Whether anything came together here.
+    pub(crate) fn has_merges(&mut self) -> bool {
+        !self.merges.is_empty() || self.doc.get_heads().len() > 1
+    }
+
+    /// The latest pairs of changes, neither of which follows from the other, that came together here or in a change.
+    pub(crate) fn latest_merges(&mut self, count: usize) -> Vec<(ChangeHash, ChangeHash)> {
+        let mut merges = self.merges.clone();
+        merges.extend(pairs(&self.heads()));
+        let last_op = |change: &ChangeHash| self.known.get(change).map_or(0, |known| known.max_op);
+        merges.sort_by_key(|(one, other)| std::cmp::Reverse((last_op(one).max(last_op(other)), *one, *other)));
+        merges.dedup();
+        merges.truncate(count);
+        merges
+    }
+
+    /// The body at these heads; none if it cannot be read.
+    pub(crate) fn body_at(&self, heads: &[ChangeHash]) -> Option<String> {
+        let doc = &self.doc;
+        let read = || text_of(doc, &object(doc, "body")?, Some(heads)).ok();
+        panic::catch_unwind(AssertUnwindSafe(read)).ok()?
+    }
+
     /// The note at these heads; none if it cannot be read.
     pub(crate) fn note_at(&self, heads: &[ChangeHash]) -> Option<Note> {
         let doc = &self.doc;

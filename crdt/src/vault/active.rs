@@ -157,6 +157,7 @@ impl Vault {
             file,
             path: held.path.clone(),
             field: None,
+            line: None,
             base: None,
             sides: vec![
                 Side { node: Some(self.me), text: shown.to_owned(), hlc: Timestamp::default() },

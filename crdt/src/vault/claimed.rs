@@ -33,6 +33,7 @@ impl Vault {
             file,
             path: path.clone(),
             field: None,
+            line: None,
             base: None,
             sides: vec![
                 side(rivals.holder, format!("{held} (has the work)")),

@@ -64,6 +64,10 @@ impl Vault {
             Task::KeepShown(content) => self.keep_shown(file, content),
             Task::Project => self.project_open(file),
             Task::Inspect => self.remember_conflicts(file),
+            Task::Decide { id, choice } if matches!(self.docs.get(&file), Some(DocState::Note(_))) => {
+                self.resolve(id, choice);
+            }
+            Task::Decide { .. } => {}
             Task::Recognise { found, base, others } => self.recognise(file, found, base, others),
             Task::Read(request) => {
                 let bytes = self.merged_bytes(file);

@@ -50,7 +50,12 @@ impl Vault {
             let record = self.index.get(file);
             record.map(|record| self.dropped_items(file, record)).unwrap_or_default()
         });
-        let all = of_fields.chain(of_files).chain(of_dropped).chain(self.claim_items()).chain(self.name_items());
+        let all = of_fields
+            .chain(self.text_items())
+            .chain(of_files)
+            .chain(of_dropped)
+            .chain(self.claim_items())
+            .chain(self.name_items());
         let mut items: Vec<_> = all.filter(|item| !self.is_resolved(item)).collect();
         items.sort_by_key(|item| item.id);
         items.dedup_by_key(|item| item.id);
@@ -76,7 +81,7 @@ impl Vault {
     }
 
     /// Closed by somebody who may: a word of others about files that they may not touch closes nothing.
-    fn is_resolved(&self, item: &Conflict) -> bool {
+    pub(super) fn is_resolved(&self, item: &Conflict) -> bool {
         let closers = self.resolved.get(&item.id);
         closers.is_some_and(|by| by.iter().any(|author| self.boundaries.may_resolve(*author, item.file.zone)))
     }
@@ -100,7 +105,8 @@ impl Vault {
         }
         let zone = item.file.zone;
         let leaves_all = match (item.kind, choice) {
-            (ConflictKind::Field, Choice::Both) => true,
+            (ConflictKind::Field | ConflictKind::Text, Choice::Both) => true,
+            (ConflictKind::Text, Choice::Side(side)) if !self.has_lines(item, *side) => return false,
             // What was read is deleted, and no more: it must be known.
             (ConflictKind::DeleteEdit, Choice::Side(0)) if self.is_in_dispute(item.file) => {
                 self.late_texts.contains_key(&item.file)
@@ -121,6 +127,7 @@ impl Vault {
     }
 
     pub(super) fn remember_conflicts(&mut self, file: FileId) {
+        self.remember_overlaps(file);
         let record = self.index.get(file).filter(|record| conflict::is_late(record));
         let (fields, late) = match self.docs.get(&file) {
             Some(DocState::Note(note)) => {
@@ -158,6 +165,7 @@ impl Vault {
             file,
             path: record.path.shown()?.clone(),
             field: Some(field.key.clone()),
+            line: None,
             base: field.base.as_ref().map(|block| block.trim_end().to_owned()),
             sides: field.sides.iter().map(|side| self.field_side(file, record, side)).collect(),
             merged: field.shown.trim_end().to_owned(),
@@ -198,6 +206,7 @@ impl Vault {
                 file,
                 path: path.clone(),
                 field: None,
+                line: None,
                 base: late.and_then(|late| late.bases.get(&archiving.hash)).cloned(),
                 sides: vec![
                     Side { node: Some(archiving.author()), text: gone.to_owned(), hlc: archiving.hlc },
@@ -235,6 +244,11 @@ impl Vault {
             // A deletion that knows of the edit closes it; had it been edited meanwhile, it is listed with that.
             return self.with_document(item.file, Task::ArchiveAs(late.hash));
         }
+        if matches!((item.kind, &choice), (ConflictKind::Field | ConflictKind::Text, Choice::Side(_)))
+            && !matches!(self.docs.get(&item.file), Some(DocState::Note(_)))
+        {
+            return self.with_document(item.file, Task::Decide { id, choice });
+        }
         let takes_hidden = is_of_contents(item.kind) && !matches!(choice, Choice::Side(0) | Choice::With(_));
         let hidden = match hidden {
             None if takes_hidden => match self.hidden_bytes(&item, &choice) {
@@ -252,7 +266,8 @@ impl Vault {
                 self.with_document(item.file, Task::Replace(bytes));
             }
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
-            (ConflictKind::Field, Choice::Both) | (ConflictKind::ActiveContent, _) => {}
+            (ConflictKind::Text, Choice::Side(index)) => self.take_lines(&item, index),
+            (ConflictKind::Field | ConflictKind::Text, Choice::Both) | (ConflictKind::ActiveContent, _) => {}
             (
                 ConflictKind::Content | ConflictKind::Blob | ConflictKind::DeleteEdit | ConflictKind::LateEdit,
                 Choice::Side(0),
@@ -291,6 +306,7 @@ impl Vault {
             ConflictKind::Claim => self.resolve_claim(item, choice),
             ConflictKind::Move | ConflictKind::Name => self.resolve_place(item, choice),
             ConflictKind::Field
+            | ConflictKind::Text
             | ConflictKind::DeleteEdit
             | ConflictKind::LateEdit
             | ConflictKind::Content
@@ -301,10 +317,7 @@ impl Vault {
 
     fn take_field(&mut self, item: &Conflict, index: usize) {
         let (Some(side), Some(key)) = (item.sides.get(index), &item.field) else { return };
-        let Some(DocState::Note(note)) = self.docs.get(&item.file) else {
-            // The document was closed meanwhile; its load lists the item again, and the person asks again.
-            return self.with_document(item.file, Task::Inspect);
-        };
+        let Some(DocState::Note(note)) = self.docs.get(&item.file) else { return };
         let mut chosen = note.merged.note().clone();
         if let Some(front_matter) = &mut chosen.front_matter {
             front_matter.blocks.insert(key.clone(), format!("{}\n", side.text));

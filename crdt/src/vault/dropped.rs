@@ -96,6 +96,7 @@ impl Vault {
                 file,
                 path: path.clone(),
                 field: None,
+                line: None,
                 base: None,
                 sides: vec![
                     Side { node: Some(shown_by.author()), text: "(shown)".to_owned(), hlc: shown_by.hlc },

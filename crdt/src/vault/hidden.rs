@@ -234,6 +234,7 @@ impl Vault {
                 file,
                 path: path.clone(),
                 field: None,
+                line: None,
                 base: replaced,
                 sides: vec![
                     Side { node: Some(shown_by.author()), text: shown_as.clone(), hlc: shown_by.hlc },

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use aiemp_keys::cbor;
 use aiemp_protocol::{
     entry::ContentRef,
-    ids::{ContentHash, FileId},
+    ids::{ConflictId, ContentHash, FileId},
     limits::LANES_MAX,
     vault_path::VaultPath,
 };
 use automerge::{Change, ChangeHash};
 
-use super::{EffectId, Projection, Vault, local::note_text};
+use super::{Choice, EffectId, Projection, Vault, local::note_text};
 use crate::{
     document::{self, Document},
     index::ChangeRef,
@@ -46,6 +46,8 @@ pub(super) enum Task {
     Project,
     /// Remember what open conflicts are about.
     Inspect,
+    /// A person decided a conflict in which the text as it is now has a part.
+    Decide { id: ConflictId, choice: Choice },
     /// This lay at a place of the file when the node started. If no state under this base is that, one of the others' may
     /// be.
     Recognise { found: Found, base: ContentHash, others: VecDeque<(FileId, ContentHash)> },
@@ -190,6 +192,7 @@ impl Vault {
             | Task::KeepShown(_)
             | Task::Project
             | Task::Inspect
+            | Task::Decide { .. }
             | Task::Read(_) => None,
         }
     }

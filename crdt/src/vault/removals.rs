@@ -191,6 +191,7 @@ impl Vault {
             file: first.file,
             path: first.path.clone(),
             field: None,
+            line: None,
             base: None,
             sides: vec![Side { node: Some(self.me), text, hlc: since }],
             merged: format!(

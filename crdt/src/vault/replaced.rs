@@ -61,6 +61,7 @@ impl Vault {
             | Task::KeepShown(_)
             | Task::Project
             | Task::Inspect
+            | Task::Decide { .. }
             | Task::Read(_)) => self.with_document(file, task),
         }
     }

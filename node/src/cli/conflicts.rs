@@ -42,6 +42,7 @@ const MOVE: &str = "move";
 const NAME: &str = "name";
 /// Kinds of which both sides are texts of the file.
 const FIELD: &str = "field";
+const TEXT: &str = "text";
 const CONTENT: &str = "content";
 
 #[derive(Debug, Args)]
@@ -156,8 +157,13 @@ fn list(items: &[WireConflict], holds: &[Hold], is_reading: bool, as_json: bool)
 }
 
 fn line_of(item: &WireConflict) -> String {
-    let field = item.field.as_ref().map(|field| format!(" ({})", spelt(field))).unwrap_or_default();
-    format!("{}  {:<11}  {}{field}", &item.id[..12], item.kind, spelt(&item.path))
+    format!("{}  {:<11}  {}{}", &item.id[..12], item.kind, spelt(&item.path), place_of(item))
+}
+
+/// Where in the file it is.
+fn place_of(item: &WireConflict) -> String {
+    let field = item.field.as_ref().map(|field| format!(" ({})", spelt(field)));
+    field.or_else(|| item.line.map(|line| format!(" (line {line})"))).unwrap_or_default()
 }
 
 /// What a note waits for: never more than its beginning, for the list may be read by a program that acts on it.
@@ -263,6 +269,7 @@ mod tests {
             kind: FIELD.to_owned(),
             path: "Plans/\u{202e}dm.x".to_owned(),
             field: Some("due\u{200b}".to_owned()),
+            line: None,
             base: None,
             sides: Vec::new(),
             merged: String::new(),
@@ -284,6 +291,7 @@ mod tests {
             kind: NAME.to_owned(),
             path: "Plans/a.md".to_owned(),
             field: None,
+            line: None,
             base: None,
             sides: nodes.iter().map(|node| side(node)).collect(),
             merged: String::new(),

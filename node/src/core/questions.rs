@@ -61,7 +61,7 @@ impl Core {
             let origin = record.and_then(|record| record.base.writes().next()).map(|(origin, _)| origin.clone());
             let blocked_by = conflicts
                 .iter()
-                .filter(|conflict| conflict.file == file && conflict.kind.is_about_content())
+                .filter(|conflict| conflict.file == file && conflict.kind.blocks_approval())
                 .map(|conflict| format!("conflict {}", conflict.id))
                 .collect();
             let source = DraftSource {

@@ -81,7 +81,8 @@ impl Core {
         let roster = self.replication.rosters().current();
         let answered = self.newest_receipt(file).is_some_and(|receipt| receipt.outcome != Outcome::Failed);
         // What somebody deleted goes out by no standing approval, whoever closed the item.
-        if answered || self.work.standing.is_empty() || self.vault.is_in_dispute(file) {
+        let is_odd = || self.vault.is_in_dispute(file) || self.vault.has_overlaps(file);
+        if answered || self.work.standing.is_empty() || is_odd() {
             return None;
         }
         let path = self.path_of(file)?;

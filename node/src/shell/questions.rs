@@ -130,6 +130,7 @@ impl Names {
             kind: item.kind.as_str().to_owned(),
             path: item.path.to_string(),
             field: item.field,
+            line: item.line,
             base: item.base,
             sides: item.sides.into_iter().map(side).collect(),
             merged: item.merged,

@@ -28,6 +28,12 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
+impl Numbers {
+    fn of(self, at: usize) -> Option<usize> {
+        (self == Self::Shown).then_some(at + 1)
+    }
+}
+
 impl Line {
     pub(super) fn plain(text: impl Into<String>) -> Self {
         Self { ink: Ink::Plain, text: text.into() }
@@ -49,20 +55,27 @@ impl Line {
     }
 }
 
+/// Whether lines have numbers: of a part of a text nobody knows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Numbers {
+    Shown,
+    Unknown,
+}
+
 /// The places of a text where any of the others differs from it, each with the lines around it.
-pub(super) fn places<'a>(text: &str, others: impl Iterator<Item = &'a str>) -> Vec<Line> {
+pub(super) fn places<'a>(text: &str, others: impl Iterator<Item = &'a str>, numbers: Numbers) -> Vec<Line> {
     let changed = others.flat_map(|other| text_diff::changed_lines(text, other)).map(|(old, _)| old);
     let lines: Vec<&str> = text.lines().collect();
     let mut page = Vec::new();
     for place in with_context(changed.collect(), lines.len()) {
         gap(&mut page);
-        place.for_each(|at| page.extend(rows(Some(at), Ink::Plain, lines[at])));
+        place.for_each(|at| page.extend(rows(numbers.of(at), Ink::Plain, lines[at])));
     }
     page
 }
 
 /// What was done to a text, with the lines around it.
-pub(super) fn hunks(old: &str, new: &str) -> Vec<Line> {
+pub(super) fn hunks(old: &str, new: &str, numbers: Numbers) -> Vec<Line> {
     let (old_lines, new_lines): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let changed = text_diff::changed_lines(old, new);
     let places = with_context(changed.iter().map(|(old, _)| old.clone()).collect(), old_lines.len());
@@ -72,7 +85,7 @@ pub(super) fn hunks(old: &str, new: &str) -> Vec<Line> {
         gap(&mut page);
         let mut at = place.start;
         while let Some((taken, added)) = changed.next_if(|(taken, _)| taken.start <= place.end) {
-            (at..taken.start).for_each(|at| page.extend(context(at, old_lines[at])));
+            (at..taken.start).for_each(|at| page.extend(context(numbers.of(at), old_lines[at])));
             let pairs = (taken.len() == added.len()).then(|| taken.clone().zip(added.clone()));
             let (taken_as, added_as): (Vec<_>, Vec<_>) = match pairs {
                 Some(pairs) => pairs.map(|(old, new)| around(old_lines[old], new_lines[new])).unzip(),
@@ -82,22 +95,14 @@ pub(super) fn hunks(old: &str, new: &str) -> Vec<Line> {
                 ),
             };
             for (at, line) in taken.clone().zip(&taken_as) {
-                page.extend(rows(Some(at), Ink::Taken, line));
+                page.extend(rows(numbers.of(at), Ink::Taken, line));
             }
             added_as.iter().for_each(|line| page.extend(rows(None, Ink::Added, line)));
-            if ends_apart(old, new, &taken, old_lines.len()) {
-                page.push(Line::plain(format!("{:>5} |   (its last line does not end)", "")));
-            }
             at = taken.end;
         }
-        (at..place.end).for_each(|at| page.extend(context(at, old_lines[at])));
+        (at..place.end).for_each(|at| page.extend(context(numbers.of(at), old_lines[at])));
     }
     page
-}
-
-/// Whether all that differs at the end is whether the last line ends.
-fn ends_apart(old: &str, new: &str, taken: &Range<usize>, count: usize) -> bool {
-    taken.end == count && old.ends_with('\n') && !new.ends_with('\n') && !new.is_empty()
 }
 
 /// Ranges of lines with those around them; what meets is one.
@@ -121,21 +126,22 @@ fn gap(page: &mut Vec<Line>) {
 }
 
 /// A line that nobody changed: its beginning.
-fn context(at: usize, line: &str) -> Vec<Line> {
+fn context(number: Option<usize>, line: &str) -> Vec<Line> {
     let spelt = spelt(line);
     let begins = broken(&spelt, COLUMNS - 2).swap_remove(0);
     let rest = if begins.len() < spelt.trim_end().len() { " …" } else { "" };
-    vec![Line::plain(format!("{:>5} |   {begins}{rest}", at + 1).trim_end())]
+    let number = number.map(|number| number.to_string()).unwrap_or_default();
+    vec![Line::plain(format!("{number:>5} |   {begins}{rest}").trim_end())]
 }
 
 /// A line with its number, broken where it is long; nothing in it steers a terminal.
-fn rows(at: Option<usize>, ink: Ink, line: &str) -> Vec<Line> {
+fn rows(number: Option<usize>, ink: Ink, line: &str) -> Vec<Line> {
     let sign = match ink {
         Ink::Plain | Ink::Heading => ' ',
         Ink::Taken => '-',
         Ink::Added => '+',
     };
-    let number = at.map(|at| (at + 1).to_string()).unwrap_or_default();
+    let number = number.map(|number| number.to_string()).unwrap_or_default();
     let broken = broken(&spelt(line), COLUMNS).into_iter().enumerate();
     let row = |(row, text): (usize, String)| {
         let margin = if row == 0 { format!("{number:>5} | {sign}") } else { format!("{:>5} |  ", "") };
@@ -187,6 +193,18 @@ mod tests {
         page.iter().map(|line| line.text.as_str()).collect()
     }
 
+    fn hunks(old: &str, new: &str) -> Vec<Line> {
+        super::hunks(old, new, Numbers::Shown)
+    }
+
+    #[test]
+    fn a_part_of_a_text_has_no_numbers() {
+        assert_eq!(
+            text(&super::hunks("a\nb\n", "a\nc\n", Numbers::Unknown)),
+            ["      |   a", "      | - b", "      | + c"]
+        );
+    }
+
     #[test]
     fn what_was_changed_stands_between_three_lines_before_and_after() {
         let old: String = (1..=20).map(|number| format!("line {number}\n")).collect();
@@ -211,9 +229,9 @@ mod tests {
         let page = hunks(&old, &new);
         assert_eq!(text(&page), expected);
         assert_eq!((page[3].ink, page[4].ink, page[5].ink), (Ink::Taken, Ink::Added, Ink::Plain));
-        let base = places(&old, [new.as_str(), "line 0\n"].into_iter());
+        let base = places(&old, [new.as_str(), "line 0\n"].into_iter(), Numbers::Shown);
         assert_eq!(base.len(), 20, "another replaced all of it");
-        assert_eq!(text(&places(&old, [new.as_str()].into_iter()))[3], "    5 |   line 5");
+        assert_eq!(text(&places(&old, [new.as_str()].into_iter(), Numbers::Shown))[3], "    5 |   line 5");
     }
 
     #[test]
@@ -221,8 +239,6 @@ mod tests {
         assert_eq!(text(&hunks("", "a\nb\n")), ["      | + a", "      | + b"]);
         assert_eq!(text(&hunks("a\n", "")), ["    1 | - a"]);
         assert_eq!(text(&hunks("a\n", "a\nb\n")), ["    1 |   a", "      | + b"]);
-        let told = ["    1 | - a", "      | + a", "      |   (its last line does not end)"];
-        assert_eq!(text(&hunks("a\n", "a")), told);
         assert_eq!(text(&hunks("a\n", "a\n")), Vec::<&str>::new());
     }
 

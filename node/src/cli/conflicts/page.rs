@@ -3,8 +3,8 @@
 use aiemp_protocol::action::spelt;
 
 use super::{
-    ACTIVE_CONTENT, CLAIM, CONTENT, DROPPED, FIELD, MASS_REMOVAL, MOVE, NAME, found_lines,
-    hunks::{self, Line, broken},
+    ACTIVE_CONTENT, CLAIM, CONTENT, DROPPED, FIELD, MASS_REMOVAL, MOVE, NAME, TEXT, found_lines,
+    hunks::{self, Line, Numbers, broken},
 };
 use crate::shell::control::{WireConflict, WireSide};
 
@@ -14,8 +14,7 @@ const SHOWN: &str = "(shown)";
 
 /// The page; `shown` is the text that lies in the vault, where the item does not bring it.
 pub(super) fn of(item: &WireConflict, shown: Option<&str>) -> Vec<Line> {
-    let field = item.field.as_ref().map(|field| format!(" ({})", spelt(field))).unwrap_or_default();
-    let mut page = vec![Line::heading(format!("{}  {}{field}", item.kind, spelt(&item.path)))];
+    let mut page = vec![Line::heading(format!("{}  {}{}", item.kind, spelt(&item.path), super::place_of(item)))];
     page.extend(broken(what_happened(&item.kind), COLUMNS).into_iter().map(Line::plain));
     page.extend(found_lines(item).map(Line::plain));
     let texts: Vec<&str> = item.sides.iter().map(|side| text_of(side, shown)).collect();
@@ -25,10 +24,10 @@ pub(super) fn of(item: &WireConflict, shown: Option<&str>) -> Vec<Line> {
     } else if let Some(base) = item.base.as_deref().filter(|base| !is_told(base)) {
         page.push(Line::heading("\nThey started from"));
         let read = texts.iter().copied().filter(|text| !is_told(text)).chain([merged]);
-        page.extend(hunks::places(base, read));
+        page.extend(hunks::places(base, read, numbers_of(item)));
         for (number, (side, text)) in (1..).zip(item.sides.iter().zip(&texts)) {
             page.push(heading(number, side, ""));
-            page.extend(done_to(base, text));
+            page.extend(done_to(base, text, numbers_of(item)));
         }
         page.push(Line::heading("\nShown now"));
         page.extend(shown_now(item, &texts, base, merged));
@@ -39,12 +38,16 @@ pub(super) fn of(item: &WireConflict, shown: Option<&str>) -> Vec<Line> {
 }
 
 /// What became of a text; where it is told and not shown, that.
-fn done_to(base: &str, text: &str) -> Vec<Line> {
+fn done_to(base: &str, text: &str, numbers: Numbers) -> Vec<Line> {
     if is_told(text) {
         return told(text);
     }
-    let found = hunks::hunks(base, text);
-    if found.is_empty() { vec![Line::plain("  the same")] } else { found }
+    let found = hunks::hunks(base, text, numbers);
+    match found.is_empty() {
+        true if base == text => vec![Line::plain("  nothing")],
+        true => vec![Line::plain("  nothing but where its last line ends")],
+        false => found,
+    }
 }
 
 fn shown_now(item: &WireConflict, texts: &[&str], base: &str, merged: &str) -> Vec<Line> {
@@ -52,7 +55,7 @@ fn shown_now(item: &WireConflict, texts: &[&str], base: &str, merged: &str) -> V
     match of_side {
         Some((number, (side, _))) => vec![Line::plain(format!("  what {number}. {} says", spelt(&side.node)))],
         None if merged == base => vec![Line::plain("  what they started from")],
-        None => done_to(base, merged),
+        None => done_to(base, merged, numbers_of(item)),
     }
 }
 
@@ -63,14 +66,14 @@ fn beside_each_other(item: &WireConflict, texts: &[&str], page: &mut Vec<Line>) 
         match first {
             Some((of, before)) if !is_told(text) && item.kind != DROPPED => {
                 page.push(heading(number, side, &format!(", beside {of}.")));
-                page.extend(done_to(before, text));
+                page.extend(done_to(before, text, numbers_of(item)));
             }
             Some(_) | None => {
                 page.push(heading(number, side, ""));
                 if is_told(text) {
                     page.extend(told(text));
                 } else {
-                    page.extend(hunks::places(text, [""].into_iter()));
+                    page.extend(hunks::places(text, [""].into_iter(), numbers_of(item)));
                     first = first.or(Some((number, text)));
                 }
             }
@@ -118,13 +121,19 @@ fn is_told(text: &str) -> bool {
     text.starts_with('(') && text.ends_with(')') && !text.contains('\n')
 }
 
+/// Of a text conflict only the place is told.
+fn numbers_of(item: &WireConflict) -> Numbers {
+    if item.kind == TEXT { Numbers::Unknown } else { Numbers::Shown }
+}
+
 fn is_about_texts(item: &WireConflict) -> bool {
-    matches!(item.kind.as_str(), FIELD | "delete_edit" | "late_edit" | CONTENT | ACTIVE_CONTENT | DROPPED)
+    matches!(item.kind.as_str(), FIELD | TEXT | "delete_edit" | "late_edit" | CONTENT | ACTIVE_CONTENT | DROPPED)
 }
 
 fn what_happened(kind: &str) -> &'static str {
     match kind {
         "field" => "A field was given several values at once. One of them is shown until somebody decides.",
+        "text" => "Two changed one place of the text without having heard of each other. Words of both stand there.",
         "delete_edit" => "One deleted the file; another wrote to it without knowing of that.",
         "late_edit" => "The note had moved on when another wrote to it. What was written is not shown.",
         "content" => "The file was replaced as a whole, or made twice, with two contents.",
@@ -152,6 +161,7 @@ pub(super) fn ways(item: &WireConflict) -> Vec<String> {
         DROPPED => vec![(own(0), "the note as it is shown"), with],
         MASS_REMOVAL => vec![(own(0), "remove them on every node"), both("bring them back")],
         CLAIM => [each("has the work; the other copy goes"), vec![both("leave both copies")]].concat(),
+        TEXT => [each("its lines stand there"), vec![both("what is shown stands"), with]].concat(),
         MOVE => each("where it lies"),
         NAME => each("whose file has the name; the other keeps its number"),
         "delete_edit" => vec![(own(0), "it goes"), (own(1), "it stays"), both("it stays"), with],
@@ -185,6 +195,7 @@ mod tests {
             id: "0123456789abcdef".to_owned(),
             kind: kind.to_owned(),
             path: "Plans/a.md".to_owned(),
+            line: (kind == TEXT).then_some(9),
             field: (kind == FIELD).then(|| "amount".to_owned()),
             base: base.map(str::to_owned),
             sides: sides.iter().map(side).collect(),
@@ -228,6 +239,41 @@ To decide: aiemp-node conflicts resolve 0123456789ab and one of
   --take both    what is shown stands
   --with FILE    the text of that file stands";
         assert_eq!(super::ways(&item).join("\n"), ways);
+    }
+
+    #[test]
+    fn a_place_of_a_text_is_told_by_what_each_made_of_it() {
+        let sides = [("laptop", "a\nfor 45 EUR\nb\n"), ("cloud", "a\nfor 38 EUR, net\nb\n")];
+        let item = item(TEXT, Some("a\nfor 40 EUR\nb\n"), &sides, "a\nfor 3845 EUR, net\nb\n");
+        let expected = "\
+text  Plans/a.md (line 9)
+Two changed one place of the text without having heard of each other. Words of
+both stand there.
+
+They started from
+      |   a
+      |   for 40 EUR
+      |   b
+
+1. laptop, 2026-01-07 10:30:00 UTC
+      |   a
+      | - for 40 EUR
+      | + for 45 EUR
+      |   b
+
+2. cloud, 2026-01-07 10:30:00 UTC
+      |   a
+      | - for 40 EUR
+      | + for 38 EUR, net
+      |   b
+
+Shown now
+      |   a
+      | - for 40 EUR
+      | + for 3845 EUR, net
+      |   b
+";
+        assert_eq!(text(&of(&item, None)), expected);
     }
 
     #[test]

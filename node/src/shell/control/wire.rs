@@ -66,6 +66,9 @@ pub struct WireConflict {
     /// Front matter key of a field conflict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// In which line of the file a text conflict is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
     /// What was there before the sides parted, where that is known.
     #[serde(default)]
     pub base: Option<String>,
