@@ -22,6 +22,8 @@ pub enum ConflictKind {
     Field,
     /// One place of the text, changed by two: words of both stand there.
     Text,
+    /// A merge after which the file is read as another note than both sides wrote.
+    Structure,
     /// One side deleted the note, the other edited it: it stays in sight until somebody decides.
     DeleteEdit,
     /// An edit of a note that had moved on, to approval or to another folder.
@@ -51,6 +53,7 @@ impl ConflictKind {
         match self {
             Self::Field => "field",
             Self::Text => "text",
+            Self::Structure => "structure",
             Self::DeleteEdit => "delete_edit",
             Self::LateEdit => "late_edit",
             Self::Content => "content",

@@ -14,7 +14,7 @@
 //! - [`vet`]: what a peer's change must satisfy before automerge sees it.
 //! - [`index`]: multi-value registers of paths and kinds, from log items alone.
 //! - [`conflict`], [`claim`]: items to look at; who works on what. `sight`: what a deletion does not hide. `overlap`: what
-//!   two changed in one place of a text.
+//!   two changed in one place of a text. `structure`: front matter that a merge broke.
 //! - [`vault`]: the machine that joins them.
 
 pub mod claim;
@@ -25,6 +25,7 @@ pub mod index;
 pub mod note;
 mod overlap;
 mod sight;
+mod structure;
 pub mod text_diff;
 pub mod vault;
 pub mod vet;

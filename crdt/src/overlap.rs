@@ -186,7 +186,7 @@ impl Merge {
         graph: &Graph<'_>,
         (one, other): &(ChangeHash, ChangeHash),
     ) -> Option<Self> {
-        let authors = authors(&graph.branch(one, other), &graph.branch(other, one))?;
+        let authors = authors(graph, one, other)?;
         let heads = graph.common_heads(&[*one, *other]);
         let base = document.body_at(&heads)?;
         let sides = [document.body_at(&[*one])?, document.body_at(&[*other])?];
@@ -237,11 +237,12 @@ impl Merge {
 }
 
 /// Who stands for each side: the last of each that are two.
-fn authors<'a>(one: &[&'a Origin], other: &[&'a Origin]) -> Option<[&'a Origin; 2]> {
+pub(crate) fn authors<'a>(graph: &Graph<'a>, one: &ChangeHash, other: &ChangeHash) -> Option<[&'a Origin; 2]> {
+    let (one, other) = (graph.branch(one, other), graph.branch(other, one));
     let (first, second) = (one.first()?, other.first()?);
     let differs =
         |from: &Origin, among: &[&'a Origin]| among.iter().find(|origin| origin.author() != from.author()).copied();
-    match (differs(first, other), differs(second, one)) {
+    match (differs(first, &other), differs(second, &one)) {
         (Some(second), _) => Some([*first, second]),
         (None, Some(first)) => Some([first, *second]),
         (None, None) => None,

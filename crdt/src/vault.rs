@@ -24,12 +24,14 @@ use crate::{
     document::FieldConflict,
     index::{ChangeRef, Index},
     overlap::Overlaps,
+    structure::Broken,
 };
 
 mod active;
 mod apply;
 mod authors;
 mod away;
+mod broken;
 mod claimed;
 mod command;
 mod conflicts;
@@ -129,6 +131,8 @@ pub struct Vault {
     field_conflicts: BTreeMap<FileId, (ContentHash, Vec<FieldConflict>)>,
     /// Of the document that starts from this content, where two members changed one place of the text.
     overlaps: BTreeMap<FileId, (ContentHash, Overlaps)>,
+    /// Of the document that starts from this content, how a merge broke its front matter.
+    broken: BTreeMap<FileId, (ContentHash, Broken)>,
     /// What archived notes say since an edit that their archiving did not know of.
     late_texts: BTreeMap<FileId, conflicts::Late>,
     /// Content under bases that compete with the shown one.
@@ -211,6 +215,7 @@ impl Vault {
             watched: BTreeSet::new(),
             field_conflicts: BTreeMap::new(),
             overlaps: BTreeMap::new(),
+            broken: BTreeMap::new(),
             late_texts: BTreeMap::new(),
             hidden: BTreeMap::new(),
             loading_hidden: BTreeSet::new(),

@@ -169,6 +169,7 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
         (
             0,
             ConflictKind::Text
+            | ConflictKind::Structure
             | ConflictKind::DeleteEdit
             | ConflictKind::LateEdit
             | ConflictKind::Content
@@ -190,7 +191,7 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
         {
             world.ledger.replaced(seen, kept.as_bytes());
         }
-        if item.kind == ConflictKind::Text {
+        if matches!(item.kind, ConflictKind::Text | ConflictKind::Structure) {
             world.ledger.replaced(item.merged.as_bytes(), kept.as_bytes());
         }
         for side in &item.sides {

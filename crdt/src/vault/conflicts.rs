@@ -52,6 +52,7 @@ impl Vault {
         });
         let all = of_fields
             .chain(self.text_items())
+            .chain(self.broken_items())
             .chain(of_files)
             .chain(of_dropped)
             .chain(self.claim_items())
@@ -105,7 +106,7 @@ impl Vault {
         }
         let zone = item.file.zone;
         let leaves_all = match (item.kind, choice) {
-            (ConflictKind::Field | ConflictKind::Text, Choice::Both) => true,
+            (ConflictKind::Field | ConflictKind::Text | ConflictKind::Structure, Choice::Both) => true,
             (ConflictKind::Text, Choice::Side(side)) if !self.has_lines(item, *side) => return false,
             // What was read is deleted, and no more: it must be known.
             (ConflictKind::DeleteEdit, Choice::Side(0)) if self.is_in_dispute(item.file) => {
@@ -128,6 +129,7 @@ impl Vault {
 
     pub(super) fn remember_conflicts(&mut self, file: FileId) {
         self.remember_overlaps(file);
+        self.remember_broken(file);
         let record = self.index.get(file).filter(|record| conflict::is_late(record));
         let (fields, late) = match self.docs.get(&file) {
             Some(DocState::Note(note)) => {
@@ -244,7 +246,9 @@ impl Vault {
             // A deletion that knows of the edit closes it; had it been edited meanwhile, it is listed with that.
             return self.with_document(item.file, Task::ArchiveAs(late.hash));
         }
-        if matches!((item.kind, &choice), (ConflictKind::Field | ConflictKind::Text, Choice::Side(_)))
+        let is_of_note = matches!(item.kind, ConflictKind::Field | ConflictKind::Text | ConflictKind::Structure);
+        if is_of_note
+            && matches!(choice, Choice::Side(_))
             && !matches!(self.docs.get(&item.file), Some(DocState::Note(_)))
         {
             return self.with_document(item.file, Task::Decide { id, choice });
@@ -267,7 +271,9 @@ impl Vault {
             }
             (ConflictKind::Field, Choice::Side(index)) => self.take_field(&item, index),
             (ConflictKind::Text, Choice::Side(index)) => self.take_lines(&item, index),
-            (ConflictKind::Field | ConflictKind::Text, Choice::Both) | (ConflictKind::ActiveContent, _) => {}
+            (ConflictKind::Structure, Choice::Side(index)) => self.mend(item.file, index),
+            (ConflictKind::Field | ConflictKind::Text | ConflictKind::Structure, Choice::Both)
+            | (ConflictKind::ActiveContent, _) => {}
             (
                 ConflictKind::Content | ConflictKind::Blob | ConflictKind::DeleteEdit | ConflictKind::LateEdit,
                 Choice::Side(0),
@@ -307,6 +313,7 @@ impl Vault {
             ConflictKind::Move | ConflictKind::Name => self.resolve_place(item, choice),
             ConflictKind::Field
             | ConflictKind::Text
+            | ConflictKind::Structure
             | ConflictKind::DeleteEdit
             | ConflictKind::LateEdit
             | ConflictKind::Content

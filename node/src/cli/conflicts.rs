@@ -43,6 +43,7 @@ const NAME: &str = "name";
 /// Kinds of which both sides are texts of the file.
 const FIELD: &str = "field";
 const TEXT: &str = "text";
+const STRUCTURE: &str = "structure";
 const CONTENT: &str = "content";
 
 #[derive(Debug, Args)]

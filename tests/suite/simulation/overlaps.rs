@@ -207,6 +207,52 @@ fn every_node_lists_the_same_places_and_what_was_decided_stays_decided() {
     }
 }
 
+#[test]
+fn a_front_matter_that_a_merge_broke_is_listed_until_somebody_mends_it() {
+    let before = "---\na: 1\n---\nBody\nand more\n";
+    let saves = ["Body\nand more, mine\n", "---\na: 2\n---\nBody\nand more\nat the end\n"];
+    let mut kinds = BTreeSet::new();
+    for number in 0..6 {
+        let node = number as usize % 2;
+        let mut world = apart(600 + number, before, saves);
+        let broken = |world: &World, node: usize| {
+            let listed = items(world, node).into_iter().filter(|item| item.kind == ConflictKind::Structure);
+            listed.collect::<Vec<_>>()
+        };
+        assert_eq!(broken(&world, 0), broken(&world, 1));
+        let item = broken(&world, 0).pop().expect("it is listed");
+        assert_eq!(item.base.as_deref(), Some(before));
+        let mut sides: Vec<_> = item.sides.iter().map(|side| side.text.as_str()).collect();
+        sides.sort_unstable();
+        assert_eq!(sides, [saves[1], saves[0]]);
+        assert_eq!(item.merged, "---\na: 2\n---Body\nand more, mine\nat the end\n");
+        world.crash(node, 500);
+        settle(&mut world);
+        assert_eq!(broken(&world, node), std::slice::from_ref(&item), "also after a restart");
+        let whole = ["Body\nand more, mine\nat the end\n", "---\na: 2\n---\nBody\nand more, mine\nat the end\n"];
+        let of_side = |side: usize| if item.sides[side].text == saves[0] { whole[0] } else { whole[1] };
+        let expected = match number / 2 {
+            0 => {
+                resolve(&mut world, node, &item, Choice::Side(node));
+                of_side(node)
+            }
+            1 => {
+                resolve(&mut world, node, &item, Choice::Both);
+                item.merged.as_str()
+            }
+            _ => {
+                save(&mut world, node, AT, whole[1]);
+                whole[1]
+            }
+        };
+        settle(&mut world);
+        assert_eq!([broken(&world, 0), broken(&world, 1)], [[], []]);
+        assert_eq!([text(&world, 0, AT).as_deref(), text(&world, 1, AT).as_deref()], [Some(expected), Some(expected)]);
+        kinds.insert(expected.to_owned());
+    }
+    assert_eq!(kinds.len(), 3, "{kinds:?}");
+}
+
 /// Which drafts wait for what.
 fn blocked(world: &mut World) -> Vec<usize> {
     world.input(0, Input::Asked { request: 77, question: Question::Drafts }).expect("nothing goes wrong");

@@ -3,7 +3,7 @@
 use aiemp_protocol::action::spelt;
 
 use super::{
-    ACTIVE_CONTENT, CLAIM, CONTENT, DROPPED, FIELD, MASS_REMOVAL, MOVE, NAME, TEXT, found_lines,
+    ACTIVE_CONTENT, CLAIM, CONTENT, DROPPED, FIELD, MASS_REMOVAL, MOVE, NAME, STRUCTURE, TEXT, found_lines,
     hunks::{self, Line, Numbers, broken},
 };
 use crate::shell::control::{WireConflict, WireSide};
@@ -127,13 +127,17 @@ fn numbers_of(item: &WireConflict) -> Numbers {
 }
 
 fn is_about_texts(item: &WireConflict) -> bool {
-    matches!(item.kind.as_str(), FIELD | TEXT | "delete_edit" | "late_edit" | CONTENT | ACTIVE_CONTENT | DROPPED)
+    matches!(
+        item.kind.as_str(),
+        FIELD | TEXT | STRUCTURE | "delete_edit" | "late_edit" | CONTENT | ACTIVE_CONTENT | DROPPED
+    )
 }
 
 fn what_happened(kind: &str) -> &'static str {
     match kind {
         "field" => "A field was given several values at once. One of them is shown until somebody decides.",
         "text" => "Two changed one place of the text without having heard of each other. Words of both stand there.",
+        "structure" => "Both wrote a whole note, and what came of them together is read as another one.",
         "delete_edit" => "One deleted the file; another wrote to it without knowing of that.",
         "late_edit" => "The note had moved on when another wrote to it. What was written is not shown.",
         "content" => "The file was replaced as a whole, or made twice, with two contents.",
@@ -161,6 +165,9 @@ pub(super) fn ways(item: &WireConflict) -> Vec<String> {
         DROPPED => vec![(own(0), "the note as it is shown"), with],
         MASS_REMOVAL => vec![(own(0), "remove them on every node"), both("bring them back")],
         CLAIM => [each("has the work; the other copy goes"), vec![both("leave both copies")]].concat(),
+        STRUCTURE => {
+            [each("its front matter stands, with the text of both"), vec![both("what is shown stands"), with]].concat()
+        }
         TEXT => [each("its lines stand there"), vec![both("what is shown stands"), with]].concat(),
         MOVE => each("where it lies"),
         NAME => each("whose file has the name; the other keeps its number"),
