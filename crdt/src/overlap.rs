@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How many of the latest merges of a note are looked at: each costs to read the note four times, once.
-const MERGES_MAX: usize = 32;
+const MERGES_MAX: usize = 16;
 /// Places of one merge that are told.
 const PLACES_MAX: usize = 16;
 /// Lines told before and after a place.
