@@ -135,7 +135,21 @@ impl Replication {
             self.compare_position(now, peer, position);
         }
         // What the peer lacks it asks for: it got a frontier too, and pushed as well all of it would travel twice.
+        for position in self.frontier_for(peer) {
+            self.tell_of_more(peer, position);
+        }
         self.request_missing(now);
+    }
+
+    /// What became durable between this node's frontier and the peer's: it was told to nobody, and pushed to nobody of whom
+    /// it was not known what they hold.
+    fn tell_of_more(&mut self, peer: NodeId, own: Position) {
+        let Some(session) = self.sessions.get(&peer) else { return };
+        let of = |held: Option<&u64>| held.copied().unwrap_or(0);
+        let (told, known) = (of(session.told.get(&own.log)), of(session.known.as_ref().and_then(|k| k.get(&own.log))));
+        if told <= known && known < own.seq {
+            self.serve_more(peer, own.log, known);
+        }
     }
 
     fn compare_position(&mut self, now: Timestamp, peer: NodeId, position: &Position) {
@@ -207,8 +221,13 @@ impl Replication {
         if session.told.get(&log).is_some_and(|told| *told > seq) {
             return;
         }
-        if durable - seq < ENTRIES_PER_FETCH {
-            self.serve_entries(peer, log, seq + 1, ENTRIES_PER_FETCH);
+        self.serve_more(peer, log, seq);
+    }
+
+    fn serve_more(&mut self, peer: NodeId, log: LogId, held: u64) {
+        let durable = self.durable.get(&log).copied().unwrap_or(0);
+        if durable - held < ENTRIES_PER_FETCH {
+            self.serve_entries(peer, log, held + 1, ENTRIES_PER_FETCH);
         } else {
             self.send_frontier(peer);
         }
