@@ -252,7 +252,7 @@ mod tests {
         let page = hunks(&format!("{words}{words}\n{old}\n"), &format!("{words}{words}\n{new}\n"));
         assert!(page.iter().all(|line| line.text.chars().count() <= 80), "{page:#?}");
         let rows = text(&page);
-        assert_eq!(rows[0], "    1 |   some words that nobody changed and that go on for a while, some words …");
+        assert_eq!(rows[0], "    1 |   some words that nobody changed and that go on for a while, some …");
         assert!(
             rows[1].starts_with("    2 | - … ") && rows.iter().any(|row| row.contains("40 EUR, some")),
             "{rows:#?}"
