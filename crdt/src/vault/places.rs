@@ -12,6 +12,9 @@ use crate::{
     index::{FileRecord, Origin},
 };
 
+/// A member may give any number of files one name, and a list of all of them would hide what else is to be decided.
+const NAMES_LISTED_MAX: usize = 1_000;
+
 impl Vault {
     /// The item of a file that was moved to several places at once.
     pub(super) fn move_item(&self, file: FileId, record: &FileRecord) -> Option<Conflict> {
@@ -36,15 +39,15 @@ impl Vault {
         })
     }
 
-    /// Items for the files that had to give their names to others.
+    /// Items for the files that had to give their names to others; of very many the first.
     pub(super) fn name_items(&self) -> Vec<Conflict> {
         let of_name = |files: Vec<(FileId, Option<VaultPath>)>| {
             let mut files = files.into_iter();
             let first = files.next();
             let rest = files.filter_map(move |(file, place)| Some((first.as_ref()?.0, file, place?)));
-            rest.filter_map(|(first, file, place)| self.name_item(first, file, &place)).collect::<Vec<_>>()
+            rest.filter_map(|(first, file, place)| self.name_item(first, file, &place))
         };
-        self.names.twins(&self.index).flat_map(of_name).collect()
+        self.names.twins(&self.index).flat_map(of_name).take(NAMES_LISTED_MAX).collect()
     }
 
     fn name_item(&self, first: FileId, file: FileId, place: &VaultPath) -> Option<Conflict> {

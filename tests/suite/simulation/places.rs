@@ -4,12 +4,17 @@ use aiemp_crdt::{
     conflict::{Conflict, ConflictKind},
     vault::Choice,
 };
+use aiemp_keys::Hash;
 use aiemp_node::core::{Answer, Input, Question};
-use aiemp_protocol::ids::ContentHash;
+use aiemp_protocol::{
+    entry::{FileKind, Item},
+    ids::{ContentHash, FileId},
+    zone::Zone,
+};
 use aiemp_tests::{people, world::World};
 
 use super::{
-    repairs::resolve,
+    repairs::{append_as, resolve},
     scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, pass, path, rename, save, settle, text, world},
 };
 
@@ -210,4 +215,24 @@ fn a_number_in_a_name_takes_no_file_out_of_the_owners_zone() {
     rename(&mut world, 0, &[(&numbered, &numbered.to_lowercase())]);
     settle(&mut world);
     assert_eq!(plans(&world, 0), plans(&world, 1), "its spelling follows from the other's");
+}
+
+#[test]
+fn of_very_many_names_that_two_files_have_the_first_are_listed() {
+    let mut world = world(3, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let (base, length) = (ContentHash::of(b"x"), 1);
+    for part in 0..9_u64 {
+        let file =
+            |number| FileId { zone: Zone::Drafts, hash: Hash::of_content(&[part.to_le_bytes(), number].concat()) };
+        let new = |number: u64| Item::New {
+            file: file(number.to_le_bytes()),
+            path: path(&format!("Plans/{part} {}.md", number / 2)),
+            kind: FileKind::Note,
+            base,
+            length,
+        };
+        append_as(&mut world, 1, (0..250).map(new).collect(), vec![b"x".to_vec(); 250]);
+    }
+    pass(&mut world, 60_000);
+    assert_eq!(items(&world, 0).len(), 1_000);
 }
