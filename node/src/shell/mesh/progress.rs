@@ -79,7 +79,7 @@ impl Drop for Bar {
 }
 
 fn line_of(progress: &WireProgress) -> String {
-    let full = (progress.done * WIDTH).checked_div(progress.total).unwrap_or(0).min(WIDTH);
+    let full = progress.done.saturating_mul(WIDTH).checked_div(progress.total).unwrap_or(0).min(WIDTH);
     let bar: String = (0..WIDTH).map(|at| if at < full { '#' } else { '.' }).collect();
     format!("[{bar}] {progress}")
 }
