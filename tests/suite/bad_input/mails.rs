@@ -188,6 +188,7 @@ fn a_mail_of_25_mb_arrives_whole_and_a_larger_one_stays_with_a_word() {
     pair.wait("the larger one is refused", |pair| pair.cloud.log().contains("ask the sender for a link"));
     pair.wait_same("it is a file like any other", |files| files.get("Inbox/too-large.eml") == Some(&too_large));
     pair.cloud.drop_mail("large.eml", &large);
+    pair.wait("the smaller one is taken up", |pair| pair.cloud.log().contains("mail taken up"));
     pair.wait_same("the smaller one arrives", |files| files.values().any(|bytes| *bytes == large));
     pair.wait("the smaller one is answered", |pair| !pair.local.named("Pending_Approval", "REPLY_", ".md").is_empty());
     assert_eq!(open_folders(&pair.cloud, "EMAIL_", ".md").len(), 1);
