@@ -253,10 +253,7 @@ mod tests {
         assert!(page.iter().all(|line| line.text.chars().count() <= 80), "{page:#?}");
         let rows = text(&page);
         assert_eq!(rows[0], "    1 |   some words that nobody changed and that go on for a while, some …");
-        assert!(
-            rows[1].starts_with("    2 | - … ") && rows.iter().any(|row| row.contains("40 EUR,")),
-            "{rows:#?}"
-        );
+        assert!(rows[1].starts_with("    2 | - … ") && rows.iter().any(|row| row.contains("40 EUR,")), "{rows:#?}");
         assert!(page.len() <= 7, "{rows:#?}");
     }
 
