@@ -3,7 +3,7 @@
 //! A claim is a copy of a note in the claim folder of a node. Where several nodes made one, one of them holds the work, as
 //! every node tells alike; the copies of the others leave the sight, unless something in them stands nowhere else.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, iter, time::Duration};
 
 use aiemp_keys::{Hash, NodeId, cbor};
 use aiemp_protocol::{
@@ -38,6 +38,8 @@ pub struct Claims {
     by_work: BTreeMap<WorkId, BTreeMap<NodeId, Claim>>,
     /// What each copy was claimed for last, and where its author said so.
     of_copy: BTreeMap<FileId, ((u64, u64), WorkId)>,
+    /// The copy that each draft may have been made of.
+    of_draft: BTreeMap<FileId, FileId>,
 }
 
 /// Two copies of a note in the claim folders of two nodes.
@@ -96,6 +98,17 @@ impl Claims {
         self.of_copy.get(&copy).map(|(_, work)| *work)
     }
 
+    /// The copy that this draft may have been made of.
+    pub(crate) fn copy_behind(&self, draft: FileId) -> Option<FileId> {
+        self.of_draft.get(&draft).copied()
+    }
+
+    /// A draft of a copy may have this id; where it is taken, the one beside it.
+    pub(crate) fn follow_drafts(&mut self, draft: FileId, copy: FileId, is_taken: impl Fn(FileId) -> bool) {
+        let ids = iter::successors(Some(draft), |id| is_taken(*id).then(|| id.beside(Zone::Drafts)));
+        self.of_draft.extend(ids.take(sight::SUCCESSORS_MAX).map(|id| (id, copy)));
+    }
+
     /// Work that more than one node claimed.
     fn shared(&self) -> impl Iterator<Item = WorkId> + '_ {
         self.by_work.iter().filter(|(_, claims)| claims.len() > 1).map(|(work, _)| *work)
@@ -107,15 +120,16 @@ impl Claims {
     }
 
     /// The claims of a piece of work that were not given up: whose copy is there, or went on towards its end.
-    fn held<'a>(&'a self, index: &'a Index, work: WorkId) -> impl Iterator<Item = &'a Claim> {
-        self.of_work(work).filter(move |claim| self.work_of(claim.to) == Some(work) && is_held(index, claim))
+    fn held<'a>(&'a self, index: &Index, work: WorkId, names_first: &impl Fn(NodeId) -> bool) -> Vec<&'a Claim> {
+        let is_for_it = |claim: &Claim| self.work_of(claim.to) == Some(work);
+        self.of_work(work).filter(|claim| is_for_it(claim) && is_held(index, claim, names_first)).collect()
     }
 }
 
 /// Who has a piece of work: a person who claimed it by hand before all others. Then, of concurrent claims, the one of the
 /// highest `H(work, node)`; a later one that knew of an earlier has it only if the earlier lease had ended when it was made.
 pub fn holder(index: &Index, work: WorkId, names_first: impl Fn(NodeId) -> bool) -> Option<&Claim> {
-    let claims: Vec<_> = index.claims().held(index, work).collect();
+    let claims = index.claims().held(index, work, &names_first);
     let is_persons = |claim: &Claim| claim.by_hand && names_first(claim.origin.author());
     let strength = |claim: &Claim| (is_persons(claim), rank(work, claim.origin.author()));
     let beats = |other: &Claim, claim: &Claim| {
@@ -135,21 +149,41 @@ pub fn holder(index: &Index, work: WorkId, names_first: impl Fn(NodeId) -> bool)
     unbeaten.or_else(|| claims.iter().max_by_key(|claim| strength(claim)).copied())
 }
 
-fn is_held(index: &Index, claim: &Claim) -> bool {
+/// Whether a claim was not given up.
+pub(crate) fn is_held(index: &Index, claim: &Claim, names_first: &impl Fn(NodeId) -> bool) -> bool {
     let Some(record) = index.get(claim.to).filter(|record| record.base.shown().is_some()) else { return false };
     let goes_on = |archiving: &Origin| {
-        [Zone::Drafts, Zone::Owner].into_iter().any(|zone| sight::has_moved_to(index, claim.to, zone, archiving))
+        sight::has_moved_to(index, claim.to, Zone::Owner, archiving)
+            || drafts_of(index, claim.to, archiving).any(|draft| stands(index, draft, names_first))
     };
     !record.is_archived() || conflict::archivings(&record.archived).any(goes_on)
+}
+
+/// The drafts that whoever put a copy away had made of it.
+pub(crate) fn drafts_of<'a>(
+    index: &'a Index,
+    copy: FileId,
+    archiving: &'a Origin,
+) -> impl Iterator<Item = FileId> + 'a {
+    sight::successors(index, copy, Zone::Drafts, archiving)
+}
+
+/// Whether a draft is there, or a person decided on it: who makes one and puts it away has done nothing.
+fn stands(index: &Index, draft: FileId, names_first: &dyn Fn(NodeId) -> bool) -> bool {
+    let is_decided = |archiving: &Origin| {
+        names_first(archiving.author()) || sight::has_moved_to(index, draft, Zone::Owner, archiving)
+    };
+    sight::is_in_sight(index, draft, names_first)
+        || index.get(draft).is_some_and(|record| conflict::archivings(&record.archived).any(is_decided))
 }
 
 /// Who has the work that a copy was claimed for, if that is another.
 pub(crate) fn rivals_of(index: &Index, copy: FileId, names_first: impl Fn(NodeId) -> bool) -> Option<Rivals<'_>> {
     let claims = index.claims();
     let work = claims.work_of(copy)?;
-    let other = claims.held(index, work).find(|claim| claim.to == copy)?;
+    let other = claims.held(index, work, &names_first).into_iter().find(|claim| claim.to == copy)?;
     let record = index.get(copy).filter(|record| !record.is_archived())?;
-    let holder = holder(index, work, names_first).filter(|holder| holder.to != copy)?;
+    let holder = holder(index, work, &names_first).filter(|holder| holder.to != copy)?;
     let says_nothing_new = record.changes.is_empty() && !record.had_bases();
     let had = |base| index.get(holder.to).is_some_and(|record| record.had_base(base));
     let is_edited = !(says_nothing_new && record.shown_base().is_some_and(had));

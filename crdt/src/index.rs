@@ -13,6 +13,7 @@ use aiemp_protocol::{
     limits::{CHANGE_COST, CHANGES_COST_MAX},
     time::Timestamp,
     vault_path::VaultPath,
+    zone::Zone,
 };
 
 use crate::claim::Claims;
@@ -313,8 +314,12 @@ impl Index {
     pub fn apply(&mut self, item: &Item, origin: &Arc<Origin>) -> Option<FileId> {
         if let Item::Claim { work, to, lease_ms, .. } = item {
             self.claims.apply(*work, origin, *to, *lease_ms);
+            self.claims.follow_drafts(to.moved_to(Zone::Drafts), *to, |id| self.files.contains_key(&id));
         }
         let (Item::New { file, .. } | Item::Set { file, .. } | Item::Change { file, .. }) = item else { return None };
+        if let (Item::New { .. }, Some(copy)) = (item, self.claims.copy_behind(*file)) {
+            self.claims.follow_drafts(*file, copy, |id| id == *file || self.files.contains_key(&id));
+        }
         let record = self.files.entry(*file).or_default();
         match item {
             Item::New { path, kind, base, length, .. } => {
@@ -367,7 +372,7 @@ impl Index {
 mod tests {
     use super::*;
     use aiemp_keys::{Hash, Signer};
-    use aiemp_protocol::{ids::Audience, zone::Zone};
+    use aiemp_protocol::ids::Audience;
 
     fn origin(author: u8, seq: u64) -> Arc<Origin> {
         let author = Signer::from_seed([author; 32]).node_id();

@@ -13,7 +13,7 @@ use crate::{
 
 /// Ids that follow each other which are looked at: whoever may write there could take any number of them in advance. What is
 /// put further on counts for no successor, so what it came from stays in sight.
-const SUCCESSORS_MAX: usize = 64;
+pub(crate) const SUCCESSORS_MAX: usize = 64;
 
 /// Whether the file is to be seen: it was not deleted, or is kept, and nobody else has the work that it is a copy for.
 pub(crate) fn is_in_sight(index: &Index, file: FileId, names_first: impl Fn(NodeId) -> bool) -> bool {
@@ -74,11 +74,22 @@ pub(crate) fn has_moved_on(index: &Index, file: FileId, archiving: &Origin) -> b
 
 /// Whether whoever put the file away had moved it to this zone.
 pub(crate) fn has_moved_to(index: &Index, file: FileId, zone: Zone, archiving: &Origin) -> bool {
-    let made_by_mover =
-        |origin: &Origin| origin.is_before(archiving) && (origin.author() == archiving.author() || zone == Zone::Owner);
-    let ids = std::iter::successors(Some(file.moved_to(zone)), |id| Some(id.beside(zone))).take(SUCCESSORS_MAX);
-    let is_successor = |id: FileId| index.get(id).map(|record| record.base.has_any(made_by_mover));
-    ids.map_while(is_successor).any(|is_it| is_it)
+    successors(index, file, zone, archiving).next().is_some()
+}
+
+/// What whoever put the file away had made of it in this zone.
+pub(crate) fn successors<'a>(
+    index: &'a Index,
+    file: FileId,
+    zone: Zone,
+    archiving: &'a Origin,
+) -> impl Iterator<Item = FileId> + 'a {
+    let made_by_mover = move |origin: &Origin| {
+        origin.is_before(archiving) && (origin.author() == archiving.author() || zone == Zone::Owner)
+    };
+    let ids = std::iter::successors(Some(file.moved_to(zone)), move |id| Some(id.beside(zone))).take(SUCCESSORS_MAX);
+    let known = ids.map_while(|id| index.get(id).map(|record| (id, record)));
+    known.filter(move |(_, record)| record.base.has_any(made_by_mover)).map(|(id, _)| id)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod changes;
 mod claims;
 mod copies;
 mod deleted;
+mod drafted;
 mod forgetting;
 mod held;
 mod history;

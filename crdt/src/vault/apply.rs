@@ -84,14 +84,13 @@ impl Vault {
         self.project_released(&resolved);
     }
 
-    /// The copies that were claimed for the work which these items speak of.
+    /// The copies that were claimed for the work which these items speak of, or the drafts of such a copy.
     fn rivals_in(&self, items: &[Item]) -> BTreeSet<FileId> {
         let claims = self.index.claims();
+        let work_behind = |file: FileId| claims.work_of(claims.copy_behind(file).unwrap_or(file));
         let works = items.iter().flat_map(|item| match item {
             Item::Claim { work, to, .. } => [Some(*work), claims.work_of(*to)],
-            Item::New { file, .. } | Item::Set { file, .. } | Item::Change { file, .. } => {
-                [claims.work_of(*file), None]
-            }
+            Item::New { file, .. } | Item::Set { file, .. } | Item::Change { file, .. } => [work_behind(*file), None],
             Item::Resolve { .. } => [None, None],
         });
         let works: BTreeSet<WorkId> = works.flatten().collect();

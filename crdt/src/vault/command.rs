@@ -266,7 +266,7 @@ impl Vault {
         }
     }
 
-    fn set_archived(&mut self, file: FileId, archived: bool) {
+    pub(super) fn set_archived(&mut self, file: FileId, archived: bool) {
         self.archivings.entry(file).or_default().push_back(archived);
         self.push_item(file.zone.audience(), Item::Set { file, write: FieldWrite::Archived(archived) }, None);
     }

@@ -14,6 +14,8 @@ use super::{
     open::{Reading, Task},
 };
 use crate::{
+    claim::{self, Claim},
+    conflict::archivings,
     document::{self, Document},
     index::{ChangeRef, FileRecord, Origin},
     sight, text_diff,
@@ -73,8 +75,34 @@ impl Vault {
             }
             undoing.note(put, Some(&record));
         }
+        self.give_claims_up(&undoing.from);
         self.undoing.insert(request, undoing);
         self.finish_undo(request);
+    }
+
+    /// Claims made then are given up, unless something that was made of their copies stays: whoever puts such a copy away
+    /// anew made nothing of it.
+    fn give_claims_up(&mut self, from: &UndoFrom) {
+        let has_draft = |claim: &Claim| {
+            let archivings = self.index.get(claim.to).into_iter().flat_map(|record| archivings(&record.archived));
+            let mut drafts = archivings.flat_map(|archiving| claim::drafts_of(&self.index, claim.to, archiving));
+            drafts.any(|draft| self.is_live(draft))
+        };
+        let names_first = |author| self.boundaries.names_first(author);
+        let holds = |claim: &Claim| {
+            self.index.get(claim.to).is_some_and(FileRecord::is_archived)
+                && claim::is_held(&self.index, claim, &names_first)
+        };
+        let is_given_up = |claim: &Claim| {
+            is_undone(from, &claim.origin) && holds(claim) && !self.went_on(claim.to, from) && !has_draft(claim)
+        };
+        let claims = self.index.claims().iter().map(|(_, claim)| claim).filter(|claim| is_given_up(claim));
+        let copies: Vec<_> = claims.map(|claim| claim.to).collect();
+        for copy in copies {
+            if self.boundaries.may_archive(copy.zone) && !self.archivings.contains_key(&copy) {
+                self.set_archived(copy, true);
+            }
+        }
     }
 
     /// Gives the registers of a file the values that they would have.

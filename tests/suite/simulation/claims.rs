@@ -24,23 +24,23 @@ use super::{
     scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, pass, path, rename, save, settle, text, world},
 };
 
-const FREE: &str = "Needs_Action/email/c7.md";
-const LAPTOPS: &str = "In_Progress/laptop/c7.md";
-const CLOUDS: &str = "In_Progress/cloud/c7.md";
+pub(super) const FREE: &str = "Needs_Action/email/c7.md";
+pub(super) const LAPTOPS: &str = "In_Progress/laptop/c7.md";
+pub(super) const CLOUDS: &str = "In_Progress/cloud/c7.md";
 const DESKTOPS: &str = "In_Progress/desktop/c7.md";
-const NOTE: &str = "one\n\ntwo\n";
+pub(super) const NOTE: &str = "one\n\ntwo\n";
 
 fn items(world: &World, node: usize) -> Vec<Conflict> {
     core(world, node).vault().conflicts()
 }
 
 /// Where copies of the note are in sight on a node.
-fn copies(world: &World, node: usize) -> Vec<String> {
+pub(super) fn copies(world: &World, node: usize) -> Vec<String> {
     let paths = world.nodes[node].disk.files.keys().map(ToString::to_string);
     paths.filter(|path| path.ends_with("c7.md")).collect()
 }
 
-fn all_show(world: &World, places: &[&str]) {
+pub(super) fn all_show(world: &World, places: &[&str]) {
     for node in 0..world.nodes.len() {
         assert_eq!(copies(world, node), places, "node {node}");
     }

@@ -29,7 +29,7 @@ fn with_notes(seed: u64) -> World {
     world
 }
 
-fn remove(world: &mut World, node: usize, at: &str) {
+pub(super) fn remove(world: &mut World, node: usize, at: &str) {
     world.nodes[node].disk.files.remove(&path(at)).expect("it was there");
     world.touched(node, path(at));
 }
