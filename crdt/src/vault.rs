@@ -36,6 +36,7 @@ mod broken;
 mod claimed;
 mod command;
 mod conflicts;
+mod contents;
 mod dropped;
 mod given_up;
 mod hidden;
@@ -57,6 +58,7 @@ mod rewritten;
 mod undo;
 
 pub use authors::Written;
+use contents::Contents;
 pub use given_up::GivenUp;
 pub use history::{Deed, Event};
 pub use input::{Choice, EffectId, Input, Positions, RemoveOutcome, WriteOutcome};
@@ -168,6 +170,8 @@ pub struct Vault {
     /// Own writes of `archived` that have not applied, by file.
     archivings: BTreeMap<FileId, VecDeque<bool>>,
     on_disk: BTreeMap<String, Projection>,
+    /// What `on_disk` holds.
+    contents: Contents,
     /// Where each file lies on disk; the newer place while it moves.
     places: BTreeMap<FileId, String>,
     /// Files that are being written: one write of a file at a time, or the older may end last.
@@ -241,6 +245,7 @@ impl Vault {
             is_scanned: false,
             archivings: BTreeMap::new(),
             on_disk: BTreeMap::new(),
+            contents: Contents::default(),
             places: BTreeMap::new(),
             writing: BTreeSet::new(),
             in_flight: BTreeMap::new(),
@@ -288,7 +293,10 @@ impl Vault {
             projection.base = shown;
         }
         self.places.insert(projection.file, key.clone());
-        self.on_disk.insert(key, projection);
+        self.contents.add(projection.hash);
+        if let Some(before) = self.on_disk.insert(key, projection) {
+            self.contents.take(before.hash);
+        }
     }
 
     /// The roster changed.
@@ -480,10 +488,12 @@ impl Vault {
         let before = match &projection {
             Some(projection) => {
                 self.places.insert(projection.file, key.clone());
+                self.contents.add(projection.hash);
                 self.on_disk.insert(key.clone(), projection.clone())
             }
             None => self.on_disk.remove(&key),
         };
+        before.iter().for_each(|before| self.contents.take(before.hash));
         let still = projection.as_ref().map(|projection| projection.file);
         if let Some(before) = before.filter(|before| Some(before.file) != still)
             && self.places.get(&before.file) == Some(&key)

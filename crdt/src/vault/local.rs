@@ -359,8 +359,11 @@ impl Vault {
         if zone != Zone::Drafts || bytes.trim_ascii().is_empty() {
             return None;
         }
-        let on_its_way = self.places.iter().filter(|(_, place)| self.in_flight.get(*place) == Some(&Some(hash)));
-        let on_disk = self.on_disk.values().filter(|there| there.hash == hash).map(|there| there.file);
+        let is_on_its_way = self.in_flight.values().any(|written| *written == Some(hash));
+        let placed = is_on_its_way.then(|| self.places.iter()).into_iter().flatten();
+        let on_its_way = placed.filter(|(_, place)| self.in_flight.get(*place) == Some(&Some(hash)));
+        let lying = self.contents.may_have(hash).then(|| self.on_disk.values()).into_iter().flatten();
+        let on_disk = lying.filter(|there| there.hash == hash).map(|there| there.file);
         on_disk.chain(on_its_way.map(|(file, _)| *file)).max_by_key(|file| self.is_of_others(*file))
     }
 

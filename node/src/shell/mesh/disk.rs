@@ -15,6 +15,7 @@ use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use anyhow::{Context, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::own_writes::OwnWrites;
 use crate::{
     config::Config,
     shell::{
@@ -153,7 +154,7 @@ impl Room {
 
 /// Starts the thread; without a disk where the vault is not in its place. It ends when its [`Disk`] is dropped.
 pub(super) fn spawn(disk: Option<VaultDisk>, stamps: Stamps, room: Room) -> Result<Disk> {
-    let worker = disk.map(|disk| Worker { disk, room, stamps, unstamped: VecDeque::new() });
+    let worker = disk.map(|disk| Worker { disk, room, stamps, unstamped: VecDeque::new(), own: OwnWrites::default() });
     spawn_with(worker, JOBS_MAX)
 }
 
@@ -196,6 +197,7 @@ struct Worker {
     stamps: Stamps,
     /// Files that were written or read as soon as they were: since when they may have been left alone.
     unstamped: VecDeque<(Instant, VaultPath)>,
+    own: OwnWrites,
 }
 
 impl Worker {
@@ -203,10 +205,18 @@ impl Worker {
         match job {
             DiskJob::Write { effect, path, bytes, expected } => {
                 let outcome = self.write(&path, &bytes, expected);
+                match outcome {
+                    WriteOutcome::Written => self.own.note(&path, &bytes),
+                    WriteOutcome::Displaced(_)
+                    | WriteOutcome::Occupied(_)
+                    | WriteOutcome::InTheWay
+                    | WriteOutcome::Failed => self.own.forget(&path),
+                }
                 self.stamp_later(&path);
                 Some(DiskDone::Written(effect, outcome))
             }
             DiskJob::Remove { effect, path, expected } => {
+                self.own.forget(&path);
                 let outcome = self.disk.remove(&path, expected).unwrap_or_else(|error| {
                     tracing::error!(%error, "a file could not be removed; it is tried again");
                     RemoveOutcome::Failed
@@ -215,6 +225,7 @@ impl Worker {
             }
             DiskJob::RemoveIntake { path, expected } => match self.disk.remove(&path, expected) {
                 Ok(RemoveOutcome::Changed(bytes)) => {
+                    self.own.forget(&path);
                     Some(DiskDone::Seen { changed: vec![(path, bytes)], removed: Vec::new(), has_twins: false })
                 }
                 Ok(RemoveOutcome::Removed | RemoveOutcome::Failed) => None,
@@ -228,6 +239,7 @@ impl Worker {
             DiskJob::Look(paths) => {
                 let (mut changed, mut removed, mut has_twins) = (Vec::new(), Vec::new(), false);
                 for path in paths {
+                    self.own.forget(&path);
                     match self.disk.read(&path) {
                         Some(_) if self.disk.has_twin(&path) => has_twins = true,
                         Some(bytes) => changed.push((path, bytes)),
@@ -238,6 +250,8 @@ impl Worker {
                 Some(DiskDone::Seen { changed, removed, has_twins })
             }
             DiskJob::Confirm { mut changed, mut removed } => {
+                removed.iter().for_each(|path| self.own.forget(path));
+                changed.retain(|(path, bytes)| !self.own.take(path, bytes));
                 // Whoever changed it since, the watcher tells of that too.
                 changed.retain(|(path, bytes)| self.disk.read(path).as_ref() == Some(bytes));
                 removed.retain(|path| self.disk.lacks(path));
@@ -279,11 +293,16 @@ impl Worker {
             tracing::error!(%error, "the vault could not be scanned");
             Scan::default()
         });
-        self.disk.is_in_place().then_some(found)
+        self.told(found)
     }
 
     fn scan_on(&mut self, rest: Scan) -> Option<Scan> {
         let found = self.disk.scan_on(rest, &mut self.stamps);
+        self.told(found)
+    }
+
+    fn told(&mut self, found: Scan) -> Option<Scan> {
+        found.changed.iter().map(|(path, _)| path).chain(&found.removed).for_each(|path| self.own.forget(path));
         self.disk.is_in_place().then_some(found)
     }
 
@@ -315,7 +334,8 @@ mod tests {
     async fn done(jobs: Vec<DiskJob>, root: &Path, floor_megabytes: u64) -> Vec<DiskDone> {
         let room = Room { root: root.to_owned(), floor_megabytes };
         let disk = VaultDisk::open(root).expect("a vault");
-        let worker = Worker { disk, room, stamps: Stamps::default(), unstamped: VecDeque::new() };
+        let own = OwnWrites::default();
+        let worker = Worker { disk, room, stamps: Stamps::default(), unstamped: VecDeque::new(), own };
         let mut disk = spawn_with(Some(worker), 2).expect("a thread");
         for job in jobs {
             disk.send(job).await.expect("the thread lives");
@@ -393,6 +413,40 @@ mod tests {
             panic!("{answers:?}")
         };
         assert_eq!((changed, removed), (&vec![read("steady.md")], &vec![path("gone.md")]));
+    }
+
+    #[tokio::test]
+    async fn what_this_node_wrote_is_told_only_when_something_else_was_told_before() {
+        let root = tempfile::tempdir().expect("a folder");
+        let write = |effect| DiskJob::Write {
+            effect: EffectId(effect),
+            path: path("a.md"),
+            bytes: b"ours\n".to_vec(),
+            expected: None,
+        };
+        let confirm = |removed: bool| DiskJob::Confirm {
+            changed: vec![(path("a.md"), b"ours\n".to_vec())],
+            removed: if removed { vec![path("a.md")] } else { Vec::new() },
+        };
+        let jobs = vec![
+            write(1),
+            confirm(false),
+            confirm(false),
+            write(2),
+            DiskJob::Look(vec![path("a.md")]),
+            confirm(false),
+            write(3),
+            confirm(true),
+            write(4),
+            DiskJob::Scan(Vec::new(), ScanSize::Whole),
+            confirm(false),
+        ];
+        let told: Vec<_> = done(jobs, root.path(), 0)
+            .await
+            .into_iter()
+            .filter_map(|done| if let DiskDone::Seen { changed, .. } = done { Some(changed.len()) } else { None })
+            .collect();
+        assert_eq!(told, [0, 1, 1, 1, 1, 1]);
     }
 
     fn write_new(effect: u64, name: &str, bytes: usize) -> DiskJob {

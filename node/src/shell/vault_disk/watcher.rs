@@ -1,6 +1,7 @@
 //! Tells what others save in the vault, soon after they saved it.
 
 use std::{
+    hash::RandomState,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -92,7 +93,7 @@ impl VaultWatcher {
             unwatched: Arc::clone(&unwatched),
             rescans,
             settle: Settle::new(&path),
-            reader: Reader { folders: Listing::of(&tree)?.folders, tree },
+            reader: Reader { folders: Listing::of(&tree)?.folders, tree, hashes: RandomState::new() },
             events,
         };
         watch.watch_all();

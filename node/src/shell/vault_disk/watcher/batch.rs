@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
+    hash::{BuildHasher, Hasher, RandomState},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -26,10 +27,12 @@ use crate::shell::vault_disk::{
 pub(super) struct Reader {
     pub(super) tree: Tree,
     pub(super) folders: BTreeSet<String>,
+    pub(super) hashes: RandomState,
 }
 
-/// The names of folders, listed once for a batch.
-type Names = BTreeMap<String, Vec<OsString>>;
+/// The names in folders, listed once for a batch: of each the spelling that it shares with its twins, and its own, as numbers
+/// in order. That two names have the same by chance costs a rescan at most.
+type Names = BTreeMap<String, Vec<[u64; 2]>>;
 
 impl Reader {
     /// Reads what is due; what cannot be judged alone goes back to `settle`. `None` when there is nothing to tell.
@@ -94,30 +97,34 @@ impl Reader {
         let text = path.as_str();
         let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
         ends.filter_map(|end| VaultPath::parse(&text[..end]).ok()).any(|part| {
-            let siblings = names.entry(part.folder().to_owned()).or_insert_with(|| self.names_beside(&part));
-            siblings.iter().filter_map(|name| name.to_str()).any(|name| are_twins(name, part.name()))
+            let beside = names.entry(part.folder().to_owned()).or_insert_with(|| self.names_beside(&part));
+            let Some([spelling, own]) = self.spellings(part.name()) else { return false };
+            let first = beside.partition_point(|name| name[0] < spelling);
+            beside[first..].iter().take_while(|name| name[0] == spelling).any(|name| name[1] != own)
         })
     }
 
-    fn names_beside(&self, path: &VaultPath) -> Vec<OsString> {
+    fn names_beside(&self, path: &VaultPath) -> Vec<[u64; 2]> {
         let Ok(Some(folder)) = self.folder_of(path) else { return Vec::new() };
-        tree::entries(folder).unwrap_or_default().into_iter().map(|(name, _)| name).collect()
+        let entries = tree::entries(folder).unwrap_or_default();
+        let mut names: Vec<_> = entries.iter().filter_map(|(name, _)| self.spellings(name.to_str()?)).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// What a name has in common with all that have its canonical key, and what is its own.
+    fn spellings(&self, name: &str) -> Option<[u64; 2]> {
+        let mut shared = self.hashes.build_hasher();
+        if name.is_ascii() {
+            let bytes = name.trim_end_matches(['.', ' ']).bytes();
+            bytes.for_each(|byte| shared.write_u8(byte.to_ascii_lowercase()));
+        } else {
+            VaultPath::parse(name).ok()?.key().bytes().for_each(|byte| shared.write_u8(byte));
+        }
+        Some([shared.finish(), self.hashes.hash_one(name)])
     }
 }
 
 fn parse(path: &Path) -> Option<VaultPath> {
     VaultPath::parse(path.to_str()?).ok()
-}
-
-/// Whether two different names have one canonical key.
-fn are_twins(a: &str, b: &str) -> bool {
-    let trim = |name: &str| name.trim_end_matches(['.', ' ']).len();
-    if a == b {
-        return false;
-    }
-    if a.is_ascii() && b.is_ascii() {
-        return a[..trim(a)].eq_ignore_ascii_case(&b[..trim(b)]);
-    }
-    let key = |name| VaultPath::parse(name).ok().map(|name| name.key());
-    key(a).is_some_and(|a| Some(a) == key(b))
 }
