@@ -35,6 +35,7 @@ mod output;
 mod payloads;
 mod screening;
 mod send;
+mod taken;
 mod validity;
 mod verdicts;
 
@@ -370,28 +371,6 @@ impl Replication {
     /// Every log of which that is true.
     pub fn lacking_past(&self) -> impl Iterator<Item = LogId> + '_ {
         self.waiting.keys().copied()
-    }
-
-    /// For each log of an author, the first entry that was taken here at that time or later.
-    ///
-    /// What the author's clock said does not count.
-    pub fn taken_since(&self, author: NodeId, since: Timestamp) -> BTreeMap<LogId, u64> {
-        self.first_taken(|log| log.author == author, |taken| taken >= since)
-    }
-
-    /// For each log, the first entry that was taken here after that time.
-    pub fn taken_after(&self, at: Timestamp) -> BTreeMap<LogId, u64> {
-        self.first_taken(|_| true, |taken| taken > at)
-    }
-
-    /// For each of these logs, the first entry that was taken here at such a time.
-    fn first_taken(&self, of: impl Fn(&LogId) -> bool, is_meant: impl Fn(Timestamp) -> bool) -> BTreeMap<LogId, u64> {
-        let logs = self.taken.iter().filter(|(log, _)| of(log));
-        let first = logs.filter_map(|(log, taken)| {
-            let index = taken.iter().position(|at| is_meant(*at))?;
-            Some((*log, index as u64 + 1))
-        });
-        first.collect()
     }
 
     /// How many durable entries a connected peer is not known to hold; `None` while that is not known.

@@ -42,7 +42,7 @@ impl Core {
     /// of what it lacks the authors' clocks tell the age.
     fn not_needed(&self, now: Timestamp) -> (BTreeSet<ContentHash>, BTreeSet<ContentHash>) {
         let since = now.earlier_by(HISTORY_LIFETIME);
-        let (recent, known) = (self.replication.taken_after(since), self.replication.known_to_all());
+        let (recent, known) = (self.replication.taken_after(now, since), self.replication.known_to_all());
         let is_recent = |origin: &Origin| {
             let came_since = recent.get(&origin.log).is_some_and(|first| origin.seq >= *first);
             came_since || known.get(&origin.log).is_none_or(|known| origin.seq > *known)

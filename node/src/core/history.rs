@@ -16,7 +16,7 @@ const CONTENTS_MAX: usize = 8;
 
 impl Core {
     pub(super) fn ask_past(&mut self, now: Timestamp, request: u64, path: &VaultPath, at: Timestamp, restore: bool) {
-        let before = self.replication.taken_after(at);
+        let before = self.replication.taken_after(now, at);
         let mut files = self.vault.lay_at(path, &before);
         if files.is_empty() {
             return self.answer(request, Answer::NotFound);

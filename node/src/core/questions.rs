@@ -31,7 +31,7 @@ impl Core {
             Question::Undo { author, since } => {
                 // What was there before is not kept.
                 let since = since.max(now.earlier_by(HISTORY_LIFETIME));
-                let from = self.replication.taken_since(author, since);
+                let from = self.replication.taken_since(now, author, since);
                 self.vault_input(now, vault::Input::UndoRequested { request, from });
             }
             Question::History(path) => {
