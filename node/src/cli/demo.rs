@@ -393,7 +393,7 @@ impl Drop for Story {
 
 /// A copy of the approval, as someone who can read the executor's journal would have it.
 fn stored_approval(home: &Home, id: &str) -> Result<Vec<u8>> {
-    let rows = JournalStore::open(&home.journal())?.load()?;
+    let rows = JournalStore::of(home)?.load()?;
     let row = rows.into_iter().find(|row| row.verified.decision.action.to_string() == id);
     Ok(row.context("the journal holds the approval")?.verified.bundle.to_bytes())
 }

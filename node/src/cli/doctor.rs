@@ -286,10 +286,10 @@ fn check_secret(home: &Home, name: &str, findings: &mut Findings) {
 
 /// The executor remembers the latest time it saw, and sends nothing while the clock is behind it.
 fn check_clock(home: &Home, now: Timestamp, findings: &mut Findings) {
-    if !home.journal().exists() {
+    if !JournalStore::is_begun(home) {
         return;
     }
-    match JournalStore::open(&home.journal()).and_then(|journal| journal.times()) {
+    match JournalStore::of(home).and_then(|journal| journal.times()) {
         Ok(Times { guard: seen, .. }) if now + CLOCK_BEHIND_MAX < seen => findings.error(
             format!("the clock says {now}, but the executor has seen {seen}; nothing is sent until then"),
             "Set the clock right. If it is right, it was once set forward: run `aiemp-node approvals settle-clock`.",
@@ -373,7 +373,7 @@ mod tests {
             findings.all.pop().map(|finding| (finding.level.as_str(), finding.what, finding.fix))
         };
         assert_eq!(found(now), None, "nothing was sent yet");
-        drop(JournalStore::open(&home.journal()).unwrap());
+        drop(JournalStore::of(&home).unwrap());
         let journal = rusqlite::Connection::open(home.journal()).unwrap();
         let ahead = i64::try_from(now.as_millis()).unwrap() + 3_600_000;
         journal.execute("UPDATE meta SET guard_time = ?1", [ahead]).unwrap();

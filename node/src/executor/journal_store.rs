@@ -1,7 +1,7 @@
 //! The executor's journal on disk: one SQLite file, one durable commit for each step of an approval.
 
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -20,6 +20,8 @@ use aiemp_protocol::{
 use data_encoding::HEXLOWER;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use thiserror::Error;
+
+use crate::home::Home;
 
 const VERSION: i64 = 3;
 
@@ -86,12 +88,35 @@ pub enum JournalError {
         /// What does not fit.
         why: String,
     },
+    /// It is missing or empty, and receipts say that something was handed in before.
+    #[error(
+        "the executor's journal {} is gone, but receipts in {} say that approvals were carried out: without it any of \
+         them could be sent again. Put the newest copy of the journal back. If there is none, move the receipts to another \
+         folder: then a new journal is begun, and what was approved and not sent yet must be approved again",
+        path.display(), receipts.display()
+    )]
+    Lost {
+        /// Where the journal belongs.
+        path: PathBuf,
+        /// The folder of the receipts.
+        receipts: PathBuf,
+    },
     /// The file is open to others, or cannot be reached.
     #[error(transparent)]
     Private(#[from] PrivacyError),
     /// SQLite refused.
     #[error("the executor's journal: {0}; check that the disk is writable and not full")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+/// Whether a journal was never begun.
+fn is_blank(path: &Path) -> bool {
+    fs::metadata(path).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |file| file.len() == 0)
+}
+
+fn has_receipts(folder: &Path) -> bool {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| PathBuf::from(entry.file_name()));
+    names.into_iter().any(|name| name.extension().is_some_and(|extension| extension == "receipt"))
 }
 
 /// The store of [`aiemp_protocol::approval::journal`].
@@ -101,8 +126,22 @@ pub struct JournalStore {
 }
 
 impl JournalStore {
+    /// Opens a home's journal; makes an empty one only where nothing was ever done.
+    pub fn of(home: &Home) -> Result<Self, JournalError> {
+        let (path, receipts) = (home.journal(), home.receipts());
+        if is_blank(&path) && has_receipts(&receipts) {
+            return Err(JournalError::Lost { path, receipts });
+        }
+        Self::open(&path)
+    }
+
+    /// Whether a home has a journal, or had one.
+    pub fn is_begun(home: &Home) -> bool {
+        !is_blank(&home.journal()) || has_receipts(&home.receipts())
+    }
+
     /// Opens the journal, or makes an empty one with mode 0600.
-    pub fn open(path: &Path) -> Result<Self, JournalError> {
+    fn open(path: &Path) -> Result<Self, JournalError> {
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         if let Err(source) = made.map(drop)
             && source.kind() != io::ErrorKind::AlreadyExists

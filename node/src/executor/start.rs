@@ -39,7 +39,7 @@ impl Executor {
         for directory in [home.approved(), home.receipts(), home.requests(), refused_directory(home)] {
             private_file::create_private_dir(&directory)?;
         }
-        let mut store = JournalStore::open(&home.journal())?;
+        let mut store = JournalStore::of(home)?;
         if let Some((epoch, hash)) = store.roster_seen()? {
             authority.check_follows(epoch, hash)?;
         }

@@ -317,7 +317,7 @@ async fn nothing_is_sent_while_the_mesh_is_frozen_and_only_the_approve_key_lifts
     let running = world.start();
     until(|| world.receipt(&action, [1; 16], Outcome::Accepted).is_some() && !told.exists()).await;
     running.stop().await.unwrap();
-    let state = || JournalStore::open(&world.home.journal()).unwrap().load().unwrap()[0].state;
+    let state = || JournalStore::of(&world.home).unwrap().load().unwrap()[0].state;
     assert_eq!((state(), world.mails().len()), (State::Reserved, 0), "it survives a restart");
     let running = world.start();
     world.hand_in("2.freeze", &world.lift(&Signer::from_seed([9; 32])));
@@ -504,7 +504,7 @@ async fn a_clock_that_was_set_forward_and_back_is_settled_by_the_approve_key_alo
     let world = World::new("");
     let action = email("outbox", 1);
     let ahead = now() + Duration::from_secs(10 * 365 * 86_400);
-    JournalStore::open(&world.home.journal()).unwrap().settle_clock(Times::at(ahead)).unwrap();
+    JournalStore::of(&world.home).unwrap().settle_clock(Times::at(ahead)).unwrap();
     world.approve(&action, [1; 16]);
     let running = world.start();
     until(|| world.receipt(&action, [1; 16], Outcome::Accepted).is_some()).await;

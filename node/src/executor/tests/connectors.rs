@@ -127,7 +127,7 @@ async fn what_exceeds_the_hour_of_a_hand_waits() {
     until(|| world.receipt(&post(4), [4; 16], Outcome::Accepted).is_some()).await;
     running.stop().await.unwrap();
     assert!(world.receipt(&post(4), [4; 16], Outcome::Sent).is_none());
-    let store = super::super::JournalStore::open(&world.home.journal()).unwrap();
+    let store = super::super::JournalStore::of(&world.home).unwrap();
     let rows = store.load().unwrap();
     let row = rows.iter().find(|row| row.verified.decision.nonce == [4; 16]).unwrap();
     assert_eq!(

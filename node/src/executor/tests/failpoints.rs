@@ -253,7 +253,7 @@ async fn run<'a>(world: &'a World, case: &Case, mut between: impl FnMut(u32)) ->
 /// All that is wrong after a run.
 fn faults(ran: &Ran<'_>) -> Vec<String> {
     let world = ran.person.world;
-    let store = JournalStore::open(&world.home.journal()).unwrap();
+    let store = JournalStore::of(&world.home).unwrap();
     let rows = store.load().unwrap();
     let mut faults = faults_of_sends(ran, &rows);
     let lines: Vec<Value> = world.audit().lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -238,7 +238,7 @@ impl World {
 
     /// A journal as an earlier run left it.
     pub(super) fn store(&self, row: &Row) {
-        JournalStore::open(&self.home.journal()).unwrap().persist(row, Times::at(now())).unwrap();
+        JournalStore::of(&self.home).unwrap().persist(row, Times::at(now())).unwrap();
     }
 
     pub(super) fn start(&self) -> Running {

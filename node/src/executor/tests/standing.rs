@@ -171,7 +171,7 @@ async fn whatever_else_the_mesh_asks_for_is_refused_for_its_reason_and_sent_by_n
     refused(&world, "noise", "form").await;
     running.stop().await.unwrap();
     assert_eq!(world.mails().len(), 0);
-    assert!(JournalStore::open(&world.home.journal()).unwrap().load().unwrap().is_empty());
+    assert!(JournalStore::of(&world.home).unwrap().load().unwrap().is_empty());
 }
 
 #[tokio::test]

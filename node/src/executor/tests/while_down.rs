@@ -122,3 +122,30 @@ async fn a_mail_that_is_cancelled_while_its_server_hangs_is_not_tried_again() {
     assert_eq!(world.receipt(&action, NONCE, Outcome::Failed).unwrap().detail, "cancelled before it was sent");
     assert_eq!(world.refused_file(&cancel), None);
 }
+
+#[tokio::test]
+async fn without_the_journal_of_what_was_sent_nothing_is_sent() {
+    for is_emptied in [true, false] {
+        let world = World::new("");
+        let (action, journal) = (email("outbox", 1), world.home.journal());
+        let approval = world.bundle(&action, &world.decision(&action, NONCE)).to_bytes();
+        world.hand_in("1.approval", &approval);
+        let running = world.start();
+        until(|| world.receipt(&action, NONCE, Outcome::Sent).is_some()).await;
+        running.stop().await.unwrap();
+        for file in ["", "-wal", "-shm"].map(|end| format!("{}{end}", journal.display())) {
+            fs::remove_file(file).ok();
+        }
+        if is_emptied {
+            write_private(&journal, b"").unwrap();
+        }
+        world.hand_in("1.approval", &approval);
+        let why = world.run_to_end().await.unwrap_err().to_string();
+        assert!(why.contains("move the receipts to another folder"), "{why}");
+        assert_eq!((world.mails().len(), world.home.approved().join("1.approval").exists()), (1, true));
+        fs::rename(world.home.receipts(), world.home.path().join("old-receipts")).unwrap();
+        fs::remove_file(world.home.approved().join("1.approval")).unwrap();
+        world.run_to_end().await.unwrap();
+        assert_eq!(world.mails().len(), 1);
+    }
+}
