@@ -396,6 +396,12 @@ impl Replication {
         (held, known.into_values().fold(0, u64::saturating_add))
     }
 
+    /// Whether a peer is connected that has told what it holds, and all of that is here.
+    pub fn has_caught_up(&self) -> bool {
+        let (held, known) = self.received();
+        self.sessions.values().any(|session| session.known.is_some()) && held >= known
+    }
+
     /// The durable end of each log.
     pub fn frontier(&self) -> impl Iterator<Item = Position> + '_ {
         self.durable

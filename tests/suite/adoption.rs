@@ -85,6 +85,42 @@ fn two_vaults_are_paired_by_a_plan_that_comes_true() {
     both_list_one_conflict_and_one_side_is_taken(&pair);
 }
 
+#[test]
+fn a_node_that_joins_with_a_copy_of_the_vault_has_no_note_twice_whatever_was_done_since_the_first_start() {
+    let mut pair = strangers(&[("Plans/edited.md", "first\n")], &[]);
+    pair.local.start();
+    let known = |pair: &Pair, at: &str| pair.local.run(&["history", at]).status.success();
+    pair.wait("Local knows its note", |pair| known(pair, "Plans/edited.md"));
+    pair.local.save("Plans/edited.md", "first\nsecond\n");
+    pair.local.save("Plans/later.md", "later\n");
+    pair.local.save("Done/later.md", "done\n");
+    pair.wait("it knows what came later", |pair| known(pair, "Plans/later.md") && known(pair, "Done/later.md"));
+    for (at, text) in [
+        ("Plans/edited.md", "first\nsecond\n"),
+        ("Plans/later.md", "later\n"),
+        ("Done/later.md", "done\n"),
+        ("Plans/theirs.md", "theirs\n"),
+    ] {
+        pair.cloud.save(at, text);
+    }
+    pair.cloud.start();
+    let ticket = pair.invite();
+    let said = pair.local.json(&["pair", "accept", &ticket, "--yes", "--json"]);
+    assert_eq!(
+        (&said["plan"]["equal"]["count"], &said["plan"]["different"]["count"]),
+        (&json!(3), &json!(0)),
+        "{said}"
+    );
+    pair.wait_same("Cloud's note arrives", |files| files.contains_key("Plans/theirs.md"));
+    // A note in whose place another was put would have a number.
+    pair.local.save("Plans/edited.md", "first\nsecond\nthird\n");
+    pair.wait_same("an edit arrives", |files| {
+        files.get("Plans/edited.md").is_some_and(|text| text == b"first\nsecond\nthird\n")
+    });
+    assert_eq!(pair.cloud.shared().len(), 4, "{:?}", pair.cloud.shared().keys());
+    assert!(conflicts(&pair.local).is_empty() && conflicts(&pair.cloud).is_empty());
+}
+
 fn both_list_one_conflict_and_one_side_is_taken(pair: &Pair) {
     pair.wait("both list the one conflict", |pair| {
         let ids = [&pair.local, &pair.cloud].map(|node| {

@@ -16,6 +16,11 @@ impl Vault {
         self.adopts = true;
     }
 
+    /// Whether what lies in the vault is still being adopted.
+    pub const fn is_adopting(&self) -> bool {
+        self.adopts
+    }
+
     /// The id of a file that appeared on disk.
     ///
     /// That of an adopted one follows from place and content, so that other nodes with the same file come to the same id.

@@ -192,6 +192,7 @@ impl Mesh {
         self.handle(Input::Restored).await?;
         start::say_ready();
         loop {
+            self.go_on_with_first_scan().await?;
             self.draw_progress();
             let (timeout, redraw) = (self.next_timeout(), self.bar.due_at());
             if self.core.divergence().is_some() || self.place.starts_again() {
@@ -237,7 +238,8 @@ impl Mesh {
         let now = clock::now();
         let far = Duration::from_secs(3600);
         let wait = self.core.poll_timeout().map_or(far, |at| at.since(now).max(Duration::from_millis(1)));
-        Instant::now() + wait.min(far)
+        let due = Instant::now() + wait.min(far);
+        self.first_scan_due().map_or(due, |scan| scan.min(due))
     }
 
     async fn handle(&mut self, input: Input) -> Result<()> {

@@ -1,12 +1,20 @@
 //! Scans of the whole vault: one at a time, each in parts that fit into memory.
 
+use std::time::Duration;
+
 use anyhow::Result;
+use tokio::time::Instant;
 
 use super::{Mesh, disk::DiskJob};
 use crate::{
     core::Input,
     shell::vault_disk::{Scan, ScanSize},
 };
+
+/// How long a node that joined a mesh waits for a member before it takes up what it found in its vault, and how long for all
+/// that a member says it has.
+const MEMBER_WAIT: Duration = Duration::from_secs(10);
+const ENTRIES_WAIT: Duration = Duration::from_secs(120);
 
 /// The one under way.
 #[derive(Debug, Default)]
@@ -15,6 +23,8 @@ pub(super) struct Rescans {
     /// New files that it found, and how many of them are left to read.
     new: u64,
     unread: u64,
+    /// What the first one found, and since when it waits for what the mesh has.
+    waiting: Option<(Scan, Instant)>,
 }
 
 /// Whether one is under way.
@@ -61,9 +71,37 @@ impl Mesh {
     }
 
     /// The scan before anything else is done.
+    ///
+    /// Whoever joins a mesh with a vault first hears what the mesh has: a file that the mesh knows, as it is or as it was, is
+    /// that file then, and no second one of its name.
     pub(super) async fn first_scanned(&mut self, scan: Scan) -> Result<()> {
         self.rescans.ask();
-        self.scanned(Some(scan)).await
+        let rosters = self.core.replication().rosters();
+        let has_founded = rosters.at(1).is_none_or(|roster| roster.member(self.me).is_some());
+        if has_founded || !self.core.vault().is_adopting() {
+            return self.scanned(Some(scan)).await;
+        }
+        self.rescans.waiting = Some((scan, Instant::now()));
+        Ok(())
+    }
+
+    /// When the first scan is gone on with although nothing happens.
+    pub(super) fn first_scan_due(&self) -> Option<Instant> {
+        let (_, since) = self.rescans.waiting.as_ref()?;
+        let is_alone = self.core.replication().connected().next().is_none();
+        Some(*since + if is_alone { MEMBER_WAIT } else { ENTRIES_WAIT })
+    }
+
+    /// Goes on with the first scan once it has waited long enough.
+    pub(super) async fn go_on_with_first_scan(&mut self) -> Result<()> {
+        let is_due = self.first_scan_due().is_some_and(|due| due <= Instant::now());
+        if !is_due && !self.core.replication().has_caught_up() {
+            return Ok(());
+        }
+        match self.rescans.waiting.take() {
+            Some((scan, _)) => self.scanned(Some(scan)).await,
+            None => Ok(()),
+        }
     }
 
     /// A scan, or the next part of one, is done; `None` where the vault was away.
