@@ -17,7 +17,12 @@ use crate::{
     config::{BrainKind, Config},
     executor::{self, journal_store::JournalStore},
     home::Home,
-    shell::{self, control::Client, rosters::signing, users::Users},
+    shell::{
+        self,
+        control::{Client, Request, Response, WireStatus, WireTrouble},
+        rosters::signing,
+        users::Users,
+    },
 };
 
 mod notes;
@@ -69,6 +74,13 @@ impl Findings {
 
     fn error(&mut self, what: impl Into<String>, fix: impl Into<String>) {
         self.all.push(Finding { level: Level::Error, what: what.into(), fix: fix.into() });
+    }
+
+    fn troubles(&mut self, troubles: Vec<WireTrouble>) {
+        for WireTrouble { is_error, what, fix } in troubles {
+            let level = if is_error { Level::Error } else { Level::Warning };
+            self.all.push(Finding { level, what, fix });
+        }
     }
 }
 
@@ -346,6 +358,13 @@ fn check_port(host: &str, port: u16, findings: &mut Findings) {
         let fix = "Check [smtp] in config.toml and the network; approved mails wait until they expire.";
         findings.error(format!("{host}:{port} cannot be reached"), fix);
     }
+}
+
+/// What the node says of itself, if it runs.
+fn running_status(home: &Home) -> Option<WireStatus> {
+    let mut client = Client::connect(&home.control_socket()).ok()??;
+    let Ok(Response::Status(status)) = client.ask(&Request::Status) else { return None };
+    Some(status)
 }
 
 fn check_running(home: &Home, findings: &mut Findings) {
