@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
 
-use aiemp_keys::{Keystore, private_file};
+use aiemp_keys::private_file;
 use aiemp_protocol::{
     approval::journal::Times,
     limits::CLOCK_BEHIND_MAX,
@@ -25,6 +25,7 @@ use crate::{
     },
 };
 
+mod keys;
 mod notes;
 mod store;
 mod vault;
@@ -227,6 +228,9 @@ fn check_mesh(
         walls::check(member.role, config, users, findings);
         notes::check(&config.vault, roster, findings);
     }
+    if member.role == Role::Local {
+        keys::check(home, findings);
+    }
     match member.role {
         Role::Local if !may_look_at_executor(users) => findings.warning(
             "what the executor holds was not looked at, for it is another user's",
@@ -258,9 +262,6 @@ fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
         );
     }
     check_clock(home, shell::clock::now(), findings);
-    if Keystore::at(home.path()).is_protected() == Some(true) {
-        findings.ok("approving needs your passphrase");
-    }
     check_standing(home, rosters, findings);
     check_hands(home, rosters, findings);
 }
