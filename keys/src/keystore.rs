@@ -1,7 +1,8 @@
 //! The keystore: the key files of one home directory.
 
 use std::{
-    fs, io,
+    fs::{self, OpenOptions},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -9,7 +10,7 @@ use data_encoding::HEXLOWER;
 use thiserror::Error;
 
 use crate::{
-    owner_keys::OwnerKeys,
+    owner_keys::{self, OwnerKeys},
     private_file::{self, PrivacyError},
     random::{self, RandomError},
     seal::{self, SealError},
@@ -166,6 +167,28 @@ impl Keystore {
         }
     }
 
+    /// Whether the owner keys lie there in their form, as far as it shows without the passphrase and without reading a
+    /// seed. Where it says yes, [`unlock`](Self::unlock) may still find them changed.
+    pub fn check_owner(&self) -> Result<(), KeystoreError> {
+        let (sealed, unprotected) = (self.sealed_path(), self.unprotected_path());
+        let (path, has_form) = match (is_there(&sealed), is_there(&unprotected)) {
+            (true, true) => return Err(KeystoreError::Ambiguous { sealed, unprotected }),
+            (false, true) => {
+                let mut file = private_file::open_private(&unprotected, OpenOptions::new().read(true))?;
+                let length = file.metadata().map(|found| found.len()).unwrap_or_default();
+                let mut head = [0; owner_keys::HEAD.len()];
+                let begins = file.read_exact(&mut head).is_ok() && head == owner_keys::HEAD;
+                let is_as_long = usize::try_from(length).is_ok_and(|length| owner_keys::LENGTHS.contains(&length));
+                (unprotected, begins && is_as_long)
+            }
+            (_, false) => {
+                let has_form = seal::has_form(read(&sealed)?.expose(), &owner_keys::LENGTHS);
+                (sealed, has_form)
+            }
+        };
+        if has_form { Ok(()) } else { Err(KeystoreError::Damaged { path }) }
+    }
+
     fn create(&self, path: &Path, bytes: &SecretBytes) -> Result<(), KeystoreError> {
         private_file::create_private_dir(&self.dir)?;
         private_file::create_private(path, bytes.expose()).map_err(|error| {
@@ -317,6 +340,34 @@ mod tests {
         private_file::write_private(&keystore.sealed_path(), b"").unwrap();
         assert!(matches!(keystore.unlock(None), Err(KeystoreError::Ambiguous { .. })));
         assert_eq!(keystore.is_protected(), Some(false));
+    }
+
+    #[test]
+    fn owner_keys_without_their_form_are_told_without_a_passphrase() {
+        for protection in [Protection::Unprotected, sealed_by("correct horse")] {
+            let (_home, keystore) = keystore();
+            assert!(matches!(keystore.check_owner(), Err(KeystoreError::Missing { .. })));
+            keystore.create_owner(&protection).unwrap();
+            keystore.check_owner().unwrap();
+            let path = [keystore.sealed_path(), keystore.unprotected_path()].into_iter().find(|path| is_there(path));
+            let path = path.unwrap();
+            let whole = fs::read(&path).unwrap();
+            let mut other = whole.clone();
+            other[0] ^= 1;
+            for bytes in
+                [&[], &whole[..whole.len() - 1], &whole[..whole.len() / 2], &[&whole[..], b"and more"].concat(), &other]
+            {
+                private_file::write_private(&path, bytes).unwrap();
+                assert!(matches!(keystore.check_owner(), Err(KeystoreError::Damaged { .. })), "{}", bytes.len());
+            }
+            private_file::write_private(&path, &whole).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            assert!(matches!(keystore.check_owner(), Err(KeystoreError::Private(_))));
+        }
+        let (_home, keystore) = keystore();
+        keystore.create_owner(&Protection::Unprotected).unwrap();
+        private_file::write_private(&keystore.sealed_path(), b"").unwrap();
+        assert!(matches!(keystore.check_owner(), Err(KeystoreError::Ambiguous { .. })));
     }
 
     #[test]

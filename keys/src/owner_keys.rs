@@ -1,5 +1,7 @@
 //! The keys by which a person holds a mesh.
 
+use std::ops::RangeInclusive;
+
 use crate::{
     cbor::{self, CborError, Fields},
     hash::Hash,
@@ -10,6 +12,10 @@ use crate::{
 };
 
 const FORMAT_VERSION: u64 = 1;
+/// How the encoding begins: an array of five, the version, and a string of 32 bytes, the first seed.
+pub(crate) const HEAD: [u8; 4] = [0x85, 0x01, 0x58, 0x20];
+/// How long it is, by the digits that the root's number takes.
+pub(crate) const LENGTHS: RangeInclusive<usize> = 105..=109;
 const NEXT_ROOT_LABEL: &str = "aiemp-node 2026 next root key";
 
 /// The root and approve keys of a mesh's owner.
@@ -86,7 +92,9 @@ mod tests {
         fn owner_keys_come_back(root: [u8; 32], approve: [u8; 32], next: [u8; 32], root_index: u32) {
             let (root, approve) = (Signer::from_seed(root), Signer::from_seed(approve));
             let keys = OwnerKeys { root, approve, next_root_hash: Hash::from_bytes(next), root_index };
-            let back = OwnerKeys::from_bytes(keys.to_bytes().expose()).unwrap();
+            let bytes = keys.to_bytes();
+            prop_assert!(bytes.expose().starts_with(&HEAD) && LENGTHS.contains(&bytes.expose().len()));
+            let back = OwnerKeys::from_bytes(bytes.expose()).unwrap();
             prop_assert_eq!(seeds(&back), seeds(&keys));
             prop_assert_eq!((back.next_root_hash, back.root_index), (keys.next_root_hash, root_index));
         }

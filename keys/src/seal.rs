@@ -1,6 +1,6 @@
 //! Sealing under a passphrase: the age format (age-encryption.org/v1) with its scrypt recipient.
 
-use std::io::Read as _;
+use std::{io::Read as _, ops::RangeInclusive};
 
 use age::{DecryptError, Decryptor, scrypt, secrecy::SecretString};
 use thiserror::Error;
@@ -15,6 +15,9 @@ const WORK_FACTOR: u8 = 15;
 
 /// Most work accepted for opening: 1 GiB. More is a file that wants to exhaust the machine.
 const WORK_FACTOR_MAX: u8 = 20;
+
+/// What age adds behind each 64 KiB.
+const TAG_BYTES: usize = 16;
 
 /// Why sealing or opening failed.
 #[derive(Debug, Error)]
@@ -71,6 +74,13 @@ pub fn open(sealed: &[u8], passphrase: &str) -> Result<SecretBytes, SealError> {
     Ok(plain)
 }
 
+/// Whether this has the form of what [`seal`] makes of so many bytes. What cannot be told without the passphrase is
+/// whether it is unchanged.
+pub(crate) fn has_form(mut sealed: &[u8], lengths: &RangeInclusive<usize>) -> bool {
+    let is_header_whole = Decryptor::new_buffered(&mut sealed).is_ok_and(|decryptor| decryptor.is_scrypt());
+    is_header_whole && sealed.len().checked_sub(TAG_BYTES).is_some_and(|length| lengths.contains(&length))
+}
+
 #[expect(clippy::wildcard_enum_match_arm, reason = "all that is no matter of passphrase or work is damage")]
 fn refusal(error: DecryptError) -> SealError {
     match error {
@@ -116,6 +126,18 @@ mod tests {
         *changed.last_mut().unwrap() ^= 1;
         assert!(matches!(open(&changed, "correct horse"), Err(SealError::Damaged { .. })));
         assert!(matches!(open(b"no age file", "correct horse"), Err(SealError::Damaged { .. })));
+    }
+
+    #[test]
+    fn the_form_is_a_whole_header_and_the_length_behind_it() {
+        let sealed = sealed();
+        let length = b"root seed".len();
+        assert!(has_form(&sealed, &(length..=length)));
+        assert!(!has_form(&sealed, &(length + 1..=length + 1)));
+        for cut in 0..sealed.len() {
+            assert!(!has_form(&sealed[..cut], &(length..=length)), "{cut}");
+        }
+        assert!(!has_form(&[&sealed[..], b"x"].concat(), &(length..=length)));
     }
 
     #[test]

@@ -448,6 +448,12 @@ impl Pair {
         assert!(is_done, "{what}: not within {PATIENCE:?}{}{}", self.cloud.last_words(), self.local.last_words());
     }
 
+    /// Saves a file on one side, and waits until it is on both.
+    pub(crate) fn save_on_both(&self, node: &Node, path: &str, text: &str) {
+        node.save(path, text);
+        self.wait_same(path, |files| files.get(path).is_some_and(|bytes| bytes == text.as_bytes()));
+    }
+
     /// Waits until both vaults show the same shared files, among them all that `wanted` asks for.
     pub(crate) fn wait_same(&self, what: &str, mut wanted: impl FnMut(&BTreeMap<String, Vec<u8>>) -> bool) {
         let mut last = (BTreeMap::new(), BTreeMap::new());

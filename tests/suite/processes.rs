@@ -1,6 +1,6 @@
 //! The processes of a node: what each is, how they end, and who refuses to run where.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use rustix::process::Signal;
 
@@ -17,16 +17,20 @@ fn is_alive(pid: u32) -> bool {
     status_field(pid, "State").is_some_and(|state| !state.starts_with('Z'))
 }
 
-fn process(node: &Node, name: &str) -> Option<u32> {
-    node.processes().get(name).copied()
+fn executor(pair: &Pair) -> Option<u32> {
+    pair.local.processes().get("executor").copied()
+}
+
+/// Mesh and executor of Local, once both run.
+fn both(pair: &Pair) -> BTreeMap<String, u32> {
+    pair.wait("mesh and executor run", |pair| pair.local.processes().len() == 2);
+    pair.local.processes()
 }
 
 #[test]
 fn sigterm_ends_a_node_soon_and_leaves_no_process() {
     let mut pair = Pair::running();
-    pair.wait("the executor runs", |pair| process(&pair.local, "executor").is_some());
-    let children: Vec<_> = pair.local.processes().into_values().collect();
-    assert_eq!(children.len(), 2);
+    let children: Vec<_> = both(&pair).into_values().collect();
     // In the middle of work, too.
     for number in 0..50 {
         pair.cloud.save(&format!("Plans/{number}.md"), "a note\n");
@@ -46,8 +50,7 @@ fn sigterm_ends_a_node_soon_and_leaves_no_process() {
 #[test]
 fn processes_of_a_killed_supervisor_end_by_themselves() {
     let mut pair = Pair::running();
-    pair.wait("the executor runs", |pair| process(&pair.local, "executor").is_some());
-    let children: Vec<_> = pair.local.processes().into_values().collect();
+    let children: Vec<_> = both(&pair).into_values().collect();
     signal(pair.local.pid(), Signal::KILL);
     pair.local.ended();
     assert!(becomes(PATIENCE, || children.iter().all(|pid| !is_alive(*pid))), "{children:?}");
@@ -57,9 +60,8 @@ fn processes_of_a_killed_supervisor_end_by_themselves() {
 #[test]
 fn mesh_and_executor_are_processes_of_their_own_and_the_mesh_is_walled_in() {
     let pair = Pair::running();
-    pair.wait("both run", |pair| pair.local.processes().len() == 2);
-    let (mesh, executor) = (process(&pair.local, "mesh"), process(&pair.local, "executor"));
-    let (mesh, executor) = (mesh.expect("the mesh runs"), executor.expect("the executor runs"));
+    let processes = both(&pair);
+    let (mesh, executor) = (processes["mesh"], processes["executor"]);
     assert!(mesh != executor && mesh != pair.local.pid() && executor != pair.local.pid());
     // A wall of the kernel cannot be had without giving up new privileges, for each of the threads.
     for thread in fs::read_dir(format!("/proc/{mesh}/task")).expect("the mesh's threads").flatten() {
@@ -87,16 +89,16 @@ fn an_executor_that_is_killed_is_started_again_and_sends_once() {
     let pair = Pair::running();
     pair.cloud.drop_mail("order.eml", MAIL);
     pair.wait("the draft arrives", |pair| !pair.local.approvals_in("pending").is_empty());
-    let first = process(&pair.local, "executor").expect("the executor runs");
+    let first = executor(&pair).expect("the executor runs");
     signal(first, Signal::KILL);
     let id = pair.local.approvals_in("pending").pop().expect("a draft");
     pair.local.must(&["approvals", "approve", &id]);
-    pair.wait("another executor runs", |pair| process(&pair.local, "executor").is_some_and(|pid| pid != first));
+    pair.wait("another executor runs", |pair| executor(pair).is_some_and(|pid| pid != first));
     pair.wait("it sends", |pair| pair.local.outbox().len() == 1);
     assert!(pair.local.log().contains("the executor ended; it is started again"), "{}", pair.local.log());
-    let second = process(&pair.local, "executor").expect("the executor runs");
+    let second = executor(&pair).expect("the executor runs");
     signal(second, Signal::KILL);
-    pair.wait("a third runs", |pair| process(&pair.local, "executor").is_some_and(|pid| pid != second));
+    pair.wait("a third runs", |pair| executor(pair).is_some_and(|pid| pid != second));
     pair.wait_same("it is filed", |files| files.keys().any(|path| path.starts_with("Done/email/REPLY_")));
     assert_eq!(pair.local.outbox().len(), 1);
 }
@@ -104,8 +106,7 @@ fn an_executor_that_is_killed_is_started_again_and_sends_once() {
 #[test]
 fn a_mesh_that_dies_ends_the_node_so_that_whoever_started_it_learns_of_it() {
     let mut pair = Pair::running();
-    pair.wait("the executor runs", |pair| pair.local.processes().len() == 2);
-    let processes = pair.local.processes();
+    let processes = both(&pair);
     signal(processes["mesh"], Signal::KILL);
     assert_ne!(pair.local.ended(), Some(0));
     assert!(processes.values().all(|pid| !is_alive(*pid)), "{processes:?}");
@@ -146,10 +147,8 @@ fn a_cloud_that_is_not_paired_ingests_nothing_until_it_is() {
 #[test]
 fn a_cloud_that_takes_the_place_of_a_revoked_one_gets_the_whole_vault() {
     let mut pair = Pair::running();
-    pair.cloud.save("Plans/first.md", "by the first Cloud\n");
-    pair.wait_same("the note is on both sides", |files| files.contains_key("Plans/first.md"));
-    pair.local.save("Plans/answer.md", "by Local, who had seen it\n");
-    pair.wait_same("the answer is on both sides", |files| files.contains_key("Plans/answer.md"));
+    pair.save_on_both(&pair.cloud, "Plans/first.md", "by the first Cloud\n");
+    pair.save_on_both(&pair.local, "Plans/answer.md", "by Local, who had seen it\n");
     pair.cloud.stop();
     pair.local.must(&["peers", "revoke", "cloud"]);
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -158,6 +157,5 @@ fn a_cloud_that_takes_the_place_of_a_revoked_one_gets_the_whole_vault() {
     pair.pair(&[]);
     let all = ["Plans/first.md", "Plans/answer.md"];
     pair.wait_same("the new Cloud has all of it", |files| all.iter().all(|path| files.contains_key(*path)));
-    pair.cloud.save("Plans/second.md", "by the second Cloud\n");
-    pair.wait_same("and takes part", |files| files.contains_key("Plans/second.md"));
+    pair.save_on_both(&pair.cloud, "Plans/second.md", "by the second Cloud\n");
 }

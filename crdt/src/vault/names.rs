@@ -1,7 +1,9 @@
 //! Names: which of the files that contend for a place has it, and where the others lie.
 
+mod contenders;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ops::Bound,
 };
 
@@ -13,6 +15,7 @@ use aiemp_protocol::{
     zone::Zone,
 };
 
+use self::contenders::Contenders;
 use super::Boundaries;
 use crate::{index::Index, sight};
 
@@ -49,8 +52,8 @@ struct Named {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     named: BTreeMap<FileId, Named>,
-    /// By class and key, sorted. Nearly every name is one file's, and a vector of one takes the room of one.
-    by_key: [BTreeMap<String, Vec<(Timestamp, FileId)>>; CLASSES.len()],
+    /// By class and key.
+    by_key: [BTreeMap<String, Contenders<(Timestamp, FileId)>>; CLASSES.len()],
     /// Names that more than one file has.
     twins: BTreeSet<String>,
     /// The places of files that share a name. Each load and write of one asks for its own, and to number it is to number
@@ -66,11 +69,8 @@ impl Names {
         let is_changed = before != now;
         if let Some(Named { key, class, at }) = before.filter(|_| is_changed) {
             let of_class = &mut self.by_key[class as usize];
-            if let Some(files) = of_class.get_mut(&key) {
-                files.retain(|named| *named != (at, file));
-                if files.is_empty() {
-                    of_class.remove(&key);
-                }
+            if of_class.get_mut(&key).is_some_and(|files| !files.remove((at, file))) {
+                of_class.remove(&key);
             }
             if self.namesakes(&key).nth(1).is_none() {
                 self.twins.remove(&key);
@@ -79,10 +79,12 @@ impl Names {
         if is_changed {
             self.shared.clear();
             if let Some(Named { key, class, at }) = &now {
-                let files = self.by_key[*class as usize].entry(key.clone()).or_default();
-                let behind = files.partition_point(|named| *named < (*at, file));
-                files.reserve_exact(1);
-                files.insert(behind, (*at, file));
+                match self.by_key[*class as usize].entry(key.clone()) {
+                    Entry::Vacant(free) => {
+                        free.insert(Contenders::One((*at, file)));
+                    }
+                    Entry::Occupied(mut taken) => taken.get_mut().insert((*at, file)),
+                }
                 if self.namesakes(key).nth(1).is_some() {
                     self.twins.insert(key.clone());
                 }
@@ -94,7 +96,8 @@ impl Names {
 
     /// Live files of this name, the first that has a right to it first.
     pub(super) fn namesakes(&self, key: &str) -> impl Iterator<Item = FileId> {
-        self.by_key.iter().filter_map(|of_class| of_class.get(key)).flatten().map(|(_, file)| *file)
+        let contenders = self.by_key.iter().filter_map(|of_class| of_class.get(key));
+        contenders.flat_map(Contenders::iter).map(|(_, file)| *file)
     }
 
     /// The first files of each name that several have, each with its place. Of one name there may be thousands, and nobody
@@ -115,7 +118,7 @@ impl Names {
     pub(super) fn below(&self, key: &str) -> Vec<FileId> {
         let folder = format!("{key}/");
         let below = self.by_key.iter().flat_map(|of_class| from(of_class, &folder));
-        below.flat_map(|(_, files)| files).map(|(_, file)| *file).collect()
+        below.flat_map(|(_, files)| files.iter()).map(|(_, file)| *file).collect()
     }
 
     /// How many files are in sight.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
 
-use aiemp_keys::{Keystore, private_file};
+use aiemp_keys::private_file;
 use aiemp_protocol::{
     approval::journal::Times,
     limits::CLOCK_BEHIND_MAX,
@@ -17,9 +17,15 @@ use crate::{
     config::{BrainKind, Config},
     executor::{self, journal_store::JournalStore},
     home::Home,
-    shell::{self, control::Client, rosters::signing, users::Users},
+    shell::{
+        self,
+        control::{Client, Request, Response, WireStatus, WireTrouble},
+        rosters::signing,
+        users::Users,
+    },
 };
 
+mod keys;
 mod notes;
 mod store;
 mod vault;
@@ -69,6 +75,13 @@ impl Findings {
 
     fn error(&mut self, what: impl Into<String>, fix: impl Into<String>) {
         self.all.push(Finding { level: Level::Error, what: what.into(), fix: fix.into() });
+    }
+
+    fn troubles(&mut self, troubles: Vec<WireTrouble>) {
+        for WireTrouble { is_error, what, fix } in troubles {
+            let level = if is_error { Level::Error } else { Level::Warning };
+            self.all.push(Finding { level, what, fix });
+        }
     }
 }
 
@@ -215,6 +228,9 @@ fn check_mesh(
         walls::check(member.role, config, users, findings);
         notes::check(&config.vault, roster, findings);
     }
+    if member.role == Role::Local {
+        keys::check(home, findings);
+    }
     match member.role {
         Role::Local if !may_look_at_executor(users) => findings.warning(
             "what the executor holds was not looked at, for it is another user's",
@@ -246,9 +262,6 @@ fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
         );
     }
     check_clock(home, shell::clock::now(), findings);
-    if Keystore::at(home.path()).is_protected() == Some(true) {
-        findings.ok("approving needs your passphrase");
-    }
     check_standing(home, rosters, findings);
     check_hands(home, rosters, findings);
 }
@@ -346,6 +359,13 @@ fn check_port(host: &str, port: u16, findings: &mut Findings) {
         let fix = "Check [smtp] in config.toml and the network; approved mails wait until they expire.";
         findings.error(format!("{host}:{port} cannot be reached"), fix);
     }
+}
+
+/// What the node says of itself, if it runs.
+fn running_status(home: &Home) -> Option<WireStatus> {
+    let mut client = Client::connect(&home.control_socket()).ok()??;
+    let Ok(Response::Status(status)) = client.ask(&Request::Status) else { return None };
+    Some(status)
 }
 
 fn check_running(home: &Home, findings: &mut Findings) {

@@ -19,6 +19,7 @@ use crate::{
     home::Home,
     shell::{
         self,
+        control::WireTrouble,
         mesh::{self, Ended, MeshOptions},
         network::addresses,
         screen, supervisor,
@@ -78,6 +79,9 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
     match role {
         RoleArg::Cloud => mesh_process(home, Role::Cloud, args),
         RoleArg::Local => {
+            if let Some(WireTrouble { what, fix, .. }) = shell::identity::owner_keys_trouble(home) {
+                tracing::error!(what, fix, "the owner's keys cannot be used");
+            }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(supervisor::run(home.path(), &mesh_arguments(args)))
         }

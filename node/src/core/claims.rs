@@ -86,8 +86,14 @@ impl Core {
     pub(super) fn overdue_read(&mut self, now: Timestamp, file: FileId, text: &str) {
         let Some(task) = mail::parse_task_note(text) else { return };
         let is_its_work = self.vault.claims().work_of(file) == Some(task.work_id);
-        let is_due = is_its_work && self.lease_without_draft(file).is_some_and(|until| until <= now);
-        if self.work.is_stopped || !is_due || task.list_mail || task.reply_to.is_empty() {
+        let until = self.lease_without_draft(file).filter(|_| is_its_work);
+        let Some(until) = until.filter(|_| !self.work.is_stopped && !task.list_mail && !task.reply_to.is_empty())
+        else {
+            return;
+        };
+        if until > now {
+            // While it was read a claim became known that keeps the work: the other's, renewed, or one of this node.
+            self.work.overdue.insert(file, until);
             return;
         }
         let work = task.work_id;

@@ -1,10 +1,10 @@
 //! Who this node is, and whose receipts it believes.
 
-use aiemp_keys::{Keystore, NodeId, PublicKey, Signer, private_file};
+use aiemp_keys::{Keystore, KeystoreError, NodeId, PublicKey, Signer, private_file};
 use aiemp_protocol::roster::Role;
 use anyhow::{Context, Result};
 
-use super::rosters;
+use super::{control::WireTrouble, rosters};
 use crate::home::Home;
 
 /// The node's key.
@@ -34,6 +34,31 @@ pub fn role(home: &Home) -> Result<Role> {
         None if home.pinned_root().exists() => Role::Local,
         None => Role::Cloud,
     })
+}
+
+/// What is the matter with the owner's keys of a Local node, as far as it shows without opening them. The node runs without
+/// them: they are missed when something is to be approved.
+pub fn owner_keys_trouble(home: &Home) -> Option<WireTrouble> {
+    let error = Keystore::at(home.path()).check_owner().err()?;
+    let keys = home.keys();
+    let restore =
+        "Restore them from a backup of this home. Until then nothing can be approved, and no node paired or revoked.";
+    let (what, fix) = match error {
+        KeystoreError::Missing { .. } => {
+            (format!("the owner's keys are missing: neither owner.age nor owner.key is in {}", keys.display()), restore)
+        }
+        KeystoreError::Damaged { path } => {
+            (format!("{} is damaged: it does not hold the owner's keys", path.display()), restore)
+        }
+        // These say by themselves what to do.
+        KeystoreError::Ambiguous { .. }
+        | KeystoreError::Private(_)
+        | KeystoreError::Exists { .. }
+        | KeystoreError::PassphraseNeeded { .. }
+        | KeystoreError::Seal(_)
+        | KeystoreError::Random(_) => (error.to_string(), "Until then nothing can be approved."),
+    };
+    Some(WireTrouble { is_error: true, what, fix: fix.to_owned() })
 }
 
 /// The executor's receipt key; a Cloud home has none. Without it a Local node could file nothing that was sent.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use rusqlite::Connection;
 
-use crate::node::{Node, PATIENCE, Pair, becomes};
+use crate::node::{Node, PATIENCE, Pair, becomes, text};
 
 /// Bytes between two that are damaged.
 const STEP: usize = 997;
@@ -40,12 +40,10 @@ fn pair_with_notes() -> Pair {
     pair.wait_same("all is on both", |files| files.len() >= 25);
     for number in 0..6 {
         let path = format!("Plans/cloud-{number}.md");
-        let before = pair.local.read(&path).expect("it is there");
-        pair.local.save(&path, [&before[..], b"a line by the person\n"].concat());
-        pair.wait_same("the edit", |files| files[&path].ends_with(b"a line by the person\n"));
-        let before = pair.cloud.read(&path).expect("it is there");
-        pair.cloud.save(&path, [&before[..], b"a line by the cloud\n"].concat());
-        pair.wait_same("the answer", |files| files[&path].ends_with(b"a line by the cloud\n"));
+        for (node, line) in [(&pair.local, "a line by the person\n"), (&pair.cloud, "a line by the cloud\n")] {
+            let before = node.read(&path).expect("it is there");
+            pair.save_on_both(node, &path, &(text(&before) + line));
+        }
     }
     fs::remove_file(pair.local.vault.join("Plans/local-0.md")).expect("it goes");
     pair.wait_same("it is gone", |files| !files.contains_key("Plans/local-0.md"));
@@ -112,6 +110,10 @@ fn a_flipped_bit_anywhere_in_the_store_shows_nothing_wrong_and_is_healed_by_the_
     assert!(files.keys().all(|path| !path.contains('(')), "nothing is there twice: {:?}", files.keys());
 }
 
+fn says(files: &BTreeMap<String, Vec<u8>>, path: &str, text: &str) -> bool {
+    files.get(path).is_some_and(|bytes| bytes == text.as_bytes())
+}
+
 /// Takes an entry out of a store that nobody has open, as a page does that cannot be read any more.
 fn damage_entry(node: &Node, of_itself: bool) {
     let key = node.run(&["status", "--json"]);
@@ -129,10 +131,8 @@ fn damage_entry(node: &Node, of_itself: bool) {
 fn an_entry_that_was_lost_is_waited_for_and_comes_back_from_the_peer() {
     for of_itself in [false, true] {
         let mut pair = Pair::running();
-        pair.cloud.save("Plans/one.md", "one\n");
-        pair.wait_same("one", |files| files.contains_key("Plans/one.md"));
-        pair.local.save("Plans/two.md", "two\n");
-        pair.wait_same("two", |files| files.contains_key("Plans/two.md"));
+        pair.save_on_both(&pair.cloud, "Plans/one.md", "one\n");
+        pair.save_on_both(&pair.local, "Plans/two.md", "two\n");
         pair.local.stop();
         pair.cloud.stop();
         damage_entry(&pair.local, of_itself);
@@ -145,7 +145,7 @@ fn an_entry_that_was_lost_is_waited_for_and_comes_back_from_the_peer() {
         pair.local.save("Plans/two.md", "two, edited meanwhile\n");
         pair.cloud.start();
         pair.wait_same("all is back", |files| {
-            files.get("Plans/two.md").is_some_and(|text| text == b"two, edited meanwhile\n") && files.len() == 2
+            says(files, "Plans/two.md", "two, edited meanwhile\n") && files.len() == 2
         });
         let said = pair.local.must(&["status"]);
         assert!(said.contains("as it was it is kept") && said.contains("store.sqlite.damaged-1"), "{said}");
@@ -155,8 +155,7 @@ fn an_entry_that_was_lost_is_waited_for_and_comes_back_from_the_peer() {
 #[test]
 fn without_a_peer_that_has_it_the_node_goes_on_by_a_command_and_loses_nothing_that_lies_in_the_vault() {
     let mut pair = Pair::running();
-    pair.cloud.save("Plans/one.md", "one\n");
-    pair.wait_same("one", |files| files.contains_key("Plans/one.md"));
+    pair.save_on_both(&pair.cloud, "Plans/one.md", "one\n");
     pair.cloud.stop();
     pair.local.save("Plans/one.md", "one\nand what nobody heard of\n");
     pair.local.save("Plans/two.md", "nobody heard of this\n");
@@ -169,8 +168,8 @@ fn without_a_peer_that_has_it_the_node_goes_on_by_a_command_and_loses_nothing_th
     pair.local.start();
     pair.cloud.start();
     pair.wait_same("all is there", |files| {
-        files.get("Plans/one.md").is_some_and(|text| text == b"one\nand what nobody heard of\n")
-            && files.get("Plans/two.md").is_some_and(|text| text == b"nobody heard of this\n")
+        says(files, "Plans/one.md", "one\nand what nobody heard of\n")
+            && says(files, "Plans/two.md", "nobody heard of this\n")
     });
     let running = pair.local.refused(&["doctor", "--repair"]);
     running.assert(1, &["a node runs on", "already"]);

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::getuid;
 
-use crate::node::{Node, Pair};
+use crate::node::{Node, Pair, text};
 
 /// What can have become of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +156,44 @@ fn a_sealed_keystore_that_was_damaged_is_told_from_a_wrong_passphrase() {
         assert!(WHAT_TO_DO.iter().any(|word| refusal.said.contains(word)), "{damage:?}: {}", refusal.said);
     }
     node.must(&renew);
+}
+
+#[test]
+fn owner_keys_that_cannot_be_used_are_told_by_doctor_and_at_the_start_and_the_node_runs() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let passphrase = dir.path().join("passphrase");
+    fs::write(&passphrase, "correct horse battery\n").expect("written");
+    let passphrase = passphrase.to_string_lossy().into_owned();
+    for (name, extra) in [("owner.key", &[][..]), ("owner.age", &["--passphrase-file", &passphrase])] {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut node = Node::init(dir.path(), "local", extra);
+        let told = |node: &Node| {
+            let said = text(&node.run(&["doctor"]).stdout);
+            let mut lines = said.lines().skip_while(|line| !line.contains("owner."));
+            Some((lines.next()?.to_owned(), lines.next()?.to_owned()))
+        };
+        assert_eq!(told(&node), None, "{name} is whole");
+        for damage in ALL.into_iter().filter(|damage| *damage != Foreign || getuid().is_root()) {
+            let _damaged = Damaged::by(damage, &node.home.join("keys").join(name));
+            let (what, fix) = told(&node).unwrap_or_else(|| panic!("{name} {damage:?} is not told"));
+            assert!(what.starts_with("error") && what.contains(name), "{damage:?}: {what}");
+            let is_told = |word: &&str| what.contains(*word) || fix.contains(*word);
+            assert!(WHAT_TO_DO.iter().any(is_told), "{damage:?}: {what}: {fix}");
+        }
+        for damage in [Some(Gone), Some(Truncated), None] {
+            let _damaged = damage.map(|damage| Damaged::by(damage, &node.home.join("keys").join(name)));
+            let before = node.log().len();
+            node.start();
+            let log = node.log()[before..].to_owned();
+            assert_eq!(
+                log.contains("the owner's keys cannot be used") && log.contains(name),
+                damage.is_some(),
+                "{log}"
+            );
+            assert_eq!(log.contains("from a backup of this home"), damage.is_some(), "{log}");
+            assert_eq!(node.stop().0, Some(0), "{log}");
+        }
+    }
 }
 
 #[test]

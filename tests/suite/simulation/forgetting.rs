@@ -18,12 +18,14 @@ fn holds(world: &World, node: usize, bytes: &[u8]) -> bool {
     world.nodes[node].store.payload(ContentHash::of(bytes), true).is_some()
 }
 
-/// Time passes without a connection, which would compare frontiers twice a minute.
-fn pass_apart(world: &mut World, links: &[(usize, usize)], ms: u64) {
+/// Days pass without a connection, which would compare frontiers twice a minute, and one with it, in which what nobody
+/// needs is looked for.
+fn days_apart(world: &mut World, links: &[(usize, usize)], days: u64) {
     for (one, other) in links {
-        world.partition(*one, *other, ms);
+        world.partition(*one, *other, days * DAY);
     }
-    pass(world, ms);
+    pass(world, days * DAY);
+    pass(world, 25 * HOUR);
 }
 
 /// A blob that was replaced, a note that was edited, and one that was deleted.
@@ -51,13 +53,11 @@ fn what_was_replaced_or_deleted_is_forgotten_after_thirty_days_and_not_before() 
     let links = [(0, 1)];
     let mut world = world(501, &[LAPTOP, IDLE_CLOUD], &links);
     replaced_and_deleted(&mut world);
-    pass_apart(&mut world, &links, 28 * DAY);
-    pass(&mut world, 25 * HOUR);
+    days_apart(&mut world, &links, 28);
     for node in [0, 1] {
         assert!(holds(&world, node, OLD) && holds(&world, node, DELETED.as_bytes()), "node {node}");
     }
-    pass_apart(&mut world, &links, DAY);
-    pass(&mut world, 25 * HOUR);
+    days_apart(&mut world, &links, 1);
     for node in [0, 1] {
         assert!(!holds(&world, node, OLD) && !holds(&world, node, DELETED.as_bytes()), "node {node}");
         assert!(holds(&world, node, b"\0a new scan") && holds(&world, node, b"# Note\n\none\n"), "node {node}");
@@ -83,8 +83,7 @@ fn what_a_member_has_not_heard_of_is_kept_for_it_and_the_member_is_named() {
     people::save(&mut world, 0, path(SCAN), b"\0a new scan".to_vec());
     pass(&mut world, 60_000);
     assert!(status(&mut world, 0).absent.is_empty());
-    pass_apart(&mut world, &links[..1], 39 * DAY);
-    pass(&mut world, 25 * HOUR);
+    days_apart(&mut world, &links[..1], 39);
     assert!(holds(&world, 0, OLD) && holds(&world, 1, OLD));
     let named: Vec<_> = status(&mut world, 0).absent.iter().map(|(node, _)| world.index_of(*node)).collect();
     assert_eq!(named, [2]);
@@ -101,8 +100,7 @@ fn who_comes_late_asks_in_the_end_for_nothing_that_nobody_keeps() {
     let links = [(0, 1)];
     let mut world = world(503, &[LAPTOP, IDLE_CLOUD], &links);
     replaced_and_deleted(&mut world);
-    pass_apart(&mut world, &links, 31 * DAY);
-    pass(&mut world, 25 * HOUR);
+    days_apart(&mut world, &links, 31);
     assert!(!holds(&world, 0, OLD));
     // The same node with an empty disk.
     world.crash(1, 500);
@@ -134,8 +132,7 @@ fn what_is_listed_beside_what_is_shown_is_kept_as_long_as_it_is_listed() {
         (items.len(), texts.iter().any(|text| text.contains("added meanwhile")))
     };
     assert_eq!(listed(&world), (1, true));
-    pass_apart(&mut world, &links, 31 * DAY);
-    pass(&mut world, 25 * HOUR);
+    days_apart(&mut world, &links, 31);
     world.crash(0, 500);
     pass(&mut world, 60_000);
     assert_eq!(listed(&world), (1, true), "also after a start");

@@ -44,6 +44,20 @@ fn past(world: &mut World, at: Timestamp, place: &str, restore: bool) -> Option<
     Some((paths.iter().map(ToString::to_string).collect(), text, left.len()))
 }
 
+/// A file that two saved without hearing of each other, and a time when all have both.
+fn saved_apart(seed: u64, place: &str, before: &str, of_two: [&str; 2]) -> (World, Timestamp) {
+    let mut world = world(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, place, before);
+    pass(&mut world, 20_000);
+    world.partition(0, 1, 5_000);
+    for (node, text) in of_two.into_iter().enumerate() {
+        save(&mut world, node, place, text);
+    }
+    pass(&mut world, 30_000);
+    let then = world.time();
+    (world, then)
+}
+
 fn said(world: &mut World, at: Timestamp) -> Option<String> {
     past(world, at, NOTE, false).and_then(|(_, text, _)| text)
 }
@@ -147,14 +161,7 @@ fn a_folder_comes_back_as_it_was() {
 #[test]
 fn contents_that_two_saved_at_once_are_both_told_until_one_is_chosen() {
     const SCAN: &str = "Plans/scan.bin";
-    let mut world = world(305, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
-    save(&mut world, 0, SCAN, "bytes\0before\n");
-    pass(&mut world, 20_000);
-    world.partition(0, 1, 5_000);
-    save(&mut world, 0, SCAN, "bytes\0mine\n");
-    save(&mut world, 1, SCAN, "bytes\0Cloud's\n");
-    pass(&mut world, 30_000);
-    let then = world.time();
+    let (mut world, then) = saved_apart(305, SCAN, "bytes\0before\n", ["bytes\0mine\n", "bytes\0Cloud's\n"]);
     let shown = text(&world, 0, SCAN).expect("one of them lies there");
     save(&mut world, 0, SCAN, "bytes\0chosen\n");
     pass(&mut world, 20_000);
@@ -173,14 +180,8 @@ fn contents_that_two_saved_at_once_are_both_told_until_one_is_chosen() {
 
 #[test]
 fn edits_of_a_text_that_was_replaced_meanwhile_are_told_beside_what_replaced_it() {
-    let mut world = world(306, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
-    save(&mut world, 0, NOTE, "# Plan\n\nFirst.\n");
-    pass(&mut world, 20_000);
-    world.partition(0, 1, 5_000);
-    save(&mut world, 0, NOTE, "# Plan\n\nFirst.\nthe laptop's\n");
-    save(&mut world, 1, NOTE, "of Cloud\0\n");
-    pass(&mut world, 30_000);
-    let then = world.time();
+    let of_two = ["# Plan\n\nFirst.\nthe laptop's\n", "of Cloud\0\n"];
+    let (mut world, then) = saved_apart(306, NOTE, "# Plan\n\nFirst.\n", of_two);
     save(&mut world, 0, NOTE, "chosen\0\n");
     pass(&mut world, 20_000);
     let (_, texts, _) = past(&mut world, then, NOTE, false).expect("it lay there");

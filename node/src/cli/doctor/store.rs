@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use aiemp_protocol::{ids::LogId, limits::GENERATIONS_AHEAD_MAX};
 use anyhow::Result;
 
-use super::{Findings, print};
+use super::{Findings, print, running_status};
 use crate::{
     home::Home,
     shell::{
         self,
-        control::{Client, Request, Response, WireTrouble},
+        control::WireTrouble,
         mesh,
         store::{self, Store, StoreError},
     },
@@ -20,23 +20,11 @@ pub(super) fn check(home: &Home, findings: &mut Findings) {
     if !home.store().exists() {
         return;
     }
-    let troubles = running(home).unwrap_or_else(|| at_rest(home));
+    let troubles = running_status(home).map_or_else(|| at_rest(home), |status| status.store);
     if troubles.is_empty() {
         findings.ok("the store is whole, as far as it was read");
     }
-    for WireTrouble { is_error, what, fix } in troubles {
-        if is_error {
-            findings.error(what, fix);
-        } else {
-            findings.warning(what, fix);
-        }
-    }
-}
-
-fn running(home: &Home) -> Option<Vec<WireTrouble>> {
-    let mut client = Client::connect(&home.control_socket()).ok()??;
-    let Ok(Response::Status(status)) = client.ask(&Request::Status) else { return None };
-    Some(status.store)
+    findings.troubles(troubles);
 }
 
 fn at_rest(home: &Home) -> Vec<WireTrouble> {

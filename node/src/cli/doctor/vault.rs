@@ -1,12 +1,12 @@
 //! The vault's folder: whether it is there, and what its file system cannot do.
 
-use super::Findings;
+use super::{Findings, running_status};
 use crate::{
     config::Config,
     home::Home,
     shell::{
         self,
-        control::{Client, Request, Response, WireTrouble},
+        control::WireTrouble,
         mesh::Away,
         vault_disk::{self, Lying},
     },
@@ -18,23 +18,11 @@ pub(super) fn check(home: &Home, config: &Config, findings: &mut Findings) {
         return findings.error(format!("{} is not a folder", vault.display()), "Correct `vault` in config.toml.");
     }
     // A running node knows more, and may have been given another vault at its start.
-    let troubles = running(home).unwrap_or_else(|| away(home, config).into_iter().collect());
+    let troubles = running_status(home).map_or_else(|| away(home, config).into_iter().collect(), |status| status.vault);
     if !troubles.iter().any(|trouble| trouble.is_error) {
         findings.ok(format!("vault {}", vault.display()));
     }
-    for WireTrouble { is_error, what, fix } in troubles {
-        if is_error {
-            findings.error(what, fix);
-        } else {
-            findings.warning(what, fix);
-        }
-    }
-}
-
-fn running(home: &Home) -> Option<Vec<WireTrouble>> {
-    let mut client = Client::connect(&home.control_socket()).ok()??;
-    let Ok(Response::Status(status)) = client.ask(&Request::Status) else { return None };
-    Some(status.vault)
+    findings.troubles(troubles);
 }
 
 /// What the next start would say.

@@ -7,91 +7,43 @@ use super::*;
 /// The label of the digests of entries then.
 const ENTRY_LABEL: &str = "aiemp-node 2026 store entry";
 
-const TABLES_4: &str = "
-CREATE TABLE entries (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    log BLOB NOT NULL,
-    seq INTEGER NOT NULL,
-    hash BLOB NOT NULL,
-    cose BLOB NOT NULL,
-    cose_hash BLOB NOT NULL,
-    payload_hashes BLOB NOT NULL,
-    received INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (log, seq)
-) STRICT;
-CREATE TABLE payloads (
-    hash BLOB PRIMARY KEY NOT NULL,
-    shared INTEGER NOT NULL CHECK (shared IN (0, 1)),
-    change INTEGER NOT NULL CHECK (change IN (0, 1)),
-    bytes BLOB NOT NULL
-) STRICT;
-CREATE TABLE missing (
-    hash BLOB NOT NULL,
-    length INTEGER NOT NULL,
-    shared INTEGER NOT NULL CHECK (shared IN (0, 1)),
-    change INTEGER NOT NULL CHECK (change IN (0, 1)),
-    PRIMARY KEY (hash, length, shared, change)
-) STRICT;
-CREATE TABLE frozen (
-    log BLOB PRIMARY KEY NOT NULL,
-    reason TEXT NOT NULL,
-    evidence BLOB NOT NULL
-) STRICT;
-CREATE TABLE projections (
-    key TEXT PRIMARY KEY NOT NULL,
-    path TEXT NOT NULL,
-    file BLOB NOT NULL,
-    hash BLOB NOT NULL,
-    heads BLOB NOT NULL,
-    merged_changes INTEGER,
-    base BLOB NOT NULL
-) STRICT;
-CREATE TABLE queue (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    peer BLOB NOT NULL,
-    id TEXT NOT NULL,
-    bytes BLOB NOT NULL,
-    hash BLOB NOT NULL,
-    created INTEGER NOT NULL,
-    expires INTEGER NOT NULL,
-    UNIQUE (peer, id)
-) STRICT;
-CREATE TABLE meta (
-    key TEXT PRIMARY KEY NOT NULL,
-    value BLOB NOT NULL
-) STRICT;
-CREATE TABLE stamps (
-    name BLOB PRIMARY KEY NOT NULL,
-    size INTEGER NOT NULL,
-    modified INTEGER NOT NULL,
-    changed INTEGER NOT NULL,
-    inode INTEGER NOT NULL,
-    hash BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-PRAGMA application_id = 1634297197;
+/// What tells the tables of version 4 from those of today.
+const TO_TABLES_4: &str = "
+ALTER TABLE entries ADD COLUMN cose_hash BLOB NOT NULL DEFAULT x'';
+ALTER TABLE entries DROP COLUMN digest;
+ALTER TABLE payloads DROP COLUMN digest;
+ALTER TABLE missing DROP COLUMN digest;
+ALTER TABLE frozen DROP COLUMN digest;
+ALTER TABLE projections DROP COLUMN digest;
+ALTER TABLE queue RENAME COLUMN digest TO hash;
+ALTER TABLE meta DROP COLUMN digest;
+DROP TABLE lost;
+DROP TABLE forgotten;
 PRAGMA user_version = 4;
 ";
+
+/// A store of today: two entries, what a note is projected from, and payloads that are missing.
+fn of_today() -> Disk {
+    let disk = Disk::new();
+    let mut all = Author::new(Audience::All);
+    let entries = [
+        all.entry(&[(b"one", false), (b"text", true), (b"both", true)]),
+        all.changes(&[(b"change", true), (b"both", true)]),
+    ];
+    let mut store = disk.open();
+    store.persist(&entries.each_ref().map(record)).unwrap();
+    store.persist(&[Write::Projection { key: "a".into(), projection: Some(projection(Some(4))) }]).unwrap();
+    disk
+}
 
 /// A store of version 4 that says the same as one of today.
 fn version_4(disk: &Disk) -> Disk {
     let old = Disk::new();
     aiemp_keys::private_file::write_private(&old.path, b"").unwrap();
+    let today = Connection::open(&disk.path).unwrap();
+    today.execute("VACUUM INTO ?1", [old.path.to_str().unwrap()]).unwrap();
     let connection = Connection::open(&old.path).unwrap();
-    connection.execute_batch(TABLES_4).unwrap();
-    connection.execute("ATTACH ?1 AS now", [disk.path.to_str().unwrap()]).unwrap();
-    connection
-        .execute_batch(
-            "INSERT INTO entries (log, seq, hash, cose, cose_hash, payload_hashes, received)
-                 SELECT log, seq, hash, cose, x'', payload_hashes, received FROM now.entries ORDER BY position;
-             INSERT INTO payloads SELECT hash, shared, change, bytes FROM now.payloads;
-             INSERT INTO missing SELECT hash, length, shared, change FROM now.missing;
-             INSERT INTO projections SELECT key, path, file, hash, heads, merged_changes, base FROM now.projections;
-             INSERT INTO queue (peer, id, bytes, hash, created, expires)
-                 SELECT peer, id, bytes, x'', created, expires FROM now.queue;
-             INSERT INTO meta SELECT key, value FROM now.meta;
-             INSERT INTO frozen SELECT log, reason, evidence FROM now.frozen",
-        )
-        .unwrap();
+    connection.execute_batch(TO_TABLES_4).unwrap();
     let mut statement =
         connection.prepare("SELECT position, log, seq, hash, cose, payload_hashes FROM entries").unwrap();
     let mut rows = statement.query([]).unwrap();
@@ -107,20 +59,13 @@ fn version_4(disk: &Disk) -> Disk {
 
 #[test]
 fn stores_of_the_versions_before_are_read_and_brought_up_to_date() {
-    let now = Disk::new();
-    let mut all = Author::new(Audience::All);
-    let entries = [
-        all.entry(&[(b"one", false), (b"text", true), (b"both", true)]),
-        all.changes(&[(b"change", true), (b"both", true)]),
-    ];
+    let now = of_today();
     let log = LogId { author: peer(), generation: 3, audience: Audience::All };
-    let mut batch: Vec<_> = entries.iter().map(record).collect();
-    batch.extend([
-        Write::Projection { key: "a".into(), projection: Some(projection(Some(4))) },
+    let batch = [
         Write::Record(Record::Frozen { log, reason: FreezeReason::Equivocation, evidence: vec![1] }),
         Write::Meta { key: "hlc".into(), value: vec![5] },
         message("m", 1, 9),
-    ]);
+    ];
     now.open().persist(&batch).unwrap();
     let disk = version_4(&now);
     let loaded = disk.open().load().unwrap();
@@ -137,14 +82,7 @@ fn stores_of_the_versions_before_are_read_and_brought_up_to_date() {
 
 #[test]
 fn what_earlier_versions_did_not_note_is_found_or_asked_for() {
-    let now = Disk::new();
-    let mut all = Author::new(Audience::All);
-    let entries = [
-        all.entry(&[(b"one", false), (b"text", true), (b"both", true)]),
-        all.changes(&[(b"change", true), (b"both", true)]),
-    ];
-    now.open().persist(&entries.each_ref().map(record)).unwrap();
-    now.open().persist(&[Write::Projection { key: "a".into(), projection: Some(projection(Some(4))) }]).unwrap();
+    let now = of_today();
     let of_2 = |columns: &str| {
         format!(
             "CREATE TABLE was (hash BLOB PRIMARY KEY NOT NULL, length INTEGER NOT NULL, shared INTEGER NOT NULL{columns}) STRICT;
