@@ -398,8 +398,9 @@ impl Replication {
 
     /// Whether a peer is connected that has told what it holds, and all of that is here.
     pub fn has_caught_up(&self) -> bool {
-        let (held, known) = self.received();
-        self.sessions.values().any(|session| session.known.is_some()) && held >= known
+        let told: Vec<_> = self.sessions.values().filter_map(|session| session.known.as_ref()).collect();
+        let is_held = |log: &LogId, seq: u64| self.frozen.contains_key(log) || self.durable.get(log) >= Some(&seq);
+        !told.is_empty() && told.into_iter().flatten().all(|(log, seq)| is_held(log, *seq))
     }
 
     /// The durable end of each log.

@@ -89,12 +89,20 @@ fn two_vaults_are_paired_by_a_plan_that_comes_true() {
 fn a_node_that_joins_with_a_copy_of_the_vault_has_no_note_twice_whatever_was_done_since_the_first_start() {
     let mut pair = strangers(&[("Plans/edited.md", "first\n")], &[]);
     pair.local.start();
-    let known = |pair: &Pair, at: &str| pair.local.run(&["history", at]).status.success();
-    pair.wait("Local knows its note", |pair| known(pair, "Plans/edited.md"));
+    let events = |pair: &Pair, at: &str| {
+        let told = pair.local.run(&["history", at, "--json"]).stdout;
+        serde_json::from_slice::<Value>(&told)
+            .ok()
+            .and_then(|told| told["events"].as_array().map(Vec::len))
+            .unwrap_or(0)
+    };
+    pair.wait("Local knows its note", |pair| events(pair, "Plans/edited.md") == 1);
     pair.local.save("Plans/edited.md", "first\nsecond\n");
     pair.local.save("Plans/later.md", "later\n");
     pair.local.save("Done/later.md", "done\n");
-    pair.wait("it knows what came later", |pair| known(pair, "Plans/later.md") && known(pair, "Done/later.md"));
+    pair.wait("it knows what came later", |pair| {
+        ["Plans/edited.md", "Plans/later.md", "Done/later.md"].map(|at| events(pair, at)) == [2, 1, 1]
+    });
     for (at, text) in [
         ("Plans/edited.md", "first\nsecond\n"),
         ("Plans/later.md", "later\n"),

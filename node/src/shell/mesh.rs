@@ -401,6 +401,7 @@ impl Mesh {
     async fn disk_done(&mut self, done: DiskDone) -> Result<()> {
         match done {
             DiskDone::Written(effect, outcome) => {
+                let outcome = self.while_waiting(outcome);
                 if let WriteOutcome::Displaced(bytes) = &outcome {
                     self.displaced.push(ContentHash::of(bytes));
                 }

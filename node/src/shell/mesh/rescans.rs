@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aiemp_crdt::vault::WriteOutcome;
 use anyhow::Result;
 use tokio::time::Instant;
 
@@ -83,6 +84,18 @@ impl Mesh {
         }
         self.rescans.waiting = Some((scan, Instant::now()));
         Ok(())
+    }
+
+    /// What lies in the way of a write is looked at once the mesh's entries are here, too: then the write is made again.
+    pub(super) fn while_waiting(&self, outcome: WriteOutcome) -> WriteOutcome {
+        match outcome {
+            WriteOutcome::Occupied(_) if self.rescans.waiting.is_some() => WriteOutcome::Failed,
+            WriteOutcome::Occupied(_)
+            | WriteOutcome::Displaced(_)
+            | WriteOutcome::Written
+            | WriteOutcome::InTheWay
+            | WriteOutcome::Failed => outcome,
+        }
     }
 
     /// When the first scan is gone on with although nothing happens.
