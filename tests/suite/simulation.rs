@@ -8,6 +8,7 @@ mod claims;
 mod copies;
 mod deleted;
 mod drafted;
+mod duplicates;
 mod forgetting;
 mod held;
 mod history;

@@ -7,6 +7,7 @@ use aiemp_keys::{Hash, cbor};
 use aiemp_protocol::{
     action::{DraftFields, write_email_draft},
     ids::{Audience, FileId, WorkId},
+    limits::CLAIM_RANK_DELAY,
     time::Timestamp,
     vault_path::VaultPath,
     zone::Zone,
@@ -68,7 +69,20 @@ impl Core {
     }
 
     fn claimed_seen(&mut self, now: Timestamp, file: FileId) {
-        if self.work.brain != Brain::None && !self.work.is_stopped && self.work.in_hand.insert(file) {
+        if self.work.brain == Brain::None || self.work.is_stopped || !self.work.in_hand.insert(file) {
+            return;
+        }
+        // Another may have claimed it at the same time: who has it is known once each has heard of the other.
+        if self.replication.connected().any(|(_, has_brain)| has_brain) {
+            self.work.to_begin.insert(file, now + CLAIM_RANK_DELAY);
+        } else {
+            self.read(now, file, Reading::Claimed(file));
+        }
+    }
+
+    fn begin_due(&mut self, now: Timestamp) {
+        let due: Vec<_> = self.work.to_begin.extract_if(.., |_, at| *at <= now).map(|(file, _)| file).collect();
+        for file in due {
             self.read(now, file, Reading::Claimed(file));
         }
     }
@@ -96,6 +110,7 @@ impl Core {
             return;
         }
         self.claim_due(now);
+        self.begin_due(now);
         self.renew_due(now);
         self.overdue_due(now);
         self.offers_due(now);

@@ -91,6 +91,8 @@ pub(super) struct Work {
     pub(super) renewals: BTreeMap<FileId, Timestamp>,
     /// Tasks that others claimed, with when to look what came of it.
     pub(super) overdue: BTreeMap<FileId, Timestamp>,
+    /// Claimed tasks, with when to begin with them.
+    pub(super) to_begin: BTreeMap<FileId, Timestamp>,
     /// Claimed tasks that are being drafted.
     pub(super) in_hand: BTreeSet<FileId>,
     /// Brains that failed, with when to try again and how often it was tried.
@@ -136,6 +138,7 @@ impl Work {
             drafting: BTreeMap::new(),
             renewals: BTreeMap::new(),
             overdue: BTreeMap::new(),
+            to_begin: BTreeMap::new(),
             in_hand: BTreeSet::new(),
             retries: BTreeMap::new(),
             next_brain: 0,
@@ -167,7 +170,7 @@ impl Work {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
-        let claims = self.to_claim.values().map(|(_, at)| *at);
+        let claims = self.to_claim.values().map(|(_, at)| *at).chain(self.to_begin.values().copied());
         let retries = self.retries.values().map(|(at, _)| *at);
         let offers = self.offers.values().copied();
         let leases = self.renewals.values().chain(self.overdue.values()).copied();
