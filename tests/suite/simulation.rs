@@ -6,6 +6,7 @@ mod bases;
 mod changes;
 mod claims;
 mod copies;
+mod day_logs;
 mod deleted;
 mod forgetting;
 mod held;

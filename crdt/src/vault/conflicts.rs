@@ -8,6 +8,7 @@ use aiemp_protocol::{
     ids::{ConflictId, ContentHash, FileId},
     limits::{BLOB_BYTES_MAX, LANES_MAX},
     vault_path::VaultPath,
+    zone::Zone,
 };
 
 use super::{
@@ -74,8 +75,12 @@ impl Vault {
 
     /// Closed by somebody who may: a word of others about files that they may not touch closes nothing.
     pub(super) fn is_resolved(&self, item: &Conflict) -> bool {
-        let closers = self.resolved.get(&item.id);
-        closers.is_some_and(|by| by.iter().any(|author| self.boundaries.may_resolve(*author, item.file.zone)))
+        self.is_closed(item.id, item.file.zone)
+    }
+
+    pub(super) fn is_closed(&self, id: ConflictId, zone: Zone) -> bool {
+        let closers = self.resolved.get(&id);
+        closers.is_some_and(|by| by.iter().any(|author| self.boundaries.may_resolve(*author, zone)))
     }
 
     /// Whether this node may close the item in this way.

@@ -20,6 +20,7 @@ use super::{
     HoldReason, Output, Projection, Vault,
     open::{DocState, Found, OpenNote, StandsFor, Task},
 };
+use crate::shape::Shape;
 
 /// How long nothing must lie at a place before that counts as a removal: editors that save by rename leave it empty
 /// for a moment.
@@ -230,9 +231,16 @@ impl Vault {
             self.in_flight.remove(&key);
             let leaves = |there: &Projection| self.places.get(&there.file) != Some(&key);
             if self.on_disk.get(&key).is_some_and(leaves) {
-                self.forget_place(key);
+                self.forget_place(key.clone());
             }
-            self.saved_by_hand(path, bytes);
+            let recorded = self.on_disk.get(&key).map(|there| there.file).filter(|_| !self.ended_well);
+            match recorded.filter(|file| self.index.shape(*file).is_day_log() && self.boundaries.may_write(file.zone)) {
+                Some(file) => {
+                    self.missing.remove(&key);
+                    self.with_document(file, Task::TakeIn { path, bytes });
+                }
+                None => self.saved_by_hand(path, bytes),
+            }
         }
     }
 
@@ -251,7 +259,7 @@ impl Vault {
         match self.on_disk.get(&key).cloned() {
             Some(projection) if projection.hash == hash => self.respelled(key, projection, path),
             Some(projection) => self.saved_over(key, projection, path, bytes),
-            None => match self.renamed_from(hash) {
+            None => match self.renamed_from(hash).filter(|from| !self.begins_day_log(from, &path)) {
                 Some(from) => self.renamed(&from, path, zone, bytes),
                 None => self.appeared(path, zone, bytes),
             },
@@ -285,6 +293,9 @@ impl Vault {
             self.lies_at(&key, there);
             self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::NotWritable });
             return self.project(file);
+        }
+        if self.taken_in.contains_key(&key) {
+            return self.with_document(file, Task::TakeIn { path, bytes });
         }
         self.respelled(key.clone(), projection, path);
         self.with_document(file, Task::DiskEdit { key, bytes });
@@ -338,6 +349,9 @@ impl Vault {
             HoldReason::TooLarge
         } else if self.boundaries.may_write(zone) {
             self.release_saved(&path, zone, &bytes);
+            if self.makes_day_log(&path, &bytes) {
+                return self.day_log_appeared(path, zone, bytes);
+            }
             let hash = ContentHash::of(&bytes);
             let file = self.id_of_found(&path, zone, hash, &bytes);
             self.creating.insert(file);
@@ -395,7 +409,7 @@ impl Vault {
         let text = note_text(&bytes);
         let is_rewritten = !is_behind && text.is_some_and(|text| self.is_rewritten(file, &state, text));
         if !is_rewritten {
-            Self::promote(&mut state);
+            Self::promote(&mut state, self.index.shape(file));
         }
         let edited = match (&mut state, text) {
             (DocState::Note(note), Some(text)) if !is_rewritten && self.has_room(file, note.base) => {
@@ -429,11 +443,11 @@ impl Vault {
     }
 
     /// Gives an unedited note its document.
-    pub(super) fn promote(state: &mut DocState) {
+    pub(super) fn promote(state: &mut DocState, shape: Shape) {
         if let DocState::Plain(bytes) = state
             && let Some(text) = note_text(bytes)
         {
-            *state = DocState::Note(Box::new(super::open::OpenNote::import(text)));
+            *state = DocState::Note(Box::new(OpenNote::import(text, shape)));
         }
     }
 
@@ -507,6 +521,7 @@ impl Vault {
 
     pub(super) fn timeout(&mut self) {
         self.judge_removals();
+        self.unite_due();
         self.retry_at = self.retry_at.filter(|at| *at > self.now);
         if self.retry_at.is_none() {
             // A place may have become free as well.
