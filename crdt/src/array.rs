@@ -124,7 +124,8 @@ pub(crate) fn squeezed(value: &str) -> String {
     value.chars().filter(says_something).collect()
 }
 
-fn blanks(text: &str) -> &str {
+/// The blanks that a text begins with, as JSON has them.
+pub(crate) fn blanks(text: &str) -> &str {
     let is_blank = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r');
     &text[..text.len() - text.trim_start_matches(is_blank).len()]
 }

@@ -200,8 +200,8 @@ pub struct FileRecord {
     pub changes: Vec<ChangeRef>,
     /// Whether it lay in a vault before the node of that vault was: its id says so, of a place and a content.
     pub is_adopted: bool,
-    /// What its text is.
-    pub shape: Shape,
+    /// What its text is for life, of a day log.
+    day_log: Option<Shape>,
     /// All that ever was its content, sorted.
     bases: Vec<ContentHash>,
     /// What the changes of each document and log cost, sorted.
@@ -236,6 +236,11 @@ impl FileRecord {
     /// Whether the file is out of sight.
     pub fn is_archived(&self) -> bool {
         self.archived.shown().copied().unwrap_or(false)
+    }
+
+    /// What its text is.
+    pub fn shape(&self) -> Shape {
+        self.day_log.or_else(|| self.path.shown().map(Shape::of_name)).unwrap_or_default()
     }
 
     /// The content that its document starts from.
@@ -323,14 +328,12 @@ impl Index {
             Item::New { path, kind, base, length, .. } => {
                 let is_adopted = FileId::adopted(file.zone, &path.key(), *base) == *file;
                 record.is_adopted |= is_adopted;
-                let shape = Shape::of_file(*file, path);
-                let is_given = is_adopted || shape.is_day_log();
-                if shape.is_day_log() {
-                    record.shape = shape;
-                }
+                let day_log = Shape::of_file(*file, path);
+                let is_given = is_adopted || day_log.is_some();
+                record.day_log = day_log.or(record.day_log);
                 record.path.write(Written { origin: Arc::clone(origin), value: path.clone(), is_given });
                 record.kind.write(Written { origin: Arc::clone(origin), value: *kind, is_given });
-                let is_given = is_adopted || (shape.is_day_log() && *base == ContentHash::of(b""));
+                let is_given = is_adopted || (day_log.is_some() && *base == ContentHash::of(b""));
                 record.write_base(origin, ContentRef { hash: *base, length: *length }, is_given);
             }
             Item::Set { write, .. } => {
@@ -352,7 +355,7 @@ impl Index {
 
     /// What the text of a file is.
     pub fn shape(&self, file: FileId) -> Shape {
-        self.files.get(&file).map(|record| record.shape).unwrap_or_default()
+        self.files.get(&file).map(FileRecord::shape).unwrap_or_default()
     }
 
     /// What the logs say of a file.

@@ -191,9 +191,7 @@ impl Merge {
         let heads = graph.common_heads(&[*one, *other]);
         let base = document.shown_body_at(graph, &heads)?;
         let sides = [document.shown_body_at(graph, &[*one])?, document.shown_body_at(graph, &[*other])?];
-        let shape = document.shape();
-        if shape.is_day_log() && !unite::meet(shape, &base, &sides[0], &sides[1], meet) {
-            // Commas are no entries, and an array may be one line.
+        if !unite::is_of_lines(document.shape(), &base, &sides[0], &sides[1], meet) {
             return None;
         }
         let runs = [changed_lines(&base, &sides[0]), changed_lines(&base, &sides[1])];

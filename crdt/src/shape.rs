@@ -19,6 +19,8 @@ pub enum Shape {
     Lines,
     /// A day log that may be one JSON array, whose entries are its elements.
     Array,
+    /// A JSON file that may be an object in which a program keeps its state.
+    State,
 }
 
 impl Shape {
@@ -35,15 +37,19 @@ impl Shape {
         }
     }
 
-    /// The shape that a file has for life: that of a day log where its id follows from this place alone.
-    pub(crate) fn of_file(file: FileId, path: &VaultPath) -> Self {
-        let shape = Self::of_day_log(path).filter(|_| day_logs_at(file.zone, path).any(|id| id == file));
-        shape.unwrap_or_default()
+    /// The shape that a day log has for life: its id follows from this place alone.
+    pub(crate) fn of_file(file: FileId, path: &VaultPath) -> Option<Self> {
+        Self::of_day_log(path).filter(|_| day_logs_at(file.zone, path).any(|id| id == file))
+    }
+
+    /// The shape of what is no day log, by the name that it has.
+    pub fn of_name(path: &VaultPath) -> Self {
+        if path.extension() == "json" { Self::State } else { Self::Note }
     }
 
     /// Whether it is a day log's.
     pub const fn is_day_log(self) -> bool {
-        !matches!(self, Self::Note)
+        matches!(self, Self::Lines | Self::Array)
     }
 }
 
@@ -70,10 +76,11 @@ mod tests {
         }
         let log = path("Logs/a.json");
         let made = FileId::at_path(Zone::Drafts, &log.key());
-        assert_eq!(Shape::of_file(made, &path("logs/A.json")), Shape::Array, "another spelling of the place");
-        assert_eq!(Shape::of_file(made.beside(Zone::Drafts), &log), Shape::Array, "made after the first was put away");
-        assert_eq!(Shape::of_file(made, &path("Logs/b.json")), Shape::Note);
+        assert_eq!(Shape::of_file(made, &path("logs/A.json")), Some(Shape::Array), "another spelling of the place");
+        let next = made.beside(Zone::Drafts);
+        assert_eq!(Shape::of_file(next, &log), Some(Shape::Array), "made after the first was put away");
+        assert_eq!(Shape::of_file(made, &path("Logs/b.json")), None);
         let adopted_before = FileId::adopted(Zone::Drafts, &log.key(), aiemp_protocol::ids::ContentHash::of(b"[]"));
-        assert_eq!(Shape::of_file(adopted_before, &log), Shape::Note, "it goes on as it began");
+        assert_eq!(Shape::of_file(adopted_before, &log), None, "it goes on as it began");
     }
 }

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use crate::{
     array::{self, Array},
+    members,
     note::{FrontMatter, Note},
     shape::Shape,
     text_diff,
@@ -46,7 +47,7 @@ pub(crate) fn united(shape: Shape, shown: &str, other: &str, before: Option<&str
 pub(crate) fn merged(shape: Shape, base: &str, one: &str, other: &str) -> Option<String> {
     let arrays = || Some([Array::or_empty(base)?, Array::or_empty(one)?, Array::or_empty(other)?]);
     match (shape, arrays()) {
-        (Shape::Note, _) => None,
+        (Shape::Note | Shape::State, _) => None,
         (Shape::Array, Some([base, one, other])) => {
             let entries = merged_entries([&base.elements, &one.elements, &other.elements], array::squeezed);
             let style = if one.elements.is_empty() { &other } else { &one };
@@ -75,14 +76,20 @@ fn merged_entries<'a>([base, one, other]: [&[&'a str]; 3], key: impl Fn(&str) ->
     each.copied().collect()
 }
 
-/// Whether two sides changed the same entries.
-pub(crate) fn meet(
+/// Whether two sides may have changed the same lines, as far as lines are what tells. Commas are no entries, an array or an
+/// object may be one line, and of an object each member is told.
+pub(crate) fn is_of_lines(
     shape: Shape,
     base: &str,
     one: &str,
     other: &str,
     meets: impl Fn(&Range<usize>, &Range<usize>) -> bool,
 ) -> bool {
+    match shape {
+        Shape::Note => return true,
+        Shape::State => return members::disputed(&[base], one, other).is_none(),
+        Shape::Lines | Shape::Array => {}
+    }
     let arrays = || Some([Array::or_empty(base)?, Array::or_empty(one)?, Array::or_empty(other)?]);
     let [one, other] = match arrays().filter(|_| shape == Shape::Array) {
         Some([base, one, other]) => [one, other].map(|side| changed(&base.elements, &side.elements, array::squeezed)),
@@ -165,7 +172,7 @@ mod tests {
     #[test]
     fn sides_that_add_change_no_entry_of_each_other() {
         let crosses = |one: &Range<usize>, other: &Range<usize>| one.start < other.end && other.start < one.end;
-        let meet = |base, one, other| meet(Shape::Array, base, one, other, crosses);
+        let meet = |base, one, other| is_of_lines(Shape::Array, base, one, other, crosses);
         let (base, added) = ("[{\"a\":1},{\"a\":2}]", "[{\"a\":1},{\"a\":2},{\"a\":3}]");
         assert!(!meet(base, added, "[\n  {\"a\": 1},\n  {\"a\": 2},\n  {\"a\": 4}\n]\n"));
         assert!(meet(base, "[{\"a\":1},{\"a\":5}]", "[{\"a\":1},{\"a\":6}]"));

@@ -18,7 +18,7 @@ use aiemp_tests::{
     shape,
 };
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Cases of an ordinary run; `PROPTEST_CASES` asks for another number.
 const CASES: u32 = 12;
@@ -125,6 +125,33 @@ impl Hands {
         (hands, added)
     }
 
+    /// Each of the authors sets a member of its own a few times, and now and then one that all set.
+    fn at_state(seed: u64, authors: usize) -> Self {
+        let mut rng = Rng::new(seed);
+        let base = "{\n  \"shared\": 0\n}\n".to_owned();
+        let content = ContentHash::of(base.as_bytes());
+        let doc = document::doc_id(FileId { zone: Zone::Drafts, hash: content.0 }, content);
+        let node = |number: usize| Signer::from_seed([u8::try_from(number + 1).expect("few"); 32]).node_id();
+        let authors = (0..authors).map(|number| (node(number), Document::import_as(&base, Shape::State))).collect();
+        let (sent, ledger, written) = (Vec::new(), Ledger::default(), Vec::new());
+        let mut hands = Self { doc, shape: Shape::State, base, authors, sent, ledger, written };
+        for number in 1..=hands.authors.len() * 4 {
+            let who = rng.below(hands.authors.len());
+            if rng.chance(40) {
+                hands.reads(&mut rng, who);
+            }
+            let (node, document) = &mut hands.authors[who];
+            let mut state: Map<String, Value> = serde_json::from_str(&document.text()).expect("an object");
+            let name = if rng.chance(20) { "shared".to_owned() } else { format!("of {who}") };
+            state.insert(name, json!({ "number": number }));
+            let after = format!("{}\n", serde_json::to_string_pretty(&state).expect("an object"));
+            let raw = document.edit(&after, document::actor(*node, hands.doc, 0, 0)).expect("another value");
+            assert_eq!(document.text(), after);
+            hands.sent.push((*node, raw));
+        }
+        hands
+    }
+
     /// The note of somebody whom the changes reached in this order, each as soon as what it follows is there.
     fn merged(&self, order: &[usize]) -> Document {
         let mut document = Document::import_as(&self.base, self.shape);
@@ -215,7 +242,8 @@ fn shuffled(rng: &mut Rng, count: usize) -> Vec<usize> {
 
 /// All that a merge says: its text, what its history is, and which fields have two values.
 fn said(document: &mut Document) -> (String, Vec<[u8; 32]>, Vec<document::FieldConflict>) {
-    (document.text(), document.head_bytes(), document.field_conflicts())
+    let fields = [document.field_conflicts(), document.member_conflicts()].concat();
+    (document.text(), document.head_bytes(), fields)
 }
 
 proptest! {
@@ -282,6 +310,21 @@ proptest! {
             prop_assert!(hands.sent.iter().all(|sent| take(&mut document, hands.doc, sent)));
             prop_assert_eq!(said(&mut document), said(&mut merged));
         }
+    }
+
+    #[test]
+    fn the_state_of_several_hands_is_an_object_with_what_each_set_last(seed in any::<u64>(), authors in 2..5_usize) {
+        let hands = Hands::at_state(seed, authors);
+        let all: Vec<usize> = (0..hands.sent.len()).collect();
+        let mut merged = hands.merged(&all);
+        let state: Map<String, Value> = serde_json::from_str(&merged.text()).expect("an object");
+        for (who, (_, own)) in hands.authors.iter().enumerate() {
+            let own: Map<String, Value> = serde_json::from_str(&own.text()).expect("an object");
+            let name = format!("of {who}");
+            prop_assert_eq!(state.get(&name), own.get(&name), "{}", name);
+        }
+        let mut rng = Rng::new(seed ^ 1);
+        prop_assert_eq!(said(&mut hands.merged(&shuffled(&mut rng, all.len()))), said(&mut merged));
     }
 
     #[test]

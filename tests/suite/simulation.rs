@@ -12,6 +12,7 @@ mod forgetting;
 mod held;
 mod history;
 mod ids;
+mod members;
 mod names;
 mod origins;
 mod overlaps;

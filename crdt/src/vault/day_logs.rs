@@ -78,7 +78,7 @@ impl Vault {
     /// The change that makes this of an empty day log, and the heads of what it makes.
     fn begun(&self, file: FileId, path: &VaultPath, bytes: &[u8]) -> Option<(Vec<u8>, Vec<[u8; 32]>)> {
         let text = note_text(bytes).filter(|text| text.len() <= BEGUN_BYTES_MAX)?;
-        let mut note = OpenNote::import("", Shape::of_file(file, path));
+        let mut note = OpenNote::import("", Shape::of_file(file, path).unwrap_or_default());
         let raw = note.edit_disk(self.me, file, self.generation(), text)?;
         Some((raw, note.disk.head_bytes()))
     }
@@ -88,7 +88,7 @@ impl Vault {
     fn id_of_day_log(&mut self, path: &VaultPath, zone: Zone, length: usize) -> FileId {
         let key = path.key();
         let is_here = |file: FileId| {
-            let record = self.index.get(file).filter(|record| record.shape.is_day_log())?;
+            let record = self.index.get(file).filter(|record| record.shape().is_day_log())?;
             let lies_here = record.path.shown().is_some_and(|shown| shown.key() == key);
             (lies_here && self.is_live(file) && !self.places.contains_key(&file)).then_some(file)
         };
@@ -157,8 +157,10 @@ impl Vault {
     /// Adds to a day log what this node answers for of its contents that are not shown.
     pub(super) fn unite(&mut self, file: FileId) {
         let may_write = self.boundaries.may_write(file.zone) && self.is_in_sight(file);
-        let Some(record) = self.index.get(file).filter(|record| may_write && record.shape.is_day_log()) else { return };
-        let (shape, Some(shown)) = (record.shape, record.base.shown().copied()) else { return };
+        let Some(record) = self.index.get(file).filter(|record| may_write && record.shape().is_day_log()) else {
+            return;
+        };
+        let (shape, Some(shown)) = (record.shape(), record.base.shown().copied()) else { return };
         let mut open = Self::others_of(file, record);
         open.retain(|other| !self.is_closed(other.item, file.zone));
         let Some(merged) = self.merged_bytes(file).and_then(|merged| String::from_utf8(merged).ok()) else { return };

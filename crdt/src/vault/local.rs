@@ -331,7 +331,10 @@ impl Vault {
             let write = FieldWrite::Path(path.clone());
             self.push_item(zone.audience(), Item::Set { file, write }, None);
             let key = path.key();
-            self.record_projection(key.clone(), Some(Projection { path, ..before }));
+            // By another name it may be understood in another way.
+            let is_alike = Shape::of_name(&before.path) == Shape::of_name(&path);
+            let merged_changes = before.merged_changes.filter(|_| is_alike);
+            self.record_projection(key.clone(), Some(Projection { path, merged_changes, ..before }));
             // It may have been on its way from one place to another, and lie at both.
             let elsewhere = self.on_disk.iter().filter(|(at, there)| there.file == file && **at != key);
             for other in elsewhere.map(|(at, _)| at.clone()).collect::<Vec<_>>() {

@@ -283,7 +283,7 @@ impl Vault {
         if changes.is_empty() {
             return Some(DocState::Plain(bytes.clone()));
         }
-        let mut merged = Document::import_as(text, record.shape);
+        let mut merged = Document::import_as(text, record.shape());
         let mut applied = Vec::new();
         let mut lacks_changes = false;
         let mut dropped = BTreeSet::new();
