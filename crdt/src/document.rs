@@ -17,11 +17,13 @@ use crate::{
     form::{Clock, Form},
     index::Origin,
     note::{Eol, FrontMatter, Note},
+    shape::Shape,
     text_diff,
     vet::Refused,
 };
 
 mod past;
+mod together;
 
 pub(crate) use past::Graph;
 
@@ -90,7 +92,10 @@ pub struct Document {
     pub(crate) form: Form,
     /// Pairs of changes, neither of which follows from the other, that a change brought together.
     merges: Vec<(ChangeHash, ChangeHash)>,
+    shape: Shape,
     note: Note,
+    /// What is shown in place of that, where edits that came together left something else than their authors write.
+    mended: Option<Note>,
 }
 
 impl std::fmt::Debug for Document {
@@ -102,14 +107,20 @@ impl std::fmt::Debug for Document {
 impl Document {
     /// Makes the document of a base content: the same bytes give the same document on every node, so it never travels.
     pub fn import(text: &str) -> Self {
+        Self::import_as(text, Shape::Note)
+    }
+
+    /// The same of a file that has this shape for life.
+    pub fn import_as(text: &str, shape: Shape) -> Self {
         let content = ContentHash::of(text.as_bytes());
         let importer = Hash::labelled("aiemp-node 2026 import actor", [content.to_value()]);
         let mut doc = AutoCommit::new_with_encoding(TextEncoding::Utf8CodeUnit);
         doc.set_actor(ActorId::from(&importer.as_bytes()[..16]));
-        let note = Note::parse(text);
+        let note = Note::parse_as(text, shape);
         let form = write_new(&mut doc, &note).expect("writing to an empty document");
         doc.commit_with(CommitOptions::default().with_time(0));
-        let mut document = Self { doc, known: BTreeMap::new(), last: BTreeMap::new(), form, merges: Vec::new(), note };
+        let (known, last, merges) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let mut document = Self { doc, known, last, form, merges, shape, note, mended: None };
         for change in document.doc.get_changes(&[]) {
             document.note_change(&change);
         }
@@ -118,8 +129,8 @@ impl Document {
 
     /// Edits the document to hold `text`, as one change of `actor`; the raw change, or none if nothing changed.
     pub fn edit(&mut self, text: &str, actor: ActorId) -> Option<Vec<u8>> {
-        let new = Note::parse(text);
-        if new == self.note {
+        let new = Note::parse_as(text, self.shape);
+        if new == *self.shown() {
             return None;
         }
         let before = self.doc.get_heads();
@@ -131,6 +142,7 @@ impl Document {
             self.note_change(&change);
         }
         self.note = new;
+        self.mended = None;
         let change = self.doc.get_last_local_change()?;
         Some(change.raw_bytes().to_vec())
     }
@@ -159,7 +171,19 @@ impl Document {
     pub(crate) fn read(&mut self) -> Result<(), Refused> {
         let doc = &self.doc;
         self.note = panic::catch_unwind(AssertUnwindSafe(|| read_note(doc, None))).map_err(|_| Refused::Apply)?;
+        let heads = self.doc.get_heads();
+        self.mended = self.mended_at(&heads, &self.note);
         Ok(())
+    }
+
+    /// The note that is shown for it.
+    pub(crate) fn shown(&self) -> &Note {
+        self.mended.as_ref().unwrap_or(&self.note)
+    }
+
+    /// What its text is.
+    pub(crate) const fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// The highest operation counter: no fewer operations made the document.
@@ -186,16 +210,19 @@ impl Document {
 
     /// The text it stands for.
     pub fn text(&self) -> String {
-        self.note.to_text()
+        self.shown().to_text()
     }
 
-    /// The note it stands for.
+    /// The note that its edits made, as it is before anything is mended.
     pub const fn note(&self) -> &Note {
         &self.note
     }
 
     /// Which actor wrote the text, run by run in bytes; none wrote the fences of the front matter.
     pub fn writers(&self) -> Vec<(usize, Option<ActorId>)> {
+        if let Some(mended) = &self.mended {
+            return vec![(mended.to_text().len(), None)];
+        }
         let line_end = if self.note.eol == Eol::CrLf { 2 } else { 1 };
         let on_disk = |text: &str| text.len() + text.matches('\n').count() * (line_end - 1);
         let mut runs = Vec::new();
@@ -221,6 +248,10 @@ impl Document {
                 add(item.value.into_value().as_str().map_or(0, on_disk), writer);
             }
         }
+        if let Some((bytes, _)) = runs.last_mut().filter(|_| self.note.is_unended && self.note.body.ends_with('\n')) {
+            *bytes -= line_end;
+        }
+        runs.retain(|(bytes, _)| *bytes > 0);
         runs
     }
 
@@ -324,7 +355,7 @@ fn write_new(doc: &mut AutoCommit, note: &Note) -> Result<Form, automerge::Autom
     let front_matter = note.front_matter.as_ref().unwrap_or(&empty);
     doc.put(ROOT, "fence", note.front_matter.is_some())?;
     doc.put(ROOT, "order", front_matter.order.join("\n"))?;
-    doc.put(ROOT, "eol", note.eol.as_str())?;
+    doc.put(ROOT, "eol", note.line_ends())?;
     doc.put(ROOT, "bom", note.bom)?;
     for (key, block) in &front_matter.blocks {
         doc.put(&fields, key.as_str(), block.as_str())?;
@@ -342,8 +373,8 @@ fn write_difference(doc: &mut AutoCommit, old: &Note, new: &Note) -> Written {
     if fence != Some(new.front_matter.is_some()) {
         doc.put(ROOT, "fence", new.front_matter.is_some())?;
     }
-    if old.eol != new.eol {
-        doc.put(ROOT, "eol", new.eol.as_str())?;
+    if old.line_ends() != new.line_ends() {
+        doc.put(ROOT, "eol", new.line_ends())?;
     }
     if old.bom != new.bom {
         doc.put(ROOT, "bom", new.bom)?;
@@ -405,9 +436,11 @@ fn read_note(doc: &AutoCommit, heads: Option<&[ChangeHash]>) -> Note {
         keys.map(str::to_owned).collect()
     };
     let fence = flag("fence") || !blocks.is_empty();
+    let (eol, is_unended) = Note::read_line_ends(&text("eol"));
     Note {
         bom: flag("bom"),
-        eol: Eol::parse(&text("eol")),
+        eol,
+        is_unended,
         front_matter: fence.then_some(FrontMatter { order, blocks }),
         body: object(doc, "body").and_then(|body| text_of(doc, &body, heads).ok()).unwrap_or_default(),
     }
@@ -431,6 +464,14 @@ mod tests {
         let mut document = Document::import("---\ntype: email\nstatus: pending\n---\nHello\n");
         let heads: Vec<_> = document.heads().iter().map(ToString::to_string).collect();
         assert_eq!(heads, ["67ff7cf0c4946cc13b00b1478eeccd6b4bece7f0d794b12f580153a3aca78d82"]);
+    }
+
+    #[test]
+    fn the_import_of_a_day_log_is_the_same_on_every_node_and_version() {
+        let heads =
+            |text, shape| Document::import_as(text, shape).heads().iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(heads("[1]", Shape::Array), ["d6175705da2e1123ce9453b715cd5f07e26a9223bea757b750056a45e00f69fa"]);
+        assert_eq!(heads("", Shape::Lines), heads("", Shape::Note));
     }
 
     #[test]

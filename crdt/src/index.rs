@@ -16,7 +16,7 @@ use aiemp_protocol::{
     zone::Zone,
 };
 
-use crate::claim::Claims;
+use crate::{claim::Claims, shape::Shape};
 
 /// An entry as far as its writes need it: who wrote, when, knowing what.
 #[derive(Clone, Debug)]
@@ -50,7 +50,8 @@ impl Origin {
 struct Written<T> {
     origin: Arc<Origin>,
     value: T,
-    /// Whether the file's id says as much: then all such writes are one, whoever makes it.
+    /// Whether the file's id says as much: then all such writes are one, whoever makes it. Of a day log it says the place,
+    /// and of one that somebody began the content, which is none.
     is_given: bool,
 }
 
@@ -65,7 +66,7 @@ pub struct Register<T> {
     given: Option<Box<Given>>,
 }
 
-/// Of an adopted file: who said what its id says.
+/// Of a file that several may make: who said what its id says.
 #[derive(Clone, Debug, Default)]
 struct Given {
     /// The first to say so in each log: whoever knew a later one knew that.
@@ -200,6 +201,8 @@ pub struct FileRecord {
     pub changes: Vec<ChangeRef>,
     /// Whether it lay in a vault before the node of that vault was: its id says so, of a place and a content.
     pub is_adopted: bool,
+    /// What its text is for life, of a day log.
+    day_log: Option<Shape>,
     /// All that ever was its content, sorted.
     bases: Vec<ContentHash>,
     /// What the changes of each document and log cost, sorted.
@@ -234,6 +237,11 @@ impl FileRecord {
     /// Whether the file is out of sight.
     pub fn is_archived(&self) -> bool {
         self.archived.shown().copied().unwrap_or(false)
+    }
+
+    /// What its text is.
+    pub fn shape(&self) -> Shape {
+        self.day_log.or_else(|| self.path.shown().map(Shape::of_name)).unwrap_or_default()
     }
 
     /// The content that its document starts from.
@@ -323,10 +331,14 @@ impl Index {
         let record = self.files.entry(*file).or_default();
         match item {
             Item::New { path, kind, base, length, .. } => {
-                let is_given = FileId::adopted(file.zone, &path.key(), *base) == *file;
-                record.is_adopted |= is_given;
+                let is_adopted = FileId::adopted(file.zone, &path.key(), *base) == *file;
+                record.is_adopted |= is_adopted;
+                let day_log = Shape::of_file(*file, path);
+                let is_given = is_adopted || day_log.is_some();
+                record.day_log = day_log.or(record.day_log);
                 record.path.write(Written { origin: Arc::clone(origin), value: path.clone(), is_given });
                 record.kind.write(Written { origin: Arc::clone(origin), value: *kind, is_given });
+                let is_given = is_adopted || (day_log.is_some() && *base == ContentHash::of(b""));
                 record.write_base(origin, ContentRef { hash: *base, length: *length }, is_given);
             }
             Item::Set { write, .. } => {
@@ -344,6 +356,11 @@ impl Index {
             Item::Claim { .. } | Item::Resolve { .. } => {}
         }
         Some(*file)
+    }
+
+    /// What the text of a file is.
+    pub fn shape(&self, file: FileId) -> Shape {
+        self.files.get(&file).map(FileRecord::shape).unwrap_or_default()
     }
 
     /// What the logs say of a file.

@@ -15,17 +15,23 @@
 //! - [`index`]: multi-value registers of paths and kinds, from log items alone.
 //! - [`conflict`], [`claim`]: items to look at; who works on what. `sight`: what a deletion does not hide. `overlap`: what
 //!   two changed in one place of a text. `structure`: front matter that a merge broke.
+//! - [`shape`]: which files are day logs. `unite`: two texts of one as one, entry by entry. `array`: entries that are the
+//!   elements of a JSON array. `members`: small JSON objects, in which programs keep their state.
 //! - [`vault`]: the machine that joins them.
 
+mod array;
 pub mod claim;
 pub mod conflict;
 pub mod document;
 mod form;
 pub mod index;
+mod members;
 pub mod note;
 mod overlap;
+pub mod shape;
 mod sight;
 mod structure;
 pub mod text_diff;
+mod unite;
 pub mod vault;
 pub mod vet;

@@ -2,6 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::shape::Shape;
+
+/// In documents it follows the word for the line ends of a day log whose last line does not end.
+const UNENDED: &str = " unended";
+
 /// Line ends of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eol {
@@ -64,6 +69,8 @@ pub struct Note {
     pub front_matter: Option<FrontMatter>,
     /// Everything else; after a front matter it begins with the rest of the closing fence's line.
     pub body: String,
+    /// Whether the last line of a day log does not end on disk. In the parts it does: what another adds is a line of its own.
+    pub is_unended: bool,
 }
 
 const BOM: &str = "\u{feff}";
@@ -78,9 +85,33 @@ impl Note {
         };
         let eol = Eol::of(text);
         let text = if eol == Eol::CrLf { text.replace("\r\n", "\n") } else { text.to_owned() };
-        match cut_front_matter(&text) {
-            Some((front_matter, body)) => Self { bom, eol, front_matter: Some(front_matter), body: body.to_owned() },
-            None => Self { bom, eol, front_matter: None, body: text },
+        let (front_matter, body) = match cut_front_matter(&text) {
+            Some((front_matter, body)) => (Some(front_matter), body.to_owned()),
+            None => (None, text),
+        };
+        Self { bom, eol, front_matter, body, is_unended: false }
+    }
+
+    /// Cuts a text of this shape.
+    pub fn parse_as(text: &str, shape: Shape) -> Self {
+        let mut note = Self::parse(text);
+        if shape.is_day_log() && !text.is_empty() && !note.body.ends_with('\n') {
+            note.body.push('\n');
+            note.is_unended = true;
+        }
+        note
+    }
+
+    /// The word for its line ends in documents.
+    pub(crate) fn line_ends(&self) -> String {
+        format!("{}{}", self.eol.as_str(), if self.is_unended { UNENDED } else { "" })
+    }
+
+    /// Reads the word: the line ends, and whether the last one is missing.
+    pub(crate) fn read_line_ends(word: &str) -> (Eol, bool) {
+        match word.strip_suffix(UNENDED) {
+            Some(word) => (Eol::parse(word), true),
+            None => (Eol::parse(word), false),
         }
     }
 
@@ -95,7 +126,8 @@ impl Note {
             }
             text.push_str(FENCE);
         }
-        text.push_str(&self.body);
+        let body = if self.is_unended { self.body.strip_suffix('\n') } else { None };
+        text.push_str(body.unwrap_or(&self.body));
         let text = if self.eol == Eol::CrLf { text.replace('\n', "\r\n") } else { text };
         if self.bom { format!("{BOM}{text}") } else { text }
     }
@@ -180,7 +212,10 @@ mod tests {
             lines in proptest::collection::vec("(---|[a-c]: ?.{0,6}|  - x|.{0,8}|\u{feff})(\n|\r\n|\r)?", 0..12),
         ) {
             let text = lines.concat();
-            prop_assert_eq!(Note::parse(&text).to_text(), text);
+            prop_assert_eq!(Note::parse(&text).to_text(), text.as_str());
+            for shape in [Shape::Lines, Shape::Array] {
+                prop_assert_eq!(Note::parse_as(&text, shape).to_text(), text.as_str());
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     document::{Document, Graph},
     index::Origin,
     text_diff::changed_lines,
+    unite,
 };
 
 /// How many of the latest merges of a note are looked at: each costs to read the note four times, once.
@@ -125,7 +126,7 @@ impl Overlaps {
                 merge.update(document, &graph, sides, &heads);
             }
         }
-        let note = document.note();
+        let note = document.shown();
         let now: Vec<&str> = note.body.lines().collect();
         // What follows the closing fence is its line.
         let blocks = note.front_matter.iter().flat_map(|front_matter| front_matter.blocks.values());
@@ -188,8 +189,11 @@ impl Merge {
     ) -> Option<Self> {
         let authors = authors(graph, one, other)?;
         let heads = graph.common_heads(&[*one, *other]);
-        let base = document.body_at(&heads)?;
-        let sides = [document.body_at(&[*one])?, document.body_at(&[*other])?];
+        let base = document.shown_body_at(graph, &heads)?;
+        let sides = [document.shown_body_at(graph, &[*one])?, document.shown_body_at(graph, &[*other])?];
+        if !unite::is_of_lines(document.shape(), &base, &sides[0], &sides[1], meet) {
+            return None;
+        }
         let runs = [changed_lines(&base, &sides[0]), changed_lines(&base, &sides[1])];
         let base_lines: Vec<_> = base.lines().collect();
         let overlap = |place: Range<usize>| {
@@ -226,8 +230,11 @@ impl Merge {
         if beside == self.beside {
             return;
         }
-        let text = if beside == heads { Some(document.note().body.clone()) } else { document.body_at(&beside) };
-        let (Some(base), Some(text)) = (document.body_at(&self.base), text) else { return self.overlaps.clear() };
+        let text =
+            if beside == heads { Some(document.shown().body.clone()) } else { document.shown_body_at(graph, &beside) };
+        let (Some(base), Some(text)) = (document.shown_body_at(graph, &self.base), text) else {
+            return self.overlaps.clear();
+        };
         let (runs, lines) = (changed_lines(&base, &text), text.lines().collect::<Vec<_>>());
         for overlap in &mut self.overlaps {
             overlap.merged = Piece::of(&lines, &carried(&overlap.place, &runs));

@@ -37,6 +37,7 @@ mod claimed;
 mod command;
 mod conflicts;
 mod contents;
+mod day_logs;
 mod dropped;
 mod given_up;
 mod hidden;
@@ -186,6 +187,10 @@ pub struct Vault {
     recognising: BTreeSet<String>,
     /// What the start found there that is of no file.
     strangers: Vec<(VaultPath, Vec<u8>)>,
+    /// Places at which a day log lies that came from no node, and of which file all of it is part by now.
+    taken_in: BTreeMap<String, (FileId, ContentHash)>,
+    /// Day logs with contents that are not shown, and when they are added to the one that is.
+    uniting: BTreeMap<FileId, Timestamp>,
     /// Places at which nothing lies any more, until they count as removed.
     missing: BTreeMap<String, Timestamp>,
     removals: removals::Removals,
@@ -253,6 +258,8 @@ impl Vault {
             not_taken: BTreeMap::new(),
             recognising: BTreeSet::new(),
             strangers: Vec::new(),
+            taken_in: BTreeMap::new(),
+            uniting: BTreeMap::new(),
             missing: BTreeMap::new(),
             removals: removals::Removals::default(),
             obstructed: BTreeSet::new(),
@@ -355,7 +362,7 @@ impl Vault {
     /// When to hand in `TimeoutReached` at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.next_removal().into_iter().chain(self.retry_at).min()
+        self.next_removal().into_iter().chain(self.retry_at).chain(self.uniting.values().copied().min()).min()
     }
 
     /// Whether this node may create and change files of the zone.
@@ -485,6 +492,7 @@ impl Vault {
     }
 
     fn record_projection(&mut self, key: String, projection: Option<Projection>) {
+        self.taken_in.remove(&key);
         let before = match &projection {
             Some(projection) => {
                 self.places.insert(projection.file, key.clone());

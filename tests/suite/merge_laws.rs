@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, env};
 use aiemp_crdt::{
     document::{self, Document, FieldConflict},
     note::Note,
+    shape::Shape,
     vet::{self, Refused},
 };
 use aiemp_keys::{NodeId, Signer};
@@ -18,6 +19,7 @@ use aiemp_tests::{
     shape,
 };
 use proptest::prelude::*;
+use serde_json::{Map, Value, json};
 
 /// Cases of an ordinary run; `PROPTEST_CASES` asks for another number.
 const CASES: u32 = 12;
@@ -34,6 +36,7 @@ type Sent = (NodeId, Vec<u8>);
 /// A note in several hands.
 struct Hands {
     doc: DocId,
+    shape: Shape,
     base: String,
     authors: Vec<(NodeId, Document)>,
     sent: Vec<Sent>,
@@ -50,7 +53,15 @@ impl Hands {
         let doc = document::doc_id(FileId { zone: Zone::Drafts, hash: content.0 }, content);
         let node = |number: usize| Signer::from_seed([u8::try_from(number + 1).expect("few"); 32]).node_id();
         let authors = (0..authors).map(|number| (node(number), Document::import(&base))).collect();
-        let mut hands = Self { doc, base, authors, sent: Vec::new(), ledger: Ledger::default(), written: Vec::new() };
+        let mut hands = Self {
+            doc,
+            shape: Shape::Note,
+            base,
+            authors,
+            sent: Vec::new(),
+            ledger: Ledger::default(),
+            written: Vec::new(),
+        };
         for _ in 0..hands.authors.len() * 2 {
             let who = rng.below(hands.authors.len());
             if rng.chance(30) {
@@ -89,9 +100,68 @@ impl Hands {
         }
     }
 
+    /// Each of the authors adds to a day log a few times, as its program sets arrays. Entries by author.
+    fn at_log(seed: u64, authors: usize) -> (Self, Vec<Vec<u64>>) {
+        let mut rng = Rng::new(seed);
+        let shape = if rng.chance(50) { Shape::Lines } else { Shape::Array };
+        let base = if shape == Shape::Lines || rng.chance(50) { String::new() } else { day_log(&[], Set::Pretty) };
+        let content = ContentHash::of(base.as_bytes());
+        let doc = document::doc_id(FileId { zone: Zone::Drafts, hash: content.0 }, content);
+        let node = |number: usize| Signer::from_seed([u8::try_from(number + 1).expect("few"); 32]).node_id();
+        let open = || Document::import_as(&base, shape);
+        let authors: Vec<_> = (0..authors).map(|number| (node(number), open())).collect();
+        let arrays = [Set::Pretty, Set::Lines, Set::Flat];
+        let sets: Vec<_> = authors.iter().map(|_| arrays[rng.below(3)]).collect();
+        let mut added = vec![Vec::new(); authors.len()];
+        let (sent, ledger, written) = (Vec::new(), Ledger::default(), Vec::new());
+        let mut hands = Self { doc, shape, base, authors, sent, ledger, written };
+        for number in 0..hands.authors.len() as u64 * 4 {
+            let who = rng.below(hands.authors.len());
+            if rng.chance(40) {
+                hands.reads(&mut rng, who);
+            }
+            let (node, document) = &mut hands.authors[who];
+            let mut entries = entries(&document.text());
+            entries.push(number);
+            let after = day_log(&entries, if shape == Shape::Lines { Set::EachLine } else { sets[who] });
+            let raw = document.edit(&after, document::actor(*node, hands.doc, 0, 0)).expect("an entry more");
+            assert_eq!(document.text(), after);
+            hands.sent.push((*node, raw));
+            added[who].push(number);
+        }
+        (hands, added)
+    }
+
+    /// Each of the authors sets a member of its own a few times, and now and then one that all set.
+    fn at_state(seed: u64, authors: usize) -> Self {
+        let mut rng = Rng::new(seed);
+        let base = "{\n  \"shared\": 0\n}\n".to_owned();
+        let content = ContentHash::of(base.as_bytes());
+        let doc = document::doc_id(FileId { zone: Zone::Drafts, hash: content.0 }, content);
+        let node = |number: usize| Signer::from_seed([u8::try_from(number + 1).expect("few"); 32]).node_id();
+        let authors = (0..authors).map(|number| (node(number), Document::import_as(&base, Shape::State))).collect();
+        let (sent, ledger, written) = (Vec::new(), Ledger::default(), Vec::new());
+        let mut hands = Self { doc, shape: Shape::State, base, authors, sent, ledger, written };
+        for number in 1..=hands.authors.len() * 4 {
+            let who = rng.below(hands.authors.len());
+            if rng.chance(40) {
+                hands.reads(&mut rng, who);
+            }
+            let (node, document) = &mut hands.authors[who];
+            let mut state: Map<String, Value> = serde_json::from_str(&document.text()).expect("an object");
+            let name = if rng.chance(20) { "shared".to_owned() } else { format!("of {who}") };
+            state.insert(name, json!({ "number": number }));
+            let after = format!("{}\n", serde_json::to_string_pretty(&state).expect("an object"));
+            let raw = document.edit(&after, document::actor(*node, hands.doc, 0, 0)).expect("another value");
+            assert_eq!(document.text(), after);
+            hands.sent.push((*node, raw));
+        }
+        hands
+    }
+
     /// The note of somebody whom the changes reached in this order, each as soon as what it follows is there.
     fn merged(&self, order: &[usize]) -> Document {
-        let mut document = Document::import(&self.base);
+        let mut document = Document::import_as(&self.base, self.shape);
         let mut waiting: Vec<&Sent> = order.iter().map(|at| &self.sent[*at]).collect();
         while !waiting.is_empty() {
             let before = waiting.len();
@@ -100,6 +170,34 @@ impl Hands {
         }
         document
     }
+}
+
+/// How programs set a day log: an array with an indent, with an entry a line, or in one line; or lines of their own.
+#[derive(Clone, Copy)]
+enum Set {
+    Pretty,
+    Lines,
+    Flat,
+    EachLine,
+}
+
+fn day_log(numbers: &[u64], set: Set) -> String {
+    let entries: Vec<_> = numbers.iter().map(|number| json!({"action": "sent", "number": number})).collect();
+    match set {
+        Set::Pretty => serde_json::to_string_pretty(&entries).expect("an array"),
+        Set::Lines => {
+            format!("[\n{}\n]\n", entries.iter().map(|one| format!("  {one}")).collect::<Vec<_>>().join(",\n"))
+        }
+        Set::Flat => serde_json::to_string(&entries).expect("an array"),
+        Set::EachLine => entries.iter().map(|entry| format!("{entry}\n")).collect(),
+    }
+}
+
+fn entries(text: &str) -> Vec<u64> {
+    let each_line = || text.lines().map(serde_json::from_str).collect();
+    let read = if text.starts_with('[') { serde_json::from_str(text) } else { each_line() };
+    let entries: Vec<Value> = read.unwrap_or_else(|error| panic!("{error}: {text}"));
+    entries.iter().filter_map(|entry| entry["number"].as_u64()).collect()
 }
 
 /// Takes a change, if all is there that it follows from.
@@ -151,7 +249,8 @@ fn shuffled(rng: &mut Rng, count: usize) -> Vec<usize> {
 
 /// All that a merge says: its text, what its history is, and which fields have two values.
 fn said(document: &mut Document) -> (String, Vec<[u8; 32]>, Vec<FieldConflict>) {
-    (document.text(), document.head_bytes(), document.field_conflicts())
+    let fields = [document.field_conflicts(), document.member_conflicts()].concat();
+    (document.text(), document.head_bytes(), fields)
 }
 
 /// Words that an author wrote and nobody took out, and that the merge neither says nor lists as one side of a field.
@@ -206,13 +305,53 @@ proptest! {
     }
 
     #[test]
+    fn a_day_log_of_several_hands_has_each_entry_once_and_one_of_two_in_their_order(seed in any::<u64>(), authors in 2..5_usize) {
+        let (hands, added) = Hands::at_log(seed, authors);
+        let all: Vec<usize> = (0..hands.sent.len()).collect();
+        let mut merged = hands.merged(&all);
+        let shown = entries(&merged.text());
+        let mut each = shown.clone();
+        each.sort_unstable();
+        prop_assert_eq!(each, (0..authors as u64 * 4).collect::<Vec<_>>(), "each once");
+        // Of three, two may have put what the third wrote in different places.
+        for own in added.iter().filter(|_| authors == 2) {
+            let there: Vec<_> = shown.iter().filter(|number| own.contains(*number)).copied().collect();
+            prop_assert_eq!(&there, own, "of {:?}", shown);
+        }
+        let mut rng = Rng::new(seed ^ 1);
+        prop_assert_eq!(said(&mut hands.merged(&shuffled(&mut rng, all.len()))), said(&mut merged));
+        for (_, document) in &hands.authors {
+            let mut document = document.clone();
+            prop_assert!(hands.sent.iter().all(|sent| take(&mut document, hands.doc, sent)));
+            prop_assert_eq!(said(&mut document), said(&mut merged));
+        }
+    }
+
+    #[test]
+    fn the_state_of_several_hands_is_an_object_with_what_each_set_last(seed in any::<u64>(), authors in 2..5_usize) {
+        let hands = Hands::at_state(seed, authors);
+        let all: Vec<usize> = (0..hands.sent.len()).collect();
+        let mut merged = hands.merged(&all);
+        let state: Map<String, Value> = serde_json::from_str(&merged.text()).expect("an object");
+        for (who, (_, own)) in hands.authors.iter().enumerate() {
+            let own: Map<String, Value> = serde_json::from_str(&own.text()).expect("an object");
+            let name = format!("of {who}");
+            prop_assert_eq!(state.get(&name), own.get(&name), "{}", name);
+        }
+        let mut rng = Rng::new(seed ^ 1);
+        prop_assert_eq!(said(&mut hands.merged(&shuffled(&mut rng, all.len()))), said(&mut merged));
+    }
+
+    #[test]
     fn a_note_as_people_have_them_is_a_document_that_says_the_same_bytes(
         seed in any::<u64>(), size in prop_oneof![9 => 0..4_000_usize, 1 => Just(shape::NOTE_BYTES_MAX)],
     ) {
         let mut rng = Rng::new(seed);
         for bytes in [shape::note_of(&mut rng, size), shape::day_log(&mut rng, size / 90)] {
             let text = String::from_utf8(bytes).expect("text");
-            prop_assert_eq!(Document::import(&text).text(), text);
+            for shape in [Shape::Note, Shape::Lines, Shape::Array] {
+                prop_assert_eq!(Document::import_as(&text, shape).text(), text.as_str());
+            }
         }
     }
 }

@@ -50,6 +50,36 @@ impl<'a> Graph<'a> {
         self.heads_of(&common)
     }
 
+    /// The heads of what lies in the past of a change and in that of any of the others.
+    pub(crate) fn heads_shared(&self, others: &[ChangeHash], change: &ChangeHash) -> Vec<ChangeHash> {
+        let known = self.pasts(others);
+        let past = self.document.known.get(change).map(|known| known.past.clone()).unwrap_or_default();
+        let shared = past.into_iter().filter_map(|(actor, last)| Some((last.min(*known.get(&actor)?), actor)));
+        self.heads_of(&shared.map(|(last, actor)| (actor, last)).collect())
+    }
+
+    /// The heads of these changes and all that they follow from.
+    pub(crate) fn heads_together(&self, changes: &[ChangeHash]) -> Vec<ChangeHash> {
+        self.heads_of(&self.pasts(changes))
+    }
+
+    fn pasts(&self, changes: &[ChangeHash]) -> Clock {
+        let mut all = Clock::new();
+        let known = changes.iter().filter_map(|change| self.document.known.get(change));
+        for (actor, last) in known.flat_map(|known| &known.past) {
+            let held = all.entry(actor.clone()).or_default();
+            *held = (*last).max(*held);
+        }
+        all
+    }
+
+    /// Changes in an order that stays when their authors go on.
+    pub(crate) fn by_author(&self, changes: &[ChangeHash]) -> Vec<ChangeHash> {
+        let mut sorted = changes.to_vec();
+        sorted.sort_by_key(|change| (self.document.known.get(change).map(|known| &known.actor), *change));
+        sorted
+    }
+
     /// What somebody did on the way to a change who had not heard of another: the changes with their entries, the last first.
     pub(crate) fn branch(&self, to: &ChangeHash, beside: &ChangeHash) -> Vec<&'a Origin> {
         let known = self.document.known.iter();
@@ -114,6 +144,13 @@ impl Document {
         panic::catch_unwind(AssertUnwindSafe(|| read_note(doc, Some(heads)))).ok()
     }
 
+    /// What the note says with these changes and all that they follow from.
+    pub(crate) fn text_of_pasts(&self, changes: &[ChangeHash]) -> Option<String> {
+        let heads = Graph::of(self).heads_together(changes);
+        let note = self.note_at(&heads)?;
+        Some(self.mended_at(&heads, &note).unwrap_or(note).to_text())
+    }
+
     /// What the note said with those changes alone whose entries somebody had, all that they follow from among them.
     pub(crate) fn text_of_those(&self, has: impl Fn(&Origin) -> bool) -> Option<String> {
         let mut past = Clock::new();
@@ -122,6 +159,8 @@ impl Document {
             let last = past.entry(known.actor.clone()).or_default();
             *last = (*last).max(known.max_op);
         }
-        self.note_at(&Graph::of(self).heads_of(&past)).map(|note| note.to_text())
+        let heads = Graph::of(self).heads_of(&past);
+        let note = self.note_at(&heads)?;
+        Some(self.mended_at(&heads, &note).unwrap_or(note).to_text())
     }
 }

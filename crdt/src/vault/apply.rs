@@ -255,6 +255,13 @@ impl Vault {
                     }
                 }
             }
+            // By another name it may be understood in another way.
+            Item::Set { write: FieldWrite::Path(_), .. } => {
+                let shape = self.index.shape(file);
+                if matches!(self.docs.get(&file), Some(DocState::Note(note)) if note.merged.shape() != shape) {
+                    self.reload(file);
+                }
+            }
             Item::Set { .. } | Item::Claim { .. } | Item::Resolve { .. } => {}
         }
     }

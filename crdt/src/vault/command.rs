@@ -17,6 +17,7 @@ use super::{
 use crate::{
     index::{FileRecord, Origin},
     note::Note,
+    shape::Shape,
 };
 
 impl Vault {
@@ -40,7 +41,9 @@ impl Vault {
             | Task::ArchiveAs(_)
             | Task::MoveAcross { .. }
             | Task::Rebase(_)
-            | Task::KeepShown(_))
+            | Task::KeepShown(_)
+            | Task::TakeIn { .. }
+            | Task::Unite)
                 if self.unapplied.contains_key(&file) =>
             {
                 // What the node does with a file's content must not pass over its own edits that are not merged yet.
@@ -64,6 +67,8 @@ impl Vault {
             Task::KeepShown(content) => self.keep_shown(file, content),
             Task::Project => self.project_open(file),
             Task::Inspect => self.remember_conflicts(file),
+            Task::TakeIn { path, bytes } => self.take_in(file, path, bytes),
+            Task::Unite => self.unite(file),
             Task::Decide { id, choice } if matches!(self.docs.get(&file), Some(DocState::Note(_))) => {
                 self.resolve(id, choice);
             }
@@ -143,7 +148,7 @@ impl Vault {
         let (me, generation) = (self.me, self.generation());
         let Some(text) = note_text(&bytes) else { return };
         let Some(mut state) = self.docs.remove(&file) else { return };
-        Self::promote(&mut state);
+        Self::promote(&mut state, self.index.shape(file));
         let edited = match &mut state {
             DocState::Note(note) if self.unapplied.contains_key(&file) => {
                 // One of our own changes is not merged yet; this one must follow it, and leave it as it is.
@@ -238,7 +243,7 @@ impl Vault {
             return None;
         }
         let (old, new) = (note_text(old)?, note_text(new)?);
-        let raw = OpenNote::import(old).edit_merged(self.me, file, self.generation(), new);
+        let raw = OpenNote::import(old, Shape::Note).edit_merged(self.me, file, self.generation(), new);
         raw.filter(|raw| raw.len() <= CHANGE_BYTES_MAX)
     }
 

@@ -8,6 +8,7 @@ use aiemp_protocol::{
     ids::{ConflictId, ContentHash, FileId},
     limits::{BLOB_BYTES_MAX, LANES_MAX},
     vault_path::VaultPath,
+    zone::Zone,
 };
 
 use super::{
@@ -21,6 +22,8 @@ use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
     document::{self, Document, FieldConflict, FieldSide},
     index::{FileRecord, Origin},
+    members,
+    shape::Shape,
     sight,
 };
 
@@ -74,8 +77,12 @@ impl Vault {
 
     /// Closed by somebody who may: a word of others about files that they may not touch closes nothing.
     pub(super) fn is_resolved(&self, item: &Conflict) -> bool {
-        let closers = self.resolved.get(&item.id);
-        closers.is_some_and(|by| by.iter().any(|author| self.boundaries.may_resolve(*author, item.file.zone)))
+        self.is_closed(item.id, item.file.zone)
+    }
+
+    pub(super) fn is_closed(&self, id: ConflictId, zone: Zone) -> bool {
+        let closers = self.resolved.get(&id);
+        closers.is_some_and(|by| by.iter().any(|author| self.boundaries.may_resolve(*author, zone)))
     }
 
     /// Whether this node may close the item in this way.
@@ -125,9 +132,10 @@ impl Vault {
         self.remember_overlaps(file);
         self.remember_broken(file);
         let record = self.index.get(file).filter(|record| conflict::is_late(record));
-        let (fields, late) = match self.docs.get(&file) {
+        let (fields, late) = match self.docs.get_mut(&file) {
             Some(DocState::Note(note)) => {
-                (Some((note.base, note.merged.field_conflicts())), record.map(|record| late_note(record, &note.merged)))
+                let fields = [note.merged.field_conflicts(), note.merged.member_conflicts()].concat();
+                (Some((note.base, fields)), record.map(|record| late_note(record, &note.merged)))
             }
             Some(DocState::Plain(bytes)) => {
                 let text = || note_text(bytes).map_or_else(|| length_of(bytes), str::to_owned);
@@ -321,8 +329,12 @@ impl Vault {
     fn take_field(&mut self, item: &Conflict, index: usize) {
         let (Some(side), Some(key)) = (item.sides.get(index), &item.field) else { return };
         let Some(DocState::Note(note)) = self.docs.get(&item.file) else { return };
-        let mut chosen = note.merged.note().clone();
-        if let Some(front_matter) = &mut chosen.front_matter {
+        let mut chosen = note.merged.shown().clone();
+        if note.merged.shape() == Shape::State
+            && let Some(body) = members::with(&chosen.body, key, &side.text)
+        {
+            chosen.body = body;
+        } else if let Some(front_matter) = &mut chosen.front_matter {
             front_matter.blocks.insert(key.clone(), format!("{}\n", side.text));
         }
         let text = chosen.to_text().into_bytes();

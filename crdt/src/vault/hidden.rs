@@ -28,13 +28,13 @@ const TEXT_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug)]
 pub(super) struct Hidden {
     /// How many changes it was made of.
-    changes: usize,
+    pub(super) changes: usize,
     /// Whether some of them have not arrived.
-    lacks_changes: bool,
+    pub(super) lacks_changes: bool,
     length: usize,
-    text: Option<String>,
+    pub(super) text: Option<String>,
     /// What it was when another content took its place; none if none did, or where it does not fit.
-    base: Option<String>,
+    pub(super) base: Option<String>,
 }
 
 impl Hidden {
@@ -58,14 +58,14 @@ pub(super) fn hidden_among<'r>(
     counts: impl Fn(&Origin) -> bool,
 ) -> BTreeMap<ContentHash, Vec<&'r ChangeRef>> {
     let mut found: BTreeMap<ContentHash, Vec<&ChangeRef>> = BTreeMap::new();
-    let Some((shown_by, shown)) = base.writes().next() else { return found };
+    let Some((_, shown)) = base.writes().next() else { return found };
     for (_, base) in base.writes().filter(|(_, base)| base.hash != shown.hash) {
         found.entry(base.hash).or_default();
     }
     // A change may name any digest: under one that never was the content it says nothing.
     let is_other = |change: &&ChangeRef| change.base != shown.hash && record.had_base(change.base);
     let others = || record.changes.iter().filter(|change| is_other(change) && counts(&change.origin));
-    for change in others().filter(|change| !change.origin.is_before(shown_by)) {
+    for change in others().filter(|change| !is_known_to_shown(base, &change.origin)) {
         found.entry(change.base).or_default();
     }
     for change in others() {
@@ -76,8 +76,14 @@ pub(super) fn hidden_among<'r>(
     found
 }
 
+/// Whether somebody who made the shown content what it is had this.
+pub(super) fn is_known_to_shown(base: &Register<ContentRef>, earlier: &Origin) -> bool {
+    let shown = base.shown();
+    base.writes().any(|(origin, content)| Some(content) == shown && earlier.is_before(origin))
+}
+
 /// The id of the item that a hidden content is.
-fn item_id(file: FileId, shown: ContentHash, base: ContentHash, changes: &[&ChangeRef]) -> ConflictId {
+pub(super) fn item_id(file: FileId, shown: ContentHash, base: ContentHash, changes: &[&ChangeRef]) -> ConflictId {
     let mut all: Vec<_> = changes.iter().map(|change| change.hash).collect();
     all.sort();
     let all = all.into_iter().map(ContentHash::to_value);
@@ -155,6 +161,8 @@ impl Vault {
         }
         if came_since || now.is_some_and(|now| now != count) {
             self.inspect_hidden(file);
+        } else if self.index.shape(file).is_day_log() {
+            self.unite_soon(file);
         }
     }
 
@@ -171,12 +179,13 @@ impl Vault {
         changes: &[(ChangeRef, Option<Vec<u8>>)],
     ) -> Option<String> {
         let record = self.index.get(file)?;
-        let (shown_by, _) = record.base.writes().next()?;
-        let is_known = |(origin, content): (&Origin, &ContentRef)| content.hash == base && origin.is_before(shown_by);
+        let is_known =
+            |(origin, content): (&Origin, &ContentRef)| content.hash == base && is_known_to_shown(&record.base, origin);
         if !record.base.all().any(is_known) {
             return None;
         }
-        let known: Vec<_> = changes.iter().filter(|(change, _)| change.origin.is_before(shown_by)).cloned().collect();
+        let is_known = |change: &ChangeRef| is_known_to_shown(&record.base, &change.origin);
+        let known: Vec<_> = changes.iter().filter(|(change, _)| is_known(change)).cloned().collect();
         Some(self.text_of(file, text, &known).0)
     }
 
@@ -189,7 +198,7 @@ impl Vault {
     ) -> (String, bool) {
         let mut reading = Reading::AtTheEnd;
         loop {
-            let mut document = Document::import(text);
+            let mut document = Document::import_as(text, self.index.shape(file));
             let mut lacks_changes = false;
             let mut dropped = BTreeSet::new();
             let applied = changes.iter().try_for_each(|(change, raw)| {

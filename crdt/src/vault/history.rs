@@ -147,7 +147,7 @@ impl Vault {
 
     /// The text that changes made of a content, as far as they are held and taken. Looking back, nobody is blamed.
     fn past_text(&self, file: FileId, text: &str, changes: &[(ChangeRef, Option<Vec<u8>>)]) -> Option<String> {
-        let mut document = Document::import(text);
+        let mut document = Document::import_as(text, self.index.shape(file));
         let mut dropped = BTreeSet::new();
         for (change, raw) in changes {
             let log = change.origin.log;

@@ -20,6 +20,7 @@ use super::{
     HoldReason, Output, Projection, Vault,
     open::{DocState, Found, OpenNote, StandsFor, Task},
 };
+use crate::shape::Shape;
 
 /// How long nothing must lie at a place before that counts as a removal: editors that save by rename leave it empty
 /// for a moment.
@@ -230,9 +231,16 @@ impl Vault {
             self.in_flight.remove(&key);
             let leaves = |there: &Projection| self.places.get(&there.file) != Some(&key);
             if self.on_disk.get(&key).is_some_and(leaves) {
-                self.forget_place(key);
+                self.forget_place(key.clone());
             }
-            self.saved_by_hand(path, bytes);
+            let recorded = self.on_disk.get(&key).map(|there| there.file).filter(|_| !self.ended_well);
+            match recorded.filter(|file| self.index.shape(*file).is_day_log() && self.boundaries.may_write(file.zone)) {
+                Some(file) => {
+                    self.missing.remove(&key);
+                    self.with_document(file, Task::TakeIn { path, bytes });
+                }
+                None => self.saved_by_hand(path, bytes),
+            }
         }
     }
 
@@ -251,7 +259,7 @@ impl Vault {
         match self.on_disk.get(&key).cloned() {
             Some(projection) if projection.hash == hash => self.respelled(key, projection, path),
             Some(projection) => self.saved_over(key, projection, path, bytes),
-            None => match self.renamed_from(hash) {
+            None => match self.renamed_from(hash).filter(|from| !self.begins_day_log(from, &path)) {
                 Some(from) => self.renamed(&from, path, zone, bytes),
                 None => self.appeared(path, zone, bytes),
             },
@@ -285,6 +293,9 @@ impl Vault {
             self.lies_at(&key, there);
             self.outputs.push_back(Output::Hold { path, bytes, reason: HoldReason::NotWritable });
             return self.project(file);
+        }
+        if self.taken_in.contains_key(&key) {
+            return self.with_document(file, Task::TakeIn { path, bytes });
         }
         self.respelled(key.clone(), projection, path);
         self.with_document(file, Task::DiskEdit { key, bytes });
@@ -320,7 +331,10 @@ impl Vault {
             let write = FieldWrite::Path(path.clone());
             self.push_item(zone.audience(), Item::Set { file, write }, None);
             let key = path.key();
-            self.record_projection(key.clone(), Some(Projection { path, ..before }));
+            // By another name it may be understood in another way.
+            let is_alike = Shape::of_name(&before.path) == Shape::of_name(&path);
+            let merged_changes = before.merged_changes.filter(|_| is_alike);
+            self.record_projection(key.clone(), Some(Projection { path, merged_changes, ..before }));
             // It may have been on its way from one place to another, and lie at both.
             let elsewhere = self.on_disk.iter().filter(|(at, there)| there.file == file && **at != key);
             for other in elsewhere.map(|(at, _)| at.clone()).collect::<Vec<_>>() {
@@ -338,6 +352,9 @@ impl Vault {
             HoldReason::TooLarge
         } else if self.boundaries.may_write(zone) {
             self.release_saved(&path, zone, &bytes);
+            if self.makes_day_log(&path, &bytes) {
+                return self.day_log_appeared(path, zone, bytes);
+            }
             let hash = ContentHash::of(&bytes);
             let file = self.id_of_found(&path, zone, hash, &bytes);
             self.creating.insert(file);
@@ -398,7 +415,7 @@ impl Vault {
         let text = note_text(&bytes);
         let is_rewritten = !is_behind && text.is_some_and(|text| self.is_rewritten(file, &state, text));
         if !is_rewritten {
-            Self::promote(&mut state);
+            Self::promote(&mut state, self.index.shape(file));
         }
         let edited = match (&mut state, text) {
             (DocState::Note(note), Some(text)) if !is_rewritten && self.has_room(file, note.base) => {
@@ -432,11 +449,11 @@ impl Vault {
     }
 
     /// Gives an unedited note its document.
-    pub(super) fn promote(state: &mut DocState) {
+    pub(super) fn promote(state: &mut DocState, shape: Shape) {
         if let DocState::Plain(bytes) = state
             && let Some(text) = note_text(bytes)
         {
-            *state = DocState::Note(Box::new(super::open::OpenNote::import(text)));
+            *state = DocState::Note(Box::new(OpenNote::import(text, shape)));
         }
     }
 
@@ -510,6 +527,7 @@ impl Vault {
 
     pub(super) fn timeout(&mut self) {
         self.judge_removals();
+        self.unite_due();
         self.retry_at = self.retry_at.filter(|at| *at > self.now);
         if self.retry_at.is_none() {
             // A place may have become free as well.

@@ -15,6 +15,7 @@ use super::{Choice, EffectId, Projection, Vault, local::note_text};
 use crate::{
     document::{self, Document},
     index::ChangeRef,
+    shape::Shape,
     vet::{self, Refused},
 };
 
@@ -46,6 +47,10 @@ pub(super) enum Task {
     Project,
     /// Remember what open conflicts are about.
     Inspect,
+    /// This lay where the day log belongs before it came here from others: what it has beyond theirs is added.
+    TakeIn { path: VaultPath, bytes: Vec<u8> },
+    /// Contents of the day log that are not shown, and that this node answers for, are added to the one that is.
+    Unite,
     /// A person decided a conflict in which the text as it is now has a part.
     Decide { id: ConflictId, choice: Choice },
     /// This lay at a place of the file when the node started. If no state under this base is that, one of the others' may
@@ -179,6 +184,10 @@ impl Vault {
                 let there = self.on_disk.get(key).filter(|there| there.file == file && elsewhere);
                 Some(there.map_or(StandsFor::Place, |there| StandsFor::Record(there.clone())))
             }
+            Task::TakeIn { path, .. } => {
+                let there = self.on_disk.get(&path.key()).filter(|there| there.file == file);
+                there.map(|there| StandsFor::Record(there.clone()))
+            }
             Task::DisplacedEdit { over, .. } => Some(over.clone().map_or(StandsFor::Place, StandsFor::Record)),
             Task::Recognise { found, base, .. } => {
                 Some(StandsFor::Found { hash: ContentHash::of(&found.bytes), base: *base })
@@ -192,6 +201,7 @@ impl Vault {
             | Task::KeepShown(_)
             | Task::Project
             | Task::Inspect
+            | Task::Unite
             | Task::Decide { .. }
             | Task::Read(_) => None,
         }
@@ -243,7 +253,10 @@ impl Vault {
         !self.strangers.is_empty()
             || self.docs.values().any(|state| match state {
                 DocState::Uncreated(queue) | DocState::Loading { queue, .. } | DocState::Incomplete(queue) => {
-                    queue.iter().any(|task| matches!(task, Task::DiskEdit { .. } | Task::DisplacedEdit { .. }))
+                    let is_save = |task: &Task| {
+                        matches!(task, Task::DiskEdit { .. } | Task::DisplacedEdit { .. } | Task::TakeIn { .. })
+                    };
+                    queue.iter().any(is_save)
                 }
                 DocState::Note(_) | DocState::Plain(_) => false,
             })
@@ -270,7 +283,7 @@ impl Vault {
         if changes.is_empty() {
             return Some(DocState::Plain(bytes.clone()));
         }
-        let mut merged = Document::import(text);
+        let mut merged = Document::import_as(text, record.shape());
         let mut applied = Vec::new();
         let mut lacks_changes = false;
         let mut dropped = BTreeSet::new();
@@ -435,9 +448,9 @@ fn disk_handle(recorded: Option<&Projection>, base: &str, merged: &Document, app
         }
     }
     let wanted: Vec<_> = applied.iter().filter(|change| wanted.contains(&change.hash())).collect();
-    let mut disk = Document::import(base);
+    let mut disk = Document::import_as(base, merged.shape());
     if wanted.iter().try_for_each(|change| disk.apply_unread((*change).clone())).and_then(|()| disk.read()).is_err() {
-        disk = Document::import(base);
+        disk = Document::import_as(base, merged.shape());
         for change in wanted {
             let before = disk.clone();
             // What does not apply without the others ends the handle there; the merge has it.
@@ -467,8 +480,8 @@ fn note_own(
 
 impl OpenNote {
     /// The note that nobody edited yet.
-    pub(super) fn import(text: &str) -> Self {
-        let document = Document::import(text);
+    pub(super) fn import(text: &str, shape: Shape) -> Self {
+        let document = Document::import_as(text, shape);
         Self {
             base: ContentHash::of(text.as_bytes()),
             disk: document.clone(),
@@ -489,6 +502,15 @@ impl OpenNote {
     pub(super) fn is_behind(&mut self) -> bool {
         let lacks_own = self.own_last.values().any(|last| !self.disk.has(last));
         self.lacks_changes || lacks_own || self.merged.heads().iter().any(|head| !self.disk.has(head))
+    }
+
+    /// What the note said with all that the disk handle stands for and all that this node had written; none where that is
+    /// one.
+    pub(super) fn beyond_disk(&mut self) -> Option<String> {
+        let lacking = self.own_last.values().filter(|last| !self.disk.has(last) && self.merged.has(last));
+        let lacking: Vec<_> = lacking.copied().collect();
+        let known = [self.disk.heads(), lacking.clone()].concat();
+        if lacking.is_empty() { None } else { self.merged.text_of_pasts(&known) }
     }
 
     /// Edits the disk handle to hold `text`; the raw change.

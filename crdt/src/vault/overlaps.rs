@@ -76,7 +76,7 @@ impl Vault {
     pub(super) fn take_lines(&mut self, item: &Conflict, side: usize) {
         let Some(DocState::Note(note)) = self.docs.get(&item.file) else { return };
         let Some((open, lines)) = self.lines_of(item, side) else { return };
-        let mut chosen = note.merged.note().clone();
+        let mut chosen = note.merged.shown().clone();
         let all: Vec<_> = chosen.body.split_inclusive('\n').collect();
         let (Some(before), Some(after)) = (all.get(..open.place.start), all.get(open.place.end..)) else { return };
         let line_end = if lines.is_empty() || lines.ends_with('\n') || after.is_empty() { "" } else { "\n" };

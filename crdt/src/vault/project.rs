@@ -105,7 +105,12 @@ impl Vault {
             Some(there) if there.hash == hash => {
                 self.in_step(file, key, projection);
             }
-            Some(_) | None => self.write(key, wanted, bytes, there.map(|there| there.hash), projection),
+            Some(_) | None if self.taken_in.get(&key) == Some(&(file, hash)) => self.in_step(file, key, projection),
+            Some(_) | None => {
+                let taken_in = self.taken_in.get(&key).filter(|(of, _)| *of == file).map(|(_, hash)| *hash);
+                let expected = taken_in.or(there.map(|there| there.hash));
+                self.write(key, wanted, bytes, expected, projection);
+            }
         }
     }
 
@@ -147,6 +152,7 @@ impl Vault {
         if let Some(DocState::Note(note)) = self.docs.get_mut(&file) {
             note.disk = note.merged.clone();
         }
+        self.taken_in.remove(&key);
         let before = self.places.insert(file, key.clone());
         if self.on_disk.get(&key) != Some(&projection) {
             self.record_projection(key.clone(), Some(projection));
@@ -201,7 +207,10 @@ impl Vault {
         if let WriteOutcome::Displaced(bytes) = &outcome {
             // The save was made on what lay there before, so it is an edit of the old disk handle; the place stays in
             // flight until what lies there now is recorded.
-            if self.boundaries.may_write(file.zone) {
+            if self.taken_in.contains_key(&key) {
+                let (path, bytes) = (projection.path.clone(), bytes.clone());
+                self.with_document(file, Task::TakeIn { path, bytes });
+            } else if self.boundaries.may_write(file.zone) {
                 self.edit_displaced(file, &key, bytes.clone());
             } else {
                 let (path, reason) = (projection.path.clone(), super::HoldReason::NotWritable);

@@ -61,6 +61,8 @@ impl Vault {
             | Task::KeepShown(_)
             | Task::Project
             | Task::Inspect
+            | Task::TakeIn { .. }
+            | Task::Unite
             | Task::Decide { .. }
             | Task::Read(_)) => self.with_document(file, task),
         }
@@ -77,9 +79,10 @@ impl Vault {
         let Some(path) = path.or_else(|| self.index.get(file)?.path.shown().cloned()) else { return };
         self.release_saved(&path, file.zone, &bytes);
         let hash = ContentHash::of(&bytes);
+        let shape = self.index.shape(file);
         let note = match state {
             Some(DocState::Note(note)) => Some(note),
-            Some(DocState::Plain(bytes)) => note_text(&bytes).map(|text| Box::new(OpenNote::import(text))),
+            Some(DocState::Plain(bytes)) => note_text(&bytes).map(|text| Box::new(OpenNote::import(text, shape))),
             Some(DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_)) | None => None,
         };
         // Where nobody takes this node's changes any more, nobody would list them.
@@ -114,7 +117,7 @@ impl Vault {
         if !self.exists(beside) {
             self.create_new(beside, &path, bytes);
         }
-        if place.is_some_and(|key| self.on_disk.get(&key).is_some_and(|there| there.file == file)) {
+        if place.is_some_and(|key| self.on_disk.get(&key).is_none_or(|there| there.file == file)) {
             self.lies_on_disk(beside, path, hash);
         }
         self.project(file);

@@ -21,11 +21,15 @@ impl Vault {
     /// Whether this save of a file in step with its disk is a new content and not an edit.
     ///
     /// Not of a draft in which somebody else wrote: its reader is shown who wrote which word, and words that were kept
-    /// would be the saver's. Nor where the text was the file's content before and edited: those edits would be back.
+    /// would be the saver's. Nor of a day log while a content waits to be added to it, which nobody would have seen.
+    /// Nor where the text was the file's content before and edited: those edits would be back.
     pub(super) fn is_rewritten(&self, file: FileId, state: &DocState, new: &str) -> bool {
         let is_own =
             || self.index.get(file).is_some_and(|record| record.authors().iter().all(|author| *author == self.me));
-        if new.len() < REWRITTEN_BYTES_MIN || (file.zone == Zone::Drafts && !is_own()) {
+        let is_day_log = self.index.shape(file).is_day_log();
+        let waits = is_day_log && self.has_others(file);
+        let is_draft = file.zone == Zone::Drafts && !is_day_log;
+        if new.len() < REWRITTEN_BYTES_MIN || (is_draft && !is_own()) || waits {
             return false;
         }
         let old = match state {

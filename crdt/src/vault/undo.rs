@@ -217,7 +217,7 @@ impl Vault {
         if !self.boundaries.may_write(file.zone) {
             return Put::Left;
         }
-        let mut document = Document::import(base);
+        let mut document = Document::import_as(base, self.index.shape(file));
         let mut steps: Vec<(String, String)> = Vec::new();
         // What the text was before the changes that are taken back in one step.
         let mut begun: Option<String> = None;

@@ -144,6 +144,20 @@ fn a_note_of_clouds_that_is_copied_or_brought_back_is_not_the_persons() {
     save(&mut returned, 0, DRAFT, &mail("Cloud's"));
     assert_eq!(sent(&mut returned), 0, "taken out of the vault, and put in again");
 
+    // Whoever adds to a day log, its words are nobody's alone.
+    for (seed, by_copy) in [(262, true), (263, false)] {
+        let mut logged = with_a_task_of_clouds(seed);
+        copy(&mut logged, 0, TASK, "Logs/d.md");
+        pass(&mut logged, 5_000);
+        if by_copy {
+            copy(&mut logged, 0, "Logs/d.md", DRAFT);
+        } else {
+            rename(&mut logged, 0, &[("Logs/d.md", DRAFT)]);
+        }
+        assert_eq!(sent(&mut logged), 0, "by way of a day log");
+        assert_eq!(text(&logged, 0, DRAFT), Some(mail("Cloud's, edited")));
+    }
+
     let mut own = allowed(265);
     save_own(&mut own, "Plans/template.md", &mail("Mine"));
     pass(&mut own, 10_000);

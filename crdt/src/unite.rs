@@ -1,0 +1,205 @@
+//! Two texts of one day log as one, entry by entry.
+//!
+//! Edits that came together have a past in common, so what both added is theirs, however alike. Two contents that met later
+//! have none: what stands in both stands once.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use crate::{
+    array::{self, Array},
+    members,
+    note::{FrontMatter, Note},
+    shape::Shape,
+    text_diff,
+};
+
+/// What is shown, and behind it what the other content has beyond it, in the order of that one. Where it is known what the
+/// other was when the shown one took its place, only what it got since is added.
+///
+/// None where nobody can tell what belongs together: both have a front matter, and it is not the same.
+pub(crate) fn united(shape: Shape, shown: &str, other: &str, before: Option<&str>) -> Option<String> {
+    if let (Shape::Array, Some(of_shown), Some(of_other)) = (shape, Array::read(shown), Array::read(other)) {
+        let before = before.and_then(Array::read).map(|array| array.elements);
+        let added = beyond(before.as_ref().unwrap_or(&of_shown.elements), &of_other.elements, array::squeezed);
+        if added.is_empty() {
+            return Some(shown.to_owned());
+        }
+        let style = if of_shown.elements.is_empty() { &of_other } else { &of_shown };
+        return Some(style.with(&[of_shown.elements.as_slice(), &added].concat()));
+    }
+    let (mut note, other) = (Note::parse_as(shown, shape), Note::parse_as(other, shape));
+    let fields = |note: &Note| note.front_matter.as_ref().map(|front_matter: &FrontMatter| front_matter.blocks.clone());
+    match (fields(&note), fields(&other)) {
+        (Some(one), Some(two)) if one != two => return None,
+        (None, Some(_)) if !note.body.is_empty() => return None,
+        (None, Some(_)) => note.front_matter.clone_from(&other.front_matter),
+        (Some(_), Some(_)) | (_, None) => {}
+    }
+    let before = before.map(|before| Note::parse_as(before, shape));
+    let added = beyond(&lines(&before.as_ref().unwrap_or(&note).body), &lines(&other.body), line_as_such).concat();
+    note.is_unended = if note.body.is_empty() { other.is_unended } else { note.is_unended };
+    note.body.push_str(&added);
+    Some(note.to_text())
+}
+
+/// What two sides made of the text of a day log, entry by entry: each keeps the order of its own, and where both added
+/// something that of the first comes first.
+pub(crate) fn merged(shape: Shape, base: &str, one: &str, other: &str) -> Option<String> {
+    let arrays = || Some([Array::or_empty(base)?, Array::or_empty(one)?, Array::or_empty(other)?]);
+    match (shape, arrays()) {
+        (Shape::Note | Shape::State, _) => None,
+        (Shape::Array, Some([base, one, other])) => {
+            let entries = merged_entries([&base.elements, &one.elements, &other.elements], array::squeezed);
+            let style = if one.elements.is_empty() { &other } else { &one };
+            Some(style.with(&entries))
+        }
+        (Shape::Array | Shape::Lines, _) => {
+            let [base, one, other] = [base, one, other].map(lines);
+            Some(merged_entries([&base, &one, &other], line_as_such).concat())
+        }
+    }
+}
+
+fn merged_entries<'a>([base, one, other]: [&[&'a str]; 3], key: impl Fn(&str) -> String + Copy) -> Vec<&'a str> {
+    let runs = [changed(base, one, key), changed(base, other, key)];
+    let is_kept = |at: usize| !runs.iter().flatten().any(|(old, _)| old.contains(&at));
+    let added = |at: usize| {
+        let of = |side: usize| runs[side].iter().filter(move |(old, _)| old.start == at);
+        let here = of(0).flat_map(|(_, new)| &one[new.clone()]);
+        let is_same = |(old, new): &&Run| {
+            let same = |(by_one, new_one): &Run| by_one == old && one[new_one.clone()] == other[new.clone()];
+            !old.is_empty() && runs[0].iter().any(same)
+        };
+        here.chain(of(1).filter(move |run| !is_same(run)).flat_map(|(_, new)| &other[new.clone()]))
+    };
+    let each = (0..=base.len()).flat_map(|at| added(at).chain(base.get(at).filter(|_| is_kept(at))));
+    each.copied().collect()
+}
+
+/// Whether two sides may have changed the same lines, as far as lines are what tells. Commas are no entries, an array or an
+/// object may be one line, and of an object each member is told.
+pub(crate) fn is_of_lines(
+    shape: Shape,
+    base: &str,
+    one: &str,
+    other: &str,
+    meets: impl Fn(&Range<usize>, &Range<usize>) -> bool,
+) -> bool {
+    match shape {
+        Shape::Note => return true,
+        Shape::State => return members::disputed(&[base], one, other).is_none(),
+        Shape::Lines | Shape::Array => {}
+    }
+    let arrays = || Some([Array::or_empty(base)?, Array::or_empty(one)?, Array::or_empty(other)?]);
+    let [one, other] = match arrays().filter(|_| shape == Shape::Array) {
+        Some([base, one, other]) => [one, other].map(|side| changed(&base.elements, &side.elements, array::squeezed)),
+        None => [one, other].map(|side| changed(&lines(base), &lines(side), line_as_such)),
+    };
+    one.iter().any(|(run, _)| other.iter().any(|(by_other, _)| meets(run, by_other)))
+}
+
+type Run = (Range<usize>, Range<usize>);
+
+/// The runs of entries in which two texts differ.
+fn changed(old: &[&str], new: &[&str], key: impl Fn(&str) -> String) -> Vec<Run> {
+    let by_lines = |entries: &[&str]| entries.iter().map(|entry| format!("{}\n", key(entry))).collect::<String>();
+    text_diff::changed_lines(&by_lines(old), &by_lines(new))
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.split_inclusive('\n').collect()
+}
+
+/// A line as it is told from others: by what stands in it.
+fn line_as_such(line: &str) -> String {
+    line.trim_end().to_owned()
+}
+
+/// The entries of `other` that `there` has not as often, in their order.
+fn beyond<'a>(there: &[&str], other: &[&'a str], key: impl Fn(&str) -> String) -> Vec<&'a str> {
+    let mut left: BTreeMap<String, usize> = BTreeMap::new();
+    there.iter().for_each(|entry| *left.entry(key(entry)).or_default() += 1);
+    let is_beyond = |entry: &&&str| match left.get_mut(&key(entry)).filter(|left| **left > 0) {
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+        None => true,
+    };
+    other.iter().filter(is_beyond).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of_lines(shown: &str, other: &str, before: Option<&str>) -> Option<String> {
+        united(Shape::Lines, shown, other, before)
+    }
+
+    #[test]
+    fn what_stands_in_both_stands_once_and_each_keeps_its_order() {
+        assert_eq!(of_lines("a\nb\nx\n", "a\nb\ny\nz\n", None).as_deref(), Some("a\nb\nx\ny\nz\n"));
+        assert_eq!(of_lines("a\na\n", "a\na\na\n", None).as_deref(), Some("a\na\na\n"), "three of them were written");
+        assert_eq!(of_lines("a\nx", "a\ny", None).as_deref(), Some("a\nx\ny"), "neither ended its last line");
+        assert_eq!(of_lines("a\r\nx\r\n", "a\ny\n", None).as_deref(), Some("a\r\nx\r\ny\r\n"));
+        assert_eq!(of_lines("", "a\ny", None).as_deref(), Some("a\ny"));
+        assert_eq!(of_lines("a\nok\n", "a\nok\n", Some("a\n")).as_deref(), Some("a\nok\nok\n"), "written by two");
+        let array = united(Shape::Array, "[\n  {\"n\": 1},\n  {\"n\": 2}\n]\n", "[{\"n\":1},{\"n\":3}]", None);
+        assert_eq!(array.as_deref(), Some("[\n  {\"n\": 1},\n  {\"n\": 2},\n  {\"n\":3}\n]\n"));
+        let empty = united(Shape::Array, "[]\n", "[\n  1\n]\n", None);
+        assert_eq!(empty.as_deref(), Some("[\n  1\n]\n"));
+        let lines = united(Shape::Array, "{\"n\":1}\n", "{\"n\":1}\n{\"n\":2}\n", None);
+        assert_eq!(lines.as_deref(), Some("{\"n\":1}\n{\"n\":2}\n"), "an entry a line");
+    }
+
+    #[test]
+    fn what_both_add_is_in_the_merge_and_what_neither_touched_stands_once() {
+        let of = |shape, base, one, other| merged(shape, base, one, other).expect("a day log");
+        assert_eq!(of(Shape::Lines, "a\nb\n", "a\nb\nok\n", "a\nb\nok\nc\n"), "a\nb\nok\nok\nc\n");
+        assert_eq!(of(Shape::Lines, "a\nb\n", "b\nx\n", "a\ny\n"), "y\nx\n", "what one took out");
+        assert_eq!(of(Shape::Lines, "a\n", "A\n", "A\n"), "A\n", "the same of the same");
+        assert_eq!(of(Shape::Lines, "", "a\n", ""), "a\n");
+        let pretty = "[\n  {\n    \"n\": 1\n  },\n  {\n    \"n\": 2\n  }\n]";
+        let both = "[\n  {\"n\":1},\n  {\n    \"n\": 2\n  },\n  {\"n\":3}\n]";
+        assert_eq!(of(Shape::Array, "[{\"n\":1}]", pretty, "[{\"n\":1},{\"n\":3}]"), both);
+        assert_eq!(of(Shape::Array, "", "[1]", "[2]"), "[1,2]");
+        assert_eq!(of(Shape::Array, "1\n", "1\n2\n", "1\n3\n"), "1\n2\n3\n", "an entry a line");
+        assert_eq!(merged(Shape::Note, "", "a", "b"), None);
+    }
+
+    #[test]
+    fn sides_that_add_change_no_entry_of_each_other() {
+        let crosses = |one: &Range<usize>, other: &Range<usize>| one.start < other.end && other.start < one.end;
+        let meet = |base, one, other| is_of_lines(Shape::Array, base, one, other, crosses);
+        let (base, added) = ("[{\"a\":1},{\"a\":2}]", "[{\"a\":1},{\"a\":2},{\"a\":3}]");
+        assert!(!meet(base, added, "[\n  {\"a\": 1},\n  {\"a\": 2},\n  {\"a\": 4}\n]\n"));
+        assert!(meet(base, "[{\"a\":1},{\"a\":5}]", "[{\"a\":1},{\"a\":6}]"));
+        assert!(meet("a\n", "b\n", "c\n") && !meet("a\n", "a\nb\n", "a\nc\n"));
+    }
+
+    #[test]
+    fn a_front_matter_that_both_have_in_their_own_way_is_for_a_person() {
+        let log = |field: &str, line: &str| format!("---\nday: {field}\n---\n- {line}\n");
+        assert_eq!(of_lines(&log("1", "a"), &log("1", "b"), None), Some(format!("{}- b\n", log("1", "a"))));
+        assert_eq!(of_lines(&log("1", "a"), &log("2", "b"), None), None);
+        assert_eq!(of_lines("- a\n", &log("2", "b"), None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_union_has_all_of_both_and_adding_the_same_again_changes_nothing(
+            one in "([abc]\n){0,8}[ab]?", other in "([abc]\n){0,8}[ab]?",
+        ) {
+            let both = of_lines(&one, &other, None).expect("no front matter");
+            prop_assert_eq!(of_lines(&both, &other, None), Some(both.clone()));
+            prop_assert_eq!(of_lines(&both, &one, None), Some(both.clone()));
+            prop_assert!(both.starts_with(&one));
+            let count = |text: &str, entry: &str| text.lines().filter(|line| *line == entry).count();
+            for entry in ["a", "b", "c"] {
+                prop_assert_eq!(count(&both, entry), count(&one, entry).max(count(&other, entry)));
+            }
+        }
+    }
+}
