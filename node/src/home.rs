@@ -84,6 +84,8 @@ places! {
     requests => "requests";
     /// Signed receipts on their way back.
     receipts => "receipts";
+    /// Why the executor ended, for whoever asks why nothing is sent; gone while it runs.
+    executor_ended => "receipts/executor-ended";
     /// Public key that receipts are signed with.
     receipt_key => "receipt.pub";
     /// What only the executor reads.

@@ -4,6 +4,7 @@ mod children;
 mod clocks;
 mod crashes;
 mod damage;
+mod executor_down;
 mod full_disk;
 mod homes;
 mod keys;
