@@ -24,6 +24,8 @@ places! {
     keys => "keys";
     /// Settings.
     config => "config.toml";
+    /// There while an init is under way, or was interrupted.
+    init_begun => "init-begun";
     /// Who runs what, where three users share the home.
     users => "users";
     /// The node's id, for whoever may not read its key.

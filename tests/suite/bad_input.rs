@@ -7,6 +7,7 @@ mod damage;
 mod executor_down;
 mod full_disk;
 mod homes;
+mod init;
 mod keys;
 mod kills;
 mod links;

@@ -138,7 +138,7 @@ impl HandedIn {
         let refused = refused.filter_map(|(action, _, path)| Some((action, refusal(path)?))).collect();
         let journal = JournalStore::is_begun(home).then(|| JournalStore::of(home).ok()).flatten();
         let taken_up = journal.as_ref().and_then(|journal| journal.waiting().ok()).unwrap_or_default();
-        let trouble = executor_trouble(home).or_else(|| disk_trouble(home)).or_else(|| {
+        let trouble = disk_trouble(home).or_else(|| executor_trouble(home)).or_else(|| {
             let (now, seen) = (clock::now(), journal?.times().ok()?.guard);
             (now + CLOCK_BEHIND_MAX < seen).then(|| clock_behind(now, seen))
         });

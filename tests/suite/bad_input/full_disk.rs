@@ -89,7 +89,8 @@ fn a_full_disk_below_the_home_is_told_by_doctor_and_status() {
     let is_told =
         |told: &str| told.contains("is full, so nothing is sent") && told.contains("Free some space: nothing");
     assert!(is_told(&told), "{told}");
-    assert!(is_told(&node.must(&["status"])));
+    let status = node.must(&["status"]);
+    assert!(is_told(&status), "{status}{}", node.last_words());
     fs::remove_file(filler).expect("there is space again");
     assert!(!is_told(&text(&node.run(&["doctor"]).stdout)));
     drop(node);
