@@ -55,10 +55,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+pub use self::start::receipt_signer;
 use self::{
     authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch,
 };
-use crate::{home::Home, shell::walls::Reach};
+use crate::{
+    home::Home,
+    shell::{handed_in, walls::Reach},
+};
 
 /// Sends under way at once: a burst of approvals opens no burst of connections.
 const DISPATCHES_MAX: usize = 4;
@@ -154,6 +158,7 @@ impl Executor {
     async fn work(&mut self, mut watch: Watch, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let mut stop = pin!(stop);
         self.begin()?;
+        handed_in::note_running(&self.home);
         loop {
             self.pump()?;
             if self.is_outgrown {

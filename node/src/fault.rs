@@ -44,3 +44,40 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// An error with its causes, each once: many an error's own text ends with its cause already.
+pub fn causes(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use aiemp_keys::PrivacyError;
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_that_an_error_names_itself_is_told_once() {
+        let full = || io::Error::from_raw_os_error(28);
+        let named: Result<(), _> = Err(PrivacyError::Io { path: "/home/x".into(), source: full() });
+        let error = named.context("cannot hand the approval to the executor").unwrap_err();
+        assert_eq!(
+            causes(&error),
+            "cannot hand the approval to the executor: /home/x: No space left on device (os error 28)"
+        );
+        let unnamed: Result<(), _> = Err(full());
+        let error = unnamed.context("cannot write").unwrap_err();
+        assert_eq!(causes(&error), "cannot write: No space left on device (os error 28)");
+    }
+}

@@ -24,6 +24,8 @@ places! {
     keys => "keys";
     /// Settings.
     config => "config.toml";
+    /// There while an init is under way, or was interrupted.
+    init_begun => "init-begun";
     /// Who runs what, where three users share the home.
     users => "users";
     /// The node's id, for whoever may not read its key.
@@ -84,6 +86,8 @@ places! {
     requests => "requests";
     /// Signed receipts on their way back.
     receipts => "receipts";
+    /// Why the executor ended, for whoever asks why nothing is sent; gone while it runs.
+    executor_ended => "receipts/executor-ended";
     /// Public key that receipts are signed with.
     receipt_key => "receipt.pub";
     /// What only the executor reads.

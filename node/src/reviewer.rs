@@ -31,7 +31,9 @@ use crate::{
     home::Home,
     shell::{
         control::{Client, Request, Response, WireDraft, WireReceipt, unexpected},
-        declared, policies,
+        declared,
+        handed_in::HandedIn,
+        policies,
     },
 };
 
@@ -84,6 +86,8 @@ pub struct Desk {
     pub items: Vec<Item>,
     /// Receipts.
     pub receipts: Vec<WireReceipt>,
+    /// What the executor has not sent of it, and why; as it was when the desk was loaded.
+    pub handed_in: HandedIn,
     /// The limits in force.
     pub policy: Policy,
     known: Known,
@@ -97,7 +101,8 @@ impl Desk {
         let policy = policies::load(&home.policy(), roster)?;
         let known = Known::load(home, roster)?;
         let (_, declared) = declared::load(&home.hands(), roster)?;
-        let mut desk = Self { policy, known, declared, config: config.clone(), ..Self::default() };
+        let handed_in = HandedIn::look(home, roster);
+        let mut desk = Self { handed_in, policy, known, declared, config: config.clone(), ..Self::default() };
         desk.refresh(home, roster, client)?;
         Ok(desk)
     }

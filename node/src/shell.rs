@@ -8,6 +8,7 @@ pub mod declared;
 pub mod fingerprints;
 pub mod free_space;
 pub mod freezes;
+pub mod handed_in;
 pub mod holds;
 pub mod home_watch;
 pub mod identity;

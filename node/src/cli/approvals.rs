@@ -2,6 +2,7 @@
 
 mod decide;
 mod editor;
+mod listing;
 mod paint;
 mod session;
 mod shown;
@@ -10,18 +11,18 @@ mod standing;
 use std::{process::ExitCode, time::Duration};
 
 use aiemp_keys::private_file;
-use aiemp_protocol::{
-    action::{Refusal, spelt},
-    roster::Roster,
-    time::Timestamp,
-};
+use aiemp_protocol::{action::spelt, roster::Roster, time::Timestamp};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use data_encoding::BASE64;
-use serde_json::{Value, json};
+use serde_json::json;
 
 pub(super) use self::decide::approvable;
-use self::{shown::Shown, standing::StandingArgs};
+use self::{
+    listing::{first, item_json, list},
+    shown::Shown,
+    standing::StandingArgs,
+};
 use super::{
     Passphrase, owner, print,
     terminal::{self, Typed},
@@ -132,8 +133,8 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
         None if !args.json && terminal::is_all_there() && !desk.items.is_empty() => {
             session::run(home, rosters.current(), &own, desk, client)?;
         }
-        None | Some(ApprovalsCommand::Standing(_)) => list(&desk, args.json),
-        Some(ApprovalsCommand::List { json }) => list(&desk, json),
+        None | Some(ApprovalsCommand::Standing(_)) => list(home, &desk, args.json),
+        Some(ApprovalsCommand::List { json }) => list(home, &desk, json),
         Some(ApprovalsCommand::Show { id, json }) => show(home, &desk, &id, json, &own)?,
         Some(ApprovalsCommand::Approve { id, again, passphrase, json }) => {
             let how = How { again, passphrase: &passphrase, json, own: &own };
@@ -160,94 +161,6 @@ pub(super) fn client(home: &Home) -> Result<Client> {
         )
         .into()
     })
-}
-
-fn list(desk: &Desk, as_json: bool) {
-    if as_json {
-        return print::json(json!({ "items": items_json(desk) }));
-    }
-    if desk.items.is_empty() {
-        print::talk("Nothing waits for your approval.");
-    }
-    for item in &desk.items {
-        print::data(lines_of(desk, item));
-        if let Some(failed) = failure_of(desk, item) {
-            print::data(format!("{:14}{}", "", spelt(&failed.detail)));
-        }
-        if item.signature_asked {
-            print::data(format!("{:14}moved to Approved/ by hand, which sends nothing: it needs your signature", ""));
-        }
-        if let Some(standing) = &item.standing {
-            print::data(format!("{:14}goes out by itself, under the standing approval {standing}", ""));
-        }
-    }
-    list_unsent(desk);
-}
-
-/// What was approved and is not sent: it waits, failed, or nobody knows.
-fn list_unsent(desk: &Desk) {
-    for receipt in decided(desk).filter(|receipt| receipt.outcome != "sent") {
-        print::data(format!("{}  {:<14}  {}", &receipt.action[..12], receipt.outcome, spelt(&receipt.path)));
-        print::data(format!("              {}", spelt(&receipt.detail)));
-    }
-}
-
-/// How it ended when it was tried and failed.
-fn failure_of<'a>(desk: &'a Desk, item: &Item) -> Option<&'a WireReceipt> {
-    desk.receipt_for_action(&item.id).filter(|receipt| receipt.outcome == "failed")
-}
-
-/// What is not listed as a draft: one that failed waits again, and is told there.
-fn decided(desk: &Desk) -> impl Iterator<Item = &WireReceipt> {
-    let waits_again =
-        |receipt: &&WireReceipt| receipt.outcome == "failed" && desk.items.iter().any(|item| item.id == receipt.action);
-    desk.receipts.iter().filter(move |receipt| !waits_again(receipt))
-}
-
-fn items_json(desk: &Desk) -> Vec<Value> {
-    let decided = decided(desk).map(|receipt| {
-        json!({ "id": receipt.action, "kind": receipt.kind, "state": receipt.outcome, "path": receipt.path,
-                "wid": receipt.work, "summary": receipt.detail, "author": null,
-                "created": Timestamp::from_millis(receipt.at_ms).to_string(), "expires": null, "blocked_by": [] })
-    });
-    desk.items.iter().map(|item| item_json(desk, item)).chain(decided).collect()
-}
-
-fn lines_of(desk: &Desk, item: &Item) -> String {
-    let what = match &item.draft {
-        Ok(readable) => readable.action.summary(),
-        Err(refusals) => first(refusals),
-    };
-    format!("{}  {:<14}  {}\n{:14}{what}", &item.id[..12], state_of(desk, item), spelt(&item.path), "")
-}
-
-fn first(refusals: &[Refusal]) -> String {
-    refusals.first().map(ToString::to_string).unwrap_or_default()
-}
-
-fn state_of(desk: &Desk, item: &Item) -> &'static str {
-    match &item.draft {
-        Err(_) => "not_approvable",
-        Ok(_) if failure_of(desk, item).is_some() => "failed",
-        Ok(readable) if readable.expires.is_some_and(|expires| expires < shell::clock::now()) => "expired",
-        Ok(_) => "pending",
-    }
-}
-
-fn item_json(desk: &Desk, item: &Item) -> Value {
-    let (kind, wid, summary, expires) = match &item.draft {
-        Ok(readable) => (
-            json!(readable.action.kind().as_str()),
-            json!(readable.action.work.to_string()),
-            readable.action.summary(),
-            readable.expires.map(|expires| expires.to_string()),
-        ),
-        Err(refusals) => (Value::Null, Value::Null, first(refusals), None),
-    };
-    json!({ "id": item.id, "kind": kind, "state": state_of(desk, item), "path": item.path.as_str(), "wid": wid,
-            "summary": summary, "author": item.author, "created": item.created.to_string(), "expires": expires,
-            "blocked_by": item.blocked_by, "signature_asked": item.signature_asked, "standing": item.standing,
-            "failure": failure_of(desk, item).map(|receipt| receipt.detail.as_str()) })
 }
 
 fn show(home: &Home, desk: &Desk, id: &str, as_json: bool, own: &str) -> Result<()> {
@@ -393,6 +306,8 @@ fn approve(home: &Home, desk: &mut Desk, client: &mut Client, id: &str, how: &Ho
     }
     if freezes.stop(roster, roster.executor) {
         print::talk("The mesh is frozen: it is sent after `aiemp-node unfreeze`, if that is within 24 hours.");
+    } else if let Some(trouble) = &desk.handed_in.trouble {
+        print::talk(format!("It is not sent yet: {}.\n  {}", spelt(&trouble.what), spelt(&trouble.fix)));
     }
     Ok(())
 }

@@ -3,19 +3,14 @@
 use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
 
 use aiemp_keys::private_file;
-use aiemp_protocol::{
-    approval::journal::Times,
-    limits::CLOCK_BEHIND_MAX,
-    roster::{Role, RosterChain},
-    time::Timestamp,
-};
+use aiemp_protocol::roster::{Role, RosterChain};
 use anyhow::Result;
 use serde_json::json;
 
 use super::print;
 use crate::{
     config::{BrainKind, Config},
-    executor::{self, journal_store::JournalStore},
+    executor::secrets,
     home::Home,
     shell::{
         self,
@@ -25,6 +20,7 @@ use crate::{
     },
 };
 
+mod executor;
 mod keys;
 mod notes;
 mod store;
@@ -230,6 +226,7 @@ fn check_mesh(
     }
     if member.role == Role::Local {
         keys::check(home, findings);
+        executor::check_ended(home, findings);
     }
     match member.role {
         Role::Local if !may_look_at_executor(users) => findings.warning(
@@ -252,16 +249,7 @@ fn may_look_at_executor(users: Option<&Users>) -> bool {
 }
 
 fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
-    let pinned = std::fs::read_to_string(home.pinned_root()).unwrap_or_default();
-    if pinned.trim() == rosters.founder().to_string() {
-        findings.ok("the executor's pinned root key founded this mesh");
-    } else {
-        findings.error(
-            "the executor pinned another root key",
-            "The rosters were replaced: restore the home from a backup.",
-        );
-    }
-    check_clock(home, shell::clock::now(), findings);
+    executor::check(home, rosters, findings);
     check_standing(home, rosters, findings);
     check_hands(home, rosters, findings);
 }
@@ -297,28 +285,13 @@ fn check_secret(home: &Home, name: &str, findings: &mut Findings) {
     }
 }
 
-/// The executor remembers the latest time it saw, and sends nothing while the clock is behind it.
-fn check_clock(home: &Home, now: Timestamp, findings: &mut Findings) {
-    if !JournalStore::is_begun(home) {
-        return;
-    }
-    match JournalStore::of(home).and_then(|journal| journal.times()) {
-        Ok(Times { guard: seen, .. }) if now + CLOCK_BEHIND_MAX < seen => findings.error(
-            format!("the clock says {now}, but the executor has seen {seen}; nothing is sent until then"),
-            "Set the clock right. If it is right, it was once set forward: run `aiemp-node approvals settle-clock`.",
-        ),
-        Ok(_) => findings.ok("the clock is not behind what the executor has seen"),
-        Err(error) => findings.error(error.to_string(), "The executor does not run with this journal."),
-    }
-}
-
 fn check_settings(home: &Home, config: &Config, findings: &mut Findings) {
     vault::check(home, config, findings);
     let misplaced = match shell::identity::role(home) {
         Ok(Role::Local) => {
             shell::cloud_secrets::list(home).is_ok_and(|found| !found.is_empty()).then(|| home.cloud_secrets())
         }
-        Ok(Role::Cloud) => executor::secrets::list(home).is_ok_and(|found| !found.is_empty()).then(|| home.secrets()),
+        Ok(Role::Cloud) => secrets::list(home).is_ok_and(|found| !found.is_empty()).then(|| home.secrets()),
         Err(_) => None,
     };
     if let Some(folder) = misplaced {
@@ -374,39 +347,5 @@ fn check_running(home: &Home, findings: &mut Findings) {
         Ok(Some(_)) => findings.ok("the node is running"),
         Ok(None) => findings.warning("the node is not running", "Start it with `aiemp-node --role cloud|local`."),
         Err(error) => findings.error(format!("{error:#}"), "Check who owns the home."),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_behind_what_the_executor_has_seen_is_an_error_that_says_what_to_do() {
-        let directory = tempfile::tempdir().unwrap();
-        let home = Home::at(directory.path());
-        private_file::create_private_dir(&home.executor()).unwrap();
-        let now = Timestamp::from_millis(1_767_781_800_000);
-        let found = |at| {
-            let mut findings = Findings::default();
-            check_clock(&home, at, &mut findings);
-            findings.all.pop().map(|finding| (finding.level.as_str(), finding.what, finding.fix))
-        };
-        assert_eq!(found(now), None, "nothing was sent yet");
-        drop(JournalStore::of(&home).unwrap());
-        let journal = rusqlite::Connection::open(home.journal()).unwrap();
-        let ahead = i64::try_from(now.as_millis()).unwrap() + 3_600_000;
-        journal.execute("UPDATE meta SET guard_time = ?1", [ahead]).unwrap();
-        let error = (
-            "error",
-            "the clock says 2026-01-07T10:30:00Z, but the executor has seen 2026-01-07T11:30:00Z; nothing is sent until \
-             then"
-            .to_owned(),
-            "Set the clock right. If it is right, it was once set forward: run `aiemp-node approvals settle-clock`."
-                .to_owned(),
-        );
-        assert_eq!(found(now), Some(error));
-        let level = found(now + Duration::from_secs(3600)).map(|(level, ..)| level);
-        assert_eq!(level, Some("ok"));
     }
 }

@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use aiemp_keys::{Keystore, NodeId, OwnerKeys, Protection, RecoveryWords, Signer, private_file};
+use aiemp_keys::{Keystore, NodeId, OwnerKeys, Protection, RecoveryWords, Secret, Signer, private_file};
 use aiemp_protocol::{
     action::is_address,
     ids::MeshId,
@@ -16,6 +16,7 @@ use aiemp_protocol::{
 use anyhow::{Context, Result};
 use clap::Args;
 
+use self::begun::Begun;
 use super::{Passphrase, RoleArg, owner, print};
 use crate::{
     fault::Fault,
@@ -23,7 +24,9 @@ use crate::{
     shell::{self, rosters::signing::Signing},
 };
 
+mod begun;
 mod found;
+mod recovery_file;
 
 /// Folders of a new vault, as the people who use this know them.
 const VAULT_FOLDERS: [&str; 9] = [
@@ -57,7 +60,7 @@ pub(super) struct InitArgs {
     /// Keep the owner's keys without a passphrase: for trying things out; such a mesh refuses real sending
     #[arg(long, conflicts_with = "passphrase_file")]
     unprotected_keys: bool,
-    /// Write the 24 recovery words here instead of showing them at the terminal
+    /// Write the 24 recovery words here instead of showing them at the terminal; the file must not exist yet
     #[arg(long, value_name = "FILE")]
     recovery_file: Option<PathBuf>,
 }
@@ -67,14 +70,14 @@ pub(super) fn init(home: &Home, args: &InitArgs) -> Result<ExitCode> {
     let name = args.name.clone().unwrap_or_else(|| args.role.role().as_str().to_owned());
     check_name(&name)?;
     check_from(args)?;
-    if home.keys().join("node.key").exists() {
-        let fix = "Use it, or choose another --home. Nothing was changed.";
-        let message = format!("{} holds a node already", home.path().display());
-        return Err(Fault::operator("exists", message, fix).into());
+    begun::refuse_finished(home)?;
+    if let Some(file) = args.recovery_file.as_deref().filter(|_| args.role == RoleArg::Local) {
+        recovery_file::check(file)?;
     }
     let protection = protection(args)?;
-    make_folders(home)?;
     make_vault(&vault)?;
+    let begun = Begun::at(home)?;
+    make_folders(home)?;
     let keystore = Keystore::at(home.path());
     let node = keystore.create_node()?;
     private_file::write_private(&home.name(), name.as_bytes())?;
@@ -86,7 +89,9 @@ pub(super) fn init(home: &Home, args: &InitArgs) -> Result<ExitCode> {
         show_words(&words, args.recovery_file.as_deref())?;
         mesh = Some(MeshId::founded_by(&owner.root.public()));
     }
+    // From here on the home is a node's.
     private_file::write_private(&home.config(), settings(&vault, args).as_bytes())?;
+    begun.end()?;
     report(home, &vault, args, &name, node.node_id(), mesh);
     Ok(ExitCode::SUCCESS)
 }
@@ -132,19 +137,24 @@ fn protection(args: &InitArgs) -> Result<Protection> {
         return Ok(Protection::Passphrase(owner::from_file(file)?));
     }
     let first = owner::ask("New passphrase for approving and pairing: ")?;
+    if first.expose().is_empty() {
+        let fix = "Run init again and choose one, or give --unprotected-keys to try things out. Nothing was changed.";
+        return Err(Fault::operator("empty_passphrase", "the passphrase is empty, which protects nothing", fix).into());
+    }
     let second = owner::ask("Once more: ")?;
     if first.expose() != second.expose() {
-        return Err(Fault::operator("passphrases_differ", "the two passphrases differ", "Run init again.").into());
+        return Err(Fault::operator(
+            "passphrases_differ",
+            "the two passphrases differ",
+            "Run init again; nothing was changed.",
+        )
+        .into());
     }
     Ok(Protection::Passphrase(first))
 }
 
 fn make_folders(home: &Home) -> Result<()> {
-    if let Some(parent) = home.path().parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-    }
     for folder in [
-        home.path().to_owned(),
         home.mesh(),
         home.peers(),
         home.holds(),
@@ -194,7 +204,7 @@ fn found_mesh(home: &Home, node: &Signer, owner: &OwnerKeys, name: &str, unatten
 fn show_words(words: &RecoveryWords, file: Option<&Path>) -> Result<()> {
     let phrase = words.phrase();
     if let Some(file) = file {
-        private_file::write_private(file, format!("{}\n", phrase.expose()).as_bytes())?;
+        recovery_file::write(file, &Secret::new(format!("{}\n", phrase.expose())))?;
         print::talk(format!("The 24 recovery words are in {}. Print it, then delete the file.", file.display()));
         return Ok(());
     }

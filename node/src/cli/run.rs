@@ -20,6 +20,7 @@ use crate::{
     shell::{
         self,
         control::WireTrouble,
+        handed_in,
         mesh::{self, Ended, MeshOptions},
         network::addresses,
         screen, supervisor,
@@ -125,15 +126,23 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
             if let Some(users) = Users::load(home)? {
                 users.check_process("executor", users.executor)?;
             }
-            walls::keep_memory()?;
-            let me = shell::identity::own_id(home)?;
-            let config = shell::settings::load(home)?;
-            warn_of_missing(&Wall::executor(home, &config, &declared(home)?), home)?;
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(executor::run(home, me))?;
-            Ok(ExitCode::SUCCESS)
+            let ended = executor_process(home);
+            if let Err(error) = &ended {
+                handed_in::note_end(home, error);
+            }
+            ended
         }
     }
+}
+
+fn executor_process(home: &Home) -> Result<ExitCode> {
+    walls::keep_memory()?;
+    let me = shell::identity::own_id(home)?;
+    let config = shell::settings::load(home)?;
+    warn_of_missing(&Wall::executor(home, &config, &declared(home)?), home)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(executor::run(home, me))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {

@@ -12,6 +12,7 @@ use crate::{
     shell::{
         self,
         control::{Client, Request, Response, WirePeer, WireStatus, unexpected},
+        handed_in::HandedIn,
     },
 };
 
@@ -35,11 +36,16 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
     let role = roster.member(node).map_or("revoked", |member| member.role.as_str());
     let role_here = roster.member(node).map(|member| member.role);
     let automatic = shell::standing::in_force(home, roster, shell::clock::now())?;
+    let handed_in = match role_here {
+        Some(Role::Local) if running.is_some() => HandedIn::look(home, roster),
+        Some(Role::Local | Role::Cloud) | None => HandedIn::default(),
+    };
     let promises = promises(role_here, roster.unattended, &automatic);
     if as_json {
         let peers: Vec<Value> = state.peers.iter().map(|peer| json!(peer)).collect();
         print::json(json!({ "role": role, "node": node.to_string(), "mesh": roster.mesh.to_string(),
             "running": running.is_some(), "peers": peers, "approvals_waiting": state.approvals_waiting,
+            "approvals_handed_in": handed_in.waiting.len(), "executor": handed_in.trouble,
             "conflicts": state.conflicts, "holds": state.holds, "files": state.files, "settled": state.settled,
             "frozen": freezes.stop(roster, node), "frozen_logs": state.frozen_logs,
             "vault": state.vault, "store": state.store, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
@@ -48,7 +54,13 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
         for freeze in freezes.standing(roster) {
             print::data(format!("FROZEN     {}", freeze::line_of(roster, &freeze)));
         }
-        print_text(role, &running, &state, roster.unattended, &promises);
+        print_text(role, &running, &state, &handed_in);
+        if roster.unattended {
+            print::data("UNATTENDED keys of this mesh open without a person");
+        }
+        for promise in promises {
+            print::data(format!("promise    {promise}"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -88,7 +100,7 @@ fn line_of(peer: &WirePeer) -> String {
     format!("peer       {}: {state}", spelt(&peer.name))
 }
 
-fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unattended: bool, promises: &[String]) {
+fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, handed_in: &HandedIn) {
     print::data(format!("role       {role}{}", if running.is_some() { "" } else { " (not running)" }));
     for trouble in state.vault.iter().filter(|trouble| trouble.is_error) {
         print::data(format!("VAULT      {}\n           {}", trouble.what, trouble.fix));
@@ -96,13 +108,20 @@ fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unat
     for trouble in &state.store {
         print::data(format!("STORE      {}\n           {}", trouble.what, trouble.fix));
     }
+    if let Some(trouble) = &handed_in.trouble {
+        print::data(format!("EXECUTOR   {}\n           {}", spelt(&trouble.what), spelt(&trouble.fix)));
+    }
     for peer in &state.peers {
         print::data(line_of(peer));
     }
     if let Some(progress) = &state.progress {
         print::data(format!("under way  {progress}"));
     }
-    print::data(format!("waiting    {} for your approval", state.approvals_waiting));
+    let approved = match handed_in.waiting.len() {
+        0 => String::new(),
+        count => format!(", of which {count} approved that the executor has not taken up"),
+    };
+    print::data(format!("waiting    {} for your approval{approved}", state.approvals_waiting));
     print::data(format!("conflicts  {}", state.conflicts));
     print::data(format!("held       {}", state.holds));
     for log in &state.frozen_logs {
@@ -116,12 +135,6 @@ fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, unat
     }
     if let Some(more) = state.lacking.len().checked_sub(LACKING_SHOWN).filter(|more| *more > 0) {
         print::data(format!("LACKS      the content of {more} more files (status --json names them)"));
-    }
-    if unattended {
-        print::data("UNATTENDED keys of this mesh open without a person");
-    }
-    for promise in promises {
-        print::data(format!("promise    {promise}"));
     }
 }
 

@@ -17,7 +17,10 @@ use aiemp_protocol::{
 use anyhow::Context as _;
 
 use super::{Executor, now, start};
-use crate::hands::Hands;
+use crate::{
+    hands::Hands,
+    shell::handed_in::{self, Refusal},
+};
 
 /// Largest file that is read: a mail at the usual provider limit, several times over.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -80,7 +83,10 @@ impl Executor {
             };
             failpoint!("file read");
             match handed_in {
-                HandedIn::Approval(verified) => self.handle(Input::Approved(verified)),
+                HandedIn::Approval(verified) => {
+                    handed_in::forget_refusal(&self.home, verified.decision.action);
+                    self.handle(Input::Approved(verified));
+                }
                 HandedIn::Settlement(settlement) => self.handle(Input::Settled(settlement)),
                 HandedIn::Cancel(action) if self.journal.is_under_way(action) => {
                     self.handle(Input::Cancelled(action));
@@ -163,6 +169,10 @@ impl Executor {
         let action_type = format!("{kind}_refused");
         self.receipts.note_refusal(now(), &action_type, &name, action.map(|action| action.to_string()), code)?;
         failpoint!("refusal in the audit log");
+        if let Some(action) = action.filter(|_| has_extension(path, "approval")) {
+            let refusal = Refusal { code: (*code).to_owned(), why: why.clone(), at_ms: now().as_millis() };
+            handed_in::note_refusal(&self.home, action, &refusal);
+        }
         set_aside(path, &start::refused_directory(&self.home))
             .with_context(|| format!("moving {} out of the way", path.display()))
     }

@@ -250,6 +250,15 @@ impl JournalStore {
         Ok(loaded)
     }
 
+    /// Actions that were taken up and are not at their end, each with what it waits for as far as the journal says.
+    pub fn waiting(&self) -> Result<Vec<(String, String)>, JournalError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT action, detail FROM rows WHERE state IN ('reserved', 'dispatching') ORDER BY nonce")?;
+        let told = |row: &rusqlite::Row<'_>| Ok((HEXLOWER.encode(&row.get::<_, [u8; 32]>(0)?), row.get(1)?));
+        Ok(statement.query_map([], told)?.collect::<Result<_, _>>()?)
+    }
+
     /// What the journal remembers of time.
     pub fn times(&self) -> Result<Times, JournalError> {
         let query = "SELECT highest_time, guard_time, clock_settled FROM meta";

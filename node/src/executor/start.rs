@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
 };
@@ -108,7 +108,8 @@ fn config(home: &Home) -> anyhow::Result<Config> {
     Ok(Config::parse(text).map_err(|error| Refused(format!("{}: {error}", path.display())))?)
 }
 
-fn receipt_signer(home: &Home) -> anyhow::Result<Signer> {
+/// The key that receipts are signed with, which is the one that the mesh believes.
+pub fn receipt_signer(home: &Home) -> anyhow::Result<Signer> {
     let path = home.receipt_signer();
     let Some(text) = private_file::find_private(&path)? else {
         bail!("{} is missing: restore it from a backup", path.display());
@@ -118,5 +119,16 @@ fn receipt_signer(home: &Home) -> anyhow::Result<Signer> {
     if digits.len() != 64 || HEXLOWER.decode_mut(digits, &mut seed).is_err() {
         bail!("{} does not hold a key in the known format: restore it from a backup", path.display());
     }
-    Ok(Signer::from_seed(seed))
+    let signer = Signer::from_seed(seed);
+    let public = home.receipt_key();
+    match fs::read_to_string(&public) {
+        Ok(text) if text.trim() != signer.public().to_string() => bail!(
+            "{} and {} are not of one home, so no receipt would be believed: restore the one that is not this home's \
+             from a backup",
+            path.display(),
+            public.display()
+        ),
+        // The mesh misses it, and says so.
+        Ok(_) | Err(_) => Ok(signer),
+    }
 }

@@ -12,6 +12,9 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use super::handed_in;
+use crate::home::Home;
+
 /// An executor that ends soon after its start is started again later and later.
 const RESTART_DELAYS: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
@@ -58,6 +61,7 @@ pub async fn run(home: &std::path::Path, arguments: &[String]) -> Result<ExitCod
                 restarts = if started.elapsed() < STEADY { restarts + 1 } else { 1 };
                 let delay = RESTART_DELAYS[usize::min(restarts, RESTART_DELAYS.len()) - 1];
                 restart_at = Some(Instant::now() + delay);
+                handed_in::note_silent_end(&Home::at(home), &ended.to_string());
                 tracing::error!(%ended, ?delay, "the executor ended; it is started again");
             }
             () = sleep_until(restart_at.unwrap_or(started)), if restart_at.is_some() => {

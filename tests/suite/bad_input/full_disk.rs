@@ -7,7 +7,10 @@ use std::{
     process::Command,
 };
 
-use crate::{deploy::skip, node::Pair};
+use crate::{
+    deploy::skip,
+    node::{Node, Pair, text},
+};
 
 /// A small file system of its own; gone with the test.
 struct SmallDisk(PathBuf);
@@ -67,5 +70,29 @@ fn a_full_vault_disk_is_told_and_filled_up_once_there_is_space() {
     // Under half a file was never taken for a save.
     assert_eq!(pair.cloud.files("Plans").len(), 21);
     drop(pair);
+    drop(disk);
+}
+
+#[test]
+fn a_full_disk_below_the_home_is_told_by_doctor_and_status() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let Some(disk) = SmallDisk::mount(&dir.path().join("local-home")) else {
+        skip("only root can mount a small disk, so none ran full");
+        return;
+    };
+    let mut node = Node::init(dir.path(), "local", &[]);
+    node.start();
+    let filler = disk.fill();
+    let doctor = node.run(&["doctor"]);
+    let told = text(&doctor.stdout);
+    assert_eq!(doctor.status.code(), Some(1), "{told}");
+    let is_told =
+        |told: &str| told.contains("is full, so nothing is sent") && told.contains("Free some space: nothing");
+    assert!(is_told(&told), "{told}");
+    let status = node.must(&["status"]);
+    assert!(is_told(&status), "{status}{}", node.last_words());
+    fs::remove_file(filler).expect("there is space again");
+    assert!(!is_told(&text(&node.run(&["doctor"]).stdout)));
+    drop(node);
     drop(disk);
 }

@@ -27,7 +27,8 @@ use super::{
     },
     decide,
     editor::Editor,
-    list_unsent, show_item,
+    listing::list_unsent,
+    show_item,
 };
 use crate::{
     fault::Fault,
@@ -79,7 +80,10 @@ pub(super) fn run(home: &Home, roster: &Roster, own: &str, desk: Desk, client: C
     let editor = Editor::start(home)?;
     let (decided, later) = (BTreeSet::new(), BTreeSet::new());
     let mut session = Session { home, roster, own, desk, client, editor, unlocked: None, decided, later };
-    list_unsent(&session.desk);
+    list_unsent(home, &session.desk);
+    if let Some(trouble) = &session.desk.handed_in.trouble {
+        print::talk(format!("What you approve is not sent yet: {}.\n  {}", spelt(&trouble.what), spelt(&trouble.fix)));
+    }
     let mut queue = VecDeque::new();
     loop {
         session.refresh()?;

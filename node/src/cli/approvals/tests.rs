@@ -1,7 +1,10 @@
 use aiemp_keys::Hash;
 use aiemp_protocol::{ids::FileId, vault_path::VaultPath, zone::Zone};
 
-use super::*;
+use super::{
+    listing::{items_json, lines_of},
+    *,
+};
 
 fn item(path: &str) -> Item {
     let file = FileId { zone: Zone::Drafts, hash: Hash::of_content(b"file") };

@@ -102,7 +102,7 @@ fn opens(wall: &Wall, home: &Home) -> Vec<(Vec<PathBuf>, BitFlags<AccessFs>)> {
         Wall::Executor { outbox, reach } => vec![
             (vec![home.executor(), home.approved(), home.receipts(), home.executor_audit(), outbox.clone()], WRITE),
             (vec![home.requests()], READ | AccessFs::RemoveFile),
-            (vec![home.roster_folder(), home.freezes(), home.config(), home.standing()], READ),
+            (vec![home.roster_folder(), home.freezes(), home.config(), home.standing(), home.receipt_key()], READ),
             (reach.ca_files.iter().cloned().collect(), READ),
         ],
         Wall::Reviewer => vec![
