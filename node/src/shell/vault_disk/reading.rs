@@ -108,10 +108,10 @@ pub(super) fn read_steady(folder: impl AsFd, name: &OsStr) -> Found {
 /// Reads a file when it has been quiet for a while, or at last as it is.
 pub(super) fn read_when_quiet(folder: impl AsFd, name: &OsStr) -> Found {
     let started = Instant::now();
-    let mut before = stamp_of(&folder, name);
+    let mut before = look(&folder, name);
     loop {
         thread::sleep(QUIET);
-        let now = stamp_of(&folder, name);
+        let now = look(&folder, name);
         if now == before || started.elapsed() >= QUIET_WAIT_MAX {
             return read(folder, name);
         }
@@ -123,10 +123,6 @@ pub(super) fn read_when_quiet(folder: impl AsFd, name: &OsStr) -> Found {
 pub(super) fn look(folder: impl AsFd, name: &OsStr) -> Option<Stamp> {
     let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| Stamp::from(&stat))
-}
-
-fn stamp_of(folder: impl AsFd, name: &OsStr) -> Option<Stamp> {
-    open(folder, name).and_then(|file| Ok(Stamp::from(&file.metadata()?))).ok()
 }
 
 /// Opens without following a link and without waiting for a pipe's other end.
@@ -166,6 +162,6 @@ fn try_read(folder: impl AsFd, name: &OsStr) -> io::Result<Found> {
         return Ok(Found::Skipped(SkipReason::TooLarge));
     }
     // Looked up by name again: a save by rename leaves the file we hold as it was.
-    let is_steady = stamp_of(&folder, name) == Some(stamp) && bytes.len() as u64 == stamp.size;
+    let is_steady = look(&folder, name) == Some(stamp) && bytes.len() as u64 == stamp.size;
     Ok(Found::File { bytes, is_steady, is_linked: stamp.is_linked, stamp })
 }

@@ -2,7 +2,8 @@
 
 use std::{
     hash::RandomState,
-    path::Path,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -82,7 +83,7 @@ impl VaultWatcher {
     ) -> Result<Self, DiskError> {
         let (signals, received) = sync_channel(SIGNALS_MAX);
         let has_lost = Arc::new(AtomicBool::new(false));
-        let watcher = notify::recommended_watcher(forward(signals.clone(), Arc::clone(&has_lost)));
+        let watcher = notify::recommended_watcher(forward(tree.path(), signals.clone(), Arc::clone(&has_lost)));
         let (is_stopped, unwatched) = (Arc::new(AtomicBool::new(false)), Unwatched::default());
         let path = tree.path().to_owned();
         let mut watch = Watch {
@@ -120,13 +121,15 @@ impl Drop for VaultWatcher {
 
 /// The handler on the system's event thread. It never waits: that thread also answers `watch`.
 fn forward(
+    top: &Path,
     signals: SyncSender<Signal>,
     has_lost: Arc<AtomicBool>,
 ) -> impl Fn(notify::Result<notify::Event>) + Send + 'static {
+    let top = top.to_owned();
     move |result| {
         let signal = match result {
-            // Our own reading shows as well; it must not wake us.
-            Ok(event) if is_reading(event.kind) => return,
+            // Our own reading and what we make below `.aiemp/` show as well; they must not wake us.
+            Ok(event) if is_reading(event.kind) || is_hidden(&top, &event) => return,
             Ok(event) => Signal::Seen(event),
             Err(error) => Signal::Failed(error),
         };
@@ -139,6 +142,15 @@ fn forward(
 fn is_reading(kind: EventKind) -> bool {
     let EventKind::Access(access) = kind else { return false };
     !matches!(access, AccessKind::Close(notify::event::AccessMode::Write))
+}
+
+/// Whether it happened to names alone that do not sync, in great numbers wherever this node writes.
+fn is_hidden(top: &Path, event: &notify::Event) -> bool {
+    let has_dot_name = |path: &PathBuf| {
+        let below = path.as_os_str().as_bytes().strip_prefix(top.as_os_str().as_bytes());
+        below.is_some_and(|below| below.windows(2).any(|pair| pair == b"/."))
+    };
+    !event.paths.is_empty() && !event.need_rescan() && event.paths.iter().all(has_dot_name)
 }
 
 /// What the thread owns.
