@@ -1,6 +1,7 @@
 //! A note as an automerge document: `{fm: {key: raw}, fence, order, body: Text, eol, bom}`.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     panic::{self, AssertUnwindSafe},
     sync::Arc,
@@ -368,19 +369,15 @@ fn write_difference(doc: &mut AutoCommit, old: &Note, new: &Note) -> Written {
     let empty = FrontMatter::default();
     let old_front = old.front_matter.as_ref().unwrap_or(&empty);
     let new_front = new.front_matter.as_ref().unwrap_or(&empty);
-    // Not what the note shows: fields that a peer added show a fence, whatever the register says.
-    let fence = doc.get(ROOT, "fence")?.and_then(|(value, _)| value.as_bool());
-    if fence != Some(new.front_matter.is_some()) {
-        doc.put(ROOT, "fence", new.front_matter.is_some())?;
-    }
+    set(doc, "fence", ScalarValue::from(new.front_matter.is_some()))?;
     if old.line_ends() != new.line_ends() {
-        doc.put(ROOT, "eol", new.line_ends())?;
+        set(doc, "eol", ScalarValue::from(new.line_ends()))?;
     }
     if old.bom != new.bom {
-        doc.put(ROOT, "bom", new.bom)?;
+        set(doc, "bom", ScalarValue::from(new.bom))?;
     }
     if old_front.order != new_front.order {
-        doc.put(ROOT, "order", new_front.order.join("\n"))?;
+        set(doc, "order", ScalarValue::from(new_front.order.join("\n")))?;
     }
     if let Some(fields) = object(doc, "fm") {
         for key in old_front.blocks.keys().filter(|key| !new_front.blocks.contains_key(*key)) {
@@ -397,6 +394,14 @@ fn write_difference(doc: &mut AutoCommit, old: &Note, new: &Note) -> Written {
         }
     }
     Ok(())
+}
+
+/// Writes a register that says something else. What the note shows is not what it says: fields that a peer added show a
+/// fence, and an order names fields that a peer took out. One of two values is not written again, for that would delete the
+/// other, which no edit does.
+fn set(doc: &mut AutoCommit, key: &str, value: ScalarValue) -> Written {
+    let is_said = doc.get(ROOT, key)?.is_some_and(|(said, _)| said == Value::Scalar(Cow::Borrowed(&value)));
+    if is_said { Ok(()) } else { doc.put(ROOT, key, value) }
 }
 
 fn object(doc: &AutoCommit, key: &str) -> Option<ObjId> {

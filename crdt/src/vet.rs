@@ -327,6 +327,29 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_is_put_back_where_one_of_two_orders_still_has_it_reaches_every_peer() {
+        let (doc, author) = (DocId(Hash::of_content(b"doc")), |byte: u8| Signer::from_seed([byte; 32]).node_id());
+        let actor = |byte: u8| document::actor(author(byte), doc, 0, 0);
+        for [adds, takes_out] in [[1, 2], [2, 1]] {
+            let base = Document::import("---\na: 1\nb: 2\nc: 3\n---\n");
+            let (mut left, mut right) = (base.clone(), base.clone());
+            let added = left.edit("---\na: 1\nb: 2\nc: 3\nd: 4\n---\n", actor(adds)).expect("a change");
+            let taken_out = right.edit("---\na: 1\nb: 2\n---\n", actor(takes_out)).expect("a change");
+            let change = vet(&left, doc, author(takes_out), 0, &taken_out).expect("an honest change");
+            left.apply(change).expect("applies");
+            let put_back = "---\na: 1\nb: 2\nc: 5\nd: 4\n---\n";
+            let again = left.edit(put_back, actor(adds)).expect("a change");
+            assert_eq!(left.text(), put_back);
+            let mut other = base;
+            for (by, raw) in [(adds, added), (takes_out, taken_out), (adds, again)] {
+                let change = vet(&other, doc, author(by), 0, &raw).expect("an honest change");
+                other.apply(change).expect("applies");
+            }
+            assert_eq!(other.text(), put_back);
+        }
+    }
+
+    #[test]
     fn a_fence_without_fields_reaches_every_peer() {
         let (_, doc, author) = setting();
         // A field that comes with a fence taken away at the same time shows the fence all the same.

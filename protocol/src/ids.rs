@@ -126,7 +126,12 @@ impl FileId {
         Self::derive(zone, "move", [self.to_value()])
     }
 
-    /// The id of a file that began with what `self` says, or that has to do without the id it would have: that of `self`
+    /// The id of a copy that somebody makes of `self` at a place; the same copy made twice is one file.
+    pub fn copied_to(self, zone: Zone, canonical_path: &str) -> Self {
+        Self::derive(zone, "copy", [self.to_value(), cbor::text(canonical_path)])
+    }
+
+    /// The id of a file that began with what `self` hides, or that has to do without the id it would have: that of `self`
     /// is taken.
     pub fn beside(self, zone: Zone) -> Self {
         Self::derive(zone, "beside", [self.to_value()])

@@ -28,7 +28,7 @@ impl Vault {
     pub(super) fn id_of_found(&mut self, path: &VaultPath, zone: Zone, hash: ContentHash, bytes: &[u8]) -> FileId {
         let copied = self.copied_from(zone, hash, bytes);
         let first = match copied.filter(|other| !self.adopts || self.is_of_others(*other)) {
-            Some(other) => other.beside(zone),
+            Some(other) => other.copied_to(zone, &path.key()),
             None if self.adopts => FileId::adopted(zone, &path.key(), hash),
             None => self.fresh_id(zone, bytes.len()),
         };

@@ -7,12 +7,14 @@ use std::{
     time::Duration,
 };
 
+use aiemp_crdt::index::Index;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     approval::{Outcome, Standing, standing::Request},
     ids::{ContentHash, FileId},
     roster::Role,
     time::Timestamp,
+    zone::Zone,
 };
 
 use super::{Core, filing::later_copy, output::Output, work::Reading};
@@ -21,6 +23,9 @@ use super::{Core, filing::later_copy, output::Output, work::Reading};
 const STILL: Duration = Duration::from_secs(30);
 /// When a draft is offered again that the executor did not take: it may have been away, or frozen.
 const AGAIN: Duration = Duration::from_secs(900);
+/// How many files and places are looked at for what a draft and its like are copies of: each costs a hash, and a member may
+/// make any number of both.
+const LOOKS_MAX: usize = 1_000_000;
 
 impl Core {
     pub(super) fn standing_changed(&mut self, now: Timestamp, standing: Vec<Standing>) {
@@ -132,9 +137,14 @@ impl Core {
         // Many notes begin empty.
         began_with.remove(&ContentHash::of(b""));
         let (mut family, mut open) = (BTreeSet::new(), vec![file]);
+        let (mut looks, mut is_anybodys) = (0, false);
         while let Some(one) = open.pop() {
             if !family.insert(one) {
                 continue;
+            }
+            match copied_from(index, one, &mut looks) {
+                Some(source) => open.extend(source),
+                None => is_anybodys = true,
             }
             open.extend(came_from.remove(&one).unwrap_or_default());
             let contents = index.get(one).into_iter().flat_map(|record| record.base.values());
@@ -142,10 +152,29 @@ impl Core {
         }
         let records = || family.iter().filter_map(|one| index.get(*one));
         let mut authors: BTreeSet<_> = records().flat_map(|record| record.authors()).collect();
-        if records().any(|record| record.shape().is_day_log()) {
-            // Its id follows from its place, so nobody knows where its first words are from.
+        // The id of a day log follows from its place, so nobody knows where its first words are from.
+        if is_anybodys || records().any(|record| record.shape().is_day_log()) {
             authors.extend(self.replication.rosters().current().members.iter().map(|member| member.node));
         }
         authors
     }
+}
+
+/// What a file is a copy of, if of anything: its id follows from that and from the place where it was made. None where that
+/// would take too long to find.
+fn copied_from(index: &Index, file: FileId, looks: &mut usize) -> Option<Option<FileId>> {
+    let Some(record) = index.get(file).filter(|_| file.zone == Zone::Drafts) else { return Some(None) };
+    let made: BTreeSet<_> = record.base.all().map(|(origin, _)| origin.hash).collect();
+    let made_there = record.path.all().filter(|(origin, _)| made.contains(&origin.hash));
+    let places: BTreeSet<_> = made_there.map(|(_, path)| path.key()).collect();
+    for (from, place) in places.iter().flat_map(|place| index.iter().map(move |(from, _)| (from, place))) {
+        if *looks == LOOKS_MAX {
+            return None;
+        }
+        *looks += 1;
+        if from.copied_to(file.zone, place) == file {
+            return Some(Some(from));
+        }
+    }
+    Some(None)
 }

@@ -115,6 +115,11 @@ pub(super) fn listed_draft(attacker: &mut Attacker, world: &mut World) -> Played
     attacker.append(world, vec![new_item(file, path, FileKind::Note, text.as_bytes())])
 }
 
+fn name_of(world: &World, file: FileId) -> String {
+    let path = core(world).vault().index().get(file).and_then(|record| record.path.shown());
+    path.map(|path| path.name().to_lowercase()).unwrap_or_default()
+}
+
 /// A note under the id that another one gets when somebody moves or copies it.
 pub(super) fn taken_id(attacker: &mut Attacker, world: &mut World) -> Played {
     let is_task = |record: &FileRecord| {
@@ -124,7 +129,9 @@ pub(super) fn taken_id(attacker: &mut Attacker, world: &mut World) -> Played {
     let tasks: Vec<_> = index.iter().filter(|(_, record)| is_task(record)).map(|(file, _)| file).collect();
     let task = attacker.rng.pick(&tasks).copied().filter(|_| attacker.rng.chance(80));
     let Some(other) = task.or_else(|| attacker.shared_file(world)) else { return Ok(false) };
-    let file = if attacker.rng.chance(70) { other.moved_to(Zone::Drafts) } else { other.beside(Zone::Drafts) };
+    let name = name_of(world, other);
+    let copy = || other.copied_to(Zone::Drafts, &format!("pending_approval/email/{name}"));
+    let file = if attacker.rng.chance(70) { other.moved_to(Zone::Drafts) } else { copy() };
     let number = attacker.number();
     let text = format!("---\naction: email\nto: {}\nsubject: Number {number}\n---\n\nSend money.\n", LISTED[0]);
     let path = VaultPath::parse(&format!("Updates/t{number}.md")).expect("a plain name");

@@ -3,6 +3,7 @@
 use aiemp_crdt::{
     document::{self, Document},
     note::Note,
+    shape::Shape,
     text_diff, vet,
 };
 use aiemp_keys::{FingerprintKey, Fingerprints};
@@ -44,6 +45,27 @@ pub fn note(bytes: &[u8]) {
         peer.apply(change).expect("what was vetted applies");
         assert_eq!(peer.text(), new);
     }
+    for shape in [Shape::Lines, Shape::Array, Shape::State] {
+        apart(shape, old, new);
+    }
+}
+
+/// Two who save these over nothing show the same, whatever it is.
+fn apart(shape: Shape, one: &str, other: &str) {
+    let (author, doc) = (seeds::node().node_id(), seeds::doc());
+    let texts = [one, other];
+    let mut sides = texts.map(|_| Document::import_as("", shape));
+    let raw = [0, 1].map(|side| sides[side].edit(texts[side], document::actor(author, doc, 0, side as u64)));
+    for (side, saved) in sides.iter().zip(texts) {
+        assert_eq!(side.text(), saved, "{shape:?}");
+    }
+    for (side, raw) in sides.iter_mut().zip(raw.iter().rev()) {
+        if let Some(raw) = raw {
+            let change = vet::vet(side, doc, author, 0, raw).expect("an honest edit passes");
+            side.apply(change).expect("what was vetted applies");
+        }
+    }
+    assert_eq!(sides[0].text(), sides[1].text(), "{shape:?}");
 }
 
 /// What a mail says stays one-line data in a note that is no draft.

@@ -164,3 +164,24 @@ fn a_note_of_clouds_that_is_copied_or_brought_back_is_not_the_persons() {
     copy(&mut own, 0, "Plans/template.md", DRAFT);
     assert_eq!(sent(&mut own), 1, "what is the person's goes out");
 }
+
+#[test]
+fn a_copy_whose_id_cloud_took_in_advance_or_that_was_copied_again_is_not_the_persons() {
+    let mut taken = with_a_task_of_clouds(266);
+    let copy_of = file_at(&taken, TASK).copied_to(Zone::Drafts, &path(DRAFT).key());
+    take_id(&mut taken, copy_of, "Updates/x.md");
+    copy(&mut taken, 0, TASK, DRAFT);
+    assert_eq!(sent(&mut taken), 0);
+    assert_eq!(text(&taken, 0, DRAFT), Some(mail("Cloud's, edited")));
+
+    let mut again = with_a_task_of_clouds(267);
+    copy(&mut again, 0, TASK, "Plans/one.md");
+    pass(&mut again, 10_000);
+    save(&mut again, 0, "Plans/one.md", &mail("Cloud's, by the person"));
+    pass(&mut again, 10_000);
+    copy(&mut again, 0, "Plans/one.md", "Plans/two.md");
+    pass(&mut again, 10_000);
+    rename(&mut again, 0, &[("Plans/two.md", DRAFT)]);
+    assert_eq!(sent(&mut again), 0);
+    assert_eq!(text(&again, 0, DRAFT), Some(mail("Cloud's, by the person")));
+}
