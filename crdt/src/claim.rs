@@ -170,11 +170,15 @@ pub(crate) fn drafts_of<'a>(
 
 /// Whether a draft is there, or a person decided on it: who makes one and puts it away has done nothing.
 fn stands(index: &Index, draft: FileId, names_first: &dyn Fn(NodeId) -> bool) -> bool {
-    let is_decided = |archiving: &Origin| {
+    sight::is_in_sight(index, draft, names_first) || is_decided(index, draft, names_first)
+}
+
+/// Whether a person put a draft away, or it was moved to the owner's folders.
+pub(crate) fn is_decided(index: &Index, draft: FileId, names_first: &dyn Fn(NodeId) -> bool) -> bool {
+    let decides = |archiving: &Origin| {
         names_first(archiving.author()) || sight::has_moved_to(index, draft, Zone::Owner, archiving)
     };
-    sight::is_in_sight(index, draft, names_first)
-        || index.get(draft).is_some_and(|record| conflict::archivings(&record.archived).any(is_decided))
+    index.get(draft).is_some_and(|record| conflict::archivings(&record.archived).any(decides))
 }
 
 /// Who has the work that a copy was claimed for, if that is another.

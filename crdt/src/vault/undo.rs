@@ -83,12 +83,12 @@ impl Vault {
     /// Claims made then are given up, unless something that was made of their copies stays: whoever puts such a copy away
     /// anew made nothing of it.
     fn give_claims_up(&mut self, from: &UndoFrom) {
+        let names_first = |author| self.boundaries.names_first(author);
         let has_draft = |claim: &Claim| {
             let archivings = self.index.get(claim.to).into_iter().flat_map(|record| archivings(&record.archived));
             let mut drafts = archivings.flat_map(|archiving| claim::drafts_of(&self.index, claim.to, archiving));
-            drafts.any(|draft| self.is_live(draft))
+            drafts.any(|draft| self.is_live(draft) || claim::is_decided(&self.index, draft, &names_first))
         };
-        let names_first = |author| self.boundaries.names_first(author);
         let holds = |claim: &Claim| {
             self.index.get(claim.to).is_some_and(FileRecord::is_archived)
                 && claim::is_held(&self.index, claim, &names_first)

@@ -91,8 +91,9 @@ pub enum JournalError {
     /// It is missing or empty, and receipts say that something was handed in before.
     #[error(
         "the executor's journal {} is gone, but receipts in {} say that approvals were carried out: without it any of \
-         them could be sent again. Put the newest copy of the journal back. If there is none, move the receipts to another \
-         folder: then a new journal is begun, and what was approved and not sent yet must be approved again",
+         them could be sent again. Put the newest copy of the journal back. If there is none: remove every standing \
+         approval, for what went out under it is not counted any more, move the receipts to another folder, so that a new \
+         journal is begun, and approve again only what you know was not sent",
         path.display(), receipts.display()
     )]
     Lost {

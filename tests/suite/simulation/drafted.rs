@@ -117,3 +117,13 @@ fn what_a_claim_of_cloud_hid_is_in_sight_once_that_is_undone() {
         settle(&mut world);
     }
 }
+
+#[test]
+fn a_claim_whose_draft_a_person_decided_on_is_not_given_up_by_an_undo() {
+    let (mut world, _, since) = drafted_by_cloud(78);
+    rename(&mut world, 0, &[(PLAN, "Done/c7.md")]);
+    pass(&mut world, 60_000);
+    undo(&mut world, 1, since);
+    all_show_also_after_a_restart(&mut world, &["Done/c7.md"]);
+    settle(&mut world);
+}

@@ -24,8 +24,8 @@ pub(super) struct Rescans {
     /// New files that it found, and how many of them are left to read.
     new: u64,
     unread: u64,
-    /// What the first one found, and since when it waits for what the mesh has.
-    waiting: Option<(Scan, Instant)>,
+    /// Since when what the first one found waits for what the mesh has: then it is looked for anew, for it may have changed.
+    waiting: Option<Instant>,
 }
 
 /// Whether one is under way.
@@ -82,7 +82,7 @@ impl Mesh {
         if has_founded || !self.core.vault().is_adopting() {
             return self.scanned(Some(scan)).await;
         }
-        self.rescans.waiting = Some((scan, Instant::now()));
+        self.rescans.waiting = Some(Instant::now());
         Ok(())
     }
 
@@ -100,9 +100,9 @@ impl Mesh {
 
     /// When the first scan is gone on with although nothing happens.
     pub(super) fn first_scan_due(&self) -> Option<Instant> {
-        let (_, since) = self.rescans.waiting.as_ref()?;
+        let since = self.rescans.waiting?;
         let is_alone = self.core.replication().connected().next().is_none();
-        Some(*since + if is_alone { MEMBER_WAIT } else { ENTRIES_WAIT })
+        Some(since + if is_alone { MEMBER_WAIT } else { ENTRIES_WAIT })
     }
 
     /// Goes on with the first scan once it has waited long enough.
@@ -111,10 +111,7 @@ impl Mesh {
         if !is_due && !self.core.replication().has_caught_up() {
             return Ok(());
         }
-        match self.rescans.waiting.take() {
-            Some((scan, _)) => self.scanned(Some(scan)).await,
-            None => Ok(()),
-        }
+        if self.rescans.waiting.take().is_some() { self.scan().await } else { Ok(()) }
     }
 
     /// A scan, or the next part of one, is done; `None` where the vault was away.
