@@ -55,9 +55,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub use self::start::receipt_signer;
 use self::{
     authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch,
+};
+pub use self::{
+    authority::{RESTORE_ROOT, pinned_root},
+    start::receipt_signer,
 };
 use crate::{
     home::Home,
