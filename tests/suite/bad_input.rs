@@ -17,3 +17,4 @@ mod names;
 mod notes;
 mod restored;
 mod tickets;
+mod words;

@@ -11,6 +11,7 @@ use super::print;
 use crate::{
     config::{BrainKind, Config},
     executor::secrets::{self, SecretError},
+    fault::causes,
     home::Home,
     shell::{
         self,
@@ -111,7 +112,7 @@ pub(super) fn doctor(home: &Home, as_json: bool, repair: bool) -> Result<ExitCod
         Err(error) => {
             let fix = missing_roster(home)
                 .map_or("Restore the home from a backup, or pair the node again.", |_| signing::BRINGS_BACK);
-            findings.error(format!("{error:#}"), fix);
+            findings.error(causes(&error), fix);
         }
     }
     if let Some(config) = &config {
@@ -204,7 +205,7 @@ fn check_mesh(
         notes::check(&config.vault, roster, findings);
     }
     if member.role == Role::Local {
-        keys::check(home, findings);
+        keys::check(home, roster.unattended, findings);
         executor::check_ended(home, findings);
     }
     match member.role {
@@ -251,7 +252,7 @@ fn check_standing(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
                 findings.warning(format!("automatic sending is on: {}", shell::standing::line_of(standing)), fix);
             }
         }
-        Err(error) => findings.error(format!("{error:#}"), "Make the folder readable for you."),
+        Err(error) => findings.error(causes(&error), "Make the folder readable for you."),
     }
 }
 
@@ -259,7 +260,7 @@ fn check_standing(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
 fn check_hands(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
     let hands = match shell::declared::load(&home.hands(), rosters.current()) {
         Ok((_, hands)) => hands,
-        Err(error) => return findings.error(format!("{error:#}"), "Until then nothing goes out by a declared hand."),
+        Err(error) => return findings.error(causes(&error), "Until then nothing goes out by a declared hand."),
     };
     let secrets: BTreeSet<_> = hands.iter().flat_map(|hand| hand.secrets()).collect();
     secrets.into_iter().for_each(|name| check_secret(home, name, findings));
@@ -332,6 +333,6 @@ fn check_running(home: &Home, findings: &mut Findings) {
     match Client::connect(socket) {
         Ok(Some(_)) => findings.ok("the node is running"),
         Ok(None) => findings.warning("the node is not running", "Start it with `aiemp-node --role cloud|local`."),
-        Err(error) => findings.error(format!("{error:#}"), "Check who owns the home."),
+        Err(error) => findings.error(causes(&error), "Check who owns the home."),
     }
 }

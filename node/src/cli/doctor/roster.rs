@@ -6,6 +6,7 @@ use aiemp_protocol::{limits::CLOCK_BEHIND_MAX, roster::RosterChain};
 
 use super::Findings;
 use crate::{
+    fault::causes,
     home::Home,
     shell::{self, rosters::signing},
 };
@@ -45,7 +46,7 @@ pub(super) fn check(home: &Home, rosters: &RosterChain, findings: &mut Findings)
                 findings.error(fault.message, fault.fix);
             }
         }
-        Err(error) => findings.error(format!("{error:#}"), "Do so before the next command that signs a roster."),
+        Err(error) => findings.error(causes(&error), "Do so before the next command that signs a roster."),
         Ok(Some(epoch)) => findings.error(
             format!(
                 "the roster of epoch {epoch}, which was signed here, is not the one in {}",

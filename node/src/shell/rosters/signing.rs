@@ -14,7 +14,11 @@ use aiemp_protocol::roster::{Roster, RosterChain, RosterError, SignedRoster};
 use anyhow::{Context, Result};
 
 use super::{forked, keep_fork, load, store};
-use crate::{executor::journal_store::JournalStore, fault::Fault, home::Home};
+use crate::{
+    executor::journal_store::JournalStore,
+    fault::{Fault, causes},
+    home::Home,
+};
 
 /// The rosters of a home, for the one command that may sign the next.
 #[derive(Debug)]
@@ -121,7 +125,7 @@ pub fn known_in_any_case(home: &Home) -> Result<Option<RosterChain>> {
         Err(error) => (load(home)?, Some(error)),
     };
     if let Some(error) = trouble {
-        tracing::warn!(error = format!("{error:#}"), "something is wrong with the rosters; see `aiemp-node doctor`");
+        tracing::warn!(error = causes(&error), "something is wrong with the rosters; see `aiemp-node doctor`");
     }
     Ok(rosters)
 }
@@ -138,7 +142,7 @@ fn looked_up(home: &Home) -> Result<Option<(RosterChain, Result<()>)>> {
     let on_disk = match load(home) {
         Ok(Some(held)) => complete(&mut rosters, &held).map_err(|error| refused(home, &rosters, &error).into()),
         Ok(None) => lost(format!("the roster {} is missing", home.rosters().display())),
-        Err(error) => lost(format!("{error:#}")),
+        Err(error) => lost(causes(&error)),
     };
     Ok(Some((rosters, on_disk)))
 }
@@ -160,7 +164,7 @@ fn held_or_aside(home: &Home) -> Result<Option<RosterChain>> {
         if std::fs::rename(home.rosters(), &aside).is_err() {
             return Err(error);
         }
-        tracing::warn!(error = format!("{error:#}"), aside = %aside.display(), "a damaged roster was put aside");
+        tracing::warn!(error = causes(&error), aside = %aside.display(), "a damaged roster was put aside");
         Ok(None)
     })
 }
