@@ -23,7 +23,10 @@ use crate::{
 #[derive(Debug, Error)]
 pub enum KeystoreError {
     /// There is no such key file.
-    #[error("{path} is missing: run `aiemp-node init`", path = path.display())]
+    #[error(
+        "{path} is missing: restore it from a backup of this home, or, where no node was made yet, run `aiemp-node init`",
+        path = path.display()
+    )]
     Missing {
         /// Where it should be.
         path: PathBuf,
@@ -266,9 +269,13 @@ mod tests {
     #[test]
     fn missing_keys_name_the_command_that_makes_them() {
         let (_home, keystore) = keystore();
-        let expected = format!("{} is missing: run `aiemp-node init`", keystore.node_path().display());
+        let missing = |path: &Path| {
+            let what = "is missing: restore it from a backup of this home, or, where no node was made yet, run";
+            format!("{} {what} `aiemp-node init`", path.display())
+        };
+        let expected = missing(&keystore.node_path());
         assert_eq!(keystore.node().unwrap_err().to_string(), expected);
-        let expected = format!("{} is missing: run `aiemp-node init`", keystore.sealed_path().display());
+        let expected = missing(&keystore.sealed_path());
         assert_eq!(keystore.unlock(Some("x")).unwrap_err().to_string(), expected);
         assert_eq!(keystore.is_protected(), None);
     }

@@ -32,7 +32,6 @@ mod watch;
 use std::{
     collections::{BTreeSet, VecDeque},
     fs::File,
-    io,
     panic::AssertUnwindSafe,
     pin::pin,
     time::{Duration, SystemTime},
@@ -55,11 +54,15 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub use self::start::receipt_signer;
 use self::{
     authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch,
 };
+pub use self::{
+    authority::{RESTORE_ROOT, pinned_root},
+    start::receipt_signer,
+};
 use crate::{
+    fault::is_disk_full,
     home::Home,
     shell::{handed_in, walls::Reach},
 };
@@ -104,13 +107,7 @@ pub async fn run_until(home: &Home, me: NodeId, stop: impl Future<Output = ()>) 
 
 /// Says what to do about a disk without space, whatever was being written.
 fn told(error: anyhow::Error) -> anyhow::Error {
-    let is_full = |cause: &(dyn std::error::Error + 'static)| {
-        let by_system =
-            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
-        let by_store = cause.downcast_ref::<rusqlite::Error>();
-        by_system || by_store.is_some_and(|e| e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
-    };
-    if error.chain().any(is_full) {
+    if is_disk_full(&error) {
         return error
             .context("the disk below the home is full: free some space; nothing was lost, and it is taken up again");
     }

@@ -1,6 +1,6 @@
 //! What an operator reads when something does not go: what happened and what to do next.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// A refusal with its way out. Exit codes: 1 operator or environment, 2 usage, 78 role or configuration refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +58,18 @@ pub fn causes(error: &anyhow::Error) -> String {
     told
 }
 
+/// Whether a disk without space is the cause, whatever was being written.
+pub fn is_disk_full(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let by_system =
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        let by_store = cause.downcast_ref::<rusqlite::Error>();
+        by_system || by_store.is_some_and(|e| e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use aiemp_keys::PrivacyError;
     use anyhow::Context as _;
 
@@ -76,6 +84,7 @@ mod tests {
             causes(&error),
             "cannot hand the approval to the executor: /home/x: No space left on device (os error 28)"
         );
+        assert!(is_disk_full(&error));
         let unnamed: Result<(), _> = Err(full());
         let error = unnamed.context("cannot write").unwrap_err();
         assert_eq!(causes(&error), "cannot write: No space left on device (os error 28)");

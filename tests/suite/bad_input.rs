@@ -1,5 +1,6 @@
 //! What goes wrong in a real house: each case ends with a clear word, and with nothing lost.
 
+mod advice;
 mod children;
 mod clocks;
 mod crashes;
@@ -16,3 +17,4 @@ mod names;
 mod notes;
 mod restored;
 mod tickets;
+mod words;

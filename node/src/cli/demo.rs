@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::print;
-use crate::{executor::journal_store::JournalStore, home::Home};
+use crate::{executor::journal_store::JournalStore, fault::Fault, home::Home};
 
 /// No step takes longer on a machine that works.
 const STEP_PATIENCE: Duration = Duration::from_secs(30);
@@ -58,8 +58,16 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
+            // The nodes hear of Ctrl-C as well, and may end before this process has.
+            std::thread::sleep(10 * LOOK_AGAIN);
+            let is_interrupted = story.stop.load(Ordering::Relaxed);
             if args.json {
                 print::json(json!({ "ok": false, "steps": story.steps, "home": place.dir }));
+            }
+            if is_interrupted {
+                let left = if place.keep { "What it made is kept." } else { "Nothing of it is left." };
+                let message = format!("the demo was stopped after {} steps", story.steps.len());
+                return Err(Fault::operator("interrupted", message, left).into());
             }
             let logs = story.logs();
             Err(error

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::print;
 use crate::{
     config::{BrainKind, Config},
-    executor::secrets,
+    executor::secrets::{self, SecretError},
+    fault::causes,
     home::Home,
     shell::{
         self,
@@ -23,12 +24,10 @@ use crate::{
 mod executor;
 mod keys;
 mod notes;
+mod roster;
 mod store;
 mod vault;
 mod walls;
-
-/// Days before a roster's end at which doctor begins to warn.
-const ROSTER_WARNING: Duration = Duration::from_secs(30 * 86_400);
 
 /// How much it matters.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,14 +68,17 @@ impl Findings {
         self.all.push(Finding { level: Level::Warning, what: what.into(), fix: fix.into() });
     }
 
+    /// What two checks come upon is told once.
     fn error(&mut self, what: impl Into<String>, fix: impl Into<String>) {
-        self.all.push(Finding { level: Level::Error, what: what.into(), fix: fix.into() });
+        let what = what.into();
+        if !self.all.iter().any(|finding| finding.level == Level::Error && finding.what == what) {
+            self.all.push(Finding { level: Level::Error, what, fix: fix.into() });
+        }
     }
 
     fn troubles(&mut self, troubles: Vec<WireTrouble>) {
         for WireTrouble { is_error, what, fix } in troubles {
-            let level = if is_error { Level::Error } else { Level::Warning };
-            self.all.push(Finding { level, what, fix });
+            if is_error { self.error(what, fix) } else { self.warning(what, fix) }
         }
     }
 }
@@ -110,7 +112,7 @@ pub(super) fn doctor(home: &Home, as_json: bool, repair: bool) -> Result<ExitCod
         Err(error) => {
             let fix = missing_roster(home)
                 .map_or("Restore the home from a backup, or pair the node again.", |_| signing::BRINGS_BACK);
-            findings.error(format!("{error:#}"), fix);
+            findings.error(causes(&error), fix);
         }
     }
     if let Some(config) = &config {
@@ -148,16 +150,23 @@ fn tell(findings: &Findings, as_json: bool) {
 
 fn check_home(home: &Home, findings: &mut Findings) {
     let mut lax = Vec::new();
-    let places = [
+    let mut places = vec![
         home.path().to_owned(),
         home.keys(),
         home.keys().join("node.key"),
+        home.keys().join("owner.age"),
+        home.keys().join("owner.key"),
         home.mesh(),
         home.executor(),
+        home.receipt_signer(),
+        home.secrets(),
         home.approved(),
         home.receipts(),
         home.freezes(),
     ];
+    places.extend(secrets::list(home).unwrap_or_default().into_iter().map(|name| home.secrets().join(name)));
+    // Settings say where mails go with whose password, so the executor takes none that others could have written.
+    places.extend(home.pinned_root().exists().then(|| home.config()));
     for place in places.iter().filter(|place| place.exists()) {
         if let Err(error) = private_file::check_private(place) {
             lax.push(error.to_string());
@@ -181,39 +190,10 @@ fn check_mesh(
     let roster = rosters.current();
     let member = shell::identity::own_id(home).ok().and_then(|node| roster.member(node));
     let Some(member) = member else {
-        let fix = "Pair it again from Local, with a new home.";
-        return findings.error("this node is not in its mesh: it was revoked, or its key is another one", fix);
+        return findings.troubles(shell::identity::not_in_mesh(home, roster).into_iter().collect());
     };
     findings.ok(format!("{} ({}) in a mesh of {}", member.name, member.role.as_str(), roster.members.len()));
-    let now = shell::clock::now();
-    if roster.not_after < now {
-        findings.error(
-            format!("the roster expired at {}", roster.not_after),
-            "Run `aiemp-node peers renew`; until then nothing can be approved.",
-        );
-    } else if roster.not_after < now + ROSTER_WARNING {
-        findings.warning(
-            format!("the roster expires at {}", roster.not_after),
-            "Run `aiemp-node peers renew` before that.",
-        );
-    }
-    if let Some(epoch) = shell::rosters::forked_epoch(home, rosters) {
-        findings.error(
-            format!("two different rosters of epoch {epoch} exist, so the root key signed twice: nothing is approved or executed"),
-            "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.",
-        );
-    }
-    match signing::missing_epoch(home, Some(rosters)) {
-        Ok(None) => {}
-        Err(error) => findings.error(format!("{error:#}"), "Do so before the next command that signs a roster."),
-        Ok(Some(epoch)) => findings.error(
-            format!(
-                "the roster of epoch {epoch}, which was signed here, is not the one in {}",
-                home.rosters().display()
-            ),
-            "A command was interrupted, or somebody put an older one there. `aiemp-node peers renew` brings it back.",
-        ),
-    }
+    roster::check(home, rosters, findings);
     if roster.unattended {
         findings.warning(
             "keys of this mesh open without a person; it refuses real sending",
@@ -225,7 +205,7 @@ fn check_mesh(
         notes::check(&config.vault, roster, findings);
     }
     if member.role == Role::Local {
-        keys::check(home, findings);
+        keys::check(home, roster.unattended, findings);
         executor::check_ended(home, findings);
     }
     match member.role {
@@ -252,6 +232,13 @@ fn check_local(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
     executor::check(home, rosters, findings);
     check_standing(home, rosters, findings);
     check_hands(home, rosters, findings);
+    // Those that are not private were told with the home.
+    for name in secrets::list(home).unwrap_or_default() {
+        match secrets::read(home, rosters.current(), &name) {
+            Ok(_) | Err(SecretError::Private(_)) => {}
+            Err(error) => findings.error(error.to_string(), "Until then nothing that needs it is sent."),
+        }
+    }
 }
 
 /// What goes out without a person is said each time, for it is easily forgotten.
@@ -265,7 +252,7 @@ fn check_standing(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
                 findings.warning(format!("automatic sending is on: {}", shell::standing::line_of(standing)), fix);
             }
         }
-        Err(error) => findings.error(format!("{error:#}"), "Make the folder readable for you."),
+        Err(error) => findings.error(causes(&error), "Make the folder readable for you."),
     }
 }
 
@@ -273,7 +260,7 @@ fn check_standing(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
 fn check_hands(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
     let hands = match shell::declared::load(&home.hands(), rosters.current()) {
         Ok((_, hands)) => hands,
-        Err(error) => return findings.error(format!("{error:#}"), "Until then nothing goes out by a declared hand."),
+        Err(error) => return findings.error(causes(&error), "Until then nothing goes out by a declared hand."),
     };
     let secrets: BTreeSet<_> = hands.iter().flat_map(|hand| hand.secrets()).collect();
     secrets.into_iter().for_each(|name| check_secret(home, name, findings));
@@ -346,6 +333,6 @@ fn check_running(home: &Home, findings: &mut Findings) {
     match Client::connect(socket) {
         Ok(Some(_)) => findings.ok("the node is running"),
         Ok(None) => findings.warning("the node is not running", "Start it with `aiemp-node --role cloud|local`."),
-        Err(error) => findings.error(format!("{error:#}"), "Check who owns the home."),
+        Err(error) => findings.error(causes(&error), "Check who owns the home."),
     }
 }

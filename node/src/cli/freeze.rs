@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 
 use super::{Passphrase, owner, print};
 use crate::{
-    fault::Fault,
+    fault::{Fault, causes},
     home::Home,
     shell::{self, control::Client, freezes, walls::Wall},
 };
@@ -150,7 +150,7 @@ fn say(home: &Home, role: Role, record: FreezeRecord, bytes: &[u8]) -> Result<()
     let told = freezes::keep(&home.freezes(), record, bytes);
     match told {
         Err(error) if role == Role::Local && record.brake == Brake::Frozen => {
-            print::talk(format!("warning: the executor is told, the other nodes are not: {error:#}"));
+            print::talk(format!("warning: the executor is told, the other nodes are not: {}", causes(&error)));
             Ok(())
         }
         told => told,

@@ -40,7 +40,10 @@ pub(super) fn hands(home: &Home, command: &HandsCommand) -> Result<ExitCode> {
     match command {
         HandsCommand::Show { json } => show(&held, *json)?,
         HandsCommand::Apply { file, passphrase } => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                let fix = "Name a file that declares hands: docs/hands.md has examples.";
+                Fault::operator("hands_file", format!("cannot read {}: {error}", file.display()), fix)
+            })?;
             let hands = Hands::parse(&text).map_err(|error| {
                 let message = format!("{}: {}", file.display(), error.to_string().trim_end());
                 Fault::operator("hands_file", message, "Correct it; docs/hands.md explains each key.")

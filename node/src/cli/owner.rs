@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use aiemp_keys::{Keystore, KeystoreError, OwnerKeys, SealError, Secret};
+use aiemp_keys::{Keystore, KeystoreError, OwnerKeys, SealError, Secret, next_root_hash};
 use aiemp_protocol::roster::{Role, Roster, RosterChain};
 use anyhow::{Context, Result};
 
@@ -42,6 +42,12 @@ impl Unlocked {
     }
 }
 
+/// Whether they sign what follows these rosters.
+fn is_of(keys: &OwnerKeys, rosters: &RosterChain) -> bool {
+    let root = keys.root.public();
+    root == rosters.root() || next_root_hash(&root) == rosters.current().next_root_hash
+}
+
 fn wrong_passphrase() -> Fault {
     let fix = "Try again; nothing was changed. Each wrong one makes the next wait longer, up to five minutes.";
     Fault::operator("wrong_passphrase", "the passphrase is wrong", fix)
@@ -55,9 +61,8 @@ pub(super) fn unlock(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Resul
 /// [`unlock`], for a command that asks for the passphrase again later.
 pub(super) fn open(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<Unlocked> {
     walls::keep_memory()?;
-    if let Some(rosters) = signing::known(home)?
-        && let Some(epoch) = shell::rosters::forked_epoch(home, &rosters)
-    {
+    let rosters = signing::known(home)?;
+    if let Some(epoch) = rosters.as_ref().and_then(|rosters| shell::rosters::forked_epoch(home, rosters)) {
         return Err(shell::rosters::forked(epoch).into());
     }
     let keystore = Keystore::at(home.path());
@@ -71,12 +76,23 @@ pub(super) fn open(home: &Home, passphrase: &Passphrase, wall: &Wall) -> Result<
         None => keystore.unlock(None)?,
         Some(passphrase) => open_slowly(home, &keystore, passphrase)?,
     };
+    if rosters.is_some_and(|rosters| !is_of(&keys, &rosters)) {
+        let message = format!("the owner's keys in {} are those of another mesh", home.keys().display());
+        let fix =
+            "Restore this mesh's from a backup of this home: owner.age, or owner.key, under keys/. Nothing was done.";
+        return Err(Fault::operator("other_owner_keys", message, fix).into());
+    }
     // What this kernel lacks of it, `doctor` tells.
     wall.raise(home)?;
     Ok(Unlocked { keys, passphrase: secret })
 }
 
 fn no_owner_keys(home: &Home) -> Fault {
+    if matches!(shell::identity::role(home), Ok(Role::Local))
+        && let Some(trouble) = shell::identity::owner_keys_trouble(home)
+    {
+        return Fault::operator("no_owner_keys", trouble.what, trouble.fix);
+    }
     Fault::operator(
         "no_owner_keys",
         format!("{} holds no owner keys: this is not a Local node's home", home.path().display()),
@@ -164,6 +180,9 @@ pub(super) fn check_local(home: &Home, roster: &Roster) -> Result<()> {
     let node = shell::identity::own_id(home)?;
     if roster.member(node).is_some_and(|member| member.role == Role::Local) {
         return Ok(());
+    }
+    if let Some(not_in) = shell::identity::not_in_mesh(home, roster) {
+        return Err(Fault::refused("not_in_mesh", not_in.what, not_in.fix).into());
     }
     let message = "this is a Cloud node; that is decided on Local alone";
     Err(Fault::refused("role", message, "Run this on the Local node.").into())

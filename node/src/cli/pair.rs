@@ -1,6 +1,10 @@
 //! `pair`: an invitation on Cloud, its acceptance on Local.
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{
+    io::IsTerminal as _,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use aiemp_keys::{Secret, private_file, random};
 use aiemp_protocol::{
@@ -16,7 +20,7 @@ use self::plan::{Agreed, Own};
 use super::{Passphrase, owner, print};
 use crate::{
     config::Config,
-    fault::Fault,
+    fault::{Fault, causes},
     home::Home,
     shell::{
         self,
@@ -27,6 +31,10 @@ use crate::{
 };
 
 mod plan;
+
+/// How long a node may take from its start until it listens, and how often that is looked for.
+const START_PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PairCommand {
@@ -99,17 +107,20 @@ fn own_addresses(home: &Home, config: &Config, announce: &[String]) -> Result<Ve
             .map_err(|error| Fault::usage(error.to_string(), "Give HOST or HOST:PORT.").into());
     }
     let lines = |path| std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
-    let announced = lines(home.announced());
-    if !announced.is_empty() {
-        return Ok(announced);
+    // Of a node that was started in the same moment they are there soon.
+    let until = Instant::now() + START_PATIENCE;
+    loop {
+        let found = [home.announced(), home.addresses()].into_iter().map(lines).find(|lines| !lines.is_empty());
+        if let Some(addresses) = found {
+            return Ok(addresses);
+        }
+        if Instant::now() > until {
+            let message = "where this node can be reached is not known";
+            let fix = "Start the node first, or give --announce HOST[:PORT].";
+            return Err(Fault::operator("no_address", message, fix).into());
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
-    let bound = lines(home.addresses());
-    if bound.is_empty() {
-        let message = "where this node can be reached is not known";
-        let fix = "Start the node first, or give --announce HOST[:PORT].";
-        return Err(Fault::operator("no_address", message, fix).into());
-    }
-    Ok(bound)
 }
 
 fn accept(
@@ -201,7 +212,7 @@ async fn finish(
     shell::peers::store(home, ticket.cloud, &ticket.addresses)?;
     signing.publish(rosters)?;
     let unconfirmed = |error: anyhow::Error| {
-        member_all_the_same(&name, &format!("the Cloud node did not confirm: {error:#}"), "If it is yours")
+        member_all_the_same(&name, &format!("the Cloud node did not confirm: {}", causes(&error)), "If it is yours")
     };
     stream.send(&proof).await.map_err(unconfirmed)?;
     let answer = stream.receive().await.map_err(unconfirmed)?;

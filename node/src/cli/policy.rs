@@ -159,7 +159,10 @@ fn test(desk: &Desk, policy: &Policy) {
 }
 
 fn read(path: &Path) -> Result<Policy> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let fix = "Name a file of limits: `aiemp-node policy show` prints the form, docs/policy.md explains it.";
+        Fault::operator("policy_file", format!("cannot read {}: {error}", path.display()), fix)
+    })?;
     let wrong = |why: String| {
         let message = format!("{}: {why}", path.display());
         Fault::operator("policy_file", message, "Correct it; `aiemp-node policy show` prints the form.")

@@ -5,7 +5,13 @@ use std::process::ExitCode;
 
 use aiemp_protocol::action::spelt;
 
-use crate::{executor, fault::Fault};
+use crate::{
+    executor,
+    fault::{Fault, causes, is_disk_full},
+};
+
+/// What to do where nothing can be written.
+const FREE_SPACE: &str = "The disk is full: free some space, then run this again.";
 
 /// A line of data.
 pub(super) fn data(line: impl std::fmt::Display) {
@@ -56,10 +62,11 @@ pub(super) fn failure(error: &anyhow::Error, as_json: bool) -> ExitCode {
             ExitCode::from(fault.exit)
         }
         None => {
+            let fix = if is_disk_full(error) { FREE_SPACE } else { "" };
             if as_json {
-                eprintln!("{}", Fault::operator("failed", format!("{error:#}"), "").to_json());
+                eprintln!("{}", Fault::operator("failed", causes(error), fix).to_json());
             } else {
-                eprintln!("{}", steady(&format!("error: {error:#}")));
+                eprintln!("{}", steady(format!("error: {}\n  {fix}", causes(error)).trim_end()));
             }
             ExitCode::from(1)
         }

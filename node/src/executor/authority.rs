@@ -12,6 +12,9 @@ use aiemp_protocol::roster::{Roster, RosterChain, RosterError};
 use super::Refused;
 use crate::{home::Home, shell::rosters};
 
+/// The one file of a home of which an old copy is as good as a new one.
+pub const RESTORE_ROOT: &str = "restore this one file from a backup of this home, however old: it never changes";
+
 /// The roster in force. It verifies itself, so its file need not be private.
 #[derive(Debug)]
 pub(super) struct Authority {
@@ -105,13 +108,14 @@ fn check_follows(chain: &RosterChain, epoch: u64, hash: Hash) -> Result<(), Refu
     }
 }
 
-fn pinned_root(path: &Path) -> Result<PublicKey, Refused> {
+/// The root key that was pinned.
+pub fn pinned_root(path: &Path) -> Result<PublicKey, Refused> {
     let text = private_file::read_private(path).map_err(|error| match error.is_io(io::ErrorKind::NotFound) {
-        true => Refused(format!("{} is missing: run `aiemp-node init`", path.display())),
+        true => Refused(format!("{} is missing: {RESTORE_ROOT}", path.display())),
         false => Refused(error.to_string()),
     })?;
     let text = String::from_utf8_lossy(text.expose());
-    let damaged = |error| Refused(format!("{} holds no root key: {error}; restore it from a backup", path.display()));
+    let damaged = |error| Refused(format!("{} holds no root key: {error}; {RESTORE_ROOT}", path.display()));
     text.strip_suffix('\n').unwrap_or(&text).parse().map_err(damaged)
 }
 
@@ -127,9 +131,7 @@ fn stamp_of(path: &Path) -> Result<Stamp, Refused> {
 
 fn unreadable(path: &Path, error: &io::Error) -> Refused {
     if error.kind() == io::ErrorKind::NotFound {
-        return Refused(
-            "there is no roster yet, so nobody can approve; pair this node first: `aiemp-node pair`".to_owned(),
-        );
+        return Refused(format!("the roster {} is missing: `aiemp-node peers renew` brings it back", path.display()));
     }
     Refused(format!("{}: {error}", path.display()))
 }

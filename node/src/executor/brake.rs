@@ -6,7 +6,7 @@
 use aiemp_keys::NodeId;
 use aiemp_protocol::{freeze::Freezes, roster::Roster};
 
-use crate::{home::Home, shell::freezes};
+use crate::{fault::causes, home::Home, shell::freezes};
 
 /// The brake.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Brake {
         let told = freezes::read_all(&self.home.freezes())
             .and_then(|records| records.iter().try_for_each(|bytes| self.accept(roster, bytes)));
         if let Err(error) = &told {
-            tracing::error!(error = format!("{error:#}"), "cannot tell whether the mesh is frozen: nothing is sent");
+            tracing::error!(error = causes(error), "cannot tell whether the mesh is frozen: nothing is sent");
         }
         let frozen = told.is_err() || self.freezes.stop(roster, self.me);
         if frozen != self.was_on {

@@ -436,11 +436,12 @@ async fn the_start_is_refused_where_this_node_may_not_execute() {
     let error = refused(world.run_to_end().await.unwrap_err());
     assert!(error.starts_with("the roster was founded by the root key "), "{error}");
     fs::remove_file(world.home.pinned_root()).unwrap();
-    let expected = format!("{} is missing: run `aiemp-node init`", world.home.pinned_root().display());
+    let expected = format!("{} is missing: {RESTORE_ROOT}", world.home.pinned_root().display());
     assert_eq!(refused(world.run_to_end().await.unwrap_err()), expected);
     world.pin(&world.root.public().to_string());
     fs::remove_file(world.home.rosters()).unwrap();
-    let expected = "there is no roster yet, so nobody can approve; pair this node first: `aiemp-node pair`";
+    let chain = world.home.rosters();
+    let expected = format!("the roster {} is missing: `aiemp-node peers renew` brings it back", chain.display());
     assert_eq!(refused(world.run_to_end().await.unwrap_err()), expected);
 }
 

@@ -12,6 +12,8 @@ use aiemp_protocol::{
 };
 use anyhow::{Context, Result};
 
+use crate::fault::causes;
+
 /// Larger than any record: a file beyond it is none.
 const RECORD_BYTES_MAX: u64 = 4096;
 
@@ -32,7 +34,7 @@ pub fn load_readable(folder: &Path, roster: &Roster) -> Freezes {
     for read in read_each(folder).unwrap_or_else(|error| vec![Err(error)]) {
         match read {
             Ok(bytes) => drop(freezes.accept(roster, &bytes)),
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "a freeze may not be known here"),
+            Err(error) => tracing::warn!(error = causes(&error), "a freeze may not be known here"),
         }
     }
     freezes

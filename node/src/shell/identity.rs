@@ -1,11 +1,11 @@
 //! Who this node is, and whose receipts it believes.
 
 use aiemp_keys::{Keystore, KeystoreError, NodeId, PublicKey, Signer, private_file};
-use aiemp_protocol::roster::Role;
+use aiemp_protocol::roster::{Role, Roster};
 use anyhow::{Context, Result};
 
 use super::{control::WireTrouble, rosters};
-use crate::home::Home;
+use crate::{fault::causes, home::Home};
 
 /// The node's key.
 pub fn load(home: &Home) -> Result<Signer> {
@@ -34,6 +34,25 @@ pub fn role(home: &Home) -> Result<Role> {
         None if home.pinned_root().exists() => Role::Local,
         None => Role::Cloud,
     })
+}
+
+/// What to say where this node is no member of its mesh.
+pub fn not_in_mesh(home: &Home, roster: &Roster) -> Option<WireTrouble> {
+    let error = |what: String, fix: String| Some(WireTrouble { is_error: true, what, fix });
+    let node = match own_id(home) {
+        Ok(node) if roster.member(node).is_some() => return None,
+        Ok(node) => node,
+        Err(unreadable) => return error(causes(&unreadable), "Until then the node does not start.".to_owned()),
+    };
+    // A Local node is never revoked: a mesh without the node that sends cannot act.
+    if home.pinned_root().exists() {
+        let key = home.keys().join("node.key");
+        let what = format!("{} is not the key of a member of this mesh, but that of {node}", key.display());
+        let fix = "Restore this one file from a backup of this home, however old: it never changes.".to_owned();
+        return error(what, fix);
+    }
+    let what = "this node is not in its mesh: it was revoked, or its key is another one".to_owned();
+    error(what, "Pair it again from Local, with a new home.".to_owned())
 }
 
 /// What is the matter with the owner's keys of a Local node, as far as it shows without opening them. The node runs without

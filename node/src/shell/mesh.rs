@@ -34,7 +34,7 @@ use crate::{
     audit::AuditLog,
     config::{BrainKind, Config},
     core::{BrainId, Core, Input, Notice, Output},
-    fault::Fault,
+    fault::{Fault, causes},
     home::Home,
 };
 
@@ -365,7 +365,7 @@ impl Mesh {
                 tokio::spawn(async move {
                     let answered = super::pairing::respond(&home, &vault, me, dialer, stream).await;
                     if let Err(error) = &answered {
-                        tracing::warn!(error = format!("{error:#}"), "pairing failed");
+                        tracing::warn!(error = causes(error), "pairing failed");
                     }
                     paired.send(answered.ok()).await.ok();
                 });

@@ -62,7 +62,6 @@ pub fn forked_epoch(home: &Home, chain: &RosterChain) -> Option<u64> {
 /// What to say where [`forked_epoch`] is one.
 pub fn forked(epoch: u64) -> Fault {
     let message = format!("two different rosters of epoch {epoch} exist, so the root key signed twice");
-    let fix =
-        "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init`.";
+    let fix = "Somebody else has the root key, or an old copy of this home was used. Found a new mesh: `aiemp-node init` with another --home.";
     Fault::refused("roster_fork", message, fix)
 }

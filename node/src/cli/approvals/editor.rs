@@ -15,7 +15,11 @@ use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use anyhow::{Context as _, Result, ensure};
 
 use super::super::terminal;
-use crate::{fault::Fault, home::Home, shell};
+use crate::{
+    fault::{Fault, causes},
+    home::Home,
+    shell,
+};
 
 /// Where a person reaches a program whose input and output are something else.
 const TERMINAL: &str = "/dev/tty";
@@ -96,7 +100,7 @@ fn answer_all(
         let answer = match edit(&path, editor, terminal) {
             Ok(Some(hash)) => format!("saved {hash}"),
             Ok(None) => "gone".to_owned(),
-            Err(error) => format!("failed {}", format!("{error:#}").replace('\n', " ")),
+            Err(error) => format!("failed {}", causes(&error).replace('\n', " ")),
         };
         writeln!(answers, "{answer}")?;
         answers.flush()?;

@@ -5,6 +5,7 @@ use super::{
     listing::{items_json, lines_of},
     *,
 };
+use crate::shell::control::WireTrouble;
 
 fn item(path: &str) -> Item {
     let file = FileId { zone: Zone::Drafts, hash: Hash::of_content(b"file") };
@@ -99,6 +100,22 @@ fn receipt(outcome: &str, folder: &str) -> WireReceipt {
         detail: String::new(),
         standing: None,
         path: folder.to_owned(),
+    }
+}
+
+#[test]
+fn what_is_approved_and_not_sent_says_what_it_waits_for() {
+    let mut desk = Desk::default();
+    desk.receipts.push(receipt("approved", "Approved"));
+    let on_its_way = "the executor has it; it is sent as soon as its hand and the policy allow it";
+    assert_eq!(items_json(&desk)[0]["summary"], on_its_way);
+    let item = item("Pending_Approval/email/a.md");
+    desk.handed_in.waiting.insert(item.id.clone());
+    desk.items.push(item);
+    assert_eq!(items_json(&desk)[0]["waits_for"], "handed to the executor, which takes it up next");
+    desk.handed_in.trouble = Some(WireTrouble { is_error: true, what: "it is down".into(), fix: "Mend it.".into() });
+    for (at, key) in [(0, "waits_for"), (1, "summary")] {
+        assert_eq!(items_json(&desk)[at][key], "it is down. Mend it.");
     }
 }
 

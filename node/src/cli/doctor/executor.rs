@@ -1,7 +1,11 @@
 //! The executor: whether it runs, and whether what it needs lies there as it was made.
 
-use aiemp_keys::private_file;
-use aiemp_protocol::{approval::journal::Times, limits::CLOCK_BEHIND_MAX, roster::RosterChain, time::Timestamp};
+use aiemp_protocol::{
+    approval::journal::Times,
+    limits::CLOCK_BEHIND_MAX,
+    roster::{Role, RosterChain},
+    time::Timestamp,
+};
 
 use super::{Findings, running_status};
 use crate::{
@@ -25,22 +29,21 @@ pub(super) fn check_ended(home: &Home, findings: &mut Findings) {
 }
 
 pub(super) fn check(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
-    let pinned = std::fs::read_to_string(home.pinned_root()).unwrap_or_default();
-    if pinned.trim() == rosters.founder().to_string() {
-        findings.ok("the executor's pinned root key founded this mesh");
-    } else {
-        findings.error(
-            "the executor pinned another root key",
-            "The rosters were replaced: restore the home from a backup.",
-        );
+    match executor::pinned_root(&home.pinned_root()) {
+        Ok(pinned) if pinned == rosters.founder() => findings.ok("the executor's pinned root key founded this mesh"),
+        Ok(_) => findings.error(
+            format!("the executor pinned another root key, in {}", home.pinned_root().display()),
+            "Either file is another mesh's: put back the root.pub, or the roster/chain, of this one from a backup. A file \
+             root.pub never changes, and an older chain is completed by `aiemp-node peers renew`.",
+        ),
+        Err(error) => findings.error(error.to_string(), "Until then the executor does not start."),
     }
     match executor::receipt_signer(home) {
         Ok(_) => findings.ok("the executor can sign receipts"),
         Err(error) => findings.error(causes(&error), "Until then the executor does not start."),
     }
-    // Settings say where mails go with whose password, so the executor takes none that others could have written.
-    if let Err(error) = private_file::check_private(&home.config()) {
-        findings.error(error.to_string(), "Until then the executor does not start.");
+    if let Err(error) = shell::identity::receipt_key(home, Role::Local) {
+        findings.error(causes(&error), "Until then the node does not start.");
     }
     check_clock(home, shell::clock::now(), findings);
 }
@@ -61,6 +64,8 @@ fn check_clock(home: &Home, now: Timestamp, findings: &mut Findings) {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use aiemp_keys::private_file;
 
     use super::*;
 

@@ -28,6 +28,11 @@ pub(super) fn check(home: &Home, config: &Config, findings: &mut Findings) {
 /// What the next start would say.
 fn away(home: &Home, config: &Config) -> Option<WireTrouble> {
     let node = shell::identity::own_id(home).ok()?;
+    let roster = shell::rosters::load(home).ok()?;
+    if roster.is_some_and(|rosters| rosters.current().member(node).is_none()) {
+        // Its mark is that of the node that this was.
+        return None;
+    }
     let away = match vault_disk::look(&config.vault, node) {
         Lying::Nothing => Away::Missing,
         // The first start marks it.

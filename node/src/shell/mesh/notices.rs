@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use aiemp_crdt::vault::HoldReason;
+use aiemp_keys::NodeId;
 use aiemp_protocol::{
     freeze::{Brake, FreezeRecord},
     ids::ContentHash,
@@ -13,7 +14,7 @@ use crate::{
     audit::AuditEvent,
     core::Notice,
     home::Home,
-    shell::{holds, vault_disk::SkipReason},
+    shell::{freezes, holds, rosters, vault_disk::SkipReason},
 };
 
 /// What the audit log calls this process, and its folder.
@@ -114,11 +115,14 @@ pub(super) fn tell(home: &Home, notice: Notice) {
         Notice::Waiting { log, reason } => {
             tracing::warn!(author = %log.author, reason = reason.as_str(), "a log is not followed for now; `peers show` tells more");
         }
+        Notice::BrakeChanged(FreezeRecord { brake: Brake::Frozen, node, at }) if !stands(home, node) => {
+            tracing::info!(%node, %at, "there was a freeze, which was lifted");
+        }
         Notice::BrakeChanged(FreezeRecord { brake: Brake::Frozen, node, at }) => {
             tracing::error!(%node, %at, "frozen: see `aiemp-node status`; `aiemp-node unfreeze` lets it go on");
         }
         Notice::BrakeChanged(FreezeRecord { brake: Brake::Lifted, node, at }) => {
-            tracing::warn!(%node, %at, "a freeze was lifted");
+            tracing::info!(%node, %at, "a freeze was lifted");
         }
         Notice::Restored { generation } => {
             tracing::warn!(generation, "this home is an older copy of itself; it goes on in a new generation");
@@ -128,6 +132,13 @@ pub(super) fn tell(home: &Home, notice: Notice) {
             tracing::error!(%file, %author, why, "a change was refused");
         }
     }
+}
+
+/// Whether a freeze of this node still holds, by the records in the home; as far as it is not known, it does.
+fn stands(home: &Home, node: NodeId) -> bool {
+    let Ok(Some(rosters)) = rosters::load(home) else { return true };
+    let roster = rosters.current();
+    freezes::load_readable(&home.freezes(), roster).standing(roster).any(|(frozen, ..)| frozen == node)
 }
 
 /// Keeps a save that reached a file after it was taken off its path. The vault's disk has it as well: what the home cannot

@@ -4,10 +4,13 @@ use anyhow::Result;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{EVENTS_MAX, MeshOptions, start};
-use crate::shell::{
-    home_watch::HomeWatch,
-    network::{Command, Event},
-    pairing,
+use crate::{
+    fault::causes,
+    shell::{
+        home_watch::HomeWatch,
+        network::{Command, Event},
+        pairing,
+    },
 };
 
 /// Waits until the node is paired; `false` when it was told to stop.
@@ -36,7 +39,7 @@ pub(super) async fn wait_for_pairing(options: &MeshOptions, stop: &mut mpsc::Rec
                 Event::PairingRequested { dialer, stream } => {
                     match pairing::respond(home, &options.config.vault, me, dialer, stream).await {
                         Ok(_) => break true,
-                        Err(error) => tracing::warn!(error = format!("{error:#}"), "pairing failed"),
+                        Err(error) => tracing::warn!(error = causes(&error), "pairing failed"),
                     }
                 }
                 Event::Connected(_) | Event::Disconnected(_) | Event::Frame { .. } | Event::Called { .. } => {}

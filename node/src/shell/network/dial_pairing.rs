@@ -45,10 +45,14 @@ pub async fn dial_pairing(ticket: &Ticket) -> anyhow::Result<PairingStream> {
         // An older node, or none that takes the ticket.
         Err(_) => (streams::open(control, cloud, streams::PAIR_1).await, false),
     };
-    let stream = opened.context(
-        "the other side refused: the ticket was used, expired or replaced; run `aiemp-node pair invite` on the Cloud \
-         node again",
-    )?;
+    let stream = opened.map_err(|error| {
+        // What libp2p says of a stream that was not opened helps nobody at the command line.
+        tracing::debug!(%error, "no stream to pair on");
+        anyhow::anyhow!(
+            "the other side refused: the ticket was used, expired or replaced; run `aiemp-node pair invite` on the \
+             Cloud node again"
+        )
+    })?;
     Ok(PairingStream::new(stream, says_inventory, Hold::Swarm { _running: running }))
 }
 

@@ -14,7 +14,11 @@ use aiemp_protocol::roster::{Roster, RosterChain, RosterError, SignedRoster};
 use anyhow::{Context, Result};
 
 use super::{forked, keep_fork, load, store};
-use crate::{fault::Fault, home::Home};
+use crate::{
+    executor::journal_store::JournalStore,
+    fault::{Fault, causes},
+    home::Home,
+};
 
 /// The rosters of a home, for the one command that may sign the next.
 #[derive(Debug)]
@@ -44,6 +48,9 @@ impl Signing {
                 None => return Ok(None),
             },
         };
+        if let Some(fault) = lacks_what_the_executor_saw(home, &rosters) {
+            return Err(fault.into());
+        }
         let mut signing = Self { home: home.clone(), rosters: rosters.clone(), _lock: lock };
         signing.publish(rosters)?;
         Ok(Some(signing))
@@ -118,7 +125,7 @@ pub fn known_in_any_case(home: &Home) -> Result<Option<RosterChain>> {
         Err(error) => (load(home)?, Some(error)),
     };
     if let Some(error) = trouble {
-        tracing::warn!(error = format!("{error:#}"), "something is wrong with the rosters; see `aiemp-node doctor`");
+        tracing::warn!(error = causes(&error), "something is wrong with the rosters; see `aiemp-node doctor`");
     }
     Ok(rosters)
 }
@@ -135,7 +142,7 @@ fn looked_up(home: &Home) -> Result<Option<(RosterChain, Result<()>)>> {
     let on_disk = match load(home) {
         Ok(Some(held)) => complete(&mut rosters, &held).map_err(|error| refused(home, &rosters, &error).into()),
         Ok(None) => lost(format!("the roster {} is missing", home.rosters().display())),
-        Err(error) => lost(format!("{error:#}")),
+        Err(error) => lost(causes(&error)),
     };
     Ok(Some((rosters, on_disk)))
 }
@@ -157,7 +164,7 @@ fn held_or_aside(home: &Home) -> Result<Option<RosterChain>> {
         if std::fs::rename(home.rosters(), &aside).is_err() {
             return Err(error);
         }
-        tracing::warn!(error = format!("{error:#}"), aside = %aside.display(), "a damaged roster was put aside");
+        tracing::warn!(error = causes(&error), aside = %aside.display(), "a damaged roster was put aside");
         Ok(None)
     })
 }
@@ -167,6 +174,30 @@ pub fn missing_epoch(home: &Home, held: Option<&RosterChain>) -> Result<Option<u
     let newest = remembered(home)?.map(|signed| (signed.current().epoch, signed.current().hash()));
     let lacks = |epoch, hash| held.and_then(|held| held.at(epoch)).map(Roster::hash) != Some(hash);
     Ok(newest.filter(|(epoch, hash)| lacks(*epoch, *hash)).map(|(epoch, _)| epoch))
+}
+
+/// What to say where the executor has seen another roster of an epoch, or a newer one, than these: a roster signed on them
+/// would be a second one of an epoch. None where its journal is another user's.
+pub fn lacks_what_the_executor_saw(home: &Home, rosters: &RosterChain) -> Option<Fault> {
+    let journal = JournalStore::is_begun(home).then(|| JournalStore::of(home).ok()).flatten()?;
+    let (epoch, hash) = journal.roster_seen().ok()??;
+    match rosters.at(epoch) {
+        Some(held) if held.hash() == hash => None,
+        Some(_) => Some(forked(epoch)),
+        None => {
+            let message = format!(
+                "the rosters here end with epoch {}, and the executor has seen epoch {epoch}: older ones were put in \
+                 their place",
+                rosters.current().epoch
+            );
+            let fix = format!(
+                "Stop the node and copy the newer chain to {}: every other node of the mesh has it under roster/chain in \
+                 its home. Until then nothing is sent, and no roster signed.",
+                home.rosters().display()
+            );
+            Some(Fault::refused("older_roster", message, fix))
+        }
+    }
 }
 
 fn remembered(home: &Home) -> Result<Option<RosterChain>> {

@@ -64,14 +64,14 @@ async fn a_ticket_without_an_open_invite_is_refused() {
     cloud.tell(Command::SetInvite(None)).await;
     let refused = "the other side refused: the ticket was used, expired or replaced; run `aiemp-node pair invite` on \
                    the Cloud node again";
-    assert!(error_of(&ticket).await.starts_with(refused));
+    assert_eq!(error_of(&ticket).await, refused);
     let mut expired = ticket.invite();
     expired.expires = Timestamp::from_millis(1);
     cloud.tell(Command::SetInvite(Some(expired))).await;
-    assert!(error_of(&ticket).await.starts_with(refused));
+    assert_eq!(error_of(&ticket).await, refused);
     let other = Ticket { secret: [8; 16], ..ticket.clone() };
     cloud.tell(Command::SetInvite(Some(ticket.invite()))).await;
-    assert!(error_of(&other).await.starts_with(refused));
+    assert_eq!(error_of(&other).await, refused);
 }
 
 #[tokio::test]
