@@ -320,7 +320,13 @@ fn set_aside(path: &Path, refused: &Path) -> io::Result<()> {
         name.push(format!(".{copy}"));
         target = refused.join(name);
     }
-    fs::rename(path, target)
+    match fs::rename(path, &target) {
+        // The executor's folder may be a file system of its own.
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            fs::copy(path, target).and_then(|_| fs::remove_file(path))
+        }
+        moved => moved,
+    }
 }
 
 pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
@@ -333,4 +339,26 @@ pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
 
 fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found == extension)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_set_aside_also_on_another_file_system() {
+        let approved = tempfile::tempdir().unwrap();
+        let refused = tempfile::tempdir_in("/dev/shm").unwrap();
+        let device = |folder: &tempfile::TempDir| fs::metadata(folder.path()).unwrap().dev();
+        assert_ne!(device(&approved), device(&refused), "memory is no disk");
+        let file = approved.path().join("x.approval");
+        for expected in ["x.approval", "x.approval.2"] {
+            fs::write(&file, expected).unwrap();
+            set_aside(&file, refused.path()).unwrap();
+            assert!(!file.exists());
+            assert_eq!(fs::read_to_string(refused.path().join(expected)).unwrap(), expected);
+        }
+    }
 }
