@@ -70,7 +70,9 @@ impl Vault {
     /// Adoption ends with what the start found: what appears later is new. Only then it is noted, so that a start after a
     /// crash before goes on with it.
     pub(super) fn end_adoption(&mut self) {
-        if self.adopts && self.is_scanned && !self.restoring && !self.is_away && self.recognising.is_empty() {
+        // What lies in the way of a write is told by that write.
+        let is_all_seen = self.recognising.is_empty() && self.in_flight.is_empty() && self.deferred.is_empty();
+        if self.adopts && self.is_scanned && is_all_seen && !self.restoring && !self.is_away {
             self.adopts = false;
             self.outputs.push_back(Output::NoteAdopted);
         }
