@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aiemp_node::core::Input;
 use aiemp_protocol::{
-    entry::{FileKind, Item},
+    entry::{ContentRef, FieldWrite, FileKind, Item},
     ids::{ContentHash, FileId},
     zone::Zone,
 };
@@ -388,4 +388,43 @@ fn programs_that_set_a_long_array_each_in_its_own_way_lose_and_double_nothing() 
         all.sort_unstable();
         assert_eq!(all, (0..12).chain(100..160).collect::<Vec<_>>(), "seed {seed}");
     }
+}
+
+#[test]
+fn what_was_added_to_a_log_that_was_replaced_while_the_node_was_down_is_added_to_what_replaced_it() {
+    let mut made = 0;
+    for seed in 590..600 {
+        let mut world = world(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+        append(&mut world, 0, LINES, "one");
+        pass(&mut world, 20_000);
+        let other = b"another log\n".to_vec();
+        let content = ContentRef { hash: ContentHash::of(&other), length: other.len() as u64 };
+        let set = Item::Set { file: of_place(LINES), write: FieldWrite::Base(content) };
+        let shown = |world: &World| {
+            let record = core(world, 1).vault().index().get(of_place(LINES));
+            record.and_then(|record| record.base.shown().copied())
+        };
+        let before = shown(&world);
+        world.partition(0, 1, 30_000);
+        append_as(&mut world, 0, vec![set], vec![other]);
+        for _ in 0..60_000 {
+            pass(&mut world, 1);
+            if shown(&world) != before {
+                break;
+            }
+        }
+        world.crash(1, 5_000);
+        if text(&world, 1, LINES).as_deref() != Some("one\n") {
+            continue;
+        }
+        made += 1;
+        save(&mut world, 1, LINES, "one\nmine\n");
+        pass(&mut world, 60_000);
+        settle(&mut world);
+        is_one_log(&world, LINES, seed);
+        let mut all = lines(&world, 0, LINES);
+        all.sort_unstable();
+        assert_eq!(all, ["another log", "mine"], "seed {seed}");
+    }
+    assert!(made > 0, "a crash came before the write");
 }
