@@ -16,16 +16,20 @@ use crate::{
 /// What is shown, and behind it what the other content has beyond it, in the order of that one. Where it is known what the
 /// other was when the shown one took its place, only what it got since is added.
 ///
-/// None where nobody can tell what belongs together: both have a front matter, and it is not the same.
+/// None where nobody can tell what belongs together: both have a front matter, and it is not the same, or what should be
+/// arrays is another JSON.
 pub(crate) fn united(shape: Shape, shown: &str, other: &str, before: Option<&str>) -> Option<String> {
-    if let (Shape::Array, Some(of_shown), Some(of_other)) = (shape, Array::read(shown), Array::read(other)) {
-        let before = before.and_then(Array::read).map(|array| array.elements);
+    if let (Shape::Array, Some(of_shown), Some(of_other)) = (shape, Array::or_empty(shown), Array::or_empty(other)) {
+        let before = before.and_then(Array::or_empty).map(|array| array.elements);
         let added = beyond(before.as_ref().unwrap_or(&of_shown.elements), &of_other.elements, array::squeezed);
         if added.is_empty() {
             return Some(shown.to_owned());
         }
         let style = if of_shown.elements.is_empty() { &of_other } else { &of_shown };
         return Some(style.with(&[of_shown.elements.as_slice(), &added].concat()));
+    }
+    if shape == Shape::Array && !are_lines(&[shown, other]) {
+        return None;
     }
     let (mut note, other) = (Note::parse_as(shown, shape), Note::parse_as(other, shape));
     let fields = |note: &Note| note.front_matter.as_ref().map(|front_matter: &FrontMatter| front_matter.blocks.clone());
@@ -43,7 +47,7 @@ pub(crate) fn united(shape: Shape, shown: &str, other: &str, before: Option<&str
 }
 
 /// What two sides made of the text of a day log, entry by entry: each keeps the order of its own, and where both added
-/// something that of the first comes first.
+/// something that of the first comes first. None where it has no entries.
 pub(crate) fn merged(shape: Shape, base: &str, one: &str, other: &str) -> Option<String> {
     let arrays = || Some([Array::or_empty(base)?, Array::or_empty(one)?, Array::or_empty(other)?]);
     match (shape, arrays()) {
@@ -53,6 +57,7 @@ pub(crate) fn merged(shape: Shape, base: &str, one: &str, other: &str) -> Option
             let style = if one.elements.is_empty() { &other } else { &one };
             Some(style.with(&entries))
         }
+        (Shape::Array, _) if !are_lines(&[base, one, other]) => None,
         (Shape::Array | Shape::Lines, _) => {
             let [base, one, other] = [base, one, other].map(lines);
             Some(merged_entries([&base, &one, &other], line_as_such).concat())
@@ -150,6 +155,14 @@ fn changed(old: &[&str], new: &[&str], key: impl Fn(&str) -> String) -> Vec<Run>
     text_diff::changed_lines(&by_lines(old), &by_lines(new))
 }
 
+/// Whether these are a JSON value a line. One value alone may be an object, of which each line is a part.
+fn are_lines(texts: &[&str]) -> bool {
+    let is_value = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    let filled = |text: &&str| text.lines().filter(|line| !line.trim().is_empty()).count();
+    let mut all = texts.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty());
+    texts.iter().any(|text| filled(text) > 1) && all.all(is_value)
+}
+
 fn lines(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
 }
@@ -211,6 +224,20 @@ mod tests {
         assert_eq!(of(Shape::Array, "", "[1]", "[2]"), "[1,2]");
         assert_eq!(of(Shape::Array, "1\n", "1\n2\n", "1\n3\n"), "1\n2\n3\n", "an entry a line");
         assert_eq!(merged(Shape::Note, "", "a", "b"), None);
+        assert_eq!(of(Shape::Array, "", "[\n  1\n]", ""), "[\n  1\n]");
+    }
+
+    #[test]
+    fn an_object_that_holds_the_entries_is_no_union_of_its_lines() {
+        let pretty = |entry: usize| format!("{{\n  \"day\": 7,\n  \"entries\": [\n    1,\n    {entry}\n  ]\n}}\n");
+        let flat = |entry: usize| format!("{{\"day\":7,\"entries\":[1,{entry}]}}\n");
+        for [base, one, other] in [[1, 2, 3].map(pretty), [1, 2, 3].map(flat), [flat(1), pretty(2), flat(3)]] {
+            assert_eq!(merged(Shape::Array, &base, &one, &other), None);
+            assert_eq!(united(Shape::Array, &one, &other, None), None);
+            assert_eq!(united(Shape::Array, &one, &other, Some(&base)), None);
+        }
+        assert_eq!(united(Shape::Array, "", "[\n  1\n]\n", None).as_deref(), Some("[\n  1\n]\n"));
+        assert_eq!(united(Shape::Array, "[1]", "", None).as_deref(), Some("[1]"));
     }
 
     #[test]
