@@ -185,9 +185,11 @@ impl Document {
 
 #[cfg(test)]
 mod tests {
+    use aiemp_keys::{Hash, Signer};
     use automerge::{ActorId, Change};
 
     use super::*;
+    use crate::{document, vet};
 
     /// Layers of edits by so many authors, each made over all of the layer below.
     fn layered(shape: Shape, authors: u8, layers: usize) -> Vec<Vec<Change>> {
@@ -253,5 +255,30 @@ mod tests {
         lines.sort();
         lines.dedup();
         assert_eq!(lines.len(), 24);
+    }
+
+    #[test]
+    fn a_save_of_the_letters_over_what_is_shown_in_their_place_is_a_change() {
+        let (doc, author) = (
+            aiemp_protocol::ids::DocId(Hash::of_content(b"doc")),
+            [1, 2].map(|seed| Signer::from_seed([seed; 32]).node_id()),
+        );
+        let mut state = Document::import_as("{\"a\": 1, \"b\": 1}\n", Shape::State);
+        let texts = ["{\"a\": 2, \"b\": 1, \"c\": 3}\n", "{\"b\": 1, \"d\": 4}\n"];
+        let edits = [0, 1].map(|side| {
+            let actor = document::actor(author[side], doc, 0, 0);
+            state.clone().edit(texts[side], actor).expect("a change")
+        });
+        for (edit, author) in edits.iter().zip(author) {
+            let change = vet::vet(&state, doc, author, 0, edit).expect("honest");
+            state.apply(change).expect("it applies");
+        }
+        let letters = state.note().to_text();
+        assert_ne!(state.text(), letters);
+        let raw = state.clone().edit(&letters, document::actor(author[0], doc, 0, 0)).expect("a change");
+        let change = vet::vet(&state, doc, author[0], 0, &raw).expect("honest");
+        state.apply(change).expect("it applies");
+        assert_eq!((state.text(), state.heads().len()), (letters.clone(), 1));
+        assert_eq!(state.edit(&letters, document::actor(author[0], doc, 0, 0)), None);
     }
 }
