@@ -428,3 +428,31 @@ fn what_was_added_to_a_log_that_was_replaced_while_the_node_was_down_is_added_to
     }
     assert!(made > 0, "a crash came before the write");
 }
+
+#[test]
+fn what_a_person_wrote_to_a_log_is_not_left_out_by_the_word_of_another() {
+    let mut made = 0;
+    for seed in 600..612 {
+        let [here, there] = ["here", "there"].map(|word| format!("common {seed}\n{word}\n"));
+        let vaults = [here, there].map(|text| [(LINES, text)]);
+        let vaults = vaults.each_ref().map(|files| files.each_ref().map(|(at, text)| (*at, text.as_str())));
+        let vaults = vaults.each_ref().map(|files| files.as_slice());
+        let mut world = met(seed, &[LAPTOP, IDLE_CLOUD], &vaults, 20_000);
+        for _ in 0..60_000 {
+            pass(&mut world, 1);
+            if !core(&world, 1).vault().conflicts().is_empty() {
+                break;
+            }
+        }
+        for item in core(&world, 1).vault().conflicts() {
+            append_as(&mut world, 1, vec![Item::Resolve { id: item.id, choice: "0".to_owned() }], Vec::new());
+            made += 1;
+        }
+        pass(&mut world, 40_000);
+        settle(&mut world);
+        is_one_log(&world, LINES, seed);
+        let all = lines(&world, 1, LINES);
+        assert!(all.iter().any(|line| line == "here"), "seed {seed}: {all:?}");
+    }
+    assert!(made > 0, "something was listed");
+}
