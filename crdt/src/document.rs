@@ -187,6 +187,11 @@ impl Document {
         self.mended.as_ref().unwrap_or(&self.note)
     }
 
+    /// Whether something else is shown than its letters.
+    pub(crate) const fn is_mended(&self) -> bool {
+        self.mended.is_some()
+    }
+
     /// What its text is.
     pub(crate) const fn shape(&self) -> Shape {
         self.shape

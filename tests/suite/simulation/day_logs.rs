@@ -456,3 +456,19 @@ fn what_a_person_wrote_to_a_log_is_not_left_out_by_the_word_of_another() {
     }
     assert!(made > 0, "something was listed");
 }
+
+#[test]
+fn a_log_in_which_entries_came_together_names_whoever_is_no_person_for_all_of_it() {
+    let mut world = world(620, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    add(&mut world, 0, 0, Set::Pretty);
+    pass(&mut world, 20_000);
+    world.partition(0, 1, 20_000);
+    add(&mut world, 0, 1, Set::Pretty);
+    add(&mut world, 1, 2, Set::Flat);
+    pass(&mut world, 60_000);
+    assert_eq!(read(&world, 0).len(), 3);
+    let cloud = world.nodes[1].signer().node_id();
+    let written = core(&world, 0).vault().written(of_place(ARRAY));
+    assert_eq!(written.iter().map(|run| run.author).collect::<Vec<_>>(), [Some(cloud)]);
+    assert_eq!(written[0].bytes, text(&world, 0, ARRAY).expect("a log").len());
+}
