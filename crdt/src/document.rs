@@ -136,7 +136,12 @@ impl Document {
         }
         let before = self.doc.get_heads();
         self.doc.set_actor(actor);
-        write_difference(&mut self.doc, &self.note, &new).expect("the document has the form that import gave it");
+        let written = if new == self.note {
+            touch(&mut self.doc, &new)
+        } else {
+            write_difference(&mut self.doc, &self.note, &new)
+        };
+        written.expect("the document has the form that import gave it");
         self.doc.commit_with(CommitOptions::default().with_time(0))?;
         for change in self.doc.get_changes(&before) {
             self.form.record(&change);
@@ -180,6 +185,11 @@ impl Document {
     /// The note that is shown for it.
     pub(crate) fn shown(&self) -> &Note {
         self.mended.as_ref().unwrap_or(&self.note)
+    }
+
+    /// Whether something else is shown than its letters.
+    pub(crate) const fn is_mended(&self) -> bool {
+        self.mended.is_some()
     }
 
     /// What its text is.
@@ -363,6 +373,13 @@ fn write_new(doc: &mut AutoCommit, note: &Note) -> Result<Form, automerge::Autom
     }
     doc.splice_text(&body, 0, 0, &note.body)?;
     Ok(Form::of_import(&fields, &body, &["fence", "order", "eol", "bom"], note))
+}
+
+/// A change that leaves the letters as they are, where something else is shown for them: who wrote it had all that came
+/// together. automerge takes no operation that says what is said.
+fn touch(doc: &mut AutoCommit, note: &Note) -> Written {
+    doc.put(ROOT, "bom", !note.bom)?;
+    doc.put(ROOT, "bom", note.bom)
 }
 
 fn write_difference(doc: &mut AutoCommit, old: &Note, new: &Note) -> Written {

@@ -1,5 +1,7 @@
 //! The members of a JSON object as programs keep their state in: put together one by one, where two changed the same file.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::array::{blanks, squeezed};
@@ -11,6 +13,8 @@ const STATE_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Object<'a> {
     members: Vec<Member<'a>>,
+    /// Which of them has a name.
+    by_name: BTreeMap<String, usize>,
     style: Style<'a>,
 }
 
@@ -20,6 +24,8 @@ pub(crate) struct Member<'a> {
     pub(crate) name: String,
     /// Name and value as they stand.
     pub(crate) text: &'a str,
+    /// The same, however it is set.
+    says: String,
 }
 
 /// The blanks around members.
@@ -37,7 +43,8 @@ impl<'a> Object<'a> {
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         let head = blanks(text);
         let inner = text.get(head.len()..)?.strip_prefix('{').filter(|_| text.len() <= STATE_BYTES_MAX)?;
-        let (mut members, mut style): (Vec<Member<'a>>, _) = (Vec::new(), Style { head, ..Style::default() });
+        let (mut members, mut by_name): (Vec<Member<'a>>, _) = (Vec::new(), BTreeMap::new());
+        let mut style = Style { head, ..Style::default() };
         let mut rest = inner;
         loop {
             let gap = blanks(rest);
@@ -53,7 +60,7 @@ impl<'a> Object<'a> {
             let value = after[colon..].strip_prefix(':')?;
             let length = length + colon + 1 + blanks(value).len();
             let (_, value_length) = value_at(&rest[length..])?;
-            if members.iter().any(|member| member.name == name) {
+            if by_name.insert(name.clone(), members.len()).is_some() {
                 return None;
             }
             if members.is_empty() {
@@ -61,7 +68,8 @@ impl<'a> Object<'a> {
             } else {
                 style.between.get_or_insert(gap);
             }
-            members.push(Member { name, text: &rest[..length + value_length] });
+            let text = &rest[..length + value_length];
+            members.push(Member { name, text, says: squeezed(text) });
             rest = &rest[length + value_length..];
             let gap = blanks(rest);
             rest = &rest[gap.len()..];
@@ -72,16 +80,16 @@ impl<'a> Object<'a> {
                 break;
             }
         }
-        (blanks(style.tail) == style.tail).then_some(Self { members, style })
+        (blanks(style.tail) == style.tail).then_some(Self { members, by_name, style })
     }
 
     /// The member of this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Member<'a>> {
-        self.members.iter().find(|member| member.name == name)
+        self.by_name.get(name).map(|at| &self.members[*at])
     }
 
-    fn says(&self, name: &str) -> Option<String> {
-        self.get(name).map(|member| squeezed(member.text))
+    fn says(&self, name: &str) -> Option<&str> {
+        self.get(name).map(|member| member.says.as_str())
     }
 
     fn put(style: &Style<'_>, members: &[&str]) -> String {
@@ -108,7 +116,7 @@ pub(crate) fn merged(bases: &[&str], one: &str, other: &str) -> Option<String> {
     let ([one, other], base) = ([Object::read(one)?, Object::read(other)?], bases.first()?);
     let of = |name: &str| {
         let [here, there] = [&one, &other].map(|object| object.says(name));
-        let side = match (was(&bases, name, &here), was(&bases, name, &there)) {
+        let side = match (was(&bases, name, here), was(&bases, name, there)) {
             // Neither changed it, but one may have set it in another way.
             (true, true) if base.get(name) == one.get(name) => &other,
             (false, false) if here.is_none() => &other,
@@ -117,23 +125,23 @@ pub(crate) fn merged(bases: &[&str], one: &str, other: &str) -> Option<String> {
         };
         side.get(name).map(|member| member.text)
     };
-    let mut names: Vec<&str> = one.members.iter().map(|member| member.name.as_str()).collect();
-    let mut at = 0;
+    // What the other alone has follows what it follows there.
+    let (mut added, mut at) = (vec![Vec::new(); one.members.len() + 1], 0);
     for member in &other.members {
-        match names.iter().position(|name| *name == member.name) {
+        match one.by_name.get(&member.name) {
             Some(there) => at = there + 1,
-            None => {
-                names.insert(at, &member.name);
-                at += 1;
-            }
+            None => added[at].push(member.name.as_str()),
         }
     }
-    let members: Vec<_> = names.into_iter().filter_map(of).collect();
+    let with_added =
+        |(at, added): (usize, Vec<_>)| added.into_iter().chain(one.members.get(at).map(|member| member.name.as_str()));
+    let names = added.into_iter().enumerate().flat_map(with_added);
+    let members: Vec<_> = names.filter_map(of).collect();
     Some(Object::put(if one.style == base.style { &other.style } else { &one.style }, &members))
 }
 
-fn was(bases: &[Object<'_>], name: &str, says: &Option<String>) -> bool {
-    bases.iter().any(|base| base.says(name) == *says)
+fn was(bases: &[Object<'_>], name: &str, says: Option<&str>) -> bool {
+    bases.iter().any(|base| base.says(name) == says)
 }
 
 /// The names of members to which two sides gave different values.
@@ -142,7 +150,7 @@ pub(crate) fn disputed(bases: &[&str], one: &str, other: &str) -> Option<Vec<Str
     let [one, other] = [Object::read(one)?, Object::read(other)?];
     let is_disputed = |name: &str| {
         let [here, there] = [&one, &other].map(|object| object.says(name));
-        let are_new = !was(&bases, name, &here) && !was(&bases, name, &there);
+        let are_new = !was(&bases, name, here) && !was(&bases, name, there);
         here.is_some() && there.is_some() && are_new && here != there
     };
     Some(one.members.iter().map(|member| member.name.clone()).filter(|name| is_disputed(name)).collect())

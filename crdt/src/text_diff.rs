@@ -6,7 +6,7 @@ use similar::{Algorithm, DiffTag, capture_diff_slices};
 
 /// Middles with more lines than this are replaced as one block. Comparing costs at most the square of it, about 20 ms;
 /// and unlike a deadline, a count gives the same edit for the same texts on every machine.
-const LINES_MAX: usize = 1_500;
+pub(crate) const LINES_MAX: usize = 1_500;
 /// Changed runs with more words than this are replaced whole.
 const WORDS_MAX: usize = 800;
 /// Runs of changed lines with more pairs of an old and a new line than this are replaced whole: looking which became

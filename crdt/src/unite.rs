@@ -16,16 +16,20 @@ use crate::{
 /// What is shown, and behind it what the other content has beyond it, in the order of that one. Where it is known what the
 /// other was when the shown one took its place, only what it got since is added.
 ///
-/// None where nobody can tell what belongs together: both have a front matter, and it is not the same.
+/// None where nobody can tell what belongs together: both have a front matter, and it is not the same, or what should be
+/// arrays is another JSON.
 pub(crate) fn united(shape: Shape, shown: &str, other: &str, before: Option<&str>) -> Option<String> {
-    if let (Shape::Array, Some(of_shown), Some(of_other)) = (shape, Array::read(shown), Array::read(other)) {
-        let before = before.and_then(Array::read).map(|array| array.elements);
+    if let (Shape::Array, Some(of_shown), Some(of_other)) = (shape, Array::or_empty(shown), Array::or_empty(other)) {
+        let before = before.and_then(Array::or_empty).map(|array| array.elements);
         let added = beyond(before.as_ref().unwrap_or(&of_shown.elements), &of_other.elements, array::squeezed);
         if added.is_empty() {
             return Some(shown.to_owned());
         }
         let style = if of_shown.elements.is_empty() { &of_other } else { &of_shown };
         return Some(style.with(&[of_shown.elements.as_slice(), &added].concat()));
+    }
+    if shape == Shape::Array && !are_lines(&[shown, other]) {
+        return None;
     }
     let (mut note, other) = (Note::parse_as(shown, shape), Note::parse_as(other, shape));
     let fields = |note: &Note| note.front_matter.as_ref().map(|front_matter: &FrontMatter| front_matter.blocks.clone());
@@ -43,7 +47,7 @@ pub(crate) fn united(shape: Shape, shown: &str, other: &str, before: Option<&str
 }
 
 /// What two sides made of the text of a day log, entry by entry: each keeps the order of its own, and where both added
-/// something that of the first comes first.
+/// something that of the first comes first. None where it has no entries.
 pub(crate) fn merged(shape: Shape, base: &str, one: &str, other: &str) -> Option<String> {
     let arrays = || Some([Array::or_empty(base)?, Array::or_empty(one)?, Array::or_empty(other)?]);
     match (shape, arrays()) {
@@ -53,6 +57,7 @@ pub(crate) fn merged(shape: Shape, base: &str, one: &str, other: &str) -> Option
             let style = if one.elements.is_empty() { &other } else { &one };
             Some(style.with(&entries))
         }
+        (Shape::Array, _) if !are_lines(&[base, one, other]) => None,
         (Shape::Array | Shape::Lines, _) => {
             let [base, one, other] = [base, one, other].map(lines);
             Some(merged_entries([&base, &one, &other], line_as_such).concat())
@@ -62,18 +67,62 @@ pub(crate) fn merged(shape: Shape, base: &str, one: &str, other: &str) -> Option
 
 fn merged_entries<'a>([base, one, other]: [&[&'a str]; 3], key: impl Fn(&str) -> String + Copy) -> Vec<&'a str> {
     let runs = [changed(base, one, key), changed(base, other, key)];
-    let is_kept = |at: usize| !runs.iter().flatten().any(|(old, _)| old.contains(&at));
+    if runs.iter().any(|runs| is_uncompared(runs)) {
+        return merged_by_keys([base, one, other], key);
+    }
+    let [by_one, by_other] = runs.map(|runs| {
+        let mut by_start: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
+        runs.into_iter().for_each(|run| by_start.entry(run.0.start).or_default().push(run));
+        by_start
+    });
+    let mut is_kept = vec![true; base.len()];
+    for (old, _) in by_one.values().chain(by_other.values()).flatten() {
+        is_kept[old.clone()].fill(false);
+    }
     let added = |at: usize| {
-        let of = |side: usize| runs[side].iter().filter(move |(old, _)| old.start == at);
-        let here = of(0).flat_map(|(_, new)| &one[new.clone()]);
-        let is_same = |(old, new): &&Run| {
+        let here = by_one.get(&at).map(Vec::as_slice).unwrap_or_default();
+        let is_same = move |(old, new): &&Run| {
             let same = |(by_one, new_one): &Run| by_one == old && one[new_one.clone()] == other[new.clone()];
-            !old.is_empty() && runs[0].iter().any(same)
+            !old.is_empty() && here.iter().any(same)
         };
-        here.chain(of(1).filter(move |run| !is_same(run)).flat_map(|(_, new)| &other[new.clone()]))
+        let there = by_other.get(&at).into_iter().flatten().filter(move |run| !is_same(run));
+        here.iter().flat_map(|(_, new)| &one[new.clone()]).chain(there.flat_map(|(_, new)| &other[new.clone()]))
     };
-    let each = (0..=base.len()).flat_map(|at| added(at).chain(base.get(at).filter(|_| is_kept(at))));
+    let each = (0..=base.len()).flat_map(|at| added(at).chain(base.get(at).filter(|_| is_kept[at])));
     each.copied().collect()
+}
+
+/// Whether too much differs to tell which entries do: it is one run, of entries that stand in both as well.
+fn is_uncompared(runs: &[Run]) -> bool {
+    let is_long =
+        |(old, new): &Run| !old.is_empty() && !new.is_empty() && old.len().max(new.len()) > text_diff::LINES_MAX;
+    runs.len() == 1 && runs.iter().any(is_long)
+}
+
+/// The same wherever an entry stands: what all three have, in the order of what both started from, and then what each side
+/// has beyond that.
+fn merged_by_keys<'a>([base, one, other]: [&[&'a str]; 3], key: impl Fn(&str) -> String + Copy) -> Vec<&'a str> {
+    let taken_out = |side: &[&str]| beyond(side, base, key);
+    let mut gone: BTreeMap<String, usize> = BTreeMap::new();
+    for side in [one, other] {
+        let mut by_side: BTreeMap<String, usize> = BTreeMap::new();
+        taken_out(side).into_iter().for_each(|entry| *by_side.entry(key(entry)).or_default() += 1);
+        for (entry, count) in by_side {
+            let most = gone.entry(entry).or_default();
+            *most = count.max(*most);
+        }
+    }
+    // Of entries alike the last are those that one side lacks, as in what it has beyond.
+    let is_kept = |entry: &&&str| match gone.get_mut(&key(entry)).filter(|left| **left > 0) {
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+        None => true,
+    };
+    let mut kept: Vec<_> = base.iter().rev().filter(is_kept).copied().collect();
+    kept.reverse();
+    [kept, beyond(base, one, key), beyond(base, other, key)].concat()
 }
 
 /// Whether two sides may have changed the same lines, as far as lines are what tells. Commas are no entries, an array or an
@@ -104,6 +153,14 @@ type Run = (Range<usize>, Range<usize>);
 fn changed(old: &[&str], new: &[&str], key: impl Fn(&str) -> String) -> Vec<Run> {
     let by_lines = |entries: &[&str]| entries.iter().map(|entry| format!("{}\n", key(entry))).collect::<String>();
     text_diff::changed_lines(&by_lines(old), &by_lines(new))
+}
+
+/// Whether these are a JSON value a line. One value alone may be an object, of which each line is a part.
+fn are_lines(texts: &[&str]) -> bool {
+    let is_value = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    let filled = |text: &&str| text.lines().filter(|line| !line.trim().is_empty()).count();
+    let mut all = texts.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty());
+    texts.iter().any(|text| filled(text) > 1) && all.all(is_value)
 }
 
 fn lines(text: &str) -> Vec<&str> {
@@ -167,6 +224,41 @@ mod tests {
         assert_eq!(of(Shape::Array, "", "[1]", "[2]"), "[1,2]");
         assert_eq!(of(Shape::Array, "1\n", "1\n2\n", "1\n3\n"), "1\n2\n3\n", "an entry a line");
         assert_eq!(merged(Shape::Note, "", "a", "b"), None);
+        assert_eq!(of(Shape::Array, "", "[\n  1\n]", ""), "[\n  1\n]");
+    }
+
+    #[test]
+    fn an_object_that_holds_the_entries_is_no_union_of_its_lines() {
+        let pretty = |entry: usize| format!("{{\n  \"day\": 7,\n  \"entries\": [\n    1,\n    {entry}\n  ]\n}}\n");
+        let flat = |entry: usize| format!("{{\"day\":7,\"entries\":[1,{entry}]}}\n");
+        for [base, one, other] in [[1, 2, 3].map(pretty), [1, 2, 3].map(flat), [flat(1), pretty(2), flat(3)]] {
+            assert_eq!(merged(Shape::Array, &base, &one, &other), None);
+            assert_eq!(united(Shape::Array, &one, &other, None), None);
+            assert_eq!(united(Shape::Array, &one, &other, Some(&base)), None);
+        }
+        assert_eq!(united(Shape::Array, "", "[\n  1\n]\n", None).as_deref(), Some("[\n  1\n]\n"));
+        assert_eq!(united(Shape::Array, "[1]", "", None).as_deref(), Some("[1]"));
+    }
+
+    #[test]
+    fn of_a_log_that_is_too_long_to_compare_each_entry_stands_once() {
+        let entries = |numbers: Range<usize>| numbers.map(|number| format!("- {number}\n")).collect::<String>();
+        let base = entries(0..2_000);
+        // One set its first and last lines in another way, so what is between is too long.
+        let one = format!("- first\n{}- last\n- here\n", entries(1..1_999));
+        let both = merged(Shape::Lines, &base, &one, &format!("- zero\n{base}- there\n")).expect("a day log");
+        assert_eq!(both, format!("{}- first\n- last\n- here\n- zero\n- there\n", entries(1..1_999)));
+        assert_eq!(
+            merged(Shape::Lines, &base, &format!("{base}- a\n"), &format!("{base}- a\n")).expect("a day log"),
+            format!("{base}- a\n- a\n")
+        );
+        let values: Vec<_> = (0..2_000).collect();
+        let array = |first: usize, last: &str| {
+            format!("[{first},{}{last}]", values.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+        };
+        let both = merged(Shape::Array, &array(5, ""), &array(6, ",7000"), &array(5, ",8000")).expect("a day log");
+        let both: Vec<usize> = serde_json::from_str(&both).expect("an array");
+        assert_eq!(both.len(), 2_003);
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub struct Written {
 impl Vault {
     /// Who wrote the text that an open file stands for, run by run; empty where it is not open.
     ///
+    /// Where entries or members came together nobody's letters are told apart: all of it is named for one of those who wrote,
+    /// and for nobody whose word counts first if another did.
+    ///
     /// What the file began with is its creator's, and a content that replaced it is whose it is: nobody can tell where a
     /// member had the words from.
     pub fn written(&self, file: FileId) -> Vec<Written> {
@@ -33,6 +36,11 @@ impl Vault {
                 for change in record.current_changes() {
                     let (author, generation) = (change.origin.author(), change.origin.log.generation);
                     authors.extend((0..LANES_MAX).map(|lane| (document::actor(author, doc, generation, lane), author)));
+                }
+                if note.merged.is_mended() {
+                    let rank = |author: &NodeId| (self.boundaries.names_first(*author), *author == self.me, *author);
+                    let author = authors.into_values().chain(base).min_by_key(rank);
+                    return vec![Written { bytes: note.merged.text().len(), author }];
                 }
                 let author_of = |actor: &ActorId| authors.get(actor).copied().or(base);
                 let runs = note.merged.writers().into_iter();

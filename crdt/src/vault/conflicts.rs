@@ -77,12 +77,13 @@ impl Vault {
 
     /// Closed by somebody who may: a word of others about files that they may not touch closes nothing.
     pub(super) fn is_resolved(&self, item: &Conflict) -> bool {
-        self.is_closed(item.id, item.file.zone)
+        self.is_added_to_log(item).unwrap_or_else(|| self.closers(item.id, item.file.zone).next().is_some())
     }
 
-    pub(super) fn is_closed(&self, id: ConflictId, zone: Zone) -> bool {
-        let closers = self.resolved.get(&id);
-        closers.is_some_and(|by| by.iter().any(|author| self.boundaries.may_resolve(*author, zone)))
+    /// Who closed the item, of those who may.
+    pub(super) fn closers(&self, id: ConflictId, zone: Zone) -> impl Iterator<Item = NodeId> {
+        let by = self.resolved.get(&id).into_iter().flatten().copied();
+        by.filter(move |author| self.boundaries.may_resolve(*author, zone))
     }
 
     /// Whether this node may close the item in this way.

@@ -21,7 +21,8 @@ use super::{
     open::{DocState, OpenNote, Task},
 };
 use crate::{
-    index::{ChangeRef, FileRecord},
+    conflict::Conflict,
+    index::{ChangeRef, FileRecord, Origin},
     shape::{self, Shape},
     unite::united,
 };
@@ -123,15 +124,17 @@ impl Vault {
     }
 
     /// The contents that compete with the shown one, each with the member that answers for it: of those who wrote to it
-    /// without knowing the shown one, the same on every node.
-    fn others_of(file: FileId, record: &FileRecord) -> Vec<Other> {
+    /// without knowing the shown one, the same on every node. Whose word counts first comes before others, for who answers
+    /// may also leave it at that.
+    fn others_of(&self, file: FileId, record: &FileRecord) -> Vec<Other> {
         let Some(shown) = record.base.shown() else { return Vec::new() };
         let other = |(base, mut changes): (ContentHash, Vec<&ChangeRef>)| {
             changes.sort_by_key(|change| change.hash);
             let written_to = changes.iter().map(|change| &*change.origin);
             let unknown = written_to.filter(|origin| !hidden::is_known_to_shown(&record.base, origin));
             let written = record.base.writes().filter(|(_, content)| content.hash == base).map(|(origin, _)| origin);
-            let by = unknown.chain(written).min_by_key(|origin| origin.hash).map(|origin| origin.author());
+            let rank = |origin: &&Origin| (!self.boundaries.names_first(origin.author()), origin.hash);
+            let by = unknown.chain(written).min_by_key(rank).map(|origin| origin.author());
             Other { base, changes: changes.len(), item: hidden::item_id(file, shown.hash, base, &changes), by }
         };
         hidden::hidden_of(record).into_iter().map(other).collect()
@@ -148,10 +151,23 @@ impl Vault {
         due.into_iter().for_each(|file| self.with_document(file, Task::Unite));
     }
 
+    /// Whether whoever answers for a content added it, or somebody whose word counts first decided.
+    fn is_added(&self, other: &Other, zone: Zone) -> bool {
+        let may = |author: NodeId| Some(author) == other.by || self.boundaries.names_first(author);
+        self.closers(other.item, zone).any(may)
+    }
+
+    /// Whether an item is a content of a day log, and was added or decided.
+    pub(super) fn is_added_to_log(&self, item: &Conflict) -> Option<bool> {
+        let record = self.index.get(item.file).filter(|record| record.shape().is_day_log())?;
+        let mut others = self.others_of(item.file, record).into_iter();
+        others.find(|other| other.item == item.id).map(|other| self.is_added(&other, item.file.zone))
+    }
+
     /// Whether some content of a file is not shown, and nobody added it yet or decided.
     pub(super) fn has_others(&self, file: FileId) -> bool {
-        let others = self.index.get(file).map(|record| Self::others_of(file, record)).unwrap_or_default();
-        others.iter().any(|other| !self.is_closed(other.item, file.zone))
+        let others = self.index.get(file).map(|record| self.others_of(file, record)).unwrap_or_default();
+        others.iter().any(|other| !self.is_added(other, file.zone))
     }
 
     /// Adds to a day log what this node answers for of its contents that are not shown.
@@ -161,14 +177,15 @@ impl Vault {
             return;
         };
         let (shape, Some(shown)) = (record.shape(), record.base.shown().copied()) else { return };
-        let mut open = Self::others_of(file, record);
-        open.retain(|other| !self.is_closed(other.item, file.zone));
+        let mut open = self.others_of(file, record);
+        open.retain(|other| !self.is_added(other, file.zone));
         let Some(merged) = self.merged_bytes(file).and_then(|merged| String::from_utf8(merged).ok()) else { return };
         let mut both = merged.clone();
         let mut done = Vec::new();
         for other in open.iter().filter(|other| other.by == Some(self.me)) {
             let read = self.hidden.get(&(file, other.base));
-            let read = read.filter(|hidden| hidden.changes == other.changes && !hidden.lacks_changes);
+            let read =
+                read.filter(|hidden| hidden.changes == other.changes && !hidden.lacks_changes && !hidden.lacks_base);
             let Some((text, before)) = read.and_then(|hidden| Some((hidden.text.as_ref()?, hidden.base.as_deref())))
             else {
                 continue;

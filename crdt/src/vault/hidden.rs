@@ -33,8 +33,10 @@ pub(super) struct Hidden {
     pub(super) lacks_changes: bool,
     length: usize,
     pub(super) text: Option<String>,
-    /// What it was when another content took its place; none if none did, or where it does not fit.
+    /// What it was when another content took its place; none if none did, or where it finds no room.
     pub(super) base: Option<String>,
+    /// Whether that finds no room.
+    pub(super) lacks_base: bool,
 }
 
 impl Hidden {
@@ -152,8 +154,11 @@ impl Vault {
                 held += text.as_ref().map_or(0, String::len);
                 text
             };
+            let was_replaced = replaced.is_some();
             let (text, replaced) = (kept(text), kept(replaced));
-            self.hidden.insert((file, base), Hidden { changes: count, lacks_changes, length, text, base: replaced });
+            let lacks_base = was_replaced && replaced.is_none();
+            let hidden = Hidden { changes: count, lacks_changes, length, text, base: replaced, lacks_base };
+            self.hidden.insert((file, base), hidden);
         }
         let now = self.index.get(file).and_then(|record| Some(hidden_of(record).get(&base)?.len()));
         if came_since {

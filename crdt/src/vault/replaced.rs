@@ -46,6 +46,11 @@ impl Vault {
             Task::DisplacedEdit { bytes, over } => {
                 self.edit_replaced(file, state, bytes, over.map(|over| over.path), None);
             }
+            // What is added to a log that was replaced is found beside what replaced it, and added there.
+            Task::TakeIn { path, bytes } => {
+                let key = path.key();
+                self.edit_replaced(file, state, bytes, Some(path), Some(key));
+            }
             Task::Recognise { found, others, .. } => {
                 match state.and_then(|mut state| self.recognise_in(&mut state, file, &found)) {
                     Some(heads) => self.recognised(file, found, base, heads),
@@ -61,7 +66,6 @@ impl Vault {
             | Task::KeepShown(_)
             | Task::Project
             | Task::Inspect
-            | Task::TakeIn { .. }
             | Task::Unite
             | Task::Decide { .. }
             | Task::Read(_)) => self.with_document(file, task),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aiemp_node::core::Input;
 use aiemp_protocol::{
-    entry::{FileKind, Item},
+    entry::{ContentRef, FieldWrite, FileKind, Item},
     ids::{ContentHash, FileId},
     zone::Zone,
 };
@@ -388,4 +388,87 @@ fn programs_that_set_a_long_array_each_in_its_own_way_lose_and_double_nothing() 
         all.sort_unstable();
         assert_eq!(all, (0..12).chain(100..160).collect::<Vec<_>>(), "seed {seed}");
     }
+}
+
+#[test]
+fn what_was_added_to_a_log_that_was_replaced_while_the_node_was_down_is_added_to_what_replaced_it() {
+    let mut made = 0;
+    for seed in 590..600 {
+        let mut world = world(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+        append(&mut world, 0, LINES, "one");
+        pass(&mut world, 20_000);
+        let other = b"another log\n".to_vec();
+        let content = ContentRef { hash: ContentHash::of(&other), length: other.len() as u64 };
+        let set = Item::Set { file: of_place(LINES), write: FieldWrite::Base(content) };
+        let shown = |world: &World| {
+            let record = core(world, 1).vault().index().get(of_place(LINES));
+            record.and_then(|record| record.base.shown().copied())
+        };
+        let before = shown(&world);
+        world.partition(0, 1, 30_000);
+        append_as(&mut world, 0, vec![set], vec![other]);
+        for _ in 0..60_000 {
+            pass(&mut world, 1);
+            if shown(&world) != before {
+                break;
+            }
+        }
+        world.crash(1, 5_000);
+        if text(&world, 1, LINES).as_deref() != Some("one\n") {
+            continue;
+        }
+        made += 1;
+        save(&mut world, 1, LINES, "one\nmine\n");
+        pass(&mut world, 60_000);
+        settle(&mut world);
+        is_one_log(&world, LINES, seed);
+        let mut all = lines(&world, 0, LINES);
+        all.sort_unstable();
+        assert_eq!(all, ["another log", "mine"], "seed {seed}");
+    }
+    assert!(made > 0, "a crash came before the write");
+}
+
+#[test]
+fn what_a_person_wrote_to_a_log_is_not_left_out_by_the_word_of_another() {
+    let mut made = 0;
+    for seed in 600..612 {
+        let [here, there] = ["here", "there"].map(|word| format!("common {seed}\n{word}\n"));
+        let vaults = [here, there].map(|text| [(LINES, text)]);
+        let vaults = vaults.each_ref().map(|files| files.each_ref().map(|(at, text)| (*at, text.as_str())));
+        let vaults = vaults.each_ref().map(|files| files.as_slice());
+        let mut world = met(seed, &[LAPTOP, IDLE_CLOUD], &vaults, 20_000);
+        for _ in 0..60_000 {
+            pass(&mut world, 1);
+            if !core(&world, 1).vault().conflicts().is_empty() {
+                break;
+            }
+        }
+        for item in core(&world, 1).vault().conflicts() {
+            append_as(&mut world, 1, vec![Item::Resolve { id: item.id, choice: "0".to_owned() }], Vec::new());
+            made += 1;
+        }
+        pass(&mut world, 40_000);
+        settle(&mut world);
+        is_one_log(&world, LINES, seed);
+        let all = lines(&world, 1, LINES);
+        assert!(all.iter().any(|line| line == "here"), "seed {seed}: {all:?}");
+    }
+    assert!(made > 0, "something was listed");
+}
+
+#[test]
+fn a_log_in_which_entries_came_together_names_whoever_is_no_person_for_all_of_it() {
+    let mut world = world(620, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    add(&mut world, 0, 0, Set::Pretty);
+    pass(&mut world, 20_000);
+    world.partition(0, 1, 20_000);
+    add(&mut world, 0, 1, Set::Pretty);
+    add(&mut world, 1, 2, Set::Flat);
+    pass(&mut world, 60_000);
+    assert_eq!(read(&world, 0).len(), 3);
+    let cloud = world.nodes[1].signer().node_id();
+    let written = core(&world, 0).vault().written(of_place(ARRAY));
+    assert_eq!(written.iter().map(|run| run.author).collect::<Vec<_>>(), [Some(cloud)]);
+    assert_eq!(written[0].bytes, text(&world, 0, ARRAY).expect("a log").len());
 }
