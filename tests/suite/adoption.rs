@@ -47,7 +47,7 @@ fn two_vaults_are_paired_by_a_plan_that_comes_true() {
             ("Done/same.md", "done\n"),
             ("Plans/theirs.md", "theirs\n"),
             ("Plans/both.md", "there\n"),
-            ("Done/both.md", "there\n"),
+            ("Done/both.md", "there too\n"),
             ("Done/theirs.md", "theirs\n"),
         ],
     );
@@ -140,7 +140,7 @@ fn both_list_one_conflict_and_one_side_is_taken(pair: &Pair) {
     // The other note of the person's folders is kept for them.
     let holds = fs::read_dir(pair.cloud.home.join("mesh/holds")).expect("what is held").flatten();
     let held: Vec<_> = holds.filter_map(|held| fs::read(held.path()).ok()).collect();
-    assert_eq!(held.iter().filter(|bytes| *bytes == b"there\n").count(), 1, "{held:?}");
+    assert_eq!(held.iter().filter(|bytes| *bytes == b"there too\n").count(), 1, "{held:?}");
     assert!(!held.iter().any(|bytes| bytes == b"done\n"), "what is the same on both is no save of anybody: {held:?}");
     let item = conflicts(&pair.local)[0]["id"].as_str().expect("an id").to_owned();
     pair.local.must(&["conflicts", "resolve", &item, "--take", "cloud"]);
