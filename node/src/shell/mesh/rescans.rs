@@ -107,11 +107,12 @@ impl Mesh {
 
     /// Goes on with the first scan once it has waited long enough.
     pub(super) async fn go_on_with_first_scan(&mut self) -> Result<()> {
-        let is_due = self.first_scan_due().is_some_and(|due| due <= Instant::now());
-        if !is_due && !self.core.replication().has_caught_up() {
+        let Some(due) = self.first_scan_due() else { return Ok(()) };
+        if Instant::now() < due && !self.core.replication().has_caught_up() {
             return Ok(());
         }
-        if self.rescans.waiting.take().is_some() { self.scan().await } else { Ok(()) }
+        self.rescans.waiting = None;
+        self.scan().await
     }
 
     /// A scan, or the next part of one, is done; `None` where the vault was away.
