@@ -136,6 +136,11 @@ impl JournalStore {
         Self::open(&path)
     }
 
+    /// The journal of a home that has one and may read it, for those who only look.
+    pub fn of_begun(home: &Home) -> Option<Self> {
+        if Self::is_begun(home) { Self::of(home).ok() } else { None }
+    }
+
     /// Whether a home has a journal, or had one.
     pub fn is_begun(home: &Home) -> bool {
         !is_blank(&home.journal()) || has_receipts(&home.receipts())

@@ -136,7 +136,7 @@ impl HandedIn {
         let refusal = |path: PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
         let refused = named(&home.receipts(), "refused").into_iter();
         let refused = refused.filter_map(|(action, _, path)| Some((action, refusal(path)?))).collect();
-        let journal = JournalStore::is_begun(home).then(|| JournalStore::of(home).ok()).flatten();
+        let journal = JournalStore::of_begun(home);
         let taken_up = journal.as_ref().and_then(|journal| journal.waiting().ok()).unwrap_or_default();
         let trouble = disk_trouble(home).or_else(|| executor_trouble(home)).or_else(|| {
             let (now, seen) = (clock::now(), journal?.times().ok()?.guard);

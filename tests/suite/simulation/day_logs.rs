@@ -66,6 +66,12 @@ fn lines(world: &World, node: usize, at: &str) -> Vec<String> {
     text(world, node, at).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
+fn sorted_lines(world: &World, node: usize, at: &str) -> Vec<String> {
+    let mut all = lines(world, node, at);
+    all.sort_unstable();
+    all
+}
+
 /// All nodes show one log, list nothing, and keep nothing apart.
 fn is_one_log(world: &World, at: &str, seed: u64) {
     for node in 0..world.nodes.len() {
@@ -256,8 +262,7 @@ fn a_day_log_that_is_read_after_a_peer_told_of_it_is_that_one() {
         world.input(1, Input::Scanned).expect("all of it");
         settle(&mut world);
         assert_eq!(text(&world, 0, LINES), text(&world, 1, LINES), "seed {seed}");
-        let mut all = lines(&world, 0, LINES);
-        all.sort_unstable();
+        let all = sorted_lines(&world, 0, LINES);
         assert_eq!(all, ["common", "here", "there"], "seed {seed}");
     }
 }
@@ -301,8 +306,7 @@ fn a_log_that_was_an_ordinary_note_before_goes_on_as_one() {
     append(&mut world, 1, LINES, "there");
     pass(&mut world, 10_000);
     settle(&mut world);
-    let mut all = lines(&world, 1, LINES);
-    all.sort_unstable();
+    let all = sorted_lines(&world, 1, LINES);
     assert_eq!(all, ["here", "one", "there"]);
     assert_eq!(core(&world, 0).vault().file_at(&path(LINES)), Some(file));
     assert_eq!(core(&world, 0).vault().conflicts(), []);
@@ -327,8 +331,7 @@ fn a_log_that_was_put_away_or_renamed_is_over_and_the_next_one_there_is_another(
         pass(&mut world, 10_000);
         settle(&mut world);
         for node in [0, 1] {
-            let mut all = lines(&world, node, LINES);
-            all.sort_unstable();
+            let all = sorted_lines(&world, node, LINES);
             assert_eq!(all, ["here", "there"], "seed {seed}, node {node}");
             let old = text(&world, node, "Logs/2026-01-06.jsonl");
             assert_eq!(old.as_deref(), (seed % 2 == 0).then_some("old\n"), "seed {seed}, node {node}");
@@ -355,8 +358,7 @@ fn a_program_that_empties_the_log_before_it_writes_it_doubles_nothing() {
         }
         settle(&mut world);
         is_one_log(&world, LINES, seed);
-        let mut all = lines(&world, 1, LINES);
-        all.sort_unstable();
+        let all = sorted_lines(&world, 1, LINES);
         assert_eq!(all, ["common", "here 0", "here 1", "here 2", "there 0", "there 1", "there 2"], "seed {seed}");
     }
 }
@@ -422,8 +424,7 @@ fn what_was_added_to_a_log_that_was_replaced_while_the_node_was_down_is_added_to
         pass(&mut world, 60_000);
         settle(&mut world);
         is_one_log(&world, LINES, seed);
-        let mut all = lines(&world, 0, LINES);
-        all.sort_unstable();
+        let all = sorted_lines(&world, 0, LINES);
         assert_eq!(all, ["another log", "mine"], "seed {seed}");
     }
     assert!(made > 0, "a crash came before the write");

@@ -14,17 +14,12 @@ use aiemp_protocol::{
 use aiemp_tests::world::World;
 
 use super::{
+    removals::remove,
     repairs::append_at,
     scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, log_of, pass, path, rename, save, settle, text, world},
 };
 
 const NOTE: &str = "Plans/a.md";
-
-/// The person deletes a file.
-fn remove(world: &mut World, node: usize, at: &str) {
-    world.nodes[node].disk.files.remove(&path(at)).expect("it lies there");
-    world.touched(node, path(at));
-}
 
 fn ask(world: &mut World, question: Question) -> Answer {
     world.input(0, Input::Asked { request: 77, question }).expect("nothing goes wrong");

@@ -10,6 +10,7 @@ use aiemp_protocol::{
 use aiemp_tests::{standing, world::World};
 
 use super::{
+    removals::remove,
     repairs::append_as,
     scenarios::{IDLE_CLOUD, LAPTOP, core, pass, path, rename, save, text, world},
 };
@@ -38,11 +39,6 @@ fn copy(world: &mut World, node: usize, from: &str, to: &str) {
     let bytes = world.nodes[node].disk.files.get(&path(from)).cloned().expect("it is there");
     world.nodes[node].disk.files.insert(path(to), bytes);
     world.touched(node, path(to));
-}
-
-fn remove(world: &mut World, node: usize, at: &str) {
-    world.nodes[node].disk.files.remove(&path(at)).expect("it is there");
-    world.touched(node, path(at));
 }
 
 fn file_at(world: &World, at: &str) -> FileId {

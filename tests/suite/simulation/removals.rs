@@ -29,6 +29,7 @@ fn with_notes(seed: u64) -> World {
     world
 }
 
+/// The person deletes a file.
 pub(super) fn remove(world: &mut World, node: usize, at: &str) {
     world.nodes[node].disk.files.remove(&path(at)).expect("it was there");
     world.touched(node, path(at));

@@ -179,7 +179,7 @@ pub fn missing_epoch(home: &Home, held: Option<&RosterChain>) -> Result<Option<u
 /// What to say where the executor has seen another roster of an epoch, or a newer one, than these: a roster signed on them
 /// would be a second one of an epoch. None where its journal is another user's.
 pub fn lacks_what_the_executor_saw(home: &Home, rosters: &RosterChain) -> Option<Fault> {
-    let journal = JournalStore::is_begun(home).then(|| JournalStore::of(home).ok()).flatten()?;
+    let journal = JournalStore::of_begun(home)?;
     let (epoch, hash) = journal.roster_seen().ok()??;
     match rosters.at(epoch) {
         Some(held) if held.hash() == hash => None,

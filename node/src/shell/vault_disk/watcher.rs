@@ -2,8 +2,7 @@
 
 use std::{
     hash::RandomState,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +16,10 @@ use aiemp_protocol::vault_path::VaultPath;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind};
 use tokio::sync::mpsc;
 
-use self::{batch::Reader, settle::Settle};
+use self::{
+    batch::Reader,
+    settle::{Settle, has_dot_name},
+};
 use super::{DiskError, file_system, listing::Listing, reading::SkipReason, tree::Tree};
 
 mod batch;
@@ -146,11 +148,7 @@ fn is_reading(kind: EventKind) -> bool {
 
 /// Whether it happened to names alone that do not sync, in great numbers wherever this node writes.
 fn is_hidden(top: &Path, event: &notify::Event) -> bool {
-    let has_dot_name = |path: &PathBuf| {
-        let below = path.as_os_str().as_bytes().strip_prefix(top.as_os_str().as_bytes());
-        below.is_some_and(|below| below.windows(2).any(|pair| pair == b"/."))
-    };
-    !event.paths.is_empty() && !event.need_rescan() && event.paths.iter().all(has_dot_name)
+    !event.paths.is_empty() && !event.need_rescan() && event.paths.iter().all(|path| has_dot_name(top, path))
 }
 
 /// What the thread owns.

@@ -69,7 +69,10 @@ impl Settle {
         let is_top_gone = !matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
         let mut noted = Vec::new();
         for path in &event.paths {
-            let Some(path) = path.strip_prefix(&self.top).ok().filter(|path| !has_dot_name(path)) else { continue };
+            if has_dot_name(&self.top, path) {
+                continue;
+            }
+            let Ok(path) = path.strip_prefix(&self.top) else { continue };
             if path.as_os_str().is_empty() {
                 if is_top_gone {
                     self.rescan(now);
@@ -142,8 +145,10 @@ impl Settle {
     }
 }
 
-fn has_dot_name(path: &Path) -> bool {
-    path.components().any(|name| name.as_os_str().as_bytes().starts_with(b"."))
+/// Whether a name on the way from the top to a path begins with a dot: what lies there does not sync.
+pub(super) fn has_dot_name(top: &Path, path: &Path) -> bool {
+    let below = path.as_os_str().as_bytes().strip_prefix(top.as_os_str().as_bytes());
+    below.is_some_and(|below| below.windows(2).any(|pair| pair == b"/."))
 }
 
 #[cfg(test)]
