@@ -3,37 +3,27 @@
 //! Its answers come in the order of what it did. So whoever takes them knows of each read which writes it had seen: a
 //! read that a write overtook would pass for a save that takes back what was written.
 
-use std::{
-    collections::VecDeque,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use aiemp_crdt::vault::{EffectId, RemoveOutcome, WriteOutcome};
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use anyhow::{Context, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::own_writes::OwnWrites;
-use crate::{
-    config::Config,
-    shell::{
-        free_space,
-        vault_disk::{DiskError, Scan, ScanSize, StampName, Stamped, Stamps, VaultDisk},
-    },
-};
+pub(super) use self::worker::Room;
+use self::worker::Worker;
+use crate::shell::vault_disk::{Scan, ScanSize, StampName, Stamped, Stamps, VaultDisk};
+
+mod worker;
 
 /// Jobs that wait for the disk.
 const JOBS_MAX: usize = 4096;
 /// Bytes that wait to be written: a peer may name one large content for many files.
 const WAITING_BYTES_MAX: u32 = 64 << 20;
-/// How long a file must be left alone before what it looks like can be told from another state of it.
-const STAMPED_AFTER: Duration = Duration::from_secs(3);
-/// Such files that are read at once, so that no write waits for long.
-const STAMPED_AT_ONCE: usize = 256;
-/// Files that wait for it; the next scan reads what exceeds this.
-const UNSTAMPED_MAX: usize = 16_384;
+/// New files that are written together; while they are, nothing else is.
+const NEW_AT_ONCE: usize = 256;
+/// Once they are so many bytes, no further one joins them.
+const NEW_BYTES_AT_ONCE: usize = 4 << 20;
 
 /// Something to do on disk.
 #[derive(Debug)]
@@ -67,6 +57,24 @@ pub(super) enum DiskJob {
     LateSaves,
     /// These displaced saves are safe elsewhere.
     Forget(Vec<ContentHash>),
+}
+
+impl DiskJob {
+    /// How long a new file is that this writes; `None` if it does something else.
+    const fn new_file_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Write { bytes, expected: None, .. } => Some(bytes.len()),
+            Self::Write { expected: Some(_), .. }
+            | Self::Remove { .. }
+            | Self::RemoveIntake { .. }
+            | Self::Scan(..)
+            | Self::ScanOn(_)
+            | Self::Look(_)
+            | Self::Confirm { .. }
+            | Self::LateSaves
+            | Self::Forget(_) => None,
+        }
+    }
 }
 
 /// What came of it.
@@ -134,48 +142,55 @@ impl Disk {
     }
 }
 
-/// The vault's folder, and how many megabytes are left free by what is written there.
-#[derive(Debug)]
-pub(super) struct Room {
-    root: PathBuf,
-    floor_megabytes: u64,
-}
-
-impl Room {
-    pub(super) fn of(config: &Config) -> Self {
-        Self { root: config.vault.clone(), floor_megabytes: config.admission.disk_floor_megabytes }
-    }
-
-    /// Whether so many bytes fit above the floor; where that cannot be told, the write will show it.
-    fn has(&self, bytes: usize) -> bool {
-        free_space::has_room(&self.root, bytes as u64, self.floor_megabytes).unwrap_or(true)
-    }
-}
-
 /// Starts the thread; without a disk where the vault is not in its place. It ends when its [`Disk`] is dropped.
 pub(super) fn spawn(disk: Option<VaultDisk>, stamps: Stamps, room: Room) -> Result<Disk> {
-    let worker = disk.map(|disk| Worker { disk, room, stamps, unstamped: VecDeque::new(), own: OwnWrites::default() });
-    spawn_with(worker, JOBS_MAX)
+    spawn_with(disk.map(|disk| Worker::new(disk, stamps, room)), JOBS_MAX)
 }
 
 fn spawn_with(mut worker: Option<Worker>, jobs_max: usize) -> Result<Disk> {
-    let (jobs, mut queue) = mpsc::channel::<(DiskJob, OwnedSemaphorePermit)>(jobs_max);
+    let (jobs, received) = mpsc::channel(jobs_max);
     let (done, answers) = mpsc::channel(jobs_max);
+    let mut queue = Queue { received, ahead: None };
     std::thread::Builder::new().name("disk".to_owned()).spawn(move || {
-        while let Some((job, _room)) = queue.blocking_recv() {
+        while let Some((jobs, _rooms)) = queue.next() {
             // A folder that was moved away is not written to, and what is missing in it says nothing.
-            let (answer, stamps) = match worker.as_mut().filter(|worker| worker.disk.is_in_place()) {
-                Some(worker) => (worker.work(job), worker.stamps.take_unsaved()),
-                None => (leave(job), Vec::new()),
+            let answers = match worker.as_mut().filter(|worker| worker.disk.is_in_place()) {
+                Some(worker) => worker.work(jobs),
+                None => jobs.into_iter().filter_map(leave).collect(),
             };
-            let stamps = (!stamps.is_empty()).then_some(DiskDone::Stamps(stamps));
-            if answer.into_iter().chain(stamps).any(|answer| done.blocking_send(answer).is_err()) {
+            if answers.into_iter().any(|answer| done.blocking_send(answer).is_err()) {
                 return;
             }
         }
     })?;
     let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX as usize));
     Ok(Disk { jobs, room, answers, taken: VecDeque::new() })
+}
+
+/// Jobs as they come.
+struct Queue {
+    received: mpsc::Receiver<(DiskJob, OwnedSemaphorePermit)>,
+    /// What came after new files and is none.
+    ahead: Option<(DiskJob, OwnedSemaphorePermit)>,
+}
+
+impl Queue {
+    /// The next job, or several in a row that each write a new file; `None` when there will be no more.
+    fn next(&mut self) -> Option<(Vec<DiskJob>, Vec<OwnedSemaphorePermit>)> {
+        let first = self.ahead.take().or_else(|| self.received.blocking_recv())?;
+        let mut bytes = first.0.new_file_bytes();
+        let mut jobs = vec![first];
+        while let Some(so_far) = bytes.filter(|bytes| *bytes < NEW_BYTES_AT_ONCE && jobs.len() < NEW_AT_ONCE) {
+            let Ok(next) = self.received.try_recv() else { break };
+            let Some(more) = next.0.new_file_bytes() else {
+                self.ahead = Some(next);
+                break;
+            };
+            bytes = Some(so_far + more);
+            jobs.push(next);
+        }
+        Some(jobs.into_iter().unzip())
+    }
 }
 
 /// What a job comes to while the vault is away.
@@ -187,138 +202,6 @@ fn leave(job: DiskJob) -> Option<DiskDone> {
         DiskJob::RemoveIntake { .. } | DiskJob::Look(_) | DiskJob::Confirm { .. } => Some(DiskDone::Missed),
         // Displaced saves lie in the folder that is away, and stay there.
         DiskJob::LateSaves | DiskJob::Forget(_) => None,
-    }
-}
-
-/// What the thread owns.
-struct Worker {
-    disk: VaultDisk,
-    room: Room,
-    stamps: Stamps,
-    /// Files that were written or read as soon as they were: since when they may have been left alone.
-    unstamped: VecDeque<(Instant, VaultPath)>,
-    own: OwnWrites,
-}
-
-impl Worker {
-    fn work(&mut self, job: DiskJob) -> Option<DiskDone> {
-        match job {
-            DiskJob::Write { effect, path, bytes, expected } => {
-                let outcome = self.write(&path, &bytes, expected);
-                match outcome {
-                    WriteOutcome::Written => self.own.note(&path, &bytes),
-                    WriteOutcome::Displaced(_)
-                    | WriteOutcome::Occupied(_)
-                    | WriteOutcome::InTheWay
-                    | WriteOutcome::Failed => self.own.forget(&path),
-                }
-                self.stamp_later(&path);
-                Some(DiskDone::Written(effect, outcome))
-            }
-            DiskJob::Remove { effect, path, expected } => {
-                self.own.forget(&path);
-                let outcome = self.disk.remove(&path, expected).unwrap_or_else(|error| {
-                    tracing::error!(%error, "a file could not be removed; it is tried again");
-                    RemoveOutcome::Failed
-                });
-                Some(DiskDone::Removed(effect, outcome))
-            }
-            DiskJob::RemoveIntake { path, expected } => match self.disk.remove(&path, expected) {
-                Ok(RemoveOutcome::Changed(bytes)) => {
-                    self.own.forget(&path);
-                    Some(DiskDone::Seen { changed: vec![(path, bytes)], removed: Vec::new(), has_twins: false })
-                }
-                Ok(RemoveOutcome::Removed | RemoveOutcome::Failed) => None,
-                Err(error) => {
-                    tracing::error!(%error, "a mail that was taken up could not be removed from Inbox/");
-                    None
-                }
-            },
-            DiskJob::Scan(known, size) => Some(DiskDone::Scanned(self.scan(known, size))),
-            DiskJob::ScanOn(rest) => Some(DiskDone::Scanned(self.scan_on(rest))),
-            DiskJob::Look(paths) => {
-                let (mut changed, mut removed, mut has_twins) = (Vec::new(), Vec::new(), false);
-                for path in paths {
-                    self.own.forget(&path);
-                    match self.disk.read(&path) {
-                        Some(_) if self.disk.has_twin(&path) => has_twins = true,
-                        Some(bytes) => changed.push((path, bytes)),
-                        None if self.disk.lacks(&path) => removed.push(path),
-                        None => {}
-                    }
-                }
-                Some(DiskDone::Seen { changed, removed, has_twins })
-            }
-            DiskJob::Confirm { mut changed, mut removed } => {
-                removed.iter().for_each(|path| self.own.forget(path));
-                changed.retain(|(path, bytes)| !self.own.take(path, bytes));
-                // Whoever changed it since, the watcher tells of that too.
-                changed.retain(|(path, bytes)| self.disk.read(path).as_ref() == Some(bytes));
-                removed.retain(|path| self.disk.lacks(path));
-                changed.iter().for_each(|(path, _)| self.stamp_later(path));
-                Some(DiskDone::Seen { changed, removed, has_twins: false })
-            }
-            DiskJob::LateSaves => {
-                self.stamp_some();
-                Some(DiskDone::LateSaves(self.disk.late_saves()))
-            }
-            DiskJob::Forget(saves) => {
-                saves.into_iter().for_each(|save| self.disk.forget_displaced(save));
-                None
-            }
-        }
-    }
-
-    fn write(&self, path: &VaultPath, bytes: &[u8], expected: Option<ContentHash>) -> WriteOutcome {
-        let written = if self.room.has(bytes.len()) {
-            self.disk.write(path, bytes, expected)
-        } else {
-            Err(DiskError::Full { path: self.room.root.join(path.as_str()) })
-        };
-        match written {
-            Ok(outcome) => outcome,
-            // Told once, with its place: it is tried again and again.
-            Err(DiskError::InTheWay { .. } | DiskError::Escape { .. }) => WriteOutcome::InTheWay,
-            Err(error) => {
-                tracing::error!(%error, "a file could not be written; it is tried again");
-                WriteOutcome::Failed
-            }
-        }
-    }
-
-    /// None where the vault was moved away meanwhile: then its files look removed.
-    fn scan(&mut self, known: Vec<(VaultPath, ContentHash)>, size: ScanSize) -> Option<Scan> {
-        let known = known.into_iter().map(|(path, hash)| (path.key(), (path, hash))).collect();
-        let found = self.disk.scan(&known, size, &mut self.stamps).unwrap_or_else(|error| {
-            tracing::error!(%error, "the vault could not be scanned");
-            Scan::default()
-        });
-        self.told(found)
-    }
-
-    fn scan_on(&mut self, rest: Scan) -> Option<Scan> {
-        let found = self.disk.scan_on(rest, &mut self.stamps);
-        self.told(found)
-    }
-
-    fn told(&mut self, found: Scan) -> Option<Scan> {
-        found.changed.iter().map(|(path, _)| path).chain(&found.removed).for_each(|path| self.own.forget(path));
-        self.disk.is_in_place().then_some(found)
-    }
-
-    fn stamp_later(&mut self, path: &VaultPath) {
-        if self.unstamped.len() < UNSTAMPED_MAX {
-            self.unstamped.push_back((Instant::now(), path.clone()));
-        }
-    }
-
-    /// Notes what files look like that have been left alone for a while.
-    fn stamp_some(&mut self) {
-        let is_due = |(since, _): &&(Instant, VaultPath)| since.elapsed() >= STAMPED_AFTER;
-        let count = self.unstamped.iter().take(STAMPED_AT_ONCE).take_while(is_due).count();
-        if count > 0 {
-            self.disk.stamp(self.unstamped.drain(..count).map(|(_, path)| path), &mut self.stamps);
-        }
     }
 }
 
@@ -334,8 +217,7 @@ mod tests {
     async fn done(jobs: Vec<DiskJob>, root: &Path, floor_megabytes: u64) -> Vec<DiskDone> {
         let room = Room { root: root.to_owned(), floor_megabytes };
         let disk = VaultDisk::open(root).expect("a vault");
-        let own = OwnWrites::default();
-        let worker = Worker { disk, room, stamps: Stamps::default(), unstamped: VecDeque::new(), own };
+        let worker = Worker::new(disk, Stamps::default(), room);
         let mut disk = spawn_with(Some(worker), 2).expect("a thread");
         for job in jobs {
             disk.send(job).await.expect("the thread lives");
@@ -451,6 +333,28 @@ mod tests {
 
     fn write_new(effect: u64, name: &str, bytes: usize) -> DiskJob {
         DiskJob::Write { effect: EffectId(effect), path: path(name), bytes: vec![b'x'; bytes], expected: None }
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_for_among_new_files_is_done_in_its_turn() {
+        let root = tempfile::tempdir().expect("a folder");
+        let look = |name| DiskJob::Look(vec![path(name)]);
+        let mut jobs: Vec<_> = (0..600).map(|number| write_new(number, &format!("{number}.md"), 10)).collect();
+        jobs.insert(300, look("300.md"));
+        jobs.insert(300, look("299.md"));
+        let answers = done(jobs, root.path(), 0).await;
+        let told: Vec<_> = answers
+            .iter()
+            .map(|done| {
+                if let DiskDone::Written(EffectId(effect), WriteOutcome::Written) = done {
+                    return *effect;
+                }
+                let DiskDone::Seen { changed, removed, .. } = done else { panic!("{done:?}") };
+                1000 + changed.len() as u64 * 10 + removed.len() as u64
+            })
+            .collect();
+        let expected: Vec<_> = (0..300).chain([1010, 1001]).chain(300..600).collect();
+        assert_eq!(told, expected);
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process,
     sync::{
         Mutex, PoisonError,
@@ -53,6 +53,7 @@ pub(super) struct Kept {
     path: PathBuf,
     late: Mutex<VecDeque<Late>>,
     pub(super) sync_folder: fn(&OwnedFd) -> Result<(), Errno>,
+    pub(super) sync_all: fn(&OwnedFd) -> Result<(), Errno>,
 }
 
 /// A file taken off its path that some program may still have open.
@@ -72,9 +73,18 @@ pub(super) struct Temporary<'k> {
     pub(super) name: String,
 }
 
+impl Temporary<'_> {
+    /// It has another name by now.
+    pub(super) fn moved(mut self) {
+        self.name.clear();
+    }
+}
+
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        self.kept.unlink(&self.name);
+        if !self.name.is_empty() {
+            self.kept.unlink(&self.name);
+        }
     }
 }
 
@@ -93,7 +103,13 @@ impl Kept {
             Err(error) => return Err(DiskError::new("open", path, error)),
         };
         rustix::fs::fchmod(&folder, Mode::RWXU).map_err(|error| DiskError::new("protect", &path, error))?;
-        let kept = Self { folder, path, late: Mutex::default(), sync_folder: |folder| rustix::fs::fsync(folder) };
+        let kept = Self {
+            folder,
+            path,
+            late: Mutex::default(),
+            sync_folder: |folder| rustix::fs::fsync(folder),
+            sync_all: |folder| rustix::fs::syncfs(folder),
+        };
         clean(&kept)?;
         Ok(kept)
     }
@@ -123,21 +139,34 @@ impl Kept {
     }
 
     /// A file with these bytes, on disk when this returns. `shown` is the path it is made for.
-    pub(super) fn temporary(&self, bytes: &[u8], mode: Mode, shown: &PathBuf) -> Result<Temporary<'_>, DiskError> {
+    pub(super) fn temporary(&self, bytes: &[u8], mode: Mode, shown: &Path) -> Result<Temporary<'_>, DiskError> {
+        let (temporary, file) = self.unsynced(bytes, mode, shown)?;
+        file.sync_all().map_err(|error| DiskError::new("write", shown, error))?;
+        Ok(temporary)
+    }
+
+    /// The same before it is on disk: [`Self::sync`] sees to that.
+    pub(super) fn unsynced(&self, bytes: &[u8], mode: Mode, shown: &Path) -> Result<(Temporary<'_>, File), DiskError> {
         let temporary = Temporary { kept: self, name: unique("tmp") };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.folder, &temporary.name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|error| DiskError::new("write", shown, error))?;
         rustix::fs::fchmod(&file, mode).map_err(|error| DiskError::new("write", shown, error))?;
         let mut file = File::from(file);
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| DiskError::new("write", shown, error))?;
-        Ok(temporary)
+        file.write_all(bytes).map_err(|error| DiskError::new("write", shown, error))?;
+        Ok((temporary, file))
+    }
+
+    /// Waits until all that was written to the vault's file system is on disk.
+    pub(super) fn sync(&self) -> Result<(), Errno> {
+        (self.sync_all)(&self.folder)
     }
 
     /// Renames a temporary file so that after a crash, whatever it holds then, a save in it is recognised.
     pub(super) fn hold(&self, temporary: Temporary<'_>, known: &[ContentHash]) -> Result<String, Errno> {
         let name = self.held_name(known);
         rustix::fs::renameat(&self.folder, &temporary.name, &self.folder, &name)?;
+        temporary.moved();
         Ok(name)
     }
 

@@ -1,5 +1,6 @@
 //! The disk side of the vault against a real directory.
 
+mod new_files;
 mod races;
 mod scan;
 mod stamps;

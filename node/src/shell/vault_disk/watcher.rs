@@ -1,6 +1,7 @@
 //! Tells what others save in the vault, soon after they saved it.
 
 use std::{
+    fs,
     hash::RandomState,
     path::Path,
     sync::{
@@ -151,6 +152,17 @@ fn is_hidden(top: &Path, event: &notify::Event) -> bool {
     !event.paths.is_empty() && !event.need_rescan() && event.paths.iter().all(|path| has_dot_name(top, path))
 }
 
+/// Watches every folder but those that do not sync: this node makes each file in one of them, and others change whenever
+/// a program runs.
+fn watch(watcher: &mut RecommendedWatcher, top: &Path) -> notify::Result<()> {
+    watcher.watch(top, RecursiveMode::Recursive)?;
+    for entry in fs::read_dir(top)?.flatten().filter(|entry| has_dot_name(top, &entry.path())) {
+        // It may be no folder, or be gone.
+        watcher.unwatch(&entry.path()).ok();
+    }
+    Ok(())
+}
+
 /// What the thread owns.
 struct Watch {
     /// An error where the system gives none.
@@ -233,7 +245,7 @@ impl Watch {
         let mut failed = None;
         for _ in 0..WATCH_ATTEMPTS {
             failed = match &mut self.watcher {
-                Ok(watcher) => watcher.watch(&root, RecursiveMode::Recursive).err().map(|error| error.to_string()),
+                Ok(watcher) => watch(watcher, &root).err().map(|error| error.to_string()),
                 Err(error) => Some(error.to_string()),
             };
             if failed.is_none() {

@@ -5,7 +5,7 @@ use std::{ffi::OsStr, path::Path};
 use aiemp_crdt::vault::{RemoveOutcome, WriteOutcome};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
-use rustix::{fs::RenameFlags, io::Errno};
+use rustix::{fd::OwnedFd, fs::RenameFlags, io::Errno};
 
 use self::{compared::probe, place::Place};
 use super::{
@@ -19,6 +19,7 @@ use super::{
 };
 
 mod compared;
+mod new_files;
 mod place;
 
 /// How often a write starts over because the path changed under it.
@@ -122,10 +123,10 @@ impl VaultDisk {
             let temporary = self.kept.temporary(bytes, place.mode()?, &place.shown)?;
             let outcome = match expected {
                 Some(expected) => self.replace(&place, temporary, bytes, expected)?,
-                None => self.create(&place, &temporary, bytes)?,
+                None => self.create(&place, temporary, bytes)?,
             };
             if let Some(outcome) = outcome {
-                self.sync(&place);
+                self.sync_folder(&place.folder, &place.shown);
                 return Ok(outcome);
             }
         }
@@ -144,8 +145,9 @@ impl VaultDisk {
             Err(Errno::NOENT) => return Ok(RemoveOutcome::Removed),
             Err(error) => return Err(place.failed("remove", error)),
         }
-        let displaced = self.displaced(&place, held, &[expected], &|held| self.rename_new(held, &place))?;
-        self.sync(&place);
+        let displaced =
+            self.displaced(&place, held, &[expected], &|held| self.rename_new(held, &place.folder, place.name()))?;
+        self.sync_folder(&place.folder, &place.shown);
         Ok(displaced.map_or(RemoveOutcome::Removed, RemoveOutcome::Changed))
     }
 
@@ -207,13 +209,14 @@ impl VaultDisk {
     #[cfg(test)]
     pub(super) fn break_sync(&mut self) {
         self.kept.sync_folder = |_| Err(Errno::IO);
+        self.kept.sync_all = |_| Err(Errno::IO);
     }
 
     /// What was renamed into place or away is so, also where the folder does not sync: only the power must not fail. To
     /// call it undone would be to take it for the work of another hand.
-    fn sync(&self, place: &Place<'_>) {
-        if let Err(error) = (self.kept.sync_folder)(&place.folder) {
-            let error = place.failed("sync the folder of", error);
+    fn sync_folder(&self, folder: &OwnedFd, shown: &Path) {
+        if let Err(error) = (self.kept.sync_folder)(folder) {
+            let error = DiskError::new("sync the folder of", shown, error);
             tracing::error!(%error, "a change is in place, but may not outlast a power failure");
         }
     }
@@ -227,11 +230,14 @@ impl VaultDisk {
     fn create(
         &self,
         place: &Place<'_>,
-        temporary: &Temporary<'_>,
+        temporary: Temporary<'_>,
         bytes: &[u8],
     ) -> Result<Option<WriteOutcome>, DiskError> {
-        match self.rename_new(&temporary.name, place) {
-            Ok(()) => Ok(Some(WriteOutcome::Written)),
+        match self.rename_new(&temporary.name, &place.folder, place.name()) {
+            Ok(()) => {
+                temporary.moved();
+                Ok(Some(WriteOutcome::Written))
+            }
             Err(Errno::EXIST) => {
                 let mut found = reading::read(&place.folder, place.name());
                 if matches!(found, Found::File { is_steady: false, .. }) {
@@ -267,7 +273,7 @@ impl VaultDisk {
             Err(Errno::NOENT) => {
                 let renamed = match place.other_spelling() {
                     Some(_) => Err(Errno::NOENT),
-                    None => self.rename_new(&held, place),
+                    None => self.rename_new(&held, &place.folder, place.name()),
                 };
                 return match renamed {
                     Ok(()) => Ok(Some(WriteOutcome::Written)),
@@ -344,15 +350,15 @@ impl VaultDisk {
         rustix::fs::renameat_with(self.kept.folder(), held, &place.folder, name, RenameFlags::EXCHANGE)
     }
 
-    /// Renames to the path unless something lies there.
-    fn rename_new(&self, name: &str, place: &Place<'_>) -> Result<(), Errno> {
-        let (from, to) = (self.kept.folder(), place.path.name());
+    /// Renames from `.aiemp/` to a place unless something lies there.
+    fn rename_new(&self, from: &str, folder: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+        let kept = self.kept.folder();
         if self.can_exchange {
-            return rustix::fs::renameat_with(from, name, &place.folder, to, RenameFlags::NOREPLACE);
+            return rustix::fs::renameat_with(kept, from, folder, name, RenameFlags::NOREPLACE);
         }
-        match tree::kind_of(&place.folder, place.name())? {
+        match tree::kind_of(folder, name)? {
             Some(_) => Err(Errno::EXIST),
-            None => rustix::fs::renameat(from, name, &place.folder, to),
+            None => rustix::fs::renameat(kept, from, folder, name),
         }
     }
 }

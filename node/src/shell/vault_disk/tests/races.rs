@@ -103,6 +103,15 @@ fn work(disk: &VaultDisk, vault: &Path, turn: usize) -> bool {
             found.iter().for_each(|(_, bytes)| assert_own(bytes));
             disk.late_saves().iter().for_each(|(_, bytes)| assert_own(bytes));
         }
+        6 if turn % 512 == 6 => {
+            let paths = ["Plans/a.md", "Plans/b.md", "Plans/sub/a.md", "Plans/sub/new/b.md"].repeat(3);
+            let files: Vec<_> = paths.into_iter().map(|at| (path(at), new.to_vec())).collect();
+            for outcome in disk.write_new(&files) {
+                if let Ok(WriteOutcome::Occupied(bytes)) = outcome {
+                    assert_own(&bytes);
+                }
+            }
+        }
         _ => disk.read(&at).iter().for_each(|bytes| assert_own(bytes)),
     }
     false

@@ -2,7 +2,8 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::Write,
-    os::unix::fs::symlink,
+    os::unix::fs::{MetadataExt, symlink},
+    path::Path,
     time::Duration,
 };
 
@@ -225,6 +226,25 @@ async fn our_own_reading_wakes_nobody() {
     fs::rename(vault.root.path().join(".b.md"), vault.root.path().join("b.md")).expect("renamed");
     let changed = vec![(path("b.md"), b"text".to_vec())];
     assert_eq!(vault.next().await, Ok(DiskEvent::Changed { changed, removed: vec![], skipped: vec![] }));
+}
+
+/// The folders that this process watches, as the system tells them.
+fn is_watched(folder: &Path) -> bool {
+    let inode = format!("ino:{:x} ", fs::metadata(folder).expect("there").ino());
+    let files = fs::read_dir("/proc/self/fdinfo").expect("listed").flatten();
+    let told = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+    told.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .any(|line| line.starts_with("inotify ") && line.contains(&inode))
+}
+
+#[test]
+fn folders_that_do_not_sync_are_not_watched() {
+    let vault = Watched::new(&[("Plans/a.md", ""), (".aiemp/tmp", ""), (".git/objects/00/11", ""), ("Plans/.x", "")]);
+    for (folder, is_expected) in
+        [("", true), ("Plans", true), (".aiemp", false), (".git", false), (".git/objects/00", false)]
+    {
+        assert_eq!(is_watched(&vault.root.path().join(folder)), is_expected, "{folder}");
+    }
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl VaultDisk {
             Found::File { bytes, .. } => bytes,
             Found::Nothing if place.other_spelling().is_some() => return Ok(None),
             Found::Nothing => {
-                return match self.rename_new(&temporary.name, place) {
+                return match self.rename_new(&temporary.name, &place.folder, place.name()) {
                     Ok(()) => Ok(Some(WriteOutcome::Written)),
                     Err(Errno::EXIST | Errno::NOENT) => Ok(None),
                     Err(error) => Err(place.failed("write", error)),

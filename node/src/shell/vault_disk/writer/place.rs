@@ -17,6 +17,12 @@ use crate::shell::vault_disk::{
 
 const SET_GROUP: u32 = 0o2000;
 
+/// The mode of a new file in a folder: its owner's alone, unless the folder hands its group on (set-group-id).
+pub(super) fn mode_in(folder: &OwnedFd) -> Mode {
+    let is_shared = rustix::fs::fstat(folder).is_ok_and(|folder| folder.st_mode & SET_GROUP != 0);
+    Mode::from_raw_mode(if is_shared { 0o660 } else { 0o600 })
+}
+
 /// Where one file lies.
 pub(super) struct Place<'p> {
     pub(super) folder: OwnedFd,
@@ -60,17 +66,15 @@ impl Place<'_> {
         }
     }
 
-    /// The mode for new content: that of the file it replaces, never executable. In a folder that hands its group on
-    /// (set-group-id), the group may do with it what the owner may.
+    /// The mode for new content: that of the file it replaces, never executable, and no less than a new file gets there.
     pub(super) fn mode(&self) -> Result<Mode, DiskError> {
-        let shared = rustix::fs::fstat(&self.folder).is_ok_and(|folder| folder.st_mode & SET_GROUP != 0);
-        let least = Mode::from_raw_mode(if shared { 0o660 } else { 0o600 });
+        let least = mode_in(&self.folder);
         if self.kind()?.is_none() {
             return Ok(least);
         }
         let replaced = rustix::fs::statat(&self.folder, self.path.name(), AtFlags::SYMLINK_NOFOLLOW);
         let replaced = replaced.map_or(least, |stat| Mode::from_raw_mode(stat.st_mode & 0o666));
-        Ok(if shared { replaced | least } else { replaced })
+        Ok(if least == Mode::RUSR | Mode::WUSR { replaced } else { replaced | least })
     }
 
     pub(super) fn unfit(&self, found: &Found) -> DiskError {
