@@ -43,7 +43,6 @@ mod damage;
 mod disk;
 mod mending;
 mod notices;
-mod own_writes;
 mod place;
 mod progress;
 mod receipts;

@@ -15,6 +15,7 @@ mod stock;
 mod tree;
 mod watcher;
 mod writer;
+mod written;
 
 use std::{io, path::PathBuf};
 
@@ -30,6 +31,7 @@ pub use self::{
     stock::Stock,
     watcher::{DiskEvent, VaultWatcher},
     writer::VaultDisk,
+    written::Written,
 };
 
 /// Why the vault's disk did not do what was asked. What lay at the path before lies there still.

@@ -297,40 +297,6 @@ mod tests {
         assert_eq!((changed, removed), (&vec![read("steady.md")], &vec![path("gone.md")]));
     }
 
-    #[tokio::test]
-    async fn what_this_node_wrote_is_told_only_when_something_else_was_told_before() {
-        let root = tempfile::tempdir().expect("a folder");
-        let write = |effect| DiskJob::Write {
-            effect: EffectId(effect),
-            path: path("a.md"),
-            bytes: b"ours\n".to_vec(),
-            expected: None,
-        };
-        let confirm = |removed: bool| DiskJob::Confirm {
-            changed: vec![(path("a.md"), b"ours\n".to_vec())],
-            removed: if removed { vec![path("a.md")] } else { Vec::new() },
-        };
-        let jobs = vec![
-            write(1),
-            confirm(false),
-            confirm(false),
-            write(2),
-            DiskJob::Look(vec![path("a.md")]),
-            confirm(false),
-            write(3),
-            confirm(true),
-            write(4),
-            DiskJob::Scan(Vec::new(), ScanSize::Whole),
-            confirm(false),
-        ];
-        let told: Vec<_> = done(jobs, root.path(), 0)
-            .await
-            .into_iter()
-            .filter_map(|done| if let DiskDone::Seen { changed, .. } = done { Some(changed.len()) } else { None })
-            .collect();
-        assert_eq!(told, [0, 1, 1, 1, 1, 1]);
-    }
-
     fn write_new(effect: u64, name: &str, bytes: usize) -> DiskJob {
         DiskJob::Write { effect: EffectId(effect), path: path(name), bytes: vec![b'x'; bytes], expected: None }
     }

@@ -254,7 +254,7 @@ fn watch(
     stamps: &mut Stamps,
 ) -> Result<(Option<VaultWatcher>, Scan)> {
     let Some(disk) = disk else { return Ok((None, Scan::default())) };
-    let watcher = VaultWatcher::spawn(root, events)?;
+    let watcher = VaultWatcher::spawn(root, events, disk.written())?;
     let known = core.vault().on_disk().iter();
     let known = known.map(|(key, there)| (key.clone(), (there.path.clone(), there.hash))).collect();
     let size = if core.vault().is_recorded() { ScanSize::Known } else { ScanSize::Whole };

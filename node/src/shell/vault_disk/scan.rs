@@ -13,6 +13,7 @@ use super::{
     reading::{self, Found, SkipReason},
     stamps::{self, Stamp, Stamped, Stamps},
     tree::{Missing, Tree},
+    written::Written,
 };
 
 /// What is known to lie at places: spelling and content, by canonical key.
@@ -48,6 +49,7 @@ const PART_BYTES: usize = 4 << 20;
 struct Scanning<'s> {
     tree: &'s Tree,
     stamps: &'s mut Stamps,
+    written: &'s Written,
     /// The file system's time when it began.
     now: i64,
     scan: Scan,
@@ -57,12 +59,12 @@ pub(super) fn scan(
     tree: &Tree,
     known: &Known,
     size: ScanSize,
-    stamps: &mut Stamps,
+    (stamps, written): (&mut Stamps, &Written),
     now: i64,
 ) -> Result<Scan, DiskError> {
     let mut listing = Listing::with_stamps(tree)?;
     let scan = Scan { skipped: std::mem::take(&mut listing.skipped), ..Scan::default() };
-    let mut scanning = Scanning { tree, stamps, now, scan };
+    let mut scanning = Scanning { tree, stamps, written, now, scan };
     for (key, paths) in &listing.files {
         let known = known.get(key);
         // The spelling that is known stays the file; without one the first in byte order is.
@@ -85,8 +87,8 @@ pub(super) fn scan(
 }
 
 /// Reads some megabytes of what is unread, and skips what cannot be.
-pub(super) fn scan_on(tree: &Tree, rest: Scan, stamps: &mut Stamps, now: i64) -> Scan {
-    let mut scanning = Scanning { tree, stamps, now, scan: rest };
+pub(super) fn scan_on(tree: &Tree, rest: Scan, (stamps, written): (&mut Stamps, &Written), now: i64) -> Scan {
+    let mut scanning = Scanning { tree, stamps, written, now, scan: rest };
     scanning.read_part();
     scanning.scan
 }
@@ -106,7 +108,8 @@ impl Scanning<'_> {
 
     fn look_at(&mut self, path: &VaultPath, stamp: Option<Stamp>, known: Option<&(VaultPath, ContentHash)>) {
         let is_known = |hash| known.is_some_and(|known| known.0 == *path && known.1 == hash);
-        if stamp.and_then(|stamp| self.stamps.content(path, stamp)).is_some_and(is_known) {
+        let content = |stamp| self.stamps.content(path, stamp).or_else(|| self.written.content(path, stamp));
+        if stamp.and_then(content).is_some_and(is_known) {
             return;
         }
         let folder = match self.tree.folder_of(path, Missing::Leave) {

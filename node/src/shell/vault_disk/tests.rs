@@ -6,13 +6,14 @@ mod scan;
 mod stamps;
 mod watcher;
 mod writer;
+mod written;
 
 use std::{fs, path::Path};
 
 use aiemp_protocol::vault_path::VaultPath;
 use rustix::io::Errno;
 
-use super::{DiskError, Known, Scan, ScanSize, Stamps, tree::Tree};
+use super::{DiskError, Known, Scan, ScanSize, Stamps, Written, tree::Tree};
 
 fn path(text: &str) -> VaultPath {
     VaultPath::parse(text).expect("a valid path")
@@ -31,7 +32,7 @@ fn put(root: &Path, name: &str, text: &str) {
 
 /// What a scan of the folder finds.
 fn scan_of(root: &Path, known: &Known) -> Result<Scan, DiskError> {
-    super::scan::scan(&Tree::open(root)?, known, ScanSize::Whole, &mut Stamps::default(), 0)
+    super::scan::scan(&Tree::open(root)?, known, ScanSize::Whole, (&mut Stamps::default(), &Written::default()), 0)
 }
 
 /// The names in `.aiemp/`.

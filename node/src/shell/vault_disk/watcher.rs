@@ -21,7 +21,7 @@ use self::{
     batch::Reader,
     settle::{Settle, has_dot_name},
 };
-use super::{DiskError, file_system, listing::Listing, reading::SkipReason, tree::Tree};
+use super::{DiskError, file_system, listing::Listing, reading::SkipReason, tree::Tree, written::Written};
 
 mod batch;
 mod settle;
@@ -73,16 +73,18 @@ enum Signal {
 
 impl VaultWatcher {
     /// Watches `root`, and from a thread of its own sends what settles there to `events`.
-    pub fn spawn(root: &Path, events: mpsc::Sender<DiskEvent>) -> Result<Self, DiskError> {
+    /// What was `written` by this node and still looks so is not told.
+    pub fn spawn(root: &Path, events: mpsc::Sender<DiskEvent>, written: Written) -> Result<Self, DiskError> {
         let tree = Tree::open(root)?;
         let rescans = file_system::remote(tree.top()).map(|_| RESCANS);
-        Self::spawn_with(tree, events, rescans)
+        Self::spawn_with(tree, events, rescans, written)
     }
 
     pub(super) fn spawn_with(
         tree: Tree,
         events: mpsc::Sender<DiskEvent>,
         rescans: Option<Duration>,
+        written: Written,
     ) -> Result<Self, DiskError> {
         let (signals, received) = sync_channel(SIGNALS_MAX);
         let has_lost = Arc::new(AtomicBool::new(false));
@@ -97,7 +99,7 @@ impl VaultWatcher {
             unwatched: Arc::clone(&unwatched),
             rescans,
             settle: Settle::new(&path),
-            reader: Reader { folders: Listing::of(&tree)?.folders, tree, hashes: RandomState::new() },
+            reader: Reader { folders: Listing::of(&tree)?.folders, tree, hashes: RandomState::new(), written },
             events,
         };
         watch.watch_all();

@@ -16,6 +16,7 @@ use super::{
     scan::{self, Known, Scan, ScanSize},
     stamps::{Stamped, Stamps},
     tree::{self, Missing, Tree},
+    written::Written,
 };
 
 mod compared;
@@ -34,6 +35,7 @@ pub struct VaultDisk {
     tree: Tree,
     kept: Kept,
     can_exchange: bool,
+    written: Written,
 }
 
 impl VaultDisk {
@@ -48,7 +50,7 @@ impl VaultDisk {
                 "the file system cannot exchange files: a save within the same moment as a merge may be lost"
             );
         }
-        Ok(Self { tree, kept, can_exchange })
+        Ok(Self { tree, kept, can_exchange, written: Written::default() })
     }
 
     /// Which folder this is.
@@ -71,24 +73,43 @@ impl VaultDisk {
     /// Fails only if the vault's top cannot be listed, so that an unmounted disk is no mass removal.
     /// Files that look as they did when they were read are not read again.
     pub fn scan(&self, known: &Known, size: ScanSize, stamps: &mut Stamps) -> Result<Scan, DiskError> {
-        scan::scan(&self.tree, known, size, stamps, self.kept.time())
+        scan::scan(&self.tree, known, size, (stamps, &self.written), self.kept.time())
     }
 
     /// Reads some megabytes of what a scan left unread. What is gone by then was never known.
     pub fn scan_on(&self, rest: Scan, stamps: &mut Stamps) -> Scan {
-        scan::scan_on(&self.tree, rest, stamps, self.kept.time())
+        scan::scan_on(&self.tree, rest, (stamps, &self.written), self.kept.time())
     }
 
-    /// Notes what these files look like: for those that were written or read while that could not be told.
-    pub fn stamp(&self, paths: impl Iterator<Item = VaultPath>, stamps: &mut Stamps) {
+    /// What this disk wrote lately, for whoever watches the vault.
+    pub fn written(&self) -> Written {
+        self.written.clone()
+    }
+
+    /// What was written at a path is no longer told from what others write there.
+    pub fn forget_written(&self, path: &VaultPath) {
+        self.written.take(path);
+    }
+
+    /// Notes what these files look like: for those that were written or read while that could not be told. Those that do
+    /// not say what was written there, though they looked so, are the answer.
+    pub fn stamp(&self, paths: impl Iterator<Item = VaultPath>, stamps: &mut Stamps) -> Vec<(VaultPath, Vec<u8>)> {
         let now = self.kept.time();
+        let mut changed = Vec::new();
         for path in paths {
+            let written = self.written.take(&path);
             let Ok(Some(place)) = self.place(&path, Missing::Leave) else { continue };
             let found = reading::read(&place.folder, place.name()).unshared();
+            drop(place);
             if let Found::File { bytes, is_steady: true, stamp, .. } = found {
-                stamps.note(&path, Stamped { stamp, hash: ContentHash::of(&bytes) }, now);
+                let hash = ContentHash::of(&bytes);
+                stamps.note(&path, Stamped { stamp, hash }, now);
+                if written.is_some_and(|written| written != hash) {
+                    changed.push((path, bytes));
+                }
             }
         }
+        changed
     }
 
     /// The name of the vault's file system, if others may change files there without this system telling.
@@ -127,6 +148,13 @@ impl VaultDisk {
             };
             if let Some(outcome) = outcome {
                 self.sync_folder(&place.folder, &place.shown);
+                match outcome {
+                    WriteOutcome::Written => self.note_written(&place.folder, place.path, bytes),
+                    WriteOutcome::Displaced(_)
+                    | WriteOutcome::Occupied(_)
+                    | WriteOutcome::InTheWay
+                    | WriteOutcome::Failed => self.forget_written(place.path),
+                }
                 return Ok(outcome);
             }
         }
@@ -218,6 +246,13 @@ impl VaultDisk {
         if let Err(error) = (self.kept.sync_folder)(folder) {
             let error = DiskError::new("sync the folder of", shown, error);
             tracing::error!(%error, "a change is in place, but may not outlast a power failure");
+        }
+    }
+
+    /// What is put there by another hand before it is looked at looks like ours for some seconds, then it is read.
+    fn note_written(&self, folder: &OwnedFd, path: &VaultPath, bytes: &[u8]) {
+        if let Some(stamp) = reading::look(folder, OsStr::new(path.name())).filter(|stamp| !stamp.is_linked) {
+            self.written.note(path, Stamped { stamp, hash: ContentHash::of(bytes) });
         }
     }
 

@@ -14,7 +14,6 @@ use crate::{
     config::Config,
     shell::{
         free_space,
-        mesh::own_writes::OwnWrites,
         vault_disk::{DiskError, Scan, ScanSize, Stamps, VaultDisk},
     },
 };
@@ -22,8 +21,8 @@ use crate::{
 /// How long a file must be left alone before what it looks like can be told from another state of it.
 const STAMPED_AFTER: Duration = Duration::from_secs(3);
 /// Such files that are read at once, so that no write waits for long.
-const STAMPED_AT_ONCE: usize = 256;
-/// Files that wait for it; the next scan reads what exceeds this.
+const STAMPED_AT_ONCE: usize = 2048;
+/// Files that wait for it; what exceeds this is read when it is told, and at the next scan.
 const UNSTAMPED_MAX: usize = 16_384;
 
 /// The vault's folder, and how many megabytes are left free by what is written there.
@@ -51,18 +50,20 @@ pub(super) struct Worker {
     stamps: Stamps,
     /// Files that were written or read as soon as they were: since when they may have been left alone.
     unstamped: VecDeque<(Instant, VaultPath)>,
-    own: OwnWrites,
 }
 
 impl Worker {
     pub(super) fn new(disk: VaultDisk, stamps: Stamps, room: Room) -> Self {
-        Self { disk, room, stamps, unstamped: VecDeque::new(), own: OwnWrites::default() }
+        Self { disk, room, stamps, unstamped: VecDeque::new() }
     }
 
     /// Does one job, or several that each write a new file; what comes of them, in their order.
     pub(super) fn work(&mut self, mut jobs: Vec<DiskJob>) -> Vec<DiskDone> {
         let mut answers = match jobs.pop() {
-            Some(job) if jobs.is_empty() => self.work_one(job).into_iter().collect(),
+            Some(job) if jobs.is_empty() => {
+                let stamped = if matches!(job, DiskJob::LateSaves) { self.stamp_some() } else { None };
+                stamped.into_iter().chain(self.work_one(job)).collect()
+            }
             last => {
                 jobs.extend(last);
                 self.write_new(jobs)
@@ -79,10 +80,10 @@ impl Worker {
         match job {
             DiskJob::Write { effect, path, bytes, expected } => {
                 let written = self.write(&path, &bytes, expected);
-                Some(self.written(effect, &path, &bytes, written))
+                Some(self.written(effect, &path, written))
             }
             DiskJob::Remove { effect, path, expected } => {
-                self.own.forget(&path);
+                self.disk.forget_written(&path);
                 let outcome = self.disk.remove(&path, expected).unwrap_or_else(|error| {
                     tracing::error!(%error, "a file could not be removed; it is tried again");
                     RemoveOutcome::Failed
@@ -91,7 +92,7 @@ impl Worker {
             }
             DiskJob::RemoveIntake { path, expected } => match self.disk.remove(&path, expected) {
                 Ok(RemoveOutcome::Changed(bytes)) => {
-                    self.own.forget(&path);
+                    self.disk.forget_written(&path);
                     Some(DiskDone::Seen { changed: vec![(path, bytes)], removed: Vec::new(), has_twins: false })
                 }
                 Ok(RemoveOutcome::Removed | RemoveOutcome::Failed) => None,
@@ -105,7 +106,7 @@ impl Worker {
             DiskJob::Look(paths) => {
                 let (mut changed, mut removed, mut has_twins) = (Vec::new(), Vec::new(), false);
                 for path in paths {
-                    self.own.forget(&path);
+                    self.disk.forget_written(&path);
                     match self.disk.read(&path) {
                         Some(_) if self.disk.has_twin(&path) => has_twins = true,
                         Some(bytes) => changed.push((path, bytes)),
@@ -116,18 +117,14 @@ impl Worker {
                 Some(DiskDone::Seen { changed, removed, has_twins })
             }
             DiskJob::Confirm { mut changed, mut removed } => {
-                removed.iter().for_each(|path| self.own.forget(path));
-                changed.retain(|(path, bytes)| !self.own.take(path, bytes));
+                changed.iter().map(|(path, _)| path).chain(&removed).for_each(|path| self.disk.forget_written(path));
                 // Whoever changed it since, the watcher tells of that too.
                 changed.retain(|(path, bytes)| self.disk.read(path).as_ref() == Some(bytes));
                 removed.retain(|path| self.disk.lacks(path));
                 changed.iter().for_each(|(path, _)| self.stamp_later(path));
                 Some(DiskDone::Seen { changed, removed, has_twins: false })
             }
-            DiskJob::LateSaves => {
-                self.stamp_some();
-                Some(DiskDone::LateSaves(self.disk.late_saves()))
-            }
+            DiskJob::LateSaves => Some(DiskDone::LateSaves(self.disk.late_saves())),
             DiskJob::Forget(saves) => {
                 saves.into_iter().for_each(|save| self.disk.forget_displaced(save));
                 None
@@ -149,7 +146,7 @@ impl Worker {
             files.iter().map(|(path, bytes)| self.write(path, bytes, None)).collect()
         };
         let written = effects.into_iter().zip(&files).zip(outcomes);
-        written.map(|((effect, (path, bytes)), outcome)| self.written(effect, path, bytes, outcome)).collect()
+        written.map(|((effect, (path, _)), outcome)| self.written(effect, path, outcome)).collect()
     }
 
     fn write(&self, path: &VaultPath, bytes: &[u8], expected: Option<ContentHash>) -> Result<WriteOutcome, DiskError> {
@@ -159,13 +156,7 @@ impl Worker {
         self.disk.write(path, bytes, expected)
     }
 
-    fn written(
-        &mut self,
-        effect: EffectId,
-        path: &VaultPath,
-        bytes: &[u8],
-        written: Result<WriteOutcome, DiskError>,
-    ) -> DiskDone {
+    fn written(&mut self, effect: EffectId, path: &VaultPath, written: Result<WriteOutcome, DiskError>) -> DiskDone {
         let outcome = match written {
             Ok(outcome) => outcome,
             // Told once, with its place: it is tried again and again.
@@ -175,12 +166,6 @@ impl Worker {
                 WriteOutcome::Failed
             }
         };
-        match outcome {
-            WriteOutcome::Written => self.own.note(path, bytes),
-            WriteOutcome::Displaced(_) | WriteOutcome::Occupied(_) | WriteOutcome::InTheWay | WriteOutcome::Failed => {
-                self.own.forget(path)
-            }
-        }
         self.stamp_later(path);
         DiskDone::Written(effect, outcome)
     }
@@ -201,22 +186,31 @@ impl Worker {
     }
 
     fn told(&mut self, found: Scan) -> Option<Scan> {
-        found.changed.iter().map(|(path, _)| path).chain(&found.removed).for_each(|path| self.own.forget(path));
+        found
+            .changed
+            .iter()
+            .map(|(path, _)| path)
+            .chain(&found.removed)
+            .for_each(|path| self.disk.forget_written(path));
         self.disk.is_in_place().then_some(found)
     }
 
     fn stamp_later(&mut self, path: &VaultPath) {
         if self.unstamped.len() < UNSTAMPED_MAX {
             self.unstamped.push_back((Instant::now(), path.clone()));
+        } else {
+            self.disk.forget_written(path);
         }
     }
 
-    /// Notes what files look like that have been left alone for a while.
-    fn stamp_some(&mut self) {
+    /// Notes what files look like that have been left alone for a while; tells of those that are not as they were written.
+    fn stamp_some(&mut self) -> Option<DiskDone> {
         let is_due = |(since, _): &&(Instant, VaultPath)| since.elapsed() >= STAMPED_AFTER;
         let count = self.unstamped.iter().take(STAMPED_AT_ONCE).take_while(is_due).count();
-        if count > 0 {
-            self.disk.stamp(self.unstamped.drain(..count).map(|(_, path)| path), &mut self.stamps);
+        if count == 0 {
+            return None;
         }
+        let changed = self.disk.stamp(self.unstamped.drain(..count).map(|(_, path)| path), &mut self.stamps);
+        (!changed.is_empty()).then(|| DiskDone::Seen { changed, removed: Vec::new(), has_twins: false })
     }
 }

@@ -5,7 +5,7 @@ use tempfile::{TempDir, tempdir};
 
 use super::{path, paths, put};
 use crate::shell::vault_disk::{
-    Known, Scan, ScanSize, SkipReason, Stamp, Stamped, Stamps, VaultDisk, scan, tree::Tree,
+    Known, Scan, ScanSize, SkipReason, Stamp, Stamped, Stamps, VaultDisk, Written, scan, tree::Tree,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -27,7 +27,8 @@ fn looks(root: &Path) -> Stamp {
 }
 
 fn scanned(root: &Path, known: &Known, stamps: &mut Stamps, now: i64) -> Scan {
-    scan::scan(&Tree::open(root).expect("a vault"), known, ScanSize::Whole, stamps, now).expect("scanned")
+    scan::scan(&Tree::open(root).expect("a vault"), known, ScanSize::Whole, (stamps, &Written::default()), now)
+        .expect("scanned")
 }
 
 /// As noted by a scan long after the file was written.

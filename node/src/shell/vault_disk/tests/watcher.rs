@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{path, paths, put, scan_of};
-use crate::shell::vault_disk::{DiskEvent, SkipReason, VaultWatcher, tree::Tree};
+use crate::shell::vault_disk::{DiskEvent, SkipReason, VaultWatcher, Written, tree::Tree};
 
 /// Far longer than anything takes, so that only a missing event fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,7 +36,7 @@ impl Watched {
             put(root.path(), name, text);
         }
         let (sender, events) = mpsc::channel(4);
-        let watcher = VaultWatcher::spawn(root.path(), sender).expect("watching");
+        let watcher = VaultWatcher::spawn(root.path(), sender, Written::default()).expect("watching");
         Self { root, _watcher: watcher, events, contents: BTreeMap::new(), skipped: Vec::new(), rescans: 0 }
     }
 
@@ -251,7 +251,7 @@ fn folders_that_do_not_sync_are_not_watched() {
 async fn a_dropped_watcher_ends_its_thread() {
     let root = tempdir().expect("a directory");
     let (sender, mut events) = mpsc::channel(1);
-    drop(VaultWatcher::spawn(root.path(), sender).expect("watching"));
+    drop(VaultWatcher::spawn(root.path(), sender, Written::default()).expect("watching"));
     assert_eq!(timeout(PATIENCE, events.recv()).await, Ok(None));
 }
 
@@ -261,7 +261,7 @@ async fn where_not_all_changes_are_told_scans_come_again_and_again() {
     let (sender, mut events) = mpsc::channel(4);
     let tree = Tree::open(root.path()).expect("a vault");
     let every = Some(Duration::from_millis(20));
-    let watcher = VaultWatcher::spawn_with(tree, sender, every).expect("watching");
+    let watcher = VaultWatcher::spawn_with(tree, sender, every, Written::default()).expect("watching");
     for _ in 0..3 {
         let event = timeout(PATIENCE, events.recv()).await.expect("in time");
         assert_eq!(event, Some(DiskEvent::Rescan));

@@ -20,6 +20,7 @@ use crate::shell::vault_disk::{
     listing::Listing,
     reading::{self, Found, SkipReason},
     tree::{self, Missing, Tree},
+    written::Written,
 };
 
 /// Reads below the vault's top, knowing which folders there were when it was last listed.
@@ -28,6 +29,7 @@ pub(super) struct Reader {
     pub(super) tree: Tree,
     pub(super) folders: BTreeSet<String>,
     pub(super) hashes: RandomState,
+    pub(super) written: Written,
 }
 
 /// The names in folders, listed once for a batch: of each the spelling that it shares with its twins, and its own, as numbers
@@ -45,6 +47,12 @@ impl Reader {
                 skipped.push((shown, SkipReason::Name));
                 continue;
             };
+            if self.is_own(&at) {
+                if self.has_twin(&at, &mut names) {
+                    settle.rescan(Instant::now());
+                }
+                continue;
+            }
             match self.find(&at) {
                 Found::File { is_linked: true, .. } => skipped.push((shown, SkipReason::HardLink)),
                 Found::File { is_steady: false, .. } => {
@@ -77,6 +85,13 @@ impl Reader {
     pub(super) fn files_below(&self, folder: &Path) -> Vec<PathBuf> {
         let listing = parse(folder).and_then(|folder| Listing::below(&self.tree, &folder).ok()).unwrap_or_default();
         listing.files.into_values().flatten().map(|(path, _)| PathBuf::from(path.as_str())).collect()
+    }
+
+    /// Whether what this node wrote lies there as it was written.
+    fn is_own(&self, path: &VaultPath) -> bool {
+        let stamp =
+            self.folder_of(path).ok().flatten().and_then(|folder| reading::look(folder, OsStr::new(path.name())));
+        stamp.is_some_and(|stamp| self.written.content(path, stamp).is_some())
     }
 
     fn find(&self, path: &VaultPath) -> Found {

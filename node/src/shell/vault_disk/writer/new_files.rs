@@ -35,7 +35,7 @@ impl VaultDisk {
         let placed: Vec<_> = made
             .into_iter()
             .zip(files)
-            .map(|(made, (path, _))| is_synced && made.is_some_and(|made| self.put(made, path, &mut folders)))
+            .map(|(made, file)| is_synced && made.is_some_and(|made| self.put(made, file, &mut folders)))
             .collect();
         for folder in folders.values() {
             if let Some(new) = &folder.new {
@@ -65,12 +65,18 @@ impl VaultDisk {
     }
 
     /// False where something lies there, or the folder is gone.
-    fn put(&self, made: Temporary<'_>, path: &VaultPath, folders: &mut BTreeMap<&str, Folder>) -> bool {
+    fn put(
+        &self,
+        made: Temporary<'_>,
+        (path, bytes): &(VaultPath, Vec<u8>),
+        folders: &mut BTreeMap<&str, Folder>,
+    ) -> bool {
         let Some(folder) = folders.get_mut(path.folder()) else { return false };
         if self.rename_new(&made.name, &folder.opened, OsStr::new(path.name())).is_err() {
             return false;
         }
         made.moved();
+        self.note_written(&folder.opened, path, bytes);
         folder.new = Some(self.tree.shown(path));
         true
     }
