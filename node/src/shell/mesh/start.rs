@@ -180,7 +180,7 @@ impl Mesh {
         let watched =
             [home.mesh(), home.roster_folder(), home.peers(), home.receipts(), home.freezes(), home.standing()];
         make_folders(&home)?;
-        let (home_watch, home_changed) = HomeWatch::start(&watched);
+        let (home_watch, home_changed) = HomeWatch::start(&watched, home.store());
         write_addresses(&home, &[])?;
         let mut mesh = Self {
             home,

@@ -19,7 +19,7 @@ pub(super) async fn wait_for_pairing(options: &MeshOptions, stop: &mut mpsc::Rec
     let me = options.signer.node_id();
     let (sent, mut events) = mpsc::channel(EVENTS_MAX);
     let network = start::open_network(options, sent)?;
-    let (_watch, mut changed) = HomeWatch::start(&[home.mesh()]);
+    let (_watch, mut changed) = HomeWatch::start(&[home.mesh()], home.store());
     network.commands.send(Command::SetInvite(pairing::open_invite(home))).await?;
     let mut listening = Vec::new();
     start::write_addresses(home, &listening)?;

@@ -47,10 +47,8 @@ impl Reader {
                 skipped.push((shown, SkipReason::Name));
                 continue;
             };
+            // If it has a twin, that was told when it came.
             if self.is_own(&at) {
-                if self.has_twin(&at, &mut names) {
-                    settle.rescan(Instant::now());
-                }
                 continue;
             }
             match self.find(&at) {
