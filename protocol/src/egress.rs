@@ -21,6 +21,7 @@
 //! releases from being a list of passwords to guess. Neither a canary nor a name is ever released.
 
 mod anchors;
+mod clean;
 mod entropy;
 mod gate;
 mod phrase;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use aiemp_keys::{FingerprintKey, Fingerprints, Hash};
 use thiserror::Error;
 
+use self::clean::Clean;
 pub use self::releases::{Release, Releases, ReleasesError};
 use crate::{
     frame::Frame,
@@ -159,6 +161,7 @@ impl Hit {
 #[derive(Clone, Debug)]
 pub struct Guard {
     fingerprints: Arc<Fingerprints>,
+    clean: Arc<Clean>,
     releases: Arc<Releases>,
     /// Whether the files that it clears lie on Cloud already.
     at_cloud: bool,
@@ -170,6 +173,7 @@ impl Guard {
         // Without a release, no value is ever compared: the key is of no matter.
         Self {
             fingerprints: Arc::new(fingerprints),
+            clean: Arc::default(),
             releases: Arc::new(Releases::new(FingerprintKey::from_bytes([0; 32]))),
             at_cloud: false,
         }
@@ -285,8 +289,15 @@ impl Guard {
 
     /// Refuses the first of what must not leave, a canary before all else. Files may be released by their content.
     fn check(&self, bytes: &[u8], is_file: bool) -> Result<(), Held> {
+        let content = Clean::digest(bytes);
+        if content.is_some_and(|content| self.clean.has(content)) {
+            return Ok(());
+        }
         let released = is_file && !self.releases.is_empty() && self.releases.has_content(ContentHash::of(bytes));
         let (mut hits, overflown) = self.findings(bytes, released);
+        if let Some(content) = content.filter(|_| hits.is_empty() && !overflown) {
+            self.clean.note(content);
+        }
         if is_file && self.at_cloud {
             hits.retain(|hit| !matches!(hit.kind, HitKind::Credential { .. }));
         }

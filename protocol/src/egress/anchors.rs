@@ -54,7 +54,7 @@ impl Anchor {
     /// Where it stands first in a short text.
     pub(super) fn place_in(&self, text: &[u8]) -> Option<usize> {
         let (first, length) = (*self.text.first()?, self.text.len());
-        let other = if self.any_case { first ^ 0x20 * u8::from(first.is_ascii_alphabetic()) } else { first };
+        let other = if self.any_case { first ^ (0x20 * u8::from(first.is_ascii_alphabetic())) } else { first };
         let mut places = memchr::memchr2_iter(first, other, text);
         places.find(|at| text.get(*at..*at + length).is_some_and(|there| self.is(there)))
     }

@@ -107,3 +107,42 @@ fn a_broken_value_ends_where_another_begins() {
     assert_eq!(lines(&format!("{broken}\n{broken}\n{soft}\n{token}")), [1, 3, 5, 7]);
     assert_eq!(lines(&format!("glpat-ab1\n{token}")), [2]);
 }
+
+#[test]
+fn what_was_looked_at_before_is_judged_as_if_it_was_not() {
+    let path = VaultPath::parse("Plans/a.md").unwrap();
+    let texts = [
+        "nothing in it".to_owned(),
+        format!("one token\n{}", expand("glpat-{w20}")),
+        "the password is correct-horse-9".to_owned(),
+        "planted-by-hand".to_owned(),
+    ];
+    let clear = |guard: &Guard, text: &str| guard.clear_file(&path, Audience::All, text.into()).map(|_| ());
+    for text in &texts {
+        let (often, at_cloud) = (guard(), guard().at_cloud());
+        for _ in 0..3 {
+            assert_eq!(clear(&often, text), clear(&guard(), text));
+            assert_eq!(clear(&at_cloud, text), clear(&guard().at_cloud(), text));
+            assert_eq!(
+                often.check_payload(Role::Cloud, text.as_bytes()),
+                guard().check_payload(Role::Cloud, text.as_bytes())
+            );
+            // A file may stay where it came from; out of any other door it does not go.
+            let once = guard().at_cloud().check_payload(Role::Cloud, text.as_bytes());
+            assert_eq!(at_cloud.check_payload(Role::Cloud, text.as_bytes()), once);
+        }
+    }
+    // A guard that learnt of a secret is another one.
+    let before = Guard::new(Fingerprints::new(FingerprintKey::from_bytes([7; 32])));
+    assert_eq!(clear(&before, &texts[2]), Ok(()));
+    assert!(clear(&guard(), &texts[2]).is_err());
+}
+
+#[test]
+fn as_many_contents_as_come_are_remembered_up_to_a_bound() {
+    let guard = guard();
+    for number in 0..20_000 {
+        assert_eq!(guard.check_payload(Role::Cloud, format!("note {number}").as_bytes()), Ok(()));
+    }
+    assert!(guard.clean.count() <= 8192);
+}
