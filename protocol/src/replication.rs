@@ -33,6 +33,7 @@ mod input;
 mod lacking;
 mod output;
 mod payloads;
+mod rosters;
 mod screening;
 mod send;
 mod taken;
@@ -69,6 +70,10 @@ struct Session {
     looks_below: Option<(LogId, u64)>,
     /// It did not send a payload that it was asked for: others are asked until then.
     silent_until: Timestamp,
+    /// Whether this node's roster of an epoch of which the peer holds another was sent to it.
+    has_shown_roster: bool,
+    /// Whether the peer sent a second roster of an epoch.
+    has_told_fork: bool,
 }
 
 /// An entry that cannot be taken yet.

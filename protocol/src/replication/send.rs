@@ -7,7 +7,7 @@ use aiemp_keys::NodeId;
 use super::{
     FRONTIER_INTERVAL, InFlight, Replication, Session,
     input::{EffectId, EntryWithPayloads, StoredEntry},
-    output::{Output, PeerFault, Record},
+    output::{Output, PeerFault},
     readable_by,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     frame::{Frame, frontier_digest},
     ids::{ContentHash, LogId},
     limits::{BLOB_CHUNK_BYTES, ENTRIES_PER_FETCH, ENTRY_PAYLOAD_BYTES_MAX},
-    roster::{Role, RosterError},
+    roster::Role,
     time::Timestamp,
 };
 
@@ -40,6 +40,8 @@ impl Replication {
             next_frontier: now + FRONTIER_INTERVAL,
             looks_below: None,
             silent_until: Timestamp::default(),
+            has_shown_roster: false,
+            has_told_fork: false,
         };
         self.sessions.insert(peer, session);
         self.give_up_overruns();
@@ -61,8 +63,9 @@ impl Replication {
             return;
         }
         match frame {
-            Frame::Hello { epoch, frontier, has_brain, .. } => {
-                self.receive_hello(now, peer, epoch, frontier, has_brain);
+            Frame::Hello { epoch, roster, frontier, has_brain } => {
+                self.send_rosters(peer, epoch, roster);
+                self.receive_hello(now, peer, frontier, has_brain);
             }
             Frame::Frontier { positions } => self.receive_frontier(now, peer, positions),
             Frame::Fetch { log, from_seq, count } => self.serve_entries(peer, log, from_seq, count),
@@ -76,11 +79,7 @@ impl Replication {
         }
     }
 
-    fn receive_hello(&mut self, now: Timestamp, peer: NodeId, epoch: u64, digest: aiemp_keys::Hash, has_brain: bool) {
-        let missing: Vec<_> = self.rosters.after(epoch).collect();
-        for bytes in missing {
-            self.send(peer, Frame::Roster { bytes });
-        }
+    fn receive_hello(&mut self, now: Timestamp, peer: NodeId, digest: aiemp_keys::Hash, has_brain: bool) {
         self.send_freezes(peer);
         self.send_evidence(peer);
         let mine = self.frontier_for(peer);
@@ -277,26 +276,6 @@ impl Replication {
         if let Some(known) = self.sessions.get_mut(&peer).and_then(|session| session.known.as_mut()) {
             let held = known.entry(log).or_default();
             *held = seq.max(*held);
-        }
-    }
-
-    fn receive_roster(&mut self, now: Timestamp, peer: NodeId, bytes: Vec<u8>) {
-        let mut chain = self.rosters.clone();
-        match chain.extend(&bytes) {
-            Ok(true) => {
-                self.persist(Record::Roster(bytes), super::InFlight::Roster);
-                self.rosters = chain;
-                self.membership_changed();
-                self.retry_waiting(now);
-                self.admit_again(now);
-            }
-            // One that does not follow came out of order: the next hello asks for what lies between.
-            Ok(false) | Err(RosterError::NotNext { .. }) => {}
-            Err(error @ RosterError::Fork { .. }) => {
-                self.outputs.push_back(Output::ReportRosterFork { bytes });
-                self.close_peer(peer, PeerFault::BadRoster(error));
-            }
-            Err(error) => self.close_peer(peer, PeerFault::BadRoster(error)),
         }
     }
 

@@ -136,6 +136,11 @@ impl RosterChain {
         self.rosters.get(index).map(SignedRoster::roster)
     }
 
+    /// The wire form of the roster of an epoch.
+    pub fn bytes_of(&self, epoch: u64) -> Option<Vec<u8>> {
+        self.rosters.iter().find(|signed| signed.roster.epoch == epoch).map(SignedRoster::to_bytes)
+    }
+
     /// Wire forms of the rosters after `epoch`, for a peer that is behind.
     pub fn after(&self, epoch: u64) -> impl Iterator<Item = Vec<u8>> + '_ {
         self.rosters.iter().filter(move |signed| signed.roster.epoch > epoch).map(SignedRoster::to_bytes)

@@ -446,14 +446,43 @@ fn an_entry_that_was_never_signed_is_told_from_a_fork() {
     assert_eq!(world.receive(entry_frame(&first, vec![None])).closed, [PeerFault::BadSignature]);
 }
 
-#[test]
-fn a_second_roster_of_one_epoch_is_kept_and_one_out_of_order_closes_nothing() {
-    let mut world = World::usual();
+/// Another roster of epoch 2 by the same root key.
+fn forked_roster() -> (aiemp_keys::Hash, Vec<u8>) {
     let mut other = owner(20);
     other.next_epoch();
-    let fork = other.rosters.after(1).next().expect("epoch 2");
-    let told = world.receive(Frame::Roster { bytes: fork });
-    assert_eq!((told.forks, told.closed.len()), (1, 1));
+    let bytes = other.rosters.after(1).next().expect("epoch 2");
+    (other.rosters.current().hash(), bytes)
+}
+
+#[test]
+fn a_peer_that_holds_another_roster_of_an_epoch_is_shown_this_one_once_and_shows_its_own() {
+    let (theirs, bytes) = forked_roster();
+    // Both hold epoch 2; then this node is ahead, and the peer learns of both.
+    for is_ahead in [false, true] {
+        let mut world = World::usual();
+        let own = world.owner.rosters.after(1).next().expect("epoch 2");
+        if is_ahead {
+            world.owner.next_epoch();
+            world.handle(Input::RosterChanged(world.owner.rosters.clone()));
+        }
+        let frontier = frontier_digest(&[]);
+        let mut hello = || world.receive(Frame::Hello { epoch: 2, roster: theirs, frontier, has_brain: false });
+        let own = Frame::Roster { bytes: own };
+        assert_eq!(hello().sent.iter().filter(|frame| **frame == own).count(), 1);
+        assert!(!hello().sent.contains(&own), "once a session");
+        let told = world.receive(Frame::Roster { bytes: bytes.clone() });
+        assert_eq!((told.forks, told.closed.len(), told.sent.len()), (1, 0, 0));
+    }
+    // One that is behind is shown nothing by its hello, for it says nothing of what this node holds.
+    let mut world = World::usual();
+    let told = world.receive(Frame::Roster { bytes: bytes.clone() });
+    assert_eq!((told.forks, told.closed.len(), told.sent.len()), (1, 0, 1), "shown that of this node");
+    let told = world.receive(Frame::Roster { bytes });
+    assert_eq!((told.forks, told.closed.len()), (0, 1), "and reported once a session");
+}
+
+#[test]
+fn a_roster_out_of_order_closes_nothing() {
     let mut world = World::usual();
     let mut later = world.owner.rosters.clone();
     for _ in 0..2 {

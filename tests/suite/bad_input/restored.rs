@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::node::Pair;
+use crate::node::{Node, Pair};
+
+const MAIL: &[u8] =
+    b"From: a@client.test\r\nTo: me@example.test\r\nSubject: Second\r\nMessage-ID: <2@client.test>\r\n\r\nHello\r\n";
 
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs");
@@ -48,10 +51,7 @@ fn pair_with_a_copy() -> Pair {
     exchange(&pair, "second");
     add(&pair, true, "line two");
     add(&pair, false, "line three");
-    pair.cloud.drop_mail(
-        "second.eml",
-        b"From: a@client.test\r\nTo: me@example.test\r\nSubject: Second\r\nMessage-ID: <2@client.test>\r\n\r\nHello\r\n",
-    );
+    pair.cloud.drop_mail("second.eml", MAIL);
     pair.wait_same("the mail is answered", |files| files.keys().any(|path| path.starts_with("Pending_Approval/")));
     pair.cloud.stop();
     pair
@@ -123,4 +123,39 @@ fn a_cloud_whose_home_alone_is_an_old_copy_catches_up_and_goes_on() {
     let pair = pair_with_a_copy();
     replace(&pair.cloud.home, &pair.dir().join("old-home"));
     goes_on(pair);
+}
+
+/// The root key signs on an older copy of the owner's home, so that two rosters of one epoch exist: somebody else may have
+/// the key.
+#[test]
+fn an_older_home_of_the_owner_that_signs_again_stops_the_mesh_once_it_meets_a_peer() {
+    for renewals in [1, 2] {
+        let mut pair = Pair::running();
+        pair.cloud.drop_mail("a.eml", MAIL);
+        pair.wait("a draft waits", |pair| !pair.local.approvals_in("pending").is_empty());
+        pair.local.stop();
+        copy(&pair.local.home, &pair.dir().join("old-home"));
+        pair.local.start();
+        pair.local.must(&["peers", "renew"]);
+        let chain = |node: &Node| fs::read(node.home.join("roster/chain")).expect("a chain");
+        pair.wait("Cloud takes the roster", |pair| chain(&pair.cloud) == chain(&pair.local));
+        pair.cloud.stop();
+        pair.local.stop();
+        replace(&pair.local.home, &pair.dir().join("old-home"));
+        for _ in 0..renewals {
+            pair.local.must(&["peers", "renew"]);
+        }
+        pair.local.start();
+        pair.cloud.start();
+        let told = |node: &Node| {
+            let doctor = node.run(&["doctor"]);
+            String::from_utf8_lossy(&doctor.stdout).contains("two different rosters of epoch 3 exist")
+        };
+        pair.wait("both know", |pair| told(&pair.local) && told(&pair.cloud));
+        let [id] = &pair.local.approvals_in("pending")[..] else { panic!("{:?}", pair.local.approvals()) };
+        pair.local.refused(&["approvals", "approve", id]).assert(78, &["two different rosters of epoch 3"]);
+        pair.local.refused(&["peers", "renew"]).assert(78, &["two different rosters of epoch 3", "Found a new mesh"]);
+        pair.local.stop();
+        pair.local.refused(&["--role", "local"]).assert(78, &["two different rosters of epoch 3"]);
+    }
 }
