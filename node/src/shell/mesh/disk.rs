@@ -20,8 +20,8 @@ mod worker;
 const JOBS_MAX: usize = 4096;
 /// Bytes that wait to be written: a peer may name one large content for many files.
 const WAITING_BYTES_MAX: u32 = 64 << 20;
-/// New files that are written together; while they are, nothing else is.
-const NEW_AT_ONCE: usize = 256;
+/// New files that are written together; while they are, nothing else is, and each is open.
+const NEW_AT_ONCE: usize = 128;
 /// Once they are so many bytes, no further one joins them.
 const NEW_BYTES_AT_ONCE: usize = 4 << 20;
 

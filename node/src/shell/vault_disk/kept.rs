@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     ffi::OsStr,
     fs::File,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     process,
     sync::{
@@ -53,7 +53,7 @@ pub(super) struct Kept {
     path: PathBuf,
     late: Mutex<VecDeque<Late>>,
     pub(super) sync_folder: fn(&OwnedFd) -> Result<(), Errno>,
-    pub(super) sync_all: fn(&OwnedFd) -> Result<(), Errno>,
+    pub(super) sync_file: fn(&File) -> io::Result<()>,
 }
 
 /// A file taken off its path that some program may still have open.
@@ -108,7 +108,7 @@ impl Kept {
             path,
             late: Mutex::default(),
             sync_folder: |folder| rustix::fs::fsync(folder),
-            sync_all: |folder| rustix::fs::syncfs(folder),
+            sync_file: File::sync_all,
         };
         clean(&kept)?;
         Ok(kept)
@@ -141,11 +141,11 @@ impl Kept {
     /// A file with these bytes, on disk when this returns. `shown` is the path it is made for.
     pub(super) fn temporary(&self, bytes: &[u8], mode: Mode, shown: &Path) -> Result<Temporary<'_>, DiskError> {
         let (temporary, file) = self.unsynced(bytes, mode, shown)?;
-        file.sync_all().map_err(|error| DiskError::new("write", shown, error))?;
+        (self.sync_file)(&file).map_err(|error| DiskError::new("write", shown, error))?;
         Ok(temporary)
     }
 
-    /// The same before it is on disk: [`Self::sync`] sees to that.
+    /// The same before it is on disk, with the file to sync.
     pub(super) fn unsynced(&self, bytes: &[u8], mode: Mode, shown: &Path) -> Result<(Temporary<'_>, File), DiskError> {
         let temporary = Temporary { kept: self, name: unique("tmp") };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -155,11 +155,6 @@ impl Kept {
         let mut file = File::from(file);
         file.write_all(bytes).map_err(|error| DiskError::new("write", shown, error))?;
         Ok((temporary, file))
-    }
-
-    /// Waits until all that was written to the vault's file system is on disk.
-    pub(super) fn sync(&self) -> Result<(), Errno> {
-        (self.sync_all)(&self.folder)
     }
 
     /// Renames a temporary file so that after a crash, whatever it holds then, a save in it is recognised.

@@ -233,11 +233,16 @@ impl VaultDisk {
         self.kept.pass_late_wait();
     }
 
+    /// Behaves as on a disk that cannot be written to.
+    #[cfg(test)]
+    pub(super) fn break_file_sync(&mut self) {
+        self.kept.sync_file = |_| Err(std::io::ErrorKind::StorageFull.into());
+    }
+
     /// Behaves as on a disk that does not sync folders any more.
     #[cfg(test)]
     pub(super) fn break_sync(&mut self) {
         self.kept.sync_folder = |_| Err(Errno::IO);
-        self.kept.sync_all = |_| Err(Errno::IO);
     }
 
     /// What was renamed into place or away is so, also where the folder does not sync: only the power must not fail. To

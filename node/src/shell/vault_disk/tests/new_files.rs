@@ -92,12 +92,12 @@ fn many_new_files_come_to_what_they_come_to_one_by_one() {
 }
 
 #[test]
-fn where_not_all_can_be_synced_together_each_is_by_itself() {
+fn what_cannot_be_synced_is_told_and_leaves_nothing() {
     let root = tempdir().expect("a folder");
     let mut disk = VaultDisk::open(root.path()).expect("opened");
-    disk.break_sync();
+    disk.break_file_sync();
     let files: Vec<_> = (0..20).map(|number| (path(&format!("{number}.md")), b"new".to_vec())).collect();
     let outcomes = disk.write_new(&files);
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(WriteOutcome::Written))), "{outcomes:?}");
-    assert_eq!(tree(root.path()).len(), 20);
+    assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
+    assert_eq!(tree(root.path()), BTreeMap::new());
 }
