@@ -28,6 +28,9 @@ mod begun;
 mod found;
 mod recovery_file;
 
+/// The least that NIST SP 800-63B asks of a password.
+const PASSPHRASE_CHARS_MIN: usize = 8;
+
 /// Folders of a new vault, as the people who use this know them.
 const VAULT_FOLDERS: [&str; 9] = [
     "Inbox",
@@ -134,13 +137,16 @@ fn protection(args: &InitArgs) -> Result<Protection> {
         return Ok(Protection::Unprotected);
     }
     if let Some(file) = &args.passphrase.passphrase_file {
-        return Ok(Protection::Passphrase(owner::from_file(file)?));
+        let passphrase = owner::from_file(file)?;
+        check_length(&passphrase)?;
+        return Ok(Protection::Passphrase(passphrase));
     }
     let first = owner::ask("New passphrase for approving and pairing: ")?;
     if first.expose().is_empty() {
         let fix = "Run init again and choose one, or give --unprotected-keys to try things out. Nothing was changed.";
         return Err(Fault::operator("empty_passphrase", "the passphrase is empty, which protects nothing", fix).into());
     }
+    check_length(&first)?;
     let second = owner::ask("Once more: ")?;
     if first.expose() != second.expose() {
         return Err(Fault::operator(
@@ -151,6 +157,18 @@ fn protection(args: &InitArgs) -> Result<Protection> {
         .into());
     }
     Ok(Protection::Passphrase(first))
+}
+
+/// Where the sealed keys are copied away, nothing else stands in the way of whoever tries one after the other.
+fn check_length(passphrase: &Secret<String>) -> Result<(), Fault> {
+    let length = passphrase.expose().chars().count();
+    if length >= PASSPHRASE_CHARS_MIN {
+        return Ok(());
+    }
+    let fix = "Run init again and choose another: four words that have nothing to do with each other are good. Nothing was changed.";
+    let message =
+        format!("the passphrase has {length} characters, and needs {PASSPHRASE_CHARS_MIN}: short ones are guessed");
+    Err(Fault::operator("short_passphrase", message, fix))
 }
 
 fn make_folders(home: &Home) -> Result<()> {

@@ -65,7 +65,7 @@ fn a_home_that_an_init_left_half_made_is_begun_anew_and_one_without_settings_is_
 }
 
 #[test]
-fn an_empty_passphrase_and_a_recovery_file_that_cannot_be_written_are_told_before_anything_is_made() {
+fn a_passphrase_that_protects_nothing_and_a_recovery_file_that_cannot_be_written_are_told_before_anything_is_made() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let node = Node::at(dir.path(), "local");
     let vault = node.vault.to_string_lossy().into_owned();
@@ -74,6 +74,16 @@ fn an_empty_passphrase_and_a_recovery_file_that_cannot_be_written_are_told_befor
     terminal.types("");
     terminal.shows("the passphrase is empty");
     assert_eq!(terminal.ends(), Some(1));
+    let mut terminal = Terminal::run(&node, &["init", "--role", "local", "--vault", &vault], "true");
+    terminal.shows("New passphrase");
+    terminal.types("horse");
+    terminal.shows("the passphrase has 5 characters, and needs 8");
+    assert_eq!(terminal.ends(), Some(1));
+    let short = dir.path().join("short");
+    fs::write(&short, "pferde!\n").expect("written");
+    let short = short.to_string_lossy().into_owned();
+    let refusal = node.refused(&["init", "--role", "local", "--vault", &vault, "--passphrase-file", &short]);
+    refusal.assert(1, &["the passphrase has 7 characters", "choose another", "Nothing was changed"]);
     let init = ["init", "--role", "local", "--vault", &vault, "--unprotected-keys", "--recovery-file"];
     let nowhere = dir.path().join("nowhere/words").to_string_lossy().into_owned();
     let refusal = node.refused(&[&init[..], &[&nowhere]].concat());
