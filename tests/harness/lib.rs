@@ -12,7 +12,7 @@
 //! - [`executor`]: reviewer, journal and provider of one node; [`brake`]: who freezes and who lifts.
 //! - [`check`]: what must hold at every step, and at the end.
 //! - [`campaign`]: Cloud's key, disk and programs in an attacker's hand.
-//! - [`simulation`]: one run from a seed; [`story`] tells it line by line.
+//! - [`simulation`]: one run from a seed, of hours or of [days](simulation::days); [`story`] tells it line by line.
 //!
 //! Beside it stand the fuzz targets: [`fuzz`]; and what vaults of people look like: [`shape`].
 

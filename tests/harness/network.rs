@@ -17,6 +17,8 @@ pub struct Link {
     pub session: Option<u64>,
     /// No session before this time: a partition.
     pub blocked_until: u64,
+    /// Nor before this one, whatever else happens to the link: one of its ends is away or asleep.
+    pub parted_until: u64,
     ways: BTreeMap<usize, Way>,
 }
 

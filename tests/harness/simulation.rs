@@ -8,6 +8,8 @@ use aiemp_protocol::roster::Role;
 
 use crate::{Violation, brake, check, executor, people, random::Rng, world::Cast, world::World};
 
+pub mod days;
+
 /// How long a healed mesh gets until it must be quiet.
 const HEALING_MS: u64 = 100_000;
 
@@ -35,7 +37,7 @@ pub fn tell(seed: u64) -> (Vec<String>, Result<Outcome, Violation>) {
     (story.unwrap_or_default(), outcome)
 }
 
-fn guarded(run: impl FnOnce() -> Result<Outcome, Violation>) -> Result<Outcome, Violation> {
+fn guarded<T>(run: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation> {
     let caught = panic::catch_unwind(AssertUnwindSafe(run));
     caught.unwrap_or_else(|cause| {
         let text = cause.downcast_ref::<String>().map(String::as_str).or(cause.downcast_ref::<&str>().copied());
@@ -65,6 +67,12 @@ fn live(world: &mut World, rng: &mut Rng) -> Result<Outcome, Violation> {
     for _ in 0..steps {
         step(world, rng, calm)?;
     }
+    recover(world)?;
+    Ok(Outcome { trace: world.trace, sent: world.executor.sent_count() })
+}
+
+/// Nothing goes wrong any more; after a while everything must hold.
+fn recover(world: &mut World) -> Result<(), Violation> {
     world.heal();
     world.run_for(GATHERING_MS)?;
     brake::unfreeze(world)?;
@@ -76,7 +84,7 @@ fn live(world: &mut World, rng: &mut Rng) -> Result<Outcome, Violation> {
         world.run_for(3 * HEALING_MS)?;
         check::healed(world)?;
     }
-    Ok(Outcome { trace: world.trace, sent: world.executor.sent_count() })
+    Ok(())
 }
 
 fn setting(rng: &mut Rng) -> (Vec<Cast>, Vec<(usize, usize)>) {

@@ -385,7 +385,7 @@ impl World {
     /// Opens a session if both ends run and nothing is in the way.
     fn dial(&mut self, one: usize, other: usize) -> Result<(), Violation> {
         let Some(link) = self.network.links.get(&ends(one, other)) else { return Ok(()) };
-        let blocked = link.blocked_until;
+        let blocked = link.blocked_until.max(link.parted_until);
         if link.session.is_some() {
             return Ok(());
         }
@@ -428,6 +428,14 @@ impl World {
         let until = self.now + ms;
         if let Some(link) = self.network.links.get_mut(&ends(one, other)) {
             link.blocked_until = until;
+            self.cut(one, other);
+        }
+    }
+
+    /// Keeps a link without session until then, whatever comes between; never shorter than it was to be.
+    pub fn part_until(&mut self, one: usize, other: usize, until: u64) {
+        if let Some(link) = self.network.links.get_mut(&ends(one, other)) {
+            link.parted_until = link.parted_until.max(until);
             self.cut(one, other);
         }
     }
@@ -518,7 +526,7 @@ impl World {
         self.healing = true;
         self.network.lossy = false;
         for link in self.network.links.values_mut() {
-            link.blocked_until = 0;
+            (link.blocked_until, link.parted_until) = (0, 0);
         }
         let links: Vec<_> = self.network.links.keys().copied().collect();
         for (one, other) in links {

@@ -7,6 +7,7 @@ mod changes;
 mod claims;
 mod copies;
 mod day_logs;
+mod days;
 mod deleted;
 mod drafted;
 mod duplicates;
@@ -31,7 +32,11 @@ mod shape;
 mod stopped;
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -41,7 +46,7 @@ use aiemp_tests::simulation;
 const FOUND: &str = include_str!("../vectors/simulation_seeds.txt");
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 2_000;
-const THREADS: u64 = 2;
+const THREADS: usize = 2;
 
 fn number_from(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -73,25 +78,28 @@ fn every_promise_holds_for_every_seed() {
         })
         .collect();
     let seeds = number_from("AIEMP_SIM_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(0);
-    let failed = AtomicBool::new(false);
+    for_each_seed(found.into_iter().chain(0..seeds), |seed| {
+        if let Err(violation) = simulation::run(seed) {
+            panic!(
+                "simulation seed {seed} failed: {violation}: reproduce with AIEMP_SIM_SEED={seed} cargo test -p \
+                 aiemp-tests simulation"
+            );
+        }
+    });
+}
+
+/// Runs seeds on all threads until one panics.
+fn for_each_seed(seeds: impl Iterator<Item = u64> + Send, run: impl Fn(u64) + Sync) {
+    let (seeds, failed) = (Mutex::new(seeds), AtomicBool::new(false));
+    let next = || seeds.lock().expect("no seed panics while it is taken").next();
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let of_found = usize::try_from(at).ok().and_then(|at| found.get(at).copied());
-                    let seed = of_found.unwrap_or_else(|| at.saturating_sub(found.len() as u64));
-                    let over = of_found.is_none() && seed >= seeds;
-                    if over || failed.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    if let Err(violation) = simulation::run(seed) {
+                while let Some(seed) = next().filter(|_| !failed.load(Ordering::Relaxed)) {
+                    let ended = panic::catch_unwind(AssertUnwindSafe(|| run(seed)));
+                    if let Err(cause) = ended {
                         failed.store(true, Ordering::Relaxed);
-                        panic!(
-                            "simulation seed {seed} failed: {violation}: reproduce with AIEMP_SIM_SEED={seed} \
-                             cargo test -p aiemp-tests simulation"
-                        );
+                        panic::resume_unwind(cause);
                     }
                 }
             });
