@@ -28,6 +28,7 @@ mod merge_laws;
 mod node;
 mod packets;
 mod policy;
+mod power_loss;
 mod processes;
 mod review;
 mod selftest;

@@ -400,8 +400,14 @@ impl Pair {
 
     /// Two homes that are not paired; `extra` goes to Local's `init`.
     pub(crate) fn strangers_in(dir: TempDir, extra: &[&str]) -> Self {
-        let cloud = Node::init(dir.path(), "cloud", &[]);
-        let local = Node::init(dir.path(), "local", extra);
+        let places = [dir.path().to_owned(), dir.path().to_owned()];
+        Self::strangers_at(dir, &places, extra)
+    }
+
+    /// The same with Cloud and Local in these folders.
+    pub(crate) fn strangers_at(dir: TempDir, places: &[PathBuf; 2], extra: &[&str]) -> Self {
+        let cloud = Node::init(&places[0], "cloud", &[]);
+        let local = Node::init(&places[1], "local", extra);
         cloud.configure(&format!("listen = [\"/ip4/127.0.0.1/tcp/{}\"]\n[brain]\nkind = \"template\"\n", free_port()));
         local.configure("[mail]\nfrom = \"Me <me@example.test>\"\n");
         Self { cloud, local, dir }

@@ -9,6 +9,7 @@ mod kept;
 mod listing;
 mod mark;
 mod reading;
+mod saves;
 mod scan;
 mod stamps;
 mod stock;

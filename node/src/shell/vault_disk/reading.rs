@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::stamps::Stamp;
+use super::{saves::Saves, stamps::Stamp};
 
 /// How long a file must be left alone before its content counts as saved.
 pub(super) const QUIET: Duration = Duration::from_millis(30);
@@ -81,7 +81,12 @@ pub(super) enum Found {
 
 /// Reads once.
 pub(super) fn read(folder: impl AsFd, name: &OsStr) -> Found {
-    try_read(folder, name).unwrap_or(Found::Skipped(SkipReason::Unreadable))
+    try_read(folder, name, None).unwrap_or(Found::Skipped(SkipReason::Unreadable))
+}
+
+/// [`read`], for the mesh to take in what was saved.
+pub(super) fn read_save(folder: impl AsFd, name: &OsStr, saves: &mut Saves) -> Found {
+    try_read(folder, name, Some(saves)).unwrap_or(Found::Skipped(SkipReason::Unreadable))
 }
 
 impl Found {
@@ -92,12 +97,13 @@ impl Found {
 }
 
 /// Reads a file that syncs: steady, under one name only.
-pub(super) fn read_steady(folder: impl AsFd, name: &OsStr) -> Found {
+pub(super) fn read_steady(folder: impl AsFd, name: &OsStr, mut saves: Option<&mut Saves>) -> Found {
     for attempt in 0..READS_MAX {
         if attempt > 0 {
             thread::sleep(QUIET);
         }
-        match read(&folder, name).unshared() {
+        let found = try_read(&folder, name, saves.as_deref_mut());
+        match found.unwrap_or(Found::Skipped(SkipReason::Unreadable)).unshared() {
             Found::File { is_steady: false, .. } => {}
             found @ (Found::Nothing | Found::Folder | Found::Skipped(_) | Found::File { .. }) => return found,
         }
@@ -131,7 +137,7 @@ fn open(folder: impl AsFd, name: &OsStr) -> io::Result<File> {
     Ok(rustix::fs::openat(folder, name, flags, Mode::empty())?.into())
 }
 
-fn try_read(folder: impl AsFd, name: &OsStr) -> io::Result<Found> {
+fn try_read(folder: impl AsFd, name: &OsStr, saves: Option<&mut Saves>) -> io::Result<Found> {
     let mut file = match open(&folder, name) {
         Ok(file) => file,
         Err(error) => {
@@ -160,6 +166,9 @@ fn try_read(folder: impl AsFd, name: &OsStr) -> io::Result<Found> {
     (&mut file).take(BLOB_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > BLOB_BYTES_MAX {
         return Ok(Found::Skipped(SkipReason::TooLarge));
+    }
+    if let Some(saves) = saves {
+        saves.add(file, stamp);
     }
     // Looked up by name again: a save by rename leaves the file we hold as it was.
     let is_steady = look(&folder, name) == Some(stamp) && bytes.len() as u64 == stamp.size;

@@ -11,6 +11,7 @@ use super::{
     DiskError,
     listing::Listing,
     reading::{self, Found, SkipReason},
+    saves::Saves,
     stamps::{self, Stamp, Stamped, Stamps},
     tree::{Missing, Tree},
     written::Written,
@@ -50,6 +51,7 @@ struct Scanning<'s> {
     tree: &'s Tree,
     stamps: &'s mut Stamps,
     written: &'s Written,
+    saves: Saves,
     /// The file system's time when it began.
     now: i64,
     scan: Scan,
@@ -64,7 +66,7 @@ pub(super) fn scan(
 ) -> Result<Scan, DiskError> {
     let mut listing = Listing::with_stamps(tree)?;
     let scan = Scan { skipped: std::mem::take(&mut listing.skipped), ..Scan::default() };
-    let mut scanning = Scanning { tree, stamps, written, now, scan };
+    let mut scanning = Scanning { tree, stamps, written, saves: Saves::default(), now, scan };
     for (key, paths) in &listing.files {
         let known = known.get(key);
         // The spelling that is known stays the file; without one the first in byte order is.
@@ -83,13 +85,15 @@ pub(super) fn scan(
     if size == ScanSize::Whole || !scanning.scan.removed.is_empty() {
         while scanning.read_part() {}
     }
+    scanning.saves.sync();
     Ok(scanning.scan)
 }
 
 /// Reads some megabytes of what is unread, and skips what cannot be.
 pub(super) fn scan_on(tree: &Tree, rest: Scan, (stamps, written): (&mut Stamps, &Written), now: i64) -> Scan {
-    let mut scanning = Scanning { tree, stamps, written, now, scan: rest };
+    let mut scanning = Scanning { tree, stamps, written, saves: Saves::default(), now, scan: rest };
     scanning.read_part();
+    scanning.saves.sync();
     scanning.scan
 }
 
@@ -118,7 +122,7 @@ impl Scanning<'_> {
             Err(DiskError::Escape { .. }) => return self.skip(path, SkipReason::Symlink),
             Err(_) => return self.skip(path, SkipReason::Unreadable),
         };
-        match reading::read_steady(&folder, OsStr::new(path.name())) {
+        match reading::read_steady(&folder, OsStr::new(path.name()), Some(&mut self.saves)) {
             Found::File { bytes, stamp, .. } => {
                 let hash = ContentHash::of(&bytes);
                 self.stamps.note(path, Stamped { stamp, hash }, self.now);

@@ -51,7 +51,7 @@ impl Stock {
 
     fn look(&self, path: &VaultPath) -> Option<Listed> {
         let folder = self.tree.folder_of(path, Missing::Leave).ok()??;
-        match reading::read_steady(&folder, OsStr::new(path.name())) {
+        match reading::read_steady(&folder, OsStr::new(path.name()), None) {
             Found::File { bytes, .. } => {
                 let (hash, length) = (ContentHash::of(&bytes), bytes.len() as u64);
                 Some(Listed { path: path.clone(), hash, length })

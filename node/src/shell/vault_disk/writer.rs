@@ -13,6 +13,7 @@ use super::{
     kept::{Kept, Temporary},
     mark::{self, FolderId},
     reading::{self, Found},
+    saves::Saves,
     scan::{self, Known, Scan, ScanSize},
     stamps::{Stamped, Stamps},
     tree::{self, Missing, Tree},
@@ -182,7 +183,20 @@ impl VaultDisk {
     /// The file that lies at a path now; `None` when there is none that syncs.
     pub fn read(&self, path: &VaultPath) -> Option<Vec<u8>> {
         let place = self.place(path, Missing::Leave).ok()??;
-        match reading::read(&place.folder, place.name()) {
+        Self::bytes_of(reading::read(&place.folder, place.name()))
+    }
+
+    /// The same, for the mesh to take in: it is on disk when this returns.
+    pub fn read_save(&self, path: &VaultPath) -> Option<Vec<u8>> {
+        let place = self.place(path, Missing::Leave).ok()??;
+        let mut saves = Saves::default();
+        let found = reading::read_save(&place.folder, place.name(), &mut saves);
+        saves.sync();
+        Self::bytes_of(found)
+    }
+
+    fn bytes_of(found: Found) -> Option<Vec<u8>> {
+        match found {
             Found::File { bytes, is_linked: false, .. } => Some(bytes),
             Found::File { is_linked: true, .. } | Found::Nothing | Found::Folder | Found::Skipped(_) => None,
         }

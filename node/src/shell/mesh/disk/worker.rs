@@ -107,7 +107,7 @@ impl Worker {
                 let (mut changed, mut removed, mut has_twins) = (Vec::new(), Vec::new(), false);
                 for path in paths {
                     self.disk.forget_written(&path);
-                    match self.disk.read(&path) {
+                    match self.disk.read_save(&path) {
                         Some(_) if self.disk.has_twin(&path) => has_twins = true,
                         Some(bytes) => changed.push((path, bytes)),
                         None if self.disk.lacks(&path) => removed.push(path),

@@ -19,6 +19,7 @@ use crate::shell::vault_disk::{
     DiskError,
     listing::Listing,
     reading::{self, Found, SkipReason},
+    saves::Saves,
     tree::{self, Missing, Tree},
     written::Written,
 };
@@ -40,7 +41,7 @@ impl Reader {
     /// Reads what is due; what cannot be judged alone goes back to `settle`. `None` when there is nothing to tell.
     pub(super) fn read(&self, due: Vec<Due>, settle: &mut Settle) -> Option<DiskEvent> {
         let (mut changed, mut removed, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-        let mut names = Names::new();
+        let (mut names, mut saves) = (Names::new(), Saves::default());
         for Due { path, is_busy } in due {
             let shown = path.to_string_lossy().into_owned();
             let Some(at) = parse(&path) else {
@@ -51,7 +52,7 @@ impl Reader {
             if self.is_own(&at) {
                 continue;
             }
-            match self.find(&at) {
+            match self.find(&at, &mut saves) {
                 Found::File { is_linked: true, .. } => skipped.push((shown, SkipReason::HardLink)),
                 Found::File { is_steady: false, .. } => {
                     if is_busy {
@@ -75,6 +76,7 @@ impl Reader {
                 }
             }
         }
+        saves.sync();
         let is_empty = changed.is_empty() && removed.is_empty() && skipped.is_empty();
         (!is_empty).then_some(DiskEvent::Changed { changed, removed, skipped })
     }
@@ -92,9 +94,9 @@ impl Reader {
         stamp.is_some_and(|stamp| self.written.content(path, stamp).is_some())
     }
 
-    fn find(&self, path: &VaultPath) -> Found {
+    fn find(&self, path: &VaultPath, saves: &mut Saves) -> Found {
         match self.folder_of(path) {
-            Ok(Some(folder)) => reading::read(&folder, OsStr::new(path.name())),
+            Ok(Some(folder)) => reading::read_save(&folder, OsStr::new(path.name()), saves),
             Ok(None) | Err(DiskError::InTheWay { .. }) => Found::Nothing,
             Err(DiskError::Escape { .. }) => Found::Skipped(SkipReason::Symlink),
             Err(_) => Found::Skipped(SkipReason::Unreadable),
