@@ -77,6 +77,9 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
     shell::settings::load(home)?;
     shell::rosters::adopt(home)?;
     check_role(home, role)?;
+    // Each process takes its lock itself. Before that the arguments of this start are noted, which are not those of the
+    // node that runs.
+    drop(mesh::lock(home)?);
     match role {
         RoleArg::Cloud => mesh_process(home, Role::Cloud, args),
         RoleArg::Local => {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{clock, control::WireTrouble, free_space, freezes};
 use crate::{
-    executor::{Refused, journal_store::JournalStore},
+    executor::{self, Refused, journal_store::JournalStore},
     fault::{Fault, causes},
     home::Home,
 };
@@ -35,7 +35,8 @@ struct LastWords {
     fix: String,
 }
 
-/// Notes with what error the executor ends. A disk that is full takes no note: that is looked at by whoever asks.
+/// Notes with what error the executor ends. A disk that is full takes no note: that is looked at by whoever asks. Nor is
+/// it noted of a second one, beside which the first goes on.
 pub fn note_end(home: &Home, error: &anyhow::Error) {
     let (what, fix) = match error.downcast_ref::<Fault>() {
         Some(fault) => (fault.message.clone(), fault.fix.clone()),
@@ -54,6 +55,9 @@ pub fn note_silent_end(home: &Home, how: &str) {
 }
 
 fn note(home: &Home, words: &LastWords) {
+    if executor::runs(home) {
+        return;
+    }
     let bytes = serde_json::to_vec(words).unwrap_or_default();
     if let Err(error) = private_file::write_private(&home.executor_ended(), &bytes) {
         tracing::warn!(%error, "cannot note why the executor ended");

@@ -124,3 +124,24 @@ fn an_executor_that_is_killed_again_and_again_is_told() {
     assert!(text(&doctor.stdout).contains("it was ended (signal: 9"), "{}", text(&doctor.stdout));
     assert_eq!(doctor.status.code(), Some(1));
 }
+
+#[test]
+fn a_second_start_is_refused_once_and_says_nothing_of_the_node_that_runs() {
+    let mut pair = Pair::paired();
+    pair.local.start();
+    let announced = pair.local.home.join("run/announced");
+    let before = fs::read(&announced).expect("what the start announced");
+    let refusal = pair.local.refused(&["--role", "local", "--announce", "elsewhere.test"]);
+    refusal.assert(1, &["a node runs on", "already", "Stop it first, or give this one another --home."]);
+    assert_eq!(refusal.said.trim_end().lines().count(), 2, "it is told once: {}", refusal.said);
+    assert_eq!(fs::read(&announced).expect("what the start announced"), before);
+    pair.local.refused(&["process", "executor"]).assert(1, &["another executor runs in", "Stop it first"]);
+    assert!(!pair.local.home.join("receipts/executor-ended").exists());
+    let id = drafted(&pair, "order");
+    let approved = pair.local.run(&["approvals", "approve", &id]);
+    assert_eq!(approved.status.code(), Some(0), "{}", text(&approved.stderr));
+    assert!(!text(&approved.stderr).contains("not sent"), "{}", text(&approved.stderr));
+    assert!(!pair.local.must(&["status"]).contains("EXECUTOR"));
+    assert!(!text(&pair.local.run(&["doctor"]).stdout).contains("does not run"));
+    pair.wait("it is sent", |pair| pair.local.outbox().len() == 1);
+}
