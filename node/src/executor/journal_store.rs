@@ -21,7 +21,7 @@ use data_encoding::HEXLOWER;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use thiserror::Error;
 
-use crate::home::Home;
+use crate::{fault::lacks_room, home::Home, shell::free_space::lacks_room_at};
 
 const VERSION: i64 = 3;
 
@@ -105,9 +105,24 @@ pub enum JournalError {
     /// The file is open to others, or cannot be reached.
     #[error(transparent)]
     Private(#[from] PrivacyError),
+    /// The disk has no room for a step.
+    #[error("the executor's journal cannot be written: {0}")]
+    DiskFull(#[source] io::Error),
     /// SQLite refused.
-    #[error("the executor's journal: {0}; check that the disk is writable and not full")]
-    Sqlite(#[from] rusqlite::Error),
+    #[error("the executor's journal cannot be used ({0}): check the disk and the file's rights")]
+    Sqlite(#[source] rusqlite::Error),
+}
+
+impl JournalError {
+    fn full() -> Self {
+        Self::DiskFull(io::ErrorKind::StorageFull.into())
+    }
+}
+
+impl From<rusqlite::Error> for JournalError {
+    fn from(source: rusqlite::Error) -> Self {
+        if lacks_room(&source) { Self::full() } else { Self::Sqlite(source) }
+    }
 }
 
 /// Whether a journal was never begun.
@@ -155,6 +170,13 @@ impl JournalStore {
             return Err(PrivacyError::Io { path: path.to_owned(), source }.into());
         }
         private_file::check_private(path)?;
+        Self::connect(path).map_err(|error| match error {
+            JournalError::Sqlite(source) if lacks_room_at(&source, path) => JournalError::full(),
+            other => other,
+        })
+    }
+
+    fn connect(path: &Path) -> Result<Self, JournalError> {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
