@@ -5,11 +5,14 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
+
+use rustix::process::Signal;
 
 use crate::{
     deploy::skip,
-    node::{Node, Pair, text},
+    node::{Node, Pair, becomes, signal, text},
 };
 
 /// A small file system of its own; gone with the test.
@@ -139,6 +142,33 @@ fn a_start_on_a_full_disk_says_that_it_is_full_and_status_says_what_nobody_knows
         assert!(status[count].is_null(), "{count}: {status}");
     }
     node.start();
+    drop(node);
+    drop(disk);
+}
+
+#[test]
+fn an_executor_that_ended_on_a_full_disk_runs_again_at_once_when_there_is_room() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let Some(disk) = SmallDisk::mount(&dir.path().join("local-home")) else {
+        skip("only root can mount a small disk, so none ran full");
+        return;
+    };
+    let mut node = Node::init(dir.path(), "local", &[]);
+    node.start();
+    let filler = disk.fill();
+    let pauses_long = |node: &Node| {
+        let running = node.processes().get("executor").copied();
+        running.into_iter().for_each(|executor| signal(executor, Signal::KILL));
+        node.log().contains("delay=30s")
+    };
+    assert!(becomes(Duration::from_secs(30), || pauses_long(&node)), "{}", node.last_words());
+    let status = node.must(&["status"]);
+    assert!(status.contains("is full, so nothing is sent") && status.contains("Should the node end"), "{status}");
+    let before = node.log().len();
+    fs::remove_file(filler).expect("there is space again");
+    let is_back = || node.log()[before..].contains("executor started");
+    assert!(becomes(Duration::from_secs(10), is_back), "it waits on: {}", node.last_words());
+    assert!(becomes(Duration::from_secs(10), || !node.must(&["status"]).contains("EXECUTOR")));
     drop(node);
     drop(disk);
 }
