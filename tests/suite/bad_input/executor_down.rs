@@ -30,7 +30,14 @@ fn open_to_others(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("opened");
 }
 
+fn put_folder(path: &Path) {
+    fs::remove_file(path).expect("it goes");
+    fs::create_dir(path).expect("a folder");
+}
+
 type Damage = fn(&Path);
+
+const JOURNAL: &str = "executor/journal.sqlite";
 
 #[test]
 fn what_was_approved_while_the_executor_is_down_waits_and_every_command_says_why() {
@@ -42,12 +49,14 @@ fn what_was_approved_while_the_executor_is_down_waits_and_every_command_says_why
         let foreign = path.ancestors().nth(3).expect("the pair's folder").join("foreign");
         fs::write(path, fs::read(foreign).expect("another home's")).expect("written");
     };
-    let damages: [(&str, Damage, &str); 5] = [
+    let damages: [(&str, Damage, &str); 7] = [
         ("executor/receipt.key", |path| fs::remove_file(path).expect("it goes"), "receipt.key is missing"),
         ("executor/receipt.key", truncate, "receipt.key does not hold a key"),
         ("executor/receipt.key", open_to_others, "receipt.key is open to other users"),
         ("executor/receipt.key", put_foreign, "are not of one home"),
         ("config.toml", open_to_others, "config.toml is open to other users"),
+        (JOURNAL, |path| fs::write(path, [b'x'; 8192]).expect("written"), "is damaged (file is not a database)"),
+        (JOURNAL, put_folder, "is damaged (it is a directory)"),
     ];
     for (sent, (file, damage, why)) in damages.into_iter().enumerate() {
         let path = pair.local.home.join(file);
@@ -75,7 +84,7 @@ fn what_was_approved_while_the_executor_is_down_waits_and_every_command_says_why
         assert!(told.lines().any(found), "{told}");
         pair.local.stop();
         assert!(text(&pair.local.run(&["doctor"]).stdout).contains(why), "doctor looks for itself, too");
-        fs::remove_file(&path).ok();
+        fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).ok();
         fs::write(&path, whole).expect("put back");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("closed");
         pair.local.start();
