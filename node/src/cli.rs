@@ -184,7 +184,7 @@ impl Cli {
         let cli = Self::parse();
         let json = std::env::args().any(|argument| argument == "--json");
         match cli.dispatch() {
-            Ok(code) => code,
+            Ok(code) => print::finish(code),
             Err(error) => print::failure(&error, json),
         }
     }
