@@ -82,8 +82,10 @@ fn what_was_approved_while_the_executor_is_down_waits_and_every_command_says_why
         assert_eq!(doctor.status.code(), Some(1), "{told}");
         let found = |line: &str| line.starts_with("error") && line.contains("so nothing is sent") && line.contains(why);
         assert!(told.lines().any(found), "{told}");
+        assert_eq!(told.matches(why).count(), 1, "it is told once: {told}");
         pair.local.stop();
-        assert!(text(&pair.local.run(&["doctor"]).stdout).contains(why), "doctor looks for itself, too");
+        let told = text(&pair.local.run(&["doctor"]).stdout);
+        assert_eq!(told.matches(why).count(), 1, "doctor looks for itself, too, and tells it once: {told}");
         fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).ok();
         fs::write(&path, whole).expect("put back");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("closed");

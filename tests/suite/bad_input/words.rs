@@ -129,3 +129,13 @@ fn a_node_whose_log_nobody_reads_lives_on() {
     assert!(is_up);
     assert_eq!(ended.code(), Some(0));
 }
+
+#[test]
+fn a_mistyped_command_is_not_answered_with_one_that_is_hidden() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::at(dir.path(), "local");
+    let refusal = node.refused(&["proces"]);
+    refusal.assert(2, &["unrecognized subcommand 'proces'"]);
+    assert!(!refusal.said.contains("process"), "{}", refusal.said);
+    node.refused(&["statu"]).assert(2, &["a similar subcommand exists: 'status'"]);
+}
