@@ -154,8 +154,11 @@ impl Keystore {
                 let Some(passphrase) = passphrase else {
                     return Err(KeystoreError::PassphraseNeeded { path: sealed });
                 };
-                let plain = seal::open(bytes.expose(), passphrase)?;
-                (sealed, plain)
+                match seal::open(bytes.expose(), passphrase) {
+                    Ok(plain) => (sealed, plain),
+                    Err(SealError::Damaged { .. }) => return Err(KeystoreError::Damaged { path: sealed }),
+                    Err(error) => return Err(error.into()),
+                }
             }
         };
         OwnerKeys::from_bytes(plain.expose()).map_err(|_| KeystoreError::Damaged { path })
@@ -311,6 +314,9 @@ mod tests {
         assert_eq!(keystore.unlock(None).unwrap_err().to_string(), expected);
         let sealed = fs::read(keystore.sealed_path()).unwrap();
         assert!(!sealed.windows(32).any(|window| seeds(&made).iter().any(|seed| seed == window)));
+        private_file::write_private(&keystore.sealed_path(), &sealed[..sealed.len() / 2]).unwrap();
+        let error = keystore.unlock(Some("correct horse")).unwrap_err().to_string();
+        assert!(error.contains("owner.age") && error.contains("restore it from a backup"), "{error}");
     }
 
     #[test]

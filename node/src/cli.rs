@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue},
+};
 
 use crate::{
     fault::Fault,
@@ -181,10 +184,10 @@ enum Command {
 impl Cli {
     /// Runs the command and answers the exit code.
     pub fn main() -> ExitCode {
-        let cli = Self::parse();
+        let cli = Self::try_parse().unwrap_or_else(|error| without_hidden(error).exit());
         let json = std::env::args().any(|argument| argument == "--json");
         match cli.dispatch() {
-            Ok(code) => code,
+            Ok(code) => print::finish(code),
             Err(error) => print::failure(&error, json),
         }
     }
@@ -236,6 +239,19 @@ impl Cli {
         let path = std::path::absolute(&path).unwrap_or(path);
         Ok(Home::at(path))
     }
+}
+
+/// A tip for a command that was mistyped names none that is hidden.
+fn without_hidden(mut error: clap::Error) -> clap::Error {
+    let command = Cli::command();
+    let is_hidden = |name: &String| command.find_subcommand(name).is_some_and(clap::Command::is_hide_set);
+    if let Some(ContextValue::Strings(mut names)) = error.remove(ContextKind::SuggestedSubcommand) {
+        names.retain(|name| !is_hidden(name));
+        if !names.is_empty() {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(names));
+        }
+    }
+    error
 }
 
 /// Lines of the one text that the other lacks, and the other way round.

@@ -59,7 +59,7 @@ use self::{
 };
 pub use self::{
     authority::{RESTORE_ROOT, pinned_root},
-    start::receipt_signer,
+    start::{receipt_signer, runs},
 };
 use crate::{
     fault::is_disk_full,

@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use rusqlite::ErrorCode;
+
 /// A refusal with its way out. Exit codes: 1 operator or environment, 2 usage, 78 role or configuration refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -63,8 +65,16 @@ pub fn is_disk_full(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let by_system =
             cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
-        let by_store = cause.downcast_ref::<rusqlite::Error>();
-        by_system || by_store.is_some_and(|e| e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+        let by_store = cause.downcast_ref::<rusqlite::Error>().is_some_and(lacks_room);
+        by_system || by_store
+    })
+}
+
+/// Whether SQLite found no room. The index of a write-ahead log, which is the first thing it enlarges, has a code of its
+/// own.
+pub fn lacks_room(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        error.code == ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
     })
 }
 
@@ -85,6 +95,10 @@ mod tests {
             "cannot hand the approval to the executor: /home/x: No space left on device (os error 28)"
         );
         assert!(is_disk_full(&error));
+        let code = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        assert!(lacks_room(&code(rusqlite::ffi::SQLITE_FULL)));
+        assert!(lacks_room(&code(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)));
+        assert!(!lacks_room(&code(rusqlite::ffi::SQLITE_IOERR_READ)), "the disk is to be checked");
         let unnamed: Result<(), _> = Err(full());
         let error = unnamed.context("cannot write").unwrap_err();
         assert_eq!(causes(&error), "cannot write: No space left on device (os error 28)");

@@ -101,7 +101,7 @@ impl Desk {
         let policy = policies::load(&home.policy(), roster)?;
         let known = Known::load(home, roster)?;
         let (_, declared) = declared::load(&home.hands(), roster)?;
-        let handed_in = HandedIn::look(home, roster);
+        let handed_in = HandedIn::look(home, roster, true);
         let mut desk = Self { handed_in, policy, known, declared, config: config.clone(), ..Self::default() };
         desk.refresh(home, roster, client)?;
         Ok(desk)

@@ -300,9 +300,9 @@ fn approve(home: &Home, desk: &mut Desk, client: &mut Client, id: &str, how: &Ho
     let keys = owner::unlock(home, how.passphrase, &Wall::Reviewer)?;
     decide::sign((home, roster), desk, client, &keys, &item, how.again)?;
     if how.json {
-        print::json(json!({ "id": item.id, "state": "approved" }));
+        print::json_done(json!({ "id": item.id, "state": "approved" }));
     } else {
-        print::data(format!("approved {}", item.id));
+        print::done(format!("approved {}", item.id));
     }
     if freezes.stop(roster, roster.executor) {
         print::talk("The mesh is frozen: it is sent after `aiemp-node unfreeze`, if that is within 24 hours.");
@@ -321,7 +321,7 @@ fn reject(desk: &Desk, client: &mut Client, id: &str, reason: String) -> Result<
         return Err(Fault::operator("held", message, "Nothing was done; reject it with another --reason.").into());
     }
     let Response::Done = answer else { return Err(unknown().into()) };
-    print::data(format!("rejected {}", spelt(&item.path)));
+    print::done(format!("rejected {}", spelt(&item.path)));
     Ok(())
 }
 
@@ -332,7 +332,7 @@ fn cancel(home: &Home, desk: &Desk, id: &str) -> Result<()> {
         Fault::operator("nothing_to_cancel", message, "Run `aiemp-node approvals`: those marked `approved` do.")
     })?;
     private_file::write_private(&home.approved().join(format!("{}.cancel", receipt.action)), b"")?;
-    print::data(format!("cancelled {}, if it was not on its way yet: `aiemp-node approvals` tells", receipt.action));
+    print::done(format!("cancelled {}, if it was not on its way yet: `aiemp-node approvals` tells", receipt.action));
     Ok(())
 }
 
@@ -345,7 +345,7 @@ fn settle(home: &Home, desk: &Desk, id: &str, sent: bool, passphrase: &Passphras
     let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
     let roster = owner::rosters(home)?;
     reviewer::settle(home, roster.current(), &keys, receipt, sent)?;
-    print::data(format!("settled {} as {}", receipt.action, if sent { "sent" } else { "not sent" }));
+    print::done(format!("settled {} as {}", receipt.action, if sent { "sent" } else { "not sent" }));
     Ok(())
 }
 
@@ -356,7 +356,7 @@ fn settle_clock(home: &Home, roster: &Roster, passphrase: &Passphrase) -> Result
     }
     let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
     reviewer::settle_clock(home, roster, &keys, shell::clock::now())?;
-    print::data("settled the clock: what was approved and waits is sent, if its time is not over");
+    print::done("settled the clock: what was approved and waits is sent, if its time is not over");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -30,7 +30,7 @@ mod vault;
 mod walls;
 
 /// How much it matters.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
     Ok,
     Warning,
@@ -65,14 +65,25 @@ impl Findings {
     }
 
     fn warning(&mut self, what: impl Into<String>, fix: impl Into<String>) {
-        self.all.push(Finding { level: Level::Warning, what: what.into(), fix: fix.into() });
+        self.trouble(Finding { level: Level::Warning, what: what.into(), fix: fix.into() });
     }
 
-    /// What two checks come upon is told once.
     fn error(&mut self, what: impl Into<String>, fix: impl Into<String>) {
-        let what = what.into();
-        if !self.all.iter().any(|finding| finding.level == Level::Error && finding.what == what) {
-            self.all.push(Finding { level: Level::Error, what, fix: fix.into() });
+        self.trouble(Finding { level: Level::Error, what: what.into(), fix: fix.into() });
+    }
+
+    /// An error that two checks come upon is told once: by the one that says how much it matters, and then by the one
+    /// that says more of it.
+    fn trouble(&mut self, found: Finding) {
+        let is_same = |told: &&mut Finding| {
+            let is_one = told.what.contains(&found.what) || found.what.contains(&told.what);
+            is_one && told.level != Level::Ok && told.level.max(found.level) == Level::Error
+        };
+        let weight = |finding: &Finding| (finding.level, finding.what.len());
+        match self.all.iter_mut().find(is_same) {
+            Some(told) if weight(told) >= weight(&found) => {}
+            Some(told) => *told = found,
+            None => self.all.push(found),
         }
     }
 

@@ -1,7 +1,13 @@
 //! Data to stdout, talk to stderr: the only place that prints.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line's one way out")]
+//!
+//! Whoever reads may stop reading, as `head` does, and what is written to may be full. Then the lines that follow are left
+//! out, and [`finish`] says what that means for the command.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+    sync::OnceLock,
+};
 
 use aiemp_protocol::action::spelt;
 
@@ -13,36 +19,76 @@ use crate::{
 /// What to do where nothing can be written.
 const FREE_SPACE: &str = "The disk is full: free some space, then run this again.";
 
+/// Why data could not be written.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
 /// A line of data.
 pub(super) fn data(line: impl std::fmt::Display) {
-    println!("{line}");
+    if UNWRITTEN.get().is_none()
+        && let Err(error) = writeln!(io::stdout(), "{line}")
+    {
+        UNWRITTEN.set(error).ok();
+    }
+}
+
+/// A line of data on what was done and cannot be done again. Where it cannot be written it is talk: whoever took that for
+/// a failure would do it twice.
+pub(super) fn done(line: impl std::fmt::Display) {
+    let written = writeln!(io::stdout(), "{line}");
+    if written.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+        talk(line);
+    }
 }
 
 /// A line of data to be careful about: red at a terminal.
 pub(super) fn warned(line: impl std::fmt::Display) {
-    if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        println!("\x1b[31m{line}\x1b[0m");
+    if io::stdout().is_terminal() {
+        data(format!("\x1b[31m{line}\x1b[0m"));
     } else {
-        println!("{line}");
+        data(line);
     }
 }
 
 /// A line of talk.
 pub(super) fn talk(line: impl std::fmt::Display) {
-    eprintln!("{line}");
+    // Nobody is left to tell that nobody reads.
+    writeln!(io::stderr(), "{line}").ok();
 }
 
 /// A question, whose answer is typed behind it.
 pub(super) fn prompt(question: &str) {
-    eprint!("{question}");
+    write!(io::stderr(), "{question}").ok();
 }
 
 /// A versioned JSON object.
-pub(super) fn json(mut value: serde_json::Value) {
+pub(super) fn json(value: serde_json::Value) {
+    data(versioned(value));
+}
+
+/// A versioned JSON object on what was done, as [`done`].
+pub(super) fn json_done(value: serde_json::Value) {
+    done(versioned(value));
+}
+
+fn versioned(mut value: serde_json::Value) -> serde_json::Value {
     if let Some(object) = value.as_object_mut() {
         object.insert("v".to_owned(), 1.into());
     }
-    println!("{value}");
+    value
+}
+
+/// The exit code of a command that ended with `code`, once its data was printed as far as that went.
+pub(super) fn finish(code: ExitCode) -> ExitCode {
+    match UNWRITTEN.get() {
+        Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            talk(format!(
+                "error: what this command prints cannot be written: {error}\n  Give it another place to write to. What it \
+                 was to do is done all the same."
+            ));
+            ExitCode::from(1)
+        }
+        Some(_) | None => code,
+    }
 }
 
 /// Prints an error and answers the exit code that goes with it.
@@ -55,18 +101,18 @@ pub(super) fn failure(error: &anyhow::Error, as_json: bool) -> ExitCode {
     match fault {
         Some(fault) => {
             if as_json {
-                eprintln!("{}", fault.to_json());
+                talk(fault.to_json());
             } else {
-                eprintln!("{}", steady(&format!("error: {fault}")));
+                talk(steady(&format!("error: {fault}")));
             }
             ExitCode::from(fault.exit)
         }
         None => {
             let fix = if is_disk_full(error) { FREE_SPACE } else { "" };
             if as_json {
-                eprintln!("{}", Fault::operator("failed", causes(error), fix).to_json());
+                talk(Fault::operator("failed", causes(error), fix).to_json());
             } else {
-                eprintln!("{}", steady(format!("error: {}\n  {fix}", causes(error)).trim_end()));
+                talk(steady(format!("error: {}\n  {fix}", causes(error)).trim_end()));
             }
             ExitCode::from(1)
         }

@@ -77,6 +77,9 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
     shell::settings::load(home)?;
     shell::rosters::adopt(home)?;
     check_role(home, role)?;
+    // Each process takes its lock itself. Before that the arguments of this start are noted, which are not those of the
+    // node that runs.
+    drop(mesh::lock(home)?);
     match role {
         RoleArg::Cloud => mesh_process(home, Role::Cloud, args),
         RoleArg::Local => {
@@ -241,6 +244,7 @@ fn log() {
     let filter = EnvFilter::try_from_env("AIEMP_LOG").unwrap_or_else(|_| EnvFilter::new("info,libp2p=warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(mesh::log_writer).with_target(false);
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // A node lives on when nobody reads its log any more; to say so there would end it.
     // A second subscriber in one process can only come from a test; the first one stays.
-    log.with_ansi(terminal).try_init().ok();
+    log.with_ansi(terminal).log_internal_errors(false).try_init().ok();
 }

@@ -37,16 +37,18 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
     let role_here = roster.member(node).map(|member| member.role);
     let automatic = shell::standing::in_force(home, roster, shell::clock::now())?;
     let handed_in = match role_here {
-        Some(Role::Local) if running.is_some() => HandedIn::look(home, roster),
-        Some(Role::Local | Role::Cloud) | None => HandedIn::default(),
+        Some(Role::Local) => HandedIn::look(home, roster, running.is_some()),
+        Some(Role::Cloud) | None => HandedIn::default(),
     };
     let promises = promises(role_here, roster.unattended, &automatic);
     if as_json {
         let peers: Vec<Value> = state.peers.iter().map(|peer| json!(peer)).collect();
+        let known = running.as_ref();
         print::json(json!({ "role": role, "node": node.to_string(), "mesh": roster.mesh.to_string(),
-            "running": running.is_some(), "peers": peers, "approvals_waiting": state.approvals_waiting,
+            "running": running.is_some(), "peers": peers, "approvals_waiting": known.map(|state| state.approvals_waiting),
             "approvals_handed_in": handed_in.waiting.len(), "executor": handed_in.trouble,
-            "conflicts": state.conflicts, "holds": state.holds, "files": state.files, "settled": state.settled,
+            "conflicts": known.map(|state| state.conflicts), "holds": known.map(|state| state.holds),
+            "files": known.map(|state| state.files), "settled": known.map(|state| state.settled),
             "frozen": freezes.stop(roster, node), "frozen_logs": state.frozen_logs,
             "vault": state.vault, "store": state.store, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
             "promises": promises }));
@@ -87,6 +89,26 @@ fn promises(role: Option<Role>, unattended: bool, automatic: &[Standing]) -> Vec
     promises
 }
 
+/// Drafts, conflicts and holds are counted by the node alone.
+fn print_counts(running: Option<&WireStatus>, handed_in: usize) {
+    let Some(state) = running else {
+        print::data("waiting    not known while the node does not run");
+        if handed_in > 0 {
+            print::data(format!("           {handed_in} approved that the executor has not taken up"));
+        }
+        print::data("conflicts  not known");
+        print::data("held       not known");
+        return;
+    };
+    let approved = match handed_in {
+        0 => String::new(),
+        count => format!(", of which {count} approved that the executor has not taken up"),
+    };
+    print::data(format!("waiting    {} for your approval{approved}", state.approvals_waiting));
+    print::data(format!("conflicts  {}", state.conflicts));
+    print::data(format!("held       {}", state.holds));
+}
+
 fn line_of(peer: &WirePeer) -> String {
     let state = match (peer.connected, peer.lag_entries, peer.waits) {
         (false, _, false) => "not connected".to_owned(),
@@ -117,13 +139,7 @@ fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, hand
     if let Some(progress) = &state.progress {
         print::data(format!("under way  {progress}"));
     }
-    let approved = match handed_in.waiting.len() {
-        0 => String::new(),
-        count => format!(", of which {count} approved that the executor has not taken up"),
-    };
-    print::data(format!("waiting    {} for your approval{approved}", state.approvals_waiting));
-    print::data(format!("conflicts  {}", state.conflicts));
-    print::data(format!("held       {}", state.holds));
+    print_counts(running.as_ref(), handed_in.waiting.len());
     for log in &state.frozen_logs {
         print::data(format!("FROZEN     {log}"));
     }

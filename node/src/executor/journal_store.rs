@@ -18,10 +18,10 @@ use aiemp_protocol::{
     time::Timestamp,
 };
 use data_encoding::HEXLOWER;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use thiserror::Error;
 
-use crate::home::Home;
+use crate::{fault::lacks_room, home::Home, shell::free_space::lacks_room_at};
 
 const VERSION: i64 = 3;
 
@@ -105,9 +105,40 @@ pub enum JournalError {
     /// The file is open to others, or cannot be reached.
     #[error(transparent)]
     Private(#[from] PrivacyError),
+    /// It is no database, or not the one that was written.
+    #[error(
+        "the executor's journal, executor/journal.sqlite in the home, is damaged ({0}): without it any of what was \
+         approved could be sent again. Stop the node, move the journal away with its -wal and -shm, and put its newest \
+         copy there. If there is none: remove every standing approval, for what went out under it is not counted any \
+         more, move the receipts to another folder as well, so that a new journal is begun, and approve again only what \
+         you know was not sent"
+    )]
+    Unreadable(String),
+    /// The disk has no room for a step.
+    #[error("the executor's journal cannot be written: {0}")]
+    DiskFull(#[source] io::Error),
     /// SQLite refused.
-    #[error("the executor's journal: {0}; check that the disk is writable and not full")]
-    Sqlite(#[from] rusqlite::Error),
+    #[error("the executor's journal cannot be used ({0}): check the disk and the file's rights")]
+    Sqlite(#[source] rusqlite::Error),
+}
+
+impl JournalError {
+    fn full() -> Self {
+        Self::DiskFull(io::ErrorKind::StorageFull.into())
+    }
+}
+
+impl From<rusqlite::Error> for JournalError {
+    fn from(source: rusqlite::Error) -> Self {
+        let damaged = matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+        if damaged {
+            Self::Unreadable(source.to_string())
+        } else if lacks_room(&source) {
+            Self::full()
+        } else {
+            Self::Sqlite(source)
+        }
+    }
 }
 
 /// Whether a journal was never begun.
@@ -148,6 +179,9 @@ impl JournalStore {
 
     /// Opens the journal, or makes an empty one with mode 0600.
     fn open(path: &Path) -> Result<Self, JournalError> {
+        if path.is_dir() {
+            return Err(JournalError::Unreadable("it is a directory".to_owned()));
+        }
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         if let Err(source) = made.map(drop)
             && source.kind() != io::ErrorKind::AlreadyExists
@@ -155,6 +189,11 @@ impl JournalStore {
             return Err(PrivacyError::Io { path: path.to_owned(), source }.into());
         }
         private_file::check_private(path)?;
+        let is_full = |error: &_| matches!(error, JournalError::Sqlite(source) if lacks_room_at(source, path));
+        Self::connect(path).map_err(|error| if is_full(&error) { JournalError::full() } else { error })
+    }
+
+    fn connect(path: &Path) -> Result<Self, JournalError> {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    fault::Fault,
     home::Home,
     shell::{declared, policies, walls::Reach},
 };
@@ -87,14 +88,25 @@ impl Executor {
     }
 }
 
+fn lock_file(home: &Home) -> PathBuf {
+    home.executor().join("lock")
+}
+
+/// Whether an executor of this home runs, as far as this user may see.
+pub fn runs(home: &Home) -> bool {
+    let file = OpenOptions::new().write(true).open(lock_file(home));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 fn lock(home: &Home) -> anyhow::Result<File> {
-    let path = home.executor().join("lock");
+    let path = lock_file(home);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.with_context(|| format!("opening {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            bail!("another executor runs in {}; stop it first, there must be only one", home.path().display())
+            let message = format!("another executor runs in {}", home.path().display());
+            Err(Fault::operator("locked", message, "Stop it first: there must be only one.").into())
         }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
     }

@@ -495,8 +495,8 @@ async fn two_executors_never_run_in_one_home() {
     let world = World::new("");
     let running = world.start();
     until(|| world.home.journal().exists()).await;
-    let expected =
-        format!("another executor runs in {}; stop it first, there must be only one", world.home.path().display());
+    let home = world.home.path().display();
+    let expected = format!("another executor runs in {home}\n  Stop it first: there must be only one.");
     assert_eq!(world.run_to_end().await.unwrap_err().to_string(), expected);
     running.stop().await.unwrap();
     world.run_to_end().await.unwrap();

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{clock, control::WireTrouble, free_space, freezes};
 use crate::{
-    executor::{Refused, journal_store::JournalStore},
+    executor::{self, Refused, journal_store::JournalStore},
     fault::{Fault, causes},
     home::Home,
 };
@@ -35,7 +35,8 @@ struct LastWords {
     fix: String,
 }
 
-/// Notes with what error the executor ends. A disk that is full takes no note: that is looked at by whoever asks.
+/// Notes with what error the executor ends. A disk that is full takes no note: that is looked at by whoever asks. Nor is
+/// it noted of a second one, beside which the first goes on.
 pub fn note_end(home: &Home, error: &anyhow::Error) {
     let (what, fix) = match error.downcast_ref::<Fault>() {
         Some(fault) => (fault.message.clone(), fault.fix.clone()),
@@ -54,6 +55,9 @@ pub fn note_silent_end(home: &Home, how: &str) {
 }
 
 fn note(home: &Home, words: &LastWords) {
+    if executor::runs(home) {
+        return;
+    }
     let bytes = serde_json::to_vec(words).unwrap_or_default();
     if let Err(error) = private_file::write_private(&home.executor_ended(), &bytes) {
         tracing::warn!(%error, "cannot note why the executor ended");
@@ -130,19 +134,22 @@ pub struct HandedIn {
 }
 
 impl HandedIn {
-    /// Looks at the home as it is now.
-    pub fn look(home: &Home, roster: &Roster) -> Self {
+    /// Looks at the home as it is now. What the executor told last is not asked of a node that does not run: it may have
+    /// been mended since.
+    pub fn look(home: &Home, roster: &Roster, runs: bool) -> Self {
         let waiting = named(&home.approved(), "approval").into_iter().map(|(action, ..)| action).collect();
         let refusal = |path: PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
         let refused = named(&home.receipts(), "refused").into_iter();
         let refused = refused.filter_map(|(action, _, path)| Some((action, refusal(path)?))).collect();
         let journal = JournalStore::of_begun(home);
         let taken_up = journal.as_ref().and_then(|journal| journal.waiting().ok()).unwrap_or_default();
-        let trouble = disk_trouble(home).or_else(|| executor_trouble(home)).or_else(|| {
-            let (now, seen) = (clock::now(), journal?.times().ok()?.guard);
-            (now + CLOCK_BEHIND_MAX < seen).then(|| clock_behind(now, seen))
-        });
-        let trouble = trouble.or_else(|| idle(home));
+        let of_executor = || {
+            executor_trouble(home).or_else(|| {
+                let (now, seen) = (clock::now(), journal?.times().ok()?.guard);
+                (now + CLOCK_BEHIND_MAX < seen).then(|| clock_behind(now, seen)).or_else(|| idle(home))
+            })
+        };
+        let trouble = disk_trouble(home, runs).or_else(|| if runs { of_executor() } else { None });
         let is_frozen = freezes::load_readable(&home.freezes(), roster).stop(roster, roster.executor);
         Self { waiting, refused, trouble, is_frozen, taken_up: taken_up.into_iter().collect() }
     }
@@ -172,13 +179,24 @@ pub fn idle(home: &Home) -> Option<WireTrouble> {
 }
 
 /// Without some space nothing is sent: each step is made durable first.
-pub fn disk_trouble(home: &Home) -> Option<WireTrouble> {
-    let is_full = free_space::has_room(home.path(), ROOM_NEEDED, 0).is_ok_and(|has_room| !has_room);
-    is_full.then(|| WireTrouble {
+pub fn disk_trouble(home: &Home, runs: bool) -> Option<WireTrouble> {
+    let fix = match runs {
+        true => {
+            "Free some space: nothing was lost, and what was approved is taken up again by itself. Should the node end \
+             before that, for its store cannot be written either, start it again."
+        }
+        false => "Free some space, then start the node again: nothing was lost, and what was approved is taken up.",
+    };
+    is_disk_full(home).then(|| WireTrouble {
         is_error: true,
         what: format!("the disk below {} is full, so nothing is sent", home.path().display()),
-        fix: "Free some space: nothing was lost, and what was approved is taken up again by itself.".to_owned(),
+        fix: fix.to_owned(),
     })
+}
+
+/// Whether no step of the executor can be made durable.
+pub fn is_disk_full(home: &Home) -> bool {
+    free_space::has_room(home.path(), ROOM_NEEDED, 0).is_ok_and(|has_room| !has_room)
 }
 
 /// The executor remembers the latest time it saw, and sends nothing while the clock is behind it.

@@ -152,12 +152,12 @@ impl Store {
 
     /// Opens a store beside the node that may be running: one of a version before is left as it is.
     pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
-        schema::open_beside(path).map(|connection| Self { connection })
+        schema::open_beside(path).map(|connection| Self { connection }).map_err(|error| error.at(path))
     }
 
     /// Opens the store at `path`, making an empty one (mode 0600) where there is none; its directory must exist.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        schema::open(path).map(|connection| Self { connection })
+        schema::open(path).map(|connection| Self { connection }).map_err(|error| error.at(path))
     }
 }
 

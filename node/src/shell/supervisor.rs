@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::{
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::handed_in;
@@ -22,6 +22,8 @@ const RESTART_DELAYS: [Duration; 4] =
 const STEADY: Duration = Duration::from_secs(60);
 /// How long a process may take to stop before it is ended.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether there is room again for an executor that ended on a full disk.
+const ROOM_CHECKS: Duration = Duration::from_secs(1);
 /// Exit code of a role or configuration that is refused: starting again would not help.
 const REFUSED: i32 = 78;
 /// Exit code of a mesh that is to be started again at once, for its wall cannot be moved: whoever started it does so.
@@ -37,6 +39,9 @@ pub async fn run(home: &std::path::Path, arguments: &[String]) -> Result<ExitCod
     let mut mesh = start(home, "mesh", arguments)?;
     let mut executor = start(home, "executor", &[])?;
     let (mut started, mut restart_at, mut restarts) = (Instant::now(), None, 0);
+    let at = Home::at(home);
+    // How the executor ended while the disk was too full to note it.
+    let mut untold = None;
     let code = loop {
         tokio::select! {
             _ = terminated.recv() => break 0,
@@ -61,12 +66,22 @@ pub async fn run(home: &std::path::Path, arguments: &[String]) -> Result<ExitCod
                 restarts = if started.elapsed() < STEADY { restarts + 1 } else { 1 };
                 let delay = RESTART_DELAYS[usize::min(restarts, RESTART_DELAYS.len()) - 1];
                 restart_at = Some(Instant::now() + delay);
-                handed_in::note_silent_end(&Home::at(home), &ended.to_string());
+                if handed_in::is_disk_full(&at) {
+                    untold = Some(format!("{ended}, when the disk was full"));
+                } else {
+                    handed_in::note_silent_end(&at, &ended.to_string());
+                }
                 tracing::error!(%ended, ?delay, "the executor ended; it is started again");
+            }
+            () = sleep(ROOM_CHECKS), if restart_at.is_some() && untold.is_some() => {
+                if !handed_in::is_disk_full(&at) && let Some(how) = untold.take() {
+                    handed_in::note_silent_end(&at, &how);
+                    restart_at = Some(Instant::now());
+                }
             }
             () = sleep_until(restart_at.unwrap_or(started)), if restart_at.is_some() => {
                 executor = start(home, "executor", &[])?;
-                (started, restart_at) = (Instant::now(), None);
+                (started, restart_at, untold) = (Instant::now(), None, None);
             }
         }
     };

@@ -30,7 +30,14 @@ fn open_to_others(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("opened");
 }
 
+fn put_folder(path: &Path) {
+    fs::remove_file(path).expect("it goes");
+    fs::create_dir(path).expect("a folder");
+}
+
 type Damage = fn(&Path);
+
+const JOURNAL: &str = "executor/journal.sqlite";
 
 #[test]
 fn what_was_approved_while_the_executor_is_down_waits_and_every_command_says_why() {
@@ -42,12 +49,14 @@ fn what_was_approved_while_the_executor_is_down_waits_and_every_command_says_why
         let foreign = path.ancestors().nth(3).expect("the pair's folder").join("foreign");
         fs::write(path, fs::read(foreign).expect("another home's")).expect("written");
     };
-    let damages: [(&str, Damage, &str); 5] = [
+    let damages: [(&str, Damage, &str); 7] = [
         ("executor/receipt.key", |path| fs::remove_file(path).expect("it goes"), "receipt.key is missing"),
         ("executor/receipt.key", truncate, "receipt.key does not hold a key"),
         ("executor/receipt.key", open_to_others, "receipt.key is open to other users"),
         ("executor/receipt.key", put_foreign, "are not of one home"),
         ("config.toml", open_to_others, "config.toml is open to other users"),
+        (JOURNAL, |path| fs::write(path, [b'x'; 8192]).expect("written"), "is damaged (file is not a database)"),
+        (JOURNAL, put_folder, "is damaged (it is a directory)"),
     ];
     for (sent, (file, damage, why)) in damages.into_iter().enumerate() {
         let path = pair.local.home.join(file);
@@ -73,9 +82,11 @@ fn what_was_approved_while_the_executor_is_down_waits_and_every_command_says_why
         assert_eq!(doctor.status.code(), Some(1), "{told}");
         let found = |line: &str| line.starts_with("error") && line.contains("so nothing is sent") && line.contains(why);
         assert!(told.lines().any(found), "{told}");
+        assert_eq!(told.matches(why).count(), 1, "it is told once: {told}");
         pair.local.stop();
-        assert!(text(&pair.local.run(&["doctor"]).stdout).contains(why), "doctor looks for itself, too");
-        fs::remove_file(&path).ok();
+        let told = text(&pair.local.run(&["doctor"]).stdout);
+        assert_eq!(told.matches(why).count(), 1, "doctor looks for itself, too, and tells it once: {told}");
+        fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).ok();
         fs::write(&path, whole).expect("put back");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("closed");
         pair.local.start();
@@ -123,4 +134,25 @@ fn an_executor_that_is_killed_again_and_again_is_told() {
     let doctor = pair.local.run(&["doctor"]);
     assert!(text(&doctor.stdout).contains("it was ended (signal: 9"), "{}", text(&doctor.stdout));
     assert_eq!(doctor.status.code(), Some(1));
+}
+
+#[test]
+fn a_second_start_is_refused_once_and_says_nothing_of_the_node_that_runs() {
+    let mut pair = Pair::paired();
+    pair.local.start();
+    let announced = pair.local.home.join("run/announced");
+    let before = fs::read(&announced).expect("what the start announced");
+    let refusal = pair.local.refused(&["--role", "local", "--announce", "elsewhere.test"]);
+    refusal.assert(1, &["a node runs on", "already", "Stop it first, or give this one another --home."]);
+    assert_eq!(refusal.said.trim_end().lines().count(), 2, "it is told once: {}", refusal.said);
+    assert_eq!(fs::read(&announced).expect("what the start announced"), before);
+    pair.local.refused(&["process", "executor"]).assert(1, &["another executor runs in", "Stop it first"]);
+    assert!(!pair.local.home.join("receipts/executor-ended").exists());
+    let id = drafted(&pair, "order");
+    let approved = pair.local.run(&["approvals", "approve", &id]);
+    assert_eq!(approved.status.code(), Some(0), "{}", text(&approved.stderr));
+    assert!(!text(&approved.stderr).contains("not sent"), "{}", text(&approved.stderr));
+    assert!(!pair.local.must(&["status"]).contains("EXECUTOR"));
+    assert!(!text(&pair.local.run(&["doctor"]).stdout).contains("does not run"));
+    pair.wait("it is sent", |pair| pair.local.outbox().len() == 1);
 }

@@ -5,11 +5,14 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
+
+use rustix::process::Signal;
 
 use crate::{
     deploy::skip,
-    node::{Node, Pair, text},
+    node::{Node, Pair, becomes, signal, text},
 };
 
 /// A small file system of its own; gone with the test.
@@ -23,6 +26,15 @@ impl SmallDisk {
         command.args(["-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs"]).arg(at);
         let output = command.output().ok()?;
         output.status.success().then(|| Self(at.to_owned()))
+    }
+
+    /// Leaves so much space.
+    fn fill_but(&self, bytes: u64) -> PathBuf {
+        let path = self.fill();
+        let file = File::options().write(true).open(&path).expect("the filler");
+        let length = file.metadata().expect("its length").len();
+        file.set_len(length - bytes).expect("a shorter one");
+        path
     }
 
     /// Leaves no space at all.
@@ -93,6 +105,70 @@ fn a_full_disk_below_the_home_is_told_by_doctor_and_status() {
     assert!(is_told(&status), "{status}{}", node.last_words());
     fs::remove_file(filler).expect("there is space again");
     assert!(!is_told(&text(&node.run(&["doctor"]).stdout)));
+    drop(node);
+    drop(disk);
+}
+
+#[test]
+fn a_start_on_a_full_disk_says_that_it_is_full_and_status_says_what_nobody_knows() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let Some(disk) = SmallDisk::mount(&dir.path().join("local-home")) else {
+        skip("only root can mount a small disk, so none ran full");
+        return;
+    };
+    let mut node = Node::init(dir.path(), "local", &[]);
+    node.start();
+    assert_eq!(node.json(&["status", "--json"])["approvals_waiting"], 0);
+    node.stop();
+    for left in [0, 4096, 8192] {
+        let filler = disk.fill_but(left);
+        let refusal = node.refused(&["--role", "local"]);
+        refusal.assert(1, &["full"]);
+        let said = refusal.said.to_lowercase();
+        assert!(said.contains("free some space") && !said.contains("rights"), "{left} left: {said}");
+        let status = node.must(&["status"]);
+        assert!(
+            status.contains("is full, so nothing is sent\n           Free some space, then start the node"),
+            "{status}"
+        );
+        assert!(text(&node.run(&["doctor"]).stdout).contains("Free some space, then start the node again"));
+        fs::remove_file(filler).expect("there is space again");
+    }
+    let status = node.must(&["status"]);
+    assert!(status.contains("waiting    not known while the node does not run"), "{status}");
+    assert!(status.contains("conflicts  not known") && !status.contains("EXECUTOR"), "{status}");
+    let status = node.json(&["status", "--json"]);
+    for count in ["approvals_waiting", "conflicts", "holds", "files"] {
+        assert!(status[count].is_null(), "{count}: {status}");
+    }
+    node.start();
+    drop(node);
+    drop(disk);
+}
+
+#[test]
+fn an_executor_that_ended_on_a_full_disk_runs_again_at_once_when_there_is_room() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let Some(disk) = SmallDisk::mount(&dir.path().join("local-home")) else {
+        skip("only root can mount a small disk, so none ran full");
+        return;
+    };
+    let mut node = Node::init(dir.path(), "local", &[]);
+    node.start();
+    let filler = disk.fill();
+    let pauses_long = |node: &Node| {
+        let running = node.processes().get("executor").copied();
+        running.into_iter().for_each(|executor| signal(executor, Signal::KILL));
+        node.log().contains("delay=30s")
+    };
+    assert!(becomes(Duration::from_secs(30), || pauses_long(&node)), "{}", node.last_words());
+    let status = node.must(&["status"]);
+    assert!(status.contains("is full, so nothing is sent") && status.contains("Should the node end"), "{status}");
+    let before = node.log().len();
+    fs::remove_file(filler).expect("there is space again");
+    let is_back = || node.log()[before..].contains("executor started");
+    assert!(becomes(Duration::from_secs(10), is_back), "it waits on: {}", node.last_words());
+    assert!(becomes(Duration::from_secs(10), || !node.must(&["status"]).contains("EXECUTOR")));
     drop(node);
     drop(disk);
 }

@@ -1,6 +1,9 @@
 //! What commands say of what is missing, stopped, or over.
 
-use std::{fs, process::Stdio};
+use std::{
+    fs::{self, File},
+    process::{Output, Stdio},
+};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -66,4 +69,73 @@ fn an_unattended_mesh_is_not_said_to_need_a_passphrase() {
     let node = Node::init(dir.path(), "local", &["--passphrase-file", &file]);
     let told = text(&node.run(&["doctor"]).stdout);
     assert!(told.contains("open without a person") && !told.contains("needs your passphrase"), "{told}");
+}
+
+/// Runs a command whose output nobody reads.
+fn unread(node: &Node, args: &[&str]) -> Output {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    node.command(args).stdout(writer).stderr(Stdio::piped()).output().expect("it runs")
+}
+
+/// Runs a command whose output finds no room.
+fn on_a_full_disk(node: &Node, args: &[&str]) -> Output {
+    let full = File::options().write(true).open("/dev/full").expect("Linux has it");
+    node.command(args).stdout(full).stderr(Stdio::piped()).output().expect("it runs")
+}
+
+#[test]
+fn output_that_nobody_reads_or_that_finds_no_room_ends_no_command_in_a_panic() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::init(dir.path(), "local", &[]);
+    for args in [&["status"][..], &["status", "--json"], &["doctor"], &["version"], &["config", "show"]] {
+        let output = unread(&node, args);
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""), "{args:?}");
+        let output = on_a_full_disk(&node, args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert_eq!(said.matches("cannot be written: No space left on device").count(), 1, "{args:?}: {said}");
+        assert_eq!(said.lines().count(), 2, "{args:?}: {said}");
+    }
+    fs::set_permissions(node.home.join("config.toml"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .expect("opened");
+    assert_eq!(unread(&node, &["doctor"]).status.code(), Some(1), "the command's own exit code");
+}
+
+#[test]
+fn an_approval_that_was_handed_in_is_no_failure_where_its_words_find_no_room() {
+    let pair = Pair::running();
+    pair.cloud.drop_mail("a.eml", b"From: a@client.test\r\nTo: me@example.test\r\nSubject: a\r\n\r\nHello\r\n");
+    pair.wait("the draft waits", |pair| pair.local.approvals_in("pending").len() == 1);
+    let id = pair.local.approvals_in("pending").remove(0);
+    let output = on_a_full_disk(&pair.local, &["approvals", "approve", &id]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains(&format!("approved {id}")) && !said.contains("error"), "{said}");
+    pair.wait("it is sent", |pair| pair.local.outbox().len() == 1);
+}
+
+#[test]
+fn a_node_whose_log_nobody_reads_lives_on() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::init(dir.path(), "local", &[]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut child = node.command(&["--role", "local"]).stdout(Stdio::null()).stderr(writer).spawn().expect("it starts");
+    let runs = || node.json(&["status", "--json"])["running"] == true;
+    let is_up = becomes(crate::node::PATIENCE, runs);
+    crate::node::signal(child.id(), Signal::TERM);
+    let ended = child.wait().expect("it ends");
+    assert!(is_up);
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[test]
+fn a_mistyped_command_is_not_answered_with_one_that_is_hidden() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::at(dir.path(), "local");
+    let refusal = node.refused(&["proces"]);
+    refusal.assert(2, &["unrecognized subcommand 'proces'"]);
+    assert!(!refusal.said.contains("process"), "{}", refusal.said);
+    node.refused(&["statu"]).assert(2, &["a similar subcommand exists: 'status'"]);
 }

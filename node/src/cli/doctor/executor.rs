@@ -25,7 +25,7 @@ pub(super) fn check_ended(home: &Home, findings: &mut Findings) {
     let trouble = handed_in::executor_trouble(home).or_else(|| handed_in::idle(home).filter(|_| runs));
     // It may have been mended since a node that does not run was stopped.
     let trouble = trouble.map(|trouble| WireTrouble { is_error: runs, ..trouble });
-    findings.troubles(trouble.into_iter().chain(handed_in::disk_trouble(home)).collect());
+    findings.troubles(trouble.into_iter().chain(handed_in::disk_trouble(home, runs)).collect());
 }
 
 pub(super) fn check(home: &Home, rosters: &RosterChain, findings: &mut Findings) {

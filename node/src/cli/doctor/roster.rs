@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiemp_protocol::{limits::CLOCK_BEHIND_MAX, roster::RosterChain};
+use aiemp_protocol::{limits::CLOCK_BEHIND_MAX, roster::RosterChain, time::Timestamp};
 
 use super::Findings;
 use crate::{
@@ -18,10 +18,8 @@ pub(super) fn check(home: &Home, rosters: &RosterChain, findings: &mut Findings)
     let roster = rosters.current();
     let now = shell::clock::now();
     if roster.not_after < now {
-        findings.error(
-            format!("the roster expired at {}", roster.not_after),
-            "Run `aiemp-node peers renew`; until then nothing can be approved.",
-        );
+        let (what, fix) = expired(roster.not_after, now);
+        findings.error(what, fix);
     } else if roster.not_after < now + ROSTER_WARNING {
         findings.warning(
             format!("the roster expires at {}", roster.not_after),
@@ -54,5 +52,38 @@ pub(super) fn check(home: &Home, rosters: &RosterChain, findings: &mut Findings)
             ),
             "A command was interrupted, or somebody put an older one there. `aiemp-node peers renew` brings it back.",
         ),
+    }
+}
+
+/// A clock that is ahead looks like a roster that has expired: how long ago tells which it is.
+fn expired(at: Timestamp, now: Timestamp) -> (String, &'static str) {
+    const DAY_MS: u64 = 86_400_000;
+    let ago = match now.as_millis().saturating_sub(at.as_millis()) / DAY_MS {
+        0 => "less than a day".to_owned(),
+        1 => "a day".to_owned(),
+        days => format!("{days} days"),
+    };
+    let what = format!("the roster expired at {at}, {ago} ago by the clock of this computer, which says {now}");
+    let fix = "If the clock is wrong, set it right. If it is right, run `aiemp-node peers renew` on the Local node; until \
+               then nothing can be approved.";
+    (what, fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_roster_that_has_expired_by_a_clock_that_may_be_ahead_says_both() {
+        let at = Timestamp::from_millis(1_767_781_800_000);
+        let (what, fix) = expired(at, at + Duration::from_secs(3_653 * 86_400));
+        assert_eq!(
+            what,
+            "the roster expired at 2026-01-07T10:30:00Z, 3653 days ago by the clock of this computer, which says \
+             2036-01-08T10:30:00Z"
+        );
+        assert!(fix.starts_with("If the clock is wrong, set it right.") && fix.contains("peers renew"), "{fix}");
+        let (what, _) = expired(at, at + Duration::from_secs(60));
+        assert!(what.contains("less than a day ago"), "{what}");
     }
 }

@@ -207,3 +207,28 @@ fn journals_of_earlier_versions_are_brought_up_to_date() {
         assert_eq!((rows.len(), rows[0].asked), (1, None), "{back}");
     }
 }
+
+#[test]
+fn a_journal_that_is_no_database_is_told_with_the_way_out() {
+    let (home, path) = journal();
+    let told = |why: &str| {
+        format!(
+            "the executor's journal, executor/journal.sqlite in the home, is damaged ({why}): without it any of what was \
+             approved could be sent again. Stop the node, move the journal away with its -wal and -shm, and put its \
+             newest copy there. If there is none: remove every standing approval, for what went out under it is not \
+             counted any more, move the receipts to another folder as well, so that a new journal is begun, and approve \
+             again only what you know was not sent"
+        )
+    };
+    private_file::create_private(&path, &[b'x'; 8192]).unwrap();
+    assert_eq!(JournalStore::open(&path).unwrap_err().to_string(), told("file is not a database"));
+    fs::remove_file(&path).unwrap();
+    drop(JournalStore::open(&path).unwrap());
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let opened = JournalStore::open(&path).and_then(|journal| journal.load());
+    assert_eq!(opened.unwrap_err().to_string(), told("database disk image is malformed"));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(home.path().join("journal")).unwrap();
+    assert_eq!(JournalStore::open(&home.path().join("journal")).unwrap_err().to_string(), told("it is a directory"));
+}

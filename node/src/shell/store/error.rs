@@ -1,11 +1,13 @@
 //! What can be wrong with the store, and what an operator does about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aiemp_keys::PrivacyError;
 use aiemp_protocol::ids::{ContentHash, LogId};
 use rusqlite::ErrorCode;
 use thiserror::Error;
+
+use crate::{fault::lacks_room, shell::free_space::lacks_room_at};
 
 /// Why the store was not opened, read or written.
 #[derive(Debug, Error)]
@@ -115,6 +117,14 @@ pub enum Damage {
     Rows(&'static str),
 }
 
+impl StoreError {
+    /// Tells a disk without room from one that fails, of an error at opening the store.
+    pub(super) fn at(self, path: &Path) -> Self {
+        let is_full = matches!(&self, Self::Sqlite(source) if lacks_room_at(source, path));
+        if is_full { Self::DiskFull } else { self }
+    }
+}
+
 impl From<Damage> for StoreError {
     fn from(damage: Damage) -> Self {
         Self::Corrupt(damage)
@@ -134,7 +144,7 @@ impl From<rusqlite::Error> for StoreError {
         if damaged || mistyped {
             return Damage::File(source).into();
         }
-        if source.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        if lacks_room(&source) {
             return Self::DiskFull;
         }
         Self::Sqlite(source)
