@@ -9,6 +9,7 @@ use std::{
 };
 
 use rustix::process::Signal;
+use tempfile::TempDir;
 
 use crate::{
     deploy::skip,
@@ -85,15 +86,21 @@ fn a_full_vault_disk_is_told_and_filled_up_once_there_is_space() {
     drop(disk);
 }
 
-#[test]
-fn a_full_disk_below_the_home_is_told_by_doctor_and_status() {
+/// A running Local whose home lies on a small disk; none where that cannot be mounted, and the reason is noted.
+fn local_on_a_small_disk() -> Option<(Node, SmallDisk, TempDir)> {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let Some(disk) = SmallDisk::mount(&dir.path().join("local-home")) else {
         skip("only root can mount a small disk, so none ran full");
-        return;
+        return None;
     };
     let mut node = Node::init(dir.path(), "local", &[]);
     node.start();
+    Some((node, disk, dir))
+}
+
+#[test]
+fn a_full_disk_below_the_home_is_told_by_doctor_and_status() {
+    let Some((node, disk, _dir)) = local_on_a_small_disk() else { return };
     let filler = disk.fill();
     let doctor = node.run(&["doctor"]);
     let told = text(&doctor.stdout);
@@ -111,13 +118,7 @@ fn a_full_disk_below_the_home_is_told_by_doctor_and_status() {
 
 #[test]
 fn a_start_on_a_full_disk_says_that_it_is_full_and_status_says_what_nobody_knows() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let Some(disk) = SmallDisk::mount(&dir.path().join("local-home")) else {
-        skip("only root can mount a small disk, so none ran full");
-        return;
-    };
-    let mut node = Node::init(dir.path(), "local", &[]);
-    node.start();
+    let Some((mut node, disk, _dir)) = local_on_a_small_disk() else { return };
     assert_eq!(node.json(&["status", "--json"])["approvals_waiting"], 0);
     node.stop();
     for left in [0, 4096, 8192] {
@@ -148,13 +149,7 @@ fn a_start_on_a_full_disk_says_that_it_is_full_and_status_says_what_nobody_knows
 
 #[test]
 fn an_executor_that_ended_on_a_full_disk_runs_again_at_once_when_there_is_room() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let Some(disk) = SmallDisk::mount(&dir.path().join("local-home")) else {
-        skip("only root can mount a small disk, so none ran full");
-        return;
-    };
-    let mut node = Node::init(dir.path(), "local", &[]);
-    node.start();
+    let Some((node, disk, _dir)) = local_on_a_small_disk() else { return };
     let filler = disk.fill();
     let pauses_long = |node: &Node| {
         let running = node.processes().get("executor").copied();
