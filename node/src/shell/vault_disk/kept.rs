@@ -22,7 +22,7 @@ use std::{
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
-    fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW},
+    fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT},
     io::Errno,
 };
 
@@ -30,7 +30,7 @@ use self::clean::clean;
 use super::{
     DiskError,
     reading::{self, Found},
-    stamps::Stamp,
+    stamps::{NANOS, Stamp},
     tree::{self, Tree},
 };
 
@@ -42,6 +42,9 @@ pub(super) const FOLDER: &str = ".aiemp";
 const LATE_SAVE_WAIT: Duration = Duration::from_secs(10);
 /// Displaced files that are looked at again; many times what a burst of merges displaces within the wait.
 const LATE_MAX: usize = 4096;
+
+/// Longer than any tick of a clock that dates files: what is written next is dated later.
+const SET_BACK_NANOS: i64 = 40_000_000;
 
 /// Makes the names of one process differ.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -71,6 +74,8 @@ struct Late {
 pub(super) struct Temporary<'k> {
     kept: &'k Kept,
     pub(super) name: String,
+    /// When its content changed last, as it was set: no program that writes to it later leaves it at that.
+    pub(super) modified: Option<i64>,
 }
 
 impl Temporary<'_> {
@@ -86,6 +91,14 @@ impl Drop for Temporary<'_> {
             self.kept.unlink(&self.name);
         }
     }
+}
+
+/// Dates a file that was just written a few ticks of the clock back.
+fn set_back(file: &File) -> Option<i64> {
+    let modified = Stamp::from(&file.metadata().ok()?).modified - SET_BACK_NANOS;
+    let last_modification = Timespec { tv_sec: modified.div_euclid(NANOS), tv_nsec: modified.rem_euclid(NANOS) };
+    let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification };
+    rustix::fs::futimens(file, &times).ok().map(|()| modified)
 }
 
 impl Kept {
@@ -147,13 +160,14 @@ impl Kept {
 
     /// The same before it is on disk, with the file to sync.
     pub(super) fn unsynced(&self, bytes: &[u8], mode: Mode, shown: &Path) -> Result<(Temporary<'_>, File), DiskError> {
-        let temporary = Temporary { kept: self, name: unique("tmp") };
+        let mut temporary = Temporary { kept: self, name: unique("tmp"), modified: None };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.folder, &temporary.name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|error| DiskError::new("write", shown, error))?;
         rustix::fs::fchmod(&file, mode).map_err(|error| DiskError::new("write", shown, error))?;
         let mut file = File::from(file);
         file.write_all(bytes).map_err(|error| DiskError::new("write", shown, error))?;
+        temporary.modified = set_back(&file);
         Ok((temporary, file))
     }
 

@@ -3,7 +3,7 @@
 //! Size, times, and inode change with every write and every replacement; the time of change cannot be set back, so content
 //! that was changed in place under an old date is found. Times are coarse, though: a file that is written twice within one
 //! tick looks the same after both. So only what was left alone for two seconds before it was read is noted, by the clock
-//! of the file system itself, as git does it.
+//! of the file system itself, as git does it; what this node wrote bears a date of its own ([`Written`](super::Written)).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,7 @@ use rustix::fs::Stat;
 
 /// The coarsest clock of a file system that is in use.
 const RACY_NANOS: i64 = 2_000_000_000;
-const NANOS: i64 = 1_000_000_000;
+pub(super) const NANOS: i64 = 1_000_000_000;
 
 /// What changes whenever a file is written, replaced or linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,14 +99,22 @@ impl Stamps {
 
     /// A file was read while it looked like this; `now` is a time of its file system before that.
     pub(super) fn note(&mut self, path: &VaultPath, stamped: Stamped, now: i64) {
-        let name = name_of(path);
         let latest = stamped.stamp.modified.max(stamped.stamp.changed);
-        let before = if latest.saturating_add(RACY_NANOS) <= now {
-            self.all.insert(name, stamped)
-        } else {
-            self.all.remove(&name)
+        self.put(path, (latest.saturating_add(RACY_NANOS) <= now).then_some(stamped));
+    }
+
+    /// A file looks like this, and would not if anybody else had written to it.
+    pub(super) fn note_own(&mut self, path: &VaultPath, stamped: Stamped) {
+        self.put(path, Some(stamped));
+    }
+
+    fn put(&mut self, path: &VaultPath, stamped: Option<Stamped>) {
+        let name = name_of(path);
+        let before = match stamped {
+            Some(stamped) => self.all.insert(name, stamped),
+            None => self.all.remove(&name),
         };
-        if before.as_ref() != self.all.get(&name) {
+        if before != stamped {
             self.unsaved.insert(name);
         }
     }

@@ -17,7 +17,7 @@ use super::{
     scan::{self, Known, Scan, ScanSize},
     stamps::{Stamped, Stamps},
     tree::{self, Missing, Tree},
-    written::Written,
+    written::{Own, Written},
 };
 
 mod compared;
@@ -92,20 +92,30 @@ impl VaultDisk {
         self.written.take(path);
     }
 
+    /// Notes what a file looks like that was just written, where nobody else can make it look so.
+    pub fn stamp_own(&self, path: &VaultPath, stamps: &mut Stamps) {
+        if let Some(stamped) = self.written.certain(path) {
+            stamps.note_own(path, stamped);
+        }
+    }
+
     /// Notes what these files look like: for those that were written or read while that could not be told. Those that do
     /// not say what was written there, though they looked so, are the answer.
     pub fn stamp(&self, paths: impl Iterator<Item = VaultPath>, stamps: &mut Stamps) -> Vec<(VaultPath, Vec<u8>)> {
         let now = self.kept.time();
         let mut changed = Vec::new();
         for path in paths {
-            let written = self.written.take(&path);
+            let own = self.written.take(&path);
+            if own.is_some_and(|own| own.is_certain) {
+                continue;
+            }
             let Ok(Some(place)) = self.place(&path, Missing::Leave) else { continue };
             let found = reading::read(&place.folder, place.name()).unshared();
             drop(place);
             if let Found::File { bytes, is_steady: true, stamp, .. } = found {
                 let hash = ContentHash::of(&bytes);
                 stamps.note(&path, Stamped { stamp, hash }, now);
-                if written.is_some_and(|written| written != hash) {
+                if own.is_some_and(|own| own.stamped.hash != hash) {
                     changed.push((path, bytes));
                 }
             }
@@ -143,6 +153,7 @@ impl VaultDisk {
             };
             place.take_empty_folder_away();
             let temporary = self.kept.temporary(bytes, place.mode()?, &place.shown)?;
+            let modified = temporary.modified;
             let outcome = match expected {
                 Some(expected) => self.replace(&place, temporary, bytes, expected)?,
                 None => self.create(&place, temporary, bytes)?,
@@ -150,7 +161,7 @@ impl VaultDisk {
             if let Some(outcome) = outcome {
                 self.sync_folder(&place.folder, &place.shown);
                 match outcome {
-                    WriteOutcome::Written => self.note_written(&place.folder, place.path, bytes),
+                    WriteOutcome::Written => self.note_written(&place.folder, place.path, bytes, modified),
                     WriteOutcome::Displaced(_)
                     | WriteOutcome::Occupied(_)
                     | WriteOutcome::InTheWay
@@ -268,10 +279,11 @@ impl VaultDisk {
         }
     }
 
-    /// What is put there by another hand before it is looked at looks like ours for some seconds, then it is read.
-    fn note_written(&self, folder: &OwnedFd, path: &VaultPath, bytes: &[u8]) {
+    /// `modified` is the date that the file was given.
+    fn note_written(&self, folder: &OwnedFd, path: &VaultPath, bytes: &[u8], modified: Option<i64>) {
         if let Some(stamp) = reading::look(folder, OsStr::new(path.name())).filter(|stamp| !stamp.is_linked) {
-            self.written.note(path, Stamped { stamp, hash: ContentHash::of(bytes) });
+            let stamped = Stamped { stamp, hash: ContentHash::of(bytes) };
+            self.written.note(path, Own { stamped, is_certain: modified == Some(stamp.modified) });
         }
     }
 

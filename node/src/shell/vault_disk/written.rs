@@ -1,8 +1,9 @@
 //! What this node wrote within the last seconds, and what it looked like then.
 //!
 //! While it still looks so there is nothing to read and nothing to tell, for the watcher and for a scan alike. Times are
-//! coarse, though: what another program changes in place within the tick of our write looks the same. So each file is
-//! read once more when it has been left alone for longer than any tick, and told if it says something else
+//! coarse, though: what another program changes in place within the tick of our write would look the same. So our files are
+//! dated some ticks back, as far as the file system takes the date ([`Own::is_certain`]). Where it does not, each is read
+//! once more when it has been left alone for longer than any tick, and told if it says something else
 //! ([`VaultDisk::stamp`](super::VaultDisk::stamp)).
 
 use std::{
@@ -14,14 +15,22 @@ use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 
 use super::stamps::{self, Stamp, StampName, Stamped};
 
+/// A file that this node wrote.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own {
+    pub(super) stamped: Stamped,
+    /// Whether it cannot look so once somebody else wrote to it.
+    pub(super) is_certain: bool,
+}
+
 /// Shared by the threads that write and that watch.
 #[derive(Clone, Debug, Default)]
-pub struct Written(Arc<Mutex<HashMap<StampName, Stamped>>>);
+pub struct Written(Arc<Mutex<HashMap<StampName, Own>>>);
 
 impl Written {
     /// This lies there now by this node's doing.
-    pub(super) fn note(&self, path: &VaultPath, stamped: Stamped) {
-        self.files().insert(stamps::name_of(path), stamped);
+    pub(super) fn note(&self, path: &VaultPath, own: Own) {
+        self.files().insert(stamps::name_of(path), own);
     }
 
     /// What a file says that looks like this, if this node wrote it.
@@ -30,19 +39,25 @@ impl Written {
         if files.is_empty() {
             return None;
         }
-        files.get(&stamps::name_of(path)).filter(|written| written.stamp == stamp).map(|written| written.hash)
+        let own = files.get(&stamps::name_of(path)).map(|own| own.stamped);
+        own.filter(|own| own.stamp == stamp).map(|own| own.hash)
     }
 
-    /// Forgets a file; what it said when it was written.
-    pub(super) fn take(&self, path: &VaultPath) -> Option<ContentHash> {
+    /// What a file looks like, if nobody else can have made it look so.
+    pub(super) fn certain(&self, path: &VaultPath) -> Option<Stamped> {
+        self.files().get(&stamps::name_of(path)).filter(|own| own.is_certain).map(|own| own.stamped)
+    }
+
+    /// Forgets a file; what it was when it was written.
+    pub(super) fn take(&self, path: &VaultPath) -> Option<Own> {
         let mut files = self.files();
         if files.is_empty() {
             return None;
         }
-        files.remove(&stamps::name_of(path)).map(|written| written.hash)
+        files.remove(&stamps::name_of(path))
     }
 
-    fn files(&self) -> MutexGuard<'_, HashMap<StampName, Stamped>> {
+    fn files(&self) -> MutexGuard<'_, HashMap<StampName, Own>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -166,6 +166,7 @@ impl Worker {
                 WriteOutcome::Failed
             }
         };
+        self.disk.stamp_own(path, &mut self.stamps);
         self.stamp_later(path);
         DiskDone::Written(effect, outcome)
     }

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, io::Write as _, path::Path, time::Duration};
 
 use aiemp_crdt::vault::WriteOutcome;
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
@@ -7,7 +7,7 @@ use tempfile::tempdir;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{path, put};
-use crate::shell::vault_disk::{DiskEvent, ScanSize, Stamped, Stamps, VaultDisk, VaultWatcher, reading};
+use crate::shell::vault_disk::{DiskEvent, ScanSize, Stamped, Stamps, VaultDisk, VaultWatcher, reading, written::Own};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -43,12 +43,13 @@ async fn what_this_node_wrote_is_told_once_somebody_changed_it() {
     assert_eq!(next().await, DiskEvent::Changed { changed: moved, removed, skipped: vec![] });
 }
 
-/// As if another program had changed it in place before the clock went on.
+/// As if another program had changed it in place before the clock went on, where files cannot be dated.
 fn change_within_the_tick(disk: &VaultDisk, root: &Path, at: &VaultPath, text: &str) {
     let file = root.join(at.as_str());
     fs::write(&file, text).expect("written");
     let stamp = reading::look(CWD, file.as_os_str()).expect("a file");
-    disk.written().note(at, Stamped { stamp, hash: ContentHash::of(b"ours") });
+    let stamped = Stamped { stamp, hash: ContentHash::of(b"ours") };
+    disk.written().note(at, Own { stamped, is_certain: false });
 }
 
 #[test]
@@ -67,4 +68,21 @@ fn what_was_changed_within_the_tick_of_our_write_is_told_when_it_was_left_alone(
     let left_alone = ours(20).into_iter().map(|(path, _)| path);
     assert_eq!(disk.stamp(left_alone, &mut stamps), theirs);
     assert_eq!(scan(&mut stamps), theirs, "from now on it is read like any other");
+}
+
+#[test]
+fn what_is_changed_right_after_our_write_does_not_look_like_ours() {
+    let root = tempdir().expect("a folder");
+    let disk = VaultDisk::open(root.path()).expect("opened");
+    for round in 0..200 {
+        let (mut stamps, at) = (Stamps::default(), path(&format!("{round}.md")));
+        let known = BTreeMap::from([(at.key(), (at.clone(), ContentHash::of(b"ours")))]);
+        disk.write_new(&[(at.clone(), b"ours".to_vec())]);
+        disk.stamp_own(&at, &mut stamps);
+        assert_eq!(stamps.take_unsaved().len(), 1, "it need not be read again");
+        fs::OpenOptions::new().write(true).open(root.path().join(at.as_str())).unwrap().write_all(b"edit").unwrap();
+        let scan = disk.scan(&known, ScanSize::Whole, &mut stamps).expect("scanned");
+        assert_eq!(scan.changed, [(at.clone(), b"edit".to_vec())]);
+        fs::remove_file(root.path().join(at.as_str())).expect("removed");
+    }
 }

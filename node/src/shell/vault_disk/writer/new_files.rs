@@ -78,8 +78,9 @@ impl VaultDisk {
         if self.rename_new(&made.name, &folder.opened, OsStr::new(path.name())).is_err() {
             return false;
         }
+        let modified = made.modified;
         made.moved();
-        self.note_written(&folder.opened, path, bytes);
+        self.note_written(&folder.opened, path, bytes, modified);
         folder.new = Some(self.tree.shown(path));
         true
     }
