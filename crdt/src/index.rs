@@ -60,10 +60,16 @@ struct Written<T> {
 #[derive(Clone, Debug)]
 pub struct Register<T> {
     writes: Vec<Written<T>>,
+    /// None of a register that was written once: most are.
+    earlier: Option<Box<Earlier<T>>>,
+}
+
+/// What a register of several writes keeps of those before.
+#[derive(Clone, Debug)]
+struct Earlier<T> {
     /// What later writes replaced, in the order they came; for undo.
     replaced: Vec<Written<T>>,
-    /// None of a register that was written once: most are.
-    given: Option<Box<Given>>,
+    given: Option<Given>,
 }
 
 /// Of a file that several may make: who said what its id says.
@@ -77,22 +83,40 @@ struct Given {
 
 impl<T> Default for Register<T> {
     fn default() -> Self {
-        Self { writes: Vec::new(), replaced: Vec::new(), given: None }
+        Self { writes: Vec::new(), earlier: None }
+    }
+}
+
+impl<T> Default for Earlier<T> {
+    fn default() -> Self {
+        Self { replaced: Vec::new(), given: None }
     }
 }
 
 impl<T: Clone> Register<T> {
     fn write(&mut self, written: Written<T>) {
+        if !self.writes.is_empty() && self.replace_by(&written) {
+            return self.earlier.get_or_insert_default().replaced.push(written);
+        }
+        // Of most registers there is one write for ever, of three for each file.
+        self.writes.reserve_exact(1);
+        self.writes.push(written);
+        self.writes.sort_by_key(|written| written.origin.hash);
+    }
+
+    /// Takes away what a write replaces; whether it is itself replaced already.
+    fn replace_by(&mut self, written: &Written<T>) -> bool {
+        let earlier = self.earlier.get_or_insert_default();
         let mut replaces_given = false;
         if let Some(only) =
-            self.writes.first().filter(|only| self.given.is_none() && (only.is_given || written.is_given))
+            self.writes.first().filter(|only| earlier.given.is_none() && (only.is_given || written.is_given))
         {
             let first = only.is_given.then(|| Arc::clone(&only.origin));
-            self.given = Some(Box::new(Given { first: first.into_iter().collect(), is_over: false }));
+            earlier.given = Some(Given { first: first.into_iter().collect(), is_over: false });
         }
-        if let Some(given) = &mut self.given {
+        if let Some(given) = &mut earlier.given {
             if written.is_given && given.is_over {
-                return self.replaced.push(written);
+                return true;
             }
             if written.is_given && given.first.iter().all(|first| first.log != written.origin.log) {
                 given.first.push(Arc::clone(&written.origin));
@@ -102,18 +126,19 @@ impl<T: Clone> Register<T> {
         }
         let is_replaced =
             |old: &mut Written<T>| old.origin.is_before(&written.origin) || (old.is_given && replaces_given);
-        self.replaced.extend(self.writes.extract_if(.., is_replaced));
-        // Of most registers there is one write for ever, of three for each file.
-        self.writes.reserve_exact(1);
-        self.writes.push(written);
-        self.writes.sort_by_key(|written| written.origin.hash);
+        earlier.replaced.extend(self.writes.extract_if(.., is_replaced));
+        false
+    }
+
+    fn replaced(&self) -> &[Written<T>] {
+        self.earlier.as_ref().map_or(&[], |earlier| &earlier.replaced)
     }
 
     /// The register as it would be had some writes never been.
     pub fn without(&self, undone: impl Fn(&Origin) -> bool) -> Self {
         let mut register = Self::default();
         // In this order no write comes before one that it replaces.
-        for written in self.replaced.iter().chain(&self.writes).filter(|written| !undone(&written.origin)) {
+        for written in self.replaced().iter().chain(&self.writes).filter(|written| !undone(&written.origin)) {
             register.write(written.clone());
         }
         register
@@ -129,7 +154,7 @@ impl<T: Clone> Register<T> {
         let is_seen = |origin: &Origin| self.writes.iter().all(|later| origin.is_before(&later.origin));
         let mut last: Vec<&Written<T>> = Vec::new();
         // From the back no write comes before one that replaced it.
-        for write in self.replaced.iter().rev().filter(|write| is_seen(&write.origin)) {
+        for write in self.replaced().iter().rev().filter(|write| is_seen(&write.origin)) {
             if !last.iter().any(|later| write.origin.is_before(&later.origin)) {
                 last.push(write);
             }
@@ -144,7 +169,7 @@ impl<T: Clone> Register<T> {
 
     /// All writes, replaced or not; none comes before one that it replaced.
     pub fn all(&self) -> impl Iterator<Item = (&Origin, &T)> {
-        self.replaced.iter().chain(&self.writes).map(|written| (&*written.origin, &written.value))
+        self.replaced().iter().chain(&self.writes).map(|written| (&*written.origin, &written.value))
     }
 
     /// All that ever was the value.
@@ -157,7 +182,7 @@ impl<T: Clone> Register<T> {
     }
 
     fn count(&self) -> usize {
-        self.replaced.len() + self.writes.len()
+        self.replaced().len() + self.writes.len()
     }
 
     /// All concurrent writes.
@@ -262,6 +287,7 @@ impl FileRecord {
     fn write_base(&mut self, origin: &Arc<Origin>, content: ContentRef, is_given: bool) {
         self.base.write(Written { origin: Arc::clone(origin), value: content, is_given });
         if let Err(at) = self.bases.binary_search(&content.hash) {
+            self.bases.reserve_exact(1);
             self.bases.insert(at, content.hash);
         }
     }

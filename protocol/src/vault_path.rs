@@ -40,7 +40,7 @@ impl VaultPath {
             return Err(VaultPathError::Length);
         }
         for name in text.split('/') {
-            if name.is_empty() || name == "." || name == ".." || canonical_name(&visible(name)).is_empty() {
+            if name.is_empty() || name == "." || name == ".." || is_unseen(name) {
                 return Err(VaultPathError::Escape);
             }
             if name.len() > PATH_NAME_BYTES_MAX {
@@ -62,6 +62,10 @@ impl VaultPath {
     ///
     /// Two paths with one key are one place on some file system that people use.
     pub fn key(&self) -> String {
+        let ends_plainly = |name: &str| !name.ends_with(['.', ' ']);
+        if self.0.is_ascii() && self.0.split('/').all(ends_plainly) {
+            return self.0.to_ascii_lowercase();
+        }
         self.0.split('/').map(canonical_name).collect::<Vec<_>>().join("/")
     }
 
@@ -131,6 +135,14 @@ impl VaultPath {
         let name = extension.map_or_else(|| bare.to_owned(), |extension| format!("{bare}.{extension}"));
         Self::join(self.folder(), &name).ok().filter(|_| numbered)
     }
+}
+
+/// Whether nothing is left of a name that some file system would keep.
+fn is_unseen(name: &str) -> bool {
+    if name.is_ascii() {
+        return name.trim_end_matches(['.', ' ']).is_empty();
+    }
+    canonical_name(&visible(name)).is_empty()
 }
 
 fn canonical_name(name: &str) -> String {

@@ -376,6 +376,9 @@ impl Vault {
     fn settle_places(&mut self) {
         let records: Vec<_> = self.on_disk.iter().map(|(key, projection)| (key.clone(), projection.file)).collect();
         for (key, file) in &records {
+            if self.places.get(file) == Some(key) {
+                continue;
+            }
             let wanted = self.wanted_path(*file).map(|wanted| wanted.key());
             let fitness = |place: &String| {
                 let wanted = wanted.as_ref() == Some(place);

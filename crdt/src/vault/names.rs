@@ -54,6 +54,8 @@ pub(super) struct Names {
     named: BTreeMap<FileId, Named>,
     /// By class and key.
     by_key: [BTreeMap<String, Contenders<(Timestamp, FileId)>>; CLASSES.len()],
+    /// How many names of each class lie below each folder.
+    folders: BTreeMap<String, [usize; CLASSES.len()]>,
     /// Names that more than one file has.
     twins: BTreeSet<String>,
     /// The places of files that share a name. Each load and write of one asks for its own, and to number it is to number
@@ -71,6 +73,7 @@ impl Names {
             let of_class = &mut self.by_key[class as usize];
             if of_class.get_mut(&key).is_some_and(|files| !files.remove((at, file))) {
                 of_class.remove(&key);
+                self.leave_folders(&key, class);
             }
             if self.namesakes(&key).nth(1).is_none() {
                 self.twins.remove(&key);
@@ -82,6 +85,7 @@ impl Names {
                 match self.by_key[*class as usize].entry(key.clone()) {
                     Entry::Vacant(free) => {
                         free.insert(Contenders::One((*at, file)));
+                        self.enter_folders(key, *class);
                     }
                     Entry::Occupied(mut taken) => taken.get_mut().insert((*at, file)),
                 }
@@ -92,6 +96,29 @@ impl Names {
         }
         self.named.extend(now.map(|now| (file, now)));
         is_changed
+    }
+
+    fn enter_folders(&mut self, key: &str, class: Class) {
+        for folder in folders_of(key) {
+            match self.folders.get_mut(folder) {
+                Some(names) => names[class as usize] += 1,
+                None => {
+                    let mut names = [0; CLASSES.len()];
+                    names[class as usize] = 1;
+                    self.folders.insert(folder.to_owned(), names);
+                }
+            }
+        }
+    }
+
+    fn leave_folders(&mut self, key: &str, class: Class) {
+        for folder in folders_of(key) {
+            let Some(names) = self.folders.get_mut(folder) else { continue };
+            names[class as usize] -= 1;
+            if *names == [0; CLASSES.len()] {
+                self.folders.remove(folder);
+            }
+        }
     }
 
     /// Live files of this name, the first that has a right to it first.
@@ -227,7 +254,7 @@ impl Names {
     }
 
     fn has_below(&self, class: Class, key: &str) -> bool {
-        from(&self.by_key[class as usize], &format!("{key}/")).next().is_some()
+        self.folders.get(key).is_some_and(|names| names[class as usize] > 0)
     }
 
     /// Whether a folder keeps files of this class from the name.
@@ -237,11 +264,16 @@ impl Names {
 
     /// How many folders deep the file lies that the topmost folder makes way for.
     fn depth_of_file_above(&self, key: &str, class: Class) -> Option<usize> {
-        key.match_indices('/').map(|(end, _)| &key[..end]).enumerate().find_map(|(depth, above)| {
+        folders_of(key).enumerate().find_map(|(depth, above)| {
             let stands = CLASSES.into_iter().find(|named| *named < class && self.has(*named, above))?;
             (!self.is_folder(above, stands)).then_some(depth)
         })
     }
+}
+
+/// The folders that a name lies in, the topmost first.
+fn folders_of(key: &str) -> impl Iterator<Item = &str> {
+    key.match_indices('/').map(|(end, _)| &key[..end])
 }
 
 /// The names that begin with this.

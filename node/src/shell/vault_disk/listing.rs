@@ -30,18 +30,27 @@ pub(super) struct Listing {
     pub(super) skipped: Vec<(String, SkipReason)>,
     /// Canonical keys of skipped names: what lies there or below is not gone.
     closed: BTreeSet<String>,
-    with_stamps: bool,
+    of: Of,
+}
+
+/// What a listing is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Of {
+    Folders,
+    #[default]
+    Files,
+    FilesWithStamps,
 }
 
 impl Listing {
-    /// Lists the whole vault.
-    pub(super) fn of(tree: &Tree) -> Result<Self, DiskError> {
-        Self::default().filled(tree)
-    }
-
     /// Lists the whole vault, and looks at each file without opening it: who watches is told of every opening.
     pub(super) fn with_stamps(tree: &Tree) -> Result<Self, DiskError> {
-        Self { with_stamps: true, ..Self::default() }.filled(tree)
+        Self { of: Of::FilesWithStamps, ..Self::default() }.filled(tree)
+    }
+
+    /// The folders of the vault, no matter what files lie in them.
+    pub(super) fn folders(tree: &Tree) -> Result<BTreeSet<String>, DiskError> {
+        Ok(Self { of: Of::Folders, ..Self::default() }.filled(tree)?.folders)
     }
 
     fn filled(mut self, tree: &Tree) -> Result<Self, DiskError> {
@@ -67,6 +76,9 @@ impl Listing {
 
     fn add_folder(&mut self, folder: BorrowedFd<'_>, at: &str) -> Result<(), Errno> {
         for (name, kind) in tree::entries(folder)? {
+            if kind == FileType::RegularFile && self.of == Of::Folders {
+                continue;
+            }
             let shown = if at.is_empty() {
                 name.to_string_lossy().into_owned()
             } else {
@@ -78,7 +90,7 @@ impl Listing {
             };
             match kind {
                 FileType::RegularFile => {
-                    let stamp = self.with_stamps.then(|| reading::look(folder, &name)).flatten();
+                    let stamp = (self.of == Of::FilesWithStamps).then(|| reading::look(folder, &name)).flatten();
                     self.files.entry(path.key()).or_default().push((path, stamp));
                 }
                 FileType::Directory => match tree::open_folder(folder, &name) {

@@ -99,7 +99,7 @@ impl VaultWatcher {
             unwatched: Arc::clone(&unwatched),
             rescans,
             settle: Settle::new(&path),
-            reader: Reader { folders: Listing::of(&tree)?.folders, tree, hashes: RandomState::new(), written },
+            reader: Reader { folders: Listing::folders(&tree)?, tree, hashes: RandomState::new(), written },
             events,
         };
         watch.watch_all();
@@ -197,8 +197,8 @@ impl Watch {
             }
             if self.settle.take_rescan(Instant::now()) {
                 self.watch_all();
-                if let Ok(listing) = Listing::of(&self.reader.tree) {
-                    self.reader.folders = listing.folders;
+                if let Ok(folders) = Listing::folders(&self.reader.tree) {
+                    self.reader.folders = folders;
                 }
                 if self.events.blocking_send(DiskEvent::Rescan).is_err() {
                     return;

@@ -54,7 +54,11 @@ impl Written {
         if files.is_empty() {
             return None;
         }
-        files.remove(&stamps::name_of(path))
+        let own = files.remove(&stamps::name_of(path));
+        if files.is_empty() {
+            files.shrink_to_fit();
+        }
+        own
     }
 
     fn files(&self) -> MutexGuard<'_, HashMap<StampName, Own>> {
