@@ -78,7 +78,7 @@ pub(super) fn readings(bytes: &[u8], format: Format) -> Vec<Text> {
     let original = if format == Format::Canvas { Cow::Owned(json_plain(&original)) } else { original };
     let exempt = if format == Format::Markdown { quoted::front_matter(&original) } else { Vec::new() };
     let as_it_is = with_plain_ends(&original);
-    if !as_it_is.contains(is_unseen) {
+    if !holds_unseen(&as_it_is) {
         return vec![Text::new(as_it_is, exempt, format)];
     }
     let (mut text, mut from, mut moved) = (String::with_capacity(as_it_is.len()), 0, Vec::new());
@@ -95,7 +95,21 @@ pub(super) fn readings(bytes: &[u8], format: Format) -> Vec<Text> {
 
 /// A text without what cannot be seen in it.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
-    if text.contains(is_unseen) { Cow::Owned(text.replace(is_unseen, "")) } else { Cow::Borrowed(text) }
+    if holds_unseen(text) { Cow::Owned(text.replace(is_unseen, "")) } else { Cow::Borrowed(text) }
+}
+
+/// Runs of plain signs, of which most texts are, are passed over without reading them as characters.
+fn holds_unseen(text: &str) -> bool {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t');
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
+        let Some(c) = rest[at..].chars().next() else { break };
+        if is_unseen(c) {
+            return true;
+        }
+        rest = &rest[at + c.len_utf8()..];
+    }
+    false
 }
 
 fn is_unseen(c: char) -> bool {
@@ -107,6 +121,9 @@ fn is_unseen(c: char) -> bool {
 
 /// A carriage return alone ends a line for editors and browsers, and a form feed parts words; each stays one byte.
 fn with_plain_ends(text: &str) -> String {
+    if memchr::memchr3(b'\r', b'\x0b', b'\x0c', text.as_bytes()).is_none() {
+        return text.to_owned();
+    }
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
