@@ -93,6 +93,16 @@ impl Drop for Temporary<'_> {
     }
 }
 
+/// Says who may use a file. Where the file system keeps no such thing, as FAT, the way it is mounted says it.
+fn set_mode(file: impl AsFd, mode: Mode) -> Result<(), Errno> {
+    match rustix::fs::fchmod(&file, mode) {
+        Err(Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        // Elsewhere that is not said to the owner.
+        Err(Errno::PERM) if rustix::fs::fstat(&file)?.st_uid == rustix::process::geteuid().as_raw() => Ok(()),
+        set => set,
+    }
+}
+
 /// Dates a file that was just written a few ticks of the clock back.
 fn set_back(file: &File) -> Option<i64> {
     let modified = Stamp::from(&file.metadata().ok()?).modified - SET_BACK_NANOS;
@@ -115,7 +125,7 @@ impl Kept {
             Err(Errno::LOOP | Errno::NOTDIR) => return Err(DiskError::InTheWay { path }),
             Err(error) => return Err(DiskError::new("open", path, error)),
         };
-        rustix::fs::fchmod(&folder, Mode::RWXU).map_err(|error| DiskError::new("protect", &path, error))?;
+        set_mode(&folder, Mode::RWXU).map_err(|error| DiskError::new("protect", &path, error))?;
         let kept = Self {
             folder,
             path,
@@ -164,7 +174,7 @@ impl Kept {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.folder, &temporary.name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|error| DiskError::new("write", shown, error))?;
-        rustix::fs::fchmod(&file, mode).map_err(|error| DiskError::new("write", shown, error))?;
+        set_mode(&file, mode).map_err(|error| DiskError::new("write", shown, error))?;
         let mut file = File::from(file);
         file.write_all(bytes).map_err(|error| DiskError::new("write", shown, error))?;
         temporary.modified = set_back(&file);
