@@ -233,7 +233,7 @@ impl Core {
             Input::Called { request, peer, body } => self.called(now, request, peer, &body),
             Input::RosterChanged(chain) => {
                 self.replication.handle(now, replication::Input::RosterChanged(chain));
-                self.roster_installed();
+                self.roster_installed(now);
             }
             Input::ChangesScreened(effect, passed) => {
                 self.replication.handle(now, replication::Input::ChangesScreened(effect, passed));
@@ -326,7 +326,7 @@ impl Core {
                 return self.vault_input(now, vault::Input::PayloadArrived(hash));
             }
             replication::Output::RosterInstalled => {
-                self.roster_installed();
+                self.roster_installed(now);
                 Output::RosterInstalled
             }
             replication::Output::BrakeChanged { record, keep } => return self.brake_changed(now, record, keep),
@@ -354,11 +354,12 @@ impl Core {
         self.outputs.push_back(output);
     }
 
-    fn roster_installed(&mut self) {
+    fn roster_installed(&mut self, now: Timestamp) {
         let rosters = self.replication.rosters();
         self.vault.set_boundaries(Box::new(boundaries(rosters, self.replication.me())));
         self.work.roster_changed(rosters.current());
         self.work.is_stopped = self.replication.is_stopped();
+        self.work.dashboard_due = Some(now);
     }
 
     /// What was let go on begins with what it finds.

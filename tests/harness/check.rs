@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aiemp_crdt::conflict::{Conflict, ConflictKind};
+use aiemp_crdt::conflict::Conflict;
 use aiemp_node::core::{Core, DraftSource};
 use aiemp_protocol::{
     active,
@@ -177,17 +177,14 @@ fn archived(core: &Core, audience: Audience) -> BTreeSet<FileId> {
     files.filter(|(_, record)| record.is_archived()).map(|(file, _)| file).collect()
 }
 
-/// The items of an audience. What a replaced content said when it was replaced is left out: it is there to be read beside
-/// the sides, and where changes of that content are dropped, not every node makes the same of it.
+/// The items of an audience.
 fn conflicts(core: &Core, audience: Audience) -> BTreeMap<ConflictId, Conflict> {
     let of_audience = core.vault().conflicts().into_iter().filter(|item| item.file.zone.audience() == audience);
-    let mut items: Vec<_> = of_audience.collect();
-    items.iter_mut().filter(|item| item.kind == ConflictKind::Content).for_each(|item| item.base = None);
-    items.into_iter().map(|item| (item.id, item)).collect()
+    of_audience.map(|item| (item.id, item)).collect()
 }
 
-/// Two nodes of an audience hold the same logs, show the same files, put the same ones away and list the same conflicts
-/// with the same sides.
+/// Two nodes of an audience hold the same logs, show the same files, put the same ones away and list the same
+/// conflicts with the same words.
 fn same(one: &Node, other: &Node, audience: Audience) -> Result<(), Violation> {
     let (core_one, core_other) = (running(one)?, running(other)?);
     let names = format!("{} and {}", one.name, other.name);

@@ -68,9 +68,11 @@ impl Ledger {
         }
     }
 
-    /// A person at a Local saved this.
+    /// A person at a Local saved this. What is no note there may become one, where another Local renames it.
     pub fn saved_at_local(&mut self, path: &VaultPath, content: &[u8]) {
-        self.released.extend(active::find(path, content).into_iter().map(|finding| finding.release));
+        let note = VaultPath::parse("note.md").expect("a plain name");
+        let found = [path, &note].into_iter().flat_map(|path| active::find(path, content));
+        self.released.extend(found.map(|finding| finding.release));
     }
 
     /// Private words that no person carried out, in these bytes.

@@ -6,6 +6,7 @@ mod bases;
 mod changes;
 mod claims;
 mod copies;
+mod dashboard;
 mod day_logs;
 mod days;
 mod deleted;

@@ -184,8 +184,8 @@ impl Vault {
         let mut done = Vec::new();
         for other in open.iter().filter(|other| other.by == Some(self.me)) {
             let read = self.hidden.get(&(file, other.base));
-            let read =
-                read.filter(|hidden| hidden.changes == other.changes && !hidden.lacks_changes && !hidden.lacks_base);
+            let now = hidden::MadeOf::now(record, other.changes);
+            let read = read.filter(|hidden| hidden.made_of == now && !hidden.lacks_changes && !hidden.lacks_base);
             let Some((text, before)) = read.and_then(|hidden| Some((hidden.text.as_ref()?, hidden.base.as_deref())))
             else {
                 continue;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aiemp_keys::cbor;
 use aiemp_protocol::{
     entry::{ContentRef, FileKind},
-    ids::{ConflictId, ContentHash, FileId},
+    ids::{ConflictId, ContentHash, EntryHash, FileId},
 };
 
 use super::{
@@ -17,6 +17,7 @@ use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
     document::Document,
     index::{ChangeRef, FileRecord, Origin, Register},
+    shape::Shape,
     vet::Refused,
 };
 
@@ -24,11 +25,29 @@ use crate::{
 /// read again when somebody chooses it.
 const TEXT_BYTES_MAX: usize = 32 << 20;
 
+/// What the texts of a hidden content follow from, apart from the payloads: no entry that a writing of the shown content
+/// had seen applies after it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct MadeOf {
+    /// How many changes it has.
+    changes: usize,
+    shape: Shape,
+    /// Who wrote the content that is shown.
+    shown_by: Vec<EntryHash>,
+}
+
+impl MadeOf {
+    pub(super) fn now(record: &FileRecord, changes: usize) -> Self {
+        let shown = record.base.shown();
+        let shown_by = record.base.writes().filter(|(_, content)| Some(*content) == shown);
+        Self { changes, shape: record.shape(), shown_by: shown_by.map(|(origin, _)| origin.hash).collect() }
+    }
+}
+
 /// The content under one hidden base.
 #[derive(Debug)]
 pub(super) struct Hidden {
-    /// How many changes it was made of.
-    pub(super) changes: usize,
+    pub(super) made_of: MadeOf,
     /// Whether some of them have not arrived.
     pub(super) lacks_changes: bool,
     length: usize,
@@ -107,7 +126,7 @@ impl Vault {
             .into_iter()
             .filter(|(base, changes)| {
                 let known = self.hidden.get(&(file, *base));
-                known.is_none_or(|hidden| hidden.changes != changes.len())
+                known.is_none_or(|hidden| hidden.made_of != MadeOf::now(record, changes.len()))
                     && !self.loading_hidden.contains(&(file, *base))
             })
             .map(|(base, changes)| (base, changes.into_iter().cloned().collect()))
@@ -131,7 +150,10 @@ impl Vault {
         let hashes = [base].into_iter().chain(changes.iter().map(|change| change.hash));
         let came_since = self.await_absent(effect, file, hashes, &payloads);
         let mut payloads = payloads.into_iter();
-        if let Some(bytes) = payloads.next().flatten().filter(|bytes| self.is_named(file, base, bytes)) {
+        let made_of = self.index.get(file).map(|record| MadeOf::now(record, count));
+        if let Some(made_of) = made_of
+            && let Some(bytes) = payloads.next().flatten().filter(|bytes| self.is_named(file, base, bytes))
+        {
             let changes: Vec<_> = changes.into_iter().zip(payloads).collect();
             let (text, replaced, lacks_changes) = match super::local::note_text(&bytes) {
                 Some(text) => {
@@ -157,7 +179,7 @@ impl Vault {
             let was_replaced = replaced.is_some();
             let (text, replaced) = (kept(text), kept(replaced));
             let lacks_base = was_replaced && replaced.is_none();
-            let hidden = Hidden { changes: count, lacks_changes, length, text, base: replaced, lacks_base };
+            let hidden = Hidden { made_of, lacks_changes, length, text, base: replaced, lacks_base };
             self.hidden.insert((file, base), hidden);
         }
         let now = self.index.get(file).and_then(|record| Some(hidden_of(record).get(&base)?.len()));
@@ -218,7 +240,11 @@ impl Vault {
                 }
                 match self.apply_change(file, &mut document, change, raw, (lacks_changes, reading)) {
                     Err(Refused::Apply) => Err(Refused::Apply),
-                    Ok(_) | Err(_) => Ok(()),
+                    Ok(_) => Ok(()),
+                    Err(_) => {
+                        dropped.extend(self.dropped.has(file, change.base, log).then_some(log));
+                        Ok(())
+                    }
                 }
             });
             if applied.is_ok() && (reading == Reading::AfterEach || document.read().is_ok()) {

@@ -1,4 +1,7 @@
 //! The dashboard between its markers, and the day's log: what a person sees at a glance. Never authority.
+//!
+//! The dashboard is one file of all Local nodes, and the executor alone writes it: two that count the same drafts apart
+//! would merge to a number that nobody counted.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,7 +11,6 @@ use aiemp_protocol::{
     egress::Held,
     ids::{Audience, FileId},
     limits::NOTE_BYTES_MAX,
-    roster::Role,
     time::Timestamp,
     vault_path::VaultPath,
     zone::Zone,
@@ -40,7 +42,8 @@ impl Core {
             return;
         }
         self.work.dashboard_due = None;
-        if self.work.role != Role::Local {
+        if self.replication.rosters().current().executor != self.work.me {
+            self.work.dashboard_shown = None;
             return;
         }
         let section = self.dashboard_section();

@@ -1,9 +1,16 @@
 //! What the sides of an item started from: equal on all nodes, also after a restart.
 
-use aiemp_crdt::conflict::{Conflict, ConflictKind};
+use aiemp_crdt::{
+    conflict::{Conflict, ConflictKind},
+    index::FileRecord,
+};
+use aiemp_protocol::entry::{ContentRef, FieldWrite, Item};
 use aiemp_tests::world::World;
 
-use super::scenarios::{IDLE_CLOUD, LAPTOP, core, pass, path, rename, save, settle, world};
+use super::{
+    repairs::append_at,
+    scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, log_of, pass, path, rename, save, settle, world},
+};
 
 const AT: &str = "Plans/a.md";
 
@@ -86,4 +93,54 @@ fn an_item_says_what_its_sides_started_from() {
         apart(5, [&|world: &mut World| save(world, 0, AT, &"nothing of what was there\n".repeat(400)), &edit]);
     assert_eq!((replaced.kind, replaced.base.as_deref()), (ConflictKind::Content, Some(before().as_str())));
     assert_eq!(replaced.sides[1].text, format!("{}three\n", before()));
+}
+
+/// What is shown of the note when three edited it apart: a content that one wrote over it, with an edit of it beside.
+fn replaced_apart(seed: u64) -> (World, Vec<u8>) {
+    let mut world = world(seed, &[LAPTOP, IDLE_CLOUD, DESKTOP], &[(0, 1), (0, 2), (1, 2)]);
+    save(&mut world, 0, AT, "one\n");
+    pass(&mut world, 20_000);
+    world.partition(0, 2, 20_000);
+    world.partition(1, 2, 20_000);
+    let content = b"\0 another\n".to_vec();
+    save(&mut world, 0, AT, std::str::from_utf8(&content).expect("a text"));
+    save(&mut world, 2, AT, "one\ntwo\n");
+    pass(&mut world, 5_000);
+    save(&mut world, 2, AT, "one\ntwo\nthree\n");
+    pass(&mut world, 60_000);
+    (world, content)
+}
+
+fn hidden_base(world: &World, node: usize) -> Option<String> {
+    let items = core(world, node).vault().conflicts();
+    assert_eq!(items.iter().map(|item| item.kind).collect::<Vec<_>>(), [ConflictKind::Content], "node {node}");
+    items[0].base.clone()
+}
+
+#[test]
+fn a_hidden_content_is_read_again_when_another_writes_the_shown_one_having_seen_more() {
+    let (mut world, content) = replaced_apart(31);
+    for node in [0, 1, 2] {
+        assert_eq!(hidden_base(&world, node).as_deref(), Some("one\n"), "node {node}");
+    }
+    // Cloud had the first of the edits and not the content, which it writes as well: as many edits are hidden as before.
+    let desktop = log_of(&world, 2);
+    let seen = core(&world, 0).replication().frontier().filter(|position| position.log == desktop);
+    let seen = seen.map(|last| {
+        let seq = last.seq - 1;
+        let hash = world.nodes[0].store.entry_at(desktop, seq).expect("the entry before");
+        aiemp_protocol::entry::Position { seq, hash, ..last }
+    });
+    let seen = seen.collect();
+    let file = core(&world, 0).file_at(&path(AT)).expect("the note is there");
+    let write = FieldWrite::Base(ContentRef::of(&content));
+    let now = world.time();
+    world.captured.insert(1);
+    append_at(&mut world, 1, (now, seen), vec![Item::Set { file, write }], vec![content]);
+    let record = core(&world, 0).vault().index().get(file);
+    assert_eq!(record.map(|record: &FileRecord| record.base.writes().count()), Some(2), "neither replaces the other");
+    for node in [0, 1, 2] {
+        assert_eq!(hidden_base(&world, node).as_deref(), Some("one\ntwo\n"), "node {node}");
+    }
+    settle(&mut world);
 }
