@@ -59,11 +59,6 @@ def pss_mib(first):
     return total / 1024
 
 
-def largest_ended_mib():
-    """The most memory that one ended process of this program had."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-
-
 def facts():
     """What a reader needs to judge the figures."""
     model = next((row.split(":", 1)[1].strip() for row in Path("/proc/cpuinfo").read_text().splitlines()

@@ -8,6 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+# Run by root, it would leave root's files in the tree.
+sys.dont_write_bytecode = True
+
 import figures
 import inside
 import machine

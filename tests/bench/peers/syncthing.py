@@ -14,7 +14,7 @@ ALONE = {"globalAnnounceEnabled": "false", "localAnnounceEnabled": "false", "rel
 
 class Syncthing(Peer):
     title, program = "Syncthing", "syncthing"
-    setting = f"watch delay {DELAY_S} s, where 10 s is usual"
+    setting = f"watch delay {DELAY_S} s"
 
     def home(self, side):
         return f"--home={self.room / ('syncthing-' + side)}"

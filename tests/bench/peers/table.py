@@ -26,7 +26,6 @@ ROWS = (
     ("idle", "call_s", "a call with nothing new, ms", 1e3),
     ("idle", "call_cpu_s", "a call: CPU of both sides, ms", 1e3),
     ("idle", "call_wire_bytes", "a call: on the wire, KB", 1e-3),
-    ("idle", "call_mib", "largest process of a call so far, MiB", 1),
 )
 CALLED = "¹ Called without a pause here. In use a timer calls it: add half the timer's interval to each time."
 
@@ -72,14 +71,15 @@ def rows_of_conflicts(results):
     yield "goes on syncing", count(lambda case: case["goes_on"], len(CASES))
 
 
-def table(results, titles, first, rows):
-    lines = [f"| {first} | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
+def table(titles, first, column, rows):
+    lines = ["| " + " | ".join([first, *titles]) + " |", "|---|" + f"{column}|" * len(titles)]
     return "\n".join(lines + [f"| {words} | " + " | ".join(cells) + " |" for words, cells in rows])
 
 
 def title(name, peer, result):
     version = result.get("version", "")
-    return f"{peer.title} {version}".strip() + (" ¹" if peer.called else "")
+    words = [f"{peer.title} {version}".strip() + (" ¹" if peer.called else "")]
+    return ", ".join(words + [peer.setting] * bool(peer.setting))
 
 
 def section(results, peers, options, circumstances):
@@ -88,14 +88,14 @@ def section(results, peers, options, circumstances):
     parts = []
     numbers = list(rows_of_numbers(results, options.files, options.rounds))
     if numbers:
-        parts.append(table(results, titles, "", numbers))
+        parts.append(table(titles, "", "---:", numbers))
     cases = list(rows_of_conflicts(results))
     if cases:
-        parts.append(table(results, titles, "both write while apart", cases))
-    remarks = [f"{peers[name].title}: {peers[name].setting}." for name in results if peers[name].setting]
+        parts.append(table(titles, "both write while apart", "---", cases))
+    remarks = []
     if any(peers[name].called for name in results):
         remarks.append(CALLED)
     remarks.append(circumstances)
     remarks += [f"{peers[name].title} failed at {fault}" for name, result in results.items()
                 for fault in result["faults"]]
-    return "\n\n".join(parts + ["\n".join(remarks)])
+    return "\n\n".join(parts + remarks)

@@ -8,10 +8,15 @@ import random
 
 FOLDERS = {"Needs_Action/email": 20, "Needs_Action/files": 10, "Plans": 10, "Pending_Approval": 5, "Done": 45,
            "Logs": 10}
-LONG = ("agreement", "apartment", "appointment", "bookkeeping", "conference", "correction", "electrician",
-        "extension", "insurance", "invitation", "maintenance", "neighbour's", "newsletter", "photograph",
-        "quarterly", "reimbursement", "Rückfrage", "signature", "spreadsheet", "statement", "Steuererklärung",
-        "subscription", "translation", "Vorschlag")
+LONG = """agreement apartment appointment babysitter bookkeeping breakfast calculation cancellation carpenter certificate
+commission completed conference confirmed considered correction customers deadlines delivered department
+deposited described discussed documents electrician employees everything extension furniture Geburtstag
+government household important insurance interview inventory invitation maintenance municipal
+negotiate neighbour's newsletter occasionally otherwise passports permanent photograph preferred proposals
+quarterly questions radiators reimbursement remaining requested Rückfrage scheduled signature something
+specialist spreadsheet statement Steuererklärung subscription suggested suppliers sometimes telephone temporary
+timetable translation travelling unanswered uncertain understood vegetables Vorschlag warehouse Wednesday
+workshops yesterday""".split()
 SHORT = ("as", "at", "by", "if", "in", "is", "it", "my", "no", "of", "on", "so", "to", "up", "us", "we")
 
 MEDIAN_BYTES, SIGMA, BYTES_MAX = 1500, 1.0, 200_000
