@@ -96,6 +96,12 @@ count() {
 
 numbers_before() { { grep -oE "[0-9]+ ($1)" || true; } | awk '{ sum += $1 } END { print sum + 0 }'; }
 
+# Whether what compares us with other syncs can say no.
+check_judge() {
+    python3 -B -m unittest discover tests/bench/peers '*_test.py' 2>&1 | tee "$work/judge"
+    passed=$((passed + $(grep -oE '^Ran [0-9]+' "$work/judge" | cut -d' ' -f2)))
+}
+
 check_dependencies() {
     skip "advisories: their database is fetched from the network, run 'cargo deny check advisories' by hand"
     if cargo deny --version >/dev/null 2>&1; then
@@ -111,4 +117,5 @@ step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 step documentation env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked --quiet
 step tests run_tests
+step judge check_judge
 step dependencies check_dependencies

@@ -63,7 +63,8 @@ def facts():
     """What a reader needs to judge the figures."""
     model = next((row.split(":", 1)[1].strip() for row in Path("/proc/cpuinfo").read_text().splitlines()
                   if row.startswith("model name")), os.uname().machine)
-    return f"{model}, {os.cpu_count()} processors, {os.uname().sysname} {os.uname().release}"
+    version = ".".join(os.uname().release.split(".")[:2])
+    return f"{model}, {os.cpu_count()} processors, {os.uname().sysname} {version}"
 
 
 def file_system(folder):
