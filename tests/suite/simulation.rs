@@ -12,6 +12,7 @@ mod days;
 mod deleted;
 mod drafted;
 mod duplicates;
+mod fields;
 mod forgetting;
 mod held;
 mod history;

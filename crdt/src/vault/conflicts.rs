@@ -162,8 +162,13 @@ impl Vault {
 
     fn field_item(&self, file: FileId, field: &FieldConflict) -> Option<Conflict> {
         let record = self.index.get(file)?;
-        let (first, last) = (field.sides.first()?, field.sides.last()?);
-        let id = conflict::id_of(file, &field.key, cbor::text(&first.operation), cbor::text(&last.operation));
+        let first = field.sides.first()?;
+        // Who decided between two has not decided about a third that comes to lie between them.
+        let last = match &field.sides[1..] {
+            [last] => cbor::text(&last.operation),
+            others => cbor::array(others.iter().map(|side| cbor::text(&side.operation))),
+        };
+        let id = conflict::id_of(file, &field.key, cbor::text(&first.operation), last);
         Some(Conflict {
             id,
             kind: ConflictKind::Field,
