@@ -18,7 +18,7 @@ newest_glibc() {
 
 if rustup target list --installed | grep -qx "$musl" && command -v musl-gcc >/dev/null; then
     target=$musl
-    # ring, SQLite and zstd bring C code: it must be compiled against musl as well.
+    # ring, SQLite, zstd and jemalloc bring C code: it must be compiled against musl as well.
     export "CC_${musl//-/_}=musl-gcc"
 else
     target=$gnu
