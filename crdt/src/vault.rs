@@ -404,6 +404,11 @@ impl Vault {
         &self.on_disk
     }
 
+    /// What lies on disk but for what is missing: whatever is found at such a place is told, however much it looks as before.
+    pub fn seen_on_disk(&self) -> impl Iterator<Item = &Projection> {
+        self.on_disk.iter().filter(|(key, _)| !self.missing.contains_key(*key)).map(|(_, there)| there)
+    }
+
     /// How many of the files that are in sight lie on disk, and how many those are.
     pub fn placed(&self) -> (u64, u64) {
         (self.places.len() as u64, self.names.len() as u64)

@@ -1,6 +1,6 @@
 //! The vault's folder moved away, replaced, or mounted over: nothing counts as removed, and all goes on once it is back.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, thread, time::Duration};
 
 use serde_json::Value;
 
@@ -166,6 +166,42 @@ fn a_node_whose_vault_is_missing_starts_makes_none_and_waits_for_it() {
     assert!(!pair.local.vault.exists());
     fs::rename(&elsewhere, &pair.local.vault).expect("moved back");
     pair.wait_same("it goes on", |files| files.len() == NOTES + 1);
+}
+
+/// A folder is moved out of the vault and back as it was: nothing of its files says that they were away.
+#[test]
+fn a_folder_that_was_moved_out_and_back_is_whole_on_both_sides_however_long_it_was_away() {
+    const FEW: usize = 3;
+    const MANY: usize = 40;
+    let pair = Pair::running();
+    for number in 0..MANY {
+        pair.local.save(&format!("Plans/many/note-{number:02}.md"), format!("note {number}\n"));
+    }
+    for number in 0..FEW {
+        pair.local.save(&format!("Plans/few/note-{number}.md"), format!("few {number}\n"));
+        pair.cloud.save(&format!("Plans/theirs/note-{number}.md"), format!("theirs {number}\n"));
+    }
+    let all = MANY + 2 * FEW;
+    pair.wait_same("the notes are on both sides", |files| files.len() == all);
+    let elsewhere = pair.dir().join("elsewhere");
+    let away = |folder: &str, between: &dyn Fn()| {
+        let inside = pair.local.vault.join(folder);
+        fs::rename(&inside, &elsewhere).expect("moved out");
+        between();
+        fs::rename(&elsewhere, &inside).expect("moved back");
+    };
+    for folder in ["Plans/few", "Plans/theirs"] {
+        // Seen to be gone, and back before that counts as a removal.
+        away(folder, &|| thread::sleep(Duration::from_millis(250)));
+        thread::sleep(Duration::from_secs(2));
+        pair.wait_same("nothing was removed", |files| files.len() == all);
+        away(folder, &|| pair.wait("they are removed", |pair| pair.cloud.files("Plans").len() == all - FEW));
+        pair.wait_same("they are back", |files| files.len() == all);
+    }
+    let is_told = || !troubles(&pair.local).is_empty();
+    away("Plans/many", &|| pair.wait("many are gone", |_| is_told()));
+    pair.wait("nothing waits any more", |_| !is_told());
+    pair.wait_same("nothing was removed", |files| files.len() == all);
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Rescans {
 
 impl Mesh {
     pub(super) async fn scan(&mut self) -> Result<()> {
-        let known = self.core.vault().on_disk().values().map(|there| (there.path.clone(), there.hash));
+        let known = self.core.vault().seen_on_disk().map(|there| (there.path.clone(), there.hash));
         self.disk.send(DiskJob::Scan(known.collect(), ScanSize::Known)).await
     }
 

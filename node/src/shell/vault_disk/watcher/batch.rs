@@ -68,6 +68,8 @@ impl Reader {
                 Found::Folder => settle.rescan(Instant::now()),
                 Found::Nothing if self.folders.contains(&shown) => settle.rescan(Instant::now()),
                 Found::Nothing => {
+                    // Told to be gone, it must be told again when it is back, though it look the same.
+                    self.written.take(&at);
                     // A twin of it was passed over until now, and nothing more may happen to that.
                     if self.has_twin(&at, &mut names) {
                         settle.rescan(Instant::now());
