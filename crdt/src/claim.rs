@@ -247,7 +247,7 @@ mod tests {
         let stands = |order: [usize; 2]| {
             let mut index = Index::default();
             for (origin, lease) in order.map(|at| &told[at]) {
-                index.apply(&item(*lease), origin);
+                index.apply(&item(*lease), origin, |_| true);
             }
             let claim = index.claims().of(work, author).cloned().expect("a claim");
             (claim.origin.hash, claim.lease_until, claim.by_hand)

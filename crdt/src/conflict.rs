@@ -226,7 +226,7 @@ mod tests {
         let mut apply = |seq: u64, item: Item| {
             let hash = EntryHash(Hash::of_content(&seq.to_le_bytes()));
             let past = Arc::new([(log, seq - 1)].into());
-            index.apply(&item, &Arc::new(Origin { log, seq, hash, hlc: Timestamp::default(), past }));
+            index.apply(&item, &Arc::new(Origin { log, seq, hash, hlc: Timestamp::default(), past }), |_| true);
             index.get(file).is_some_and(is_late)
         };
         assert!(!apply(1, Item::New { file, path, kind: FileKind::Blob, base, length }));

@@ -18,6 +18,10 @@ use aiemp_protocol::{
 
 use crate::{claim::Claims, shape::Shape};
 
+pub use compaction::{Compaction, Start};
+
+mod compaction;
+
 /// An entry as far as its writes need it: who wrote, when, knowing what.
 #[derive(Clone, Debug)]
 pub struct Origin {
@@ -226,9 +230,11 @@ pub struct FileRecord {
     pub changes: Vec<ChangeRef>,
     /// Whether it lay in a vault before the node of that vault was: its id says so, of a place and a content.
     pub is_adopted: bool,
+    /// Where its documents start anew, in the order they applied here.
+    compactions: Vec<Compaction>,
     /// What its text is for life, of a day log.
     day_log: Option<Shape>,
-    /// All that ever was its content, sorted.
+    /// All that its documents ever started from, sorted.
     bases: Vec<ContentHash>,
     /// What the changes of each document and log cost, sorted.
     costs: Vec<((ContentHash, LogId), u64)>,
@@ -237,7 +243,7 @@ pub struct FileRecord {
 impl FileRecord {
     /// Takes a change, unless its log has said more of the document than anybody need read: in a log all nodes see the
     /// same come first, so they leave out the same.
-    fn add_change(&mut self, change: ChangeRef) {
+    fn add_change(&mut self, change: ChangeRef, names_first: impl Fn(NodeId) -> bool) {
         let key = (change.base, change.origin.log);
         let at = match self.costs.binary_search_by_key(&key, |(key, _)| *key) {
             Ok(at) => at,
@@ -249,6 +255,9 @@ impl FileRecord {
         let (_, cost) = &mut self.costs[at];
         *cost = cost.saturating_add(CHANGE_COST).saturating_add(change.length);
         if *cost <= CHANGES_COST_MAX {
+            if names_first(change.origin.author()) {
+                self.overtake_compactions(change.base, &change.origin);
+            }
             self.changes.push(change);
         }
     }
@@ -269,26 +278,25 @@ impl FileRecord {
         self.day_log.or_else(|| self.path.shown().map(Shape::of_name)).unwrap_or_default()
     }
 
-    /// The content that its document starts from.
-    pub fn shown_base(&self) -> Option<ContentHash> {
-        self.base.shown().map(|content| content.hash)
-    }
-
-    /// Whether this was ever its content.
+    /// Whether a document of it ever started from this.
     pub fn had_base(&self, hash: ContentHash) -> bool {
         self.bases.binary_search(&hash).is_ok()
     }
 
-    /// Whether it ever had more than one content.
+    /// Whether they ever started from more than one content.
     pub const fn had_bases(&self) -> bool {
         self.bases.len() > 1
     }
 
     fn write_base(&mut self, origin: &Arc<Origin>, content: ContentRef, is_given: bool) {
         self.base.write(Written { origin: Arc::clone(origin), value: content, is_given });
-        if let Err(at) = self.bases.binary_search(&content.hash) {
+        self.note_base(content.hash);
+    }
+
+    fn note_base(&mut self, hash: ContentHash) {
+        if let Err(at) = self.bases.binary_search(&hash) {
             self.bases.reserve_exact(1);
-            self.bases.insert(at, content.hash);
+            self.bases.insert(at, hash);
         }
     }
 
@@ -298,7 +306,7 @@ impl FileRecord {
         let named = ContentRef { hash, length: bytes.len() as u64 };
         match self.base.shown().filter(|shown| shown.hash == hash) {
             Some(shown) => *shown == named,
-            None => self.base.values().any(|content| *content == named),
+            None => self.contents().any(|(_, content)| *content == named),
         }
     }
 
@@ -344,13 +352,19 @@ pub struct Index {
 }
 
 impl Index {
-    /// Applies one item; answers the file it speaks of.
-    pub fn apply(&mut self, item: &Item, origin: &Arc<Origin>) -> Option<FileId> {
+    /// Applies one item; answers the file it speaks of. Whose word counts first is asked for by member, and never changes.
+    pub fn apply(&mut self, item: &Item, origin: &Arc<Origin>, names_first: impl Fn(NodeId) -> bool) -> Option<FileId> {
         if let Item::Claim { work, to, lease_ms, .. } = item {
             self.claims.apply(*work, origin, *to, *lease_ms);
             self.claims.follow_drafts(to.moved_to(Zone::Drafts), *to, |id| self.files.contains_key(&id));
         }
-        let (Item::New { file, .. } | Item::Set { file, .. } | Item::Change { file, .. }) = item else { return None };
+        let (Item::New { file, .. }
+        | Item::Set { file, .. }
+        | Item::Change { file, .. }
+        | Item::Compacted { file, .. }) = item
+        else {
+            return None;
+        };
         if let (Item::New { .. }, Some(copy)) = (item, self.claims.copy_behind(*file)) {
             self.claims.follow_drafts(*file, copy, |id| id == *file || self.files.contains_key(&id));
         }
@@ -377,7 +391,11 @@ impl Index {
                 }
             }
             Item::Change { base, hash, length, .. } => {
-                record.add_change(ChangeRef { origin: Arc::clone(origin), base: *base, hash: *hash, length: *length });
+                let change = ChangeRef { origin: Arc::clone(origin), base: *base, hash: *hash, length: *length };
+                record.add_change(change, names_first);
+            }
+            Item::Compacted { from, base, length, .. } => {
+                record.compact(origin, (*from, ContentRef { hash: *base, length: *length }), names_first);
             }
             Item::Claim { .. } | Item::Resolve { .. } => {}
         }
@@ -444,7 +462,7 @@ mod tests {
             for at in 0..=own.len() {
                 let mut index = Index::default();
                 for (item, origin) in own[..at].iter().chain(others).chain(&own[at..]) {
-                    index.apply(item, origin);
+                    index.apply(item, origin, |_| true);
                 }
                 let record = index.get(file).expect("the file");
                 assert_eq!(record.base.writes().count(), contents, "at {at}");
@@ -464,7 +482,7 @@ mod tests {
         let base = ContentHash::of(b"base");
         let mut add = |author: u8, seq: u64, length: u64| {
             let hash = ContentHash::of(&[author, seq as u8]);
-            index.apply(&Item::Change { file, base, length, hash }, &origin(author, seq));
+            index.apply(&Item::Change { file, base, length, hash }, &origin(author, seq), |_| true);
             index.get(file).map_or(0, |record| record.changes.len())
         };
         let full = CHANGES_COST_MAX / ((1 << 20) + CHANGE_COST);
@@ -488,7 +506,7 @@ mod tests {
             let mut later = Origin::clone(&origin(1, seq));
             later.past = Arc::new([(later.log, seq.saturating_sub(1))].into());
             let write = FieldWrite::Base(ContentRef { hash: base(seq), length: 0 });
-            index.apply(&Item::Set { file, write }, &Arc::new(later));
+            index.apply(&Item::Set { file, write }, &Arc::new(later), |_| true);
         }
         let record = index.get(file).expect("the file");
         let begun = std::time::Instant::now();

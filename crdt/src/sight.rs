@@ -140,7 +140,9 @@ mod tests {
             past[author as usize - 1].1 = seq - 1;
             let past = Arc::new(past.into_iter().filter(|(_, seq)| *seq > 0).collect());
             let hlc = Timestamp::from_millis(seq);
-            self.index.apply(&item, &Arc::new(Origin { log: log(author), seq, hash, hlc, past }));
+            self.index.apply(&item, &Arc::new(Origin { log: log(author), seq, hash, hlc, past }), |author| {
+                author == node(PERSON)
+            });
             seq
         }
 

@@ -35,6 +35,7 @@ mod away;
 mod broken;
 mod claimed;
 mod command;
+mod compact;
 mod conflicts;
 mod contents;
 mod day_logs;
@@ -333,6 +334,7 @@ impl Vault {
             Input::CreateRequested { file, path, content } => self.create(file, path, content.into_inner()),
             Input::RewriteRequested { file, content } => self.with_document(file, Task::Rewrite(content.into_inner())),
             Input::MoveRequested { file, to } => self.move_file(file, to),
+            Input::CompactRequested(files) => self.compact(files),
             Input::ArchiveAsRequested { file, content } if self.exists(file) => {
                 self.with_document(file, Task::ArchiveAs(content));
             }

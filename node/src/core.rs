@@ -24,6 +24,7 @@ use aiemp_protocol::{
 
 mod announce;
 mod claims;
+mod compaction;
 mod dashboard;
 mod divergence;
 mod drafting;
@@ -39,6 +40,7 @@ mod standing;
 pub mod template;
 mod work;
 
+pub use compaction::Compaction;
 pub use divergence::{Divergence, Lost};
 pub use input::{BrainId, Input, Question};
 pub use output::{Answer, ClaimStanding, DraftSource, LogStanding, Notice, Output, Status};
@@ -57,6 +59,8 @@ pub struct Start {
     pub releases: Releases,
     /// What drafts here.
     pub brain: Brain,
+    /// Which notes start anew.
+    pub compaction: Compaction,
     /// Logs found invalid before.
     pub frozen: BTreeMap<LogId, Frozen>,
     /// Payloads that durable entries lack.
@@ -145,7 +149,7 @@ impl Core {
         });
         let me = replication.me();
         let boundaries = boundaries(replication.rosters(), me);
-        let work = Work::new(replication.rosters().current(), me, start.brain);
+        let work = Work::new(replication.rosters().current(), me, start.brain, start.compaction);
         let mut vault = Vault::new(me, Box::new(boundaries), positions(&replication));
         if start.ended_well {
             vault.ended_well();
@@ -200,9 +204,13 @@ impl Core {
                 self.look_at_names();
                 self.resume_work(now);
                 self.begin_forgetting(now);
+                self.begin_compaction(now);
             }
             Input::Scanned => self.vault_input(now, vault::Input::Scanned),
-            Input::PeerConnected(peer) => self.replication.handle(now, replication::Input::PeerConnected(peer)),
+            Input::PeerConnected(peer) => {
+                self.work.has_met = true;
+                self.replication.handle(now, replication::Input::PeerConnected(peer));
+            }
             Input::PeerDisconnected(peer) => self.replication.handle(now, replication::Input::PeerDisconnected(peer)),
             Input::FrameReceived { peer, frame } => {
                 self.replication.handle(now, replication::Input::FrameReceived { peer, frame });
@@ -287,6 +295,7 @@ impl Core {
         self.vault_input(now, vault::Input::TimeoutReached);
         self.work_timeout(now);
         self.forget_if_due(now);
+        self.compact_if_due(now);
     }
 
     fn vault_input(&mut self, now: Timestamp, input: vault::Input) {

@@ -94,6 +94,17 @@ pub enum Item {
         /// Digest of the raw change.
         hash: ContentHash,
     },
+    /// The document of a file starts anew from what it says, so that its changes need not be kept. Nothing else changes.
+    Compacted {
+        /// The file.
+        file: FileId,
+        /// The base that the document starts from until then.
+        from: ContentHash,
+        /// Length of the text in bytes.
+        length: u64,
+        /// Digest of the text that the document had, and the base from now on.
+        base: ContentHash,
+    },
     /// A node takes a piece of work.
     Claim {
         /// The work.
@@ -118,7 +129,7 @@ impl Item {
     /// The payload that belongs to the item: its digest and length.
     pub const fn payload(&self) -> Option<(ContentHash, u64)> {
         match self {
-            Self::New { base, length, .. } => Some((*base, *length)),
+            Self::New { base, length, .. } | Self::Compacted { base, length, .. } => Some((*base, *length)),
             Self::Set { write: FieldWrite::Base(ContentRef { hash, length }), .. }
             | Self::Change { hash, length, .. } => Some((*hash, *length)),
             Self::Set { .. } | Self::Claim { .. } | Self::Resolve { .. } => None,
@@ -151,6 +162,9 @@ impl Item {
                 cbor::array([cbor::uint(3), work.to_value(), from.to_value(), to.to_value(), cbor::uint(*lease_ms)])
             }
             Self::Resolve { id, choice } => cbor::array([cbor::uint(4), id.to_value(), cbor::text(choice)]),
+            Self::Compacted { file, from, length, base } => {
+                cbor::array([cbor::uint(5), file.to_value(), from.to_value(), cbor::uint(*length), base.to_value()])
+            }
         }
     }
 
@@ -195,6 +209,12 @@ impl Item {
                 lease_ms: fields.uint()?,
             },
             4 => Self::Resolve { id: ConflictId::read(&mut fields)?, choice: read_choice(&mut fields)? },
+            5 => Self::Compacted {
+                file: FileId::read(&mut fields)?,
+                from: ContentHash::read(&mut fields)?,
+                length: fields.uint()?,
+                base: ContentHash::read(&mut fields)?,
+            },
             _ => return Ok(None),
         };
         fields.end()?;
@@ -432,6 +452,7 @@ mod tests {
             Item::Set { file, write: FieldWrite::Base(ContentRef { hash: base, length: 9 }) },
             Item::Claim { work: WorkId(base.0), from: file, to: file.moved_to(Zone::Intake), lease_ms: 5 },
             Item::Resolve { id: ConflictId(base.0), choice: "both".into() },
+            Item::Compacted { file, from: base, length: 4, base: ContentHash::of(b"anew") },
         ];
         let seen = vec![Position { log, seq: 3, hash: EntryHash(base.0) }];
         (mesh, log, Entry { seq: 1, epoch: 1, hlc: Timestamp::from_millis(5), seen, items })

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_keys::{FingerprintKey, Fingerprints, NodeId, Signer};
-use aiemp_node::core::{Answer, Brain, Core, Divergence, Input, Lost, Start};
+use aiemp_node::core::{Answer, Brain, Compaction, Core, Divergence, Input, Lost, Start};
 use aiemp_protocol::{
     approval::{Receipt, Standing},
     egress::Releases,
@@ -29,6 +29,8 @@ pub struct Node {
     pub role: Role,
     /// What drafts on it.
     pub brain: Brain,
+    /// Which notes start anew on it.
+    pub compaction: Compaction,
     seed: [u8; 32],
     id: NodeId,
     chain: Option<RosterChain>,
@@ -83,6 +85,7 @@ impl Node {
             name: name.to_owned(),
             role,
             brain,
+            compaction: Compaction::default(),
             seed,
             id: Signer::from_seed(seed).node_id(),
             chain: None,
@@ -148,6 +151,7 @@ impl Node {
         let mut core = Core::new(Start {
             ended_well: std::mem::take(&mut self.ended_well),
             removals_held: self.removals_held,
+            compaction: self.compaction,
             has_adopted: self.store.has_adopted,
             signer: self.signer(),
             rosters: self.rosters(),

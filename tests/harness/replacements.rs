@@ -58,9 +58,8 @@ pub fn nothing_unseen(world: &mut World, node: usize, record: &Record) -> Result
             continue;
         };
         let Some(record) = core.vault().index().get(file) else { continue };
-        let Some((origin, shown)) = record.base.writes().next().map(|(origin, content)| (origin, content.hash)) else {
-            continue;
-        };
+        let written = record.base.writes().next();
+        let Some((shown, (origin, _))) = record.shown_base().zip(written) else { continue };
         let takes_its_place = over.is_none_or(|base| base == shown);
         let is_seen = world.replacements.shown.contains(&(node, file, shown));
         let is_decided = world.replacements.decided.contains(&(node, file));

@@ -1,10 +1,13 @@
 //! One run: who takes part, what goes wrong, and what must be true in the end.
 
-use std::panic::{self, AssertUnwindSafe};
+use std::{
+    panic::{self, AssertUnwindSafe},
+    time::Duration,
+};
 
 use aiemp_crdt::{conflict::ConflictKind, vault::Choice};
-use aiemp_node::core::{Brain, Input, Question};
-use aiemp_protocol::roster::Role;
+use aiemp_node::core::{Brain, Compaction, Input, Question};
+use aiemp_protocol::{entry::Item, roster::Role};
 
 use crate::{Violation, brake, check, executor, people, random::Rng, world::Cast, world::World};
 
@@ -23,6 +26,14 @@ pub struct Outcome {
     pub trace: u64,
     /// How many actions were sent.
     pub sent: usize,
+    /// How often a note started anew.
+    pub compacted: usize,
+}
+
+/// How often a note started anew, as far as the first node knows.
+fn compacted(world: &World) -> usize {
+    let items = world.nodes[0].store.entries.iter().flat_map(|kept| &kept.signed.entry.items);
+    items.filter(|item| matches!(item, Item::Compacted { .. })).count()
 }
 
 /// Runs one seed from beginning to end. A panic of a machine is a violation like any other.
@@ -48,7 +59,8 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation
 fn run_from(seed: u64, story: &mut Option<Vec<String>>) -> Result<Outcome, Violation> {
     let mut rng = Rng::new(seed);
     let (cast, links) = setting(&mut rng);
-    let mut world = World::new(rng.next(), &cast, &links)?;
+    let compaction = compaction(seed, 20_000);
+    let mut world = World::compacting(rng.next(), &cast, &links, compaction)?;
     world.story = story.take();
     let outcome = live(&mut world, &mut rng);
     let told = if world.story.is_some() { world.nodes.len() } else { 0 };
@@ -60,6 +72,13 @@ fn run_from(seed: u64, story: &mut Option<Vec<String>>) -> Result<Outcome, Viola
     outcome
 }
 
+/// Every other mesh lets notes start anew that were left alone for moments, be it of one change.
+fn compaction(seed: u64, quiet_ms_max: u64) -> Compaction {
+    let mut rng = Rng::new(seed ^ 0x0c0a_0000_0000_0000);
+    let quiet = Duration::from_millis(rng.between(500, quiet_ms_max));
+    if rng.chance(50) { Compaction { quiet, changes_min: rng.below(3) + 1 } } else { Compaction::default() }
+}
+
 fn live(world: &mut World, rng: &mut Rng) -> Result<Outcome, Violation> {
     world.network.lossy = rng.chance(25);
     let calm = rng.chance(20);
@@ -68,7 +87,7 @@ fn live(world: &mut World, rng: &mut Rng) -> Result<Outcome, Violation> {
         step(world, rng, calm)?;
     }
     recover(world)?;
-    Ok(Outcome { trace: world.trace, sent: world.executor.sent_count() })
+    Ok(Outcome { trace: world.trace, sent: world.executor.sent_count(), compacted: compacted(world) })
 }
 
 /// Nothing goes wrong any more; after a while everything must hold.

@@ -5,6 +5,7 @@ mod adoption;
 mod bases;
 mod changes;
 mod claims;
+mod compaction;
 mod copies;
 mod dashboard;
 mod day_logs;
@@ -37,7 +38,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
@@ -80,14 +81,15 @@ fn every_promise_holds_for_every_seed() {
         })
         .collect();
     let seeds = number_from("AIEMP_SIM_SEEDS").unwrap_or(SEEDS);
-    for_each_seed(found.into_iter().chain(0..seeds), |seed| {
-        if let Err(violation) = simulation::run(seed) {
-            panic!(
-                "simulation seed {seed} failed: {violation}: reproduce with AIEMP_SIM_SEED={seed} cargo test -p \
-                 aiemp-tests simulation"
-            );
-        }
+    let compacted = AtomicUsize::new(0);
+    for_each_seed(found.into_iter().chain(0..seeds), |seed| match simulation::run(seed) {
+        Ok(outcome) => drop(compacted.fetch_add(outcome.compacted, Ordering::Relaxed)),
+        Err(violation) => panic!(
+            "simulation seed {seed} failed: {violation}: reproduce with AIEMP_SIM_SEED={seed} cargo test -p \
+             aiemp-tests simulation"
+        ),
     });
+    assert!(compacted.into_inner() > 0, "in no mesh a note started anew");
 }
 
 /// Runs seeds on all threads until one panics.

@@ -178,7 +178,7 @@ impl Vault {
     /// Who wrote last of those whose word does not release anything.
     fn came_from(&self, file: FileId) -> (Option<NodeId>, Timestamp) {
         let Some(record) = self.index.get(file) else { return (None, Timestamp::default()) };
-        let writers = record.base.writes().map(|(origin, _)| origin);
+        let writers = record.writers_of_start();
         let origins = writers.chain(record.current_changes().map(|change| &*change.origin));
         let by = origins.filter(|origin| !self.boundaries.may_release(origin.author())).last();
         (by.map(crate::index::Origin::author), by.map(|origin| origin.hlc).unwrap_or_default())

@@ -46,7 +46,11 @@ impl Vault {
                     self.resolved.entry(*id).or_default().insert(origin.author());
                     resolved.insert(*id);
                 }
-                Item::Claim { .. } | Item::New { .. } | Item::Set { .. } | Item::Change { .. } => {}
+                Item::Claim { .. }
+                | Item::New { .. }
+                | Item::Set { .. }
+                | Item::Change { .. }
+                | Item::Compacted { .. } => {}
             }
             if let Item::New { file, .. } | Item::Set { file, write: FieldWrite::Path(_) | FieldWrite::Archived(true) } =
                 item
@@ -55,7 +59,7 @@ impl Vault {
                 self.remember_left(&path, *file);
                 *places_left.entry(path).or_default() |= self.names.stands(*file);
             }
-            if let Some(file) = self.index.apply(item, &origin) {
+            if let Some(file) = self.index.apply(item, &origin, |author| self.boundaries.names_first(author)) {
                 // An edit of what was deleted may bring it back into sight.
                 let is_archived = |file| self.index.get(file).is_some_and(FileRecord::is_archived);
                 if !matches!(item, Item::Change { .. }) || is_archived(file) {
@@ -91,7 +95,7 @@ impl Vault {
         let works = items.iter().flat_map(|item| match item {
             Item::Claim { work, to, .. } => [Some(*work), claims.work_of(*to)],
             Item::New { file, .. } | Item::Set { file, .. } | Item::Change { file, .. } => [work_behind(*file), None],
-            Item::Resolve { .. } => [None, None],
+            Item::Resolve { .. } | Item::Compacted { .. } => [None, None],
         });
         let works: BTreeSet<WorkId> = works.flatten().collect();
         works.into_iter().flat_map(|work| claims.copies(work)).collect()
@@ -243,7 +247,7 @@ impl Vault {
             // The same bytes are understood in another way now.
             Item::Set { write: FieldWrite::Kind(_), .. } => self.reload(file),
             // The content is another one now.
-            Item::Set { write: FieldWrite::Base(_), .. } => {
+            Item::Set { write: FieldWrite::Base(_), .. } | Item::Compacted { .. } => {
                 self.own_edit_applied(file, origin);
                 self.reload(file);
             }
@@ -310,6 +314,8 @@ impl Vault {
             // An unedited note gets its document with its first change; a load under way lacks this one.
             Some(DocState::Plain(_)) => self.load(file, [].into()),
             Some(DocState::Loading { queue, .. } | DocState::Incomplete(queue)) => self.load(file, queue),
+            // By it another document may be the one that is shown.
+            Some(DocState::Note(note)) if Some(note.base) != self.shown_base(file) => {}
             Some(state @ (DocState::Note(_) | DocState::Uncreated(_))) => {
                 self.docs.insert(file, state);
             }

@@ -7,7 +7,7 @@ use aiemp_protocol::{ids::FileId, limits::LANES_MAX};
 use automerge::ActorId;
 
 use super::{Vault, open::DocState};
-use crate::document;
+use crate::{document, index::Origin};
 
 /// A run of a note's text that one member wrote into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,14 @@ impl Vault {
     /// member had the words from.
     pub fn written(&self, file: FileId) -> Vec<Written> {
         let Some(record) = self.index.get(file) else { return Vec::new() };
-        let base = record.base.writes().next().map(|(origin, _)| origin.author());
+        let rank = |author: &NodeId| (self.boundaries.names_first(*author), *author == self.me, *author);
+        let (one, several) = (record.base.writes().next(), record.writers_of_start());
+        // Where the document started anew, its changes say no more who wrote what.
+        let base = if record.has_compaction(|_| true) {
+            several.map(Origin::author).min_by_key(rank)
+        } else {
+            one.map(|(origin, _)| origin.author())
+        };
         match self.docs.get(&file) {
             Some(DocState::Note(note)) => {
                 let doc = document::doc_id(file, note.base);
@@ -38,7 +45,6 @@ impl Vault {
                     authors.extend((0..LANES_MAX).map(|lane| (document::actor(author, doc, generation, lane), author)));
                 }
                 if note.merged.is_mended() {
-                    let rank = |author: &NodeId| (self.boundaries.names_first(*author), *author == self.me, *author);
                     let author = authors.into_values().chain(base).min_by_key(rank);
                     return vec![Written { bytes: note.merged.text().len(), author }];
                 }

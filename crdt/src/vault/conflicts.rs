@@ -13,6 +13,7 @@ use aiemp_protocol::{
 
 use super::{
     Choice, Vault,
+    hidden::hidden_of,
     late::Late,
     local::note_text,
     open::{DocState, Task},
@@ -61,8 +62,9 @@ impl Vault {
     /// Whether registers alone say that there may be something to list of a file. Most say nothing, and are not walked.
     pub(super) fn watch(&mut self, file: FileId) {
         let record = self.index.get(file);
-        let is_odd =
-            |record: &FileRecord| record.had_bases() || places::has_several(record) || conflict::is_late(record);
+        let is_odd = |record: &FileRecord| {
+            !hidden_of(record).is_empty() || places::has_several(record) || conflict::is_late(record)
+        };
         if record.is_some_and(is_odd) {
             self.watched.insert(file);
         } else {

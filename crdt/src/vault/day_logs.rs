@@ -127,15 +127,15 @@ impl Vault {
     /// without knowing the shown one, the same on every node. Whose word counts first comes before others, for who answers
     /// may also leave it at that.
     fn others_of(&self, file: FileId, record: &FileRecord) -> Vec<Other> {
-        let Some(shown) = record.base.shown() else { return Vec::new() };
+        let Some(start) = record.start(&record.base, |_| true) else { return Vec::new() };
         let other = |(base, mut changes): (ContentHash, Vec<&ChangeRef>)| {
             changes.sort_by_key(|change| change.hash);
             let written_to = changes.iter().map(|change| &*change.origin);
-            let unknown = written_to.filter(|origin| !hidden::is_known_to_shown(&record.base, origin));
+            let unknown = written_to.filter(|origin| !start.knows(origin));
             let written = record.base.writes().filter(|(_, content)| content.hash == base).map(|(origin, _)| origin);
             let rank = |origin: &&Origin| (!self.boundaries.names_first(origin.author()), origin.hash);
             let by = unknown.chain(written).min_by_key(rank).map(|origin| origin.author());
-            Other { base, changes: changes.len(), item: hidden::item_id(file, shown.hash, base, &changes), by }
+            Other { base, changes: changes.len(), item: hidden::item_id(file, start.content.hash, base, &changes), by }
         };
         hidden::hidden_of(record).into_iter().map(other).collect()
     }

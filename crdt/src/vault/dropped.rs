@@ -84,14 +84,15 @@ impl Vault {
 
     /// Items for the logs whose changes the shown document does not take.
     pub(super) fn dropped_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
-        let Some((shown_by, base)) = record.base.writes().next() else { return Vec::new() };
+        let Some((shown_by, _)) = record.base.writes().next() else { return Vec::new() };
+        let Some(base) = record.shown_base() else { return Vec::new() };
         let Some(path) = record.path.shown().filter(|_| self.is_in_sight(file)) else { return Vec::new() };
-        let logs = self.dropped.0.get(&(file, base.hash));
+        let logs = self.dropped.0.get(&(file, base));
         let item = |(log, dropped): (&LogId, &Dropped)| {
             let from = cbor::array([log.author.to_value(), dropped.first.to_value()]);
             let text: String = dropped.texts.values().map(String::as_str).collect();
             Conflict {
-                id: conflict::id_of(file, "dropped", base.hash.to_value(), from),
+                id: conflict::id_of(file, "dropped", base.to_value(), from),
                 kind: ConflictKind::Dropped,
                 file,
                 path: path.clone(),

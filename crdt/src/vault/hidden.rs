@@ -16,7 +16,7 @@ use super::{
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
     document::Document,
-    index::{ChangeRef, FileRecord, Origin, Register},
+    index::{ChangeRef, FileRecord, Origin, Register, Start},
     shape::Shape,
     vet::Refused,
 };
@@ -32,15 +32,15 @@ pub(super) struct MadeOf {
     /// How many changes it has.
     changes: usize,
     shape: Shape,
-    /// Who wrote the content that is shown.
+    /// The entries that made the shown content what it is.
     shown_by: Vec<EntryHash>,
 }
 
 impl MadeOf {
     pub(super) fn now(record: &FileRecord, changes: usize) -> Self {
-        let shown = record.base.shown();
-        let shown_by = record.base.writes().filter(|(_, content)| Some(*content) == shown);
-        Self { changes, shape: record.shape(), shown_by: shown_by.map(|(origin, _)| origin.hash).collect() }
+        let start = record.start(&record.base, |_| true);
+        let shown_by = start.iter().flat_map(Start::made_by).map(|origin| origin.hash).collect();
+        Self { changes, shape: record.shape(), shown_by }
     }
 }
 
@@ -79,14 +79,14 @@ pub(super) fn hidden_among<'r>(
     counts: impl Fn(&Origin) -> bool,
 ) -> BTreeMap<ContentHash, Vec<&'r ChangeRef>> {
     let mut found: BTreeMap<ContentHash, Vec<&ChangeRef>> = BTreeMap::new();
-    let Some((_, shown)) = base.writes().next() else { return found };
+    let (Some(shown), Some(start)) = (base.shown(), record.start(base, &counts)) else { return found };
     for (_, base) in base.writes().filter(|(_, base)| base.hash != shown.hash) {
         found.entry(base.hash).or_default();
     }
     // A change may name any digest: under one that never was the content it says nothing.
-    let is_other = |change: &&ChangeRef| change.base != shown.hash && record.had_base(change.base);
+    let is_other = |change: &&ChangeRef| change.base != start.content.hash && record.had_base(change.base);
     let others = || record.changes.iter().filter(|change| is_other(change) && counts(&change.origin));
-    for change in others().filter(|change| !is_known_to_shown(base, &change.origin)) {
+    for change in others().filter(|change| !start.knows(&change.origin)) {
         found.entry(change.base).or_default();
     }
     for change in others() {
@@ -95,12 +95,6 @@ pub(super) fn hidden_among<'r>(
         }
     }
     found
-}
-
-/// Whether somebody who made the shown content what it is had this.
-pub(super) fn is_known_to_shown(base: &Register<ContentRef>, earlier: &Origin) -> bool {
-    let shown = base.shown();
-    base.writes().any(|(origin, content)| Some(content) == shown && earlier.is_before(origin))
 }
 
 /// The id of the item that a hidden content is.
@@ -206,13 +200,11 @@ impl Vault {
         changes: &[(ChangeRef, Option<Vec<u8>>)],
     ) -> Option<String> {
         let record = self.index.get(file)?;
-        let is_known =
-            |(origin, content): (&Origin, &ContentRef)| content.hash == base && is_known_to_shown(&record.base, origin);
-        if !record.base.all().any(is_known) {
+        let start = record.start(&record.base, |_| true)?;
+        if !record.contents().any(|(origin, content)| content.hash == base && start.knows(origin)) {
             return None;
         }
-        let is_known = |change: &ChangeRef| is_known_to_shown(&record.base, &change.origin);
-        let known: Vec<_> = changes.iter().filter(|(change, _)| is_known(change)).cloned().collect();
+        let known: Vec<_> = changes.iter().filter(|(change, _)| start.knows(&change.origin)).cloned().collect();
         Some(self.text_of(file, text, &known).0)
     }
 
@@ -261,7 +253,8 @@ impl Vault {
     }
 
     pub(super) fn hidden_items(&self, file: FileId, record: &FileRecord) -> Vec<Conflict> {
-        let Some((shown_by, shown)) = record.base.writes().next() else { return Vec::new() };
+        let Some((shown_by, _)) = record.base.writes().next() else { return Vec::new() };
+        let Some(shown) = record.start(&record.base, |_| true).map(|start| start.content) else { return Vec::new() };
         let Some(path) = record.path.shown() else { return Vec::new() };
         let item = |(base, mut changes): (ContentHash, Vec<&ChangeRef>)| {
             changes.sort_by_key(|change| change.hash);
@@ -272,7 +265,7 @@ impl Vault {
             let (kind, shown_as, text, replaced) = if is_blob {
                 let told = |content: &ContentRef| format!("{} bytes, {}", content.length, content.hash);
                 let replaced = record.base.before_parting().map(told);
-                (ConflictKind::Blob, format!("(shown) {}", told(shown)), named.map(told), replaced)
+                (ConflictKind::Blob, format!("(shown) {}", told(&shown)), named.map(told), replaced)
             } else {
                 let hidden = self.hidden.get(&(file, base));
                 let (text, replaced) = (hidden.map(Hidden::shown), hidden.and_then(|hidden| hidden.base.clone()));

@@ -116,9 +116,10 @@ impl Vault {
     /// of both saved or chose.
     pub fn contents_then(&self, file: FileId, before: &UndoFrom) -> Vec<ContentHash> {
         let Some(record) = self.index.get(file) else { return Vec::new() };
+        let is_earlier = |origin: &Origin| !is_undone(before, origin);
         let then = record.base.without(|origin| is_undone(before, origin));
-        let hidden = hidden_among(record, &then, |origin| !is_undone(before, origin)).into_keys();
-        then.shown().map(|content| content.hash).into_iter().chain(hidden).collect()
+        let hidden = hidden_among(record, &then, is_earlier).into_keys();
+        record.start(&then, is_earlier).map(|start| start.content.hash).into_iter().chain(hidden).collect()
     }
 
     /// Asks for what a file said before these entries, under this content; answered by `Content`.

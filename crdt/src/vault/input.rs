@@ -102,6 +102,8 @@ pub enum Input {
         /// Where to.
         to: VaultPath,
     },
+    /// Notes whose documents are to start anew from what they say.
+    CompactRequested(Vec<FileId>),
     /// The node itself archives a note if it says exactly this; one that says something else stays in sight.
     ArchiveAsRequested {
         /// The note.

@@ -25,7 +25,7 @@ impl Vault {
             let there = on_disk.remove(&file).unwrap_or_default();
             let is_gone = there.is_empty() && self.is_gone(file, record, &is_recent);
             let bases = if is_gone { BTreeSet::new() } else { kept_bases(record, there, &is_recent) };
-            for base in record.base.values() {
+            for (_, base) in record.contents() {
                 if bases.contains(&base.hash) { &mut kept } else { &mut named }.insert(base.hash);
             }
             for change in &record.changes {
@@ -44,6 +44,7 @@ impl Vault {
             && !conflict::is_late(record)
             && !record.archived.has_any(&is_recent)
             && !record.base.has_any(&is_recent)
+            && !record.has_compaction(&is_recent)
             && !record.changes.iter().any(|change| is_recent(&change.origin))
     }
 }
@@ -54,12 +55,14 @@ fn kept_bases(
     on_disk: Vec<ContentHash>,
     is_recent: impl Fn(&Origin) -> bool,
 ) -> BTreeSet<ContentHash> {
-    let mut bases: BTreeSet<_> = record.base.writes().map(|(_, base)| base.hash).collect();
-    if record.had_bases() {
-        bases.extend(record.base.without(&is_recent).writes().map(|(_, base)| base.hash));
-        bases.extend(record.base.all().filter(|(origin, _)| is_recent(origin)).map(|(_, base)| base.hash));
-        bases.extend(hidden_of(record).into_keys());
-        bases.extend(on_disk);
+    let mut said: BTreeSet<_> = record.base.writes().map(|(_, base)| base.hash).collect();
+    if !record.had_bases() {
+        return said;
     }
+    said.extend(record.base.without(&is_recent).writes().map(|(_, base)| base.hash));
+    said.extend(record.base.all().filter(|(origin, _)| is_recent(origin)).map(|(_, base)| base.hash));
+    let mut bases: BTreeSet<_> = said.into_iter().flat_map(|base| record.read_from(base, &is_recent)).collect();
+    bases.extend(hidden_of(record).into_keys());
+    bases.extend(on_disk);
     bases
 }

@@ -38,7 +38,10 @@ impl Undoing {
         match put {
             Put::Back => self.undone += 1,
             Put::Untouched => {}
-            Put::Left => self.left.extend(record.and_then(|record| record.path.shown().cloned())),
+            Put::Left => {
+                let path = record.and_then(|record| record.path.shown()).filter(|path| !self.left.contains(path));
+                self.left.extend(path.cloned());
+            }
         }
     }
 }
@@ -52,6 +55,14 @@ enum Put {
 
 pub(super) fn is_undone(from: &UndoFrom, origin: &Origin) -> bool {
     from.get(&origin.log).is_some_and(|first| origin.seq >= *first)
+}
+
+/// Whether changes that would be taken back are part of a text by now with which a document started anew.
+fn is_compacted(record: &FileRecord, from: &UndoFrom) -> bool {
+    let content = record.base.without(|origin| is_undone(from, origin));
+    let before = record.start(&content, |_| true).map(|start| start.before).unwrap_or_default();
+    let mut changes = before.into_iter().flat_map(|base| record.changes_under(base));
+    changes.any(|change| is_undone(from, &change.origin))
 }
 
 impl Vault {
@@ -69,6 +80,9 @@ impl Vault {
         for file in files {
             let Some(record) = self.index.get(file).cloned() else { continue };
             let put = self.put_back(file, &record, &undoing.from);
+            if self.is_in_sight(file) && is_compacted(&record, &undoing.from) {
+                undoing.note(Put::Left, Some(&record));
+            }
             if self.load_for_undo(request, file, &record, &undoing.from) {
                 undoing.loading += 1;
                 continue;
@@ -177,9 +191,8 @@ impl Vault {
     fn load_for_undo(&mut self, request: u64, file: FileId, record: &FileRecord, from: &UndoFrom) -> bool {
         // Of the content and at the place that the file has once its registers are put back.
         let undone = |origin: &Origin| is_undone(from, origin);
-        let Some(base) = record.base.without(undone).shown().map(|content| content.hash) else {
-            return false;
-        };
+        let content = record.base.without(undone);
+        let Some(base) = record.start(&content, |_| true).map(|start| start.content.hash) else { return false };
         let changes: Vec<_> = record.changes_under(base).cloned().collect();
         if !changes.iter().any(|change| undone(&change.origin)) || !self.would_be_live(file, from) {
             return false;

@@ -75,7 +75,7 @@ impl Core {
             let Some(record) = self.vault.index().get(there.file) else { continue };
             let do_not_stand = record.changes.iter().filter(|change| given_up(&change.origin));
             changes.extend(do_not_stand.map(|change| change.named()));
-            let is_foreign = touched(record, &of_others);
+            let is_foreign = touched(record, &of_others) || record.has_changes_since(of_others);
             let goes = record.base.writes().all(|(origin, _)| given_up(origin));
             if is_foreign {
                 lost.push(Lost { path: there.path.clone(), goes: goes.then_some(there.hash) });

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use aiemp_crdt::index::Origin;
 use aiemp_protocol::{
     ids::ContentHash,
     limits::{ABSENCE_MAX, HISTORY_LIFETIME},
@@ -42,12 +41,7 @@ impl Core {
     /// of what it lacks the authors' clocks tell the age.
     fn not_needed(&self, now: Timestamp) -> (BTreeSet<ContentHash>, BTreeSet<ContentHash>) {
         let since = now.earlier_by(HISTORY_LIFETIME);
-        let (recent, known) = (self.replication.taken_after(now, since), self.replication.known_to_all());
-        let is_recent = |origin: &Origin| {
-            let came_since = recent.get(&origin.log).is_some_and(|first| origin.seq >= *first);
-            came_since || known.get(&origin.log).is_none_or(|known| origin.seq > *known)
-        };
-        let gone = self.vault.not_kept(is_recent);
+        let gone = self.vault.not_kept(self.entries_since(now, since));
         let mut unwanted = self.vault.not_kept(|origin| origin.hlc > since);
         unwanted.retain(|hash| !gone.contains(hash));
         (gone, unwanted)

@@ -127,7 +127,7 @@ impl Core {
             for to in became.filter(|to| index.get(*to).is_some()) {
                 came_from.entry(to).or_default().push(from);
             }
-            for content in record.base.values() {
+            for (_, content) in record.contents() {
                 began_with.entry(content.hash).or_default().push(from);
             }
         }
@@ -147,7 +147,7 @@ impl Core {
                 None => is_anybodys = true,
             }
             open.extend(came_from.remove(&one).unwrap_or_default());
-            let contents = index.get(one).into_iter().flat_map(|record| record.base.values());
+            let contents = index.get(one).into_iter().flat_map(|record| record.contents().map(|(_, content)| content));
             open.extend(contents.filter_map(|content| began_with.remove(&content.hash)).flatten());
         }
         let records = || family.iter().filter_map(|one| index.get(*one));

@@ -12,6 +12,7 @@ use aiemp_protocol::{
 };
 
 use super::{
+    Compaction,
     input::BrainId,
     mail::{self, TaskNote},
     output::DraftSource,
@@ -109,6 +110,13 @@ pub(super) struct Work {
     pub(super) dashboard_shown: Option<String>,
     /// When it is looked next what nobody needs any more.
     pub(super) forget_at: Option<Timestamp>,
+    /// Whether a member was connected since the start.
+    pub(super) has_met: bool,
+    /// The last note that was asked to start anew, where others are to follow.
+    pub(super) compacted: Option<FileId>,
+    /// Which notes start anew, and when they are looked for next.
+    pub(super) compaction: Compaction,
+    pub(super) compact_at: Option<Timestamp>,
     /// Standing approvals of the home.
     pub(super) standing: Vec<Standing>,
     /// Drafts that one may cover, with when to look at them next.
@@ -123,7 +131,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(roster: &Roster, me: NodeId, brain: Brain) -> Self {
+    pub(super) fn new(roster: &Roster, me: NodeId, brain: Brain, compaction: Compaction) -> Self {
         let mut work = Self {
             me,
             mesh: roster.mesh,
@@ -150,6 +158,10 @@ impl Work {
             dashboard_due: None,
             dashboard_shown: None,
             forget_at: None,
+            has_met: false,
+            compacted: None,
+            compaction,
+            compact_at: None,
             standing: Vec::new(),
             offers: BTreeMap::new(),
             held: BTreeSet::new(),
@@ -175,7 +187,7 @@ impl Work {
         let offers = self.offers.values().copied();
         let leases = self.renewals.values().chain(self.overdue.values()).copied();
         let own = claims.chain(retries).chain(offers).chain(leases).filter(|_| !self.is_stopped);
-        own.chain(self.dashboard_due).chain(self.forget_at).min()
+        own.chain(self.dashboard_due).chain(self.forget_at).chain(self.compact_at).min()
     }
 
     pub(super) fn reading(&mut self, reading: Reading) -> u64 {

@@ -185,7 +185,11 @@ impl Admission {
     fn kept_by<'a>(&'a self, signed: &'a SignedEntry) -> impl Iterator<Item = FileId> + 'a {
         let written = signed.entry.items.iter().filter_map(|item| match item {
             Item::Change { file, .. } | Item::Set { file, write: FieldWrite::Base(_) } => Some(*file),
-            Item::New { .. } | Item::Set { .. } | Item::Claim { .. } | Item::Resolve { .. } => None,
+            Item::New { .. }
+            | Item::Set { .. }
+            | Item::Compacted { .. }
+            | Item::Claim { .. }
+            | Item::Resolve { .. } => None,
         });
         written.filter(|file| self.archived.contains_key(file) && !self.kept.contains_key(file))
     }

@@ -4,7 +4,7 @@ use super::output::FreezeReason;
 use crate::{
     entry::{FieldWrite, Item, SignedEntry},
     ids::{FileId, LogId},
-    roster::{Member, Roster},
+    roster::{Member, Role, Roster},
     vault_path::VaultPath,
 };
 
@@ -39,6 +39,9 @@ fn check_item(item: &Item, log: LogId, author: &Member, roster: &Roster) -> Resu
             }
         }
         Item::Change { file, .. } => check_writer(*file, log, author),
+        // Nobody else's word is taken for what a text was: what replaces a text is told, and this is not.
+        Item::Compacted { file, .. } if author.role == Role::Local => check_writer(*file, log, author),
+        Item::Compacted { .. } => Err(FreezeReason::ForeignZone),
         Item::Claim { from, to, .. } => {
             check_audience(*from, log)?;
             check_writer(*to, log, author)

@@ -359,6 +359,17 @@ fn what_shows_that_a_log_is_invalid_is_handed_to_every_peer() {
 }
 
 #[test]
+fn what_a_document_said_is_no_word_of_cloud() {
+    let mut world = World::usual();
+    let (base, length) = (ContentHash::of(b"another"), 7);
+    let file = FileId::fresh(Zone::Drafts, world.log(), 1, 0);
+    let compacted = Item::Compacted { file, from: ContentHash::of(b"one"), length, base };
+    let signed = world.signed(NOW, vec![world.new_file(1, b"one"), compacted]);
+    let told = world.receive(entry_frame(&signed, vec![None, None]));
+    assert_eq!(told.frozen, [FreezeReason::ForeignZone], "though it may replace the whole of it");
+}
+
+#[test]
 fn a_member_that_signed_two_entries_goes_on_once_the_root_key_says_which_stands() {
     let mut world = World::usual();
     let first = world.signed(NOW, vec![world.new_file(1, b"one")]);

@@ -17,7 +17,7 @@ use data_encoding::HEXLOWER;
 use crate::{
     mesh::{NOW, Owner, owner},
     standing,
-    tamper::objects::{self, bundle, log, receipt, settlement, signed_entry, ticket},
+    tamper::objects::{self, bundle, compacting_entry, log, receipt, settlement, signed_entry, ticket},
 };
 
 /// The words of a file: lines of hex, `#` begins a comment.
@@ -82,7 +82,8 @@ fn rosters_have_exactly_these_bytes() {
 #[test]
 fn an_entry_has_exactly_these_bytes() {
     let signed = signed_entry(&owner(10), "both");
-    let made = [signed.cose, signed.hash.0.as_bytes().to_vec()];
+    let compacting = compacting_entry(&owner(10));
+    let made = [signed.cose, signed.hash.0.as_bytes().to_vec(), compacting.cose];
     assert_pinned("entries", include_str!("../../../tests/vectors/entry.hex"), &made);
 }
 

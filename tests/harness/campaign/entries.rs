@@ -242,7 +242,7 @@ pub(super) fn foreign_zone(attacker: &mut Attacker, world: &mut World) -> Played
     let (owner, private) = (attacker.file(Zone::Owner), attacker.file(Zone::Private));
     let (task, claim) = (attacker.file(Zone::Intake), attacker.file(Zone::Claim(local)));
     let (base, length) = (ContentHash::of(text), text.len() as u64);
-    let said = match attacker.rng.below(10) {
+    let said = match attacker.rng.below(11) {
         0 => new_item(owner, at(&format!("Approved/pay-{number}.md")), FileKind::Note, text),
         1 => new_item(private, at("Private/planted.md"), FileKind::Note, text),
         2 => new_item(claim, at("In_Progress/laptop/x.md"), FileKind::Note, text),
@@ -252,6 +252,7 @@ pub(super) fn foreign_zone(attacker: &mut Attacker, world: &mut World) -> Played
         6 => (Item::Set { file, write: FieldWrite::Path(at("Plans/yours.md")) }, None),
         7 => (Item::Change { file, base, length, hash: base }, Some(text.to_vec())),
         8 => (Item::Claim { work: WorkId(task.hash), from: task, to: claim, lease_ms: 1 }, None),
+        9 => (Item::Compacted { file: task, from: base, length, base }, Some(text.to_vec())),
         _ => (Item::Claim { work: WorkId(task.hash), from: private, to: claim, lease_ms: 1 }, None),
     };
     // In the middle of what is valid, it is refused all the same.

@@ -163,6 +163,7 @@ fn entry() -> Entry {
         Item::Change { file: file(), base, length: 9, hash: base },
         Item::Claim { work: work(), from: file(), to: file().moved_to(Zone::Claim(node().node_id())), lease_ms: 5 },
         Item::Resolve { id: ConflictId(base.0), choice: "both".to_owned() },
+        Item::Compacted { file: file(), from: base, length: 4, base: ContentHash::of(b"anew") },
     ];
     let seen = vec![Position { log: log(), seq: 3, hash: EntryHash(base.0) }];
     Entry { seq: 1, epoch: 1, hlc: NOW, seen, items }

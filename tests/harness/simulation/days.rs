@@ -25,6 +25,8 @@ pub struct Days {
     pub words: usize,
     /// Conflict items that every node lists.
     pub conflicts: usize,
+    /// How often a note started anew.
+    pub compacted: usize,
 }
 
 /// Runs one seed from beginning to end. The seeds are others than those of [`super::run`].
@@ -42,7 +44,8 @@ pub fn tell(seed: u64) -> (Vec<String>, Result<Days, Violation>) {
 fn run_from(seed: u64, story: &mut Option<Vec<String>>) -> Result<Days, Violation> {
     let mut rng = Rng::new(seed ^ 0x0da1_5000_0000_0000);
     let (cast, links) = setting(&mut rng);
-    let mut world = World::new(rng.next(), &cast, &links)?;
+    let compaction = super::compaction(seed, 60_000);
+    let mut world = World::compacting(rng.next(), &cast, &links, compaction)?;
     world.story = story.take();
     let days = rng.between(1, DAYS_MAX);
     let outcome = live(&mut world, &mut rng, days);
@@ -55,6 +58,7 @@ fn run_from(seed: u64, story: &mut Option<Vec<String>>) -> Result<Days, Violatio
         entries: world.nodes[0].store.entries.len(),
         words: world.ledger.words.len(),
         conflicts: core.vault().conflicts().len(),
+        compacted: super::compacted(&world),
     })
 }
 

@@ -24,8 +24,12 @@ const KILLS: usize = 8;
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 /// A machine that takes longer for the start takes longer for the rest: in step is a node after so many times the start.
 const IN_STEP_AFTER_STARTS: u32 = 6;
-/// The pace of the programs that write.
+/// The pace of the programs that write, and how much slower each kill of a long run makes it: what is measured is not how
+/// a log of a million entries is read.
 const BETWEEN_SAVES: Duration = Duration::from_millis(60);
+const SLOWER_BY_KILL: Duration = Duration::from_micros(300);
+/// After how many kills a long run says that it goes on.
+const PROGRESS_EVERY: usize = 50;
 /// Lines of a file before the next one is begun: what takes time must be the start, and not a note of any length.
 const LINES_OF_A_FILE: usize = 200;
 
@@ -34,7 +38,7 @@ fn line(role: &str, number: usize) -> String {
 }
 
 /// Adds lines until it is told to stop, to files of this side and to one that both write.
-fn write(vault: &Path, role: &str, stop: &AtomicBool, written: &AtomicUsize) {
+fn write(vault: &Path, (role, pace): (&str, Duration), stop: &AtomicBool, written: &AtomicUsize) {
     while !stop.load(Ordering::Relaxed) {
         let number = written.load(Ordering::Relaxed);
         let name = if number.is_multiple_of(4) { "both" } else { role };
@@ -43,7 +47,7 @@ fn write(vault: &Path, role: &str, stop: &AtomicBool, written: &AtomicUsize) {
         let added = file.and_then(|mut file| file.write_all(format!("{}\n", line(role, number)).as_bytes()));
         added.expect("the line is added");
         written.store(number + 1, Ordering::Relaxed);
-        thread::sleep(BETWEEN_SAVES);
+        thread::sleep(pace);
     }
 }
 
@@ -116,6 +120,7 @@ fn tell(kills: usize, lines: usize, mut ready: Vec<Duration>, mut in_step: Vec<D
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "for the person who waits for a long run")]
 fn a_node_that_is_killed_under_load_is_back_soon_with_a_whole_store_and_all_lines() {
     let kills = std::env::var("AIEMP_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
     let mut pair = Pair::running();
@@ -126,13 +131,16 @@ fn a_node_that_is_killed_under_load_is_back_soon_with_a_whole_store_and_all_line
     thread::scope(|scope| {
         let vaults = [("cloud", pair.cloud.vault.clone()), ("local", pair.local.vault.clone())];
         for ((role, vault), written) in vaults.into_iter().zip(&written) {
-            let stop = &stop;
+            let (stop, pace) = (&stop, BETWEEN_SAVES.max(SLOWER_BY_KILL * u32::try_from(kills).expect("few")));
             fs::create_dir_all(vault.join("Plans")).expect("a folder");
-            scope.spawn(move || write(&vault, role, stop, written));
+            scope.spawn(move || write(&vault, (role, pace), stop, written));
         }
         // Whatever a kill finds: the writers are told before anything fails.
         let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for _ in 0..kills {
+            for number in 0..kills {
+                if number > 0 && number.is_multiple_of(PROGRESS_EVERY) {
+                    println!("{number} of {kills} kills so far, in step after {:.2?}", in_step[number - 1]);
+                }
                 thread::sleep(Duration::from_millis(rng.between(0, 300)));
                 let node = if rng.chance(30) { &mut pair.cloud } else { &mut pair.local };
                 let (soon, later) = kill(node, rng.chance(50), copy.path());

@@ -82,6 +82,11 @@ impl Item {
         Self::of([cbor::uint(2), file.to_value(), base, cbor::uint(length), hash]).with(raw)
     }
 
+    pub(super) fn compacted(file: FileId, from: &[u8], text: &[u8]) -> Self {
+        let (from, base) = (ContentHash::of(from).to_value(), ContentHash::of(text).to_value());
+        Self::of([cbor::uint(5), file.to_value(), from, cbor::uint(text.len() as u64), base]).with(text)
+    }
+
     /// Names a content of a file that nobody made.
     pub(super) fn base(content: &[u8], length: u64) -> Self {
         let file = FileId::at_path(Zone::Drafts, "plans/nowhere.md").to_value();

@@ -79,6 +79,9 @@ fn changed() -> Vec<Case> {
         items("a file of Local's claim folder archived", FOREIGN, |attack| {
             vec![Item::archive(forge::file(Zone::Claim(attack.local), "x"))]
         }),
+        items("what a draft said, in other words", FOREIGN, |_| {
+            vec![Item::compacted(forge::file(Zone::Drafts, "x"), b"Be kind.\n", content().as_bytes())]
+        }),
         items("a draft moved to Approved", OUTSIDE, |_| {
             vec![Item::set_path(forge::file(Zone::Drafts, "x"), "Approved/x.md")]
         }),

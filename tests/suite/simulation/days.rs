@@ -31,11 +31,12 @@ fn line(runs: &[Days], nodes: usize) -> String {
     let runs: Vec<_> = runs.iter().filter(|run| run.nodes == nodes).collect();
     let sum = |of: fn(&Days) -> usize| runs.iter().map(|run| of(run)).sum::<usize>();
     format!(
-        "{} meshes of {nodes} nodes: {} days, {} entries, {} words saved, {} conflicts listed by every node",
+        "{} meshes of {nodes} nodes: {} days, {} entries, {} words saved, {} notes started anew, {} conflicts listed by every node",
         runs.len(),
         runs.iter().map(|run| run.days).sum::<u64>(),
         sum(|run| run.entries),
         sum(|run| run.words),
+        sum(|run| run.compacted),
         sum(|run| run.conflicts),
     )
 }
@@ -74,4 +75,5 @@ fn meshes_of_five_agree_after_days_apart() {
         "seeds {failed:?} failed: reproduce one with AIEMP_DAYS_SEED=… cargo test -p aiemp-tests simulation::days"
     );
     assert!(seeds < FEW || runs.iter().any(|run| run.conflicts > 0), "none of {seeds} meshes came to a conflict");
+    assert!(seeds < FEW || runs.iter().any(|run| run.compacted > 0), "in none of {seeds} meshes a note started anew");
 }

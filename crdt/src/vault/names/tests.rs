@@ -83,7 +83,7 @@ impl Vaultlike {
         let hash = EntryHash(Hash::labelled("aiemp-node 2026 entry", [aiemp_keys::cbor::uint(self.seq)]));
         let hlc = Timestamp::from_millis(self.seq);
         let origin = Arc::new(Origin { log, seq: self.seq, hash, hlc, past: Past::default() });
-        if let Some(file) = self.index.apply(item, &origin) {
+        if let Some(file) = self.index.apply(item, &origin, |_| true) {
             self.names.update(&self.index, file, &Drafts);
         }
     }

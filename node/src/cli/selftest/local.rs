@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::mesh::Mesh;
 use crate::{
-    core::{Answer, Brain, Core, Input, Output, Start},
+    core::{Answer, Brain, Compaction, Core, Input, Output, Start},
     shell::clock,
 };
 
@@ -39,6 +39,7 @@ impl Local {
             room: Room::default(),
             ended_well: true,
             removals_held: false,
+            compaction: Compaction::default(),
             has_adopted: true,
         });
         let payload = payload.to_vec();

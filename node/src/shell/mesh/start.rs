@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     audit::AuditLog,
-    core::{Core, Divergence, Lost, Notice, Start},
+    core::{Compaction, Core, Divergence, Lost, Notice, Start},
     fault::Fault,
     home::Home,
     shell::{
@@ -290,6 +290,7 @@ fn restored_core(
         room: options.config.admission.room(),
         ended_well: store.read_meta(ENDED_WELL)?.is_some_and(|value| value == [1]),
         removals_held: store.read_meta(REMOVALS_HELD)?.is_some_and(|value| value == [1]),
+        compaction: Compaction::default(),
         has_adopted: store.read_meta(ADOPTED)?.is_some(),
     });
     core.raise_generation(generation);

@@ -163,6 +163,14 @@ pub(crate) fn entry(owner: &Owner, choice: &str) -> Entry {
     Entry { seq: 1, epoch: 1, hlc: NOW, seen, items }
 }
 
+/// An entry with an item that came later to the format.
+pub(crate) fn compacting_entry(owner: &Owner) -> SignedEntry {
+    let (log, base) = (log(owner), ContentHash::of(b"anew"));
+    let file = FileId::fresh(Zone::Drafts, log, 1, 0);
+    let items = vec![Item::Compacted { file, from: ContentHash::of(b"text"), length: 4, base }];
+    SignedEntry::sign(&owner.node, mesh(), log, None, Entry { seq: 1, epoch: 1, hlc: NOW, seen: Vec::new(), items })
+}
+
 pub(crate) fn signed_entry(owner: &Owner, choice: &str) -> SignedEntry {
     SignedEntry::sign(&owner.node, mesh(), log(owner), None, entry(owner, choice))
 }
