@@ -33,6 +33,7 @@ mod apply;
 mod authors;
 mod away;
 mod broken;
+mod bursts;
 mod claimed;
 mod command;
 mod compact;
@@ -197,6 +198,7 @@ pub struct Vault {
     removals: removals::Removals,
     /// Places at which something lies that is no file of the vault, each told of once.
     obstructed: BTreeSet<String>,
+    bursts: bursts::Bursts,
     /// Files to project when the place they want is free, or the disk works again.
     postponed: BTreeSet<FileId>,
     /// Whether the vault's folder is not in its place.
@@ -264,6 +266,7 @@ impl Vault {
             missing: BTreeMap::new(),
             removals: removals::Removals::default(),
             obstructed: BTreeSet::new(),
+            bursts: bursts::Bursts::default(),
             postponed: BTreeSet::new(),
             is_away: false,
             retry_at: None,
@@ -364,7 +367,8 @@ impl Vault {
     /// When to hand in `TimeoutReached` at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.next_removal().into_iter().chain(self.retry_at).chain(self.uniting.values().copied().min()).min()
+        let due = self.next_removal().into_iter().chain(self.retry_at).chain(self.bursts.due());
+        due.chain(self.uniting.values().copied().min()).min()
     }
 
     /// Whether this node may create and change files of the zone.
@@ -421,6 +425,7 @@ impl Vault {
         self.pending.is_empty()
             && self.deferred.is_empty()
             && self.removals_are_settled()
+            && !self.bursts.is_under_way()
             && self.unapplied.is_empty()
             && !self.saves_wait()
     }

@@ -69,11 +69,11 @@ impl Vault {
                 touched.insert(file);
             }
         }
-        for file in written {
-            self.names.update(&self.index, file, &*self.boundaries);
+        for file in &written {
+            self.names.update(&self.index, *file, &*self.boundaries);
         }
         rivals.append(&mut self.rivals_in(&entry.signed.entry.items));
-        self.judge_claims(rivals, &mut touched, &mut places_left);
+        self.judge_claims(&rivals, &mut touched, &mut places_left);
         self.read_changed(&entry.signed.entry.items);
         for file in touched.iter().copied() {
             self.watch(file);
@@ -83,6 +83,11 @@ impl Vault {
             }
             self.inspect_hidden(file);
             self.resume_postponed(file);
+        }
+        if !self.restoring && origin.author() != self.me && self.bursts.count(self.now) {
+            // A change moves nothing and brings nothing in sight.
+            let changed = touched.extract_if(.., |file| !written.contains(file) && !rivals.contains(file));
+            changed.for_each(|file| self.bursts.gather(file));
         }
         self.project_with_namesakes(&touched, &places_left);
         self.project_released(&resolved);
@@ -104,11 +109,11 @@ impl Vault {
     /// Which copies of claimed notes are in sight may follow from what became of the others.
     fn judge_claims(
         &mut self,
-        copies: BTreeSet<FileId>,
+        copies: &BTreeSet<FileId>,
         touched: &mut BTreeSet<FileId>,
         places_left: &mut BTreeMap<VaultPath, bool>,
     ) {
-        for copy in copies {
+        for copy in copies.iter().copied() {
             let (was_seen, stood) = (self.names.has_file(copy), self.names.stands(copy));
             self.names.update(&self.index, copy, &*self.boundaries);
             if self.names.has_file(copy) != was_seen {

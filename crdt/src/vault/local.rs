@@ -528,6 +528,7 @@ impl Vault {
     pub(super) fn timeout(&mut self) {
         self.judge_removals();
         self.unite_due();
+        self.end_burst();
         self.retry_at = self.retry_at.filter(|at| *at > self.now);
         if self.retry_at.is_none() {
             // A place may have become free as well.
