@@ -216,6 +216,39 @@ fn different_contents_at_one_place_both_stay_and_are_listed_until_one_goes_or_so
 }
 
 #[test]
+fn two_who_decide_apart_for_different_files_take_neither_from_the_other() {
+    let (here, there, with) = (Choice::Side(0), Choice::Side(1), Choice::With(b"of both\n".to_vec()));
+    let contradict = [(&here, &there), (&there, &here), (&with, &there), (&Choice::Both, &there)];
+    for (seed, (one, other)) in (400..).zip(contradict) {
+        let (mut world, item) = differing(seed);
+        for (one, other) in TRIANGLE {
+            world.partition(one, other, 90_000);
+        }
+        resolve(&mut world, 0, &item, one.clone());
+        resolve(&mut world, 1, &item, other.clone());
+        settle(&mut world);
+        let said: Vec<_> = files(&world, 2).into_values().collect();
+        let first = if *one == with { "of both\n" } else { "here\n" };
+        assert!(said.contains(&first.to_owned()) && said.contains(&"there\n".to_owned()), "{one:?}: {said:?}");
+        let names: Vec<_> = files(&world, 2).into_keys().map(|at| at.to_lowercase()).collect();
+        assert_eq!(names, ["plans/a (2).md", "plans/a.md"], "{one:?}");
+        let listed = core(&world, 2).vault().conflicts();
+        let adoption = listed.iter().find(|item| item.kind == ConflictKind::Adoption);
+        if *one == Choice::Both {
+            assert_eq!(adoption, None, "both stay, and have names of their own");
+            continue;
+        }
+        let item = adoption.unwrap_or_else(|| panic!("{one:?}: {listed:?}")).clone();
+        resolve(&mut world, 2, &item, here.clone());
+        settle(&mut world);
+        for node in 0..3 {
+            assert_eq!(files(&world, node).len(), 1, "{one:?}, node {node}");
+            assert_eq!(core(&world, node).vault().conflicts(), [], "{one:?}, node {node}");
+        }
+    }
+}
+
+#[test]
 fn what_one_writes_to_the_file_that_another_decided_against_stays() {
     let (mut world, item) = differing(391);
     for (one, other) in TRIANGLE {

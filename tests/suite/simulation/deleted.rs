@@ -20,6 +20,7 @@ use super::{
 };
 
 const AT: &str = "Plans/a.md";
+const TASK: &str = "Needs_Action/a.md";
 const BEFORE: &str = "one\n\ntwo\n";
 const EDITED: &str = "one\n\ntwo EDIT\n";
 
@@ -186,6 +187,93 @@ fn a_late_edit_of_a_note_that_was_moved_on_is_listed_and_not_shown_again() {
         resolve(&mut world, 0, &item, Choice::Side(0));
         assert_eq!([items(&world, 0), items(&world, 1)], [[], []]);
         settle(&mut world);
+    }
+}
+
+/// A note that moved on before it was edited, and an item about it that was decided in two ways apart: the one who moved
+/// it or another lets it lie, and the editor brings it back.
+fn late_edit_decided_apart(seed: u64, target: &str, lets_lie: usize) -> World {
+    let cast = [LAPTOP, IDLE_CLOUD, DESKTOP];
+    let mut world = world(seed, &cast, &[(0, 1), (0, 2)]);
+    save(&mut world, 0, TASK, BEFORE);
+    pass(&mut world, 20_000);
+    world.partition(0, 1, 20_000);
+    rename(&mut world, 0, &[(TASK, target)]);
+    save(&mut world, 1, TASK, EDITED);
+    pass(&mut world, 60_000);
+    let item = the_item(&world);
+    assert_eq!(item.kind, ConflictKind::LateEdit);
+    world.partition(0, 1, 120_000);
+    world.partition(0, 2, 120_000);
+    resolve(&mut world, lets_lie, &item, Choice::Side(0));
+    resolve(&mut world, 1, &item, Choice::Side(1));
+    assert_eq!([items(&world, lets_lie), items(&world, 1)], [[], []]);
+    pass(&mut world, 120_000);
+    world
+}
+
+#[test]
+fn a_late_edit_that_two_decided_about_apart_is_listed_again_and_the_note_lies_where_it_went() {
+    let cases = [("Done/a.md", 0), ("Done/a.md", 2), ("In_Progress/laptop/a.md", 0), ("In_Progress/laptop/a.md", 2)];
+    for (target, lets_lie) in cases {
+        for (seed, choice) in [(40, Choice::Side(0)), (41, Choice::Side(1)), (42, Choice::Both)] {
+            let mut world = late_edit_decided_apart(seed, target, lets_lie);
+            let item = the_item(&world);
+            assert_eq!(item.kind, ConflictKind::LateEdit, "{target}, {lets_lie}");
+            assert_eq!(shown(&world, TASK), everywhere(&world, None), "{target}, {lets_lie}");
+            assert_eq!(shown(&world, target), everywhere(&world, Some(BEFORE)), "{target}, {lets_lie}");
+            let back = (choice != Choice::Side(0)).then_some(EDITED);
+            resolve(&mut world, 0, &item, choice);
+            for node in 0..3 {
+                assert_eq!(items(&world, node), [], "{target}, {lets_lie}, node {node}");
+            }
+            assert_eq!(shown(&world, TASK), everywhere(&world, back), "{target}, {lets_lie}");
+            settle(&mut world);
+        }
+    }
+}
+
+#[test]
+fn of_two_late_edits_the_one_that_nobody_decided_about_stays_listed() {
+    let mut world = world(43, &[LAPTOP, IDLE_CLOUD, DESKTOP], &[(0, 1), (0, 2)]);
+    save(&mut world, 0, TASK, BEFORE);
+    pass(&mut world, 20_000);
+    world.partition(0, 1, 20_000);
+    world.partition(0, 2, 20_000);
+    rename(&mut world, 0, &[(TASK, "Done/a.md")]);
+    save(&mut world, 1, TASK, EDITED);
+    save(&mut world, 2, TASK, &format!("{BEFORE}ANOTHER\n"));
+    pass(&mut world, 60_000);
+    let listed = items(&world, 0);
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    resolve(&mut world, 0, &listed[0], Choice::Side(0));
+    for node in 0..3 {
+        assert_eq!(items(&world, node), listed[1..], "node {node}");
+    }
+    settle(&mut world);
+}
+
+#[test]
+fn a_deleted_note_that_two_decided_about_apart_is_listed_again_and_a_persons_word_keeps_it_in_sight() {
+    // A person who deletes it again has the last word against Cloud.
+    for (other, meanwhile) in [(DESKTOP, Some(EDITED)), (IDLE_CLOUD, None)] {
+        for (seed, last) in [(44, Choice::Side(0)), (45, Choice::Side(1))] {
+            let mut world = apart(seed, &[LAPTOP, other], (0, 1));
+            let item = the_item(&world);
+            world.partition(0, 1, 120_000);
+            resolve(&mut world, 0, &item, Choice::Side(0));
+            resolve(&mut world, 1, &item, Choice::Both);
+            pass(&mut world, 120_000);
+            assert_eq!(shown(&world, AT), everywhere(&world, meanwhile));
+            let item = the_item(&world);
+            assert_eq!((item.kind, item.sides[1].node), (ConflictKind::DeleteEdit, Some(world.nodes[1].id())));
+            assert_eq!(item.sides[1].text, EDITED);
+            let left = (last != Choice::Side(0)).then_some(EDITED);
+            resolve(&mut world, 0, &item, last);
+            assert_eq!([items(&world, 0), items(&world, 1)], [[], []]);
+            assert_eq!(shown(&world, AT), everywhere(&world, left));
+            settle(&mut world);
+        }
     }
 }
 
