@@ -56,6 +56,7 @@ mod project;
 mod removals;
 mod replaced;
 mod rewritten;
+mod twins;
 mod undo;
 
 pub use authors::Written;

@@ -72,7 +72,8 @@ impl Vault {
         }
     }
 
-    fn take_one(&mut self, stays: FileId, goes: FileId) {
+    /// Puts one of two files away for the other.
+    pub(super) fn take_one(&mut self, stays: FileId, goes: FileId) {
         self.set_archived(stays, false);
         self.archive(goes);
     }

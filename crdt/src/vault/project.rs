@@ -48,7 +48,9 @@ impl Vault {
                 && projection.merged_changes == Some(changes)
                 && (changes > 0 || record.shown_base() == Some(projection.hash))
         });
-        if !in_step {
+        if in_step {
+            self.put_twins_away(file);
+        } else {
             self.with_document(file, Task::Project);
         }
     }
@@ -184,6 +186,7 @@ impl Vault {
         if let Some(before) = before.filter(|before| *before != key) {
             self.remove_from_disk(before);
         }
+        self.put_twins_away(file);
     }
 
     fn merged_heads(&mut self, file: FileId) -> Vec<[u8; 32]> {
