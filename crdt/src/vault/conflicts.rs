@@ -122,6 +122,11 @@ impl Vault {
             // Nobody knows where in the note it would belong.
             return false;
         }
+        let replaces = is_of_contents(item.kind) && !leaves_all && *choice != Choice::Both;
+        if replaces && !self.is_in_sight(item.file) && !self.open_archive_items(item.file).is_empty() {
+            // Another content would take away an edit that nobody sees, and that is to be decided by itself.
+            return false;
+        }
         let needs_other = is_of_contents(item.kind) && !leaves_all && !matches!(choice, Choice::With(_));
         if needs_other && self.hidden_behind(item).is_none() {
             return false;
@@ -242,6 +247,12 @@ impl Vault {
         written.into_iter().map(|(what, written, archiving)| item(what, written, archiving)).collect()
     }
 
+    /// What is to be decided about a file that somebody put away.
+    fn open_archive_items(&self, file: FileId) -> Vec<Conflict> {
+        let items = self.index.get(file).map(|record| self.archive_items(file, record)).unwrap_or_default();
+        items.into_iter().filter(|item| !self.is_resolved(item)).collect()
+    }
+
     pub(super) fn resolve(&mut self, id: ConflictId, choice: Choice) {
         self.resolve_knowing(id, choice, None);
     }
@@ -318,9 +329,7 @@ impl Vault {
     /// Says once more that the file is put away, knowing of the edit: so who decides otherwise without having heard of it
     /// contradicts that. Where there is something else to decide about the file, that would be closed as well.
     fn let_lie(&mut self, file: FileId) {
-        let Some(record) = self.index.get(file) else { return };
-        let items = self.archive_items(file, record).into_iter();
-        if items.filter(|item| !self.is_resolved(item)).count() == 1 && self.boundaries.may_archive(file.zone) {
+        if self.open_archive_items(file).len() == 1 && self.boundaries.may_archive(file.zone) {
             self.set_archived(file, true);
         }
     }

@@ -4,10 +4,13 @@ use aiemp_crdt::{
     conflict::{Conflict, ConflictKind},
     vault::Choice,
 };
+use aiemp_keys::Hash;
 use aiemp_node::core::Brain;
 use aiemp_protocol::{
-    entry::{ContentRef, FieldWrite, Item},
+    entry::{ContentRef, FieldWrite, FileKind, Item},
+    ids::{ContentHash, FileId},
     roster::Role,
+    zone::Zone,
 };
 use aiemp_tests::{
     brake, people, standing,
@@ -230,6 +233,54 @@ fn a_late_edit_that_two_decided_about_apart_is_listed_again_and_the_note_lies_wh
             assert_eq!(shown(&world, TASK), everywhere(&world, back), "{target}, {lets_lie}");
             settle(&mut world);
         }
+    }
+}
+
+/// A task made twice with two contents, which went on to `Done/` while another edited the one that is shown.
+fn made_twice_and_edited_late(seed: u64) -> (World, [Conflict; 2]) {
+    let mut world = world(seed, &[LAPTOP, IDLE_CLOUD, DESKTOP], &[(0, 1), (0, 2)]);
+    let file = FileId { zone: Zone::Intake, hash: Hash::of_content(b"made twice") };
+    world.partition(0, 1, 20_000);
+    for (node, content) in [(0, "of laptop\n"), (1, "of cloud\n")] {
+        let (base, length) = (ContentHash::of(content.as_bytes()), content.len() as u64);
+        let new = Item::New { file, path: path(TASK), kind: FileKind::Note, base, length };
+        append_as(&mut world, node, vec![new], vec![content.into()]);
+    }
+    pass(&mut world, 60_000);
+    assert_eq!(the_item(&world).kind, ConflictKind::Content);
+    world.partition(0, 2, 20_000);
+    let edited = format!("{}EDIT\n", text(&world, 2, TASK).expect("one is shown"));
+    save(&mut world, 2, TASK, &edited);
+    rename(&mut world, 0, &[(TASK, "Done/a.md")]);
+    pass(&mut world, 60_000);
+    let listed = items(&world, 0);
+    let of_kind = |kind| listed.iter().find(|item| item.kind == kind).cloned().expect("it is listed");
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    let both = [of_kind(ConflictKind::LateEdit), of_kind(ConflictKind::Content)];
+    (world, both)
+}
+
+#[test]
+fn who_takes_a_hidden_content_of_a_note_that_went_decides_first_about_an_edit_that_nobody_sees() {
+    for seed in 46..50 {
+        let (mut world, [late, content]) = made_twice_and_edited_late(seed);
+        assert!(late.sides[1].text.ends_with("EDIT\n"));
+        for choice in [Choice::Side(1), Choice::With(b"another\n".to_vec())] {
+            resolve(&mut world, 1, &content, choice);
+            assert!(items(&world, 0).contains(&late), "seed {seed}: the edit is still to be decided");
+            assert_eq!(shown(&world, TASK), everywhere(&world, None), "seed {seed}");
+        }
+        resolve(&mut world, 1, &late, Choice::Side((seed % 2) as usize));
+        let there = shown(&world, TASK).remove(0);
+        assert_eq!(there.is_some_and(|text| text.ends_with("EDIT\n")), seed % 2 == 1, "seed {seed}");
+        let content = the_item(&world);
+        let hidden = content.sides[1].text.clone();
+        resolve(&mut world, 2, &content, Choice::Side(1));
+        assert_eq!(shown(&world, TASK), everywhere(&world, Some(&hidden)), "seed {seed}");
+        for node in 0..3 {
+            assert_eq!(items(&world, node), [], "seed {seed}, node {node}");
+        }
+        settle(&mut world);
     }
 }
 
