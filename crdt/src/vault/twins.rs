@@ -4,6 +4,8 @@
 //! does not have the name puts it away, once both lie on its disk as they are merged. What somebody who had not heard of that
 //! writes to it keeps it in sight, as after any deletion.
 
+use std::collections::BTreeSet;
+
 use aiemp_protocol::{
     ids::{ContentHash, FileId},
     limits::ITEMS_PER_ENTRY_MAX,
@@ -26,9 +28,8 @@ impl Vault {
         let says_it = |other: &FileId| other.zone == file.zone && self.said_by(*other) == Some(said);
         let mut alike = others.filter(says_it);
         let Some(first) = alike.next() else { return };
-        let twins: Vec<_> =
-            alike.chain((first != file).then_some(file)).filter(|twin| self.is_saved_here(*twin)).collect();
-        for twin in twins {
+        let later: BTreeSet<_> = alike.chain((first != file).then_some(file)).collect();
+        for twin in later.into_iter().filter(|twin| self.is_saved_here(*twin)).collect::<Vec<_>>() {
             self.take_one(first, twin);
         }
     }

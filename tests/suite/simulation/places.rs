@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aiemp_crdt::{
     conflict::{Conflict, ConflictKind},
-    vault::Choice,
+    vault::{Choice, Deed},
 };
 use aiemp_keys::Hash;
 use aiemp_node::core::{Answer, Input, Question};
@@ -138,6 +138,9 @@ fn of_two_notes_of_one_name_the_one_with_a_number_is_listed() {
             _ => (both("of laptop\n"), both("of cloud\n")),
         };
         assert_eq!((shown("Plans/a.md"), shown("Plans/a (2).md")), (bare, numbered), "{number}");
+        let told: Vec<_> = core(&world, 0).vault().history(&path("Plans/a.md")).into_iter().collect();
+        let moved = told.iter().filter(|event| matches!(event.what, Deed::Moved(_))).count();
+        assert_eq!(moved, usize::from(number < 4), "{number}: to keep a name is no move: {told:?}");
         settle(&mut world);
     }
 }
