@@ -8,7 +8,7 @@ use aiemp_keys::{Hash, NodeId, Value, cbor};
 use aiemp_protocol::{
     active::Finding,
     entry::ContentRef,
-    ids::{ConflictId, ContentHash, FileId},
+    ids::{ConflictId, FileId},
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -190,14 +190,30 @@ pub fn contents_past_archive(record: &FileRecord) -> Vec<(&Origin, &Origin)> {
     unknown.map(|archiving| (written, archiving)).collect()
 }
 
-/// Whether the note went out of sight without something that was written.
-pub fn is_late(record: &FileRecord) -> bool {
-    !edits_past_archive(record).is_empty() || !contents_past_archive(record).is_empty()
+/// Who said that the file stays, of each author the last, with each archiving that did not know of that word, and of
+/// which it did not know either.
+pub fn words_past_archive(record: &FileRecord) -> Vec<(&Origin, &Origin)> {
+    let mut last: BTreeMap<NodeId, &Origin> = BTreeMap::new();
+    for (word, _) in record.archived.writes().filter(|(_, archived)| !**archived) {
+        let place = |word: &Origin| (word.hlc, word.hash);
+        let of_author = last.entry(word.author()).or_insert(word);
+        if place(word) > place(of_author) {
+            *of_author = word;
+        }
+    }
+    archivers(&record.archived).flat_map(|archiving| last.values().map(move |word| (*word, archiving))).collect()
 }
 
-/// The id of the conflict between an archiving and what was written, a change or a content.
-pub fn archive_edit_id(file: FileId, written: ContentHash, archiving: &Origin) -> ConflictId {
-    id_of(file, "archive", archiving.hash.to_value(), written.to_value())
+/// Whether the note went out of sight without something that was written, or somebody said that it stays.
+pub fn is_late(record: &FileRecord) -> bool {
+    !edits_past_archive(record).is_empty()
+        || !contents_past_archive(record).is_empty()
+        || !words_past_archive(record).is_empty()
+}
+
+/// The id of the conflict between an archiving and what was written, a change or a content, or a word that the file stays.
+pub fn archive_edit_id(file: FileId, written: Value, archiving: &Origin) -> ConflictId {
+    id_of(file, "archive", archiving.hash.to_value(), written)
 }
 
 #[cfg(test)]
@@ -207,7 +223,7 @@ mod tests {
     use aiemp_keys::Signer;
     use aiemp_protocol::{
         entry::{FieldWrite, FileKind, Item},
-        ids::{Audience, EntryHash, LogId},
+        ids::{Audience, ContentHash, EntryHash, LogId},
         zone::Zone,
     };
 

@@ -195,6 +195,13 @@ impl<T: Clone> Register<T> {
     }
 }
 
+impl Register<bool> {
+    /// Whether somebody's word that it is so stands.
+    pub fn is_said(&self) -> bool {
+        self.writes().any(|(_, value)| *value)
+    }
+}
+
 /// One automerge change of a file, by reference.
 #[derive(Clone, Debug)]
 pub struct ChangeRef {
@@ -268,9 +275,9 @@ impl FileRecord {
         cost <= CHANGES_COST_MAX / 2
     }
 
-    /// Whether the file is out of sight.
+    /// Whether somebody put the file out of sight, whatever others did without having heard of it.
     pub fn is_archived(&self) -> bool {
-        self.archived.shown().copied().unwrap_or(false)
+        self.archived.is_said()
     }
 
     /// What its text is.

@@ -1,7 +1,9 @@
-//! Sight: what somebody deleted stays in sight while something was written to it that no deletion knew of.
+//! Sight: what somebody deleted stays in sight while something was written to it, or said for it, that no deletion knew of.
 //!
 //! A function of the registers and of who names first, so every node of the audience shows the same. A file that moved on
 //! has a successor, and what is written to it late is listed, not shown.
+
+use std::collections::BTreeMap;
 
 use aiemp_keys::NodeId;
 use aiemp_protocol::{ids::FileId, zone::Zone};
@@ -31,7 +33,7 @@ pub(crate) fn would_be_live(
 ) -> bool {
     let Some(record) = index.get(file) else { return false };
     let archived = record.archived.without(&left_out);
-    archived.shown() != Some(&true) || is_kept(index, file, record, (&archived, &names_first, &left_out))
+    !archived.is_said() || is_kept(index, file, record, (&archived, &names_first, &left_out))
 }
 
 /// What a file is judged by: how it was put away, who names first, and the entries that do not count.
@@ -54,6 +56,10 @@ fn is_kept(index: &Index, file: FileId, record: &FileRecord, (archived, names_fi
         let is_persons = names_first(written.author());
         deletions.iter().all(|(deletion, is_last_word)| (is_persons || !is_last_word) && !knows(deletion))
     };
+    // Who says that the file stays wants it as one does who edits it.
+    if archived.writes().any(|(word, archived)| !archived && keeps(word, &|_| false)) {
+        return true;
+    }
     let mut edits = record.changes.iter().map(|change| &*change.origin).filter(|edit| !left_out(edit));
     if edits.any(|edit| keeps(edit, &|deletion| conflict::knows_edit(deletion, edit))) {
         return true;
@@ -67,8 +73,10 @@ fn is_kept(index: &Index, file: FileId, record: &FileRecord, (archived, names_fi
 /// audience counts for none, for not every node would know of it; nor does a file that another put in its place, but in
 /// the owner's zone, where only Locals write.
 pub(crate) fn has_moved_on(index: &Index, file: FileId, archiving: &Origin) -> bool {
-    let zones = [Zone::Intake, Zone::Drafts, Zone::Owner, Zone::Private, Zone::Claim(archiving.author())];
-    let mut others = zones.into_iter().filter(|zone| *zone != file.zone && zone.audience() == file.zone.audience());
+    let movers = index.get(file).map(|record| movers(record, archiving)).unwrap_or_default();
+    let claims = movers.into_keys().map(Zone::Claim);
+    let zones = [Zone::Intake, Zone::Drafts, Zone::Owner, Zone::Private].into_iter().chain(claims);
+    let mut others = zones.filter(|zone| *zone != file.zone && zone.audience() == file.zone.audience());
     others.any(|zone| has_moved_to(index, file, zone, archiving))
 }
 
@@ -84,12 +92,28 @@ pub(crate) fn successors<'a>(
     zone: Zone,
     archiving: &'a Origin,
 ) -> impl Iterator<Item = FileId> + 'a {
+    let movers = index.get(file).map(|record| movers(record, archiving)).unwrap_or_default();
     let made_by_mover = move |origin: &Origin| {
-        origin.is_before(archiving) && (origin.author() == archiving.author() || zone == Zone::Owner)
+        let has_moved = || movers.get(&origin.author()).is_some_and(|moved| origin.is_before(moved));
+        origin.is_before(archiving) && (zone == Zone::Owner || has_moved())
     };
     let ids = std::iter::successors(Some(file.moved_to(zone)), move |id| Some(id.beside(zone))).take(SUCCESSORS_MAX);
     let known = ids.map_while(|id| index.get(id).map(|record| (id, record)));
-    known.filter(move |(_, record)| record.base.has_any(made_by_mover)).map(|(id, _)| id)
+    known.filter(move |(_, record)| record.base.has_any(&made_by_mover)).map(|(id, _)| id)
+}
+
+/// Who had put the file away when it was put away like this, with their last word: by this one, and by those whom it only
+/// repeats, as somebody does who lets the file lie where it went.
+fn movers<'a>(record: &'a FileRecord, archiving: &'a Origin) -> BTreeMap<NodeId, &'a Origin> {
+    let mut movers = BTreeMap::new();
+    for (origin, archived) in record.archived.all().filter(|(origin, _)| origin.is_before(archiving)) {
+        if *archived {
+            movers.insert(origin.author(), origin);
+        } else {
+            movers.retain(|_, moved: &mut &Origin| !moved.is_before(origin));
+        }
+    }
+    movers
 }
 
 #[cfg(test)]
@@ -191,6 +215,36 @@ mod tests {
         told.edit(CLOUD, [1, 0]);
         told.archive(CLOUD, true, [1, 1]);
         assert!(!told.is_in_sight());
+    }
+
+    #[test]
+    fn who_says_that_a_file_stays_keeps_it_in_sight_as_an_edit_does() {
+        let mut told = Told::new();
+        let away = told.archive(PERSON, true, [1, 0]);
+        let edit = told.edit(CLOUD, [1, 0]);
+        told.archive(CLOUD, false, [away, edit]);
+        assert!(told.is_in_sight());
+        told.archive(PERSON, true, [away, edit]);
+        let everybody = is_in_sight(&told.index, file(), |_| true);
+        assert!(everybody, "neither had heard of the other");
+        assert!(!told.is_in_sight(), "a person who says so again has the last word against Cloud");
+    }
+
+    #[test]
+    fn who_lets_a_file_lie_where_another_moved_it_made_no_deletion_of_the_move() {
+        let moved = |again: &[bool]| {
+            let mut told = Told::new();
+            told.make(CLOUD, file().moved_to(Zone::Claim(node(CLOUD))), [1, 0]);
+            let away = told.archive(CLOUD, true, [1, 1]);
+            for archived in again {
+                told.archive(PERSON, *archived, [told.next[1], away]);
+            }
+            told.edit(CLOUD, [1, away]);
+            told.is_in_sight()
+        };
+        assert!(!moved(&[true]));
+        assert!(!moved(&[true, true]));
+        assert!(moved(&[false, true]), "it was back, and was deleted then");
     }
 
     #[test]

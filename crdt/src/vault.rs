@@ -58,6 +58,7 @@ mod project;
 mod removals;
 mod replaced;
 mod rewritten;
+mod twins;
 mod undo;
 
 pub use authors::Written;

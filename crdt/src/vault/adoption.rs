@@ -52,19 +52,30 @@ impl Vault {
         }
     }
 
-    /// The one that goes, or its new name, closes the item on every node.
+    /// The one that goes, or its new name, closes the item on every node. What stays is said to stay: whoever lets that
+    /// one go without having heard of it contradicts, and it stays in sight.
     pub(super) fn resolve_adoption(&mut self, item: &Conflict, choice: Choice) {
         let Some(first) = self.names.namesakes(&item.path.key()).next() else { return };
         match choice {
-            Choice::Both => self.resolve_place(item, &choice),
-            Choice::Side(0) => self.archive(item.file),
-            Choice::Side(_) => self.archive(first),
+            Choice::Both => {
+                self.resolve_place(item, &choice);
+                self.set_archived(first, false);
+                self.set_archived(item.file, false);
+            }
+            Choice::Side(0) => self.take_one(first, item.file),
+            Choice::Side(_) => self.take_one(item.file, first),
             Choice::With(bytes) => {
                 self.release_saved(&item.path, first.zone, &bytes);
                 self.with_document(first, Task::Replace(bytes));
-                self.archive(item.file);
+                self.take_one(first, item.file);
             }
         }
+    }
+
+    /// Puts one of two files away for the other.
+    pub(super) fn take_one(&mut self, stays: FileId, goes: FileId) {
+        self.set_archived(stays, false);
+        self.archive(goes);
     }
 
     /// Adoption ends with what the start found: what appears later is new. Only then it is noted, so that a start after a

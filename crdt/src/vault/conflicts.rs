@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aiemp_keys::{NodeId, cbor};
+use aiemp_keys::{NodeId, Value, cbor};
 use aiemp_protocol::{
     entry::Item,
     ids::{ConflictId, ContentHash, FileId},
@@ -124,6 +124,11 @@ impl Vault {
             // Nobody knows where in the note it would belong.
             return false;
         }
+        let replaces = is_of_contents(item.kind) && !leaves_all && *choice != Choice::Both;
+        if replaces && !self.is_in_sight(item.file) && !self.open_archive_items(item.file).is_empty() {
+            // Another content would take away an edit that nobody sees, and that is to be decided by itself.
+            return false;
+        }
         let needs_other = is_of_contents(item.kind) && !leaves_all && !matches!(choice, Choice::With(_));
         if needs_other && self.hidden_behind(item).is_none() {
             return false;
@@ -205,7 +210,7 @@ impl Vault {
         let base = record.shown_base();
         let late = self.late_texts.get(file);
         let text = late.map(Late::told).unwrap_or_default();
-        let item = |hash, written: &Origin, archiving: &Origin| {
+        let item = |what: Value, written: &Origin, archiving: &Origin| {
             let has_moved_on = sight::has_moved_on(&self.index, file, archiving);
             let (kind, gone) = if has_moved_on {
                 (ConflictKind::LateEdit, "(moved away)")
@@ -213,7 +218,7 @@ impl Vault {
                 (ConflictKind::DeleteEdit, "(deleted)")
             };
             Conflict {
-                id: conflict::archive_edit_id(file, hash, archiving),
+                id: conflict::archive_edit_id(file, what, archiving),
                 kind,
                 file,
                 path: path.clone(),
@@ -228,11 +233,26 @@ impl Vault {
                 found: Vec::new(),
             }
         };
-        edits
-            .map(|(change, archiving)| (change.hash, &*change.origin, archiving))
-            .chain(contents.filter_map(|(written, archiving)| Some((base?, written, archiving))))
-            .map(|(hash, written, archiving)| item(hash, written, archiving))
-            .collect()
+        let mut written: Vec<_> = edits
+            .map(|(change, archiving)| (change.hash.to_value(), &*change.origin, archiving))
+            .chain(contents.filter_map(|(written, archiving)| Some((base?.to_value(), written, archiving))))
+            .collect();
+        // Whoever wrote to it wants it: that they said so, too, is not another thing to decide.
+        for (word, archiving) in conflict::words_past_archive(record) {
+            let is_told = |(_, written, past): &(Value, &Origin, &Origin)| {
+                (written.author(), past.hash) == (word.author(), archiving.hash)
+            };
+            if !written.iter().any(is_told) {
+                written.push((word.hash.to_value(), word, archiving));
+            }
+        }
+        written.into_iter().map(|(what, written, archiving)| item(what, written, archiving)).collect()
+    }
+
+    /// What is to be decided about a file that somebody put away.
+    fn open_archive_items(&self, file: FileId) -> Vec<Conflict> {
+        let items = self.index.get(file).map(|record| self.archive_items(file, record)).unwrap_or_default();
+        items.into_iter().filter(|item| !self.is_resolved(item)).collect()
     }
 
     pub(super) fn resolve(&mut self, id: ConflictId, choice: Choice) {
@@ -284,10 +304,8 @@ impl Vault {
             (ConflictKind::Structure, Choice::Side(index)) => self.mend(item.file, index),
             (ConflictKind::Field | ConflictKind::Text | ConflictKind::Structure, Choice::Both)
             | (ConflictKind::ActiveContent, _) => {}
-            (
-                ConflictKind::Content | ConflictKind::Blob | ConflictKind::DeleteEdit | ConflictKind::LateEdit,
-                Choice::Side(0),
-            ) => {}
+            (ConflictKind::Content | ConflictKind::Blob, Choice::Side(0)) => {}
+            (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(0)) => self.let_lie(item.file),
             // Resolved otherwise.
             (
                 ConflictKind::Dropped
@@ -307,6 +325,14 @@ impl Vault {
             (ConflictKind::DeleteEdit | ConflictKind::LateEdit, Choice::Side(_) | Choice::Both) => {
                 self.bring_back(item.file);
             }
+        }
+    }
+
+    /// Says once more that the file is put away, knowing of the edit: so who decides otherwise without having heard of it
+    /// contradicts that. Where there is something else to decide about the file, that would be closed as well.
+    fn let_lie(&mut self, file: FileId) {
+        if self.open_archive_items(file).len() == 1 && self.boundaries.may_archive(file.zone) {
+            self.set_archived(file, true);
         }
     }
 

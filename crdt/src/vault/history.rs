@@ -72,14 +72,25 @@ impl Vault {
             let mut add = |origin: &Origin, what| {
                 events.push((origin.seq, Event { at: origin.hlc, author: origin.author(), file, what }));
             };
-            for (number, (origin, path)) in record.path.all().enumerate() {
-                let path = path.clone();
-                add(origin, if number == 0 { Deed::Created(path) } else { Deed::Moved(path) });
+            // Who decides between two files says of both where they lie and that they stay, also where that is no news.
+            let mut lay_at = None;
+            for (origin, path) in record.path.all() {
+                match lay_at.replace(path) {
+                    None => add(origin, Deed::Created(path.clone())),
+                    Some(before) if before == path => {}
+                    Some(_) => add(origin, Deed::Moved(path.clone())),
+                }
             }
             record.base.all().skip(1).for_each(|(origin, _)| add(origin, Deed::Replaced));
             record.changes.iter().for_each(|change| add(&change.origin, Deed::Edited));
+            let mut was_away = false;
             for (origin, archived) in record.archived.all() {
-                add(origin, if *archived { Deed::Archived } else { Deed::BroughtBack });
+                match (*archived, was_away) {
+                    (true, _) => add(origin, Deed::Archived),
+                    (false, true) => add(origin, Deed::BroughtBack),
+                    (false, false) => {}
+                }
+                was_away |= *archived;
             }
         }
         events.sort_by_key(|(seq, event)| (event.at, event.author, *seq));

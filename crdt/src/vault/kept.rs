@@ -39,7 +39,7 @@ impl Vault {
 
     /// Whether the file has been out of sight for so long that nobody asks for it back, and nothing about it is listed.
     fn is_gone(&self, file: FileId, record: &FileRecord, is_recent: impl Fn(&Origin) -> bool) -> bool {
-        record.archived.without(&is_recent).shown() == Some(&true)
+        record.archived.without(&is_recent).is_said()
             && !self.is_in_sight(file)
             && !conflict::is_late(record)
             && !record.archived.has_any(&is_recent)

@@ -22,7 +22,7 @@ use crate::{index::Index, sight};
 /// The last number that a name gets: where a file goes, all numbers after its own fall by one, and each of those files
 /// waits for the place of the one before. Files beyond it have their id in their names, and so have those whose names
 /// have no room for a number, or that lie below what is a file itself.
-const NUMBER_MAX: usize = 20;
+pub(super) const NUMBER_MAX: usize = 20;
 
 /// Who comes first where files contend for a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

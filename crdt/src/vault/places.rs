@@ -96,9 +96,25 @@ impl Vault {
         }
     }
 
+    /// Which file keeps its name by a choice that gives the other of two namesakes a number.
+    fn name_kept(&self, item: &Conflict, numbered: FileId) -> Option<(FileId, VaultPath)> {
+        if item.kind == ConflictKind::Move {
+            return None;
+        }
+        let first = self.names.namesakes(&item.path.key()).next()?;
+        let kept = if numbered == first { item.file } else { first };
+        let name = self.index.get(kept)?.path.shown()?.clone();
+        (kept.zone == numbered.zone && self.may_lie(kept, &name)).then_some((kept, name))
+    }
+
     /// Another place closes the item, whoever gives it.
+    ///
+    /// Of two namesakes one entry names both: so of two such entries that do not know of each other one names both files
+    /// as they are shown, one of them has the name, and both are listed as moved to two places.
     pub(super) fn resolve_place(&mut self, item: &Conflict, choice: &Choice) {
-        if let Some((file, place)) = self.place_chosen(item, choice) {
+        let Some((file, place)) = self.place_chosen(item, choice) else { return };
+        let kept = self.name_kept(item, file);
+        for (file, place) in [(file, place)].into_iter().chain(kept) {
             let write = FieldWrite::Path(place);
             self.push_item(file.zone.audience(), Item::Set { file, write }, None);
         }

@@ -48,7 +48,9 @@ impl Vault {
                 && projection.merged_changes == Some(changes)
                 && (changes > 0 || record.shown_base() == Some(projection.hash))
         });
-        if !in_step {
+        if in_step {
+            self.put_twins_away(file);
+        } else {
             self.with_document(file, Task::Project);
         }
     }
@@ -140,12 +142,36 @@ impl Vault {
     /// or one in a folder that lies there. That may be the file itself, on its way into its own folder or out of it.
     fn in_the_way(&self, file: FileId, key: &str) -> Option<(String, FileId)> {
         let folder = format!("{key}/");
-        let there = self.on_disk.get_key_value(key).filter(|(_, there)| there.file != file);
+        let is_taken = |there: &Projection| there.file != file && !self.may_be_replaced(key, there);
+        let there = self.on_disk.get_key_value(key).filter(|(_, there)| is_taken(there));
         let above = || key.match_indices('/').find_map(|(end, _)| self.on_disk.get_key_value(&key[..end]));
         let own_below = || self.projection_of(file).filter(|(place, _)| place.starts_with(&folder));
         let below = || self.on_disk.range(folder.clone()..).next().filter(|(place, _)| place.starts_with(&folder));
         let found = there.or_else(above).or_else(own_below).or_else(below)?;
         Some((found.0.clone(), found.1.file))
+    }
+
+    /// Whether what lies there is of a file that lies elsewhere, too, and of which all is durable: whatever belongs there
+    /// may take its place.
+    fn may_be_replaced(&self, key: &str, there: &Projection) -> bool {
+        let lies_elsewhere = self.places.get(&there.file).is_some_and(|place| place != key);
+        let holds_edit = self.unapplied.contains_key(&there.file) || self.taken_in.contains_key(key);
+        lies_elsewhere && !holds_edit && !self.missing.contains_key(key)
+    }
+
+    /// Puts the file that has this name in the place of the one that leaves it, if its content is at hand. Were the place
+    /// empty for a moment, a program that appends to what lies there would make a new file of its next line.
+    fn replace_on_disk(&mut self, key: &str) -> bool {
+        let Some(there) = self.on_disk.get(key).filter(|there| self.may_be_replaced(key, there)).cloned() else {
+            return false;
+        };
+        let Some(next) = self.names.namesakes(key).next().filter(|next| *next != there.file) else { return false };
+        let is_open = matches!(self.docs.get(&next), Some(DocState::Note(_) | DocState::Plain(_)));
+        if !is_open || self.wanted_path(next).is_none_or(|wanted| wanted != there.path) {
+            return false;
+        }
+        self.project(next);
+        self.in_flight.contains_key(key) || self.places.get(&next).is_some_and(|place| place == key)
     }
 
     fn in_step(&mut self, file: FileId, key: String, projection: Projection) {
@@ -160,6 +186,7 @@ impl Vault {
         if let Some(before) = before.filter(|before| *before != key) {
             self.remove_from_disk(before);
         }
+        self.put_twins_away(file);
     }
 
     fn merged_heads(&mut self, file: FileId) -> Vec<[u8; 32]> {
@@ -195,6 +222,9 @@ impl Vault {
             self.postponed_removals.entry(projection.file).or_default().insert(key);
             return;
         }
+        if self.replace_on_disk(&key) {
+            return;
+        }
         self.in_flight.insert(key.clone(), None);
         let effect = self.effect(Pending::Remove { key, file: projection.file });
         self.outputs.push_back(Output::RemoveFile { effect, path: projection.path, expected: projection.hash });
@@ -205,8 +235,9 @@ impl Vault {
         let file = projection.file;
         self.writing.remove(&file);
         if let WriteOutcome::Displaced(bytes) = &outcome {
-            // The save was made on what lay there before, so it is an edit of the old disk handle; the place stays in
-            // flight until what lies there now is recorded.
+            // The save was made on what lay there before, so it is an edit of the old disk handle, perhaps of the file that
+            // left the place to this one; the place stays in flight until what lies there now is recorded.
+            let file = self.on_disk.get(&key).map_or(file, |there| there.file);
             if self.taken_in.contains_key(&key) {
                 let (path, bytes) = (projection.path.clone(), bytes.clone());
                 self.with_document(file, Task::TakeIn { path, bytes });

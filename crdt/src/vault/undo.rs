@@ -94,8 +94,8 @@ impl Vault {
         self.finish_undo(request);
     }
 
-    /// Claims made then are given up, unless something that was made of their copies stays: whoever puts such a copy away
-    /// anew made nothing of it.
+    /// Claims made then are given up, unless something that was made of their copies stays: whoever brings such a copy back
+    /// and puts it away made nothing of it.
     fn give_claims_up(&mut self, from: &UndoFrom) {
         let names_first = |author| self.boundaries.names_first(author);
         let has_draft = |claim: &Claim| {
@@ -114,6 +114,7 @@ impl Vault {
         let copies: Vec<_> = claims.map(|claim| claim.to).collect();
         for copy in copies {
             if self.boundaries.may_archive(copy.zone) && !self.archivings.contains_key(&copy) {
+                self.set_archived(copy, false);
                 self.set_archived(copy, true);
             }
         }
@@ -123,7 +124,7 @@ impl Vault {
     fn put_back(&mut self, file: FileId, record: &FileRecord, from: &UndoFrom) -> Put {
         let undone = |origin: &Origin| is_undone(from, origin);
         let (path, base) = (record.path.without(undone), record.base.without(undone));
-        let archived = record.archived.without(undone).shown().copied().unwrap_or(false);
+        let archived = record.archived.without(undone).is_said();
         let Some(base) = base.shown().copied() else {
             // It was made then. What others did to it since is theirs.
             let has_others = path.shown().is_some() || record.changes.iter().any(|change| !undone(&change.origin));

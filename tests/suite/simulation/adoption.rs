@@ -140,8 +140,7 @@ fn files_that_appear_after_the_first_scan_are_new_ones() {
         assert!(file.is_some_and(|file| file != adopted(at, text)), "{at}: {file:?}");
     }
     settle(&mut world);
-    // Whoever wrote the same words twice meant two notes.
-    assert_eq!(text(&world, 0, "Plans/later (2).md").as_deref(), Some("later\n"));
+    assert_eq!(text(&world, 0, "Plans/later (2).md"), None, "one of two that say the same goes");
 }
 
 #[test]
@@ -212,6 +211,39 @@ fn different_contents_at_one_place_both_stay_and_are_listed_until_one_goes_or_so
     for node in 0..3 {
         assert_eq!(files(&world, node), owned(&[("Plans/A.md", "there\n")]), "node {node}");
         assert_eq!(core(&world, node).vault().conflicts(), [], "node {node}");
+    }
+}
+
+#[test]
+fn two_who_decide_apart_for_different_files_take_neither_from_the_other() {
+    let (here, there, with) = (Choice::Side(0), Choice::Side(1), Choice::With(b"of both\n".to_vec()));
+    let contradict = [(&here, &there), (&there, &here), (&with, &there), (&Choice::Both, &there)];
+    for (seed, (one, other)) in (400..).zip(contradict) {
+        let (mut world, item) = differing(seed);
+        for (one, other) in TRIANGLE {
+            world.partition(one, other, 90_000);
+        }
+        resolve(&mut world, 0, &item, one.clone());
+        resolve(&mut world, 1, &item, other.clone());
+        settle(&mut world);
+        let said: Vec<_> = files(&world, 2).into_values().collect();
+        let first = if *one == with { "of both\n" } else { "here\n" };
+        assert!(said.contains(&first.to_owned()) && said.contains(&"there\n".to_owned()), "{one:?}: {said:?}");
+        let names: Vec<_> = files(&world, 2).into_keys().map(|at| at.to_lowercase()).collect();
+        assert_eq!(names, ["plans/a (2).md", "plans/a.md"], "{one:?}");
+        let listed = core(&world, 2).vault().conflicts();
+        let adoption = listed.iter().find(|item| item.kind == ConflictKind::Adoption);
+        if *one == Choice::Both {
+            assert_eq!(adoption, None, "both stay, and have names of their own");
+            continue;
+        }
+        let item = adoption.unwrap_or_else(|| panic!("{one:?}: {listed:?}")).clone();
+        resolve(&mut world, 2, &item, here.clone());
+        settle(&mut world);
+        for node in 0..3 {
+            assert_eq!(files(&world, node).len(), 1, "{one:?}, node {node}");
+            assert_eq!(core(&world, node).vault().conflicts(), [], "{one:?}, node {node}");
+        }
     }
 }
 

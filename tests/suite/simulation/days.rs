@@ -1,13 +1,15 @@
 //! Meshes of three to five nodes over days.
 
-use std::sync::Mutex;
+use std::{collections::BTreeSet, sync::Mutex};
 
 use aiemp_tests::simulation::days::{self, Days};
 
+/// Seeds that found something once: they run each time.
+const FOUND: [u64; 1] = [3_728];
 /// One mesh over days for so many of hours: each takes three times as long, and an ordinary run may take a tenth longer.
 const SHARE: u64 = 35;
 /// So few meshes may all be without a conflict.
-const FEW: u64 = 20;
+const FEW: usize = 20;
 /// After how many meshes a long run says that it goes on.
 const PROGRESS_EVERY: usize = 500;
 
@@ -49,8 +51,10 @@ fn meshes_of_five_agree_after_days_apart() {
     }
     let of_hours = super::number_from("AIEMP_SIM_SEEDS").unwrap_or(super::SEEDS);
     let seeds = super::number_from("AIEMP_DAYS_SEEDS").unwrap_or(of_hours.div_ceil(SHARE));
+    let all: BTreeSet<_> = FOUND.into_iter().chain(0..seeds).collect();
+    let seeds = all.len();
     let (runs, failed) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-    super::for_each_seed(0..seeds, |seed| match days::run(seed) {
+    super::for_each_seed(all.into_iter(), |seed| match days::run(seed) {
         Ok(run) => {
             let mut runs = runs.lock().expect("nobody panics with it");
             runs.push(run);

@@ -4,10 +4,13 @@ use aiemp_crdt::{
     conflict::{Conflict, ConflictKind},
     vault::Choice,
 };
+use aiemp_keys::Hash;
 use aiemp_node::core::Brain;
 use aiemp_protocol::{
-    entry::{ContentRef, FieldWrite, Item},
+    entry::{ContentRef, FieldWrite, FileKind, Item},
+    ids::{ContentHash, FileId},
     roster::Role,
+    zone::Zone,
 };
 use aiemp_tests::{
     brake, people, standing,
@@ -20,6 +23,7 @@ use super::{
 };
 
 const AT: &str = "Plans/a.md";
+const TASK: &str = "Needs_Action/a.md";
 const BEFORE: &str = "one\n\ntwo\n";
 const EDITED: &str = "one\n\ntwo EDIT\n";
 
@@ -186,6 +190,141 @@ fn a_late_edit_of_a_note_that_was_moved_on_is_listed_and_not_shown_again() {
         resolve(&mut world, 0, &item, Choice::Side(0));
         assert_eq!([items(&world, 0), items(&world, 1)], [[], []]);
         settle(&mut world);
+    }
+}
+
+/// A note that moved on before it was edited, and an item about it that was decided in two ways apart: the one who moved
+/// it or another lets it lie, and the editor brings it back.
+fn late_edit_decided_apart(seed: u64, target: &str, lets_lie: usize) -> World {
+    let cast = [LAPTOP, IDLE_CLOUD, DESKTOP];
+    let mut world = world(seed, &cast, &[(0, 1), (0, 2)]);
+    save(&mut world, 0, TASK, BEFORE);
+    pass(&mut world, 20_000);
+    world.partition(0, 1, 20_000);
+    rename(&mut world, 0, &[(TASK, target)]);
+    save(&mut world, 1, TASK, EDITED);
+    pass(&mut world, 60_000);
+    let item = the_item(&world);
+    assert_eq!(item.kind, ConflictKind::LateEdit);
+    world.partition(0, 1, 120_000);
+    world.partition(0, 2, 120_000);
+    resolve(&mut world, lets_lie, &item, Choice::Side(0));
+    resolve(&mut world, 1, &item, Choice::Side(1));
+    assert_eq!([items(&world, lets_lie), items(&world, 1)], [[], []]);
+    pass(&mut world, 120_000);
+    world
+}
+
+#[test]
+fn a_late_edit_that_two_decided_about_apart_is_listed_again_and_the_note_lies_where_it_went() {
+    let cases = [("Done/a.md", 0), ("Done/a.md", 2), ("In_Progress/laptop/a.md", 0), ("In_Progress/laptop/a.md", 2)];
+    for (target, lets_lie) in cases {
+        for (seed, choice) in [(40, Choice::Side(0)), (41, Choice::Side(1)), (42, Choice::Both)] {
+            let mut world = late_edit_decided_apart(seed, target, lets_lie);
+            let item = the_item(&world);
+            assert_eq!(item.kind, ConflictKind::LateEdit, "{target}, {lets_lie}");
+            assert_eq!(shown(&world, TASK), everywhere(&world, None), "{target}, {lets_lie}");
+            assert_eq!(shown(&world, target), everywhere(&world, Some(BEFORE)), "{target}, {lets_lie}");
+            let back = (choice != Choice::Side(0)).then_some(EDITED);
+            resolve(&mut world, 0, &item, choice);
+            for node in 0..3 {
+                assert_eq!(items(&world, node), [], "{target}, {lets_lie}, node {node}");
+            }
+            assert_eq!(shown(&world, TASK), everywhere(&world, back), "{target}, {lets_lie}");
+            settle(&mut world);
+        }
+    }
+}
+
+/// A task made twice with two contents, which went on to `Done/` while another edited the one that is shown.
+fn made_twice_and_edited_late(seed: u64) -> (World, [Conflict; 2]) {
+    let mut world = world(seed, &[LAPTOP, IDLE_CLOUD, DESKTOP], &[(0, 1), (0, 2)]);
+    let file = FileId { zone: Zone::Intake, hash: Hash::of_content(b"made twice") };
+    world.partition(0, 1, 20_000);
+    for (node, content) in [(0, "of laptop\n"), (1, "of cloud\n")] {
+        let (base, length) = (ContentHash::of(content.as_bytes()), content.len() as u64);
+        let new = Item::New { file, path: path(TASK), kind: FileKind::Note, base, length };
+        append_as(&mut world, node, vec![new], vec![content.into()]);
+    }
+    pass(&mut world, 60_000);
+    assert_eq!(the_item(&world).kind, ConflictKind::Content);
+    world.partition(0, 2, 20_000);
+    let edited = format!("{}EDIT\n", text(&world, 2, TASK).expect("one is shown"));
+    save(&mut world, 2, TASK, &edited);
+    rename(&mut world, 0, &[(TASK, "Done/a.md")]);
+    pass(&mut world, 60_000);
+    let listed = items(&world, 0);
+    let of_kind = |kind| listed.iter().find(|item| item.kind == kind).cloned().expect("it is listed");
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    let both = [of_kind(ConflictKind::LateEdit), of_kind(ConflictKind::Content)];
+    (world, both)
+}
+
+#[test]
+fn who_takes_a_hidden_content_of_a_note_that_went_decides_first_about_an_edit_that_nobody_sees() {
+    for seed in 46..50 {
+        let (mut world, [late, content]) = made_twice_and_edited_late(seed);
+        assert!(late.sides[1].text.ends_with("EDIT\n"));
+        for choice in [Choice::Side(1), Choice::With(b"another\n".to_vec())] {
+            resolve(&mut world, 1, &content, choice);
+            assert!(items(&world, 0).contains(&late), "seed {seed}: the edit is still to be decided");
+            assert_eq!(shown(&world, TASK), everywhere(&world, None), "seed {seed}");
+        }
+        resolve(&mut world, 1, &late, Choice::Side((seed % 2) as usize));
+        let there = shown(&world, TASK).remove(0);
+        assert_eq!(there.is_some_and(|text| text.ends_with("EDIT\n")), seed % 2 == 1, "seed {seed}");
+        let content = the_item(&world);
+        let hidden = content.sides[1].text.clone();
+        resolve(&mut world, 2, &content, Choice::Side(1));
+        assert_eq!(shown(&world, TASK), everywhere(&world, Some(&hidden)), "seed {seed}");
+        for node in 0..3 {
+            assert_eq!(items(&world, node), [], "seed {seed}, node {node}");
+        }
+        settle(&mut world);
+    }
+}
+
+#[test]
+fn of_two_late_edits_the_one_that_nobody_decided_about_stays_listed() {
+    let mut world = world(43, &[LAPTOP, IDLE_CLOUD, DESKTOP], &[(0, 1), (0, 2)]);
+    save(&mut world, 0, TASK, BEFORE);
+    pass(&mut world, 20_000);
+    world.partition(0, 1, 20_000);
+    world.partition(0, 2, 20_000);
+    rename(&mut world, 0, &[(TASK, "Done/a.md")]);
+    save(&mut world, 1, TASK, EDITED);
+    save(&mut world, 2, TASK, &format!("{BEFORE}ANOTHER\n"));
+    pass(&mut world, 60_000);
+    let listed = items(&world, 0);
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    resolve(&mut world, 0, &listed[0], Choice::Side(0));
+    for node in 0..3 {
+        assert_eq!(items(&world, node), listed[1..], "node {node}");
+    }
+    settle(&mut world);
+}
+
+#[test]
+fn a_deleted_note_that_two_decided_about_apart_is_listed_again_and_a_persons_word_keeps_it_in_sight() {
+    // A person who deletes it again has the last word against Cloud.
+    for (other, meanwhile) in [(DESKTOP, Some(EDITED)), (IDLE_CLOUD, None)] {
+        for (seed, last) in [(44, Choice::Side(0)), (45, Choice::Side(1))] {
+            let mut world = apart(seed, &[LAPTOP, other], (0, 1));
+            let item = the_item(&world);
+            world.partition(0, 1, 120_000);
+            resolve(&mut world, 0, &item, Choice::Side(0));
+            resolve(&mut world, 1, &item, Choice::Both);
+            pass(&mut world, 120_000);
+            assert_eq!(shown(&world, AT), everywhere(&world, meanwhile));
+            let item = the_item(&world);
+            assert_eq!((item.kind, item.sides[1].node), (ConflictKind::DeleteEdit, Some(world.nodes[1].id())));
+            assert_eq!(item.sides[1].text, EDITED);
+            let left = (last != Choice::Side(0)).then_some(EDITED);
+            resolve(&mut world, 0, &item, last);
+            assert_eq!([items(&world, 0), items(&world, 1)], [[], []]);
+            assert_eq!(shown(&world, AT), everywhere(&world, left));
+            settle(&mut world);
+        }
     }
 }
 

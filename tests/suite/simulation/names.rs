@@ -8,7 +8,7 @@ use aiemp_protocol::{
     ids::{ContentHash, FileId},
     zone::Zone,
 };
-use aiemp_tests::world::World;
+use aiemp_tests::world::{Cast, World};
 
 use super::{
     repairs::append_as,
@@ -29,11 +29,12 @@ fn new(file: FileId, at: &str, content: &[u8]) -> Item {
     Item::New { file, path: path(at), kind: FileKind::Note, base, length }
 }
 
-/// Cloud makes files of one name, with ids that come before all others.
+/// Cloud makes files of one name, with ids that come before all others, and each with another content.
 fn flood(world: &mut World, at: &str, entries: u64) {
     for entry in 0..entries {
-        let items: Vec<_> = (0..256).map(|item| new(low_id(entry * 256 + item), at, b"flood\n")).collect();
-        let payloads = items.iter().map(|_| b"flood\n".to_vec()).collect();
+        let numbers = entry * 256..(entry + 1) * 256;
+        let payloads: Vec<_> = numbers.clone().map(|number| format!("flood {number}\n").into_bytes()).collect();
+        let items = numbers.zip(&payloads).map(|(number, content)| new(low_id(number), at, content)).collect();
         append_as(world, 1, items, payloads);
     }
 }
@@ -61,7 +62,7 @@ fn no_number_of_files_by_cloud_takes_a_persons_note_its_name_or_leaves_one_witho
     flood(&mut world, "Plans/a.md", 5);
     for node in [0, 1] {
         assert_eq!(text(&world, node, "Plans/a.md").as_deref(), Some("mine\n"), "node {node}");
-        assert_eq!(shown(&world, node).values().filter(|text| *text == "flood\n").count(), 1_280, "node {node}");
+        assert_eq!(shown(&world, node).values().filter(|text| text.starts_with("flood")).count(), 1_280, "node {node}");
     }
     // Wherever it is moved to, it has a place there.
     let file = core(&world, 0).file_at(&path("Plans/a.md")).expect("the note is there");
@@ -209,5 +210,103 @@ fn a_note_moved_out_of_where_this_node_may_not_write_comes_back_and_is_copied() 
         for at in ["Done/a.md", "Plans/a.md"] {
             assert_eq!(text(&world, node, at).as_deref(), Some("done\n"), "node {node}, {at}");
         }
+    }
+}
+
+/// Each of the cast saves this at one place while they do not hear of each other.
+fn made_apart(seed: u64, cast: &[Cast], texts: &[&[&str]]) -> World {
+    let links: Vec<_> = (1..cast.len()).map(|other| (0, other)).collect();
+    let mut world = world(seed, cast, &links);
+    for (one, other) in links {
+        world.partition(one, other, 20_000);
+    }
+    for number in 0..texts[0].len() {
+        for (node, texts) in texts.iter().enumerate() {
+            save(&mut world, node, "Plans/a.md", texts[number]);
+            pass(&mut world, 1_500);
+        }
+    }
+    world
+}
+
+fn nothing_listed(world: &World) {
+    for node in 0..world.nodes.len() {
+        assert_eq!(core(world, node).vault().conflicts(), [], "node {node}");
+    }
+}
+
+#[test]
+fn equal_notes_that_several_made_apart_are_one_and_stay_one_when_it_is_edited() {
+    let three: &[Cast] = &[LAPTOP, IDLE_CLOUD, DESKTOP];
+    let cases: [(&[Cast], &[&[&str]]); 4] = [
+        (&three[..2], &[&["same\n"], &["same\n"]]),
+        (three, &[&["same\n"], &["same\n"], &["same\n"]]),
+        // Equal only in the end, as what is seen while it is written.
+        (&three[..2], &[&["sa", "same\n"], &["same\n", "same\n"]]),
+        (&three[..2], &[&["\0 same", "\0 same"], &["\0 sam", "\0 same"]]),
+    ];
+    for (cast, texts) in cases {
+        for seed in 250..256 {
+            let mut world = made_apart(seed, cast, texts);
+            pass(&mut world, 60_000);
+            let mut text = texts[0][texts[0].len() - 1].to_owned();
+            for node in 0..cast.len() {
+                all_show(&world, &[("Plans/a.md", &text)]);
+                nothing_listed(&world);
+                text.push_str(&format!("of {node}\n"));
+                save(&mut world, node, "Plans/a.md", &text);
+                pass(&mut world, 20_000);
+            }
+            all_show(&world, &[("Plans/a.md", &text)]);
+            world.crash(1, 500);
+            settle(&mut world);
+            all_show(&world, &[("Plans/a.md", &text)]);
+            nothing_listed(&world);
+        }
+    }
+}
+
+#[test]
+fn of_three_notes_of_one_name_two_that_say_the_same_are_one() {
+    for seed in 256..260 {
+        let mut world = made_apart(seed, &[LAPTOP, IDLE_CLOUD, DESKTOP], &[&["one\n"], &["two\n"], &["two\n"]]);
+        settle(&mut world);
+        all_show(&world, &[("Plans/a.md", "one\n"), ("Plans/a (2).md", "two\n")]);
+    }
+}
+
+#[test]
+fn what_is_written_to_one_of_two_equal_notes_while_they_become_one_is_in_sight() {
+    for seed in 260..290 {
+        let mut world = made_apart(seed, &[LAPTOP, IDLE_CLOUD], &[&["same\n"], &["same\n"]]);
+        pass(&mut world, 17_000 + seed % 30 * 40);
+        let node = usize::from(seed % 2 == 0);
+        if seed % 5 == 0 {
+            world.crash(1 - node, 300);
+        }
+        save(&mut world, node, "Plans/a.md", "same\nand more\n");
+        settle(&mut world);
+        assert!(
+            shown(&world, 0).values().any(|text| text == "same\nand more\n"),
+            "seed {seed}: {:?}",
+            shown(&world, 0)
+        );
+        let listed = core(&world, 0).vault().conflicts().len();
+        assert_eq!(listed, shown(&world, 0).len() - 1, "seed {seed}: what is there twice is listed");
+    }
+}
+
+#[test]
+fn a_note_that_one_deletes_while_another_puts_its_twin_away_for_it_stays_in_sight() {
+    for seed in 290..300 {
+        let mut world = made_apart(seed, &[LAPTOP, IDLE_CLOUD], &[&["same\n"], &["same\n"]]);
+        let first = core(&world, 0).file_at(&path("Plans/a.md")).expect("the note is there");
+        world.partition(0, 1, 60_000);
+        pass(&mut world, 1_000);
+        let write = FieldWrite::Archived(true);
+        append_as(&mut world, 0, vec![Item::Set { file: first, write }], Vec::new());
+        settle(&mut world);
+        let said: Vec<_> = shown(&world, 0).into_values().collect();
+        assert_eq!(said, ["same\n"], "seed {seed}");
     }
 }

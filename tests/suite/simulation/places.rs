@@ -1,8 +1,10 @@
 //! Items about where files lie, and about contents that are no text.
 
+use std::collections::BTreeSet;
+
 use aiemp_crdt::{
     conflict::{Conflict, ConflictKind},
-    vault::Choice,
+    vault::{Choice, Deed},
 };
 use aiemp_keys::Hash;
 use aiemp_node::core::{Answer, Input, Question};
@@ -136,6 +138,52 @@ fn of_two_notes_of_one_name_the_one_with_a_number_is_listed() {
             _ => (both("of laptop\n"), both("of cloud\n")),
         };
         assert_eq!((shown("Plans/a.md"), shown("Plans/a (2).md")), (bare, numbered), "{number}");
+        let told: Vec<_> = core(&world, 0).vault().history(&path("Plans/a.md")).into_iter().collect();
+        let moved = told.iter().filter(|event| matches!(event.what, Deed::Moved(_))).count();
+        assert_eq!(moved, usize::from(number < 4), "{number}: to keep a name is no move: {told:?}");
+        settle(&mut world);
+    }
+}
+
+/// Two who have not heard of each other decide the item in two ways, and meet.
+fn decided_apart(seed: u64, choices: [Choice; 2]) -> World {
+    let mut world = named_alike(seed);
+    let item = the_item(&world, ConflictKind::Name);
+    world.partition(0, 1, 90_000);
+    for (node, choice) in choices.into_iter().enumerate() {
+        resolve(&mut world, node, &item, choice);
+    }
+    pass(&mut world, 90_000);
+    world
+}
+
+#[test]
+fn a_name_that_two_decided_about_apart_is_one_files_and_listed_if_they_disagree() {
+    let (of_laptop, of_cloud) = (Choice::Side(0), Choice::Side(1));
+    let mut had_by = BTreeSet::new();
+    for seed in 50..60 {
+        let mut world = decided_apart(seed, [of_laptop.clone(), of_cloud.clone()]);
+        let shown = |world: &World, at: &str| [0, 1].map(|node| text(world, node, at).unwrap_or_default());
+        let bare = shown(&world, "Plans/a.md");
+        let numbered = shown(&world, "Plans/a (2).md");
+        assert_eq!((&bare[0], &numbered[0]), (&bare[1], &numbered[1]), "seed {seed}");
+        assert_eq!(BTreeSet::from([bare[0].as_str(), numbered[0].as_str()]), ["of laptop\n", "of cloud\n"].into());
+        had_by.extend(bare);
+        let listed = items(&world, 0);
+        assert_eq!(listed, items(&world, 1), "seed {seed}");
+        assert!(listed.iter().all(|item| item.kind == ConflictKind::Move) && listed.len() == 2, "{listed:?}");
+        for item in listed {
+            resolve(&mut world, 1, &item, Choice::Both);
+        }
+        nothing_listed(&world);
+        settle(&mut world);
+    }
+    assert_eq!(had_by.len(), 2, "neither decision comes first by its kind");
+    for (choices, wanted) in [([of_cloud.clone(), of_cloud], "of cloud\n"), ([of_laptop, Choice::Both], "of laptop\n")]
+    {
+        let mut world = decided_apart(60, choices);
+        nothing_listed(&world);
+        assert_eq!([0, 1].map(|node| text(&world, node, "Plans/a.md")), [0, 1].map(|_| Some(wanted.to_owned())));
         settle(&mut world);
     }
 }
@@ -220,7 +268,7 @@ fn a_number_in_a_name_takes_no_file_out_of_the_owners_zone() {
 #[test]
 fn of_very_many_names_that_two_files_have_the_first_are_listed() {
     let mut world = world(3, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
-    let (base, length) = (ContentHash::of(b"x"), 1);
+    let contents = [b"x".to_vec(), b"y".to_vec()];
     for part in 0..9_u64 {
         let file =
             |number| FileId { zone: Zone::Drafts, hash: Hash::of_content(&[part.to_le_bytes(), number].concat()) };
@@ -228,10 +276,10 @@ fn of_very_many_names_that_two_files_have_the_first_are_listed() {
             file: file(number.to_le_bytes()),
             path: path(&format!("Plans/{part} {}.md", number / 2)),
             kind: FileKind::Note,
-            base,
-            length,
+            base: ContentHash::of(&contents[number as usize % 2]),
+            length: 1,
         };
-        append_as(&mut world, 1, (0..250).map(new).collect(), vec![b"x".to_vec(); 250]);
+        append_as(&mut world, 1, (0..250).map(new).collect(), contents.iter().cycle().take(250).cloned().collect());
     }
     pass(&mut world, 60_000);
     assert_eq!(items(&world, 0).len(), 1_000);

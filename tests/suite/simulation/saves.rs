@@ -1,5 +1,8 @@
 //! Saves at moments at which the node is doing something with the file.
 
+use std::collections::BTreeMap;
+
+use aiemp_crdt::conflict::ConflictKind;
 use aiemp_tests::{Violation, check, people, world::World};
 
 use super::scenarios::{IDLE_CLOUD, LAPTOP, core, pass, path, rename, save, settle, text, world};
@@ -104,4 +107,39 @@ fn a_note_moved_to_a_name_that_never_syncs_comes_back() {
             moved_on_cloud_to(target, restarts, copied);
         }
     }
+}
+
+/// What a program adds to a note, as it lies on disk, or makes it anew.
+fn append(world: &mut World, node: usize, line: &str) {
+    let there = text(world, node, "Plans/a.md").unwrap_or_default();
+    save(world, node, "Plans/a.md", &format!("{there}{line}\n"));
+}
+
+#[test]
+fn two_programs_that_append_to_one_new_note_make_it_twice_and_then_append_to_the_one_that_has_the_name() {
+    const LINES: usize = 300;
+    let said = |node: usize, number: usize| format!("{node} says {number}");
+    let mut merged = 0;
+    for seed in 0..20 {
+        let mut world = world(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+        for number in 0..LINES {
+            for node in [0, 1] {
+                append(&mut world, node, &said(node, number));
+            }
+            pass(&mut world, 5);
+        }
+        settle(&mut world);
+        let files = world.nodes[0].disk.files.iter().filter(|(at, _)| at.folder() == "Plans");
+        let files: BTreeMap<_, _> = files.map(|(at, bytes)| (at.as_str(), String::from_utf8_lossy(bytes))).collect();
+        assert_eq!(files.keys().copied().collect::<Vec<_>>(), ["Plans/a (2).md", "Plans/a.md"], "seed {seed}");
+        let mut lines: Vec<_> = files.values().flat_map(|text| text.lines()).map(str::to_owned).collect();
+        let mut wanted: Vec<_> = (0..LINES).flat_map(|number| [said(0, number), said(1, number)]).collect();
+        lines.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(lines, wanted, "seed {seed}: each line once");
+        merged += usize::from(files["Plans/a.md"].contains("0 says") && files["Plans/a.md"].contains("1 says"));
+        let kinds: Vec<_> = core(&world, 0).vault().conflicts().iter().map(|item| item.kind).collect();
+        assert_eq!(kinds, [ConflictKind::Name], "seed {seed}");
+    }
+    assert!(merged > 0, "in no run both went on in one note");
 }
