@@ -48,6 +48,7 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
             "running": running.is_some(), "peers": peers, "approvals_waiting": known.map(|state| state.approvals_waiting),
             "approvals_handed_in": handed_in.waiting.len(), "executor": handed_in.trouble,
             "conflicts": known.map(|state| state.conflicts), "holds": known.map(|state| state.holds),
+            "unsynced": known.map(|state| state.unsynced_count),
             "files": known.map(|state| state.files), "settled": known.map(|state| state.settled),
             "frozen": freezes.stop(roster, node), "frozen_logs": state.frozen_logs,
             "vault": state.vault, "store": state.store, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
@@ -107,6 +108,9 @@ fn print_counts(running: Option<&WireStatus>, handed_in: usize) {
     print::data(format!("waiting    {} for your approval{approved}", state.approvals_waiting));
     print::data(format!("conflicts  {}", state.conflicts));
     print::data(format!("held       {}", state.holds));
+    if state.unsynced_count > 0 {
+        print::data(format!("unsynced   {} in the vault (`aiemp-node conflicts` names them)", state.unsynced_count));
+    }
 }
 
 fn line_of(peer: &WirePeer) -> String {

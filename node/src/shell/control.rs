@@ -22,8 +22,8 @@ use tokio::{
 };
 
 pub use self::wire::{
-    WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireProgress, WireReceipt, WireSide,
-    WireStatus, WireTrouble, WireUsage,
+    DISK_FULL, READ_ONLY, WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireProgress,
+    WireReceipt, WireSide, WireStatus, WireTrouble, WireUnsynced, WireUsage,
 };
 use super::users::Users;
 

@@ -50,9 +50,10 @@ mod rescans;
 mod start;
 mod troubles;
 mod unpaired;
+mod unsynced;
 
 use disk::{Disk, DiskDone, DiskJob};
-pub use place::Away;
+pub use place::{Away, anothers};
 pub use progress::log_writer;
 pub use start::lock;
 pub use troubles::{absent, entries_lost, kept_damaged};
@@ -170,7 +171,7 @@ struct Mesh {
     hears_at: Instant,
     rescans: rescans::Rescans,
     bar: progress::Bar,
-    skipped: notices::Skipped,
+    unsynced: unsynced::Unsynced,
     audit: AuditLog,
     /// Whether less than the floor is free below the home.
     disk_full: bool,
@@ -302,7 +303,10 @@ impl Mesh {
                     let roster = self.core.replication().rosters().current();
                     let mut response = questions::response(answer, roster, self.me, holds);
                     if let Response::Status(status) = &mut response {
+                        status.settled &= self.rescans.is_idle();
                         status.vault = self.troubles();
+                        (status.unsynced, status.unsynced_count) =
+                            self.unsynced.listed(&self.config.vault, std::time::Instant::now());
                         status.progress = self.progress();
                         status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
                     }
@@ -417,6 +421,10 @@ impl Mesh {
                 self.store.send(store::Command::Write(store::Write::Stamps(stamps))).await?;
                 Ok(())
             }
+            DiskDone::Refused(path, error) => {
+                self.unsynced.written(path, error.as_ref(), std::time::Instant::now());
+                Ok(())
+            }
             DiskDone::Missed => {
                 self.place.missed();
                 Ok(())
@@ -461,7 +469,8 @@ impl Mesh {
     async fn disk_event(&mut self, event: DiskEvent) -> Result<()> {
         match event {
             DiskEvent::Changed { changed, removed, skipped } => {
-                notices::tell_skipped(&skipped);
+                let taken = changed.iter().map(|(path, _)| path).chain(&removed);
+                self.unsynced.looked_at(taken, skipped);
                 self.disk.send(DiskJob::Confirm { changed, removed }).await
             }
             DiskEvent::Rescan if self.rescans.ask() => self.scan().await,

@@ -227,6 +227,8 @@ impl Names {
             vault: Vec::new(),
             progress: None,
             store: absent.collect(),
+            unsynced: Vec::new(),
+            unsynced_count: 0,
             settled: status.settled,
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     shell::{
         control::{Response, WireTrouble},
         store,
-        vault_disk::{DiskEvent, FolderId, Lying, VaultDisk, VaultWatcher, look},
+        vault_disk::{DiskEvent, FolderId, Lying, Owner, VaultDisk, VaultWatcher, look, owners},
     },
 };
 
@@ -33,6 +33,8 @@ pub enum Away {
     Missing,
     /// A folder lies there that is not this home's vault.
     Other,
+    /// The folder there is the vault of another node.
+    Anothers(Owner),
     /// It cannot be opened.
     Unopened(String),
 }
@@ -40,25 +42,33 @@ pub enum Away {
 impl Away {
     /// What an operator reads, and what to do.
     pub fn told(&self, root: &Path) -> Fault {
-        let root = root.display();
+        let shown = root.display();
         let (message, fix) = match self {
             Self::Missing => (
-                format!("the vault is not at {root}; nothing is written, and nothing counts as removed"),
+                format!("the vault is not at {shown}; nothing is written, and nothing counts as removed"),
                 "Mount it, or move it back. If it is lost for good, make an empty folder there and run `aiemp-node \
                  vault fill`."
                     .to_owned(),
             ),
             Self::Other => (
                 format!(
-                    "the folder at {root} is not this node's vault; nothing is written there, and nothing counts as removed"
+                    "the folder at {shown} is not this node's vault; nothing is written there, and nothing counts as removed"
                 ),
                 "Put the vault back in its place, or mount it. If this folder is to be the vault from now on, run \
                  `aiemp-node vault fill`: all files are written into it, and what lies there already syncs."
                     .to_owned(),
             ),
+            Self::Anothers(owner) => (
+                format!("{}; nothing is written there, and nothing counts as removed", anothers(root, owner)),
+                format!(
+                    "Give this node a folder of its own: `vault` in config.toml. If the other node is gone for good, run \
+                     `aiemp-node vault fill`, or delete {}.",
+                    owner.mark.display()
+                ),
+            ),
             Self::Unopened(why) => (
                 format!(
-                    "the vault at {root} cannot be opened; nothing is written, and nothing counts as removed: {why}"
+                    "the vault at {shown} cannot be opened; nothing is written, and nothing counts as removed: {why}"
                 ),
                 "Put that right; the node looks again every few seconds.".to_owned(),
             ),
@@ -67,9 +77,16 @@ impl Away {
     }
 }
 
+/// Two nodes on one folder would each take what the other writes for the person's work.
+pub fn anothers(root: &Path, owner: &Owner) -> String {
+    let home = owner.home.as_ref().map(|home| format!(" at {}", home.display())).unwrap_or_default();
+    format!("the folder at {} is the vault of the node{home}", root.display())
+}
+
 /// What this process knows of the vault's folder.
 #[derive(Debug)]
 pub(super) struct Place {
+    home: PathBuf,
     root: PathBuf,
     node: NodeId,
     at_start: Lying,
@@ -82,6 +99,18 @@ pub(super) struct Place {
     has_missed: bool,
 }
 
+/// Which folders a start takes for the vault that this node did not mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    None,
+    Free,
+    Any,
+}
+
+fn not_ours(root: &Path, node: NodeId) -> Away {
+    owners(root, Some(node)).into_iter().next().map_or(Away::Other, Away::Anothers)
+}
+
 /// What a look found.
 #[derive(Debug, PartialEq, Eq)]
 enum Look {
@@ -91,15 +120,29 @@ enum Look {
 }
 
 impl Place {
-    /// Looks at the start. A home that knows of no file yet, or that was told to, takes any folder for its vault.
-    pub(super) fn at_start(root: &Path, node: NodeId, takes_any: bool) -> Self {
+    /// Looks at the start. A home that was told to takes any folder for its vault, one that knows of no file yet any that is
+    /// not another node's.
+    pub(super) fn at_start(home: &Path, root: &Path, node: NodeId, takes: Takes) -> Self {
         let at_start = look(root, node);
-        let away = match at_start {
-            Lying::Nothing => Some(Away::Missing),
-            Lying::Folder { is_ours, .. } => (!is_ours && !takes_any).then_some(Away::Other),
+        let away = match (at_start, takes) {
+            (Lying::Nothing, _) => Some(Away::Missing),
+            (Lying::Folder { is_ours: true, .. }, _) | (Lying::Folder { .. }, Takes::Any) => None,
+            (Lying::Folder { .. }, Takes::Free) => Some(not_ours(root, node)).filter(|away| *away != Away::Other),
+            (Lying::Folder { .. }, Takes::None) => Some(not_ours(root, node)),
         };
+        let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
         let root = root.to_owned();
-        Self { root, node, at_start, open: None, away, starts_again: false, lacks: Lacks::default(), has_missed: false }
+        Self {
+            home,
+            root,
+            node,
+            at_start,
+            open: None,
+            away,
+            starts_again: false,
+            lacks: Lacks::default(),
+            has_missed: false,
+        }
     }
 
     /// Opens the vault and marks it, if it is in its place.
@@ -107,7 +150,7 @@ impl Place {
         if self.away.is_some() {
             return None;
         }
-        let opened = VaultDisk::open(&self.root).and_then(|disk| disk.mark(self.node).map(|()| disk));
+        let opened = VaultDisk::open(&self.root).and_then(|disk| disk.mark(self.node, &self.home).map(|()| disk));
         match opened {
             Ok(disk) => {
                 self.open = Some(disk.folder());
@@ -142,7 +185,7 @@ impl Place {
             Lying::Nothing => Some(Away::Missing),
             Lying::Folder { id, .. } if Some(id) == self.open => None,
             Lying::Folder { is_ours: true, .. } => self.opens_again(lying),
-            Lying::Folder { is_ours: false, .. } => Some(Away::Other),
+            Lying::Folder { is_ours: false, .. } => Some(not_ours(&self.root, self.node)),
         };
         let is_same = now.is_some() == self.away.is_some();
         self.away = now;
@@ -189,14 +232,15 @@ impl Mesh {
     }
 
     /// What is the matter with the vault's folder.
-    pub(super) fn troubles(&self) -> Vec<WireTrouble> {
+    pub(super) fn troubles(&mut self) -> Vec<WireTrouble> {
+        let refused = self.unsynced.troubles(std::time::Instant::now());
         let place = &self.place;
         let away = place.away.as_ref().map(|away| troubles::away(away, &place.root));
         let held = self.core.vault().removals_held();
         let removals = (held > 0).then(|| troubles::removals(held));
         let unwatched = self.watches.0.as_ref().and_then(VaultWatcher::unwatched);
         let unwatched = unwatched.map(|why| troubles::unwatched(&why));
-        away.into_iter().chain(removals).chain(place.lacks.told()).chain(unwatched).collect()
+        away.into_iter().chain(removals).chain(refused).chain(place.lacks.told()).chain(unwatched).collect()
     }
 
     /// Where the vault is away, everybody is told.
@@ -213,7 +257,7 @@ impl Mesh {
         let refused = match &self.place.away {
             None => Some("the vault is in its place, and filled already".to_owned()),
             Some(away @ (Away::Missing | Away::Unopened(_))) => Some(away.told(&self.place.root).to_string()),
-            Some(Away::Other) => None,
+            Some(Away::Other | Away::Anothers(_)) => None,
         };
         let response = match refused {
             Some(message) => Response::BadRequest { message },

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     EVENTS_MAX, Mesh, MeshOptions, brain_of, disk, notices,
-    place::{self, Place},
+    place::{self, Place, Takes},
     receipts,
 };
 use crate::{
@@ -209,7 +209,7 @@ impl Mesh {
             listening: Vec::new(),
             rescans: super::rescans::Rescans::default(),
             bar: super::progress::Bar::new(),
-            skipped: notices::Skipped::default(),
+            unsynced: super::unsynced::Unsynced::default(),
             hears_at: Instant::now() + if found.removed.is_empty() { Duration::ZERO } else { REMOVALS_FIRST },
             audit,
             disk_full: false,
@@ -228,7 +228,12 @@ impl Mesh {
 fn open_vault(options: &MeshOptions, store: &mut Store, loaded: &mut Loaded) -> Result<(Place, Option<VaultDisk>)> {
     let (root, node) = (&options.config.vault, options.signer.node_id());
     let fills = store.read_meta(place::FILL)?.is_some_and(|value| value == [1]);
-    let mut place = Place::at_start(root, node, fills || loaded.projections.is_empty());
+    let takes = match (fills, loaded.projections.is_empty()) {
+        (true, _) => Takes::Any,
+        (false, true) => Takes::Free,
+        (false, false) => Takes::None,
+    };
+    let mut place = Place::at_start(options.home.path(), root, node, takes);
     if fills {
         // For the folder that lies there now, and for none that comes later.
         store.persist(&[store::Write::Meta { key: place::FILL.to_owned(), value: vec![0] }])?;
