@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use crate::{
     deploy::skip,
-    node::{Node, Pair, text},
+    node::{Node, Pair, free_port, text},
 };
+
+const MAIL: &[u8] = b"From: a@client.test\r\nTo: me@example.test\r\nSubject: order\r\n\r\nHello\r\n";
 
 fn unsynced(node: &Node) -> Vec<(String, String)> {
     let listed = node.json(&["conflicts", "list", "--json"]);
@@ -130,4 +132,22 @@ fn a_disk_of_the_vault_that_takes_nothing_is_told_once_and_seen_until_it_does() 
     disk.set("rw");
     pair.wait_same("it is written", |files| files["Plans/first.md"] == b"first\nsecond\n");
     pair.wait("all is well again", |pair| troubles(pair) == "[]");
+}
+
+#[test]
+fn a_brain_that_fails_is_named_until_it_drafts() {
+    let mut pair = Pair::strangers();
+    let works = pair.dir().join("works");
+    let script = format!("test -e {} && echo Thanks. || exit 3", works.display());
+    let command = serde_json::json!(["/bin/sh", "-c", script]);
+    let listen = format!("listen = [\"/ip4/127.0.0.1/tcp/{}\"]\n", free_port());
+    pair.cloud.configure(&format!("{listen}[brain]\nkind = \"command\"\ncommand = {command}\n"));
+    pair.pair(&[]);
+    assert_eq!(pair.cloud.json(&["status", "--json"])["brain"], Value::Null);
+    pair.cloud.drop_mail("order.eml", MAIL);
+    pair.wait("it is told", |pair| pair.cloud.must(&["status"]).contains("BRAIN      the brain failed the last time"));
+    assert!(doctor(&pair.cloud).contains("error    the brain failed the last time"), "{}", doctor(&pair.cloud));
+    fs::write(works, "").expect("written");
+    pair.cloud.drop_mail("second.eml", &[MAIL, b"P.S.\r\n"].concat());
+    pair.wait("it drafts", |pair| pair.cloud.json(&["status", "--json"])["brain"] == Value::Null);
 }

@@ -153,6 +153,20 @@ fn a_disk_that_is_mounted_over_the_vault_and_goes_changes_nothing() {
 }
 
 #[test]
+fn the_nodes_own_folder_in_the_vault_that_is_deleted_is_told_and_made_again() {
+    let pair = with_notes();
+    fs::remove_dir_all(pair.local.vault.join(".aiemp")).expect("deleted");
+    pair.wait("it is told", |pair| pair.local.log().contains("the folder .aiemp was deleted from the vault at"));
+    pair.local.save("Plans/meanwhile.md", "saved meanwhile\n");
+    pair.cloud.save("Plans/note-1.md", "note 1\nby cloud\nlast\n");
+    pair.wait_same("it goes on", |files| {
+        files.len() == NOTES + 1 && files["Plans/note-1.md"] == b"note 1\nby cloud\nlast\n"
+    });
+    pair.wait("all is well", |pair| troubles(&pair.local).is_empty());
+    assert!(pair.local.vault.join(".aiemp").is_dir());
+}
+
+#[test]
 fn a_node_whose_vault_is_missing_starts_makes_none_and_waits_for_it() {
     let mut pair = with_notes();
     let elsewhere = pair.dir().join("elsewhere");
@@ -164,6 +178,13 @@ fn a_node_whose_vault_is_missing_starts_makes_none_and_waits_for_it() {
     wait_away(&pair, "the vault is not at");
     assert_goes_on(&pair, "Plans/meanwhile.md");
     assert!(!pair.local.vault.exists());
+    fs::write(&pair.local.vault, "no folder").expect("written");
+    let said = doctor(&pair.local).1;
+    assert!(
+        said.contains("is not a folder\n         Move what lies there to another place, and the vault's folder"),
+        "{said}"
+    );
+    fs::remove_file(&pair.local.vault).expect("removed");
     fs::rename(&elsewhere, &pair.local.vault).expect("moved back");
     pair.wait_same("it goes on", |files| files.len() == NOTES + 1);
 }

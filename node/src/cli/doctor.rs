@@ -342,12 +342,19 @@ fn check_port(host: &str, port: u16, findings: &mut Findings) {
 fn running_status(home: &Home) -> Option<WireStatus> {
     let mut client = Client::connect(&home.control_socket()).ok()??;
     let Ok(Response::Status(status)) = client.ask(&Request::Status) else { return None };
-    Some(status)
+    Some(*status)
 }
 
-/// Names in the vault that do not sync, and those that its disk refuses. A disk that takes nothing is told with the vault.
-fn check_unsynced(home: &Home, findings: &mut Findings) {
+/// A brain that fails, names in the vault that do not sync, and those that its disk refuses. A disk that takes nothing is told with the vault.
+fn check_work(home: &Home, findings: &mut Findings) {
     let Some(status) = running_status(home) else { return };
+    findings.troubles(
+        status
+            .brain
+            .into_iter()
+            .map(|trouble| WireTrouble { what: spelt(&trouble.what).to_string(), ..trouble })
+            .collect(),
+    );
     let of_files = status.unsynced.iter().filter(|told| !told.is_of_disk());
     for told in of_files.clone().take(UNSYNCED_SHOWN) {
         findings.warning(format!("{} does not sync: {}", spelt(&told.path), told.what), told.fix.clone());
@@ -363,7 +370,7 @@ fn check_running(home: &Home, findings: &mut Findings) {
     match Client::connect(socket) {
         Ok(Some(_)) => {
             findings.ok("the node is running");
-            check_unsynced(home, findings);
+            check_work(home, findings);
         }
         Ok(None) => findings.warning("the node is not running", "Start it with `aiemp-node --role cloud|local`."),
         Err(error) => findings.error(causes(&error), "Check who owns the home."),

@@ -32,9 +32,9 @@ use super::{
 };
 use crate::{
     audit::AuditLog,
-    config::{BrainKind, Config},
+    config::Config,
     core::{BrainId, Core, Input, Notice, Output},
-    fault::{Fault, causes},
+    fault::causes,
     home::Home,
 };
 
@@ -182,6 +182,8 @@ struct Mesh {
     watches: (Option<VaultWatcher>, HomeWatch),
     /// Payloads that were damaged and forgotten since the start.
     payloads_lost: usize,
+    /// Why the brain drafted nothing the last time.
+    brain_failed: Option<String>,
 }
 
 impl Mesh {
@@ -308,6 +310,7 @@ impl Mesh {
                         (status.unsynced, status.unsynced_count) =
                             self.unsynced.listed(&self.config.vault, std::time::Instant::now());
                         status.progress = self.progress();
+                        status.brain = self.brain_failed.as_deref().map(troubles::brain);
                         status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
                     }
                     // The asker may have gone away.
@@ -322,6 +325,11 @@ impl Mesh {
     fn notice(&mut self, notice: Notice) -> Result<()> {
         if let Some(event) = notices::audited(&notice) {
             self.audit.append(clock::now(), &event).context("the audit log")?;
+        }
+        if let Notice::BrainFailed { why, .. } = &notice {
+            self.brain_failed = Some(why.clone());
+        } else if matches!(notice, Notice::Drafted { .. }) {
+            self.brain_failed = None;
         }
         notices::tell(&self.home, notice);
         Ok(())
@@ -582,19 +590,5 @@ impl Mesh {
         self.store.flush().await.ok();
         std::fs::remove_file(self.home.control_socket()).ok();
         std::fs::remove_file(self.home.addresses()).ok();
-    }
-}
-
-/// The brain of this node, as settings and role allow it.
-fn brain_of(config: &Config, role: Role) -> Result<crate::core::Brain, Fault> {
-    match (config.brain.kind, role) {
-        (BrainKind::None, _) => Ok(crate::core::Brain::None),
-        (BrainKind::Template, _) => Ok(crate::core::Brain::Template),
-        (BrainKind::Command, Role::Cloud) => Ok(crate::core::Brain::Command),
-        (BrainKind::Command, Role::Local) => Err(Fault::refused(
-            "brain",
-            "`[brain] kind = \"command\"` runs on Cloud only: on Local a program would share the machine with every secret",
-            "Set kind = \"none\" or \"template\" here, and the command on the Cloud node.",
-        )),
     }
 }

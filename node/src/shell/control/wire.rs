@@ -159,6 +159,9 @@ pub struct WireStatus {
     /// How many of those there are.
     #[serde(default)]
     pub unsynced_count: usize,
+    /// What is the matter with the brain.
+    #[serde(default)]
+    pub brain: Option<WireTrouble>,
     /// Whether nothing is under way.
     pub settled: bool,
 }
@@ -276,4 +279,7 @@ pub struct WireEvent {
     /// Where it came to lie.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// When it came here, in milliseconds since the epoch.
+    #[serde(default)]
+    pub came_ms: u64,
 }

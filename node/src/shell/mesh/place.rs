@@ -1,7 +1,10 @@
 //! Where the vault is: looked at before what is seen there counts, for a folder that was moved away, replaced or not
 //! mounted looks like the removal of everything.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use aiemp_keys::NodeId;
 use anyhow::Result;
@@ -24,7 +27,10 @@ use crate::{
 /// Whether the next start takes what lies at the vault's path for the vault, in the store.
 pub(super) const FILL: &str = "fill_vault";
 /// How long an answer may take to reach who asked on this machine.
-const ANSWER_TIME: std::time::Duration = std::time::Duration::from_millis(300);
+const ANSWER_TIME: Duration = Duration::from_millis(300);
+
+/// How long a folder that is deleted as a whole may take to go after its mark went.
+const UNMARKED_WAIT: Duration = Duration::from_secs(3);
 
 /// Why the vault is not in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub enum Away {
     Other,
     /// The folder there is the vault of another node.
     Anothers(Owner),
+    /// The folder is the vault, and its `.aiemp` was deleted, without which nothing can be written.
+    Unmarked,
     /// It cannot be opened.
     Unopened(String),
 }
@@ -66,6 +74,15 @@ impl Away {
                     owner.mark.display()
                 ),
             ),
+            Self::Unmarked => (
+                format!(
+                    "the folder .aiemp was deleted from the vault at {shown}; until it is back nothing is written, and nothing \
+                     counts as removed"
+                ),
+                "The node makes it again and starts again in a moment. Leave that folder to the node: saves that a merge \
+                 displaced are kept there."
+                    .to_owned(),
+            ),
             Self::Unopened(why) => (
                 format!(
                     "the vault at {shown} cannot be opened; nothing is written, and nothing counts as removed: {why}"
@@ -93,6 +110,8 @@ pub(super) struct Place {
     /// The folder that is open.
     open: Option<FolderId>,
     away: Option<Away>,
+    /// Since when the open folder lacks its mark.
+    unmarked_since: Option<Instant>,
     starts_again: bool,
     lacks: Lacks,
     /// Whether the disk thread left something undone.
@@ -139,6 +158,7 @@ impl Place {
             at_start,
             open: None,
             away,
+            unmarked_since: None,
             starts_again: false,
             lacks: Lacks::default(),
             has_missed: false,
@@ -183,10 +203,13 @@ impl Place {
         let lying = look(&self.root, self.node);
         let now = match lying {
             Lying::Nothing => Some(Away::Missing),
-            Lying::Folder { id, .. } if Some(id) == self.open => None,
+            Lying::Folder { id, is_ours } if Some(id) == self.open => (!is_ours).then(|| self.unmarked()),
             Lying::Folder { is_ours: true, .. } => self.opens_again(lying),
             Lying::Folder { is_ours: false, .. } => Some(not_ours(&self.root, self.node)),
         };
+        if !matches!(now, Some(Away::Unmarked | Away::Unopened(_))) {
+            self.unmarked_since = None;
+        }
         let is_same = now.is_some() == self.away.is_some();
         self.away = now;
         match (is_same, &self.away) {
@@ -194,6 +217,19 @@ impl Place {
             (false, Some(_)) => Look::Left,
             (false, None) => Look::Back,
         }
+    }
+
+    /// The open folder lost its mark. If it stays so, and was not being deleted as a whole, it is marked anew for a process
+    /// that starts again: this one holds the folder that was deleted.
+    fn unmarked(&mut self) -> Away {
+        if self.unmarked_since.get_or_insert_with(Instant::now).elapsed() >= UNMARKED_WAIT {
+            let marked = VaultDisk::open(&self.root).and_then(|disk| disk.mark(self.node, &self.home));
+            match marked {
+                Ok(()) => self.starts_again = true,
+                Err(error) => return Away::Unopened(error.to_string()),
+            }
+        }
+        Away::Unmarked
     }
 
     /// Another folder that is this home's vault came: only a process that starts now opens it. One that lay there at this
@@ -233,7 +269,7 @@ impl Mesh {
 
     /// What is the matter with the vault's folder.
     pub(super) fn troubles(&mut self) -> Vec<WireTrouble> {
-        let refused = self.unsynced.troubles(std::time::Instant::now());
+        let refused = self.unsynced.troubles(Instant::now());
         let place = &self.place;
         let away = place.away.as_ref().map(|away| troubles::away(away, &place.root));
         let held = self.core.vault().removals_held();
@@ -256,7 +292,9 @@ impl Mesh {
         self.look_at_place().await?;
         let refused = match &self.place.away {
             None => Some("the vault is in its place, and filled already".to_owned()),
-            Some(away @ (Away::Missing | Away::Unopened(_))) => Some(away.told(&self.place.root).to_string()),
+            Some(away @ (Away::Missing | Away::Unmarked | Away::Unopened(_))) => {
+                Some(away.told(&self.place.root).to_string())
+            }
             Some(Away::Other | Away::Anothers(_)) => None,
         };
         let response = match refused {

@@ -28,6 +28,17 @@ pub(super) fn removals(held: usize) -> WireTrouble {
     }
 }
 
+/// Work that a brain failed at waits.
+pub(super) fn brain(why: &str) -> WireTrouble {
+    WireTrouble {
+        is_error: true,
+        what: format!("the brain failed the last time, and drafted nothing: {why}"),
+        fix: "Look at [brain] in config.toml, and run its command by hand as the node's user; the node's log says which work \
+              it was."
+            .to_owned(),
+    }
+}
+
 pub(super) fn unwatched(why: &str) -> WireTrouble {
     WireTrouble {
         is_error: false,

@@ -83,9 +83,10 @@ fn owner(folder: FolderId, mark: PathBuf) -> Option<Owner> {
         return Some(Owner { mark, home: None });
     };
     let home = PathBuf::from(home);
-    let is_gone = || home.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    let is_missing = || home.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    let is_gone = on == machine() && is_missing();
     let is_copy = inode != folder.inode.to_string();
-    (!is_copy && !(on == machine() && is_gone())).then_some(Owner { mark, home: Some(home) })
+    if is_copy || is_gone { None } else { Some(Owner { mark, home: Some(home) }) }
 }
 
 /// Looks what lies at a path, which may lead over links. Opens nothing.
