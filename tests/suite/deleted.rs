@@ -26,3 +26,19 @@ fn a_note_deleted_while_its_node_was_down_and_edited_on_the_other_is_in_sight_an
     });
     assert_eq!(listed()[0], listed()[1]);
 }
+
+#[test]
+fn a_folder_whose_last_note_went_on_the_other_side_goes_and_one_that_a_person_emptied_stays() {
+    let pair = Pair::running();
+    let is_folder = |at: &str| pair.local.vault.join(at).is_dir();
+    pair.save_on_both(&pair.cloud, "Plans/2026/may/a.md", "a\n");
+    pair.save_on_both(&pair.cloud, "Plans/mixed/b.md", "b\n");
+    fs::write(pair.local.vault.join("Plans/mixed/.hidden"), "mine\n").expect("written");
+    fs::remove_file(pair.cloud.vault.join("Plans/2026/may/a.md")).expect("deleted");
+    fs::remove_file(pair.cloud.vault.join("Plans/mixed/b.md")).expect("deleted");
+    pair.wait("the empty folder is gone", |_| !is_folder("Plans/2026"));
+    pair.wait_same("the notes are gone", |files| files.is_empty());
+    assert!(is_folder("Plans/mixed") && is_folder("Plans"), "what holds anything stays, and the layout");
+    assert!(pair.cloud.vault.join("Plans/2026/may").is_dir(), "who deletes a note did not delete its folder");
+    pair.save_on_both(&pair.cloud, "Plans/2026/may/c.md", "c\n");
+}

@@ -40,6 +40,7 @@ mod terminal;
 mod three_users;
 mod tidy;
 mod undo;
+mod unsynced;
 mod vault_place;
 mod vault_watch;
 mod walls;

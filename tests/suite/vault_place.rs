@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     deploy::skip,
-    node::{Node, Pair, text},
+    node::{Node, PATIENCE, Pair, becomes, text},
 };
 
 const NOTES: usize = 6;
@@ -153,6 +153,20 @@ fn a_disk_that_is_mounted_over_the_vault_and_goes_changes_nothing() {
 }
 
 #[test]
+fn the_nodes_own_folder_in_the_vault_that_is_deleted_is_told_and_made_again() {
+    let pair = with_notes();
+    fs::remove_dir_all(pair.local.vault.join(".aiemp")).expect("deleted");
+    pair.wait("it is told", |pair| pair.local.log().contains("the folder .aiemp was deleted from the vault at"));
+    pair.local.save("Plans/meanwhile.md", "saved meanwhile\n");
+    pair.cloud.save("Plans/note-1.md", "note 1\nby cloud\nlast\n");
+    pair.wait_same("it goes on", |files| {
+        files.len() == NOTES + 1 && files["Plans/note-1.md"] == b"note 1\nby cloud\nlast\n"
+    });
+    pair.wait("all is well", |pair| troubles(&pair.local).is_empty());
+    assert!(pair.local.vault.join(".aiemp").is_dir());
+}
+
+#[test]
 fn a_node_whose_vault_is_missing_starts_makes_none_and_waits_for_it() {
     let mut pair = with_notes();
     let elsewhere = pair.dir().join("elsewhere");
@@ -164,6 +178,13 @@ fn a_node_whose_vault_is_missing_starts_makes_none_and_waits_for_it() {
     wait_away(&pair, "the vault is not at");
     assert_goes_on(&pair, "Plans/meanwhile.md");
     assert!(!pair.local.vault.exists());
+    fs::write(&pair.local.vault, "no folder").expect("written");
+    let said = doctor(&pair.local).1;
+    assert!(
+        said.contains("is not a folder\n         Move what lies there to another place, and the vault's folder"),
+        "{said}"
+    );
+    fs::remove_file(&pair.local.vault).expect("removed");
     fs::rename(&elsewhere, &pair.local.vault).expect("moved back");
     pair.wait_same("it goes on", |files| files.len() == NOTES + 1);
 }
@@ -248,4 +269,47 @@ fn many_files_that_vanish_are_told_and_decided_by_command() {
     pair.local.must(&["conflicts", "resolve", &id, "--take", "local"]);
     pair.wait_same("they are removed everywhere", |files| files.len() == 4);
     assert!(item(&pair).is_none() && troubles(&pair.local).is_empty());
+}
+
+#[test]
+fn a_folder_that_is_the_vault_of_a_node_is_taken_by_no_other_while_that_has_its_home() {
+    let mut pair = with_notes();
+    let vault = pair.local.vault.to_string_lossy().into_owned();
+    let home = pair.local.home.to_string_lossy().into_owned();
+    let init = ["init", "--role", "local", "--vault", &vault, "--unprotected-keys"];
+    let second = Node::at(&pair.dir().join("second"), "local");
+    second.refused(&init).assert(1, &["is the vault of the node at", &home, "--vault DIR", "vault-of-"]);
+    assert!(!second.home.exists(), "nothing was made");
+    // Nor by one whose settings were changed.
+    let mut other = Node::init(&pair.dir().join("other"), "local", &[]);
+    other.vault = pair.local.vault.clone();
+    other.configure("");
+    other.start();
+    let told = troubles(&other);
+    assert!(told.iter().any(|trouble| trouble["what"].as_str().is_some_and(|what| what.contains(&home))), "{told:?}");
+    pair.local.save("Plans/after.md", "after\n");
+    pair.wait_same("the owner goes on", |files| files.contains_key("Plans/after.md"));
+    assert!(other.json(&["status", "--json"])["files"] == 0, "the other took nothing in");
+    other.stop();
+    pair.local.stop();
+    let gone = pair.dir().join("gone");
+    fs::rename(&home, &gone).expect("moved");
+    second.must(&init);
+}
+
+#[test]
+fn a_first_import_is_settled_when_it_is_through_and_not_before() {
+    const MANY: u64 = 1500;
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut node = Node::init(dir.path(), "local", &[]);
+    for number in 0..MANY {
+        node.save(&format!("Private/{}/note-{number}.md", number % 7), format!("note {number}\n"));
+    }
+    node.start();
+    let mut status = Value::Null;
+    let is_settled = becomes(PATIENCE, || {
+        status = node.json(&["status", "--json"]);
+        status["settled"] == true
+    });
+    assert!(is_settled && status["files"] == MANY, "{status}");
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     entry::{FieldWrite, Item},
-    ids::{ContentHash, FileId},
+    ids::{ContentHash, FileId, LogId},
     time::Timestamp,
     vault_path::VaultPath,
 };
@@ -38,6 +38,8 @@ pub struct Event {
     pub file: FileId,
     /// What.
     pub what: Deed,
+    /// The entry that says so: its log, and its place there.
+    pub entry: (LogId, u64),
 }
 
 /// What was done to a file.
@@ -70,7 +72,10 @@ impl Vault {
         for file in lay_there {
             let Some(record) = self.index.get(file) else { continue };
             let mut add = |origin: &Origin, what| {
-                events.push((origin.seq, Event { at: origin.hlc, author: origin.author(), file, what }));
+                events.push((
+                    origin.seq,
+                    Event { at: origin.hlc, author: origin.author(), file, what, entry: (origin.log, origin.seq) },
+                ));
             };
             // Who decides between two files says of both where they lie and that they stay, also where that is no news.
             let mut lay_at = None;
@@ -97,6 +102,11 @@ impl Vault {
         events.into_iter().map(|(_, event)| event).collect()
     }
 
+    /// All files that were in sight before these entries, each with its place.
+    pub fn lay_anywhere(&self, before: &UndoFrom) -> Vec<(FileId, VaultPath)> {
+        self.lay_where(before, |_, _| true)
+    }
+
     /// The files that lay at a path before these entries, or in the folder that it names; each with its place. Which of
     /// those that shared a name had which number is not known any more: under a numbered name there are all of them.
     pub fn lay_at(&self, path: &VaultPath, before: &UndoFrom) -> Vec<(FileId, VaultPath)> {
@@ -109,12 +119,17 @@ impl Vault {
 
     fn lay_exactly_at(&self, path: &VaultPath, before: &UndoFrom) -> Vec<(FileId, VaultPath)> {
         let folder = format!("{}/", path.key());
-        let is_meant = |place: &VaultPath| place.key() == path.key() || place.key().starts_with(&folder);
         let lies_there = self.file_at(path);
+        self.lay_where(before, |file, place| {
+            place.key() == path.key() || place.key().starts_with(&folder) || lies_there == Some(file)
+        })
+    }
+
+    fn lay_where(&self, before: &UndoFrom, is_meant: impl Fn(FileId, &VaultPath) -> bool) -> Vec<(FileId, VaultPath)> {
         let then = |(file, record): (FileId, &FileRecord)| {
             let later = |origin: &Origin| is_undone(before, origin);
             let place = record.path.without(later).shown().cloned();
-            let place = place.filter(|place| is_meant(place) || lies_there == Some(file))?;
+            let place = place.filter(|place| is_meant(file, place))?;
             let existed = record.base.without(later).shown().is_some();
             let names_first = |author| self.boundaries.names_first(author);
             let was_seen = existed && sight::would_be_live(&self.index, file, names_first, later);

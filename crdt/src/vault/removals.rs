@@ -191,7 +191,11 @@ impl Vault {
         let (id, since) = self.removals.item?;
         let held: Vec<_> = self.removals.held.iter().filter_map(|key| self.on_disk.get(key)).collect();
         let first = held.first()?;
-        let mut text = format!("{} files are gone here:", held.len());
+        let (gone, removed) = match held.len() {
+            1 => ("1 file is gone here:".to_owned(), "1 file was removed".to_owned()),
+            count => (format!("{count} files are gone here:"), format!("{count} files were removed")),
+        };
+        let mut text = gone;
         for projection in held.iter().take(NAMED_MAX) {
             text.push_str(&format!("\n{}", projection.path));
         }
@@ -208,9 +212,7 @@ impl Vault {
             base: None,
             sides: vec![Side { node: Some(self.me), text, hlc: since }],
             merged: format!(
-                "{} files were removed within seconds. Until you decide they stay on the other nodes and are not written \
-                 here.",
-                held.len()
+                "{removed} within seconds. What is gone stays on the other nodes until you decide, and is not written here."
             ),
             found: Vec::new(),
         })

@@ -34,6 +34,7 @@ use crate::{
     shell::{
         self,
         control::{Client, Request, Response, WireReceipt},
+        handed_in,
         walls::Wall,
     },
 };
@@ -153,14 +154,24 @@ pub(super) fn approvals(home: &Home, args: ApprovalsArgs) -> Result<ExitCode> {
 
 /// The running node of this home.
 pub(super) fn client(home: &Home) -> Result<Client> {
-    Client::connect(&home.control_socket())?.ok_or_else(|| {
-        Fault::operator(
-            "not_running",
-            format!("no node runs on {}", home.path().display()),
+    Client::connect(&home.control_socket())?.ok_or_else(|| not_running(home, handed_in::is_disk_full(home)).into())
+}
+
+/// A node whose store finds no room ends.
+fn not_running(home: &Home, is_disk_full: bool) -> Fault {
+    let home = home.path().display();
+    let (message, fix) = match is_disk_full {
+        true => (
+            format!("no node runs on {home}, and the disk below it is full"),
+            "Free some space, start it with `aiemp-node --role local` (or `--role cloud`), and run this again: nothing was \
+             lost.",
+        ),
+        false => (
+            format!("no node runs on {home}"),
             "Start it with `aiemp-node --role local` (or `--role cloud`) and run this again.",
-        )
-        .into()
-    })
+        ),
+    };
+    Fault::operator("not_running", message, fix)
 }
 
 fn show(home: &Home, desk: &Desk, id: &str, as_json: bool, own: &str) -> Result<()> {

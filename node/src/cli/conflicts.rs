@@ -12,14 +12,12 @@ use clap::{Args, Subcommand};
 use data_encoding::BASE64;
 use serde_json::json;
 
+use self::held::Unsynced;
 use super::{approvals::client, print, terminal};
 use crate::{
     fault::Fault,
     home::Home,
-    shell::{
-        control::{Client, Request, ResolveChoice, Response, WireConflict, unexpected},
-        holds::Hold,
-    },
+    shell::control::{Client, Request, ResolveChoice, Response, WireConflict, unexpected},
 };
 
 mod held;
@@ -59,7 +57,7 @@ pub(super) struct ConflictsArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConflictsCommand {
-    /// The open ones, and saves that did not sync
+    /// The open ones, then saves that are held and what did not sync
     List {
         /// Print JSON
         #[arg(long)]
@@ -93,8 +91,8 @@ pub(super) fn conflicts(home: &Home, args: ConflictsArgs) -> Result<ExitCode> {
     let mut client = client(home)?;
     let (items, is_reading) = open_ones(&mut client)?;
     match args.command {
-        None => list(&items, &held::held(home), is_reading, args.json),
-        Some(ConflictsCommand::List { json }) => list(&items, &held::held(home), is_reading, json),
+        None => list(&mut client, home, &items, is_reading, args.json)?,
+        Some(ConflictsCommand::List { json }) => list(&mut client, home, &items, is_reading, json)?,
         Some(ConflictsCommand::Show { id, json }) => show(&mut client, find(&items, &id, is_reading)?, json)?,
         Some(ConflictsCommand::Resolve { id, take, with, release }) => {
             let item = find(&items, &id, is_reading)?;
@@ -140,11 +138,14 @@ fn to_json(item: &WireConflict) -> serde_json::Value {
     value
 }
 
-fn list(items: &[WireConflict], holds: &[Hold], is_reading: bool, as_json: bool) {
+fn list(client: &mut Client, home: &Home, items: &[WireConflict], is_reading: bool, as_json: bool) -> Result<()> {
+    let (holds, unsynced) = (held::held(home), Unsynced::ask(client)?);
     if as_json {
         let holds: Vec<_> = holds.iter().map(held::to_json).collect();
         let items: Vec<_> = items.iter().map(to_json).collect();
-        return print::json(json!({ "items": items, "holds": holds, "complete": !is_reading }));
+        print::json(json!({ "items": items, "holds": holds, "unsynced": unsynced.named,
+            "unsynced_count": unsynced.count, "complete": !is_reading }));
+        return Ok(());
     }
     if items.is_empty() && !is_reading {
         print::talk("No conflicts.");
@@ -154,9 +155,11 @@ fn list(items: &[WireConflict], holds: &[Hold], is_reading: bool, as_json: bool)
         found_lines(item).for_each(print::data);
     }
     holds.iter().flat_map(held::lines_of).for_each(print::data);
+    unsynced.lines().into_iter().for_each(print::data);
     if is_reading {
         print::talk("The node is still reading its notes, and may find more: run this again in a moment.");
     }
+    Ok(())
 }
 
 fn line_of(item: &WireConflict) -> String {

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
 
 use aiemp_keys::private_file;
-use aiemp_protocol::roster::{Role, RosterChain};
+use aiemp_protocol::{
+    action::spelt,
+    roster::{Role, RosterChain},
+};
 use anyhow::Result;
 use serde_json::json;
 
@@ -28,6 +31,9 @@ mod roster;
 mod store;
 mod vault;
 mod walls;
+
+/// Names that do not sync and are told one by one.
+const UNSYNCED_SHOWN: usize = 20;
 
 /// How much it matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -336,13 +342,36 @@ fn check_port(host: &str, port: u16, findings: &mut Findings) {
 fn running_status(home: &Home) -> Option<WireStatus> {
     let mut client = Client::connect(&home.control_socket()).ok()??;
     let Ok(Response::Status(status)) = client.ask(&Request::Status) else { return None };
-    Some(status)
+    Some(*status)
+}
+
+/// A brain that fails, names in the vault that do not sync, and those that its disk refuses. A disk that takes nothing is told with the vault.
+fn check_work(home: &Home, findings: &mut Findings) {
+    let Some(status) = running_status(home) else { return };
+    findings.troubles(
+        status
+            .brain
+            .into_iter()
+            .map(|trouble| WireTrouble { what: spelt(&trouble.what).to_string(), ..trouble })
+            .collect(),
+    );
+    let of_files = status.unsynced.iter().filter(|told| !told.is_of_disk());
+    for told in of_files.clone().take(UNSYNCED_SHOWN) {
+        findings.warning(format!("{} does not sync: {}", spelt(&told.path), told.what), told.fix.clone());
+    }
+    if of_files.count() > UNSYNCED_SHOWN {
+        let what = format!("{} names in the vault do not sync", status.unsynced_count);
+        findings.warning(what, "`aiemp-node conflicts --json` names them, each with what to do.");
+    }
 }
 
 fn check_running(home: &Home, findings: &mut Findings) {
     let socket: &Path = &home.control_socket();
     match Client::connect(socket) {
-        Ok(Some(_)) => findings.ok("the node is running"),
+        Ok(Some(_)) => {
+            findings.ok("the node is running");
+            check_work(home, findings);
+        }
         Ok(None) => findings.warning("the node is not running", "Start it with `aiemp-node --role cloud|local`."),
         Err(error) => findings.error(causes(&error), "Check who owns the home."),
     }

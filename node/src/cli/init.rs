@@ -21,7 +21,7 @@ use super::{Passphrase, RoleArg, owner, print};
 use crate::{
     fault::Fault,
     home::Home,
-    shell::{self, rosters::signing::Signing},
+    shell::{self, rosters::signing::Signing, vault_disk},
 };
 
 mod begun;
@@ -77,6 +77,7 @@ pub(super) fn init(home: &Home, args: &InitArgs) -> Result<ExitCode> {
     if let Some(file) = args.recovery_file.as_deref().filter(|_| args.role == RoleArg::Local) {
         recovery_file::check(file)?;
     }
+    refuse_anothers(&vault)?;
     let protection = protection(args)?;
     make_vault(&vault)?;
     let begun = Begun::at(home)?;
@@ -108,6 +109,16 @@ fn vault_path(home: &Home, args: &InitArgs) -> Result<PathBuf> {
     let vault = std::path::absolute(&vault)?;
     shell::places::check_apart(home.path(), &vault)?;
     Ok(vault)
+}
+
+/// Two nodes on one folder would each take what the other writes for the person's work.
+fn refuse_anothers(vault: &Path) -> Result<(), Fault> {
+    let Some(owner) = vault_disk::owners(vault, None).into_iter().next() else { return Ok(()) };
+    let fix = format!(
+        "Give this node a folder of its own: --vault DIR. If the other node is gone for good, delete {} and run init again.",
+        owner.mark.display()
+    );
+    Err(Fault::operator("vault_taken", shell::mesh::anothers(vault, &owner), fix))
 }
 
 fn check_name(name: &str) -> Result<(), Fault> {

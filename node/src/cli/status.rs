@@ -27,7 +27,7 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
     let running = match Client::connect(&home.control_socket())? {
         Some(mut client) => {
             let Response::Status(status) = client.ask(&Request::Status)? else { return Err(unexpected()) };
-            Some(status)
+            Some(*status)
         }
         None => None,
     };
@@ -48,9 +48,10 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
             "running": running.is_some(), "peers": peers, "approvals_waiting": known.map(|state| state.approvals_waiting),
             "approvals_handed_in": handed_in.waiting.len(), "executor": handed_in.trouble,
             "conflicts": known.map(|state| state.conflicts), "holds": known.map(|state| state.holds),
+            "unsynced": known.map(|state| state.unsynced_count),
             "files": known.map(|state| state.files), "settled": known.map(|state| state.settled),
             "frozen": freezes.stop(roster, node), "frozen_logs": state.frozen_logs,
-            "vault": state.vault, "store": state.store, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
+            "vault": state.vault, "store": state.store, "brain": state.brain, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
             "promises": promises }));
     } else {
         for freeze in freezes.standing(roster) {
@@ -107,6 +108,9 @@ fn print_counts(running: Option<&WireStatus>, handed_in: usize) {
     print::data(format!("waiting    {} for your approval{approved}", state.approvals_waiting));
     print::data(format!("conflicts  {}", state.conflicts));
     print::data(format!("held       {}", state.holds));
+    if state.unsynced_count > 0 {
+        print::data(format!("unsynced   {} in the vault (`aiemp-node conflicts` names them)", state.unsynced_count));
+    }
 }
 
 fn line_of(peer: &WirePeer) -> String {
@@ -129,6 +133,9 @@ fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, hand
     }
     for trouble in &state.store {
         print::data(format!("STORE      {}\n           {}", trouble.what, trouble.fix));
+    }
+    if let Some(trouble) = &state.brain {
+        print::data(format!("BRAIN      {}\n           {}", spelt(&trouble.what), spelt(&trouble.fix)));
     }
     if let Some(trouble) = &handed_in.trouble {
         print::data(format!("EXECUTOR   {}\n           {}", spelt(&trouble.what), spelt(&trouble.fix)));

@@ -45,7 +45,10 @@ pub(super) fn undo(home: &Home, args: &UndoArgs) -> Result<ExitCode> {
     if args.json {
         print::json(json!({ "undone": undone, "left": left }));
     } else {
-        print::data(format!("{undone} files are put back as they were at {since}"));
+        print::data(match undone {
+            1 => format!("1 file is put back as it was at {since}"),
+            _ => format!("{undone} files are put back as they were at {since}"),
+        });
         for path in &left {
             print::data(format!("left  {}", spelt(path)));
         }

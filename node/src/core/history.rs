@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aiemp_crdt::vault;
+use aiemp_crdt::vault::{self, Event};
 use aiemp_protocol::{ids::FileId, time::Timestamp, vault_path::VaultPath};
 
 use super::{
@@ -15,14 +15,33 @@ use super::{
 const CONTENTS_MAX: usize = 8;
 
 impl Core {
-    pub(super) fn ask_past(&mut self, now: Timestamp, request: u64, path: &VaultPath, at: Timestamp, restore: bool) {
+    /// What was done to the files that ever lay at a path, and when it came here.
+    pub(super) fn tell_history(&mut self, now: Timestamp, request: u64, path: &VaultPath) {
+        let came = |event: &Event| self.replication.taken_at(now, event.entry.0, event.entry.1).unwrap_or(event.at);
+        let events = self.vault.history(path).into_iter().map(|event| (came(&event), event));
+        let events: Vec<_> = events.map(|(came, event)| (event, came)).collect();
+        self.answer(request, if events.is_empty() { Answer::NotFound } else { Answer::History(events) });
+    }
+
+    pub(super) fn ask_past(
+        &mut self,
+        now: Timestamp,
+        request: u64,
+        path: Option<&VaultPath>,
+        at: Timestamp,
+        restore: bool,
+    ) {
         let before = self.replication.taken_after(now, at);
-        let mut files = self.vault.lay_at(path, &before);
+        let mut files = match path {
+            Some(path) => self.vault.lay_at(path, &before),
+            None => self.vault.lay_anywhere(&before),
+        };
         if files.is_empty() {
             return self.answer(request, Answer::NotFound);
         }
-        let folder = format!("{}/", path.key());
-        let shared_name = files.iter().all(|(_, place)| !place.key().starts_with(&folder));
+        let folder = path.map(|path| format!("{}/", path.key()));
+        let is_below = |place: &VaultPath| folder.as_ref().is_none_or(|folder| place.key().starts_with(folder));
+        let shared_name = files.iter().all(|(_, place)| !is_below(place));
         files.sort_by(|(file, path), (other, place)| (path, file).cmp(&(place, other)));
         // Of a folder the names are told, and the contents where they are wanted back.
         let (contents_max, files_max) = match (restore, shared_name || files.len() == 1) {

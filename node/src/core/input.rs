@@ -134,8 +134,8 @@ pub enum Question {
     History(VaultPath),
     /// The files that lay at a path at a time, or in the folder that it names.
     Past {
-        /// The path.
-        path: VaultPath,
+        /// The path; none is the whole vault.
+        path: Option<VaultPath>,
         /// When.
         at: Timestamp,
         /// Whether they get their places and contents of then back.

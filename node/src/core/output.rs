@@ -242,7 +242,7 @@ pub enum Answer {
         left: Vec<VaultPath>,
     },
     /// To `History`, oldest first.
-    History(Vec<Event>),
+    History(Vec<(Event, Timestamp)>),
     /// To `Past`.
     Past {
         /// Where they lay.

@@ -34,11 +34,8 @@ impl Core {
                 let from = self.replication.taken_since(now, author, since);
                 self.vault_input(now, vault::Input::UndoRequested { request, from });
             }
-            Question::History(path) => {
-                let events = self.vault.history(&path);
-                self.answer(request, if events.is_empty() { Answer::NotFound } else { Answer::History(events) });
-            }
-            Question::Past { path, at, restore } => self.ask_past(now, request, &path, at, restore),
+            Question::History(path) => self.tell_history(now, request, &path),
+            Question::Past { path, at, restore } => self.ask_past(now, request, path.as_ref(), at, restore),
             Question::Logs => {
                 let logs = self.logs(now);
                 self.answer(request, Answer::Logs(logs));

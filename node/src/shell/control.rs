@@ -22,8 +22,8 @@ use tokio::{
 };
 
 pub use self::wire::{
-    WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireProgress, WireReceipt, WireSide,
-    WireStatus, WireTrouble, WireUsage,
+    DISK_FULL, READ_ONLY, WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireProgress,
+    WireReceipt, WireSide, WireStatus, WireTrouble, WireUnsynced, WireUsage,
 };
 use super::users::Users;
 
@@ -90,7 +90,7 @@ pub enum Request {
     },
     /// The files that lay at a path at a time, or in the folder that it names.
     Past {
-        /// The path.
+        /// The path; an empty one is the whole vault.
         path: String,
         /// When, in milliseconds since the epoch.
         at_ms: u64,
@@ -185,7 +185,7 @@ pub enum Response {
         message: String,
     },
     /// To `status`.
-    Status(WireStatus),
+    Status(Box<WireStatus>),
 }
 
 /// A request with the way back.

@@ -32,9 +32,9 @@ use super::{
 };
 use crate::{
     audit::AuditLog,
-    config::{BrainKind, Config},
+    config::Config,
     core::{BrainId, Core, Input, Notice, Output},
-    fault::{Fault, causes},
+    fault::causes,
     home::Home,
 };
 
@@ -50,9 +50,10 @@ mod rescans;
 mod start;
 mod troubles;
 mod unpaired;
+mod unsynced;
 
 use disk::{Disk, DiskDone, DiskJob};
-pub use place::Away;
+pub use place::{Away, anothers};
 pub use progress::log_writer;
 pub use start::lock;
 pub use troubles::{absent, entries_lost, kept_damaged};
@@ -170,7 +171,7 @@ struct Mesh {
     hears_at: Instant,
     rescans: rescans::Rescans,
     bar: progress::Bar,
-    skipped: notices::Skipped,
+    unsynced: unsynced::Unsynced,
     audit: AuditLog,
     /// Whether less than the floor is free below the home.
     disk_full: bool,
@@ -181,6 +182,8 @@ struct Mesh {
     watches: (Option<VaultWatcher>, HomeWatch),
     /// Payloads that were damaged and forgotten since the start.
     payloads_lost: usize,
+    /// Why the brain drafted nothing the last time.
+    brain_failed: Option<String>,
 }
 
 impl Mesh {
@@ -302,8 +305,12 @@ impl Mesh {
                     let roster = self.core.replication().rosters().current();
                     let mut response = questions::response(answer, roster, self.me, holds);
                     if let Response::Status(status) = &mut response {
+                        status.settled &= self.rescans.is_idle();
                         status.vault = self.troubles();
+                        (status.unsynced, status.unsynced_count) =
+                            self.unsynced.listed(&self.config.vault, std::time::Instant::now());
                         status.progress = self.progress();
+                        status.brain = self.brain_failed.as_deref().map(troubles::brain);
                         status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
                     }
                     // The asker may have gone away.
@@ -318,6 +325,11 @@ impl Mesh {
     fn notice(&mut self, notice: Notice) -> Result<()> {
         if let Some(event) = notices::audited(&notice) {
             self.audit.append(clock::now(), &event).context("the audit log")?;
+        }
+        if let Notice::BrainFailed { why, .. } = &notice {
+            self.brain_failed = Some(why.clone());
+        } else if matches!(notice, Notice::Drafted { .. }) {
+            self.brain_failed = None;
         }
         notices::tell(&self.home, notice);
         Ok(())
@@ -417,6 +429,10 @@ impl Mesh {
                 self.store.send(store::Command::Write(store::Write::Stamps(stamps))).await?;
                 Ok(())
             }
+            DiskDone::Refused(path, error) => {
+                self.unsynced.written(path, error.as_ref(), std::time::Instant::now());
+                Ok(())
+            }
             DiskDone::Missed => {
                 self.place.missed();
                 Ok(())
@@ -461,7 +477,8 @@ impl Mesh {
     async fn disk_event(&mut self, event: DiskEvent) -> Result<()> {
         match event {
             DiskEvent::Changed { changed, removed, skipped } => {
-                notices::tell_skipped(&skipped);
+                let taken = changed.iter().map(|(path, _)| path).chain(&removed);
+                self.unsynced.looked_at(taken, skipped);
                 self.disk.send(DiskJob::Confirm { changed, removed }).await
             }
             DiskEvent::Rescan if self.rescans.ask() => self.scan().await,
@@ -573,19 +590,5 @@ impl Mesh {
         self.store.flush().await.ok();
         std::fs::remove_file(self.home.control_socket()).ok();
         std::fs::remove_file(self.home.addresses()).ok();
-    }
-}
-
-/// The brain of this node, as settings and role allow it.
-fn brain_of(config: &Config, role: Role) -> Result<crate::core::Brain, Fault> {
-    match (config.brain.kind, role) {
-        (BrainKind::None, _) => Ok(crate::core::Brain::None),
-        (BrainKind::Template, _) => Ok(crate::core::Brain::Template),
-        (BrainKind::Command, Role::Cloud) => Ok(crate::core::Brain::Command),
-        (BrainKind::Command, Role::Local) => Err(Fault::refused(
-            "brain",
-            "`[brain] kind = \"command\"` runs on Cloud only: on Local a program would share the machine with every secret",
-            "Set kind = \"none\" or \"template\" here, and the command on the Cloud node.",
-        )),
     }
 }

@@ -54,7 +54,10 @@ pub fn question(request: Request) -> Result<Question, String> {
         },
         Request::History { path } => Question::History(VaultPath::parse(&path).map_err(|error| error.to_string())?),
         Request::Past { path, at_ms, restore } => Question::Past {
-            path: VaultPath::parse(&path).map_err(|error| error.to_string())?,
+            path: match path.as_str() {
+                "" => None,
+                path => Some(VaultPath::parse(path).map_err(|error| error.to_string())?),
+            },
             at: Timestamp::from_millis(at_ms),
             restore,
         },
@@ -82,7 +85,7 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
             Response::Undone { undone, left: left.iter().map(ToString::to_string).collect() }
         }
         Answer::History(events) => {
-            Response::History { events: events.into_iter().map(|event| names.event(event)).collect() }
+            Response::History { events: events.into_iter().map(|(event, came)| names.event(event, came)).collect() }
         }
         Answer::Past { paths, contents, left } => Response::Past {
             paths: paths.iter().map(ToString::to_string).collect(),
@@ -93,7 +96,7 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
         Answer::NotFound => Response::NotFound,
         Answer::Withheld(why) => Response::BadRequest { message: format!("what was given may not leave: {why}") },
         Answer::Logs(logs) => Response::Logs { logs: logs.into_iter().map(|log| names.log(&log)).collect() },
-        Answer::Status(status) => Response::Status(names.status(&status, roster, me, holds)),
+        Answer::Status(status) => Response::Status(Box::new(names.status(&status, roster, me, holds))),
     }
 }
 
@@ -152,7 +155,7 @@ impl Names {
         }
     }
 
-    fn event(&self, event: Event) -> WireEvent {
+    fn event(&self, event: Event, came: Timestamp) -> WireEvent {
         let (what, path) = match event.what {
             Deed::Created(path) => ("created", Some(path)),
             Deed::Moved(path) => ("moved", Some(path)),
@@ -167,6 +170,7 @@ impl Names {
             file: event.file.to_string(),
             what: what.to_owned(),
             path: path.map(|path| path.to_string()),
+            came_ms: came.as_millis(),
         }
     }
 
@@ -227,6 +231,9 @@ impl Names {
             vault: Vec::new(),
             progress: None,
             store: absent.collect(),
+            brain: None,
+            unsynced: Vec::new(),
+            unsynced_count: 0,
             settled: status.settled,
         }
     }

@@ -25,7 +25,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 pub use self::{
-    mark::{FolderId, Lying, look},
+    mark::{FolderId, Lying, Owner, look, owners},
     reading::SkipReason,
     scan::{Known, Scan, ScanSize},
     stamps::{Stamp, StampName, Stamped, Stamps},
@@ -85,6 +85,12 @@ pub enum DiskError {
         /// The file.
         path: PathBuf,
     },
+    /// The file system takes no such name, as FAT and exFAT take no `?`.
+    #[error("the file system takes no such name: {}; rename the file or folder on a node that has it", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+    },
     /// A part of the vault is another file system, between which nothing can be renamed.
     #[error("{} lies on another file system than the vault's top; keep the whole vault on one", path.display())]
     OtherFileSystem {
@@ -113,6 +119,15 @@ impl DiskError {
             Some(Errno::ROFS) => Self::ReadOnly { path },
             Some(Errno::XDEV) => Self::OtherFileSystem { path },
             Some(_) | None => Self::Io { doing, path, source },
+        }
+    }
+
+    /// The error for a call that gives something its name in the vault.
+    fn naming(doing: &'static str, path: impl Into<PathBuf>, cause: impl Into<io::Error>) -> Self {
+        let (path, source) = (path.into(), cause.into());
+        match Errno::from_io_error(&source) {
+            Some(Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) => Self::Name { path },
+            Some(_) | None => Self::new(doing, path, source),
         }
     }
 }

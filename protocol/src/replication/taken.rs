@@ -20,6 +20,13 @@ impl Replication {
         self.first_taken(now, |_| true, |taken| taken > at)
     }
 
+    /// When an entry was taken here; `None` if it is not held.
+    pub fn taken_at(&self, now: Timestamp, log: LogId, seq: u64) -> Option<Timestamp> {
+        let from = usize::try_from(seq.checked_sub(1)?).ok()?;
+        let later = self.taken.get(&log)?.get(from..).filter(|later| !later.is_empty())?;
+        Some(later.iter().rev().fold(now, |next, at| if *at <= now { *at } else { next }))
+    }
+
     /// For each of these logs, the first entry that was taken here at such a time.
     fn first_taken(
         &self,

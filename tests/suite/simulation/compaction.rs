@@ -86,7 +86,7 @@ fn ask(world: &mut World, question: Question) -> Answer {
 
 fn deeds(world: &mut World) -> Vec<Deed> {
     let Answer::History(events) = ask(world, Question::History(path(NOTE))) else { panic!("it has a history") };
-    events.into_iter().map(|event| event.what).collect()
+    events.into_iter().map(|(event, _)| event.what).collect()
 }
 
 /// The texts of the node's open items.
@@ -99,7 +99,8 @@ fn listed(world: &World, node: usize) -> Vec<(ConflictKind, Vec<String>)> {
 fn a_note_that_was_left_alone_starts_anew_and_nobody_sees_it() {
     let (mut world, then) = compacted(901, &[0, 2]);
     assert_eq!(deeds(&mut world).len(), 1 + CHANGES, "history tells of no such thing");
-    let question = Question::Past { path: path(NOTE), at: then.earlier_by(Duration::from_secs(55)), restore: false };
+    let question =
+        Question::Past { path: Some(path(NOTE)), at: then.earlier_by(Duration::from_secs(55)), restore: false };
     let Answer::Past { contents, .. } = ask(&mut world, question) else { panic!("it was there") };
     let [Some(before)] = &contents[..] else { panic!("{contents:?}") };
     let before = String::from_utf8_lossy(before);

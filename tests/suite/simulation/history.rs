@@ -20,6 +20,8 @@ use super::{
 };
 
 const NOTE: &str = "Plans/a.md";
+/// What stands for the whole vault.
+const WHOLE: &str = "";
 
 fn ask(world: &mut World, question: Question) -> Answer {
     world.input(0, Input::Asked { request: 77, question }).expect("nothing goes wrong");
@@ -29,7 +31,7 @@ fn ask(world: &mut World, question: Question) -> Answer {
 
 /// What lay there at that time: the paths, the contents unless it is a folder, and what could not be restored.
 fn past(world: &mut World, at: Timestamp, place: &str, restore: bool) -> Option<(Vec<String>, Option<String>, usize)> {
-    let answer = ask(world, Question::Past { path: path(place), at, restore });
+    let answer = ask(world, Question::Past { path: (place != WHOLE).then(|| path(place)), at, restore });
     if matches!(answer, Answer::NotFound) {
         return None;
     }
@@ -77,7 +79,7 @@ fn a_note_is_told_as_it_was_at_any_time_and_comes_back() {
     }
     assert_eq!(past(&mut world, gone, NOTE, false), None);
     let Answer::History(events) = ask(&mut world, Question::History(path(NOTE))) else { panic!("it has a history") };
-    let deeds: Vec<_> = events.iter().map(|event| (event.author, event.what.clone())).collect();
+    let deeds: Vec<_> = events.iter().map(|(event, _)| (event.author, event.what.clone())).collect();
     let id = |node: usize| world.nodes[node].id();
     let expected =
         [(id(0), Deed::Created(path(NOTE))), (id(1), Deed::Edited), (id(2), Deed::Edited), (id(0), Deed::Archived)];
@@ -87,6 +89,28 @@ fn a_note_is_told_as_it_was_at_any_time_and_comes_back() {
     for node in 0..3 {
         assert_eq!(text(&world, node, NOTE).as_deref(), Some(two), "node {node}");
     }
+    settle(&mut world);
+}
+
+#[test]
+fn each_of_two_saves_in_one_second_is_reached_by_when_it_came_and_the_whole_vault_comes_back() {
+    let mut world = world(306, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, "Done/other.md", "other\n");
+    for text in ["one\n", "two\n", "three\n"] {
+        save(&mut world, 0, NOTE, text);
+        pass(&mut world, 200);
+    }
+    pass(&mut world, 20_000);
+    let Answer::History(events) = ask(&mut world, Question::History(path(NOTE))) else { panic!("it has a history") };
+    let came: Vec<_> = events.iter().map(|(_, came)| *came).collect();
+    let told: Vec<_> = came.iter().map(|at| said(&mut world, *at)).collect();
+    assert_eq!(told, ["one\n", "two\n", "three\n"].map(|text| Some(text.to_owned())));
+    remove(&mut world, 0, "Done/other.md");
+    pass(&mut world, 20_000);
+    let (paths, ..) = past(&mut world, came[1], WHOLE, true).expect("files lay there");
+    assert_eq!(paths, ["Done/other.md", NOTE]);
+    assert_eq!(text(&world, 0, NOTE).as_deref(), Some("two\n"));
+    assert_eq!(text(&world, 0, "Done/other.md").as_deref(), Some("other\n"));
     settle(&mut world);
 }
 
@@ -114,7 +138,7 @@ fn what_files_of_one_name_said_is_told_under_the_name_and_under_each_number() {
     let Answer::History(events) = ask(&mut world, Question::History(path("Plans/a (2).md"))) else {
         panic!("one lay there")
     };
-    assert_eq!(events.iter().filter(|event| event.what == Deed::Created(path(NOTE))).count(), 2);
+    assert_eq!(events.iter().filter(|(event, _)| event.what == Deed::Created(path(NOTE))).count(), 2);
     settle(&mut world);
 }
 
@@ -194,7 +218,7 @@ fn a_cloud_restores_only_what_it_may_write() {
     let then = world.time();
     save(&mut world, 0, "Done/a.md", "done, and changed\n");
     pass(&mut world, 20_000);
-    let question = Question::Past { path: path("Done/a.md"), at: then, restore: true };
+    let question = Question::Past { path: Some(path("Done/a.md")), at: then, restore: true };
     world.input(1, Input::Asked { request: 78, question }).expect("nothing goes wrong");
     pass(&mut world, 20_000);
     match world.nodes[1].answers.remove(&78) {

@@ -156,3 +156,12 @@ fn who_asks_for_a_filed_draft_is_told_to_put_it_back_first() {
          for it\n  Wait until it is sent or has failed: `aiemp-node approvals` tells which."
     );
 }
+
+#[test]
+fn a_node_that_ended_on_a_full_disk_is_told_so() {
+    let home = Home::at("/home/of/it");
+    let full = not_running(&home, true);
+    assert_eq!(full.message, "no node runs on /home/of/it, and the disk below it is full");
+    assert!(full.fix.starts_with("Free some space, start it"));
+    assert_eq!(not_running(&home, false).message, "no node runs on /home/of/it");
+}

@@ -2,6 +2,7 @@
 
 use aiemp_crdt::vault::HoldReason;
 use aiemp_protocol::action::spelt;
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::super::egress;
@@ -9,9 +10,13 @@ use crate::{
     home::Home,
     shell::{
         self,
+        control::{Client, Request, Response, WireUnsynced, unexpected},
         holds::{self, Hold},
     },
 };
+
+/// Names of one reason that are shown.
+const SHOWN: usize = 20;
 
 /// What is held as things are now: what was put right is held no longer.
 pub(super) fn held(home: &Home) -> Vec<Hold> {
@@ -45,9 +50,61 @@ pub(super) fn lines_of(hold: &Hold) -> Vec<String> {
     lines
 }
 
+/// What lies in the vault and does not sync, or is refused by its disk; of many the first.
+pub(super) struct Unsynced {
+    pub(super) named: Vec<WireUnsynced>,
+    pub(super) count: usize,
+}
+
+impl Unsynced {
+    pub(super) fn ask(client: &mut Client) -> Result<Self> {
+        let Response::Status(status) = client.ask(&Request::Status)? else { return Err(unexpected()) };
+        Ok(Self { named: status.unsynced, count: status.unsynced_count })
+    }
+
+    /// Under a heading of their own, in groups of one reason: what, and what to do.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut named: Vec<_> = self.named.iter().collect();
+        named.sort_by(|a, b| (&a.reason, &a.path).cmp(&(&b.reason, &b.path)));
+        let heading = (self.count > 0).then(|| format!("did not sync: {}", self.count));
+        let mut lines: Vec<String> = heading.into_iter().collect();
+        for group in named.chunk_by(|a, b| a.reason == b.reason) {
+            lines.extend(group.iter().take(SHOWN).map(|told| format!("  {:<11}  {}", told.reason, spelt(&told.path))));
+            let more = group.len().saturating_sub(SHOWN);
+            lines.extend((more > 0).then(|| format!("  and {more} more (--json names them)")));
+            lines.extend(group.first().map(|told| format!("    {}: {}", told.what, told.fix)));
+        }
+        lines
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_did_not_sync_is_told_by_its_reason_and_what_to_do() {
+        let told = |path: &str, reason: &str| WireUnsynced {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+            what: format!("{reason} of it"),
+            fix: "Mend it.".to_owned(),
+        };
+        let named = vec![told("b\u{202e}.md", "twin"), told("a.md", "large"), told("a2.md", "twin")];
+        let expected = [
+            "did not sync: 3",
+            "  large        a.md",
+            "    large of it: Mend it.",
+            "  twin         a2.md",
+            "  twin         b[U+202E RIGHT-TO-LEFT OVERRIDE].md",
+            "    twin of it: Mend it.",
+        ];
+        assert_eq!(Unsynced { named, count: 3 }.lines(), expected);
+        let many = (0..SHOWN + 2).map(|number| told(&format!("{number:02}.md"), "twin")).collect();
+        let lines = Unsynced { named: many, count: SHOWN + 2 }.lines();
+        assert_eq!(lines[SHOWN + 1..], ["  and 2 more (--json names them)", "    twin of it: Mend it."]);
+        assert!(Unsynced { named: Vec::new(), count: 0 }.lines().is_empty());
+    }
 
     #[test]
     fn a_hold_says_what_it_is_and_what_to_do() {

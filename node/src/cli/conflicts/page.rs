@@ -92,7 +92,11 @@ fn places(item: &WireConflict, page: &mut Vec<Line>) {
         page.extend(told(&side.text));
     }
     page.push(Line::heading("\nShown now"));
-    page.extend(told(&item.merged));
+    match item.kind.as_str() {
+        // Each file under the name that its side says.
+        NAME | ADOPTION => page.extend(item.sides.iter().flat_map(|side| told(&side.text))),
+        _ => page.extend(told(&item.merged)),
+    }
 }
 
 fn told(text: &str) -> Vec<Line> {
@@ -170,8 +174,8 @@ pub(super) fn ways(item: &WireConflict) -> Vec<String> {
         }
         TEXT => [each("its lines stand there"), vec![both("what is shown stands"), with]].concat(),
         ADOPTION => [each("its file stays; the other goes"), vec![both("leave both"), with]].concat(),
-        MOVE => each("where it lies"),
-        NAME => each("whose file has the name; the other keeps its number"),
+        MOVE => [each("where it lies"), vec![both("it stays where it lies now")]].concat(),
+        NAME => [each("whose file has the name; the other keeps its number"), vec![both("as they lie now")]].concat(),
         "delete_edit" => vec![(own(0), "it goes"), (own(1), "it stays"), both("it stays"), with],
         "late_edit" => vec![(own(0), "what it says stays out"), (own(1), "the old note comes back"), with],
         CONTENT | "blob" => [each("its content stands"), vec![both("both stand, one with a number"), with]].concat(),
@@ -338,7 +342,12 @@ Shown now
         let moved = item(MOVE, Some("Plans/a.md"), &[("laptop", "Plans/b.md"), ("laptop", "Plans/c.md")], "Plans/b.md");
         assert!(text(&of(&moved, None)).ends_with("\nShown now\n  Plans/b.md\n"));
         let ways = super::ways(&moved).join("\n");
-        assert!(ways.ends_with("  --take 1  where it lies\n  --take 2  where it lies"), "{ways}");
+        let expected =
+            "  --take 1     where it lies\n  --take 2     where it lies\n  --take both  it stays where it lies now";
+        assert!(ways.ends_with(expected), "{ways}");
+        let named = item(NAME, None, &[("laptop", "Plans/a.md"), ("cloud", "Plans/a (2).md")], "Plans/a (2).md");
+        assert!(text(&of(&named, None)).ends_with("\nShown now\n  Plans/a.md\n  Plans/a (2).md\n"));
+        assert!(super::ways(&named).join("\n").ends_with("\n  --take both    as they lie now"));
     }
 
     #[test]

@@ -15,7 +15,9 @@ use crate::{
 pub(super) fn check(home: &Home, config: &Config, findings: &mut Findings) {
     let vault = &config.vault;
     if vault.exists() && !vault.is_dir() {
-        return findings.error(format!("{} is not a folder", vault.display()), "Correct `vault` in config.toml.");
+        let fix = "Move what lies there to another place, and the vault's folder back. If it lies elsewhere for good, correct \
+                   `vault` in config.toml.";
+        return findings.error(format!("{} is not a folder", vault.display()), fix);
     }
     // A running node knows more, and may have been given another vault at its start.
     let troubles = running_status(home).map_or_else(|| away(home, config).into_iter().collect(), |status| status.vault);

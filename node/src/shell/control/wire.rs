@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Reasons that the vault's disk takes nothing.
+pub const DISK_FULL: &str = "disk_full";
+/// See [`DISK_FULL`].
+pub const READ_ONLY: &str = "read_only";
+
 /// A draft with what its approval is derived from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WireDraft {
@@ -148,8 +153,37 @@ pub struct WireStatus {
     /// What is the matter with the store.
     #[serde(default)]
     pub store: Vec<WireTrouble>,
+    /// What lies in the vault and does not sync, and what its disk does not take; of many the first.
+    #[serde(default)]
+    pub unsynced: Vec<WireUnsynced>,
+    /// How many of those there are.
+    #[serde(default)]
+    pub unsynced_count: usize,
+    /// What is the matter with the brain.
+    #[serde(default)]
+    pub brain: Option<WireTrouble>,
     /// Whether nothing is under way.
     pub settled: bool,
+}
+
+/// A file or name that does not sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireUnsynced {
+    /// Where it lies, or should.
+    pub path: String,
+    /// A word for why.
+    pub reason: String,
+    /// Why.
+    pub what: String,
+    /// What to do.
+    pub fix: String,
+}
+
+impl WireUnsynced {
+    /// Whether the vault's disk takes nothing at all.
+    pub fn is_of_disk(&self) -> bool {
+        [DISK_FULL, READ_ONLY].contains(&self.reason.as_str())
+    }
 }
 
 /// Work under way, and how much of it is done.
@@ -245,4 +279,7 @@ pub struct WireEvent {
     /// Where it came to lie.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// When it came here, in milliseconds since the epoch.
+    #[serde(default)]
+    pub came_ms: u64,
 }

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 pub(super) use self::worker::Room;
 use self::worker::Worker;
-use crate::shell::vault_disk::{Scan, ScanSize, StampName, Stamped, Stamps, VaultDisk};
+use crate::shell::vault_disk::{DiskError, Scan, ScanSize, StampName, Stamped, Stamps, VaultDisk};
 
 mod worker;
 
@@ -90,6 +90,8 @@ pub(super) enum DiskDone {
         /// Whether some have twins, of which only a scan can tell which is the file.
         has_twins: bool,
     },
+    /// The disk did not take what was asked for at a path; with no error, it took it at last.
+    Refused(VaultPath, Option<DiskError>),
     LateSaves(Vec<(Option<VaultPath>, Vec<u8>)>),
     /// What files look like, to be stored.
     Stamps(Vec<(StampName, Option<Stamped>)>),

@@ -157,7 +157,7 @@ impl Asking<'_> {
     fn answer(&self, request: &Request, lost: usize) -> Response {
         let trouble = troubles::entries_lost(lost);
         if matches!(request, Request::Status) {
-            return Response::Status(WireStatus { store: vec![trouble], ..WireStatus::default() });
+            return Response::Status(Box::new(WireStatus { store: vec![trouble], ..WireStatus::default() }));
         }
         Response::BadRequest { message: format!("{}. {}", trouble.what, trouble.fix) }
     }

@@ -1,7 +1,5 @@
 //! What a person should know: into the log, without any note's text; what was held, into the home.
 
-use std::collections::BTreeSet;
-
 use aiemp_crdt::vault::HoldReason;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
@@ -14,7 +12,7 @@ use crate::{
     audit::AuditEvent,
     core::Notice,
     home::Home,
-    shell::{freezes, holds, rosters, vault_disk::SkipReason},
+    shell::{freezes, holds, rosters},
 };
 
 /// What the audit log calls this process, and its folder.
@@ -156,41 +154,4 @@ pub(super) fn tell_late(home: &Home, path: Option<VaultPath>, bytes: Vec<u8>) {
 pub(super) fn tell_interrupted(home: &Home, bytes: &[u8]) -> bool {
     tracing::warn!("a save was being merged when the node ended; it is kept under mesh/holds");
     holds::keep(home, "", "interrupted", "compare it with the note that it belongs to", bytes)
-}
-
-pub(super) fn tell_skipped(skipped: &[(String, SkipReason)]) {
-    for (name, reason) in skipped {
-        tracing::warn!(name, reason = reason.as_str(), "not synced");
-    }
-}
-
-/// Names that the last scan did not look into: where scans come again and again, each is told once.
-#[derive(Debug, Default)]
-pub(super) struct Skipped(BTreeSet<(String, SkipReason)>);
-
-impl Skipped {
-    /// Takes in what a scan skipped; what it did not skip the last time.
-    fn news(&mut self, skipped: Vec<(String, SkipReason)>) -> Vec<(String, SkipReason)> {
-        let before = std::mem::replace(&mut self.0, skipped.into_iter().collect());
-        self.0.difference(&before).cloned().collect()
-    }
-
-    pub(super) fn tell(&mut self, skipped: Vec<(String, SkipReason)>) {
-        tell_skipped(&self.news(skipped));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_scan_after_scan_skips_is_told_once() {
-        let mut skipped = Skipped::default();
-        let link = ("link".to_owned(), SkipReason::Symlink);
-        assert_eq!(skipped.news(vec![link.clone()]), std::slice::from_ref(&link));
-        assert_eq!(skipped.news(vec![link.clone()]), []);
-        assert_eq!(skipped.news(Vec::new()), []);
-        assert_eq!(skipped.news(vec![link.clone()]), [link]);
-    }
 }

@@ -21,7 +21,7 @@ const ENTRIES_WAIT: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub(super) struct Rescans {
     state: State,
-    /// New files that it found, and how many of them are left to read.
+    /// New files that it found, and how many of them are left to be taken in.
     new: u64,
     unread: u64,
     /// Since when what the first one found waits for what the mesh has: then it is looked for anew, for it may have changed.
@@ -59,7 +59,12 @@ impl Rescans {
         self.new = self.new.max(self.unread);
     }
 
-    /// How many new files were read, and how many there are.
+    /// Whether none is under way, and the first was gone through.
+    pub(super) const fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle) && self.waiting.is_none()
+    }
+
+    /// How many new files were taken in, and how many there are.
     pub(super) const fn progress(&self) -> (u64, u64) {
         (self.new - self.unread, self.new)
     }
@@ -67,6 +72,7 @@ impl Rescans {
 
 impl Mesh {
     pub(super) async fn scan(&mut self) -> Result<()> {
+        self.unsynced.scan_begins();
         let known = self.core.vault().seen_on_disk().map(|there| (there.path.clone(), there.hash));
         self.disk.send(DiskJob::Scan(known.collect(), ScanSize::Known)).await
     }
@@ -123,15 +129,17 @@ impl Mesh {
         };
         let rest = scan.take_rest();
         let goes_on = rest.is_some();
+        let mut unread = 0;
         match rest {
             // The disk reads on while this part is taken in.
             Some(rest) => {
-                self.rescans.left(rest.unread.len());
+                unread = rest.unread.len();
                 self.disk.send(DiskJob::ScanOn(rest)).await?;
             }
-            None => self.skipped.tell(scan.skipped),
+            None => self.unsynced.scan_ended(scan.skipped),
         }
         self.handle(Input::FilesChanged { changed: scan.changed, removed: scan.removed }).await?;
+        self.rescans.left(unread);
         if goes_on {
             return Ok(());
         }
@@ -147,6 +155,19 @@ impl Mesh {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_count_once_they_are_taken_in_and_until_then_nothing_is_settled() {
+        let mut rescans = Rescans::default();
+        rescans.ask();
+        rescans.left(1_000);
+        assert_eq!((rescans.progress(), rescans.is_idle()), ((0, 1_000), false));
+        rescans.left(744);
+        assert_eq!((rescans.progress(), rescans.is_idle()), ((256, 1_000), false));
+        rescans.left(0);
+        rescans.end();
+        assert!(rescans.is_idle());
+    }
 
     #[test]
     fn a_scan_asked_for_during_another_follows_it_once() {

@@ -4,7 +4,10 @@ use std::{fs::File, io::Write as _, os::unix::fs::OpenOptionsExt, path::Path, ti
 
 use aiemp_crdt::vault::HoldReason;
 use aiemp_keys::{PublicKey, private_file};
-use aiemp_protocol::{ids::ContentHash, roster::RosterChain};
+use aiemp_protocol::{
+    ids::ContentHash,
+    roster::{Role, RosterChain},
+};
 use anyhow::{Context, Result};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -13,13 +16,14 @@ use tokio::{
 };
 
 use super::{
-    EVENTS_MAX, Mesh, MeshOptions, brain_of, disk, notices,
-    place::{self, Place},
+    EVENTS_MAX, Mesh, MeshOptions, disk, notices,
+    place::{self, Place, Takes},
     receipts,
 };
 use crate::{
     audit::AuditLog,
-    core::{Compaction, Core, Divergence, Lost, Notice, Start},
+    config::{BrainKind, Config},
+    core::{Brain, Compaction, Core, Divergence, Lost, Notice, Start},
     fault::Fault,
     home::Home,
     shell::{
@@ -46,6 +50,10 @@ const STORE_EVENTS_MAX: usize = 16;
 /// be told from one that had not, and the note would come back with no word.
 const REMOVALS_FIRST: Duration = Duration::from_millis(500);
 
+/// How long a process that was killed may take to let go of the home, and how often that is looked at.
+const DYING: Duration = Duration::from_secs(2);
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
+
 /// Takes the home for this process.
 pub fn lock(home: &Home) -> Result<File> {
     private_file::check_private(home.path())?;
@@ -53,7 +61,12 @@ pub fn lock(home: &Home) -> Result<File> {
     let path = home.lock();
     let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    if file.try_lock().is_err() {
+    let begun = std::time::Instant::now();
+    while file.try_lock().is_err() {
+        if begun.elapsed() < DYING {
+            std::thread::sleep(LOCK_AGAIN);
+            continue;
+        }
         let message = format!("a node runs on {} already", home.path().display());
         return Err(Fault::operator("locked", message, "Stop it first, or give this one another --home.").into());
     }
@@ -209,7 +222,7 @@ impl Mesh {
             listening: Vec::new(),
             rescans: super::rescans::Rescans::default(),
             bar: super::progress::Bar::new(),
-            skipped: notices::Skipped::default(),
+            unsynced: super::unsynced::Unsynced::default(),
             hears_at: Instant::now() + if found.removed.is_empty() { Duration::ZERO } else { REMOVALS_FIRST },
             audit,
             disk_full: false,
@@ -217,6 +230,7 @@ impl Mesh {
             displaced: Vec::new(),
             watches: (watcher, home_watch),
             payloads_lost: 0,
+            brain_failed: None,
         };
         mesh.tell_away().await?;
         mesh.first_scanned(found).await?;
@@ -228,7 +242,12 @@ impl Mesh {
 fn open_vault(options: &MeshOptions, store: &mut Store, loaded: &mut Loaded) -> Result<(Place, Option<VaultDisk>)> {
     let (root, node) = (&options.config.vault, options.signer.node_id());
     let fills = store.read_meta(place::FILL)?.is_some_and(|value| value == [1]);
-    let mut place = Place::at_start(root, node, fills || loaded.projections.is_empty());
+    let takes = match (fills, loaded.projections.is_empty()) {
+        (true, _) => Takes::Any,
+        (false, true) => Takes::Free,
+        (false, false) => Takes::None,
+    };
+    let mut place = Place::at_start(options.home.path(), root, node, takes);
     if fills {
         // For the folder that lies there now, and for none that comes later.
         store.persist(&[store::Write::Meta { key: place::FILL.to_owned(), value: vec![0] }])?;
@@ -310,6 +329,20 @@ fn restored_core(
     Ok(core)
 }
 
+/// The brain of this node, as settings and role allow it.
+fn brain_of(config: &Config, role: Role) -> Result<Brain, Fault> {
+    match (config.brain.kind, role) {
+        (BrainKind::None, _) => Ok(Brain::None),
+        (BrainKind::Template, _) => Ok(Brain::Template),
+        (BrainKind::Command, Role::Cloud) => Ok(Brain::Command),
+        (BrainKind::Command, Role::Local) => Err(Fault::refused(
+            "brain",
+            "`[brain] kind = \"command\"` runs on Cloud only: on Local a program would share the machine with every secret",
+            "Set kind = \"none\" or \"template\" here, and the command on the Cloud node.",
+        )),
+    }
+}
+
 pub(super) fn check_membership(options: &MeshOptions, rosters: &RosterChain) -> Result<(), Fault> {
     match rosters.current().member(options.signer.node_id()) {
         Some(member) if member.role == options.role => Ok(()),
@@ -323,5 +356,29 @@ pub(super) fn check_membership(options: &MeshOptions, rosters: &RosterChain) -> 
             "this node is not in the mesh any more: it was revoked",
             "Pair it again from Local, with a new home.",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_that_a_dying_process_holds_is_waited_for_and_a_living_one_named() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let home = Home::at(dir.path().join("home"));
+        for folder in [home.path(), &home.mesh()] {
+            private_file::create_private_dir(folder).expect("made");
+        }
+        let held = lock(&home).expect("nobody has it");
+        let dying = std::thread::spawn(move || {
+            std::thread::sleep(DYING / 10);
+            drop(held);
+        });
+        let held = lock(&home).expect("it is waited for");
+        dying.join().expect("it ended");
+        let refused = lock(&home).expect_err("it is held").to_string();
+        assert!(refused.contains("a node runs on") && refused.contains("already"), "{refused}");
+        drop(held);
     }
 }

@@ -19,8 +19,22 @@ pub(super) fn away(away: &Away, root: &Path) -> WireTrouble {
 pub(super) fn removals(held: usize) -> WireTrouble {
     WireTrouble {
         is_error: true,
-        what: format!("{held} files vanished within seconds and wait for your decision"),
+        what: match held {
+            1 => "1 file vanished with others within seconds and waits for your decision".to_owned(),
+            _ => format!("{held} files vanished within seconds and wait for your decision"),
+        },
         fix: "`aiemp-node conflicts` lists them as mass_removal, and `conflicts show ID` says how to decide."
+            .to_owned(),
+    }
+}
+
+/// Work that a brain failed at waits.
+pub(super) fn brain(why: &str) -> WireTrouble {
+    WireTrouble {
+        is_error: true,
+        what: format!("the brain failed the last time, and drafted nothing: {why}"),
+        fix: "Look at [brain] in config.toml, and run its command by hand as the node's user; the node's log says which work \
+              it was."
             .to_owned(),
     }
 }
@@ -125,6 +139,12 @@ mod tests {
         );
         assert!(told.iter().all(|trouble| !trouble.is_error && !trouble.fix.is_empty()));
         assert_eq!(Lacks::default().told().count(), 0);
+    }
+
+    #[test]
+    fn one_file_that_waits_is_told_as_one() {
+        assert_eq!(removals(1).what, "1 file vanished with others within seconds and waits for your decision");
+        assert_eq!(removals(2).what, "2 files vanished within seconds and wait for your decision");
     }
 
     #[test]

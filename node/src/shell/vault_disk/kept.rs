@@ -150,15 +150,18 @@ impl Kept {
         dated.map_or(i64::MIN, |stat| Stamp::from(&stat).changed)
     }
 
-    /// Makes an empty file of this name, on disk when this returns. Whatever has it already is enough.
-    pub(super) fn mark(&self, name: &str) -> Result<(), DiskError> {
-        if rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+    /// Makes a small file of this name that says this, on disk when this returns.
+    pub(super) fn mark(&self, name: &str, text: &str) -> Result<(), DiskError> {
+        let failed = |error: std::io::Error| DiskError::new("mark", &self.path, error);
+        let is_there = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        if is_there && std::fs::read(self.path.join(name)).is_ok_and(|there| there == text.as_bytes()) {
             return Ok(());
         }
-        let failed = |error| DiskError::new("mark", &self.path, error);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-        (self.sync_folder)(&self.folder).map_err(failed)
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR);
+        let mut file = File::from(opened.map_err(|error| failed(error.into()))?);
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        (self.sync_folder)(&self.folder).map_err(|error| failed(error.into()))
     }
 
     /// A file with these bytes, on disk when this returns. `shown` is the path it is made for.

@@ -45,6 +45,8 @@ pub enum ScanSize {
 
 /// Bytes of new files that are read in one go.
 const PART_BYTES: usize = 4 << 20;
+/// So many small ones, so that whoever looks sees the work go on: as many as one entry takes.
+const PART_FILES: usize = 256;
 
 /// A scan under way.
 struct Scanning<'s> {
@@ -101,7 +103,9 @@ impl Scanning<'_> {
     /// Reads the next of what is unread; whether more is.
     fn read_part(&mut self) -> bool {
         let (mut bytes, mut seen) = (0, self.scan.changed.len());
-        while bytes < PART_BYTES {
+        let mut files = 0;
+        while bytes < PART_BYTES && files < PART_FILES {
+            files += 1;
             let Some(path) = self.scan.unread.pop_front() else { return false };
             self.look_at(&path, None, None);
             bytes += self.scan.changed[seen..].iter().map(|(_, bytes)| bytes.len()).sum::<usize>();

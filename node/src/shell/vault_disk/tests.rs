@@ -72,6 +72,10 @@ fn every_error_says_what_to_do() {
             DiskError::InTheWay { path: path() },
             "/vault/a.md is in the way of a synced file or folder; move it to another name",
         ),
+        (
+            DiskError::naming("write", path(), Errno::INVAL),
+            "the file system takes no such name: /vault/a.md; rename the file or folder on a node that has it",
+        ),
         (DiskError::TooLarge { path: path() }, "/vault/a.md is larger than 33554432 bytes; move it out of the vault"),
         (
             DiskError::Unsteady { path: path() },

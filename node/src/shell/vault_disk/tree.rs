@@ -186,6 +186,6 @@ fn refused(folder: &OwnedFd, name: &str, shown: &Path, error: Errno) -> DiskErro
     match (error, kind_of(folder, OsStr::new(name))) {
         (Errno::LOOP | Errno::NOTDIR, Ok(Some(FileType::Symlink))) => DiskError::Escape { path },
         (Errno::NOTDIR, _) => DiskError::InTheWay { path },
-        (error, _) => DiskError::new("enter", path, error),
+        (error, _) => DiskError::naming("enter", path, error),
     }
 }

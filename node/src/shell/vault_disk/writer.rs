@@ -21,6 +21,7 @@ use super::{
 };
 
 mod compared;
+mod emptied;
 mod new_files;
 mod place;
 
@@ -64,9 +65,9 @@ impl VaultDisk {
         self.tree.is_in_place()
     }
 
-    /// Marks the folder as the vault of a node.
-    pub fn mark(&self, node: NodeId) -> Result<(), DiskError> {
-        self.kept.mark(&mark::name_of(node))
+    /// Marks the folder as the vault of a node with this home.
+    pub fn mark(&self, node: NodeId, home: &Path) -> Result<(), DiskError> {
+        self.kept.mark(&mark::name_of(node), &mark::text_of(self.folder(), home))
     }
 
     /// Looks at the whole vault and compares it with `known`, by canonical key; how much of it is read, `size` says.
@@ -175,20 +176,34 @@ impl VaultDisk {
 
     /// Takes away the file at `path`, where content with the digest `expected` should lie.
     pub fn remove(&self, path: &VaultPath, expected: ContentHash) -> Result<RemoveOutcome, DiskError> {
-        let Some(place) = self.place(path, Missing::Leave)? else { return Ok(RemoveOutcome::Removed) };
+        Ok(self.take_off(path, expected)?.unwrap_or(RemoveOutcome::Removed))
+    }
+
+    /// The same, with the folders that are empty by it. One that a person emptied stays.
+    pub fn remove_with_folders(&self, path: &VaultPath, expected: ContentHash) -> Result<RemoveOutcome, DiskError> {
+        let taken_off = self.take_off(path, expected)?;
+        if taken_off == Some(RemoveOutcome::Removed) {
+            self.remove_emptied(path);
+        }
+        Ok(taken_off.unwrap_or(RemoveOutcome::Removed))
+    }
+
+    /// `None`: nothing lay there.
+    fn take_off(&self, path: &VaultPath, expected: ContentHash) -> Result<Option<RemoveOutcome>, DiskError> {
+        let Some(place) = self.place(path, Missing::Leave)? else { return Ok(None) };
         if place.kind()?.is_none() {
-            return Ok(RemoveOutcome::Removed);
+            return Ok(None);
         }
         let held = self.kept.held_name(&[expected]);
         match rustix::fs::renameat(&place.folder, place.path.name(), self.kept.folder(), &held) {
             Ok(()) => {}
-            Err(Errno::NOENT) => return Ok(RemoveOutcome::Removed),
+            Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(place.failed("remove", error)),
         }
         let displaced =
             self.displaced(&place, held, &[expected], &|held| self.rename_new(held, &place.folder, place.name()))?;
         self.sync_folder(&place.folder, &place.shown);
-        Ok(displaced.map_or(RemoveOutcome::Removed, RemoveOutcome::Changed))
+        Ok(Some(displaced.map_or(RemoveOutcome::Removed, RemoveOutcome::Changed)))
     }
 
     /// The file that lies at a path now; `None` when there is none that syncs.

@@ -1,7 +1,7 @@
 //! What the disk thread does with its jobs.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -50,11 +50,15 @@ pub(super) struct Worker {
     stamps: Stamps,
     /// Files that were written or read as soon as they were: since when they may have been left alone.
     unstamped: VecDeque<(Instant, VaultPath)>,
+    /// Places that the disk did not take what was asked for, the last time.
+    refused: BTreeSet<VaultPath>,
+    /// What the disk refused, or took at last, since the last answer.
+    news: Vec<DiskDone>,
 }
 
 impl Worker {
     pub(super) fn new(disk: VaultDisk, stamps: Stamps, room: Room) -> Self {
-        Self { disk, room, stamps, unstamped: VecDeque::new() }
+        Self { disk, room, stamps, unstamped: VecDeque::new(), refused: BTreeSet::new(), news: Vec::new() }
     }
 
     /// Does one job, or several that each write a new file; what comes of them, in their order.
@@ -69,6 +73,7 @@ impl Worker {
                 self.write_new(jobs)
             }
         };
+        answers.append(&mut self.news);
         let stamps = self.stamps.take_unsaved();
         if !stamps.is_empty() {
             answers.push(DiskDone::Stamps(stamps));
@@ -84,10 +89,8 @@ impl Worker {
             }
             DiskJob::Remove { effect, path, expected } => {
                 self.disk.forget_written(&path);
-                let outcome = self.disk.remove(&path, expected).unwrap_or_else(|error| {
-                    tracing::error!(%error, "a file could not be removed; it is tried again");
-                    RemoveOutcome::Failed
-                });
+                let outcome = self.disk.remove_with_folders(&path, expected);
+                let outcome = self.tell(&path, outcome).unwrap_or(RemoveOutcome::Failed);
                 Some(DiskDone::Removed(effect, outcome))
             }
             DiskJob::RemoveIntake { path, expected } => match self.disk.remove(&path, expected) {
@@ -158,17 +161,30 @@ impl Worker {
 
     fn written(&mut self, effect: EffectId, path: &VaultPath, written: Result<WriteOutcome, DiskError>) -> DiskDone {
         let outcome = match written {
-            Ok(outcome) => outcome,
-            // Told once, with its place: it is tried again and again.
+            // Held, with its place.
             Err(DiskError::InTheWay { .. } | DiskError::Escape { .. }) => WriteOutcome::InTheWay,
-            Err(error) => {
-                tracing::error!(%error, "a file could not be written; it is tried again");
-                WriteOutcome::Failed
-            }
+            written => self.tell(path, written).unwrap_or(WriteOutcome::Failed),
         };
         self.disk.stamp_own(path, &mut self.stamps);
         self.stamp_later(path);
         DiskDone::Written(effect, outcome)
+    }
+
+    /// What the disk refuses is tried again and again, so that each time is told, and when it is done.
+    fn tell<T>(&mut self, path: &VaultPath, done: Result<T, DiskError>) -> Option<T> {
+        match done {
+            Ok(outcome) => {
+                if self.refused.remove(path) {
+                    self.news.push(DiskDone::Refused(path.clone(), None));
+                }
+                Some(outcome)
+            }
+            Err(error) => {
+                self.refused.insert(path.clone());
+                self.news.push(DiskDone::Refused(path.clone(), Some(error)));
+                None
+            }
+        }
     }
 
     /// None where the vault was moved away meanwhile: then its files look removed.

@@ -50,6 +50,30 @@ fn a_new_file_gets_its_folders_and_is_private() {
 }
 
 #[test]
+fn folders_that_a_removal_empties_go_and_all_others_stay() {
+    let (root, disk) = vault();
+    let at = |name: &str| root.path().join(name);
+    let remove = |name: &str| disk.remove_with_folders(&path(name), hash("old")).expect("removed");
+    for name in
+        ["Projects/a/b/x.md", "Plans/2026/x.md", "Dots/x.md", "Dots/.hidden", "Mine/x.md", "Two/x.md", "Two/y.md"]
+    {
+        put(root.path(), name, "old");
+    }
+    for name in ["Projects/a/b/x.md", "Plans/2026/x.md", "Dots/x.md", "Two/x.md"] {
+        assert_eq!(remove(name), RemoveOutcome::Removed);
+    }
+    assert!(!at("Projects").exists() && !at("Plans/2026").exists());
+    assert!(at("Plans").exists(), "the layout stays");
+    assert!(at("Dots/.hidden").exists() && at("Two/y.md").exists(), "what holds anything stays");
+    fs::remove_file(at("Mine/x.md")).expect("removed");
+    assert_eq!(remove("Mine/x.md"), RemoveOutcome::Removed);
+    assert!(at("Mine").exists(), "a person emptied it");
+    put(root.path(), "Changed/x.md", "saved");
+    assert_eq!(remove("Changed/x.md"), RemoveOutcome::Changed(b"saved".to_vec()));
+    assert!(at("Changed").exists());
+}
+
+#[test]
 fn an_expected_file_is_replaced_and_keeps_its_mode() {
     let (root, disk) = vault();
     put(root.path(), "a.md", "old");

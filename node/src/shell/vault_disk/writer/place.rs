@@ -88,6 +88,6 @@ impl Place<'_> {
     }
 
     pub(super) fn failed(&self, doing: &'static str, error: Errno) -> DiskError {
-        DiskError::new(doing, &self.shown, error)
+        DiskError::naming(doing, &self.shown, error)
     }
 }
