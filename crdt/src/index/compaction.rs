@@ -55,6 +55,9 @@ impl FileRecord {
         (from, to): (ContentHash, ContentRef),
         names_first: impl Fn(NodeId) -> bool,
     ) {
+        if from == to.hash {
+            return;
+        }
         let overtakes = |change: &ChangeRef| names_first(change.origin.author()) && !change.origin.is_before(origin);
         let is_overtaken = self.changes_under(from).any(overtakes);
         self.compactions.push(Compaction { origin: Arc::clone(origin), from, to, is_overtaken });
@@ -144,3 +147,6 @@ impl FileRecord {
         self.compactions.iter().any(|compaction| of(&compaction.origin))
     }
 }
+
+#[cfg(test)]
+mod tests;

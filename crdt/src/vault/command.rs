@@ -56,8 +56,8 @@ impl Vault {
             }
             Task::Rebase(text) => self.rebase(file, text),
             // Somebody works on it.
-            Task::Compact if self.unapplied.contains_key(&file) => {}
-            Task::Compact => self.compact_open(file),
+            Task::Compact { .. } if self.unapplied.contains_key(&file) => {}
+            Task::Compact { changes } => self.compact_open(file, changes),
             Task::RewriteEarlier(raw) => self.rewrite_earlier(file, raw),
             Task::ArchiveAs(content) => {
                 if self.merged_bytes(file).is_some_and(|bytes| ContentHash::of(&bytes) == content) {

@@ -10,7 +10,7 @@ use aiemp_protocol::{
 
 use super::{
     Vault,
-    open::{DocState, StandsFor},
+    open::{DocState, StandsFor, Task},
 };
 use crate::index::{ChangeRef, FileRecord, Origin};
 
@@ -39,14 +39,20 @@ impl Vault {
     pub(super) fn compact(&mut self, files: Vec<FileId>) {
         let listed: BTreeSet<_> = self.open_items().into_iter().map(|item| item.file).collect();
         for file in files.into_iter().filter(|file| !listed.contains(file)) {
-            self.with_document(file, super::Task::Compact);
+            let changes = self.shown_changes(file);
+            self.with_document(file, Task::Compact { changes });
         }
     }
 
-    /// The document is at hand: it starts anew if the disk shows what it says, and no document of the file began so before.
-    pub(super) fn compact_open(&mut self, file: FileId) {
+    fn shown_changes(&self, file: FileId) -> usize {
+        self.index.get(file).map_or(0, |record| record.current_changes().count())
+    }
+
+    /// The document is at hand: it starts anew if nobody changed it since it was looked for, the disk shows what it says, and
+    /// no document of the file began so before.
+    pub(super) fn compact_open(&mut self, file: FileId, changes: usize) {
         let Some(DocState::Note(note)) = self.docs.get(&file) else { return };
-        if note.lacks_changes || note.stands != StandsFor::Place || self.has_two_values(file) {
+        if note.lacks_changes || note.stands != StandsFor::Place || self.shown_changes(file) != changes {
             return;
         }
         let (from, bytes) = (note.base, note.merged.text().into_bytes());

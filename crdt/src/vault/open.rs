@@ -41,8 +41,8 @@ pub(super) enum Task {
     MoveAcross { to: VaultPath, content: Option<Vec<u8>>, claim: Option<aiemp_protocol::ids::WorkId> },
     /// The note starts anew as another document: from this text, or the one that is shown.
     Rebase(Option<Vec<u8>>),
-    /// The note starts anew as another document with the same text, and nothing else changes.
-    Compact,
+    /// The note starts anew as another document with the same text, and nothing else changes, if it has so many changes.
+    Compact { changes: usize },
     /// What is shown of the file becomes its content in place of this one, which is held back.
     KeepShown(ContentHash),
     /// Compare with the disk and write.
@@ -200,7 +200,7 @@ impl Vault {
             | Task::ArchiveAs(_)
             | Task::MoveAcross { .. }
             | Task::Rebase(_)
-            | Task::Compact
+            | Task::Compact { .. }
             | Task::KeepShown(_)
             | Task::Project
             | Task::Inspect

@@ -63,7 +63,7 @@ impl Vault {
             | Task::ArchiveAs(_)
             | Task::MoveAcross { .. }
             | Task::Rebase(_)
-            | Task::Compact
+            | Task::Compact { .. }
             | Task::KeepShown(_)
             | Task::Project
             | Task::Inspect
