@@ -11,8 +11,10 @@ use super::Vault;
 /// for what takes long with each entry must not keep it from being one.
 const ENTRIES: u32 = 32;
 const PAUSE: Duration = Duration::from_millis(50);
-/// One that goes on is looked at once in a while all the same.
-const LONGEST: Duration = Duration::from_millis(500);
+/// What was gathered of one that goes on is brought in step all the same: soon the first time, then in intervals that double,
+/// for each time may take longer than what came meanwhile.
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(4);
 
 /// How many entries came in a row, and what waits for the end of the burst.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub(super) struct Bursts {
     last: Timestamp,
     /// Since when files wait.
     gathering: Option<Timestamp>,
+    /// How often files were brought in step since it began.
+    rounds: u32,
     files: BTreeSet<FileId>,
 }
 
@@ -28,7 +32,7 @@ impl Bursts {
     /// An entry of somebody else applies; whether it is one of many.
     pub(super) fn count(&mut self, now: Timestamp) -> bool {
         if self.last + PAUSE < now {
-            self.count = 0;
+            (self.count, self.rounds) = (0, 0);
         }
         self.last = now;
         self.count = self.count.saturating_add(1);
@@ -45,7 +49,8 @@ impl Bursts {
 
     /// When it is over.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        self.gathering.map(|since| (self.last + PAUSE).min(since + LONGEST))
+        let longest = FIRST.saturating_mul(1 << self.rounds.min(8)).min(LONGEST);
+        self.gathering.map(|since| (self.last + PAUSE).min(since + longest))
     }
 
     pub(super) const fn is_under_way(&self) -> bool {
@@ -58,6 +63,7 @@ impl Vault {
     pub(super) fn end_burst(&mut self) {
         if self.bursts.due().is_some_and(|due| due <= self.now) {
             self.bursts.gathering = None;
+            self.bursts.rounds = self.bursts.rounds.saturating_add(1);
             let files = std::mem::take(&mut self.bursts.files);
             self.project_all(files);
         }

@@ -32,7 +32,17 @@ fn a_burst_begins_with_many_entries_and_ends_with_a_pause_or_after_a_while() {
     for number in 0..100 {
         assert!(bursts.count(since + ms(number * 10)));
     }
-    assert_eq!(bursts.due(), Some(since + LONGEST));
+    assert_eq!(bursts.due(), Some(since + FIRST));
+    // It goes on, and is looked at ever more seldom.
+    for (rounds, longest) in [(1, FIRST * 2), (2, FIRST * 4), (3, LONGEST), (u32::MAX, LONGEST)] {
+        (bursts.gathering, bursts.rounds) = (None, rounds);
+        let again = bursts.last + ms(1);
+        assert!((0..500).all(|number| bursts.count(again + ms(number * 10))));
+        assert_eq!(bursts.due(), Some(again + longest));
+    }
+    let alone = bursts.last + PAUSE + ms(1);
+    (bursts.gathering, bursts.rounds) = (None, 5);
+    assert!(!bursts.count(alone) && bursts.rounds == 0);
 }
 
 #[derive(Debug)]
