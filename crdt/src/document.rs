@@ -87,6 +87,8 @@ pub(crate) struct Known {
 #[derive(Clone)]
 pub struct Document {
     doc: AutoCommit,
+    /// Changes that belong to it and are not in it yet: taking some in costs as much as the note is long, be it one or all.
+    waiting: Vec<Change>,
     pub(crate) known: BTreeMap<ChangeHash, Known>,
     /// The last change of each actor, with its seq.
     pub(crate) last: BTreeMap<ActorId, (u64, ChangeHash)>,
@@ -121,7 +123,7 @@ impl Document {
         let form = write_new(&mut doc, &note).expect("writing to an empty document");
         doc.commit_with(CommitOptions::default().with_time(0));
         let (known, last, merges) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        let mut document = Self { doc, known, last, form, merges, shape, note, mended: None };
+        let mut document = Self { doc, waiting: Vec::new(), known, last, form, merges, shape, note, mended: None };
         for change in document.doc.get_changes(&[]) {
             document.note_change(&change);
         }
@@ -134,7 +136,7 @@ impl Document {
         if new == *self.shown() {
             return None;
         }
-        let before = self.doc.get_heads();
+        let before = self.heads();
         self.doc.set_actor(actor);
         let written = if new == self.note {
             touch(&mut self.doc, &new)
@@ -159,22 +161,29 @@ impl Document {
     /// What passes is what automerge can apply, as far as we know it. Where it cannot it panics, and a peer's change must
     /// not end the node.
     pub fn apply(&mut self, change: Change) -> Result<(), Refused> {
-        self.apply_unread(change)?;
+        self.apply_unread(change);
         self.read()
     }
 
-    /// Applies one of many changes: the text follows with [`Document::read`] after the last, for it costs as much as the
-    /// note is long.
-    pub(crate) fn apply_unread(&mut self, change: Change) -> Result<(), Refused> {
+    /// Applies one of many changes: what they make of the document follows with [`Document::read`] after the last.
+    pub(crate) fn apply_unread(&mut self, change: Change) {
         self.form.record(&change);
         self.note_change(&change);
-        let doc = &mut self.doc;
-        let applied = panic::catch_unwind(AssertUnwindSafe(|| doc.apply_changes([change]).is_ok()));
+        self.waiting.push(change);
+    }
+
+    fn take_in(&mut self) -> Result<(), Refused> {
+        let (doc, waiting) = (&mut self.doc, std::mem::take(&mut self.waiting));
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let applied = panic::catch_unwind(AssertUnwindSafe(|| doc.apply_changes(waiting).is_ok()));
         if applied.unwrap_or(false) { Ok(()) } else { Err(Refused::Apply) }
     }
 
-    /// Takes up the text that the changes made.
+    /// Takes in what was applied, and the text that it made.
     pub(crate) fn read(&mut self) -> Result<(), Refused> {
+        self.take_in()?;
         let doc = &self.doc;
         self.note = panic::catch_unwind(AssertUnwindSafe(|| read_note(doc, None))).map_err(|_| Refused::Apply)?;
         let heads = self.doc.get_heads();
@@ -209,6 +218,8 @@ impl Document {
 
     /// The heads, sorted.
     pub fn heads(&mut self) -> Vec<ChangeHash> {
+        // Who asks has read it, and knows whether it is of use.
+        self.take_in().ok();
         let mut heads = self.doc.get_heads();
         heads.sort();
         heads

@@ -239,6 +239,9 @@ fn vaults_that_git_keeps_in_step_are_paired_once_the_person_says_so_and_their_re
     pair.local.must(&["pair", "accept", &again, "--yes", "--accept-shared-remote"]);
     pair.local.start();
     pair.wait("Cloud is in the mesh", |pair| pair.cloud.home.join("run/control.sock").exists());
+    // What is saved before a vault was looked through is what lay there, and not an edit of it.
+    let is_settled = |node: &Node| node.json(&["status", "--json"])["settled"] == true;
+    pair.wait("both vaults are taken up", |pair| is_settled(&pair.local) && is_settled(&pair.cloud));
     pair.local.save("Plans/plan.md", "one\ntwo\n");
     pair.wait_same("an edit arrives", |files| files.get("Plans/plan.md").is_some_and(|text| text == b"one\ntwo\n"));
     assert_eq!(pair.local.shared().len(), 2, "nothing is there twice");

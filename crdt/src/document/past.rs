@@ -117,7 +117,7 @@ impl<'a> Graph<'a> {
 impl Document {
     /// Whether anything came together here.
     pub(crate) fn has_merges(&mut self) -> bool {
-        !self.merges.is_empty() || self.doc.get_heads().len() > 1
+        !self.merges.is_empty() || self.heads().len() > 1
     }
 
     /// The latest pairs of changes, neither of which follows from the other, that came together here or in a change.

@@ -427,7 +427,7 @@ pub(super) fn vet_and_apply(
     if !document.has_seen(origin, &change) {
         return Err(Refused::Unseen);
     }
-    document.apply_unread(change.clone())?;
+    document.apply_unread(change.clone());
     document.came_with(&change, origin);
     Ok(change)
 }
@@ -452,7 +452,8 @@ fn disk_handle(recorded: Option<&Projection>, base: &str, merged: &Document, app
     }
     let wanted: Vec<_> = applied.iter().filter(|change| wanted.contains(&change.hash())).collect();
     let mut disk = Document::import_as(base, merged.shape());
-    if wanted.iter().try_for_each(|change| disk.apply_unread((*change).clone())).and_then(|()| disk.read()).is_err() {
+    wanted.iter().for_each(|change| disk.apply_unread((*change).clone()));
+    if disk.read().is_err() {
         disk = Document::import_as(base, merged.shape());
         for change in wanted {
             let before = disk.clone();
