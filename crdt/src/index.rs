@@ -263,7 +263,7 @@ impl FileRecord {
         *cost = cost.saturating_add(CHANGE_COST).saturating_add(change.length);
         if *cost <= CHANGES_COST_MAX {
             if names_first(change.origin.author()) {
-                self.overtake_compactions(change.base, &change.origin);
+                self.judge_compactions(change.base, &change.origin);
             }
             self.changes.push(change);
         }
@@ -337,10 +337,12 @@ impl FileRecord {
 
     /// Counts what made the text that is shown: equal counts stand for one text, where there is a change to it at all.
     ///
-    /// Another content may have as many changes as the one before, and bytes have none to show, so both count as well.
+    /// Another content may have as many changes as the one before, whoever wrote it anew or let it start anew, and bytes have
+    /// none to show, so all of these count as well.
     pub fn text_writes(&self) -> u64 {
+        let contents = self.base.count() + self.compactions.len();
         let is_edited = self.current_changes().next().is_some();
-        if is_edited { (self.base.count() + self.kind.count() + self.changes.len()) as u64 } else { 0 }
+        if is_edited { (contents + self.kind.count() + self.changes.len()) as u64 } else { 0 }
     }
 
     /// Whether others changed the document, so that its fields may conflict, or something of it may not be taken.

@@ -3,13 +3,16 @@
 //! A compaction writes no register: what a file is, who wrote it, and what is listed about it stay as they were. It says from
 //! which content the document of the shown base is read. Who changed the document meanwhile without having heard of that goes
 //! on in the old one, and so does everybody: as long as nobody changed the new one, nothing is lost by that.
+//!
+//! Only what those changed whose word counts first decides between the two. What others changed is listed where it is not
+//! shown: else they could bring back, at any time, a document that everybody has forgotten.
 
 use std::sync::Arc;
 
 use aiemp_keys::NodeId;
 use aiemp_protocol::{entry::ContentRef, ids::ContentHash};
 
-use super::{ChangeRef, FileRecord, Origin, Register};
+use super::{FileRecord, Origin, Register};
 
 /// A document that starts anew.
 #[derive(Clone, Debug)]
@@ -20,9 +23,21 @@ pub struct Compaction {
     pub from: ContentHash,
     /// What it said, and starts from now on.
     pub to: ContentRef,
-    /// Whether somebody whose word counts first changed it meanwhile. What others say not to have heard of is listed: else
-    /// they could bring back what everybody has forgotten.
+    /// Whether somebody whose word counts first changed the old document meanwhile.
     is_overtaken: bool,
+    /// Whether such a one changed the new one.
+    is_taken_up: bool,
+}
+
+impl Compaction {
+    fn changed(&mut self, base: ContentHash, change: &Origin) {
+        self.is_overtaken |= base == self.from && !change.is_before(&self.origin);
+        self.is_taken_up |= base == self.to.hash;
+    }
+
+    const fn stands(&self) -> bool {
+        !self.is_overtaken || self.is_taken_up
+    }
 }
 
 /// The content that the document of a register starts from.
@@ -58,17 +73,18 @@ impl FileRecord {
         if from == to.hash {
             return;
         }
-        let overtakes = |change: &ChangeRef| names_first(change.origin.author()) && !change.origin.is_before(origin);
-        let is_overtaken = self.changes_under(from).any(overtakes);
-        self.compactions.push(Compaction { origin: Arc::clone(origin), from, to, is_overtaken });
+        let mut compaction =
+            Compaction { origin: Arc::clone(origin), from, to, is_overtaken: false, is_taken_up: false };
+        for change in self.changes.iter().filter(|change| names_first(change.origin.author())) {
+            compaction.changed(change.base, &change.origin);
+        }
+        self.compactions.push(compaction);
         self.note_base(to.hash);
     }
 
     /// Somebody whose word counts first changed a document.
-    pub(super) fn overtake_compactions(&mut self, base: ContentHash, change: &Origin) {
-        for compaction in self.compactions.iter_mut().filter(|compaction| compaction.from == base) {
-            compaction.is_overtaken |= !change.is_before(&compaction.origin);
-        }
+    pub(super) fn judge_compactions(&mut self, base: ContentHash, change: &Origin) {
+        self.compactions.iter_mut().for_each(|compaction| compaction.changed(base, change));
     }
 
     /// The compactions that follow each other from a base and stand.
@@ -77,13 +93,10 @@ impl FileRecord {
         base: ContentHash,
         counts: impl Fn(&Origin) -> bool,
     ) -> impl Iterator<Item = &Compaction> {
-        let stands = |compaction: &Compaction| {
-            !compaction.is_overtaken || self.changes_under(compaction.to.hash).next().is_some()
-        };
         let next = move |base: ContentHash| {
             let of_base = self.compactions.iter().filter(|compaction| compaction.from == base);
             of_base
-                .filter(|compaction| counts(&compaction.origin) && stands(compaction))
+                .filter(|compaction| counts(&compaction.origin) && compaction.stands())
                 .min_by_key(|one| one.origin.hash)
         };
         std::iter::successors(next(base), move |last| next(last.to.hash)).take(self.compactions.len())

@@ -49,7 +49,7 @@ impl Vault {
     }
 
     /// The document is at hand: it starts anew if nobody changed it since it was looked for, the disk shows what it says, and
-    /// no document of the file began so before.
+    /// no document of the file began so before, nor did anybody say so: their changes would come back, or come up only now.
     pub(super) fn compact_open(&mut self, file: FileId, changes: usize) {
         let Some(DocState::Note(note)) = self.docs.get(&file) else { return };
         if note.lacks_changes || note.stands != StandsFor::Place || self.shown_changes(file) != changes {
@@ -59,7 +59,8 @@ impl Vault {
         let to = ContentRef::of(&bytes);
         let Some((key, there)) = self.projection_of(file) else { return };
         let is_shown = there.hash == to.hash && !self.missing.contains_key(key) && !self.in_flight.contains_key(key);
-        if !is_shown || self.index.get(file).is_none_or(|record| record.had_base(to.hash)) {
+        let is_known = |record: &FileRecord| record.had_base(to.hash) || record.changes_under(to.hash).next().is_some();
+        if !is_shown || self.index.get(file).is_none_or(is_known) {
             return;
         }
         let place = Some(key.clone());

@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use aiemp_crdt::{conflict::ConflictKind, vault::Deed};
+use aiemp_crdt::{
+    conflict::ConflictKind,
+    document::{Document, actor, doc_id},
+    vault::Deed,
+};
 use aiemp_node::core::{Answer, Compaction, Input, Question};
-use aiemp_protocol::{ids::ContentHash, time::Timestamp};
+use aiemp_protocol::{entry::Item, ids::ContentHash, time::Timestamp};
 use aiemp_tests::{check, store::Store, world::World};
 
 use super::{
     removals::remove,
+    repairs::append_as,
     scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, pass, path, save, settle, text, undo},
 };
 
@@ -178,6 +183,117 @@ fn what_cloud_wrote_without_having_heard_is_listed() {
         let items = listed(&world, node);
         assert_eq!(items.len(), 1, "{items:?}");
         assert_eq!((items[0].0, items[0].1[1].as_str()), (ConflictKind::Content, of_cloud.as_str()));
+    }
+}
+
+/// Nor does it decide which of the two is shown.
+#[test]
+fn what_cloud_wrote_to_the_new_one_is_listed_beside_what_the_person_wrote_to_the_old_one() {
+    let mut world = world_with(917, soon());
+    with_note(&mut world, &[0, 2]);
+    apart(&mut world, 2);
+    let (of_person, of_cloud) =
+        (said(CHANGES).replacen("line 3 ", "line three ", 1), said(CHANGES).replacen("line 5 ", "line five ", 1));
+    save(&mut world, 2, NOTE, &of_person);
+    pass(&mut world, 400_000);
+    assert_eq!((changes(&world, 1), changes(&world, 2)), (0, CHANGES + 1));
+    save(&mut world, 1, NOTE, &of_cloud);
+    pass(&mut world, 400_000);
+    settle(&mut world);
+    for node in 0..3 {
+        assert_eq!(text(&world, node, NOTE).as_ref(), Some(&of_person), "node {node}");
+        let items = listed(&world, node);
+        assert_eq!(items.len(), 1, "{items:?}");
+        assert_eq!((items[0].0, &items[0].1[1]), (ConflictKind::Content, &of_cloud));
+    }
+}
+
+/// The node is stopped when it has heard of it, and has not looked at its disk.
+#[test]
+fn what_is_saved_in_the_moment_when_a_note_starts_anew_is_an_edit_of_it() {
+    for node in [1, 2] {
+        let mut world = world_with(918, soon());
+        with_note(&mut world, &[0, 2]);
+        for _ in 0..30_000 {
+            if changes(&world, node) == 0 {
+                break;
+            }
+            pass(&mut world, 10);
+        }
+        assert_eq!(changes(&world, node), 0, "it started anew");
+        let edited = said(CHANGES) + "and more\n";
+        world.crash(node, 5_000);
+        save(&mut world, node, NOTE, &edited);
+        settle(&mut world);
+        for at in 0..3 {
+            assert_eq!(text(&world, at, NOTE).as_ref(), Some(&edited), "node {at}");
+            assert!(listed(&world, at).is_empty(), "{:?}", listed(&world, at));
+            assert_eq!(changes(&world, at), 1);
+        }
+    }
+}
+
+/// A captured Cloud changes the document that starts from this text, whether there is one or not.
+fn change_of_cloud(world: &mut World, of: &str, to: &str) {
+    world.captured.insert(1);
+    let file = core(world, 0).file_at(&path(NOTE)).expect("the note is there");
+    let base = ContentHash::of(of.as_bytes());
+    let own = actor(world.nodes[1].id(), doc_id(file, base), 0, 0);
+    let raw = Document::import(of).edit(to, own).expect("a change");
+    let item = Item::Change { file, base, length: raw.len() as u64, hash: ContentHash::of(&raw) };
+    append_as(world, 1, vec![item], vec![raw]);
+}
+
+/// What it will start anew from, anybody can tell beforehand. Such a change would count once nobody can undo it any more.
+#[test]
+fn what_cloud_wrote_in_advance_never_comes_to_be_said() {
+    let mut world = world_with(910, soon());
+    with_note(&mut world, &[0, 2]);
+    change_of_cloud(&mut world, &said(CHANGES), "hostile words\n");
+    pass(&mut world, 600_000);
+    for node in 0..3 {
+        assert_eq!(text(&world, node, NOTE), Some(said(CHANGES)), "node {node}");
+        assert!(listed(&world, node).is_empty());
+    }
+    settle(&mut world);
+}
+
+/// Whoever has it before the note starts anew writes the same to the disk as who hears of it later.
+#[test]
+fn what_cloud_wrote_in_advance_in_the_same_moment_is_shown_alike_everywhere() {
+    let mut world = world_with(911, soon());
+    with_note(&mut world, &[0, 2]);
+    apart(&mut world, 0);
+    change_of_cloud(&mut world, &said(CHANGES), "hostile words\n");
+    pass(&mut world, 300_000);
+    assert_eq!((changes(&world, 0), changes(&world, 2)), (0, CHANGES), "it started anew");
+    settle(&mut world);
+    for node in 0..3 {
+        assert_eq!(text(&world, node, NOTE).as_deref(), Some("hostile words\n"), "node {node}");
+    }
+}
+
+/// The person goes on in the old document, and everybody forgets the new one; and then, when it starts anew once more,
+/// the old one.
+#[test]
+fn what_cloud_writes_later_brings_back_no_document_that_the_person_has_left() {
+    for seed in 912..916 {
+        let mut world = world_with(seed, soon());
+        with_note(&mut world, &[0, 2]);
+        apart(&mut world, 2);
+        let shown = said(CHANGES).replacen("line 3 ", "line three ", 1);
+        save(&mut world, 2, NOTE, &shown);
+        pass(&mut world, 300_000);
+        assert_eq!((changes(&world, 0), changes(&world, 2)), (0, CHANGES + 1), "it started anew");
+        pass(&mut world, 310_000);
+        assert_eq!([0, 1, 2].map(|node| text(&world, node, NOTE)), [(); 3].map(|()| Some(shown.clone())));
+        pass(&mut world, 300_000);
+        assert_eq!([0, 1, 2].map(|node| changes(&world, node)), [0; 3], "and once more");
+        change_of_cloud(&mut world, &said(CHANGES), "hostile words\n");
+        settle(&mut world);
+        for node in 0..3 {
+            assert_eq!(text(&world, node, NOTE).as_ref(), Some(&shown), "seed {seed}, node {node}");
+        }
     }
 }
 
