@@ -304,6 +304,7 @@ impl Vault {
         if let Some(shown) = record.shown_base().filter(|_| !record.had_base(projection.base)) {
             projection.base = shown;
         }
+        projection.start_anew(record);
         self.places.insert(projection.file, key.clone());
         self.contents.add(projection.hash);
         if let Some(before) = self.on_disk.insert(key, projection) {

@@ -21,9 +21,10 @@ pub struct Replacements {
     undo: BTreeSet<usize>,
 }
 
-/// A state of a content lies on the disk of a node.
+/// A state of a content lies on the disk of a node, and the text from which its document may start anew.
 pub fn shown(world: &mut World, node: usize, projection: &Projection) {
-    world.replacements.shown.insert((node, projection.file, projection.base));
+    let seen = [projection.base, projection.hash].map(|content| (node, projection.file, content));
+    world.replacements.shown.extend(seen);
 }
 
 /// A person asks a node for something.

@@ -252,7 +252,15 @@ impl Vault {
             // The same bytes are understood in another way now.
             Item::Set { write: FieldWrite::Kind(_), .. } => self.reload(file),
             // The content is another one now.
-            Item::Set { write: FieldWrite::Base(_), .. } | Item::Compacted { .. } => {
+            Item::Set { write: FieldWrite::Base(_), .. } => {
+                self.own_edit_applied(file, origin);
+                self.reload(file);
+            }
+            Item::Compacted { .. } => {
+                let there = self.places.get(&file).and_then(|place| self.on_disk.get_mut(place));
+                if let Some((there, record)) = there.zip(self.index.get(file)) {
+                    there.start_anew(record);
+                }
                 self.own_edit_applied(file, origin);
                 self.reload(file);
             }

@@ -9,10 +9,10 @@ use aiemp_protocol::{
 };
 
 use super::{
-    Vault,
+    Projection, Vault,
     open::{DocState, StandsFor, Task},
 };
-use crate::index::{ChangeRef, FileRecord, Origin};
+use crate::index::{ChangeRef, FileRecord, Origin, Start};
 
 /// What a change costs beside its bytes, in the store and in whoever reads it.
 const CHANGE_OVERHEAD: u64 = 256;
@@ -69,6 +69,17 @@ impl Vault {
         *self.unapplied.entry(file).or_default() += 1;
         self.docs.remove(&file);
         self.disk_holds(file, place, to.hash, Some((to.hash, Vec::new())));
+    }
+}
+
+impl Projection {
+    /// What lies there with the text that the document starts anew from is the new one: whoever saves over that has seen it.
+    pub(super) fn start_anew(&mut self, record: &FileRecord) {
+        let start = record.start(&record.base, |_| true);
+        let is_start = |start: &Start<'_>| start.content.hash == self.hash && start.before.contains(&self.base);
+        if start.as_ref().is_some_and(is_start) {
+            (self.base, self.heads, self.merged_changes) = (self.hash, Vec::new(), None);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use aiemp_protocol::{
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::index::Index;
+use crate::index::{ChangeRef, Index};
 
 /// Two of the person's computers, and a Cloud.
 const AUTHORS: usize = 3;
