@@ -58,6 +58,8 @@ mod project;
 mod removals;
 mod replaced;
 mod rewritten;
+#[cfg(test)]
+mod testing;
 mod twins;
 mod undo;
 

@@ -45,10 +45,13 @@ impl Core {
         let roster = self.replication.rosters().current();
         // An older copy of this home learns from the first it meets that it is one.
         let is_mine = roster.executor == self.work.me && (self.work.has_met || roster.members.len() == 1);
+        if !is_mine {
+            self.work.compact_at = Some(now + EVERY.min(quiet));
+            return;
+        }
         let after = self.work.compacted.take();
         let is_recent = self.entries_since(now, now.earlier_by(quiet));
-        let files = self.vault.compactable(is_recent, after, changes_min);
-        let files: Vec<_> = files.take(if is_mine { AT_ONCE_MAX } else { 0 }).collect();
+        let files: Vec<_> = self.vault.compactable(is_recent, after, changes_min).take(AT_ONCE_MAX).collect();
         self.work.compacted = files.last().copied().filter(|_| files.len() == AT_ONCE_MAX);
         let next = if self.work.compacted.is_some() { AGAIN } else { EVERY };
         self.work.compact_at = Some(now + next.min(quiet));

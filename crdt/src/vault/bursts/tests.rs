@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use aiemp_keys::{Hash, NodeId, Signer};
+use aiemp_keys::{Hash, Signer};
 use aiemp_protocol::{
     causality::Past,
     entry::{ContentRef, Entry, FileKind, Item, SignedEntry},
@@ -8,13 +8,13 @@ use aiemp_protocol::{
     replication::EntryWithPayloads,
     time::Timestamp,
     vault_path::VaultPath,
-    zone::{NeverPath, Zone},
+    zone::Zone,
 };
 
 use super::*;
 use crate::{
     document::{self, Document},
-    vault::{Boundaries, Input, Output, Positions, WriteOutcome},
+    vault::{Input, Output, Positions, WriteOutcome, testing::Drafts},
 };
 
 #[test]
@@ -43,39 +43,6 @@ fn a_burst_begins_with_many_entries_and_ends_with_a_pause_or_after_a_while() {
     let alone = bursts.last + PAUSE + ms(1);
     (bursts.gathering, bursts.rounds) = (None, 5);
     assert!(!bursts.count(alone) && bursts.rounds == 0);
-}
-
-#[derive(Debug)]
-struct Everything;
-
-impl Boundaries for Everything {
-    fn zone_of(&self, _: &VaultPath) -> Result<Zone, NeverPath> {
-        Ok(Zone::Drafts)
-    }
-
-    fn may_write(&self, _: Zone) -> bool {
-        true
-    }
-
-    fn may_archive(&self, _: Zone) -> bool {
-        true
-    }
-
-    fn may_resolve(&self, _: NodeId, _: Zone) -> bool {
-        true
-    }
-
-    fn holds_active_content(&self) -> bool {
-        false
-    }
-
-    fn names_first(&self, _: NodeId) -> bool {
-        true
-    }
-
-    fn may_release(&self, _: NodeId) -> bool {
-        true
-    }
 }
 
 /// Another member, who edits notes.
@@ -161,7 +128,7 @@ fn in_a_burst_each_note_is_read_and_written_once_for_many_changes() {
     let mut other = Other { signer: signer(6), documents: Vec::new(), seq: 0 };
     let me = LogId { author: signer(5).node_id(), ..other.log() };
     let positions = Positions { all: (me, 1), local: (LogId { audience: Audience::Local, ..me }, 1) };
-    let vault = Vault::new(me.author, Box::new(Everything), positions);
+    let vault = Vault::new(me.author, Box::new(Drafts { person: other.log().author }), positions);
     let mut node = Node { vault, me, payloads: BTreeMap::new(), disk: BTreeMap::new(), loads: 0, writes: 0 };
     let mut now = Timestamp::from_millis(1_000_000);
     node.handle(now, Input::Restored);

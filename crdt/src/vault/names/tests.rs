@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use aiemp_keys::{Hash, NodeId, Signer};
+use aiemp_keys::{Hash, Signer};
 use aiemp_protocol::{
     causality::Past,
     entry::{Entry, FieldWrite, FileKind, Item, SignedEntry},
@@ -8,14 +8,14 @@ use aiemp_protocol::{
     replication::EntryWithPayloads,
     time::Timestamp,
     vault_path::VaultPath,
-    zone::{NeverPath, Zone},
+    zone::Zone,
 };
 use proptest::prelude::*;
 
 use super::Names;
 use crate::{
     index::{Index, Origin},
-    vault::{Boundaries, Input, Output, Positions, Vault, WriteOutcome},
+    vault::{Input, Output, Positions, Vault, WriteOutcome, testing::Drafts},
 };
 
 const CONTENT: &[u8] = b"one of many\n";
@@ -45,6 +45,10 @@ fn signer() -> Signer {
 
 fn person() -> Signer {
     Signer::from_seed([6; 32])
+}
+
+fn drafts() -> Drafts {
+    Drafts { person: person().node_id() }
 }
 
 fn log() -> LogId {
@@ -84,7 +88,7 @@ impl Vaultlike {
         let hlc = Timestamp::from_millis(self.seq);
         let origin = Arc::new(Origin { log, seq: self.seq, hash, hlc, past: Past::default() });
         if let Some(file) = self.index.apply(item, &origin, |_| true) {
-            self.names.update(&self.index, file, &Drafts);
+            self.names.update(&self.index, file, &drafts());
         }
     }
 
@@ -123,7 +127,7 @@ proptest! {
         // What is known is what counts, not the order in which it came to be known.
         let mut again = Names::default();
         for file in places.keys().rev() {
-            again.update(&vault.index, *file, &Drafts);
+            again.update(&vault.index, *file, &drafts());
             again.wanted(&vault.index, *file);
         }
         for (file, place) in &places {
@@ -225,39 +229,6 @@ fn a_private_file_moves_no_shared_one() {
     assert_eq!(keys.len(), 6, "{after:?}");
 }
 
-#[derive(Debug)]
-struct Drafts;
-
-impl Boundaries for Drafts {
-    fn zone_of(&self, _: &VaultPath) -> Result<Zone, NeverPath> {
-        Ok(Zone::Drafts)
-    }
-
-    fn may_write(&self, _: Zone) -> bool {
-        true
-    }
-
-    fn may_archive(&self, _: Zone) -> bool {
-        true
-    }
-
-    fn may_resolve(&self, _: NodeId, _: Zone) -> bool {
-        true
-    }
-
-    fn holds_active_content(&self) -> bool {
-        false
-    }
-
-    fn names_first(&self, author: NodeId) -> bool {
-        author == person().node_id()
-    }
-
-    fn may_release(&self, _: NodeId) -> bool {
-        false
-    }
-}
-
 fn entry(items: Vec<Item>) -> Input {
     let payloads = items.iter().map(|_| Some(CONTENT.to_vec())).collect();
     let entry = Entry { seq: 1, epoch: 1, hlc: Timestamp::default(), seen: Vec::new(), items };
@@ -302,7 +273,7 @@ fn settle(vault: &mut Vault, disk: &mut BTreeMap<String, Vec<u8>>, input: Input)
 #[test]
 fn an_entry_may_make_as_many_files_of_one_name_as_it_has_items() {
     let positions = Positions { all: (log(), 1), local: (LogId { audience: Audience::Local, ..log() }, 1) };
-    let mut vault = Vault::new(signer().node_id(), Box::new(Drafts), positions);
+    let mut vault = Vault::new(signer().node_id(), Box::new(drafts()), positions);
     let mut disk = BTreeMap::new();
     settle(&mut vault, &mut disk, Input::Restored);
     settle(&mut vault, &mut disk, entry((0..256).map(|number| new_file(number, "same.md")).collect()));

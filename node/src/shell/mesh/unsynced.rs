@@ -48,12 +48,9 @@ impl Unsynced {
 
     /// A scan ended, and skipped these: what it passed over no more is well.
     pub(super) fn scan_ended(&mut self, skipped: Vec<(String, SkipReason)>) {
-        let before = self.skipped.clone();
         let scans = self.scans;
+        skipped.into_iter().for_each(|(name, reason)| self.skip(name, reason));
         self.skipped.retain(|_, (_, since)| *since >= scans);
-        for (name, reason) in skipped {
-            self.skip(&before, name, reason);
-        }
     }
 
     /// What was looked at alone: these were taken, or are gone, and those skipped.
@@ -65,15 +62,12 @@ impl Unsynced {
         for path in taken {
             self.skipped.remove(path.as_str());
         }
-        let before = self.skipped.clone();
-        for (name, reason) in skipped {
-            self.skip(&before, name, reason);
-        }
+        skipped.into_iter().for_each(|(name, reason)| self.skip(name, reason));
     }
 
     /// Each is told once.
-    fn skip(&mut self, before: &BTreeMap<String, (SkipReason, u64)>, name: String, reason: SkipReason) {
-        if before.get(&name).is_none_or(|(told, _)| *told != reason) {
+    fn skip(&mut self, name: String, reason: SkipReason) {
+        if self.skipped.get(&name).is_none_or(|(told, _)| *told != reason) {
             tracing::warn!(name, reason = reason.as_str(), "not synced");
         }
         self.skipped.insert(name, (reason, self.scans));
