@@ -391,8 +391,10 @@ impl Vault {
     }
 
     pub(super) fn touch(&mut self, file: FileId) {
-        self.recent.retain(|other| *other != file);
-        self.recent.push_back(file);
+        if self.recent.back() != Some(&file) {
+            self.recent.retain(|other| *other != file);
+            self.recent.push_back(file);
+        }
     }
 
     /// Closes the documents used longest ago. One with unapplied edits of our own cannot be rebuilt yet, and stays.

@@ -17,6 +17,7 @@ use rustix::{
 use super::{
     DiskError,
     mark::{self, FolderId},
+    written::Written,
 };
 
 /// Flags with which every folder below the top is opened.
@@ -34,9 +35,10 @@ pub(super) struct Tree {
 }
 
 /// What to do about a folder that does not exist.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
-    Create,
+#[derive(Clone, Copy)]
+pub(super) enum Missing<'w> {
+    /// Makes it, and notes there that this node did.
+    Create(&'w Written),
     Leave,
 }
 
@@ -82,10 +84,10 @@ impl Tree {
     }
 
     /// Opens the folder that a path lies in; `None` when it does not exist and is not to be created.
-    pub(super) fn folder_of(&self, path: &VaultPath, missing: Missing) -> Result<Option<OwnedFd>, DiskError> {
+    pub(super) fn folder_of(&self, path: &VaultPath, missing: Missing<'_>) -> Result<Option<OwnedFd>, DiskError> {
         match self.beneath(path.folder()) {
             Ok(folder) => return Ok(Some(folder)),
-            Err(Errno::NOENT) if missing == Missing::Leave => return Ok(None),
+            Err(Errno::NOENT) if matches!(missing, Missing::Leave) => return Ok(None),
             // It is not all there, a link is on the way, or the system does not know the call: step by step, to tell.
             Err(_) => {}
         }
@@ -93,7 +95,7 @@ impl Tree {
         let mut folder = open_folder(self.top(), OsStr::new(".")).map_err(|e| DiskError::new("open", &shown, e))?;
         for name in path.folder().split('/').filter(|name| !name.is_empty()) {
             shown.push(name);
-            match step(&folder, name, missing).map_err(|error| refused(&folder, name, &shown, error))? {
+            match step(&folder, (name, &shown), missing).map_err(|error| refused(&folder, name, &shown, error))? {
                 Some(next) => folder = next,
                 None => return Ok(None),
             }
@@ -163,14 +165,15 @@ fn remove_folders(parent: impl AsFd, name: &OsStr) {
     rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).ok();
 }
 
-fn step(folder: &OwnedFd, name: &str, missing: Missing) -> Result<Option<OwnedFd>, Errno> {
+fn step(folder: &OwnedFd, (name, path): (&str, &Path), missing: Missing<'_>) -> Result<Option<OwnedFd>, Errno> {
     for _ in 0..ATTEMPTS {
-        match open_folder(folder, OsStr::new(name)) {
-            Ok(next) => return Ok(Some(next)),
-            Err(Errno::NOENT) if missing == Missing::Create => {}
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error),
-        }
+        let written = match (open_folder(folder, OsStr::new(name)), missing) {
+            (Ok(next), _) => return Ok(Some(next)),
+            (Err(Errno::NOENT), Missing::Create(written)) => written,
+            (Err(Errno::NOENT), Missing::Leave) => return Ok(None),
+            (Err(error), _) => return Err(error),
+        };
+        written.note_folder(path);
         match rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o775)) {
             Ok(()) => rustix::fs::fsync(folder)?,
             Err(Errno::EXIST) => {}

@@ -98,7 +98,7 @@ impl VaultWatcher {
             is_stopped: Arc::clone(&is_stopped),
             unwatched: Arc::clone(&unwatched),
             rescans,
-            settle: Settle::new(&path),
+            settle: Settle::new(&path, written.clone()),
             reader: Reader { folders: Listing::folders(&tree)?, tree, hashes: RandomState::new(), written },
             events,
         };
@@ -184,9 +184,7 @@ impl Watch {
     fn run(&mut self) {
         while self.wait() {
             for folder in self.settle.take_created(Instant::now()) {
-                for path in self.reader.files_below(&folder) {
-                    self.settle.again(path, Instant::now());
-                }
+                self.look_into(&folder);
             }
             let due = self.settle.take_due(Instant::now());
             if !due.is_empty() {
@@ -204,6 +202,21 @@ impl Watch {
                     return;
                 }
             }
+        }
+    }
+
+    /// Takes in what was made in a new folder before it was watched.
+    fn look_into(&mut self, folder: &Path) {
+        if let Ok(watcher) = &mut self.watcher {
+            // It is on its way in most cases; from here on it is certain. A folder that is gone was told to be.
+            watcher.watch(&self.reader.tree.path().join(folder), RecursiveMode::Recursive).ok();
+        }
+        let found = self.reader.look_into(folder);
+        if found.has_twin {
+            self.settle.rescan(Instant::now());
+        }
+        for path in found.files {
+            self.settle.again(path, Instant::now());
         }
     }
 

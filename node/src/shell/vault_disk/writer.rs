@@ -146,7 +146,7 @@ impl VaultDisk {
         expected: Option<ContentHash>,
     ) -> Result<WriteOutcome, DiskError> {
         for _ in 0..ATTEMPTS {
-            let Some(place) = self.place(path, Missing::Create)? else { continue };
+            let Some(place) = self.place(path, Missing::Create(&self.written))? else { continue };
             let spelt = expected.and_then(|_| place.other_spelling());
             let place = match &spelt {
                 Some(path) => Place { path, shown: self.tree.shown(path), ..place },
@@ -302,7 +302,7 @@ impl VaultDisk {
         }
     }
 
-    fn place<'p>(&self, path: &'p VaultPath, missing: Missing) -> Result<Option<Place<'p>>, DiskError> {
+    fn place<'p>(&self, path: &'p VaultPath, missing: Missing<'_>) -> Result<Option<Place<'p>>, DiskError> {
         let folder = self.tree.folder_of(path, missing)?;
         Ok(folder.map(|folder| Place { folder, path, shown: self.tree.shown(path) }))
     }

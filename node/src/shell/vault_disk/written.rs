@@ -1,4 +1,4 @@
-//! What this node wrote within the last seconds, and what it looked like then.
+//! What this node wrote and what it looked like then, and the folders that it made.
 //!
 //! While it still looks so there is nothing to read and nothing to tell, for the watcher and for a scan alike. Times are
 //! coarse, though: what another program changes in place within the tick of our write would look the same. So our files are
@@ -7,7 +7,8 @@
 //! ([`VaultDisk::stamp`](super::VaultDisk::stamp)).
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -25,17 +26,24 @@ pub(super) struct Own {
 
 /// Shared by the threads that write and that watch.
 #[derive(Clone, Debug, Default)]
-pub struct Written(Arc<Mutex<HashMap<StampName, Own>>>);
+pub struct Written(Arc<Mutex<All>>);
+
+#[derive(Debug, Default)]
+struct All {
+    files: HashMap<StampName, Own>,
+    /// Those that the watcher was not told of yet.
+    folders: BTreeSet<PathBuf>,
+}
 
 impl Written {
     /// This lies there now by this node's doing.
     pub(super) fn note(&self, path: &VaultPath, own: Own) {
-        self.files().insert(stamps::name_of(path), own);
+        self.all().files.insert(stamps::name_of(path), own);
     }
 
     /// What a file says that looks like this, if this node wrote it.
     pub(super) fn content(&self, path: &VaultPath, stamp: Stamp) -> Option<ContentHash> {
-        let files = self.files();
+        let files = &self.all().files;
         if files.is_empty() {
             return None;
         }
@@ -45,12 +53,12 @@ impl Written {
 
     /// What a file looks like, if nobody else can have made it look so.
     pub(super) fn certain(&self, path: &VaultPath) -> Option<Stamped> {
-        self.files().get(&stamps::name_of(path)).filter(|own| own.is_certain).map(|own| own.stamped)
+        self.all().files.get(&stamps::name_of(path)).filter(|own| own.is_certain).map(|own| own.stamped)
     }
 
     /// Forgets a file; what it was when it was written.
     pub(super) fn take(&self, path: &VaultPath) -> Option<Own> {
-        let mut files = self.files();
+        let files = &mut self.all().files;
         if files.is_empty() {
             return None;
         }
@@ -61,7 +69,17 @@ impl Written {
         own
     }
 
-    fn files(&self) -> MutexGuard<'_, HashMap<StampName, Own>> {
+    /// This node is about to make a folder.
+    pub(super) fn note_folder(&self, path: &Path) {
+        self.all().folders.insert(path.to_owned());
+    }
+
+    /// Whether this node made the folder that was made there; the next one is another's.
+    pub(super) fn take_folder(&self, path: &Path) -> bool {
+        self.all().folders.remove(path)
+    }
+
+    fn all(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -37,11 +37,20 @@ pub(super) struct Reader {
 /// in order. That two names have the same by chance costs a rescan at most.
 type Names = BTreeMap<String, Vec<[u64; 2]>>;
 
+/// What a new folder holds.
+#[derive(Debug, Default)]
+pub(super) struct NewFolder {
+    pub(super) files: Vec<PathBuf>,
+    /// Whether a folder lies beside it, or on the way to it, whose name differs in its spelling alone.
+    pub(super) has_twin: bool,
+}
+
 impl Reader {
     /// Reads what is due; what cannot be judged alone goes back to `settle`. `None` when there is nothing to tell.
     pub(super) fn read(&self, due: Vec<Due>, settle: &mut Settle) -> Option<DiskEvent> {
         let (mut changed, mut removed, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         let (mut names, mut saves) = (Names::new(), Saves::default());
+        let mut opened = None;
         for Due { path, is_busy } in due {
             let shown = path.to_string_lossy().into_owned();
             let Some(at) = parse(&path) else {
@@ -49,7 +58,7 @@ impl Reader {
                 continue;
             };
             // If it has a twin, that was told when it came.
-            if self.is_own(&at) {
+            if self.is_own(&at, &mut opened) {
                 continue;
             }
             match self.find(&at, &mut saves) {
@@ -83,16 +92,24 @@ impl Reader {
         (!is_empty).then_some(DiskEvent::Changed { changed, removed, skipped })
     }
 
-    /// The files in a folder that is new: until it is watched, what is made in it is told by nobody.
-    pub(super) fn files_below(&self, folder: &Path) -> Vec<PathBuf> {
-        let listing = parse(folder).and_then(|folder| Listing::below(&self.tree, &folder).ok()).unwrap_or_default();
-        listing.files.into_values().flatten().map(|(path, _)| PathBuf::from(path.as_str())).collect()
+    /// Looks into a folder that is new: until it is watched, what is made in it is told by nobody.
+    pub(super) fn look_into(&mut self, folder: &Path) -> NewFolder {
+        let Some(folder) = parse(folder) else { return NewFolder::default() };
+        let Ok(listing) = Listing::below(&self.tree, &folder) else { return NewFolder::default() };
+        self.folders.extend(listing.folders);
+        self.folders.insert(folder.as_str().to_owned());
+        let has_twin = self.has_twin(&folder, &mut Names::new());
+        let files = listing.files.into_values().flatten().map(|(path, _)| PathBuf::from(path.as_str()));
+        NewFolder { files: files.collect(), has_twin }
     }
 
-    /// Whether what this node wrote lies there as it was written.
-    fn is_own(&self, path: &VaultPath) -> bool {
-        let stamp =
-            self.folder_of(path).ok().flatten().and_then(|folder| reading::look(folder, OsStr::new(path.name())));
+    /// Whether what this node wrote lies there as it was written. The folder stays open for the next file: thousands of one
+    /// folder may come in a row.
+    fn is_own(&self, path: &VaultPath, opened: &mut Option<(String, OwnedFd)>) -> bool {
+        if opened.as_ref().is_none_or(|(folder, _)| folder != path.folder()) {
+            *opened = self.folder_of(path).ok().flatten().map(|folder| (path.folder().to_owned(), folder));
+        }
+        let stamp = opened.as_ref().and_then(|(_, folder)| reading::look(folder, OsStr::new(path.name())));
         stamp.is_some_and(|stamp| self.written.content(path, stamp).is_some())
     }
 

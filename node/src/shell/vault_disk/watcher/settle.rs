@@ -12,7 +12,10 @@ use notify::{
     event::{CreateKind, ModifyKind, RemoveKind},
 };
 
-use crate::shell::vault_disk::reading::{QUIET, QUIET_WAIT_MAX};
+use crate::shell::vault_disk::{
+    reading::{QUIET, QUIET_WAIT_MAX},
+    written::Written,
+};
 
 /// After this a new folder is watched in most cases.
 const FOLDER_WATCHED: Duration = Duration::from_millis(10);
@@ -30,6 +33,8 @@ pub(super) struct Settle {
     waiting: BTreeMap<PathBuf, Waiting>,
     /// New folders, and when to look into them.
     created: BTreeMap<PathBuf, Instant>,
+    /// What this node makes itself.
+    written: Written,
     rescan: Option<Waiting>,
     rescan_at: Option<Instant>,
 }
@@ -55,8 +60,9 @@ impl Waiting {
 }
 
 impl Settle {
-    pub(super) fn new(top: &Path) -> Self {
-        Self { top: top.to_owned(), waiting: BTreeMap::new(), created: BTreeMap::new(), rescan: None, rescan_at: None }
+    pub(super) fn new(top: &Path, written: Written) -> Self {
+        let (waiting, created) = (BTreeMap::new(), BTreeMap::new());
+        Self { top: top.to_owned(), waiting, created, written, rescan: None, rescan_at: None }
     }
 
     /// Takes in an event of the system.
@@ -64,22 +70,25 @@ impl Settle {
         if event.need_rescan() {
             return self.rescan(now);
         }
-        let is_folder =
-            matches!(event.kind, EventKind::Create(CreateKind::Folder) | EventKind::Remove(RemoveKind::Folder));
+        let is_new_folder = event.kind == EventKind::Create(CreateKind::Folder);
+        let is_folder = is_new_folder || event.kind == EventKind::Remove(RemoveKind::Folder);
         let is_top_gone = !matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
         let mut noted = Vec::new();
         for path in &event.paths {
             if has_dot_name(&self.top, path) {
                 continue;
             }
+            let is_own = is_new_folder && self.written.take_folder(path);
             let Ok(path) = path.strip_prefix(&self.top) else { continue };
             if path.as_os_str().is_empty() {
                 if is_top_gone {
                     self.rescan(now);
                 }
             } else if is_folder {
-                self.rescan(now);
-                if matches!(event.kind, EventKind::Create(_)) && self.created.len() < WAITING_MAX {
+                if !is_own {
+                    self.rescan(now);
+                }
+                if is_new_folder && self.created.len() < WAITING_MAX {
                     self.created.insert(path.to_owned(), now + FOLDER_WATCHED);
                 }
             } else {
@@ -125,7 +134,7 @@ impl Settle {
         due.map(|(path, waiting)| Due { path, is_busy: waiting.last + QUIET > now }).collect()
     }
 
-    /// New folders to look into: what lies there already is told like what comes from now on, and a rescan finds the rest.
+    /// New folders to look into: what lies there already is told like what comes from now on.
     pub(super) fn take_created(&mut self, now: Instant) -> Vec<PathBuf> {
         self.created.extract_if(.., |_, at| *at <= now).map(|(path, _)| path).collect()
     }
@@ -159,6 +168,10 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn settle() -> Settle {
+        Settle::new(Path::new("/v"), Written::default())
+    }
+
     fn event(kind: EventKind, names: &[&str]) -> Event {
         names.iter().fold(Event::new(kind), |event, name| event.add_path(Path::new("/v").join(name)))
     }
@@ -173,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_path_is_due_when_it_was_quiet() {
-        let (mut settle, start) = (Settle::new(Path::new("/v")), Instant::now());
+        let (mut settle, start) = (settle(), Instant::now());
         settle.note(&written("a.md"), start);
         settle.note(&written("a.md"), start + 20 * MS);
         assert_eq!(settle.due_at(), Some(start + 50 * MS));
@@ -184,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_path_that_is_never_quiet_is_due_after_a_while() {
-        let (mut settle, start) = (Settle::new(Path::new("/v")), Instant::now());
+        let (mut settle, start) = (settle(), Instant::now());
         for at in 0..50 {
             settle.note(&written("a.md"), start + at * 10 * MS);
         }
@@ -194,7 +207,7 @@ mod tests {
 
     #[test]
     fn both_ends_of_a_rename_are_due_together() {
-        let (mut settle, start) = (Settle::new(Path::new("/v")), Instant::now());
+        let (mut settle, start) = (settle(), Instant::now());
         settle.note(&written("a.md"), start);
         let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::Both));
         settle.note(&event(renamed, &["a.md", "b.md"]), start + 10 * MS);
@@ -204,7 +217,7 @@ mod tests {
 
     #[test]
     fn dot_names_and_other_places_are_not_noted() {
-        let (mut settle, start) = (Settle::new(Path::new("/v")), Instant::now());
+        let (mut settle, start) = (settle(), Instant::now());
         for name in [".aiemp/tmp-1", ".git/x/y", "a/.b.swp", "/elsewhere/c"] {
             settle.note(&written(name), start);
         }
@@ -214,7 +227,7 @@ mod tests {
 
     #[test]
     fn lost_events_folders_and_the_top_itself_ask_for_one_rescan() {
-        let (mut settle, start) = (Settle::new(Path::new("/v")), Instant::now());
+        let (mut settle, start) = (settle(), Instant::now());
         let lost = Event::new(EventKind::Other).set_flag(Flag::Rescan);
         for event in [
             lost,
@@ -230,8 +243,21 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_this_node_made_is_looked_into_and_asks_for_no_rescan() {
+        let (mut settle, start) = (settle(), Instant::now());
+        settle.written.note_folder(Path::new("/v/a"));
+        settle.note(&event(EventKind::Create(CreateKind::Folder), &["a"]), start);
+        assert_eq!(settle.take_created(start + FOLDER_WATCHED), [PathBuf::from("a")]);
+        assert_eq!(settle.due_at(), None);
+        settle.note(&event(EventKind::Remove(RemoveKind::Folder), &["a"]), start);
+        assert!(settle.take_rescan(start + 100 * MS));
+        settle.note(&event(EventKind::Create(CreateKind::Folder), &["a"]), start);
+        assert!(settle.take_rescan(start + 100 * MS), "the next one is another's");
+    }
+
+    #[test]
     fn a_flood_of_paths_becomes_a_rescan() {
-        let (mut settle, start) = (Settle::new(Path::new("/v")), Instant::now());
+        let (mut settle, start) = (settle(), Instant::now());
         for at in 0..=WAITING_MAX {
             settle.note(&written(&format!("{at}.md")), start);
         }

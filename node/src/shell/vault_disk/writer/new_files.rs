@@ -52,7 +52,7 @@ impl VaultDisk {
         folders: &mut BTreeMap<&'f str, Folder>,
     ) -> Option<(Temporary<'_>, File)> {
         if !folders.contains_key(path.folder()) {
-            let opened = self.tree.folder_of(path, Missing::Create).ok()??;
+            let opened = self.tree.folder_of(path, Missing::Create(&self.written)).ok()??;
             let mode = place::mode_in(&opened);
             folders.insert(path.folder(), Folder { opened, mode, new: None });
         }
