@@ -306,15 +306,37 @@ fn places(base: &str, sides: [&str; 2], runs: [&Runs; 2]) -> Vec<Range<usize>> {
             runs.iter().filter_map(|runs| runs.last()).filter(|(run, _)| run.end == count).map(|(run, _)| run.start);
         places.push(starts.min().unwrap_or(count).min(count.saturating_sub(1))..count);
     }
+    for place in &mut places {
+        *place = with_all_that_touches(place.clone(), runs);
+    }
     places.sort_by_key(|place| place.start);
     let mut joined: Vec<Range<usize>> = Vec::new();
     for place in places {
         match joined.last_mut() {
-            Some(last) if place.start < last.end || place.start == last.start => last.end = last.end.max(place.end),
+            Some(last) if place.start <= last.end => last.end = last.end.max(place.end),
             Some(_) | None => joined.push(place),
         }
     }
     joined
+}
+
+/// A place as far as the next lines that both sides left as they were: without such a line between them, what the merge says
+/// there cannot be told from what either side changed right beside it.
+fn with_all_that_touches(mut place: Range<usize>, runs: [&Runs; 2]) -> Range<usize> {
+    loop {
+        let touching = runs.into_iter().flatten().filter(|(run, _)| touches(run, &place));
+        let (starts, ends): (Vec<_>, Vec<_>) = touching.map(|(run, _)| (run.start, run.end)).unzip();
+        let start = starts.into_iter().min().unwrap_or(place.start).min(place.start);
+        let end = ends.into_iter().max().unwrap_or(place.end).max(place.end);
+        if place == (start..end) {
+            return place;
+        }
+        place = start..end;
+    }
+}
+
+const fn touches(run: &Range<usize>, place: &Range<usize>) -> bool {
+    run.start <= place.end && place.start <= run.end
 }
 
 fn is_ended(text: &str) -> bool {
@@ -332,12 +354,12 @@ fn meet(one: &Range<usize>, other: &Range<usize>) -> bool {
     }
 }
 
-/// The lines that stand in a place after all that was changed.
+/// The lines that stand in a place after all that was changed, with those that were added at its ends.
 fn carried(place: &Range<usize>, runs: &Runs) -> Range<usize> {
     type Run = (Range<usize>, Range<usize>);
     let is_in = |(old, _): &&Run| {
-        let touches = old.start <= place.end && place.start <= old.end;
-        if place.is_empty() { touches } else { meet(old, place) }
+        let is_added = place.is_empty() || old.is_empty();
+        if is_added { touches(old, place) } else { meet(old, place) }
     };
     let moved = |at: usize, after: Option<&Run>| {
         let (old, new) = after.map_or((0, 0), |(old, new)| (old.end, new.end));
@@ -369,6 +391,19 @@ mod tests {
     }
 
     #[test]
+    fn a_place_reaches_to_lines_that_both_sides_left() {
+        let base = "a\nb\nc\nd\ne\nf\n";
+        let places = |one: &str, other: &str| {
+            super::places(base, [one, other], [&changed_lines(base, one), &changed_lines(base, other)])
+        };
+        assert!(places("a\nB\nc\nd\ne\nf\n", "a\nb\nC\nd\ne\nf\n").is_empty(), "two lines beside each other");
+        assert_eq!(places("a\nB\nc\nd\ne\nf\n", "a\nall\ne\nf\n"), [1..4]);
+        assert_eq!(places("a\nB\nc\nd\nnew\ne\nf\n", "a\nall\ne\nf\n"), [1..4], "with what is added at its end");
+        assert_eq!(places("a\nB\nc\nd\nE\nf\n", "a\nall\ne\nf\n"), [1..5], "and the line changed beside it");
+        assert_eq!(places("A\nB\nc\nd\ne\nF\n", "a\nall\ne\nf\n"), [0..4]);
+    }
+
+    #[test]
     fn a_place_is_found_again_after_what_was_changed_before_in_and_behind_it() {
         let base = "a\nb\nc\nd\ne\n";
         let carried = |place: Range<usize>, text: &str| {
@@ -378,7 +413,12 @@ mod tests {
         assert_eq!(carried(2..3, base), "c");
         assert_eq!(carried(2..3, "x\ny\na\nb\nc\nd\ne\n"), "c");
         assert_eq!(carried(2..3, "a\nc\nd\ne\nx\n"), "c");
-        assert_eq!(carried(2..3, "a\nb\nx\nc\ny\nd\ne\n"), "c", "what was added beside it is not of it");
+        assert_eq!(carried(2..3, "a\nb\nx\nc\ny\nd\ne\n"), "xcy");
+        assert_eq!(
+            carried(2..3, "a\nx\nb\nc\nd\ny\ne\n"),
+            "c",
+            "what was added behind the lines beside it is not of it"
+        );
         assert_eq!(carried(2..3, "a\nb\nC\nCC\nd\ne\n"), "CCC");
         assert_eq!(carried(2..3, "a\nb\nd\ne\n"), "");
         assert_eq!(carried(2..4, "x\na\nb\nc\nnew\nd\ne\n"), "cnewd");

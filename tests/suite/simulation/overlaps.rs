@@ -129,6 +129,24 @@ fn a_place_closes_by_an_edit_of_it_and_by_a_decision() {
     }
 }
 
+/// One changes a line and adds one behind a place that the other writes anew: whose words are chosen loses none of them.
+#[test]
+fn the_side_that_is_chosen_stands_there_with_all_that_it_added() {
+    let before = "# House\n\n- walls\n- floor\n- roof\n\nThe end.\n";
+    let listing = "# House\n\n- walls\n- a floor of oak\n- roof\n- bath\n\nThe end.\n";
+    let anew = "# House\n\nIt is built by now.\n\nThe end.\n";
+    for (seed, chosen) in [(0, listing), (1, anew), (2, listing), (3, anew)] {
+        let mut world = apart(40 + seed, before, [listing, anew]);
+        let item = the_item(&world);
+        assert!(item.sides.iter().any(|side| side.text.contains("- bath")), "{item:?}");
+        let side = item.sides.iter().position(|side| side.text.contains("oak") == (chosen == listing)).expect("it");
+        resolve(&mut world, 0, &item, Choice::Side(side));
+        settle(&mut world);
+        assert_eq!([text(&world, 0, AT), text(&world, 1, AT)], [Some(chosen.to_owned()), Some(chosen.to_owned())]);
+        assert_eq!(listed(&world), []);
+    }
+}
+
 #[test]
 fn what_two_wrote_beside_each_other_merges_and_is_not_listed() {
     let log = |who: &str| (0..20).map(|number| format!("{{\"x\":\"line {who} {number}\"}}\n")).collect::<String>();
