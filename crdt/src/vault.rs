@@ -212,6 +212,8 @@ pub struct Vault {
     appended: BTreeMap<Audience, u64>,
     undoing: BTreeMap<u64, undo::Undoing>,
     pending: BTreeMap<EffectId, Pending>,
+    /// Contents that the entry brought which was just applied, by the file that it says they are of, while files are projected.
+    brought: BTreeMap<FileId, (ContentHash, Vec<u8>)>,
     /// Loads under way.
     loads: usize,
     /// Payloads that a load did not find, and whose content waits for them.
@@ -277,6 +279,7 @@ impl Vault {
             appended: BTreeMap::new(),
             undoing: BTreeMap::new(),
             pending: BTreeMap::new(),
+            brought: BTreeMap::new(),
             loads: 0,
             awaited: BTreeMap::new(),
             came: BTreeMap::new(),
@@ -440,6 +443,11 @@ impl Vault {
         let lacking = self.docs.iter().filter(move |(file, state)| waits(state) && !self.unapplied.contains_key(file));
         let in_sight = lacking.map(|(file, _)| *file).filter(|file| self.is_in_sight(*file));
         in_sight.filter_map(|file| self.index.get(file)?.path.shown())
+    }
+
+    /// Whether this node changed the file and not all of that has applied yet.
+    pub fn is_changing(&self, file: FileId) -> bool {
+        self.unapplied.contains_key(&file)
     }
 
     /// Whether contents are being read: conflicts may come to light that only they show.

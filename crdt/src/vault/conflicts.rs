@@ -59,8 +59,12 @@ impl Vault {
         items
     }
 
-    /// Whether registers alone say that there may be something to list of a file. Most say nothing, and are not walked.
+    /// Whether registers alone say that there may be something to list of a file. Most say nothing, and are not walked. What
+    /// is stored says so once all of it is back, for a look may walk all changes of the file.
     pub(super) fn watch(&mut self, file: FileId) {
+        if self.restoring {
+            return;
+        }
         let record = self.index.get(file);
         let is_odd = |record: &FileRecord| {
             !hidden_of(record).is_empty() || places::has_several(record) || conflict::is_late(record)
@@ -329,9 +333,11 @@ impl Vault {
     }
 
     /// Says once more that the file is put away, knowing of the edit: so who decides otherwise without having heard of it
-    /// contradicts that. Where there is something else to decide about the file, that would be closed as well.
+    /// contradicts that. Where there is something else to decide about the file, that would be closed as well, as would an edit
+    /// of this node that was not listed yet.
     fn let_lie(&mut self, file: FileId) {
-        if self.open_archive_items(file).len() == 1 && self.boundaries.may_archive(file.zone) {
+        let is_all = self.open_archive_items(file).len() == 1 && !self.is_changing(file);
+        if is_all && self.boundaries.may_archive(file.zone) {
             self.set_archived(file, true);
         }
     }

@@ -80,6 +80,11 @@ impl Core {
     }
 
     pub(super) fn dashboard_read(&mut self, now: Timestamp, file: FileId, text: &str) {
+        if self.vault.is_changing(file) {
+            // What was written last is not in the text yet; written over that, a count would stand there with both its digits.
+            self.work.dashboard_due = Some(now + CALM);
+            return;
+        }
         let section = self.dashboard_section();
         let new = replace_section(text, &section);
         let path = VaultPath::parse("Dashboard.md").expect("a plain name");

@@ -56,6 +56,22 @@ fn the_executor_alone_writes_the_dashboard_and_no_other_local_comes_between() {
     assert_eq!((person_wrote, wrote(&world, 2)), (1, 1), "the desktop says nothing of its own");
 }
 
+/// What it wrote last may still be on its way to the disk when the next number is due.
+#[test]
+fn a_number_stands_there_once_however_soon_the_next_follows() {
+    for seed in 0..20 {
+        let mut world = world(90 + seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+        draft(&mut world, 0);
+        for number in 1..=12 {
+            let note = format!("---\naction: email\nto: a@client.test\nsubject: {number}\n---\n\nHello.\n");
+            save(&mut world, 0, &format!("Pending_Approval/email/{number}.md"), &note);
+            pass(&mut world, 400 + 50 * number);
+        }
+        settle(&mut world);
+        assert_eq!(counts(&world, 0).as_deref(), Some("13"), "seed {seed}");
+    }
+}
+
 #[test]
 fn a_new_executor_goes_on_with_the_dashboard() {
     let mut world = world(82, &[LAPTOP, IDLE_CLOUD, DESKTOP], &[(0, 1), (0, 2), (1, 2)]);
