@@ -24,19 +24,21 @@ impl Vault {
             return;
         }
         let Some(said) = self.said_by(file) else { return };
-        let others = self.names.namesakes(&key).take(NUMBER_MAX);
-        let says_it = |other: &FileId| other.zone == file.zone && self.said_by(*other) == Some(said);
-        let mut alike = others.filter(says_it);
+        // What one says that comes before is not known yet: another node, which knows, may let this one go for that.
+        let others: Vec<_> =
+            self.names.namesakes(&key).take(NUMBER_MAX).filter(|other| other.zone == file.zone).collect();
+        let known = others.iter().take_while(|other| self.said_by(**other).is_some()).copied();
+        let mut alike = known.filter(|other| self.said_by(*other) == Some(said));
         let Some(first) = alike.next() else { return };
-        let later: BTreeSet<_> = alike.chain((first != file).then_some(file)).collect();
+        let later: BTreeSet<_> = alike.collect();
         for twin in later.into_iter().filter(|twin| self.is_saved_here(*twin)).collect::<Vec<_>>() {
             self.take_one(first, twin);
         }
     }
 
-    /// The digest of what a file says, if it lies on disk like that, nothing about it is under way, and nobody put it away.
+    /// The digest of what a file says, if it lies on disk like that and nothing about it is under way.
     fn said_by(&self, file: FileId) -> Option<ContentHash> {
-        let record = self.index.get(file).filter(|record| !record.is_archived())?;
+        let record = self.index.get(file)?;
         let is_under_way = self.unapplied.contains_key(&file) || self.archivings.contains_key(&file);
         let (place, there) = self.projection_of(file).filter(|_| !is_under_way)?;
         let is_merged = there.merged_changes == Some(record.text_writes()) && Some(there.base) == record.shown_base();
