@@ -37,6 +37,7 @@ impl Vault {
         let mut written = BTreeSet::new();
         let mut places_left = BTreeMap::new();
         let mut resolved = BTreeSet::new();
+        let mut brought = BTreeMap::new();
         // Also the copies that a claim takes the place of.
         let mut rivals = self.rivals_in(&entry.signed.entry.items);
         for item in &entry.signed.entry.items {
@@ -65,6 +66,13 @@ impl Vault {
                 if !matches!(item, Item::Change { .. }) || is_archived(file) {
                     written.insert(file);
                 }
+                let payload = match (item, item.payload(), payload) {
+                    (Item::New { .. } | Item::Set { .. }, Some((hash, _)), Some(bytes)) => {
+                        brought.insert(file, (hash, bytes));
+                        None
+                    }
+                    (_, _, payload) => payload,
+                };
                 self.item_applied(file, item, &origin, payload);
                 touched.insert(file);
             }
@@ -89,8 +97,11 @@ impl Vault {
             let changed = touched.extract_if(.., |file| !written.contains(file) && !rivals.contains(file));
             changed.for_each(|file| self.bursts.gather(file));
         }
+        // All of the entry has applied by now: what is opened with these goes by all of it.
+        self.brought = brought;
         self.project_with_namesakes(&touched, &places_left);
         self.project_released(&resolved);
+        self.brought.clear();
     }
 
     /// The copies that were claimed for the work which these items speak of, or the drafts of such a copy.
@@ -354,6 +365,7 @@ impl Vault {
         self.none_is_missing();
         let files: Vec<_> = self.index.iter().map(|(file, _)| file).collect();
         for file in files {
+            self.watch(file);
             self.inspect_hidden(file);
             let me = self.me;
             let may_conflict = |record: &FileRecord| record.has_changes_of_others(me) || conflict::is_late(record);

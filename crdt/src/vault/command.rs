@@ -144,7 +144,7 @@ impl Vault {
     pub(super) fn create_new(&mut self, file: FileId, path: &VaultPath, bytes: Vec<u8>) {
         self.creating.insert(file);
         self.docs.entry(file).or_insert_with(|| DocState::Uncreated([].into()));
-        self.push_new(file, path, bytes);
+        self.push_new(file, path, ContentHash::of(&bytes), bytes);
     }
 
     pub(super) fn rewrite(&mut self, file: FileId, bytes: Vec<u8>) {

@@ -67,11 +67,11 @@ impl Vault {
         self.creating.insert(file);
         let begun = if self.adopts { None } else { self.begun(file, &path, &bytes) };
         let Some((raw, heads)) = begun else {
-            self.push_new(file, &path, bytes);
+            self.push_new(file, &path, hash, bytes);
             return self.lies_on_disk(file, path, hash);
         };
         let base = ContentHash::of(b"");
-        self.push_new(file, &path, Vec::new());
+        self.push_new(file, &path, base, Vec::new());
         self.push_change(file, base, raw);
         self.record_projection(key, Some(Projection { path, file, hash, base, heads, merged_changes: None }));
     }

@@ -21,7 +21,12 @@ impl Vault {
         let changes: Vec<_> = record.changes_under(base).map(ChangeRef::named).collect();
         let effect = self.effect(Pending::Load { file });
         self.docs.insert(file, DocState::Loading { effect, base, changes: changes.clone(), queue });
-        self.push_load(effect, file, base, changes);
+        match self.brought.remove(&file) {
+            Some((hash, bytes)) if hash == base && changes.is_empty() => {
+                self.payloads_loaded(effect, vec![Some(bytes)]);
+            }
+            Some(_) | None => self.push_load(effect, file, base, changes),
+        }
     }
 
     pub(super) fn push_load(&mut self, effect: EffectId, file: FileId, base: ContentHash, changes: Vec<ContentRef>) {

@@ -261,7 +261,7 @@ impl Vault {
             Some(projection) => self.saved_over(key, projection, path, bytes),
             None => match self.renamed_from(hash).filter(|from| !self.begins_day_log(from, &path)) {
                 Some(from) => self.renamed(&from, path, zone, bytes),
-                None => self.appeared(path, zone, bytes),
+                None => self.appeared(path, zone, hash, bytes),
             },
         }
     }
@@ -319,7 +319,7 @@ impl Vault {
         if !allowed && self.boundaries.may_write(zone) {
             // What may not leave its place comes back, and what lies elsewhere is another file.
             self.moved_out(from, path.clone());
-            return self.appeared(path, zone, bytes);
+            return self.appeared(path, zone, ContentHash::of(&bytes), bytes);
         }
         if !allowed {
             self.outputs.push_back(Output::Hold { path: path.clone(), bytes, reason: HoldReason::NotWritable });
@@ -347,7 +347,7 @@ impl Vault {
         }
     }
 
-    fn appeared(&mut self, path: VaultPath, zone: Zone, bytes: Vec<u8>) {
+    fn appeared(&mut self, path: VaultPath, zone: Zone, hash: ContentHash, bytes: Vec<u8>) {
         let reason = if bytes.len() > BLOB_BYTES_MAX {
             HoldReason::TooLarge
         } else if self.boundaries.may_write(zone) {
@@ -355,16 +355,15 @@ impl Vault {
             if self.makes_day_log(&path, &bytes) {
                 return self.day_log_appeared(path, zone, bytes);
             }
-            let hash = ContentHash::of(&bytes);
             let file = self.id_of_found(&path, zone, hash, &bytes);
             self.creating.insert(file);
-            self.push_new(file, &path, bytes);
+            self.push_new(file, &path, hash, bytes);
             return self.lies_on_disk(file, path, hash);
         } else if self.adopts {
             // Nobody saved it now: it stays, and is judged beside the file that comes to its place.
             return;
         } else {
-            self.not_taken(path.clone(), ContentHash::of(&bytes));
+            self.not_taken(path.clone(), hash);
             HoldReason::NotWritable
         };
         self.outputs.push_back(Output::Hold { path, bytes, reason });
@@ -397,8 +396,8 @@ impl Vault {
         self.record_projection(key, Some(projection));
     }
 
-    pub(super) fn push_new(&mut self, file: FileId, path: &VaultPath, bytes: Vec<u8>) {
-        let base = ContentHash::of(&bytes);
+    /// `base` is the digest of the bytes.
+    pub(super) fn push_new(&mut self, file: FileId, path: &VaultPath, base: ContentHash, bytes: Vec<u8>) {
         let (kind, length) = (kind_of(&bytes), bytes.len() as u64);
         let item = Item::New { file, path: path.clone(), kind, base, length };
         self.push_item(file.zone.audience(), item, Some(bytes));

@@ -94,7 +94,7 @@ fn a_note_is_told_as_it_was_at_any_time_and_comes_back() {
 
 #[test]
 fn each_of_two_saves_in_one_second_is_reached_by_when_it_came_and_the_whole_vault_comes_back() {
-    let mut world = world(306, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let mut world = world(307, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
     save(&mut world, 0, "Done/other.md", "other\n");
     for text in ["one\n", "two\n", "three\n"] {
         save(&mut world, 0, NOTE, text);
