@@ -394,13 +394,15 @@ mod tests {
     fn a_place_reaches_to_lines_that_both_sides_left() {
         let base = "a\nb\nc\nd\ne\nf\n";
         let places = |one: &str, other: &str| {
-            super::places(base, [one, other], [&changed_lines(base, one), &changed_lines(base, other)])
+            let runs = [changed_lines(base, one), changed_lines(base, other)];
+            let places = super::places(base, [one, other], [&runs[0], &runs[1]]);
+            places.into_iter().map(|place| (place.start, place.end)).collect::<Vec<_>>()
         };
         assert!(places("a\nB\nc\nd\ne\nf\n", "a\nb\nC\nd\ne\nf\n").is_empty(), "two lines beside each other");
-        assert_eq!(places("a\nB\nc\nd\ne\nf\n", "a\nall\ne\nf\n"), [1..4]);
-        assert_eq!(places("a\nB\nc\nd\nnew\ne\nf\n", "a\nall\ne\nf\n"), [1..4], "with what is added at its end");
-        assert_eq!(places("a\nB\nc\nd\nE\nf\n", "a\nall\ne\nf\n"), [1..5], "and the line changed beside it");
-        assert_eq!(places("A\nB\nc\nd\ne\nF\n", "a\nall\ne\nf\n"), [0..4]);
+        assert_eq!(places("a\nB\nc\nd\ne\nf\n", "a\nall\ne\nf\n"), [(1, 4)]);
+        assert_eq!(places("a\nB\nc\nd\nnew\ne\nf\n", "a\nall\ne\nf\n"), [(1, 4)], "with what is added at its end");
+        assert_eq!(places("a\nB\nc\nd\nE\nf\n", "a\nall\ne\nf\n"), [(1, 5)], "and the line changed beside it");
+        assert_eq!(places("A\nB\nc\nd\ne\nF\n", "a\nall\ne\nf\n"), [(0, 4)]);
     }
 
     #[test]
