@@ -356,7 +356,8 @@ impl FileRecord {
 /// All files that the logs of this node's audiences speak of.
 #[derive(Debug, Default)]
 pub struct Index {
-    files: BTreeMap<FileId, FileRecord>,
+    /// Apart, for a tree leaves up to half of its room free.
+    files: BTreeMap<FileId, Box<FileRecord>>,
     claims: Claims,
 }
 
@@ -413,12 +414,12 @@ impl Index {
 
     /// What the text of a file is.
     pub fn shape(&self, file: FileId) -> Shape {
-        self.files.get(&file).map(FileRecord::shape).unwrap_or_default()
+        self.get(file).map(FileRecord::shape).unwrap_or_default()
     }
 
     /// What the logs say of a file.
     pub fn get(&self, file: FileId) -> Option<&FileRecord> {
-        self.files.get(&file)
+        self.files.get(&file).map(Box::as_ref)
     }
 
     /// Who works on what.
@@ -434,7 +435,7 @@ impl Index {
 
     /// Every file, in id order.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &FileRecord)> {
-        self.files.iter().map(|(file, record)| (*file, record))
+        self.files.iter().map(|(file, record)| (*file, &**record))
     }
 }
 

@@ -310,6 +310,9 @@ impl Vault {
             projection.base = shown;
         }
         projection.start_anew(record);
+        if let Some(path) = record.path.shown().filter(|path| **path == projection.path) {
+            projection.path = path.clone();
+        }
         self.places.insert(projection.file, key.clone());
         self.contents.add(projection.hash);
         if let Some(before) = self.on_disk.insert(key, projection) {

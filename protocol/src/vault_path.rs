@@ -1,6 +1,6 @@
 //! Paths inside the vault: the only way to name a file that goes to disk or onto the wire.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use thiserror::Error;
 use unicode_normalization::UnicodeNormalization;
@@ -12,9 +12,9 @@ const EXTENSION_BYTES_MAX: usize = 32;
 
 /// A relative, `/`-separated path below the vault's top, valid on every platform we write to.
 ///
-/// Holds the spelling as given; [`VaultPath::key`] is what equality of places means.
+/// Holds the spelling as given; [`VaultPath::key`] is what equality of places means. Clones share it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VaultPath(String);
+pub struct VaultPath(Arc<str>);
 
 /// Why text is no path inside the vault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -50,7 +50,7 @@ impl VaultPath {
                 return Err(VaultPathError::Character);
             }
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The spelling.
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_name_gives_up_what_a_suffix_needs_and_keeps_its_extension() {
-        let fitted = |text: &str| VaultPath::parse(text).expect("valid").with_fitted_suffix(" (2)").map(|path| path.0);
+        let fitted = |text: &str| VaultPath::parse(text).expect("valid").with_fitted_suffix(" (2)").map(|path| path.as_str().to_owned());
         assert_eq!(fitted("a/b.md"), Ok("a/b (2).md".to_owned()));
         assert_eq!(fitted(&format!("{}.md", "é".repeat(126))), Ok(format!("{} (2).md", "é".repeat(124))));
         assert_eq!(fitted(&format!("a.{}", "x".repeat(250))), Ok(format!("a.{} (2)", "x".repeat(249))));

@@ -3,8 +3,10 @@
 mod contenders;
 
 use std::{
+    borrow::Borrow,
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ops::Bound,
+    sync::Arc,
 };
 
 use aiemp_keys::Hash;
@@ -43,7 +45,7 @@ const CLASSES: [Class; 3] = [Class::Person, Class::Others, Class::Private];
 /// A live file's place among those that contend with it: of one class, the one that was named first comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Named {
-    key: String,
+    key: Arc<str>,
     class: Class,
     at: Timestamp,
 }
@@ -53,14 +55,14 @@ struct Named {
 pub(super) struct Names {
     named: BTreeMap<FileId, Named>,
     /// By class and key.
-    by_key: [BTreeMap<String, Contenders<(Timestamp, FileId)>>; CLASSES.len()],
+    by_key: [BTreeMap<Arc<str>, Contenders<(Timestamp, FileId)>>; CLASSES.len()],
     /// How many names of each class lie below each folder.
     folders: BTreeMap<String, [usize; CLASSES.len()]>,
     /// Names that more than one file has.
-    twins: BTreeSet<String>,
+    twins: BTreeSet<Arc<str>>,
     /// The places of files that share a name. Each load and write of one asks for its own, and to number it is to number
     /// all before it.
-    shared: BTreeMap<String, BTreeMap<FileId, VaultPath>>,
+    shared: BTreeMap<Arc<str>, BTreeMap<FileId, VaultPath>>,
 }
 
 impl Names {
@@ -277,8 +279,13 @@ fn folders_of(key: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The names that begin with this.
-fn from<'a, T>(names: &'a BTreeMap<String, T>, start: &'a str) -> impl Iterator<Item = (&'a String, &'a T)> {
-    names.range::<str, _>((Bound::Included(start), Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(start))
+fn from<'a, K: Ord + Borrow<str>, T>(
+    names: &'a BTreeMap<K, T>,
+    start: &'a str,
+) -> impl Iterator<Item = (&'a K, &'a T)> {
+    names
+        .range::<str, _>((Bound::Included(start), Bound::Unbounded))
+        .take_while(move |(key, _)| (*key).borrow().starts_with(start))
 }
 
 impl Named {
@@ -303,7 +310,7 @@ impl Named {
             (Audience::All, None) => (Class::Others, shown.hlc),
         };
         // What somebody deleted had left its name to others.
-        Some(Self { key, class, at: if record.is_archived() { LAST } else { at } })
+        Some(Self { key: key.into(), class, at: if record.is_archived() { LAST } else { at } })
     }
 }
 
