@@ -75,7 +75,7 @@ pub struct FieldSide {
 /// What a document knows of one change, to vet the next.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    actor: ActorId,
+    pub(crate) actor: ActorId,
     pub(crate) max_op: u64,
     /// What its author had, the change included.
     pub(crate) past: Clock,

@@ -166,8 +166,7 @@ impl Piece {
     /// Where these lines stand: between the same lines as then, or elsewhere if there is anything to know them by.
     fn place_in(&self, now: &[&str]) -> Option<Range<usize>> {
         let length = self.lines.len();
-        let is_here = |at: &usize| now[*at..*at + length].iter().zip(&self.lines).all(|(one, other)| one == other);
-        let mut found = (0..(now.len() + 1).saturating_sub(length)).filter(is_here);
+        let mut found = occurrences(&self.lines, now).into_iter();
         let is_between = |at: &usize| {
             let before = at.checked_sub(1).and_then(|at| now.get(at)).copied();
             before == self.before.as_deref() && now.get(at + length).copied() == self.after.as_deref()
@@ -177,6 +176,34 @@ impl Piece {
         let anchored = std::iter::once(first).chain(found).find(is_between);
         anchored.or(is_telling.then_some(first)).map(|at| at..at + length)
     }
+}
+
+/// Where these lines stand in others, in one pass over both: thousands of lines may be alike (Knuth, Morris and Pratt).
+fn occurrences(lines: &[String], others: &[&str]) -> Vec<usize> {
+    if lines.is_empty() {
+        return (0..=others.len()).collect();
+    }
+    // How many of the first lines the lines up to each end with, apart from all of them.
+    let mut borders = vec![0; lines.len()];
+    let mut matched = 0;
+    for at in 1..lines.len() {
+        while matched > 0 && lines[at] != lines[matched] {
+            matched = borders[matched - 1];
+        }
+        matched += usize::from(lines[at] == lines[matched]);
+        borders[at] = matched;
+    }
+    let (mut found, mut matched) = (Vec::new(), 0);
+    for (at, other) in others.iter().enumerate() {
+        while matched > 0 && (matched == lines.len() || lines[matched] != *other) {
+            matched = borders[matched - 1];
+        }
+        matched += usize::from(lines[matched] == *other);
+        if matched == lines.len() {
+            found.push(at + 1 - matched);
+        }
+    }
+    found
 }
 
 impl Merge {
@@ -306,33 +333,22 @@ fn places(base: &str, sides: [&str; 2], runs: [&Runs; 2]) -> Vec<Range<usize>> {
             runs.iter().filter_map(|runs| runs.last()).filter(|(run, _)| run.end == count).map(|(run, _)| run.start);
         places.push(starts.min().unwrap_or(count).min(count.saturating_sub(1))..count);
     }
-    for place in &mut places {
-        *place = with_all_that_touches(place.clone(), runs);
-    }
-    places.sort_by_key(|place| place.start);
-    let mut joined: Vec<Range<usize>> = Vec::new();
-    for place in places {
+    // A place reaches to the next lines that both sides left as they were: without such a line between them, what the merge
+    // says there cannot be told from what either side changed right beside it.
+    let beside = runs.into_iter().flatten().map(|(run, _)| (run.clone(), false));
+    let mut all: Vec<_> = places.into_iter().map(|place| (place, true)).chain(beside).collect();
+    all.sort_by_key(|(range, _)| range.start);
+    let mut joined: Vec<(Range<usize>, bool)> = Vec::new();
+    for (range, is_place) in all {
         match joined.last_mut() {
-            Some(last) if place.start <= last.end => last.end = last.end.max(place.end),
-            Some(_) | None => joined.push(place),
+            Some((last, holds_place)) if touches(&range, last) => {
+                last.end = last.end.max(range.end);
+                *holds_place |= is_place;
+            }
+            Some(_) | None => joined.push((range, is_place)),
         }
     }
-    joined
-}
-
-/// A place as far as the next lines that both sides left as they were: without such a line between them, what the merge says
-/// there cannot be told from what either side changed right beside it.
-fn with_all_that_touches(mut place: Range<usize>, runs: [&Runs; 2]) -> Range<usize> {
-    loop {
-        let touching = runs.into_iter().flatten().filter(|(run, _)| touches(run, &place));
-        let (starts, ends): (Vec<_>, Vec<_>) = touching.map(|(run, _)| (run.start, run.end)).unzip();
-        let start = starts.into_iter().min().unwrap_or(place.start).min(place.start);
-        let end = ends.into_iter().max().unwrap_or(place.end).max(place.end);
-        if place == (start..end) {
-            return place;
-        }
-        place = start..end;
-    }
+    joined.into_iter().filter_map(|(range, holds_place)| holds_place.then_some(range)).collect()
 }
 
 const fn touches(run: &Range<usize>, place: &Range<usize>) -> bool {
@@ -388,6 +404,32 @@ mod tests {
         assert!(
             !meet(&(2..3), &(3..4)) && !meet(&(2..2), &(2..3)) && !meet(&(2..2), &(1..2)) && !meet(&(2..2), &(2..2))
         );
+    }
+
+    #[test]
+    fn lines_are_found_wherever_they_stand() {
+        let at = |lines: &str, others: &str| {
+            let lines: Vec<_> = lines.chars().map(String::from).collect();
+            let others: Vec<_> = others.chars().map(String::from).collect();
+            let others: Vec<_> = others.iter().map(String::as_str).collect();
+            let found = occurrences(&lines, &others);
+            let expected = (0..(others.len() + 1).saturating_sub(lines.len()))
+                .filter(|at| others[*at..*at + lines.len()].iter().zip(&lines).all(|(one, other)| one == other));
+            assert_eq!(found, expected.collect::<Vec<_>>(), "{lines:?} in {others:?}");
+            found.len()
+        };
+        assert_eq!([at("", "ab"), at("a", ""), at("ab", "ab"), at("aa", "aaaa"), at("aba", "ababa")], [3, 0, 1, 3, 2]);
+        assert_eq!([at("aab", "aaaabaab"), at("abcabd", "abcabcabd"), at("b", "aaa")], [2, 1, 0]);
+    }
+
+    #[test]
+    fn many_lines_that_are_alike_take_no_longer() {
+        let alike = vec!["a"; 200_000];
+        let mut lines: Vec<_> = alike.iter().map(|line| (*line).to_owned()).collect();
+        lines.push("b".to_owned());
+        let piece = Piece { before: None, lines, after: None };
+        let all = [alike.clone(), alike, vec!["b"]].concat();
+        assert_eq!(piece.place_in(&all), Some(200_000..400_001));
     }
 
     #[test]

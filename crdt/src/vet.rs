@@ -4,6 +4,8 @@
 //! limit breaks every later edit, a change under another's actor id shuts the true author out, and one that refers to
 //! what is not there makes it panic. Each rule here refuses one of these; honest changes satisfy all of them.
 
+use std::collections::BTreeSet;
+
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     ids::DocId,
@@ -106,6 +108,11 @@ pub fn vet(document: &Document, doc: DocId, author: NodeId, generation: u64, raw
     }
     let dependencies: Option<Vec<_>> = change.deps().iter().map(|dep| document.known.get(dep)).collect();
     let dependencies = dependencies.ok_or(Refused::Dependencies)?;
+    // Each is the last of its actor that the author had. Of thousands, every pair would be looked at as a merge.
+    let mut actors = BTreeSet::new();
+    if !dependencies.iter().all(|known| actors.insert(&known.actor)) {
+        return Err(Refused::Dependencies);
+    }
     let max_op = dependencies.iter().map(|known| known.max_op).max().ok_or(Refused::Dependencies)?;
     if change.start_op().get() != max_op + 1 {
         return Err(Refused::Counter);
@@ -197,6 +204,27 @@ mod tests {
         let mut expanded = Change::from_bytes(raw).expect("decodes").decode();
         change(&mut expanded.operations);
         Change::from(expanded).raw_bytes().to_vec()
+    }
+
+    /// Each pair of them would be looked at as a merge: a megabyte of them takes more memory than there is.
+    #[test]
+    fn what_one_actor_wrote_is_had_once() {
+        let (mut document, doc, author) = setting();
+        let other = Signer::from_seed([2; 32]).node_id();
+        let mut written = document.heads();
+        for number in 1..20 {
+            let raw = document.edit(&format!("one\n{number}\n"), document::actor(other, doc, 0, 0)).expect("a change");
+            written.push(Change::from_bytes(raw).expect("decodes").hash());
+        }
+        let raw = document.clone().edit("one\ntwo\n", document::actor(author, doc, 0, 0)).expect("a change");
+        let honest = Change::from_bytes(raw).expect("decodes").decode();
+        let [import, last] = [written[0], written[19]];
+        for deps in [vec![last; 2], vec![last; 20_000], written.clone(), vec![written[18], last]] {
+            let raw = Change::from(automerge::ExpandedChange { deps, ..honest.clone() }).raw_bytes().to_vec();
+            assert_eq!(vet(&document, doc, author, 0, &raw).err(), Some(Refused::Dependencies));
+        }
+        let raw = Change::from(automerge::ExpandedChange { deps: vec![import, last], ..honest }).raw_bytes().to_vec();
+        assert!(vet(&document, doc, author, 0, &raw).is_ok(), "one of each");
     }
 
     #[test]

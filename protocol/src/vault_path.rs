@@ -210,7 +210,9 @@ mod tests {
 
     #[test]
     fn a_name_gives_up_what_a_suffix_needs_and_keeps_its_extension() {
-        let fitted = |text: &str| VaultPath::parse(text).expect("valid").with_fitted_suffix(" (2)").map(|path| path.as_str().to_owned());
+        let fitted = |text: &str| {
+            VaultPath::parse(text).expect("valid").with_fitted_suffix(" (2)").map(|path| path.as_str().to_owned())
+        };
         assert_eq!(fitted("a/b.md"), Ok("a/b (2).md".to_owned()));
         assert_eq!(fitted(&format!("{}.md", "é".repeat(126))), Ok(format!("{} (2).md", "é".repeat(124))));
         assert_eq!(fitted(&format!("a.{}", "x".repeat(250))), Ok(format!("a.{} (2)", "x".repeat(249))));

@@ -29,7 +29,8 @@ impl Vault {
             self.names.namesakes(&key).take(NUMBER_MAX).filter(|other| other.zone == file.zone).collect();
         let known = others.iter().take_while(|other| self.said_by(**other).is_some()).copied();
         let mut alike = known.filter(|other| self.said_by(*other) == Some(said));
-        let Some(first) = alike.next() else { return };
+        // That a person deleted it is for somebody to decide.
+        let Some(first) = alike.next().filter(|first| !self.is_in_dispute(*first)) else { return };
         let later: BTreeSet<_> = alike.collect();
         for twin in later.into_iter().filter(|twin| self.is_saved_here(*twin)).collect::<Vec<_>>() {
             self.take_one(first, twin);

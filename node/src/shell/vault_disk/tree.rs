@@ -176,8 +176,12 @@ fn step(folder: &OwnedFd, (name, path): (&str, &Path), missing: Missing<'_>) -> 
         written.note_folder(path);
         match rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o775)) {
             Ok(()) => rustix::fs::fsync(folder)?,
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                written.take_folder(path);
+                if error != Errno::EXIST {
+                    return Err(error);
+                }
+            }
         }
     }
     Err(Errno::NOENT)

@@ -18,7 +18,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::Acces
 use tokio::sync::mpsc;
 
 use self::{
-    batch::Reader,
+    batch::{Names, Reader},
     settle::{Settle, has_dot_name},
 };
 use super::{DiskError, file_system, listing::Listing, reading::SkipReason, tree::Tree, written::Written};
@@ -183,8 +183,9 @@ struct Watch {
 impl Watch {
     fn run(&mut self) {
         while self.wait() {
+            let mut names = Names::new();
             for folder in self.settle.take_created(Instant::now()) {
-                self.look_into(&folder);
+                self.look_into(&folder, &mut names);
             }
             let due = self.settle.take_due(Instant::now());
             if !due.is_empty() {
@@ -206,13 +207,13 @@ impl Watch {
     }
 
     /// Takes in what was made in a new folder before it was watched.
-    fn look_into(&mut self, folder: &Path) {
+    fn look_into(&mut self, folder: &Path, names: &mut Names) {
         if let Ok(watcher) = &mut self.watcher {
             // It is on its way in most cases; from here on it is certain. A folder that is gone was told to be.
             watcher.watch(&self.reader.tree.path().join(folder), RecursiveMode::Recursive).ok();
         }
-        let found = self.reader.look_into(folder);
-        if found.has_twin {
+        let found = self.reader.look_into(folder, names);
+        if found.needs_rescan {
             self.settle.rescan(Instant::now());
         }
         for path in found.files {

@@ -35,14 +35,15 @@ pub(super) struct Reader {
 
 /// The names in folders, listed once for a batch: of each the spelling that it shares with its twins, and its own, as numbers
 /// in order. That two names have the same by chance costs a rescan at most.
-type Names = BTreeMap<String, Vec<[u64; 2]>>;
+pub(super) type Names = BTreeMap<String, Vec<[u64; 2]>>;
 
 /// What a new folder holds.
 #[derive(Debug, Default)]
 pub(super) struct NewFolder {
     pub(super) files: Vec<PathBuf>,
-    /// Whether a folder lies beside it, or on the way to it, whose name differs in its spelling alone.
-    pub(super) has_twin: bool,
+    /// Whether something lies in it that does not sync, or beside it, or on the way to it, a name that differs in its spelling
+    /// alone.
+    pub(super) needs_rescan: bool,
 }
 
 impl Reader {
@@ -93,14 +94,15 @@ impl Reader {
     }
 
     /// Looks into a folder that is new: until it is watched, what is made in it is told by nobody.
-    pub(super) fn look_into(&mut self, folder: &Path) -> NewFolder {
+    pub(super) fn look_into(&mut self, folder: &Path, names: &mut Names) -> NewFolder {
         let Some(folder) = parse(folder) else { return NewFolder::default() };
+        // Also one that is gone already: then its files are.
+        self.folders.insert(folder.as_str().to_owned());
         let Ok(listing) = Listing::below(&self.tree, &folder) else { return NewFolder::default() };
         self.folders.extend(listing.folders);
-        self.folders.insert(folder.as_str().to_owned());
-        let has_twin = self.has_twin(&folder, &mut Names::new());
+        let needs_rescan = !listing.skipped.is_empty() || self.has_twin(&folder, names);
         let files = listing.files.into_values().flatten().map(|(path, _)| PathBuf::from(path.as_str()));
-        NewFolder { files: files.collect(), has_twin }
+        NewFolder { files: files.collect(), needs_rescan }
     }
 
     /// Whether what this node wrote lies there as it was written. The folder stays open for the next file: thousands of one

@@ -85,10 +85,11 @@ impl Settle {
                     self.rescan(now);
                 }
             } else if is_folder {
-                if !is_own {
+                let has_room = self.created.len() < WAITING_MAX;
+                if !is_own || !has_room {
                     self.rescan(now);
                 }
-                if is_new_folder && self.created.len() < WAITING_MAX {
+                if is_new_folder && has_room {
                     self.created.insert(path.to_owned(), now + FOLDER_WATCHED);
                 }
             } else {
