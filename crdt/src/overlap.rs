@@ -51,6 +51,8 @@ struct Overlap {
     place: Range<usize>,
     base: String,
     sides: [Side; 2],
+    /// What the merge of the sides says there.
+    of_sides: Vec<String>,
     /// What came of it by those who did not have both sides.
     merged: Piece,
 }
@@ -104,7 +106,7 @@ impl Overlaps {
     pub(crate) fn bytes(&self) -> usize {
         let of_sides = |sides: &[Side; 2]| sides.iter().map(|side| side.told.len()).sum::<usize>();
         let all = self.by_merge.values().flat_map(|merge| &merge.overlaps);
-        all.map(|overlap| 2 * overlap.base.len() + 4 * of_sides(&overlap.sides)).sum()
+        all.map(|overlap| 3 * overlap.base.len() + 6 * of_sides(&overlap.sides)).sum()
     }
 
     /// Brings it in step with the document. Where there is no room, texts are told by their lengths.
@@ -136,7 +138,12 @@ impl Overlaps {
         let open = all.filter_map(|overlap| {
             let place = overlap.merged.place_in(&now)?;
             let (merged, line) = (told(&now, &place), first + place.start);
-            Some(Open { id: overlap.id, base: overlap.base.clone(), sides: overlap.sides.clone(), merged, place, line })
+            let mut sides = overlap.sides.clone();
+            if overlap.merged.lines != overlap.of_sides {
+                // Others wrote there as well: who takes a side would take that away.
+                sides.iter_mut().for_each(|side| side.lines = None);
+            }
+            Some(Open { id: overlap.id, base: overlap.base.clone(), sides, merged, place, line })
         });
         self.open = open.collect();
         self.open.sort_by_key(|open| open.id);
@@ -222,6 +229,8 @@ impl Merge {
             return None;
         }
         let runs = [changed_lines(&base, &sides[0]), changed_lines(&base, &sides[1])];
+        let both = document.shown_body_at(graph, &[*one, *other])?;
+        let (both_lines, both_runs) = (both.lines().collect::<Vec<_>>(), changed_lines(&base, &both));
         let base_lines: Vec<_> = base.lines().collect();
         let overlap = |place: Range<usize>| {
             let side = |number: usize| {
@@ -238,7 +247,8 @@ impl Merge {
             let mut sides = [one, other];
             sides.sort_by_key(|side| side.node);
             let base = told(&base_lines, &place);
-            Overlap { id, place, base, sides, merged: Piece::default() }
+            let of_sides = Piece::of(&both_lines, &carried(&place, &both_runs)).lines;
+            Overlap { id, place, base, sides, of_sides, merged: Piece::default() }
         };
         let places = places(&base, [&sides[0], &sides[1]], [&runs[0], &runs[1]]);
         let overlaps = places.into_iter().take(PLACES_MAX).map(overlap).collect();

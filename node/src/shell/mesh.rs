@@ -60,6 +60,8 @@ pub use troubles::{absent, entries_lost, kept_damaged};
 
 /// Events that wait for the core; whoever sends more, waits.
 const EVENTS_MAX: usize = 256;
+/// No two timeouts follow each other sooner.
+const TIMEOUTS_APART: Duration = Duration::from_millis(1);
 /// How long each step of an orderly end may take.
 const WIND_DOWN: Duration = Duration::from_secs(2);
 /// How often a peer is asked again for entries that the store lost.
@@ -193,7 +195,14 @@ impl Mesh {
         self.home_has_changed().await?;
         self.handle(Input::Restored).await?;
         start::say_ready();
+        let mut timed_at = Instant::now();
         loop {
+            // However much else there is to do, or a member could keep it from its turn.
+            let is_due = self.core.poll_timeout().is_some_and(|at| at <= clock::now());
+            if is_due && timed_at.elapsed() >= TIMEOUTS_APART {
+                self.time_out().await?;
+                timed_at = Instant::now();
+            }
             self.go_on_with_first_scan().await?;
             self.draw_progress();
             let (timeout, redraw) = (self.next_timeout(), self.bar.due_at());
@@ -228,18 +237,20 @@ impl Mesh {
                 _ = late_saves.tick() => self.disk.send(DiskJob::LateSaves).await?,
                 _ = disk_checks.tick() => self.disk_checked().await?,
                 () = sleep_until(redraw.unwrap_or(timeout)), if redraw.is_some() => {}
-                () = sleep_until(timeout) => {
-                    self.look_at_place().await?;
-                    self.handle(Input::TimeoutReached).await?;
-                }
+                () = sleep_until(timeout) => self.time_out().await?,
             }
         }
+    }
+
+    async fn time_out(&mut self) -> Result<()> {
+        self.look_at_place().await?;
+        self.handle(Input::TimeoutReached).await
     }
 
     fn next_timeout(&self) -> Instant {
         let now = clock::now();
         let far = Duration::from_secs(3600);
-        let wait = self.core.poll_timeout().map_or(far, |at| at.since(now).max(Duration::from_millis(1)));
+        let wait = self.core.poll_timeout().map_or(far, |at| at.since(now).max(TIMEOUTS_APART));
         let due = Instant::now() + wait.min(far);
         self.first_scan_due().map_or(due, |scan| scan.min(due))
     }

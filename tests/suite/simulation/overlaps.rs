@@ -147,6 +147,35 @@ fn the_side_that_is_chosen_stands_there_with_all_that_it_added() {
     }
 }
 
+/// A third adds a line right behind the one that two changed: to take a side would take that away as well.
+#[test]
+fn no_side_is_taken_where_a_third_wrote_too() {
+    let changed = |to: &str| BEFORE.replace("40 EUR", to);
+    let added = BEFORE.replace("40 EUR.\n", "40 EUR.\nThe chimney is free.\n");
+    for seed in 50..53 {
+        let mut world = world(seed, &[LAPTOP, IDLE_CLOUD, DESKTOP], &[(0, 1), (0, 2), (1, 2)]);
+        save(&mut world, 0, AT, BEFORE);
+        pass(&mut world, 20_000);
+        for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+            world.partition(one, other, 20_000);
+        }
+        for (node, text) in [changed("45 EUR"), changed("38 EUR"), added.clone()].iter().enumerate() {
+            save(&mut world, node, AT, text);
+        }
+        pass(&mut world, 60_000);
+        let item = the_item(&world);
+        for (request, choice) in [(1, Choice::Side(0)), (2, Choice::Side(1)), (3, Choice::Both)] {
+            let question = Question::Resolve { id: item.id, choice: choice.clone() };
+            world.input(0, Input::Asked { request, question }).expect("it is asked");
+            let is_done = matches!(world.nodes[0].answers.remove(&request), Some(Answer::Done));
+            assert_eq!(is_done, choice == Choice::Both, "{choice:?}");
+        }
+        settle(&mut world);
+        assert_eq!(listed(&world), []);
+        assert!(text(&world, 0, AT).is_some_and(|text| text.contains("The chimney is free.\n")));
+    }
+}
+
 #[test]
 fn what_two_wrote_beside_each_other_merges_and_is_not_listed() {
     let log = |who: &str| (0..20).map(|number| format!("{{\"x\":\"line {who} {number}\"}}\n")).collect::<String>();

@@ -231,6 +231,26 @@ fn a_content_costs_its_length_for_each_file_that_names_it() {
     hostile.is_undone();
 }
 
+/// What the person saves from then on would wait for a content that is nowhere.
+#[test]
+fn a_wrong_length_for_what_a_note_says_already_takes_nothing_from_it() {
+    let mut hostile = Hostile::among_two_locals(129);
+    hostile.connect(0);
+    let note = core(&hostile.world, 0).file_at(&path(NOTE)).expect("the note is there");
+    let shown = text(&hostile.world, 0, NOTE).expect("it has a content");
+    let wrong = ContentRef { hash: ContentHash::of(shown.as_bytes()), length: 3 };
+    hostile.name(0, vec![Item::Set { file: note, write: FieldWrite::Base(wrong) }]);
+    pass(&mut hostile.world, 60_000);
+    let edited = format!("{shown}more\n");
+    people::save(&mut hostile.world, 0, path(NOTE), edited.clone().into_bytes());
+    pass(&mut hostile.world, 60_000);
+    for node in [0, 2] {
+        assert_eq!(text(&hostile.world, node, NOTE), Some(edited.clone()), "node {node}");
+        assert_eq!(core(&hostile.world, node).vault().lacking().count(), 0, "node {node}");
+    }
+    hostile.ends_well();
+}
+
 #[test]
 fn a_content_that_nobody_holds_is_told_and_undone() {
     let mut hostile = Hostile::among_two_locals(128);
