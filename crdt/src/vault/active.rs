@@ -189,7 +189,9 @@ impl Vault {
         let Some(held) = self.held.get(&item.file) else { return false };
         match (choice, &held.shown) {
             (Choice::Side(0), Shown::Nothing) => self.boundaries.may_archive(zone),
-            (Choice::Side(0), Shown::Text(_)) | (Choice::With(_), _) => self.boundaries.may_write(zone),
+            // Of two values of a field the item tells one: the other would go unseen.
+            (Choice::Side(0), Shown::Text(_)) => self.boundaries.may_write(zone) && !self.has_two_values(item.file),
+            (Choice::With(_), _) => self.boundaries.may_write(zone),
             (Choice::Side(1), _) => true,
             (Choice::Side(_) | Choice::Both, _) => false,
         }
