@@ -50,12 +50,14 @@ struct Named {
     at: Timestamp,
 }
 
+type OfOneName = Contenders<(Timestamp, FileId)>;
+
 /// Where the live files belong. A function of the index and of who names first; kept in step with both.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     named: BTreeMap<FileId, Named>,
     /// By class and key.
-    by_key: [BTreeMap<Arc<str>, Contenders<(Timestamp, FileId)>>; CLASSES.len()],
+    by_key: [BTreeMap<Arc<str>, OfOneName>; CLASSES.len()],
     /// How many names of each class lie below each folder.
     folders: BTreeMap<String, [usize; CLASSES.len()]>,
     /// Names that more than one file has.
