@@ -81,8 +81,11 @@ impl Vault {
     }
 
     pub(super) fn file_saved(&mut self, path: VaultPath, bytes: Vec<u8>) {
-        let candidates =
-            if self.restoring || self.adopts { self.files_that_may_lie_at(&path) } else { VecDeque::new() };
+        let key = path.key();
+        // Where this node writes something, that tells what it found there.
+        let is_being_written = self.in_flight.contains_key(&key) && !self.recognising.contains(&key);
+        let asks = (self.restoring || self.adopts) && !is_being_written;
+        let candidates = if asks { self.files_that_may_lie_at(&path) } else { VecDeque::new() };
         self.ask_whose_it_is(path, bytes, candidates);
     }
 
