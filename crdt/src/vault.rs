@@ -206,6 +206,8 @@ pub struct Vault {
     postponed: BTreeSet<FileId>,
     /// Whether the vault's folder is not in its place.
     is_away: bool,
+    /// Whether the node claims nothing.
+    is_stopped: bool,
     retry_at: Option<Timestamp>,
     batches: BTreeMap<Audience, Batch>,
     /// Entries asked for since `positions` were told.
@@ -274,6 +276,7 @@ impl Vault {
             bursts: bursts::Bursts::default(),
             postponed: BTreeSet::new(),
             is_away: false,
+            is_stopped: false,
             retry_at: None,
             batches: BTreeMap::new(),
             appended: BTreeMap::new(),
@@ -318,6 +321,11 @@ impl Vault {
         if let Some(before) = self.on_disk.insert(key, projection) {
             self.contents.take(before.hash);
         }
+    }
+
+    /// The mesh was frozen, or goes on: of what the node was asked to claim, nothing is claimed while it is.
+    pub const fn set_stopped(&mut self, is_stopped: bool) {
+        self.is_stopped = is_stopped;
     }
 
     /// The roster changed.

@@ -368,6 +368,7 @@ impl Core {
         self.vault.set_boundaries(Box::new(boundaries(rosters, self.replication.me())));
         self.work.roster_changed(rosters.current());
         self.work.is_stopped = self.replication.is_stopped();
+        self.vault.set_stopped(self.work.is_stopped);
         self.work.dashboard_due = Some(now);
     }
 
@@ -376,6 +377,7 @@ impl Core {
         self.outputs.extend(keep.map(|bytes| Output::KeepFreeze { record, bytes }));
         self.notice(Notice::BrakeChanged(record));
         let is_stopped = self.replication.is_stopped();
+        self.vault.set_stopped(is_stopped);
         if std::mem::replace(&mut self.work.is_stopped, is_stopped) && !is_stopped {
             self.resume_work(now);
         }

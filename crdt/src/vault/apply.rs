@@ -66,14 +66,10 @@ impl Vault {
                 if !matches!(item, Item::Change { .. }) || is_archived(file) {
                     written.insert(file);
                 }
-                let payload = match (item, item.payload(), payload) {
-                    (Item::New { .. } | Item::Set { .. }, Some((hash, _)), Some(bytes)) => {
-                        brought.insert(file, (hash, bytes));
-                        None
-                    }
-                    (_, _, payload) => payload,
-                };
-                self.item_applied(file, item, &origin, payload);
+                let (content, change) =
+                    if matches!(item, Item::Change { .. }) { (None, payload) } else { (payload, None) };
+                brought.extend(item.payload().zip(content).map(|((hash, _), bytes)| (file, (hash, bytes))));
+                self.item_applied(file, item, &origin, change);
                 touched.insert(file);
             }
         }
@@ -367,12 +363,17 @@ impl Vault {
         for file in files {
             self.watch(file);
             self.inspect_hidden(file);
-            let me = self.me;
-            let may_conflict = |record: &FileRecord| record.has_changes_of_others(me) || conflict::is_late(record);
-            if self.index.get(file).is_some_and(may_conflict) {
-                self.with_document(file, Task::Inspect);
-            }
+            self.inspect_changed(file);
             self.project(file);
+        }
+    }
+
+    /// Opens a document that may show a conflict.
+    pub(super) fn inspect_changed(&mut self, file: FileId) {
+        let me = self.me;
+        let may_conflict = |record: &FileRecord| record.has_changes_of_others(me) || conflict::is_late(record);
+        if self.index.get(file).is_some_and(may_conflict) {
+            self.with_document(file, Task::Inspect);
         }
     }
 

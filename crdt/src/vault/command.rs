@@ -207,6 +207,10 @@ impl Vault {
     fn move_across(&mut self, file: FileId, to: VaultPath, content: Option<Vec<u8>>, claim: Option<WorkId>) {
         let Ok(zone) = self.boundaries.zone_of(&to) else { return };
         let lies_there = content.is_some();
+        if self.is_stopped && claim.is_some() && !lies_there {
+            // Frozen since it was asked for.
+            return;
+        }
         let Some(merged) = self.merged_bytes(file) else { return };
         let bytes = content.unwrap_or_else(|| merged.clone());
         if !self.boundaries.may_write(zone) {

@@ -36,6 +36,8 @@ impl Vault {
         }
         let Some(wanted) = self.wanted_path(file) else {
             self.held.remove(&file);
+            // It may have a field of two values all the same, and nothing else opens what is out of sight.
+            self.inspect_changed(file);
             if let Some(key) = place {
                 self.remove_from_disk(key);
             }

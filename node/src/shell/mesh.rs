@@ -48,6 +48,7 @@ mod progress;
 mod receipts;
 mod rescans;
 mod start;
+mod timeouts;
 mod troubles;
 mod unpaired;
 mod unsynced;
@@ -60,8 +61,6 @@ pub use troubles::{absent, entries_lost, kept_damaged};
 
 /// Events that wait for the core; whoever sends more, waits.
 const EVENTS_MAX: usize = 256;
-/// No two timeouts follow each other sooner.
-const TIMEOUTS_APART: Duration = Duration::from_millis(1);
 /// How long each step of an orderly end may take.
 const WIND_DOWN: Duration = Duration::from_secs(2);
 /// How often a peer is asked again for entries that the store lost.
@@ -197,12 +196,7 @@ impl Mesh {
         start::say_ready();
         let mut timed_at = Instant::now();
         loop {
-            // However much else there is to do, or a member could keep it from its turn.
-            let is_due = self.core.poll_timeout().is_some_and(|at| at <= clock::now());
-            if is_due && timed_at.elapsed() >= TIMEOUTS_APART {
-                self.time_out().await?;
-                timed_at = Instant::now();
-            }
+            self.time_out_if_overdue(&mut timed_at).await?;
             self.go_on_with_first_scan().await?;
             self.draw_progress();
             let (timeout, redraw) = (self.next_timeout(), self.bar.due_at());
@@ -240,19 +234,6 @@ impl Mesh {
                 () = sleep_until(timeout) => self.time_out().await?,
             }
         }
-    }
-
-    async fn time_out(&mut self) -> Result<()> {
-        self.look_at_place().await?;
-        self.handle(Input::TimeoutReached).await
-    }
-
-    fn next_timeout(&self) -> Instant {
-        let now = clock::now();
-        let far = Duration::from_secs(3600);
-        let wait = self.core.poll_timeout().map_or(far, |at| at.since(now).max(TIMEOUTS_APART));
-        let due = Instant::now() + wait.min(far);
-        self.first_scan_due().map_or(due, |scan| scan.min(due))
     }
 
     async fn handle(&mut self, input: Input) -> Result<()> {
