@@ -42,16 +42,9 @@ impl Vault {
         let mut rivals = self.rivals_in(&entry.signed.entry.items);
         for item in &entry.signed.entry.items {
             let payload = if item.payload().is_some() { payloads.next().flatten() } else { None };
-            match item {
-                Item::Resolve { id, .. } => {
-                    self.resolved.entry(*id).or_default().insert(origin.author());
-                    resolved.insert(*id);
-                }
-                Item::Claim { .. }
-                | Item::New { .. }
-                | Item::Set { .. }
-                | Item::Change { .. }
-                | Item::Compacted { .. } => {}
+            if let Item::Resolve { id, .. } = item {
+                self.resolved.entry(*id).or_default().insert(origin.author());
+                resolved.insert(*id);
             }
             if let Item::New { file, .. } | Item::Set { file, write: FieldWrite::Path(_) | FieldWrite::Archived(true) } =
                 item
