@@ -16,8 +16,8 @@ fn the_command_that_settles_the_clock_reaches_the_executor_and_counts_once() {
     pair.local.start();
     pair.wait("the executor takes it", |pair| pair.local.log().contains("the clock was settled"));
     pair.wait("the word is gone", |_| !word.exists());
-    fs::write(&word, bytes).expect("put back");
-    fs::set_permissions(&word, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("closed");
+    // Closed from the first moment: it is looked at at once.
+    aiemp_keys::private_file::write_private(&word, &bytes).expect("put back");
     let refused = pair.local.home.join("executor/refused").join(word.file_name().expect("a name"));
     pair.wait("it is refused the second time", |_| refused.exists());
     assert!(pair.local.log().contains("as new or newer has been taken"), "{}", pair.local.last_words());
