@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
+    sync::Arc,
 };
 
 use aiemp_keys::NodeId;
@@ -175,11 +176,11 @@ pub struct Vault {
     is_scanned: bool,
     /// Own writes of `archived` that have not applied, by file.
     archivings: BTreeMap<FileId, VecDeque<bool>>,
-    on_disk: BTreeMap<String, Projection>,
+    on_disk: BTreeMap<Arc<str>, Box<Projection>>,
     /// What `on_disk` holds.
     contents: Contents,
     /// Where each file lies on disk; the newer place while it moves.
-    places: BTreeMap<FileId, String>,
+    places: BTreeMap<FileId, Arc<str>>,
     /// Files that are being written: one write of a file at a time, or the older may end last.
     writing: BTreeSet<FileId>,
     /// Where a write or removal is under way, and what content will lie there.
@@ -316,9 +317,10 @@ impl Vault {
         if let Some(path) = record.path.shown().filter(|path| **path == projection.path) {
             projection.path = path.clone();
         }
-        self.places.insert(projection.file, key.clone());
+        let key = self.names.shared_key(projection.file, &key);
+        self.places.insert(projection.file, Arc::clone(&key));
         self.contents.add(projection.hash);
-        if let Some(before) = self.on_disk.insert(key, projection) {
+        if let Some(before) = self.on_disk.insert(key, Box::new(projection)) {
             self.contents.take(before.hash);
         }
     }
@@ -411,26 +413,26 @@ impl Vault {
 
     /// The file whose content lies at a path on disk.
     pub fn file_at(&self, path: &VaultPath) -> Option<FileId> {
-        self.on_disk.get(&path.key()).map(|projection| projection.file)
+        self.there(&path.key()).map(|projection| projection.file)
     }
 
     /// Where a write or removal under way works, and on whose behalf.
     pub fn place_of_effect(&self, effect: EffectId) -> Option<(VaultPath, FileId)> {
         match self.pending.get(&effect)? {
             Pending::Write { projection, .. } => Some((projection.path.clone(), projection.file)),
-            Pending::Remove { key, file } => Some((self.on_disk.get(key)?.path.clone(), *file)),
+            Pending::Remove { key, file } => Some((self.there(key)?.path.clone(), *file)),
             Pending::Load { .. } | Pending::Hidden { .. } | Pending::Past { .. } | Pending::Undo { .. } => None,
         }
     }
 
     /// What lies on disk, by canonical key.
-    pub const fn on_disk(&self) -> &BTreeMap<String, Projection> {
-        &self.on_disk
+    pub fn on_disk(&self) -> impl ExactSizeIterator<Item = (&str, &Projection)> {
+        self.on_disk.iter().map(|(key, there)| (&**key, &**there))
     }
 
     /// What lies on disk but for what is missing: whatever is found at such a place is told, however much it looks as before.
     pub fn seen_on_disk(&self) -> impl Iterator<Item = &Projection> {
-        self.on_disk.iter().filter(|(key, _)| !self.missing.contains_key(*key)).map(|(_, there)| there)
+        self.on_disk.iter().filter(|(key, _)| !self.missing.contains_key(&***key)).map(|(_, there)| &**there)
     }
 
     /// How many of the files that are in sight lie on disk, and how many those are.
@@ -530,25 +532,36 @@ impl Vault {
         self.taken_in.remove(&key);
         let before = match &projection {
             Some(projection) => {
-                self.places.insert(projection.file, key.clone());
+                let key = self.names.shared_key(projection.file, &key);
+                self.places.insert(projection.file, Arc::clone(&key));
                 self.contents.add(projection.hash);
-                self.on_disk.insert(key.clone(), projection.clone())
+                self.on_disk.insert(key, Box::new(projection.clone()))
             }
-            None => self.on_disk.remove(&key),
+            None => self.on_disk.remove(&*key),
         };
         before.iter().for_each(|before| self.contents.take(before.hash));
         let still = projection.as_ref().map(|projection| projection.file);
         if let Some(before) = before.filter(|before| Some(before.file) != still)
-            && self.places.get(&before.file) == Some(&key)
+            && self.place_of(before.file) == Some(&*key)
         {
             self.places.remove(&before.file);
         }
         self.outputs.push_back(Output::RecordProjection { key, projection });
     }
 
-    fn projection_of(&self, file: FileId) -> Option<(&String, &Projection)> {
-        let key = self.places.get(&file)?;
-        self.on_disk.get(key).map(|projection| (key, projection))
+    fn projection_of(&self, file: FileId) -> Option<(&str, &Projection)> {
+        let key = self.place_of(file)?;
+        self.there(key).map(|projection| (key, projection))
+    }
+
+    /// What lies at a place.
+    fn there(&self, key: &str) -> Option<&Projection> {
+        self.on_disk.get(key).map(|there| &**there)
+    }
+
+    /// The key of the place where a file lies on disk; of the newer one while it moves.
+    fn place_of(&self, file: FileId) -> Option<&str> {
+        self.places.get(&file).map(|place| &**place)
     }
 
     /// This node's log for files of the zone.

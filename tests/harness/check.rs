@@ -126,7 +126,7 @@ fn settled(node: &Node, core: &Core) -> Result<(), Violation> {
     }
     for (key, projection) in core.vault().on_disk() {
         let found = node.disk.files.get(&projection.path).map(|bytes| ContentHash::of(bytes));
-        if found != Some(projection.hash) || projection.path.key() != *key {
+        if found != Some(projection.hash) || projection.path.key() != key {
             return Err(format!("disk equals merge: {} has something else at {}", node.name, projection.path));
         }
         let looks_again = core.vault().has_two_values(projection.file) || held(core).contains_key(&projection.file);
@@ -162,7 +162,8 @@ fn held(core: &Core) -> BTreeMap<FileId, BTreeSet<ConflictId>> {
 type Shown = BTreeMap<VaultPath, (FileId, Vec<u8>)>;
 
 fn shown(node: &Node, core: &Core, audience: Audience) -> Shown {
-    let of_audience = core.vault().on_disk().values().filter(|there| there.file.zone.audience() == audience);
+    let of_audience =
+        core.vault().on_disk().map(|(_, there)| there).filter(|there| there.file.zone.audience() == audience);
     of_audience
         .map(|there| {
             let bytes = node.disk.files.get(&there.path).cloned().unwrap_or_default();

@@ -184,8 +184,8 @@ fn resolve(world: &mut World, node: usize) -> Result<(), Violation> {
     if item.kind == ConflictKind::Claim {
         let held = || core.vault().holder(core.vault().claims().work_of(item.file)?).map(|claim| claim.to);
         let copy = [None, Some(item.file), held()][taken];
-        let lies = core.vault().on_disk().values().find(|there| Some(there.file) == copy);
-        if let Some(seen) = lies.and_then(|there| world.nodes[node].disk.files.get(&there.path)) {
+        let lies = core.vault().on_disk().find(|(_, there)| Some(there.file) == copy);
+        if let Some(seen) = lies.and_then(|(_, there)| world.nodes[node].disk.files.get(&there.path)) {
             world.ledger.replaced(seen, b"");
         }
         let question = Question::Resolve { id: item.id, choice };

@@ -227,10 +227,10 @@ impl Vault {
         let Some(removals) = self.postponed_removals.remove(&file) else { return };
         let wanted = self.wanted_path(file).map(|wanted| wanted.key());
         for key in removals {
-            let lies_there = self.on_disk.get(&key).is_some_and(|projection| projection.file == file);
+            let lies_there = self.there(&key).is_some_and(|projection| projection.file == file);
             if lies_there && wanted.as_ref() != Some(&key) {
                 self.remove_from_disk(key);
-            } else if lies_there && self.places.get(&file) != Some(&key) {
+            } else if lies_there && self.place_of(file) != Some(&*key) {
                 // Its own move away from there has not applied yet.
                 self.postponed_removals.entry(file).or_default().insert(key);
             }
@@ -377,7 +377,7 @@ impl Vault {
             return;
         }
         let taken_away = |key: &String| {
-            let there = self.on_disk.get(key)?;
+            let there = self.on_disk.get(&**key)?;
             let was_put_away = self.index.get(there.file)?.archived.shown().is_some();
             let belongs_here = self.names.wanted(&self.index, there.file).as_ref() == Some(&there.path);
             (was_put_away || !belongs_here).then_some(there.file)
@@ -390,7 +390,7 @@ impl Vault {
 
     /// That nothing lies at the file's place is as it should be.
     pub(super) fn forget_missing(&mut self, file: FileId) {
-        if let Some(place) = self.places.get(&file).filter(|place| self.missing.contains_key(*place)).cloned() {
+        if let Some(place) = self.place_of(file).filter(|place| self.missing.contains_key(*place)).map(str::to_owned) {
             self.missing.remove(&place);
             self.forget_place(place);
         }
@@ -401,26 +401,26 @@ impl Vault {
     fn settle_places(&mut self) {
         let records: Vec<_> = self.on_disk.iter().map(|(key, projection)| (key.clone(), projection.file)).collect();
         for (key, file) in &records {
-            if self.places.get(file) == Some(key) {
+            if self.place_of(*file) == Some(&**key) {
                 continue;
             }
             let wanted = self.wanted_path(*file).map(|wanted| wanted.key());
-            let fitness = |place: &String| {
-                let wanted = wanted.as_ref() == Some(place);
+            let fitness = |place: &str| {
+                let wanted = wanted.as_deref() == Some(place);
                 (!self.missing.contains_key(place), wanted, !self.in_flight.contains_key(place))
             };
-            if self.places.get(file).is_none_or(|place| fitness(place) < fitness(key)) {
+            if self.place_of(*file).is_none_or(|place| fitness(place) < fitness(key)) {
                 self.places.insert(*file, key.clone());
             }
         }
         for (key, file) in records {
-            if self.places.get(&file) == Some(&key) {
+            if self.place_of(file) == Some(&*key) {
                 continue;
             }
-            if self.missing.remove(&key).is_some() {
-                self.record_projection(key, None);
+            if self.missing.remove(&*key).is_some() {
+                self.record_projection(key.to_string(), None);
             } else {
-                self.remove_from_disk(key);
+                self.remove_from_disk(key.to_string());
             }
         }
     }

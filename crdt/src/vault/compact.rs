@@ -63,7 +63,7 @@ impl Vault {
         if !is_shown || self.index.get(file).is_none_or(is_known) {
             return;
         }
-        let place = Some(key.clone());
+        let place = Some(key.to_owned());
         let item = Item::Compacted { file, from, length: to.length, base: to.hash };
         self.push_item(file.zone.audience(), item, Some(bytes));
         *self.unapplied.entry(file).or_default() += 1;

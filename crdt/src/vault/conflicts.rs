@@ -112,6 +112,12 @@ impl Vault {
         if matches!(choice, Choice::With(bytes) if bytes.len() > BLOB_BYTES_MAX) {
             return false;
         }
+        let is_other_text =
+            matches!(choice, Choice::With(_)) || is_of_contents(item.kind) && *choice == Choice::Side(1);
+        if is_other_text && self.held.contains_key(&item.file) {
+            // What is held back of the text that would go is not on this disk, and is to be decided by itself.
+            return false;
+        }
         let zone = item.file.zone;
         let leaves_all = match (item.kind, choice) {
             (ConflictKind::Field | ConflictKind::Text | ConflictKind::Structure, Choice::Both) => true,

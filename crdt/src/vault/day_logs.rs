@@ -55,7 +55,7 @@ impl Vault {
             let is_beside = there.path.folder() == to.folder();
             is_beside && Shape::of_day_log(&there.path).is_none() && !self.index.shape(there.file).is_day_log()
         };
-        Shape::of_day_log(to).is_some() && self.on_disk.get(from).is_some_and(is_none_yet)
+        Shape::of_day_log(to).is_some() && self.there(from).is_some_and(is_none_yet)
     }
 
     pub(super) fn day_log_appeared(&mut self, path: VaultPath, zone: Zone, bytes: Vec<u8>) {
@@ -101,7 +101,7 @@ impl Vault {
     /// stopped before it had noted what it took from there.
     pub(super) fn take_in(&mut self, file: FileId, path: VaultPath, bytes: Vec<u8>) {
         let (key, hash) = (path.key(), ContentHash::of(&bytes));
-        let is_recorded = self.on_disk.get(&key).is_some_and(|there| there.file == file);
+        let is_recorded = self.there(&key).is_some_and(|there| there.file == file);
         let before = match self.docs.get_mut(&file) {
             Some(DocState::Note(note)) if is_recorded => note.beyond_disk(),
             Some(_) | None => None,

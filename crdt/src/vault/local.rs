@@ -43,7 +43,7 @@ impl Vault {
                 continue;
             } else if self.in_flight.contains_key(&key) {
                 self.deferred.insert(path);
-            } else if self.on_disk.get(&key).is_some_and(|projection| projection.path == path) {
+            } else if self.there(&key).is_some_and(|projection| projection.path == path) {
                 // Under another spelling it may lie there still.
                 self.missing.entry(key).or_insert(self.now);
             }
@@ -61,7 +61,7 @@ impl Vault {
 
     /// A file was moved to where it cannot be: it comes back.
     pub(super) fn moved_out(&mut self, from: &str, to: VaultPath) {
-        let Some(before) = self.on_disk.get(from).cloned() else { return };
+        let Some(before) = self.there(from).cloned() else { return };
         self.missing.remove(from);
         self.forget_place(from.to_owned());
         if self.boundaries.zone_of(&to).is_err() {
@@ -94,7 +94,7 @@ impl Vault {
     /// content that is shown, or the one recorded there.
     fn files_that_may_lie_at(&mut self, path: &VaultPath) -> VecDeque<(FileId, ContentHash)> {
         let key = path.key();
-        if self.ended_well && self.on_disk.contains_key(&key) {
+        if self.ended_well && self.there(&key).is_some() {
             return VecDeque::new();
         }
         let bare = path.without_stem_suffix().map(|bare| bare.key());
@@ -103,14 +103,14 @@ impl Vault {
         let live: Vec<_> = self.names.namesakes(&key).chain(numbered).chain(with_id).collect();
         let belongs_here = |file: &FileId| self.wanted_path(*file).is_some_and(|wanted| wanted.key() == key);
         let wanted = live.into_iter().find(belongs_here);
-        let recorded = self.on_disk.get(&key).map(|projection| projection.file);
+        let recorded = self.there(&key).map(|projection| projection.file);
         let left_here = |(place, file): &&(String, FileId)| {
             *place == key || bare.as_ref() == Some(place) || path.name().contains(&file.hash.to_string())
         };
         let left = self.left.iter().rev().filter(left_here).map(|(_, file)| *file);
         let mut candidates = VecDeque::new();
         for file in wanted.into_iter().chain(recorded).chain(left) {
-            let before = self.on_disk.get(&key).filter(|there| there.file == file).map(|there| there.base);
+            let before = self.there(&key).filter(|there| there.file == file).map(|there| there.base);
             for base in self.shown_base(file).into_iter().chain(before) {
                 if !candidates.contains(&(file, base)) {
                     candidates.push_back((file, base));
@@ -122,7 +122,7 @@ impl Vault {
 
     fn ask_whose_it_is(&mut self, path: VaultPath, bytes: Vec<u8>, mut candidates: VecDeque<(FileId, ContentHash)>) {
         let Some((file, base)) = candidates.pop_front() else { return self.saved_by_hand(path, bytes) };
-        let gone_from = self.places.get(&file).filter(|place| self.missing.contains_key(*place)).cloned();
+        let gone_from = self.place_of(file).filter(|place| self.missing.contains_key(*place)).map(str::to_owned);
         if let Some(place) = &gone_from {
             self.missing.remove(place);
         }
@@ -186,8 +186,8 @@ impl Vault {
         let hash = ContentHash::of(&found.bytes);
         let projection = Projection { path: found.path, file, hash, base, heads, merged_changes: None };
         let belongs_here = self.wanted_path(file).is_some_and(|wanted| wanted.key() == key);
-        let lies_at = |place: &&String| **place != key && !self.in_flight.contains_key(*place);
-        match self.places.get(&file).filter(lies_at).filter(|_| !belongs_here) {
+        let lies_at = |place: &&str| *place != key && !self.in_flight.contains_key(*place);
+        match self.place_of(file).filter(lies_at).filter(|_| !belongs_here) {
             // It left this place for that one.
             Some(_) => {
                 self.lies_at(&key, projection);
@@ -203,7 +203,7 @@ impl Vault {
     /// Whether the state found there lacks something that was recorded there: a record is made once what it says is on
     /// the disk, so no write of this node left that state.
     fn is_set_back(&self, state: &DocState, file: FileId, key: &str) -> bool {
-        let Some(there) = self.on_disk.get(key).filter(|there| there.file == file) else { return false };
+        let Some(there) = self.there(key).filter(|there| there.file == file) else { return false };
         let DocState::Note(note) = state else { return false };
         let mut heads = there.heads.iter().map(|head| ChangeHash(*head));
         heads.any(|head| note.merged.has(&head) && !note.disk.has(&head))
@@ -232,11 +232,11 @@ impl Vault {
         for (path, bytes) in std::mem::take(&mut self.strangers) {
             let key = path.key();
             self.in_flight.remove(&key);
-            let leaves = |there: &Projection| self.places.get(&there.file) != Some(&key);
-            if self.on_disk.get(&key).is_some_and(leaves) {
+            let leaves = |there: &Projection| self.place_of(there.file) != Some(&*key);
+            if self.there(&key).is_some_and(leaves) {
                 self.forget_place(key.clone());
             }
-            let recorded = self.on_disk.get(&key).map(|there| there.file).filter(|_| !self.ended_well);
+            let recorded = self.there(&key).map(|there| there.file).filter(|_| !self.ended_well);
             match recorded.filter(|file| self.index.shape(*file).is_day_log() && self.boundaries.may_write(file.zone)) {
                 Some(file) => {
                     self.missing.remove(&key);
@@ -259,7 +259,7 @@ impl Vault {
         }
         self.missing.remove(&key);
         let Ok(zone) = self.boundaries.zone_of(&path) else { return };
-        match self.on_disk.get(&key).cloned() {
+        match self.there(&key).cloned() {
             Some(projection) if projection.hash == hash => self.respelled(key, projection, path),
             Some(projection) => self.saved_over(key, projection, path, bytes),
             None => match self.renamed_from(hash).filter(|from| !self.begins_day_log(from, &path)) {
@@ -271,7 +271,7 @@ impl Vault {
 
     /// What lies at the same place may have another spelling by now.
     fn respelled(&mut self, key: String, mut projection: Projection, path: VaultPath) {
-        let is_leaving = self.places.get(&projection.file) != Some(&key);
+        let is_leaving = self.place_of(projection.file) != Some(&*key);
         if projection.path == path || is_leaving {
             return;
         }
@@ -306,11 +306,11 @@ impl Vault {
 
     /// A file that vanished a moment ago with exactly this content.
     fn renamed_from(&self, hash: ContentHash) -> Option<String> {
-        self.missing.keys().find(|key| self.on_disk.get(*key).is_some_and(|gone| gone.hash == hash)).cloned()
+        self.missing.keys().find(|key| self.there(key).is_some_and(|gone| gone.hash == hash)).cloned()
     }
 
     fn renamed(&mut self, from: &str, path: VaultPath, zone: Zone, bytes: Vec<u8>) {
-        let Some(before) = self.on_disk.get(from).cloned() else { return };
+        let Some(before) = self.there(from).cloned() else { return };
         self.missing.remove(from);
         let file = before.file;
         let stays = zone == file.zone;
@@ -339,8 +339,8 @@ impl Vault {
             let merged_changes = before.merged_changes.filter(|_| is_alike);
             self.record_projection(key.clone(), Some(Projection { path, merged_changes, ..before }));
             // It may have been on its way from one place to another, and lie at both.
-            let elsewhere = self.on_disk.iter().filter(|(at, there)| there.file == file && **at != key);
-            for other in elsewhere.map(|(at, _)| at.clone()).collect::<Vec<_>>() {
+            let elsewhere = self.on_disk.iter().filter(|(at, there)| there.file == file && ***at != *key);
+            for other in elsewhere.map(|(at, _)| at.to_string()).collect::<Vec<_>>() {
                 self.remove_from_disk(other);
             }
         } else {
@@ -380,7 +380,7 @@ impl Vault {
         }
         let is_on_its_way = self.in_flight.values().any(|written| *written == Some(hash));
         let placed = is_on_its_way.then(|| self.places.iter()).into_iter().flatten();
-        let on_its_way = placed.filter(|(_, place)| self.in_flight.get(*place) == Some(&Some(hash)));
+        let on_its_way = placed.filter(|(_, place)| self.in_flight.get(&***place) == Some(&Some(hash)));
         let lying = self.contents.may_have(hash).then(|| self.on_disk.values()).into_iter().flatten();
         let on_disk = lying.filter(|there| there.hash == hash).map(|there| there.file);
         on_disk.chain(on_its_way.map(|(file, _)| *file)).max_by_key(|file| self.is_of_others(*file))
@@ -513,7 +513,7 @@ impl Vault {
         state: Option<(ContentHash, Vec<[u8; 32]>)>,
     ) {
         let Some(key) = place else { return };
-        let Some(there) = self.on_disk.get(&key).filter(|there| there.file == file).cloned() else { return };
+        let Some(there) = self.there(&key).filter(|there| there.file == file).cloned() else { return };
         let merged_changes = if state.is_some() { None } else { there.merged_changes };
         let (base, heads) = state.unwrap_or_else(|| (there.base, there.heads.clone()));
         self.lies_at(&key, Projection { hash, base, heads, merged_changes, ..there });

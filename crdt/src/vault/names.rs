@@ -152,6 +152,12 @@ impl Names {
         below.flat_map(|(_, files)| files.iter()).map(|(_, file)| *file).collect()
     }
 
+    /// A key of the file, in one piece with the one that it is named by where they are the same.
+    pub(super) fn shared_key(&self, file: FileId, key: &str) -> Arc<str> {
+        let named = self.named.get(&file).filter(|named| *named.key == *key);
+        named.map_or_else(|| key.into(), |named| Arc::clone(&named.key))
+    }
+
     /// How many files are in sight.
     pub(super) fn len(&self) -> usize {
         self.named.len()
@@ -280,8 +286,8 @@ fn folders_of(key: &str) -> impl Iterator<Item = &str> {
     key.match_indices('/').map(|(end, _)| &key[..end])
 }
 
-/// The names that begin with this.
-fn from<'a, K: Ord + Borrow<str>, T>(
+/// The keys that begin with this.
+pub(super) fn from<'a, K: Ord + Borrow<str>, T>(
     names: &'a BTreeMap<K, T>,
     start: &'a str,
 ) -> impl Iterator<Item = (&'a K, &'a T)> {

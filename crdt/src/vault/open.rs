@@ -163,7 +163,7 @@ impl Vault {
     /// Nothing lies at a place any more. Saves of the file there that still wait for its content were made over what was
     /// recorded until now.
     pub(super) fn forget_place(&mut self, key: String) {
-        if let Some(over) = self.on_disk.get(&key).cloned()
+        if let Some(over) = self.there(&key).cloned()
             && let Some(DocState::Uncreated(queue) | DocState::Loading { queue, .. } | DocState::Incomplete(queue)) =
                 self.docs.get_mut(&over.file)
         {
@@ -182,12 +182,12 @@ impl Vault {
     pub(super) fn disk_handle_of(&self, file: FileId, task: &Task) -> Option<StandsFor> {
         match task {
             Task::DiskEdit { key, .. } => {
-                let elsewhere = self.places.get(&file) != Some(key);
-                let there = self.on_disk.get(key).filter(|there| there.file == file && elsewhere);
+                let elsewhere = self.place_of(file) != Some(&**key);
+                let there = self.there(key).filter(|there| there.file == file && elsewhere);
                 Some(there.map_or(StandsFor::Place, |there| StandsFor::Record(there.clone())))
             }
             Task::TakeIn { path, .. } => {
-                let there = self.on_disk.get(&path.key()).filter(|there| there.file == file);
+                let there = self.there(&path.key()).filter(|there| there.file == file);
                 there.map(|there| StandsFor::Record(there.clone()))
             }
             Task::DisplacedEdit { over, .. } => Some(over.clone().map_or(StandsFor::Place, StandsFor::Record)),
@@ -342,14 +342,14 @@ impl Vault {
     /// An edit of what was recorded at a place, which is about to change: where the open handle does not stand for that,
     /// the content is loaded once more. Earlier saves at the place that still wait are contained in this one.
     pub(super) fn edit_displaced(&mut self, file: FileId, key: &String, bytes: Vec<u8>) {
-        let over_shown = self.on_disk.get(key).map(|there| there.base) == self.shown_base(file);
+        let over_shown = self.there(key).map(|there| there.base) == self.shown_base(file);
         if matches!(self.docs.get(&file), Some(DocState::Note(_) | DocState::Plain(_)))
-            && self.places.get(&file) == Some(key)
+            && self.place_of(file) == Some(&**key)
             && over_shown
         {
             return self.with_document(file, Task::DisplacedEdit { bytes, over: None });
         }
-        let task = Task::DisplacedEdit { bytes, over: self.on_disk.get(key).cloned() };
+        let task = Task::DisplacedEdit { bytes, over: self.there(key).cloned() };
         let is_contained = |waiting: &Task| matches!(waiting, Task::DiskEdit { key: at, .. } if at == key);
         match self.docs.remove(&file) {
             Some(DocState::Loading { mut queue, .. } | DocState::Incomplete(mut queue)) => {

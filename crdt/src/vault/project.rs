@@ -9,6 +9,7 @@ use aiemp_protocol::{
 
 use super::{
     EffectId, Output, Pending, Projection, RemoveOutcome, Vault, WriteOutcome,
+    names::from,
     open::{DocState, Task},
 };
 
@@ -24,7 +25,7 @@ impl Vault {
         if self.index.get(file).is_none() {
             return;
         }
-        let place = self.places.get(&file).cloned();
+        let place = self.place_of(file).map(str::to_owned);
         let is_busy =
             self.writing.contains(&file) || place.as_ref().is_some_and(|key| self.in_flight.contains_key(key));
         if is_busy || self.is_away {
@@ -45,7 +46,7 @@ impl Vault {
         };
         let Some(record) = self.index.get(file) else { return };
         let changes = record.text_writes();
-        let in_step = place.as_ref().and_then(|key| self.on_disk.get(key)).is_some_and(|projection| {
+        let in_step = place.as_ref().and_then(|key| self.there(key)).is_some_and(|projection| {
             projection.path == wanted
                 && projection.merged_changes == Some(changes)
                 && (changes > 0 || record.shown_base() == Some(projection.hash))
@@ -66,7 +67,7 @@ impl Vault {
     pub(super) fn project_open(&mut self, file: FileId) {
         let Some(wanted) = self.wanted_path(file) else { return self.project(file) };
         let key = wanted.key();
-        let lies_in_flight = self.places.get(&file).is_some_and(|place| self.in_flight.contains_key(place));
+        let lies_in_flight = self.place_of(file).is_some_and(|place| self.in_flight.contains_key(place));
         if self.is_away || self.writing.contains(&file) || self.is_in_flight(&key) || lies_in_flight {
             self.postponed.insert(file);
             return;
@@ -84,7 +85,7 @@ impl Vault {
         // the document says so, be it of two edits by this node.
         let merged_changes = (!self.has_two_values(file) && !self.lacks_changes(file)).then_some(changes);
         let projection = Projection { path: wanted.clone(), file, hash, base, heads, merged_changes };
-        let there = self.on_disk.get(&key).cloned();
+        let there = self.there(&key).cloned();
         let lies_there = there.as_ref().is_some_and(|there| (there.file, there.hash) == (file, hash));
         if lies_there {
             self.held.remove(&file);
@@ -145,18 +146,19 @@ impl Vault {
     fn in_the_way(&self, file: FileId, key: &str) -> Option<(String, FileId)> {
         let folder = format!("{key}/");
         let is_taken = |there: &Projection| there.file != file && !self.may_be_replaced(key, there);
-        let there = self.on_disk.get_key_value(key).filter(|(_, there)| is_taken(there));
-        let above = || key.match_indices('/').find_map(|(end, _)| self.on_disk.get_key_value(&key[..end]));
+        let at = |place| self.there(place).map(|there| (place, there));
+        let there = at(key).filter(|(_, there)| is_taken(there));
+        let above = || key.match_indices('/').find_map(|(end, _)| at(&key[..end]));
         let own_below = || self.projection_of(file).filter(|(place, _)| place.starts_with(&folder));
-        let below = || self.on_disk.range(folder.clone()..).next().filter(|(place, _)| place.starts_with(&folder));
-        let found = there.or_else(above).or_else(own_below).or_else(below)?;
-        Some((found.0.clone(), found.1.file))
+        let below = || from(&self.on_disk, &folder).next().map(|(place, there)| (&**place, &**there));
+        let (place, there) = there.or_else(above).or_else(own_below).or_else(below)?;
+        Some((place.to_owned(), there.file))
     }
 
     /// Whether what lies there is of a file that lies elsewhere, too, and of which all is durable: whatever belongs there
     /// may take its place.
     fn may_be_replaced(&self, key: &str, there: &Projection) -> bool {
-        let lies_elsewhere = self.places.get(&there.file).is_some_and(|place| place != key);
+        let lies_elsewhere = self.place_of(there.file).is_some_and(|place| place != key);
         let holds_edit = self.unapplied.contains_key(&there.file) || self.taken_in.contains_key(key);
         lies_elsewhere && !holds_edit && !self.missing.contains_key(key)
     }
@@ -164,7 +166,7 @@ impl Vault {
     /// Puts the file that has this name in the place of the one that leaves it, if its content is at hand. Were the place
     /// empty for a moment, a program that appends to what lies there would make a new file of its next line.
     fn replace_on_disk(&mut self, key: &str) -> bool {
-        let Some(there) = self.on_disk.get(key).filter(|there| self.may_be_replaced(key, there)).cloned() else {
+        let Some(there) = self.there(key).filter(|there| self.may_be_replaced(key, there)).cloned() else {
             return false;
         };
         let Some(next) = self.names.namesakes(key).next().filter(|next| *next != there.file) else { return false };
@@ -173,7 +175,7 @@ impl Vault {
             return false;
         }
         self.project(next);
-        self.in_flight.contains_key(key) || self.places.get(&next).is_some_and(|place| place == key)
+        self.in_flight.contains_key(key) || self.place_of(next).is_some_and(|place| place == key)
     }
 
     fn in_step(&mut self, file: FileId, key: String, projection: Projection) {
@@ -181,12 +183,12 @@ impl Vault {
             note.disk = note.merged.clone();
         }
         self.taken_in.remove(&key);
-        let before = self.places.insert(file, key.clone());
-        if self.on_disk.get(&key) != Some(&projection) {
+        let before = self.places.insert(file, self.names.shared_key(file, &key));
+        if self.there(&key) != Some(&projection) {
             self.record_projection(key.clone(), Some(projection));
         }
-        if let Some(before) = before.filter(|before| *before != key) {
-            self.remove_from_disk(before);
+        if let Some(before) = before.filter(|before| **before != *key) {
+            self.remove_from_disk(before.to_string());
         }
         self.put_twins_away(file);
     }
@@ -217,7 +219,7 @@ impl Vault {
     }
 
     pub(super) fn remove_from_disk(&mut self, key: String) {
-        let Some(projection) = self.on_disk.get(&key).cloned() else { return };
+        let Some(projection) = self.there(&key).cloned() else { return };
         // What lies there may be the only copy of an edit that is not durable yet.
         let holds_edit = self.unapplied.contains_key(&projection.file);
         if self.is_away || holds_edit || self.in_flight.contains_key(&key) || self.missing.contains_key(&key) {
@@ -239,7 +241,7 @@ impl Vault {
         if let WriteOutcome::Displaced(bytes) = &outcome {
             // The save was made on what lay there before, so it is an edit of the old disk handle, perhaps of the file that
             // left the place to this one; the place stays in flight until what lies there now is recorded.
-            let file = self.on_disk.get(&key).map_or(file, |there| there.file);
+            let file = self.there(&key).map_or(file, |there| there.file);
             if self.taken_in.contains_key(&key) {
                 let (path, bytes) = (projection.path.clone(), bytes.clone());
                 self.with_document(file, Task::TakeIn { path, bytes });
@@ -292,7 +294,7 @@ impl Vault {
 
     pub(super) fn now_on_disk(&mut self, key: String, projection: Projection) {
         let file = projection.file;
-        let before = self.places.get(&file).cloned();
+        let before = self.place_of(file).map(str::to_owned);
         self.record_projection(key.clone(), Some(projection));
         if let Some(DocState::Note(note)) = self.docs.get_mut(&file) {
             match note.written.take() {
@@ -303,8 +305,8 @@ impl Vault {
                 }
             }
         }
-        if let Some(before) = before.filter(|before| *before != key) {
-            self.remove_from_disk(before);
+        if let Some(before) = before.filter(|before| **before != *key) {
+            self.remove_from_disk(before.to_string());
         }
         self.project(file);
     }
@@ -318,7 +320,7 @@ impl Vault {
                 // Saved on a note that had gone: the edit is kept, and listed against the archiving.
                 if self.boundaries.may_write(file.zone) {
                     self.edit_displaced(file, &key, bytes);
-                } else if let Some(projection) = self.on_disk.get(&key) {
+                } else if let Some(projection) = self.there(&key) {
                     let (path, reason) = (projection.path.clone(), super::HoldReason::NotWritable);
                     self.outputs.push_back(Output::Hold { path, bytes, reason });
                 }

@@ -84,16 +84,17 @@ impl Vault {
         let audience = |there: &Projection| there.file.zone.audience();
         [Audience::All, Audience::Local].into_iter().any(|of| {
             let is_of = |there: &&Projection| audience(there) == of;
+            let on_disk = self.on_disk.values().map(|there| &**there);
             let before = self.removals.counted.iter().map(|(.., there)| there).filter(is_of).count();
-            let now = removed.iter().filter_map(|key| self.on_disk.get(key)).filter(is_of).count();
-            let all = self.on_disk.values().filter(is_of).count() + before;
+            let now = removed.iter().filter_map(|key| self.there(key)).filter(is_of).count();
+            let all = on_disk.filter(is_of).count() + before;
             before + now >= FILES_MIN && (before + now) * SHARE >= all
         })
     }
 
     /// Whether it is a removal, and not the end of a move.
     fn is_removed(&mut self, key: &String) -> bool {
-        let Some(projection) = self.on_disk.get(key).cloned() else {
+        let Some(projection) = self.there(key).cloned() else {
             self.missing.remove(key);
             return false;
         };
@@ -103,7 +104,7 @@ impl Vault {
             self.moved_out(key, to);
             return false;
         }
-        if self.places.get(&projection.file) != Some(key) {
+        if self.place_of(projection.file) != Some(&**key) {
             self.missing.remove(key);
             self.forget_place(key.clone());
             return false;
@@ -114,7 +115,7 @@ impl Vault {
     /// What lay at the place is gone because a person wants it gone.
     fn remove(&mut self, key: &str, counts: bool) {
         self.missing.remove(key);
-        let Some(projection) = self.on_disk.get(key).cloned() else { return };
+        let Some(projection) = self.there(key).cloned() else { return };
         let (file, hash) = (projection.file, projection.hash);
         self.forget_place(key.to_owned());
         if self.boundaries.may_archive(file.zone) {
@@ -136,7 +137,7 @@ impl Vault {
         self.removals.held.extend(removed);
         for (_, key, projection) in std::mem::take(&mut self.removals.counted) {
             let file = projection.file;
-            if self.on_disk.contains_key(&key) || self.places.contains_key(&file) {
+            if self.there(&key).is_some() || self.places.contains_key(&file) {
                 continue;
             }
             self.bring_back(file);
@@ -146,7 +147,7 @@ impl Vault {
                 self.removals.held.insert(key);
             }
         }
-        let first = self.removals.held.first().and_then(|key| self.on_disk.get(key)).cloned();
+        let first = self.removals.held.first().and_then(|key| self.there(key)).cloned();
         if let Some(first) = first.filter(|_| self.removals.item.is_none()) {
             let at = cbor::Value::Integer(self.now.as_millis().into());
             let id = conflict::id_of(first.file, "mass removal", self.me.to_value(), at);
@@ -189,7 +190,7 @@ impl Vault {
     /// The removals that wait, as an item of this node's list.
     pub(super) fn removal_item(&self) -> Option<Conflict> {
         let (id, since) = self.removals.item?;
-        let held: Vec<_> = self.removals.held.iter().filter_map(|key| self.on_disk.get(key)).collect();
+        let held: Vec<_> = self.removals.held.iter().filter_map(|key| self.there(key)).collect();
         let first = held.first()?;
         let (gone, removed) = match held.len() {
             1 => ("1 file is gone here:".to_owned(), "1 file was removed".to_owned()),
@@ -226,7 +227,7 @@ impl Vault {
         for key in held {
             if matches!(choice, Choice::Side(_)) {
                 self.remove(&key, false);
-            } else if let Some(file) = self.on_disk.get(&key).map(|there| there.file) {
+            } else if let Some(file) = self.there(&key).map(|there| there.file) {
                 self.missing.remove(&key);
                 self.forget_place(key);
                 self.project(file);

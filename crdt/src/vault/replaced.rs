@@ -40,7 +40,7 @@ impl Vault {
     fn do_replaced(&mut self, file: FileId, base: ContentHash, state: Option<DocState>, task: Task) {
         match task {
             Task::DiskEdit { key, bytes } => {
-                let path = self.on_disk.get(&key).filter(|there| there.file == file).map(|there| there.path.clone());
+                let path = self.there(&key).filter(|there| there.file == file).map(|there| there.path.clone());
                 self.edit_replaced(file, state, bytes, path, Some(key));
             }
             Task::DisplacedEdit { bytes, over } => {
@@ -122,7 +122,7 @@ impl Vault {
         if !self.exists(beside) {
             self.create_new(beside, &path, bytes);
         }
-        if place.is_some_and(|key| self.on_disk.get(&key).is_none_or(|there| there.file == file)) {
+        if place.is_some_and(|key| self.there(&key).is_none_or(|there| there.file == file)) {
             self.lies_on_disk(beside, path, hash);
         }
         self.project(file);

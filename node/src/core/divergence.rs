@@ -81,13 +81,13 @@ impl Core {
                 lost.push(Lost { path: there.path.clone(), goes: goes.then_some(there.hash) });
             }
             if goes {
-                projections.push((key.clone(), None));
+                projections.push((key.to_owned(), None));
             } else if is_foreign {
                 // The text that stands is written over it.
-                projections.push((key.clone(), Some(Projection { merged_changes: None, ..there.clone() })));
+                projections.push((key.to_owned(), Some(Projection { merged_changes: None, ..there.clone() })));
             } else if touched(record, &given_up) {
                 let unseen = Projection { hash: ContentHash::of(b"unseen"), merged_changes: None, ..there.clone() };
-                projections.push((key.clone(), Some(unseen)));
+                projections.push((key.to_owned(), Some(unseen)));
             }
         }
         let own = keep.keys().filter(|log| log.author == me).map(|log| log.generation + 1).max();

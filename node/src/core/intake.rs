@@ -59,7 +59,8 @@ impl Core {
     /// Names that were logged before this node knew what they hold: an entry is signed whole and goes as it is, so the
     /// person is told.
     pub(super) fn look_at_names(&mut self) {
-        let shared = self.vault.on_disk().values().filter(|there| there.file.zone.audience() == Audience::All);
+        let shared =
+            self.vault.on_disk().map(|(_, there)| there).filter(|there| there.file.zone.audience() == Audience::All);
         let paths: Vec<_> = shared.map(|there| there.path.clone()).collect();
         for path in paths {
             if let Err(why) = self.guard.clear_file(&path, Audience::All, Vec::new()) {

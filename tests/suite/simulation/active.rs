@@ -1,6 +1,9 @@
 //! Active content that Cloud wrote: it waits on every Local, and nothing is lost meanwhile.
 
-use aiemp_crdt::{conflict::Conflict, vault::Choice};
+use aiemp_crdt::{
+    conflict::{Conflict, ConflictKind},
+    vault::Choice,
+};
 use aiemp_node::core::{Answer, Input, Question};
 use aiemp_protocol::{
     active,
@@ -137,6 +140,34 @@ fn the_person_keeps_what_is_shown_or_writes_another_text() {
     for (at, expected) in [("Plans/a.md", "one\n"), ("Plans/b.md", "mine\n")] {
         assert_eq!((text(&world, 0, at).as_deref(), text(&world, 1, at).as_deref()), (Some(expected), Some(expected)));
     }
+}
+
+#[test]
+fn no_other_text_takes_the_place_of_one_of_which_a_part_is_held_back() {
+    let mut world = world(70, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let long = |kind: &str| (0..400).map(|line| format!("{kind} {line} {kind}\n")).collect::<String>();
+    save(&mut world, 0, "Plans/a.md", &long("old"));
+    pass(&mut world, 15_000);
+    world.partition(0, 1, 15_000);
+    save(&mut world, 0, "Plans/a.md", &long("new"));
+    save(&mut world, 1, "Plans/a.md", &format!("{}one line more\n", long("old")));
+    pass(&mut world, 60_000);
+    save(&mut world, 1, "Plans/a.md", &format!("{}\n{PICTURE}", long("new")));
+    pass(&mut world, 20_000);
+    let other = core(&world, 0).vault().conflicts().pop().expect("the other content is listed");
+    assert_eq!(other.kind, ConflictKind::Content);
+    let can = |world: &World, choice: Choice| core(world, 0).vault().can_resolve(&other, &choice);
+    let with = Choice::With(b"three\n".to_vec());
+    for (choice, expected) in
+        [(Choice::Side(0), true), (Choice::Side(1), false), (Choice::Both, true), (with.clone(), false)]
+    {
+        assert_eq!(can(&world, choice.clone()), expected, "{choice:?}");
+    }
+    let item = held_at(&world, 0, "Plans/a.md");
+    resolve(&mut world, 0, &item, Choice::Side(1));
+    pass(&mut world, 20_000);
+    assert!(can(&world, Choice::Side(1)) && can(&world, with), "it lies on the disk now");
+    settle(&mut world);
 }
 
 #[test]

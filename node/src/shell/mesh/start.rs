@@ -274,8 +274,8 @@ fn watch(
 ) -> Result<(Option<VaultWatcher>, Scan)> {
     let Some(disk) = disk else { return Ok((None, Scan::default())) };
     let watcher = VaultWatcher::spawn(root, events, disk.written())?;
-    let known = core.vault().on_disk().iter();
-    let known = known.map(|(key, there)| (key.clone(), (there.path.clone(), there.hash))).collect();
+    let known = core.vault().on_disk();
+    let known = known.map(|(key, there)| (key.to_owned(), (there.path.clone(), there.hash))).collect();
     let size = if core.vault().is_recorded() { ScanSize::Known } else { ScanSize::Whole };
     Ok((Some(watcher), disk.scan(&known, size, stamps)?))
 }
