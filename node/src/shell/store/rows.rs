@@ -88,6 +88,13 @@ impl Table {
         Ok(found)
     }
 
+    /// Whether each row is found by its key, for SQLite goes by whatever its index says.
+    pub(super) fn check_index(&self, connection: &Connection) -> Result<(), StoreError> {
+        let found: String =
+            connection.query_row(&format!("PRAGMA integrity_check({})", self.name), [], |row| row.get(0))?;
+        if found == "ok" { Ok(()) } else { Err(Damage::Rows(self.name).into()) }
+    }
+
     /// The columns of a row that is what was written, one by one.
     pub(super) fn columns_of(&self, row: &Row<'_>) -> Result<Columns, StoreError> {
         Ok(Columns { table: self.name, values: self.read(row)?.into_iter() })

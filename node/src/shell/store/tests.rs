@@ -269,8 +269,10 @@ fn a_flipped_bit_is_found_before_use() {
     disk.damage("UPDATE payloads SET bytes = CAST('one' AS BLOB)");
 
     disk.damage("UPDATE queue SET bytes = CAST('n' AS BLOB)");
-    let error = store.read_queue(peer(), Timestamp::from_millis(2)).unwrap_err();
-    assert!(matches!(error, StoreError::Corrupt(Damage::Row("queue"))));
+    for error in [store.read_queue(peer(), Timestamp::from_millis(2)).unwrap_err(), store.load().unwrap_err()] {
+        assert!(matches!(error, StoreError::Corrupt(Damage::Row("queue"))));
+    }
+    disk.damage("UPDATE queue SET bytes = CAST('m' AS BLOB)");
 
     for column in ["cose", "payload_hashes", "hash", "digest"] {
         let save = format!("CREATE TABLE saved AS SELECT {column} AS old FROM entries");

@@ -118,6 +118,31 @@ fn any_byte_of_a_store_may_be_damaged_and_all_that_was_written_is_read_or_asked_
 }
 
 #[test]
+fn a_damaged_row_that_is_read_only_while_the_node_runs_is_known_at_the_start() {
+    let key = "a key of which there is one";
+    for write in [Write::Meta { key: key.to_owned(), value: vec![5] }, message(key, 1, 9)] {
+        let disk = Disk::new();
+        disk.open().persist(&[write]).unwrap();
+        let whole = at_rest(&disk);
+        // In the row and in the index.
+        let windows = whole.windows(key.len()).enumerate().filter(|(_, window)| *window == key.as_bytes());
+        let places: Vec<_> = windows.map(|(at, _)| at).collect();
+        assert!(places.len() >= 2);
+        for at in places {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            let damaged = Disk::new();
+            aiemp_keys::private_file::write_private(&damaged.path, &bytes).unwrap();
+            let (store, was_salvaged) = opened(&damaged).unwrap();
+            assert!(was_salvaged, "byte {at}");
+            assert!(store.read_meta(key).unwrap().is_none_or(|value| value == [5]));
+            let queue = store.read_queue(peer(), Timestamp::from_millis(0)).unwrap();
+            assert!(queue.iter().all(|(id, bytes)| id == key && bytes == key.as_bytes()));
+        }
+    }
+}
+
+#[test]
 fn a_page_of_entries_that_is_gone_leaves_places_that_take_the_right_entries_alone() {
     let disk = Disk::new();
     let entries = filled(&disk, 40);
