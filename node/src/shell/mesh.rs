@@ -111,7 +111,7 @@ pub async fn run(options: MeshOptions, keeper: Keeper) -> Result<Ended> {
     let mut mends = damage::Mends::default();
     loop {
         start::check_membership(&options, &rosters)?;
-        let opened = mending::open_store(&options, &rosters, &mut stop).await?;
+        let opened = mending::open_store(&options, &rosters, &mut stop, mends.is_due()).await?;
         let Some(opened) = opened else { return Ok(Ended::Stopped) };
         let mut mesh = Mesh::start(&options, rosters, opened, screen.clone()).await?;
         let worked = mesh.work(&mut stop).await;

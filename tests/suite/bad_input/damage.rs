@@ -174,3 +174,21 @@ fn without_a_peer_that_has_it_the_node_goes_on_by_a_command_and_loses_nothing_th
     let running = pair.local.refused(&["doctor", "--repair"]);
     running.assert(1, &["a node runs on", "already"]);
 }
+
+#[test]
+fn a_content_whose_pages_lead_nowhere_is_met_when_it_is_asked_for_and_comes_from_the_peer() {
+    let mut pair = pair_with_notes();
+    let shown = vault_of(&pair.local);
+    pair.local.stop();
+    let mut bytes = at_rest(&pair.local);
+    let content = [0_u8, 1, 2, 255].repeat(1_000);
+    // The first bytes of such a page number the next one.
+    let page = bytes.chunks_mut(4096).find(|page| page[4..].windows(content.len()).any(|window| window == content));
+    page.expect("a page that is full of it")[0] ^= 0x40;
+    fs::write(store_of(&pair.local), &bytes).expect("the store is damaged");
+    pair.local.start();
+    let is_told = || pair.local.run(&["history", "Plans/scan.bin", "--at", "0s"]).stdout.len() == 80_000;
+    assert!(becomes(PATIENCE, is_told), "{}", pair.local.last_words());
+    assert!(becomes(PATIENCE, || is_in_step(&pair.local)), "{}", pair.local.last_words());
+    assert!(pair.local.is_running() && vault_of(&pair.local) == shown);
+}

@@ -11,15 +11,23 @@ const MENDS_MAX: u32 = 3;
 
 /// How often this process has mended its store.
 #[derive(Debug, Default)]
-pub(super) struct Mends(u32);
+pub(super) struct Mends {
+    count: u32,
+    is_due: bool,
+}
 
 impl Mends {
     /// Whether the run ended for damage that the next start mends.
     pub(super) fn may_go_on(&mut self, worked: &Result<()>) -> bool {
         let error = worked.as_ref().err().and_then(|error| error.downcast_ref::<StoreError>());
-        let is_damaged = matches!(error, Some(StoreError::Corrupt(_)));
-        self.0 += u32::from(is_damaged);
-        is_damaged && self.0 <= MENDS_MAX
+        self.is_due = matches!(error, Some(StoreError::Corrupt(_)));
+        self.count += u32::from(self.is_due);
+        self.is_due && self.count <= MENDS_MAX
+    }
+
+    /// Whether the last run met damage, which a start need not meet: it does not read every content.
+    pub(super) const fn is_due(&self) -> bool {
+        self.is_due
     }
 }
 

@@ -26,20 +26,22 @@ use crate::shell::{
     users::Users,
 };
 
-/// Opens the store, as a new one where it is damaged; none when the node was told to stop before all was back.
+/// Opens the store, as a new one where it is damaged or known to be; none when the node was told to stop before all was back.
 pub(super) async fn open_store(
     options: &MeshOptions,
     rosters: &RosterChain,
     stop: &mut mpsc::Receiver<()>,
+    is_damaged: bool,
 ) -> Result<Option<(Store, Loaded)>> {
     let path = options.home.store();
-    let (mut store, loaded) = match opened(&path) {
-        Err(StoreError::Corrupt(damage)) => {
-            tracing::error!(%damage, "the store is damaged; what is whole in it goes into a new one");
+    let whole = if is_damaged { None } else { whole(&path)? };
+    let (mut store, loaded) = match whole {
+        Some(whole) => whole,
+        None => {
+            tracing::error!("what is whole in the damaged store goes into a new one");
             tell(&store::salvage(&path)?);
             opened(&path)?
         }
-        opened => opened?,
     };
     if let Some(loaded) = loaded {
         return Ok(Some((store, loaded)));
@@ -49,6 +51,17 @@ pub(super) async fn open_store(
     }
     let loaded = store.load()?;
     Ok(Some((store, loaded)))
+}
+
+/// The store and what is in it; none where it is damaged.
+fn whole(path: &Path) -> Result<Option<(Store, Option<Loaded>)>, StoreError> {
+    match opened(path) {
+        Err(StoreError::Corrupt(damage)) => {
+            tracing::error!(%damage, "the store is damaged");
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    }
 }
 
 /// Without what it lost nothing can be loaded.
