@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     conflict::{self, Conflict, ConflictKind, Side},
-    document::Document,
+    document::{Document, FieldConflict},
     index::{ChangeRef, FileRecord, Origin, Register, Start},
     shape::Shape,
     vet::Refused,
@@ -52,6 +52,8 @@ pub(super) struct Hidden {
     pub(super) lacks_changes: bool,
     length: usize,
     pub(super) text: Option<String>,
+    /// Values of its fields that the text does not show, for a concurrent one stands there: as written.
+    others: Vec<String>,
     /// What it was when another content took its place; none if none did, or where it finds no room.
     pub(super) base: Option<String>,
     /// Whether that finds no room.
@@ -59,8 +61,16 @@ pub(super) struct Hidden {
 }
 
 impl Hidden {
-    fn shown(&self) -> String {
-        self.text.clone().unwrap_or_else(|| format!("({} bytes)", self.length))
+    /// As it is told: who takes another content has seen all that this one says.
+    fn told(&self) -> String {
+        let Some(text) = &self.text else { return format!("({} bytes)", self.length) };
+        let line_end = if text.ends_with('\n') { "" } else { "\n" };
+        let others = self.others.iter().map(|other| format!("(also written: {})\n", other.trim_end()));
+        if self.others.is_empty() {
+            text.clone()
+        } else {
+            [text, line_end].into_iter().map(str::to_owned).chain(others).collect()
+        }
     }
 }
 
@@ -114,6 +124,16 @@ fn is_blob(record: &FileRecord, base: ContentHash) -> bool {
     written.any(is_by)
 }
 
+/// The values that are not shown of fields that were given several.
+fn others_of(document: &mut Document) -> Vec<String> {
+    let conflicts = [document.field_conflicts(), document.member_conflicts()].concat();
+    let of_one = |conflict: FieldConflict| {
+        let shown = conflict.shown;
+        conflict.sides.into_iter().map(|side| side.block).filter(move |block| *block != shown)
+    };
+    conflicts.into_iter().flat_map(of_one).collect()
+}
+
 impl Vault {
     /// Loads what is hidden of a file, where it is not known yet. What is being loaded is looked at again when it is here.
     pub(super) fn inspect_hidden(&mut self, file: FileId) {
@@ -151,13 +171,13 @@ impl Vault {
             && let Some(bytes) = payloads.next().flatten().filter(|bytes| self.is_named(file, base, bytes))
         {
             let changes: Vec<_> = changes.into_iter().zip(payloads).collect();
-            let (text, replaced, lacks_changes) = match super::local::note_text(&bytes) {
+            let (text, others, replaced, lacks_changes) = match super::local::note_text(&bytes) {
                 Some(text) => {
                     let replaced = self.replaced_text(file, base, text, &changes);
-                    let (text, lacks_changes) = self.text_of(file, text, &changes);
-                    (Some(text), replaced, lacks_changes)
+                    let (mut document, lacks_changes) = self.document_of(file, text, &changes);
+                    (Some(document.text()), others_of(&mut document), replaced, lacks_changes)
                 }
-                None => (None, None, false),
+                None => (None, Vec::new(), None, false),
             };
             let length = text.as_ref().map_or(bytes.len(), String::len);
             if let Some((id, choice)) = chosen {
@@ -165,7 +185,8 @@ impl Vault {
                 self.resolve_knowing(id, choice, Some(whole));
             }
             self.hidden.remove(&(file, base));
-            let texts = self.hidden.values().flat_map(|hidden| [&hidden.text, &hidden.base]).flatten();
+            let texts =
+                self.hidden.values().flat_map(|hidden| hidden.text.iter().chain(&hidden.base).chain(&hidden.others));
             let mut held: usize = texts.map(String::len).sum();
             let mut kept = |text: Option<String>| {
                 let text = text.filter(|text| held + text.len() <= TEXT_BYTES_MAX);
@@ -175,7 +196,7 @@ impl Vault {
             let was_replaced = replaced.is_some();
             let (text, replaced) = (kept(text), kept(replaced));
             let lacks_base = was_replaced && replaced.is_none();
-            let hidden = Hidden { made_of, lacks_changes, length, text, base: replaced, lacks_base };
+            let hidden = Hidden { made_of, lacks_changes, length, text, others, base: replaced, lacks_base };
             self.hidden.insert((file, base), hidden);
         }
         let now = self.index.get(file).and_then(|record| Some(hidden_of(record).get(&base)?.len()));
@@ -207,16 +228,11 @@ impl Vault {
             return None;
         }
         let known: Vec<_> = changes.iter().filter(|(change, _)| start.knows(&change.origin)).cloned().collect();
-        Some(self.text_of(file, text, &known).0)
+        Some(self.document_of(file, text, &known).0.text())
     }
 
-    /// The text that changes make of a content, as far as they are held and taken, and whether some are not held.
-    pub(super) fn text_of(
-        &mut self,
-        file: FileId,
-        text: &str,
-        changes: &[(ChangeRef, Option<Vec<u8>>)],
-    ) -> (String, bool) {
+    /// What changes make of a content, as far as they are held and taken, and whether some are not held.
+    fn document_of(&mut self, file: FileId, text: &str, changes: &[(ChangeRef, Option<Vec<u8>>)]) -> (Document, bool) {
         let mut reading = Reading::AtTheEnd;
         loop {
             let mut document = Document::import_as(text, self.index.shape(file));
@@ -242,7 +258,7 @@ impl Vault {
                 }
             });
             if applied.is_ok() && (reading == Reading::AfterEach || document.read().is_ok()) {
-                return (document.text(), lacks_changes);
+                return (document, lacks_changes);
             }
             // Its author is dropped now, or is found when each is read.
             reading = Reading::AfterEach;
@@ -270,7 +286,7 @@ impl Vault {
                 (ConflictKind::Blob, format!("(shown) {}", told(&shown)), named.map(told), replaced)
             } else {
                 let hidden = self.hidden.get(&(file, base));
-                let (text, replaced) = (hidden.map(Hidden::shown), hidden.and_then(|hidden| hidden.base.clone()));
+                let (text, replaced) = (hidden.map(Hidden::told), hidden.and_then(|hidden| hidden.base.clone()));
                 (ConflictKind::Content, "(shown)".to_owned(), text, replaced)
             };
             Conflict {

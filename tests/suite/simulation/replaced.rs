@@ -10,7 +10,7 @@ use aiemp_tests::{people, world::World};
 
 use super::{
     repairs::resolve,
-    scenarios::{IDLE_CLOUD, LAPTOP, core, pass, path, save, settle, text, world},
+    scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, pass, path, save, settle, text, world},
 };
 
 const AT: &str = "Plans/a.md";
@@ -90,6 +90,35 @@ fn a_field_with_two_values_is_not_listed_of_a_content_that_was_replaced() {
     for node in [0, 1] {
         assert_eq!(core(&world, node).vault().conflicts(), [], "node {node}");
     }
+    settle(&mut world);
+}
+
+#[test]
+fn both_values_of_a_field_are_told_of_a_content_that_is_not_shown() {
+    const AT: &str = "Notes/a.md";
+    let mut world = world(230, &[LAPTOP, DESKTOP], &[(0, 1)]);
+    let note = |status: &str| format!("---\nstatus: {status}\n---\n{}", long("old"));
+    save(&mut world, 0, AT, &note("open"));
+    pass(&mut world, 15_000);
+    world.partition(0, 1, 15_000);
+    save(&mut world, 0, AT, &note("done"));
+    save(&mut world, 1, AT, &note("late"));
+    pass(&mut world, 60_000);
+    let shown = text(&world, 1, AT).expect("the note is there");
+    world.partition(0, 1, 15_000);
+    save(&mut world, 0, AT, &long("new"));
+    save(&mut world, 1, AT, &format!("{shown}two\n"));
+    pass(&mut world, 60_000);
+    let other = if shown.contains("done") { "late" } else { "done" };
+    for node in [0, 1] {
+        let items = core(&world, node).vault().conflicts();
+        assert_eq!((items.len(), items[0].kind), (1, ConflictKind::Content), "node {node}");
+        assert_eq!(items[0].sides[1].text, format!("{shown}two\n(also written: status: {other})\n"), "node {node}");
+    }
+    let item = core(&world, 0).vault().conflicts().remove(0);
+    resolve(&mut world, 0, &item, Choice::Side(1));
+    pass(&mut world, 15_000);
+    assert_eq!(text(&world, 0, AT), Some(format!("{shown}two\n")), "what stands is the note alone");
     settle(&mut world);
 }
 
