@@ -95,15 +95,15 @@ fn local_on_a_small_disk() -> Option<(Node, SmallDisk, TempDir)> {
     };
     let mut node = Node::init(dir.path(), "local", &[]);
     node.start();
+    // It notes that the vault was looked through: without room for that it would end.
+    let is_settled = becomes(PATIENCE, || node.json(&["status", "--json"])["settled"] == true);
+    assert!(is_settled, "{}", node.last_words());
     Some((node, disk, dir))
 }
 
 #[test]
 fn a_full_disk_below_the_home_is_told_by_doctor_and_status() {
     let Some((node, disk, _dir)) = local_on_a_small_disk() else { return };
-    // It notes that the vault was looked through: without room for that it would end.
-    let is_settled = becomes(PATIENCE, || node.json(&["status", "--json"])["settled"] == true);
-    assert!(is_settled, "{}", node.last_words());
     let filler = disk.fill();
     let doctor = node.run(&["doctor"]);
     let told = text(&doctor.stdout);
