@@ -171,6 +171,7 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     if let Some(wall) = wall_around_mesh(&config) {
         warn_of_missing(&wall, home)?;
     }
+    give_back_while_idle();
     let options = MeshOptions { home: home.clone(), config, role, signer };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let ended = runtime.block_on(mesh::run(options, keeper))?;
@@ -181,6 +182,14 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::StartsAgain => ExitCode::from(supervisor::STARTS_AGAIN),
     })
+}
+
+/// What is freed goes back to the system also while nothing happens: a thread of the allocator sees to it, which is walled in
+/// as this one is. A static program has none.
+fn give_back_while_idle() {
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        tracing::debug!(%error, "memory goes back only when more is asked for");
+    }
 }
 
 /// The hands that the executor goes by; none before there is a roster, without which it does not run.
