@@ -112,12 +112,6 @@ impl Vault {
         if matches!(choice, Choice::With(bytes) if bytes.len() > BLOB_BYTES_MAX) {
             return false;
         }
-        let is_other_text =
-            matches!(choice, Choice::With(_)) || is_of_contents(item.kind) && *choice == Choice::Side(1);
-        if is_other_text && self.held.contains_key(&item.file) {
-            // What is held back of the text that would go is not on this disk, and is to be decided by itself.
-            return false;
-        }
         let zone = item.file.zone;
         let leaves_all = match (item.kind, choice) {
             (ConflictKind::Field | ConflictKind::Text | ConflictKind::Structure, Choice::Both) => true,
@@ -135,6 +129,10 @@ impl Vault {
             return false;
         }
         let replaces = is_of_contents(item.kind) && !leaves_all && *choice != Choice::Both;
+        if (replaces || matches!(choice, Choice::With(_))) && self.held.contains_key(&item.file) {
+            // What is held back of the text that would go is not on this disk, and is to be decided by itself.
+            return false;
+        }
         if replaces && !self.is_in_sight(item.file) && !self.open_archive_items(item.file).is_empty() {
             // Another content would take away an edit that nobody sees, and that is to be decided by itself.
             return false;

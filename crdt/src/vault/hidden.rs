@@ -188,13 +188,14 @@ impl Vault {
             let texts =
                 self.hidden.values().flat_map(|hidden| hidden.text.iter().chain(&hidden.base).chain(&hidden.others));
             let mut held: usize = texts.map(String::len).sum();
-            let mut kept = |text: Option<String>| {
-                let text = text.filter(|text| held + text.len() <= TEXT_BYTES_MAX);
-                held += text.as_ref().map_or(0, String::len);
+            let mut kept = |text: Option<String>, others: usize| {
+                let text = text.filter(|text| held + text.len() + others <= TEXT_BYTES_MAX);
+                held += text.as_ref().map_or(0, |text| text.len() + others);
                 text
             };
             let was_replaced = replaced.is_some();
-            let (text, replaced) = (kept(text), kept(replaced));
+            let (text, replaced) = (kept(text, others.iter().map(String::len).sum()), kept(replaced, 0));
+            let others = if text.is_some() { others } else { Vec::new() };
             let lacks_base = was_replaced && replaced.is_none();
             let hidden = Hidden { made_of, lacks_changes, length, text, others, base: replaced, lacks_base };
             self.hidden.insert((file, base), hidden);

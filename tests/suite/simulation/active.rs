@@ -14,7 +14,10 @@ use aiemp_protocol::{
 };
 use aiemp_tests::{check, world::World};
 
-use super::scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, log_of, pass, path, rename, save, settle, text, world};
+use super::{
+    replaced::long,
+    scenarios::{DESKTOP, IDLE_CLOUD, LAPTOP, core, log_of, pass, path, rename, save, settle, text, world},
+};
 
 const PICTURE: &str = "![x](https://track.test/p.png)\n";
 
@@ -145,7 +148,6 @@ fn the_person_keeps_what_is_shown_or_writes_another_text() {
 #[test]
 fn no_other_text_takes_the_place_of_one_of_which_a_part_is_held_back() {
     let mut world = world(70, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
-    let long = |kind: &str| (0..400).map(|line| format!("{kind} {line} {kind}\n")).collect::<String>();
     save(&mut world, 0, "Plans/a.md", &long("old"));
     pass(&mut world, 15_000);
     world.partition(0, 1, 15_000);

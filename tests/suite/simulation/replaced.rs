@@ -61,14 +61,18 @@ fn what_is_chosen_in_place_of_a_shown_blob_is_shown() {
 /// A note in which each node gave a field another value.
 fn with_a_field_of_two_values(seed: u64) -> World {
     let mut world = world(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
-    let note = |status: &str| format!("---\nstatus: {status}\n---\none\n");
-    save(&mut world, 0, AT, &note("open"));
-    pass(&mut world, 15_000);
-    world.partition(0, 1, 15_000);
-    save(&mut world, 0, AT, &note("done"));
-    save(&mut world, 1, AT, &note("late"));
-    pass(&mut world, 60_000);
+    give_a_field_two_values(&mut world, AT, "one\n");
     world
+}
+
+fn give_a_field_two_values(world: &mut World, at: &str, body: &str) {
+    let note = |status: &str| format!("---\nstatus: {status}\n---\n{body}");
+    save(world, 0, at, &note("open"));
+    pass(world, 15_000);
+    world.partition(0, 1, 15_000);
+    save(world, 0, at, &note("done"));
+    save(world, 1, at, &note("late"));
+    pass(world, 60_000);
 }
 
 #[test]
@@ -97,13 +101,7 @@ fn a_field_with_two_values_is_not_listed_of_a_content_that_was_replaced() {
 fn both_values_of_a_field_are_told_of_a_content_that_is_not_shown() {
     const AT: &str = "Notes/a.md";
     let mut world = world(230, &[LAPTOP, DESKTOP], &[(0, 1)]);
-    let note = |status: &str| format!("---\nstatus: {status}\n---\n{}", long("old"));
-    save(&mut world, 0, AT, &note("open"));
-    pass(&mut world, 15_000);
-    world.partition(0, 1, 15_000);
-    save(&mut world, 0, AT, &note("done"));
-    save(&mut world, 1, AT, &note("late"));
-    pass(&mut world, 60_000);
+    give_a_field_two_values(&mut world, AT, &long("old"));
     let shown = text(&world, 1, AT).expect("the note is there");
     world.partition(0, 1, 15_000);
     save(&mut world, 0, AT, &long("new"));
@@ -211,7 +209,7 @@ fn a_field_to_which_one_node_gave_two_values_is_listed_there_also_after_a_start(
 }
 
 /// A note of 5 KB or more of which no line is in another `kind`'s.
-fn long(kind: &str) -> String {
+pub(super) fn long(kind: &str) -> String {
     (0..400).map(|line| format!("{kind} {line} {kind}{kind}{line}\n")).collect()
 }
 
