@@ -70,7 +70,7 @@ pub use given_up::GivenUp;
 pub use history::{Deed, Event};
 pub use input::{Choice, EffectId, Input, Positions, RemoveOutcome, WriteOutcome};
 use names::Names;
-use open::{DocState, Task};
+use open::{DocState, Task, recent::Recent};
 pub use output::{HoldReason, Output};
 pub use undo::UndoFrom;
 
@@ -157,7 +157,7 @@ pub struct Vault {
     /// What this node released since it started; the entries that say so apply in a moment.
     releasing: BTreeSet<ConflictId>,
     docs: BTreeMap<FileId, DocState>,
-    recent: VecDeque<FileId>,
+    recent: Recent,
     /// What waits until the node's own changes of a file are merged.
     postponed_tasks: BTreeMap<FileId, Vec<Task>>,
     /// Places that a file left and that cannot be emptied yet.
@@ -250,7 +250,7 @@ impl Vault {
             held: BTreeMap::new(),
             releasing: BTreeSet::new(),
             docs: BTreeMap::new(),
-            recent: VecDeque::new(),
+            recent: Recent::default(),
             postponed_tasks: BTreeMap::new(),
             postponed_removals: BTreeMap::new(),
             unapplied: BTreeMap::new(),

@@ -100,7 +100,7 @@ impl Vault {
         match self.open(file, base, &found, &stands, Reading::AtTheEnd) {
             Some(state) => {
                 self.docs.insert(file, state);
-                self.touch(file);
+                self.recent.touch(file);
                 self.remember_conflicts(file);
                 // What lies on disk is taken in before anything is written there.
                 let (writes, others): (Vec<_>, Vec<_>) =

@@ -19,6 +19,8 @@ use crate::{
     vet::{self, Refused},
 };
 
+pub(super) mod recent;
+
 /// Documents kept in memory; one costs some 22 KiB and a millisecond to make.
 const OPEN_MAX: usize = 48;
 
@@ -150,7 +152,7 @@ impl Vault {
                 queue.push_back(task)
             }
             Some(DocState::Note(_) | DocState::Plain(_)) => {
-                self.touch(file);
+                self.recent.touch(file);
                 self.do_task(file, task);
             }
             None if self.index.get(file).is_none() => {
@@ -390,29 +392,26 @@ impl Vault {
         applied
     }
 
-    pub(super) fn touch(&mut self, file: FileId) {
-        if self.recent.back() != Some(&file) {
-            self.recent.retain(|other| *other != file);
-            self.recent.push_back(file);
-        }
-    }
-
     /// Closes the documents used longest ago. One with unapplied edits of our own cannot be rebuilt yet, and stays.
     pub(super) fn close_idle_documents(&mut self) {
-        let mut kept = VecDeque::new();
-        while self.recent.len() + kept.len() > OPEN_MAX {
-            let Some(file) = self.recent.pop_front() else { break };
-            if self.unapplied.contains_key(&file) || self.writing.contains(&file) {
-                kept.push_back(file);
-            } else if matches!(self.docs.get(&file), Some(DocState::Note(_) | DocState::Plain(_))) {
-                self.docs.remove(&file);
-            }
-            if kept.len() > OPEN_MAX {
+        let excess = self.recent.len().saturating_sub(OPEN_MAX);
+        let (mut idle, mut needed) = (Vec::new(), 0);
+        for file in self.recent.iter() {
+            if idle.len() == excess || needed > OPEN_MAX {
                 break;
             }
+            if self.unapplied.contains_key(&file) || self.writing.contains(&file) {
+                needed += 1;
+            } else {
+                idle.push(file);
+            }
         }
-        kept.append(&mut self.recent);
-        self.recent = kept;
+        for file in idle {
+            self.recent.forget(file);
+            if matches!(self.docs.get(&file), Some(DocState::Note(_) | DocState::Plain(_))) {
+                self.docs.remove(&file);
+            }
+        }
     }
 }
 

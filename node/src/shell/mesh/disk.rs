@@ -326,6 +326,18 @@ mod tests {
         assert_eq!(told, expected);
     }
 
+    #[test]
+    fn a_flood_of_writes_is_still_told_from_what_others_write() {
+        let root = tempfile::tempdir().expect("a folder");
+        let room = Room { root: root.path().to_owned(), floor_megabytes: 0 };
+        let mut worker = Worker::new(VaultDisk::open(root.path()).expect("a vault"), Stamps::default(), room);
+        worker.work(vec![write_new(0, "first.md", 10)]);
+        (0..worker::UNSTAMPED_MAX).for_each(|_| worker.stamp_later(&path("written.md")));
+        worker.work(vec![write_new(1, "last.md", 10)]);
+        let is_known = |name| worker.disk.written().certain(&path(name)).is_some();
+        assert_eq!((is_known("first.md"), is_known("last.md")), (false, true));
+    }
+
     #[tokio::test]
     async fn more_bytes_than_may_wait_are_all_written() {
         let root = tempfile::tempdir().expect("a folder");

@@ -52,7 +52,7 @@ impl Written {
     }
 
     /// What a file looks like, if nobody else can have made it look so.
-    pub(super) fn certain(&self, path: &VaultPath) -> Option<Stamped> {
+    pub fn certain(&self, path: &VaultPath) -> Option<Stamped> {
         self.all().files.get(&stamps::name_of(path)).filter(|own| own.is_certain).map(|own| own.stamped)
     }
 

@@ -22,8 +22,8 @@ use crate::{
 const STAMPED_AFTER: Duration = Duration::from_secs(3);
 /// Such files that are read at once, so that no write waits for long.
 const STAMPED_AT_ONCE: usize = 2048;
-/// Files that wait for it; what exceeds this is read when it is told, and at the next scan.
-const UNSTAMPED_MAX: usize = 16_384;
+/// Files that wait for it; beyond that the first one waits no longer.
+pub(super) const UNSTAMPED_MAX: usize = 16_384;
 
 /// The vault's folder, and how many megabytes are left free by what is written there.
 #[derive(Debug)]
@@ -212,11 +212,11 @@ impl Worker {
         self.disk.is_in_place().then_some(found)
     }
 
-    fn stamp_later(&mut self, path: &VaultPath) {
-        if self.unstamped.len() < UNSTAMPED_MAX {
-            self.unstamped.push_back((Instant::now(), path.clone()));
-        } else {
-            self.disk.forget_written(path);
+    pub(super) fn stamp_later(&mut self, path: &VaultPath) {
+        self.unstamped.push_back((Instant::now(), path.clone()));
+        if self.unstamped.len() > UNSTAMPED_MAX {
+            let seen = self.stamp_first(1);
+            self.news.extend(seen);
         }
     }
 
@@ -224,6 +224,10 @@ impl Worker {
     fn stamp_some(&mut self) -> Option<DiskDone> {
         let is_due = |(since, _): &&(Instant, VaultPath)| since.elapsed() >= STAMPED_AFTER;
         let count = self.unstamped.iter().take(STAMPED_AT_ONCE).take_while(is_due).count();
+        self.stamp_first(count)
+    }
+
+    fn stamp_first(&mut self, count: usize) -> Option<DiskDone> {
         if count == 0 {
             return None;
         }
