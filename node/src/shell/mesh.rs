@@ -23,7 +23,6 @@ use super::{
     clock,
     control::{self, Response},
     holds,
-    home_watch::HomeWatch,
     network::{self, Network},
     questions,
     screen::{self, Keeper},
@@ -180,7 +179,7 @@ struct Mesh {
     releases_seen: Option<SystemTime>,
     /// Saves that were taken off their paths and are not merged for certain.
     displaced: Vec<ContentHash>,
-    watches: (Option<VaultWatcher>, HomeWatch),
+    watcher: Option<VaultWatcher>,
     /// Payloads that were damaged and forgotten since the start.
     payloads_lost: usize,
     /// Why the brain drafted nothing the last time.

@@ -274,7 +274,7 @@ impl Mesh {
         let away = place.away.as_ref().map(|away| troubles::away(away, &place.root));
         let held = self.core.vault().removals_held();
         let removals = (held > 0).then(|| troubles::removals(held));
-        let unwatched = self.watches.0.as_ref().and_then(VaultWatcher::unwatched);
+        let unwatched = self.watcher.as_ref().and_then(VaultWatcher::unwatched);
         let unwatched = unwatched.map(|why| troubles::unwatched(&why));
         away.into_iter().chain(removals).chain(refused).chain(place.lacks.told()).chain(unwatched).collect()
     }

@@ -28,7 +28,7 @@ use crate::{
     home::Home,
     shell::{
         clock, control, fingerprints,
-        home_watch::HomeWatch,
+        home_watch,
         identity,
         network::{self, NetworkConfig, addresses},
         releases, screen,
@@ -193,7 +193,7 @@ impl Mesh {
         let watched =
             [home.mesh(), home.roster_folder(), home.peers(), home.receipts(), home.freezes(), home.standing()];
         make_folders(&home)?;
-        let (home_watch, home_changed) = HomeWatch::start(&watched, home.store());
+        let home_changed = home_watch::watch(&watched);
         write_addresses(&home, &[])?;
         let mut mesh = Self {
             home,
@@ -228,7 +228,7 @@ impl Mesh {
             disk_full: false,
             releases_seen: None,
             displaced: Vec::new(),
-            watches: (watcher, home_watch),
+            watcher,
             payloads_lost: 0,
             brain_failed: None,
         };

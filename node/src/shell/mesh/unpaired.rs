@@ -7,7 +7,7 @@ use super::{EVENTS_MAX, MeshOptions, start};
 use crate::{
     fault::causes,
     shell::{
-        home_watch::HomeWatch,
+        home_watch,
         network::{Command, Event},
         pairing,
     },
@@ -19,7 +19,7 @@ pub(super) async fn wait_for_pairing(options: &MeshOptions, stop: &mut mpsc::Rec
     let me = options.signer.node_id();
     let (sent, mut events) = mpsc::channel(EVENTS_MAX);
     let network = start::open_network(options, sent)?;
-    let (_watch, mut changed) = HomeWatch::start(&[home.mesh()], home.store());
+    let mut changed = home_watch::watch(&[home.mesh()]);
     network.commands.send(Command::SetInvite(pairing::open_invite(home))).await?;
     let mut listening = Vec::new();
     start::write_addresses(home, &listening)?;
