@@ -50,6 +50,7 @@ install_packages() {
     local missing=()
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     command -v openssl >/dev/null || missing+=(openssl)
+    command -v dovecot >/dev/null || missing+=(dovecot-imapd)
     command -v systemd-analyze >/dev/null || missing+=(systemd)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     [ "${#missing[@]}" -gt 0 ] || return 0

@@ -7,7 +7,10 @@ use aiemp_protocol::replication::Room;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use self::mail_in::MailIn;
 use crate::executor::{secrets::is_name, smtp::Security};
+
+mod mail_in;
 
 const SMTP_LABEL: &str = "aiemp-node 2026 hand smtp";
 
@@ -26,6 +29,8 @@ pub struct Config {
     pub admission: Admission,
     /// What drafts.
     pub brain: Brain,
+    /// On Cloud: the mailbox from which mails are taken up.
+    pub mail_in: Option<MailIn>,
     /// How mails leave, and in whose name.
     pub mail: Mail,
     /// The hand that writes mails as files.
@@ -233,6 +238,14 @@ pub enum SmtpSecurity {
 }
 
 impl SmtpSecurity {
+    /// The usual port of IMAP.
+    const fn imap_port(self) -> u16 {
+        match self {
+            Self::Tls => 993,
+            Self::Starttls | Self::Plain => 143,
+        }
+    }
+
     /// The protection as the hands know it.
     pub const fn of_hand(self) -> Security {
         match self {
@@ -246,10 +259,7 @@ impl SmtpSecurity {
 impl Sent {
     /// The port in force.
     pub fn port(&self) -> u16 {
-        self.port.unwrap_or(match self.security {
-            SmtpSecurity::Tls => 993,
-            SmtpSecurity::Starttls | SmtpSecurity::Plain => 143,
-        })
+        self.port.unwrap_or_else(|| self.security.imap_port())
     }
 }
 

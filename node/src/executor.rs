@@ -26,7 +26,6 @@ mod sent_folder;
 pub mod smtp;
 mod standing;
 mod start;
-mod tls;
 mod watch;
 
 use std::{

@@ -48,6 +48,8 @@ places! {
     peers => "mesh/peers";
     /// The mesh's logs.
     store => "mesh/store.sqlite";
+    /// How far the mails of the mailbox are taken up.
+    mail_in => "mesh/mail-in";
     /// Fingerprints of the known secrets.
     fingerprints => "mesh/fingerprints";
     /// What the person let out although the guard held it; signed.

@@ -12,6 +12,7 @@ pub mod handed_in;
 pub mod holds;
 pub mod home_watch;
 pub mod identity;
+pub mod mail_in;
 pub mod mesh;
 pub mod network;
 pub mod other_syncs;

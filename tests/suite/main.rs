@@ -24,6 +24,7 @@ mod gate;
 mod hands;
 mod hostile_peer;
 mod listed;
+mod mail_in;
 mod merge_laws;
 mod node;
 mod packets;

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 
-use self::server::{Behaviour, PASSWORD, Security, Server, USER};
+pub(crate) use self::server::{Behaviour, PASSWORD, Security, Server, USER, make_certificates};
 use crate::node::{Node, Pair, text};
 
 /// A mesh whose Local sends by SMTP, and the server.

@@ -345,13 +345,14 @@ fn running_status(home: &Home) -> Option<WireStatus> {
     Some(*status)
 }
 
-/// A brain that fails, names in the vault that do not sync, and those that its disk refuses. A disk that takes nothing is told with the vault.
+/// A brain that fails, a mailbox that is not read, names in the vault that do not sync, and those that its disk refuses. A disk that takes nothing is told with the vault.
 fn check_work(home: &Home, findings: &mut Findings) {
     let Some(status) = running_status(home) else { return };
     findings.troubles(
         status
             .brain
             .into_iter()
+            .chain(status.mail_in)
             .map(|trouble| WireTrouble { what: spelt(&trouble.what).to_string(), ..trouble })
             .collect(),
     );

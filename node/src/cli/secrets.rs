@@ -18,6 +18,7 @@ use crate::{
     shell::{
         self,
         cloud_secrets::{self, CloudSecret, Purpose},
+        mail_in::trial::{self, Trial},
         walls::Wall,
     },
 };
@@ -31,6 +32,9 @@ pub(super) enum SecretsCommand {
         /// On Cloud: what the node needs it for; it lies there, and no passphrase is asked for
         #[arg(long = "use", value_name = "PURPOSE", value_enum)]
         purpose: Option<Purpose>,
+        /// With --use mail-in: store it even if it could send mails; `status` says so from then on
+        #[arg(long, requires = "purpose")]
+        accept_cloud_can_send: bool,
         #[command(flatten)]
         passphrase: Passphrase,
     },
@@ -60,8 +64,10 @@ pub(super) fn secrets(home: &Home, command: SecretsCommand) -> Result<ExitCode> 
         return Err(Fault::operator("not_root", message, "Run it with sudo, with this --home.").into());
     }
     match (command, role) {
-        (SecretsCommand::Add { name, purpose: None, passphrase }, Role::Local) => add(home, &name, &passphrase)?,
-        (SecretsCommand::Add { name, purpose: Some(purpose), .. }, Role::Cloud) => add_on_cloud(home, &name, purpose)?,
+        (SecretsCommand::Add { name, purpose: None, passphrase, .. }, Role::Local) => add(home, &name, &passphrase)?,
+        (SecretsCommand::Add { name, purpose: Some(purpose), accept_cloud_can_send, .. }, Role::Cloud) => {
+            add_on_cloud(home, &name, purpose, accept_cloud_can_send)?;
+        }
         (SecretsCommand::Add { purpose: Some(_), .. }, Role::Local) => {
             let message = "`--use` makes a secret of Cloud, and this is a Local node";
             let fix =
@@ -158,11 +164,49 @@ fn add(home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
 }
 
 /// No key is needed: the machine it lies on has it anyway, and it can send nothing.
-fn add_on_cloud(home: &Home, name: &str, purpose: Purpose) -> Result<()> {
+fn add_on_cloud(home: &Home, name: &str, purpose: Purpose, may_send: bool) -> Result<()> {
     let value = owner::ask_or_read("value", &format!("Value of {name}: "))?;
+    let purpose = if purpose == Purpose::MailIn { mail_in_purpose(home, name, &value, may_send)? } else { purpose };
     let known = with_fingerprint(home, name, &value)?;
     cloud_secrets::add(home, name, &CloudSecret::new(purpose, value))?;
     stored(home, name, &known)
+}
+
+/// What opens a mailbox may also open the door for sending: that is tried, and what could send is refused unless the person
+/// wants it so.
+fn mail_in_purpose(home: &Home, name: &str, value: &Secret<String>, may_send: bool) -> Result<Purpose, Fault> {
+    const CODE: &str = "cloud_can_send";
+    let config = shell::settings::load(home)?;
+    let Some(mailbox) = config.mail_in.filter(|mailbox| mailbox.password_secret == name) else {
+        let message = format!("no mailbox of config.toml uses a secret named {name}");
+        let fix = format!(
+            "Add [mail_in] with host, username and `password_secret = \"{name}\"` first: the password is tried there."
+        );
+        return Err(Fault::refused("mail_in", message, fix));
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Fault::operator("runtime", error.to_string(), "Try again."))?;
+    print::talk("Trying whether it could send mails...");
+    let trial = runtime.block_on(trial::can_send(&mailbox, value));
+    let trial = trial.map_err(|why| Fault::refused("mail_in", why, "See [mail_in] in config.toml."))?;
+    let accept = "or give --accept-cloud-can-send: then whoever controls this machine can send in that account's name";
+    match trial {
+        Trial::CannotSend | Trial::NotTried => Ok(Purpose::MailIn),
+        Trial::CanSend(_) | Trial::Untold(_) if may_send => Ok(Purpose::MailInThatSends),
+        Trial::CanSend(place) => {
+            let message = format!("this password can send mails: {place} lets {} in with it", mailbox.username);
+            let fix = format!("Use a mailbox that can only receive (docs/mail-in.md says how), {accept}.");
+            Err(Fault::refused(CODE, message, fix))
+        }
+        Trial::Untold(places) => {
+            let message =
+                format!("it cannot be told whether this password could send mails: no answer at {}", places.join(", "));
+            let fix = format!(
+                "Name the provider's server for sending (`[mail_in] submission = \"HOST:PORT\"`, or \"none\" if there is none), {accept}."
+            );
+            Err(Fault::refused(CODE, message, fix))
+        }
+    }
 }
 
 fn with_fingerprint(home: &Home, name: &str, value: &Secret<String>) -> Result<Fingerprints> {

@@ -11,6 +11,7 @@ use crate::{
     home::Home,
     shell::{
         self,
+        cloud_secrets::{self, Purpose},
         control::{Client, Request, Response, WirePeer, WireStatus, unexpected},
         handed_in::HandedIn,
     },
@@ -40,7 +41,8 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
         Some(Role::Local) => HandedIn::look(home, roster, running.is_some()),
         Some(Role::Cloud) | None => HandedIn::default(),
     };
-    let promises = promises(role_here, roster.unattended, &automatic);
+    let mut promises = promises(role_here, roster.unattended, &automatic);
+    promises.extend(secrets_that_send(home));
     if as_json {
         let peers: Vec<Value> = state.peers.iter().map(|peer| json!(peer)).collect();
         let known = running.as_ref();
@@ -51,7 +53,7 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
             "unsynced": known.map(|state| state.unsynced_count),
             "files": known.map(|state| state.files), "settled": known.map(|state| state.settled),
             "frozen": freezes.stop(roster, node), "frozen_logs": state.frozen_logs,
-            "vault": state.vault, "store": state.store, "brain": state.brain, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
+            "vault": state.vault, "store": state.store, "brain": state.brain, "mail_in": state.mail_in, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
             "promises": promises }));
     } else {
         for freeze in freezes.standing(roster) {
@@ -88,6 +90,13 @@ fn promises(role: Option<Role>, unattended: bool, automatic: &[Standing]) -> Vec
         automatic.iter().map(|standing| format!("automatic sending is on: {}", shell::standing::line_of(standing)));
     promises.extend(on);
     promises
+}
+
+/// What a person stored on Cloud although it could send.
+fn secrets_that_send(home: &Home) -> impl Iterator<Item = String> {
+    let stored = cloud_secrets::list(home).unwrap_or_default().into_iter();
+    let names = stored.filter(|(_, purpose)| matches!(purpose, Ok(Purpose::MailInThatSends))).map(|(name, _)| name);
+    names.map(|name| format!("does not hold: this node cannot send (its secret {name} can)"))
 }
 
 /// Drafts, conflicts and holds are counted by the node alone.
@@ -136,6 +145,9 @@ fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, hand
     }
     if let Some(trouble) = &state.brain {
         print::data(format!("BRAIN      {}\n           {}", spelt(&trouble.what), spelt(&trouble.fix)));
+    }
+    if let Some(trouble) = &state.mail_in {
+        print::data(format!("MAIL IN    {}\n           {}", spelt(&trouble.what), spelt(&trouble.fix)));
     }
     if let Some(trouble) = &handed_in.trouble {
         print::data(format!("EXECUTOR   {}\n           {}", spelt(&trouble.what), spelt(&trouble.fix)));

@@ -15,10 +15,10 @@ use data_encoding::BASE64;
 use reqwest::{Client, Error, Method, Response, Url, redirect::Policy};
 use tokio::time::timeout;
 
-use super::tls;
 use crate::{
     core::mail::inert,
     hands::{Connector, Request, Scheme, Verdict},
+    tls,
 };
 
 /// Bytes of an answer that are read to be told.

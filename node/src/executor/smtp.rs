@@ -83,6 +83,29 @@ pub enum SmtpOutcome {
     },
 }
 
+/// Whether a server lets somebody in who would send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetIn {
+    /// It does.
+    Yes,
+    /// It turned the name and password away, or takes none.
+    No,
+    /// It cannot be reached, or does not say.
+    Untold,
+}
+
+/// Logs in and takes leave; nothing is sent.
+pub async fn lets_in(settings: &SmtpSettings) -> LetIn {
+    let Ok(mut connection) = connection::open(settings).await else { return LetIn::Untold };
+    let let_in = match log_in(&mut connection, settings).await {
+        Ok(()) => LetIn::Yes,
+        Err(Failure { retryable: false, .. }) => LetIn::No,
+        Err(Failure { retryable: true, .. }) => LetIn::Untold,
+    };
+    part(&mut connection, settings, false).await;
+    let_in
+}
+
 /// A failure before any message data was sent.
 struct Failure {
     reason: String,

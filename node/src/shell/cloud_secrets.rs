@@ -26,18 +26,22 @@ pub enum Purpose {
     Model,
     /// Fetches mail, and can send none.
     MailIn,
+    /// Fetches mail, and could send some; stored only where the person said so.
+    #[value(skip)]
+    MailInThatSends,
     /// Tells a webhook's sender from others.
     Webhook,
 }
 
 impl Purpose {
-    const EACH: [Self; 3] = [Self::Model, Self::MailIn, Self::Webhook];
+    const EACH: [Self; 4] = [Self::Model, Self::MailIn, Self::MailInThatSends, Self::Webhook];
 
     /// The word on the command line and in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Model => "model",
             Self::MailIn => "mail-in",
+            Self::MailInThatSends => "mail-in, and could send",
             Self::Webhook => "webhook",
         }
     }
@@ -77,7 +81,13 @@ impl CloudSecret {
 
     /// The value, for the one who asks for this purpose.
     pub fn expose_for(&self, purpose: Purpose) -> Option<&str> {
-        (self.purpose == purpose).then(|| self.value.expose().as_str())
+        let fits = self.purpose == purpose || (self.can_send() && purpose == Purpose::MailIn);
+        fits.then(|| self.value.expose().as_str())
+    }
+
+    /// Whether it could send mails.
+    pub fn can_send(&self) -> bool {
+        self.purpose == Purpose::MailInThatSends
     }
 }
 
@@ -91,22 +101,32 @@ pub enum CloudSecretError {
         name: String,
     },
     /// There is none of this name.
-    #[error("there is no secret named {name}; store it with `aiemp-node secrets add {name} --use model`")]
+    #[error("there is no secret named {name}; store it with `aiemp-node secrets add {name} --use {needed}`")]
     Missing {
         /// Its name.
         name: String,
+        /// What it is needed for.
+        needed: Purpose,
+    },
+    /// There is none of this name to remove.
+    #[error("there is no secret named {name}")]
+    Unknown {
+        /// The name.
+        name: String,
     },
     /// The file is not what `secrets add` writes under this name on Cloud.
-    #[error("the secret {name} is damaged; store it anew: `aiemp-node secrets add {name} --use model`")]
+    #[error("the secret {name} is damaged; store it anew (`aiemp-node secrets add {name} --use ...`)")]
     Form {
         /// Its name.
         name: String,
     },
     /// It is meant for something else.
-    #[error("the secret {name} was stored for {stored}, and a brain needs one for model; store it under another name")]
+    #[error("the secret {name} was stored for {stored}, and one for {needed} is needed; store that under another name")]
     OtherPurpose {
         /// Its name.
         name: String,
+        /// What it is needed for.
+        needed: Purpose,
         /// What it is for.
         stored: Purpose,
     },
@@ -124,11 +144,18 @@ pub fn add(home: &Home, name: &str, secret: &CloudSecret) -> Result<(), CloudSec
     Ok(private_file::write_private(&path, Secret::new(cbor::encode(&cbor::array(fields))).expose())?)
 }
 
-/// Reads a secret.
-pub fn read(home: &Home, name: &str) -> Result<CloudSecret, CloudSecretError> {
-    let bytes = private_file::find_private(&path_of(home, name)?)?;
-    let bytes = bytes.ok_or_else(|| CloudSecretError::Missing { name: name.to_owned() })?;
-    decode(bytes.expose(), name).ok_or_else(|| CloudSecretError::Form { name: name.to_owned() })
+/// The value of a secret, for whoever needs it for this.
+pub fn value(home: &Home, name: &str, needed: Purpose) -> Result<Secret<String>, CloudSecretError> {
+    let secret = read(home, name)?.ok_or_else(|| CloudSecretError::Missing { name: name.to_owned(), needed })?;
+    match secret.expose_for(needed) {
+        Some(value) => Ok(Secret::new(value.to_owned())),
+        None => Err(CloudSecretError::OtherPurpose { name: name.to_owned(), needed, stored: secret.purpose() }),
+    }
+}
+
+fn read(home: &Home, name: &str) -> Result<Option<CloudSecret>, CloudSecretError> {
+    let Some(bytes) = private_file::find_private(&path_of(home, name)?)? else { return Ok(None) };
+    decode(bytes.expose(), name).map(Some).ok_or_else(|| CloudSecretError::Form { name: name.to_owned() })
 }
 
 fn decode(bytes: &[u8], name: &str) -> Option<CloudSecret> {
@@ -150,8 +177,9 @@ pub fn list(home: &Home) -> Result<BTreeMap<String, Result<Purpose, CloudSecretE
         Err(source) => return Err(PrivacyError::Io { path, source }.into()),
     };
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let named = |name: String| (name.clone(), read(home, &name).map(|secret| secret.purpose()));
-    Ok(names.filter(|name| is_name(name)).map(named).collect())
+    // One that was removed meanwhile is none.
+    let named = |name: String| Some((name.clone(), read(home, &name).transpose()?.map(|secret| secret.purpose())));
+    Ok(names.filter(|name| is_name(name)).filter_map(named).collect())
 }
 
 /// Removes a secret.
@@ -160,7 +188,7 @@ pub fn remove(home: &Home, name: &str) -> Result<(), CloudSecretError> {
     match std::fs::remove_file(&path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(CloudSecretError::Missing { name: name.to_owned() })
+            Err(CloudSecretError::Unknown { name: name.to_owned() })
         }
         Err(source) => Err(PrivacyError::Io { path, source }.into()),
     }
@@ -170,15 +198,10 @@ pub fn remove(home: &Home, name: &str) -> Result<(), CloudSecretError> {
 pub fn environment(home: &Home, brain: &Brain) -> Result<Vec<(String, Secret<String>)>, CloudSecretError> {
     let resolved = brain.env.iter().map(|(variable, value)| {
         let value = match value {
-            EnvValue::Plain(text) => text.clone(),
-            EnvValue::Secret(name) => {
-                let secret = read(home, name)?;
-                let value = secret.expose_for(Purpose::Model).map(str::to_owned);
-                let stored = secret.purpose();
-                value.ok_or_else(|| CloudSecretError::OtherPurpose { name: name.clone(), stored })?
-            }
+            EnvValue::Plain(text) => Secret::new(text.clone()),
+            EnvValue::Secret(name) => self::value(home, name, Purpose::Model)?,
         };
-        Ok((variable.clone(), Secret::new(value)))
+        Ok((variable.clone(), value))
     });
     resolved.collect()
 }
@@ -208,20 +231,25 @@ mod tests {
         let home = Home::at(directory.path());
         assert!(list(&home).unwrap().is_empty());
         add(&home, "box", &secret(Purpose::MailIn, "correct horse")).unwrap();
-        let stored = read(&home, "box").unwrap();
+        let stored = read(&home, "box").unwrap().expect("stored");
         assert_eq!(stored.expose_for(Purpose::MailIn), Some("correct horse"));
         assert_eq!(stored.expose_for(Purpose::Model), None);
+        assert!(!stored.can_send());
         assert_eq!(format!("{stored:?}").matches("horse").count(), 0);
+        add(&home, "sends", &secret(Purpose::MailInThatSends, "correct horse")).unwrap();
+        assert!(read(&home, "sends").unwrap().expect("stored").can_send());
+        assert_eq!(value(&home, "sends", Purpose::MailIn).unwrap().expose(), "correct horse");
+        remove(&home, "sends").unwrap();
         let path = home.cloud_secrets().join("box");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         // Under another name it is another secret.
         std::fs::rename(&path, home.cloud_secrets().join("other")).unwrap();
         assert_eq!(
             read(&home, "other").unwrap_err().to_string(),
-            "the secret other is damaged; store it anew: `aiemp-node secrets add other --use model`"
+            "the secret other is damaged; store it anew (`aiemp-node secrets add other --use ...`)"
         );
         remove(&home, "other").unwrap();
-        assert!(matches!(remove(&home, "other"), Err(CloudSecretError::Missing { .. })));
+        assert!(matches!(remove(&home, "other"), Err(CloudSecretError::Unknown { .. })));
         assert!(matches!(add(&home, "../x", &secret(Purpose::Model, "x")), Err(CloudSecretError::Name { .. })));
     }
 
@@ -236,7 +264,7 @@ mod tests {
         assert_eq!(told, "there is no secret named model; store it with `aiemp-node secrets add model --use model`");
         add(&home, "model", &secret(Purpose::MailIn, "correct horse")).unwrap();
         let told = environment(&home, &brain).unwrap_err().to_string();
-        assert!(told.contains("was stored for mail-in, and a brain needs one for model"), "{told}");
+        assert!(told.contains("was stored for mail-in, and one for model is needed"), "{told}");
         add(&home, "model", &secret(Purpose::Model, "correct horse")).unwrap();
         let found = environment(&home, &brain).unwrap();
         let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.expose().as_str())).collect();

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -23,6 +24,7 @@ use super::{
     clock,
     control::{self, Response},
     holds,
+    mail_in::{MailIn, Mailbox},
     network::{self, Network},
     questions,
     screen::{self, Keeper},
@@ -80,6 +82,8 @@ pub struct MeshOptions {
     pub role: Role,
     /// The node key, read before the walls went up.
     pub signer: Signer,
+    /// The mailbox from which mails are taken up, with its password.
+    pub mailbox: Option<Arc<Mailbox>>,
 }
 
 /// How the mesh ended.
@@ -182,6 +186,7 @@ struct Mesh {
     watcher: Option<VaultWatcher>,
     /// Payloads that were damaged and forgotten since the start.
     payloads_lost: usize,
+    mail_in: Option<MailIn>,
     /// Why the brain drafted nothing the last time.
     brain_failed: Option<String>,
 }
@@ -302,6 +307,7 @@ impl Mesh {
                             self.unsynced.listed(&self.config.vault, std::time::Instant::now());
                         status.progress = self.progress();
                         status.brain = self.brain_failed.as_deref().map(troubles::brain);
+                        status.mail_in = self.mail_in.as_ref().and_then(MailIn::trouble);
                         status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
                     }
                     // The asker may have gone away.

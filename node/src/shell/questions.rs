@@ -232,6 +232,7 @@ impl Names {
             progress: None,
             store: absent.collect(),
             brain: None,
+            mail_in: None,
             unsynced: Vec::new(),
             unsynced_count: 0,
             settled: status.settled,

@@ -5,6 +5,7 @@
 //! a file is; the vault machine tells its own writes by their digests. Both block, so they run on threads of their own.
 
 mod file_system;
+mod intake;
 mod kept;
 mod listing;
 mod mark;
@@ -25,6 +26,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 pub use self::{
+    intake::Intake,
     mark::{FolderId, Lying, Owner, look, owners},
     reading::SkipReason,
     scan::{Known, Scan, ScanSize},

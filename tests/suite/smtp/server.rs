@@ -15,12 +15,12 @@ use crate::{
 };
 
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/suite/smtp/server.py");
-pub(super) const USER: &str = "me@example.test";
-pub(super) const PASSWORD: &str = "correct-horse-battery-staple";
+pub(crate) const USER: &str = "me@example.test";
+pub(crate) const PASSWORD: &str = "correct-horse-battery-staple";
 
 /// What the server does with a mail.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Behaviour {
+pub(crate) enum Behaviour {
     Accept,
     RefuseRecipients,
     /// Takes the message and breaks off before it says so.
@@ -29,13 +29,13 @@ pub(super) enum Behaviour {
 
 /// How the server wants to be spoken to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Security {
+pub(crate) enum Security {
     Starttls,
     Tls,
 }
 
 impl Security {
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Starttls => "starttls",
             Self::Tls => "tls",
@@ -45,17 +45,17 @@ impl Security {
 
 /// The server's place: its port, its keys and its mailbox stay while it comes and goes.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     python: PathBuf,
     dir: PathBuf,
-    pub(super) port: u16,
-    pub(super) security: Security,
+    pub(crate) port: u16,
+    pub(crate) security: Security,
     running: Option<(Child, ChildStdin)>,
 }
 
 impl Server {
     /// A server that does not run yet; none, said, where it cannot be had.
-    pub(super) fn in_folder(dir: &Path, security: Security) -> Option<Self> {
+    pub(crate) fn in_folder(dir: &Path, security: Security) -> Option<Self> {
         let Some(python) = std::env::var_os("AIEMP_TEST_PYTHON") else {
             skip("AIEMP_TEST_PYTHON is not set, so no mail went to a real SMTP server");
             return None;
@@ -71,12 +71,12 @@ impl Server {
     }
 
     /// The certificate of the authority.
-    pub(super) fn authority(&self) -> PathBuf {
+    pub(crate) fn authority(&self) -> PathBuf {
         self.dir.join("ca.pem")
     }
 
     /// Starts the server; it is ready when this returns.
-    pub(super) fn start(&mut self, behaviour: Behaviour) {
+    pub(crate) fn start(&mut self, behaviour: Behaviour) {
         self.stop();
         let behaviour = match behaviour {
             Behaviour::Accept => "accept",
@@ -104,7 +104,7 @@ impl Server {
     }
 
     /// Ends the server.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some((mut child, stdin)) = self.running.take() {
             drop(stdin);
             child.wait().expect("the server ends with its stdin");
@@ -112,7 +112,7 @@ impl Server {
     }
 
     /// The messages that the server has taken, in order.
-    pub(super) fn mails(&self) -> Vec<Value> {
+    pub(crate) fn mails(&self) -> Vec<Value> {
         let files = fs::read_dir(self.dir.join("mailbox")).expect("a mailbox").flatten();
         let mut paths: Vec<_> = files.map(|file| file.path()).collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
@@ -133,7 +133,7 @@ fn openssl(dir: &Path, args: &[&str]) {
 }
 
 /// An authority, and a certificate of it for this machine.
-fn make_certificates(dir: &Path) {
+pub(crate) fn make_certificates(dir: &Path) {
     let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     let authority = ["-x509", "-days", "2", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"];
     openssl(dir, &[&["req"][..], &curve, &authority].concat());

@@ -1,4 +1,8 @@
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpListener,
+    task::JoinHandle,
+};
 
 use super::*;
 
@@ -75,12 +79,12 @@ async fn what_a_server_does_instead_is_told() {
     const BYE: [(&str, &str); 1] = [("", "* BYE come back later\r\n")];
     for (script, why) in [
         (&NO_LOGIN[..], "logging in"),
-        (&NO_FOLDER, "opening the folder Sent Items"),
+        (&NO_FOLDER, "opening the folder: Sent Items: no such folder"),
         (&NO_SEARCH, "looking for the mail"),
         (&HANGS_UP, "it broke off"),
-        (&CUT, "looking for the mail"),
-        (&CUT_BETWEEN, "looking for the mail"),
-        (&LITERAL, "a form that is not read here"),
+        (&CUT, "it broke off"),
+        (&CUT_BETWEEN, "it broke off"),
+        (&LITERAL, "more than any mail server"),
         (&BYE, "it greets with * BYE"),
     ] {
         let (port, _task) = server(script).await;
@@ -92,10 +96,10 @@ async fn what_a_server_does_instead_is_told() {
 
 #[tokio::test]
 async fn a_server_that_hangs_or_talks_without_end_is_left() {
-    const SILENT: [(&str, &str); 2] = [GREETING, ("NEVER", "")];
-    let (port, _task) = server(&SILENT[..1]).await;
+    const SILENT: [(&str, &str); 3] = [GREETING, ("LOGIN ", ""), ("LOGIN ", "")];
+    let (port, _task) = server(&SILENT).await;
     let told = SentFolder { timeout: Duration::from_millis(300), ..folder(port) }.holds("x").await.unwrap_err();
-    assert!(told.contains("no answer") || told.contains("logging in"), "{told}");
+    assert!(told.contains("no answer"), "{told}");
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -162,6 +162,9 @@ pub struct WireStatus {
     /// What is the matter with the brain.
     #[serde(default)]
     pub brain: Option<WireTrouble>,
+    /// Why no mails are taken up from the mailbox.
+    #[serde(default)]
+    pub mail_in: Option<WireTrouble>,
     /// Whether nothing is under way.
     pub settled: bool,
 }

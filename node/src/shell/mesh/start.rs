@@ -27,9 +27,8 @@ use crate::{
     fault::Fault,
     home::Home,
     shell::{
-        clock, control, fingerprints,
-        home_watch,
-        identity,
+        clock, control, fingerprints, home_watch, identity,
+        mail_in::MailIn,
         network::{self, NetworkConfig, addresses},
         releases, screen,
         store::{self, Loaded, Store},
@@ -157,12 +156,13 @@ pub(super) fn open_network(options: &MeshOptions, events: mpsc::Sender<network::
     network::spawn(NetworkConfig { signer: options.signer.clone(), listen }, events)
 }
 
-/// A mesh without a wall had none made for it.
-fn make_folders(home: &Home) -> Result<()> {
+fn watch_home(home: &Home) -> Result<mpsc::Receiver<()>> {
+    // A mesh without a wall had none made for it.
     for folder in [home.standing(), home.requests()].iter().filter(|folder| !folder.exists()) {
         private_file::create_private_dir(folder)?;
     }
-    Ok(())
+    let watched = [home.mesh(), home.roster_folder(), home.peers(), home.receipts(), home.freezes(), home.standing()];
+    Ok(home_watch::watch(&watched))
 }
 
 impl Mesh {
@@ -190,11 +190,9 @@ impl Mesh {
         let disk = disk::spawn(vault_disk, stamps, disk::Room::of(&config))?;
         let (asked_sent, asked) = mpsc::channel(EVENTS_MAX);
         control::serve(&home.control_socket(), Users::load(&home)?.as_ref(), asked_sent)?;
-        let watched =
-            [home.mesh(), home.roster_folder(), home.peers(), home.receipts(), home.freezes(), home.standing()];
-        make_folders(&home)?;
-        let home_changed = home_watch::watch(&watched);
+        let home_changed = watch_home(&home)?;
         write_addresses(&home, &[])?;
+        let mail_in = options.mailbox.clone().map(|mailbox| MailIn::spawn(&home, config.vault.clone(), mailbox));
         let mut mesh = Self {
             home,
             config,
@@ -230,6 +228,7 @@ impl Mesh {
             displaced: Vec::new(),
             watcher,
             payloads_lost: 0,
+            mail_in,
             brain_failed: None,
         };
         mesh.tell_away().await?;

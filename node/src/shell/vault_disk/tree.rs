@@ -125,6 +125,12 @@ pub(super) fn entries(folder: impl AsFd) -> Result<Vec<(OsString, FileType)>, Er
     Ok(names)
 }
 
+/// The names in a folder that start with a dot.
+pub(super) fn hidden(folder: impl AsFd) -> Result<Vec<OsString>, Errno> {
+    let names = all_entries(folder)?.into_iter().map(|(name, _)| name);
+    Ok(names.filter(|name| name.as_bytes().starts_with(b".")).collect())
+}
+
 /// [`entries`], also of names that start with a dot.
 fn all_entries(folder: impl AsFd) -> Result<Vec<(OsString, FileType)>, Errno> {
     let mut names = Vec::new();

@@ -1,4 +1,4 @@
-//! What the executor's own TLS connections trust: the public authorities, and one more where settings name it.
+//! What TLS connections of this program trust: the public authorities, and one more where settings name it.
 
 use std::{path::Path, sync::Arc};
 
@@ -9,7 +9,7 @@ use rustls::{
 };
 
 /// Settings for one connection, by ring; the error says what to do.
-pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = ca_file {
         let failed = |why: String| format!("cannot use the certificates in {}: {why}; check `ca_file`", path.display());

@@ -1,0 +1,352 @@
+//! A connection to a mailbox over IMAP (RFC 3501), for whoever reads there: as protected as the settings say and never
+//! less, one command after the other, each answer of bounded size. A library reads the answers; the bytes are counted here,
+//! before any memory is taken for what a server announces.
+
+use std::{io, sync::Arc, time::Duration};
+
+use aiemp_keys::Secret;
+use imap_proto::{Capability, Outcome, Response, Status};
+use rustls::{ClientConfig, pki_types::ServerName};
+use thiserror::Error;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use crate::{core::mail::inert, executor::smtp::Security, hands::is_loopback};
+
+/// Bytes that a server may say to one command, unless it is asked for more.
+const HEARD_BYTES_MAX: usize = 256 << 10;
+/// Words of the server that are kept.
+const REASON_BYTES_MAX: usize = 300;
+
+/// Where a mailbox is.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) security: Security,
+    /// Whom it is trusted to be by.
+    pub(crate) tls: Arc<ClientConfig>,
+    /// For each answer.
+    pub(crate) patience: Duration,
+}
+
+/// Why a server was of no use.
+#[derive(Debug, Error)]
+pub(crate) enum ImapError {
+    /// It cannot be reached, broke off, or gave no answer in time.
+    #[error("{0}")]
+    Connection(String),
+    /// It said no.
+    #[error("{step}: {said}")]
+    Refused {
+        /// What it was asked for.
+        step: &'static str,
+        /// Its words, or why nothing was said to it.
+        said: String,
+    },
+    /// What it says is no IMAP, or too much.
+    #[error("{0}")]
+    Protocol(String),
+    /// As the settings are, nothing may be said to it.
+    #[error("{0}")]
+    Settings(String),
+}
+
+impl From<io::Error> for ImapError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::UnexpectedEof { broke_off() } else { Self::Connection(error.to_string()) }
+    }
+}
+
+/// A stream, encrypted or not.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A connection: one command after the other. An answer counts only when the server's own "OK" stands behind it.
+pub(crate) struct Connection {
+    stream: BufReader<Box<dyn Stream>>,
+    commands: u32,
+    /// Bytes that may be heard still.
+    left: usize,
+    patience: Duration,
+}
+
+impl Connection {
+    /// Connects, up to the point where a password may be said.
+    pub(crate) async fn open(place: &Place) -> Result<Self, ImapError> {
+        let host = place.host.trim_start_matches('[').trim_end_matches(']');
+        if place.security == Security::Plain && !is_loopback(host) {
+            return Err(ImapError::Settings(
+                "it is another machine, and no password leaves this one unencrypted; use tls or starttls".to_owned(),
+            ));
+        }
+        let tcp = timeout(place.patience, TcpStream::connect((host, place.port))).await;
+        let tcp = tcp.map_err(|_| silent(place.patience))??;
+        if place.security == Security::Plain
+            && !tcp.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback())
+        {
+            return Err(ImapError::Settings("it does not lead to this machine; use tls or starttls".to_owned()));
+        }
+        match place.security {
+            Security::Plain => Self::greeted(Box::new(tcp), place.patience).await,
+            Security::Tls => Self::greeted(encrypted(place, host, Box::new(tcp)).await?, place.patience).await,
+            Security::Starttls => {
+                let mut connection = Self::greeted(Box::new(tcp), place.patience).await?;
+                connection.command("STARTTLS", "STARTTLS", |_| {}).await?;
+                let stream = encrypted(place, host, connection.into_quiet()?).await?;
+                Ok(Self::new(stream, place.patience))
+            }
+        }
+    }
+
+    fn new(stream: Box<dyn Stream>, patience: Duration) -> Self {
+        Self { stream: BufReader::new(stream), commands: 0, left: HEARD_BYTES_MAX, patience }
+    }
+
+    /// Begins with the server's greeting.
+    async fn greeted(stream: Box<dyn Stream>, patience: Duration) -> Result<Self, ImapError> {
+        let mut connection = Self::new(stream, patience);
+        let greeting = connection.answer().await?;
+        let is_ready = matches!(read(&greeting), Some(Response::Data { status: Status::Ok, .. }));
+        if is_ready { Ok(connection) } else { Err(ImapError::Protocol(format!("it greets with {}", words(&greeting)))) }
+    }
+
+    /// Logs in by name and password.
+    pub(crate) async fn log_in(&mut self, username: &str, password: &Secret<String>) -> Result<(), ImapError> {
+        const STEP: &str = "logging in";
+        let visible = |text| quoted(text).map_err(|said| ImapError::Refused { step: STEP, said });
+        let login = format!("LOGIN {} {}", visible(username)?, visible(password.expose())?);
+        self.command(STEP, &login, |_| {}).await
+    }
+
+    /// Opens a folder in which nothing can be changed by this connection.
+    pub(crate) async fn examine(&mut self, folder: &str, told: impl FnMut(&Response<'_>)) -> Result<(), ImapError> {
+        const STEP: &str = "opening the folder";
+        let named = quoted(folder).map_err(|said| ImapError::Refused { step: STEP, said })?;
+        self.command(STEP, &format!("EXAMINE {named}"), told).await.map_err(|error| match error {
+            ImapError::Refused { step, said } => ImapError::Refused { step, said: format!("{folder}: {said}") },
+            ImapError::Connection(_) | ImapError::Protocol(_) | ImapError::Settings(_) => error,
+        })
+    }
+
+    /// Whether the server has an extension.
+    pub(crate) async fn can(&mut self, extension: &str) -> Result<bool, ImapError> {
+        let mut can = false;
+        let told = |told: &Response<'_>| {
+            if let Response::Capabilities(all) = told {
+                can |=
+                    all.iter().any(|one| matches!(one, Capability::Atom(name) if name.eq_ignore_ascii_case(extension)));
+            }
+        };
+        self.command("asking what it can do", "CAPABILITY", told).await?;
+        Ok(can)
+    }
+
+    /// Takes leave; what the server says to it changes nothing.
+    pub(crate) async fn log_out(mut self) {
+        self.command("LOGOUT", "LOGOUT", |_| {}).await.ok();
+    }
+
+    /// Gives a command, and what the server tells before it says that it was done.
+    pub(crate) async fn command(
+        &mut self,
+        step: &'static str,
+        command: &str,
+        told: impl FnMut(&Response<'_>),
+    ) -> Result<(), ImapError> {
+        self.command_within(HEARD_BYTES_MAX, step, command, told).await
+    }
+
+    /// The same, where the answer may have so many bytes.
+    pub(crate) async fn command_within(
+        &mut self,
+        bytes_max: usize,
+        step: &'static str,
+        command: &str,
+        told: impl FnMut(&Response<'_>),
+    ) -> Result<(), ImapError> {
+        self.left = bytes_max;
+        let tag = self.say_tagged(command).await?;
+        self.until_done(step, &tag, told).await
+    }
+
+    /// Waits until something changes in the folder (RFC 2177), for so long at the most.
+    pub(crate) async fn idle(&mut self, wait_max: Duration) -> Result<(), ImapError> {
+        const STEP: &str = "waiting for mail";
+        self.left = HEARD_BYTES_MAX;
+        let tag = self.say_tagged("IDLE").await?;
+        loop {
+            let answer = self.answer().await?;
+            match read(&answer) {
+                Some(Response::Continue(_)) => break,
+                Some(Response::Done { outcome, .. }) => {
+                    return Err(ImapError::Refused { step: STEP, said: said(&outcome) });
+                }
+                // It tells what changed before it began to wait, and tells it no second time.
+                Some(Response::MailboxData(imap_proto::MailboxDatum::Exists(_))) => {
+                    return self.end_idle(STEP, &tag).await;
+                }
+                Some(_) | None => {}
+            }
+        }
+        let until = tokio::time::Instant::now() + wait_max;
+        // Whatever the server says, keep-alives aside, is worth a look.
+        while tokio::time::timeout_at(until, self.stream.fill_buf()).await.is_ok() {
+            let answer = self.answer().await?;
+            if !matches!(read(&answer), Some(Response::Data { status: Status::Ok, .. })) {
+                break;
+            }
+            self.left = HEARD_BYTES_MAX;
+        }
+        self.end_idle(STEP, &tag).await
+    }
+
+    async fn end_idle(&mut self, step: &'static str, tag: &str) -> Result<(), ImapError> {
+        self.say("DONE").await?;
+        self.until_done(step, tag, |_| {}).await
+    }
+
+    async fn until_done(
+        &mut self,
+        step: &'static str,
+        tag: &str,
+        mut told: impl FnMut(&Response<'_>),
+    ) -> Result<(), ImapError> {
+        loop {
+            let answer = self.answer().await?;
+            match read(&answer) {
+                Some(Response::Done { tag: found, status: Status::Ok, .. }) if found.0 == tag => return Ok(()),
+                Some(Response::Done { tag: found, outcome, .. }) if found.0 == tag => {
+                    return Err(ImapError::Refused { step, said: said(&outcome) });
+                }
+                Some(Response::Done { .. }) => return Err(unreadable(&answer)),
+                Some(Response::Data { status: Status::Bye, outcome }) if step != "LOGOUT" => {
+                    return Err(ImapError::Connection(format!("it ended the connection: {}", said(&outcome))));
+                }
+                Some(response) => told(&response),
+                // Servers tell what nobody asked for, in forms of their own. A mail is none of that.
+                None if answer.starts_with(b"* ") && !is_fetch(&answer) => {}
+                None => return Err(unreadable(&answer)),
+            }
+        }
+    }
+
+    async fn say_tagged(&mut self, command: &str) -> Result<String, ImapError> {
+        self.commands += 1;
+        let tag = format!("a{}", self.commands);
+        self.say(&format!("{tag} {command}")).await?;
+        Ok(tag)
+    }
+
+    async fn say(&mut self, line: &str) -> Result<(), ImapError> {
+        let said = async {
+            self.stream.write_all(line.as_bytes()).await?;
+            self.stream.write_all(b"\r\n").await?;
+            self.stream.flush().await
+        };
+        timeout(self.patience, said).await.map_err(|_| silent(self.patience))?.map_err(Into::into)
+    }
+
+    /// One answer with the texts of several lines that it brings.
+    async fn answer(&mut self) -> Result<Vec<u8>, ImapError> {
+        let mut answer = Vec::new();
+        loop {
+            self.take_line(&mut answer).await?;
+            let Some(length) = announced(&answer) else { return Ok(answer) };
+            if length > self.left {
+                return Err(too_much());
+            }
+            self.left -= length;
+            let begin = answer.len();
+            answer.resize(begin + length, 0);
+            let mut rest = &mut answer[begin..];
+            while !rest.is_empty() {
+                let read =
+                    timeout(self.patience, self.stream.read(rest)).await.map_err(|_| silent(self.patience))??;
+                if read == 0 {
+                    return Err(broke_off());
+                }
+                rest = &mut rest[read..];
+            }
+        }
+    }
+
+    async fn take_line(&mut self, answer: &mut Vec<u8>) -> Result<(), ImapError> {
+        let bound = u64::try_from(self.left).unwrap_or(u64::MAX);
+        let mut limited = (&mut self.stream).take(bound);
+        let read = timeout(self.patience, limited.read_until(b'\n', answer)).await;
+        self.left -= read.map_err(|_| silent(self.patience))??;
+        if answer.last() == Some(&b'\n') {
+            return Ok(());
+        }
+        Err(if self.left == 0 { too_much() } else { broke_off() })
+    }
+
+    /// The stream below, if nothing was said that was not asked for: such words would be taken for encrypted ones.
+    fn into_quiet(self) -> Result<Box<dyn Stream>, ImapError> {
+        if !self.stream.buffer().is_empty() {
+            return Err(ImapError::Protocol("it says more behind STARTTLS than it may".to_owned()));
+        }
+        Ok(self.stream.into_inner())
+    }
+}
+
+async fn encrypted(place: &Place, host: &str, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, ImapError> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| ImapError::Settings(error.to_string()))?;
+    let encrypting = TlsConnector::from(Arc::clone(&place.tls)).connect(name, stream);
+    let stream = timeout(place.patience, encrypting).await.map_err(|_| silent(place.patience))??;
+    Ok(Box::new(stream))
+}
+
+fn read(answer: &[u8]) -> Option<Response<'_>> {
+    Response::parse(answer).ok().map(|(_, response)| response)
+}
+
+/// The length of the text that a line announces at its end.
+fn announced(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"\r\n")?.strip_suffix(b"}")?;
+    let begin = line.iter().rposition(|byte| *byte == b'{')? + 1;
+    std::str::from_utf8(&line[begin..]).ok()?.parse().ok()
+}
+
+/// `* 7 FETCH …`.
+fn is_fetch(answer: &[u8]) -> bool {
+    answer.split(|byte| *byte == b' ').nth(2).is_some_and(|word| word.eq_ignore_ascii_case(b"FETCH"))
+}
+
+fn said(outcome: &Outcome<'_>) -> String {
+    let code = outcome.code.as_ref().map(|code| format!("[{code:?}] ")).unwrap_or_default();
+    inert::one_line(&format!("{code}{}", outcome.information.as_deref().unwrap_or_default()), REASON_BYTES_MAX)
+}
+
+fn words(answer: &[u8]) -> String {
+    inert::one_line(&String::from_utf8_lossy(&answer[..answer.len().min(REASON_BYTES_MAX)]), REASON_BYTES_MAX)
+}
+
+fn unreadable(answer: &[u8]) -> ImapError {
+    ImapError::Protocol(format!("it answers {}", words(answer)))
+}
+
+fn silent(patience: Duration) -> ImapError {
+    ImapError::Connection(format!("no answer within {} s", patience.as_secs()))
+}
+
+fn too_much() -> ImapError {
+    ImapError::Protocol("it says more than any mail server would".to_owned())
+}
+
+fn broke_off() -> ImapError {
+    ImapError::Connection("it broke off".to_owned())
+}
+
+/// A quoted string.
+pub(crate) fn quoted(text: &str) -> Result<String, String> {
+    if !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return Err("name, password and folder can hold visible ASCII only".to_owned());
+    }
+    Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
