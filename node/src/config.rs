@@ -7,7 +7,7 @@ use aiemp_protocol::replication::Room;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::mail_in::MailIn;
+pub use self::mail_in::{Imap, Lmtp, MailIn};
 use crate::executor::{secrets::is_name, smtp::Security};
 
 mod mail_in;
@@ -29,8 +29,8 @@ pub struct Config {
     pub admission: Admission,
     /// What drafts.
     pub brain: Brain,
-    /// On Cloud: the mailbox from which mails are taken up.
-    pub mail_in: Option<MailIn>,
+    /// On Cloud: where mails come in.
+    pub mail_in: MailIn,
     /// How mails leave, and in whose name.
     pub mail: Mail,
     /// The hand that writes mails as files.
@@ -314,6 +314,9 @@ impl Config {
         }
         if config.brain.kind == BrainKind::Command && config.brain.command.is_empty() {
             return refuse("`[brain] kind = \"command\"` needs `command = [\"PROGRAM\", …]`");
+        }
+        if let Some(why) = config.mail_in.lmtp.as_ref().and_then(Lmtp::objection) {
+            return refuse(why);
         }
         match config.mail.hand.as_str() {
             "outbox" => {}

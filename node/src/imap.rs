@@ -63,7 +63,7 @@ impl From<io::Error> for ImapError {
 }
 
 /// A stream, encrypted or not.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection: one command after the other. An answer counts only when the server's own "OK" stands behind it.

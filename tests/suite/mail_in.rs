@@ -67,7 +67,7 @@ impl Office {
 
 fn settings(dovecot: &Dovecot, port: u16) -> String {
     format!(
-        "[mail_in]\nhost = \"localhost\"\nport = {port}\nusername = \"{USER}\"\npassword_secret = \"mailbox\"\nca_file = {:?}\n\
+        "[mail_in.imap]\nhost = \"localhost\"\nport = {port}\nusername = \"{USER}\"\npassword_secret = \"mailbox\"\nca_file = {:?}\n\
          submission = \"none\"\n",
         dovecot.authority()
     )
@@ -199,10 +199,10 @@ fn a_password_that_could_send_is_refused_on_cloud_unless_the_person_wants_it() {
     server.start(Behaviour::Accept);
     let cloud = Node::init(dir.path(), "cloud", &[]);
     let nowhere = add_secret(&cloud, crate::smtp::PASSWORD, &[]);
-    nowhere.assert(78, &["no mailbox of config.toml uses a secret named mailbox", "[mail_in]"]);
+    nowhere.assert(78, &["no mailbox of config.toml uses a secret named mailbox", "[mail_in.imap]"]);
     let mailbox = |submission: &str| {
         format!(
-            "[mail_in]\nhost = \"localhost\"\nusername = \"{}\"\npassword_secret = \"mailbox\"\nca_file = {:?}\n{submission}",
+            "[mail_in.imap]\nhost = \"localhost\"\nusername = \"{}\"\npassword_secret = \"mailbox\"\nca_file = {:?}\n{submission}",
             crate::smtp::USER,
             server.authority()
         )
@@ -226,11 +226,98 @@ fn a_password_that_could_send_is_refused_on_cloud_unless_the_person_wants_it() {
     assert!(server.mails().is_empty(), "nothing is sent to try it");
 }
 
+/// Hands mails in with Python's own client; what the server said, one line for each step.
+fn hand_in(python: &str, port: u16, script: &str) -> Vec<String> {
+    let output =
+        std::process::Command::new(python).args(["-c", script]).arg(port.to_string()).output().expect("python runs");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+const HAND_IN: &str = r#"
+import smtplib, ssl, sys
+port = int(sys.argv[1])
+def mail(n): return f"From: c{n}@client.test\r\nTo: agent@example.org\r\nSubject: Handed in {n}\r\nDate: Wed, 07 Jan 2026 10:30:00 +0000\r\nMessage-ID: <handed-{n}@client.test>\r\n\r\nHello\r\n.dot\r\n"
+with smtplib.LMTP("127.0.0.1", port) as lmtp:
+    print(lmtp.sendmail("c@client.test", ["agent@example.org", "nobody@example.org"], mail(1)))
+    print(lmtp.sendmail("c@client.test", ["agent@example.org"], mail(1)))
+with smtplib.SMTP("127.0.0.1", port) as smtp:
+    context = ssl.create_default_context(cafile=None); context.check_hostname = False; context.verify_mode = ssl.CERT_NONE
+    print(smtp.starttls(context=context)[0])
+    print(smtp.sendmail("c@client.test", ["Agent@Example.org"], mail(2)))
+    for n, bad in enumerate([lambda: smtp.sendmail("c@client.test", ["nobody@example.org"], mail(3)),
+                lambda: smtp.sendmail("c@client.test", ["agent@example.org"], mail(3) + "x" * (27 << 20))]):
+        try: print(bad())
+        except smtplib.SMTPException as error: print(type(error).__name__)
+with smtplib.SMTP("127.0.0.1", port) as smtp:
+    print(smtp.sendmail("c@client.test", ["agent@example.org"], mail(4)))
+    try: print(smtp.sendmail("c@client.test", ["agent@example.org"], mail(5)))
+    except smtplib.SMTPException as error: print(type(error).__name__)
+"#;
+
+#[test]
+fn mails_that_servers_hand_in_are_taken_for_the_named_recipients_within_their_bounds() {
+    let Ok(python) = std::env::var("AIEMP_TEST_PYTHON") else {
+        return crate::deploy::skip("AIEMP_TEST_PYTHON is not set, so no server handed mails in");
+    };
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    crate::smtp::make_certificates(dir.path());
+    let (listen, port) = (free_port(), free_port());
+    let certificates = dir.path().to_owned();
+    let mut pair = Pair::strangers_in(dir, &[]);
+    pair.cloud.configure(&format!(
+        "listen = [\"/ip4/127.0.0.1/tcp/{listen}\"]\n[mail_in.lmtp]\nlisten = \"127.0.0.1:{port}\"\n\
+         recipients = [\"agent@example.org\"]\nper_hour = 4\ncertificate = {:?}\nkey = {:?}\n",
+        certificates.join("server.pem"),
+        certificates.join("server.key")
+    ));
+    pair.pair(&[]);
+    let said = hand_in(&python, port, HAND_IN);
+    let expected = [
+        "{'nobody@example.org': (550, b'5.1.1 Nobody of that name here')}",
+        "{}",
+        "220",
+        "{}",
+        "SMTPRecipientsRefused",
+        "SMTPSenderRefused",
+        "{}",
+        "SMTPSenderRefused",
+    ];
+    assert_eq!(said, expected, "{}", pair.cloud.log());
+    pair.wait("each mail is one task", |pair| pair.cloud.named("Needs_Action/email", "EMAIL_", ".md").len() == 3);
+    let mails = pair.cloud.named("Needs_Action/email", "EMAIL_", ".eml");
+    let first = mails.iter().filter_map(|path| pair.cloud.read(path)).map(|mail| text(&mail));
+    let first = first.filter(|mail| mail.contains("Subject: Handed in 2")).collect::<String>();
+    assert!(first.starts_with("Received: from ") && first.contains("with ESMTPS"), "{first}");
+    assert!(first.contains("\r\n.dot\r\n"), "dots are what they were: {first}");
+}
+
+#[test]
+fn a_door_for_mails_that_cannot_be_opened_is_told() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut cloud = Node::init(dir.path(), "cloud", &[]);
+    for (settings, code, why) in [
+        ("listen = \"127.0.0.1:2424\"\nrecipients = []\n", 78, "recipients` is empty"),
+        ("listen = \"127.0.0.1:2424\"\nrecipients = [\"a@b.test\"]\nkey = \"/nonexistent\"\n", 78, "needs both"),
+        (
+            "listen = \"127.0.0.1:2424\"\nrecipients = [\"a@b.test\"]\nkey = \"/nonexistent\"\ncertificate = \"/nonexistent\"\n",
+            78,
+            "cannot use /nonexistent",
+        ),
+    ] {
+        cloud.configure(&format!("[mail_in.lmtp]\n{settings}"));
+        let before = cloud.log().len();
+        cloud.spawn();
+        assert_eq!(cloud.ended(), Some(code), "{}", cloud.log());
+        assert!(cloud.log()[before..].contains(why), "{}", cloud.log());
+    }
+}
+
 #[test]
 fn a_mailbox_of_local_is_refused() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut local = Node::init(dir.path(), "local", &[]);
-    local.configure("[mail_in]\nhost = \"localhost\"\nusername = \"me\"\npassword_secret = \"mailbox\"\n");
+    local.configure("[mail_in.imap]\nhost = \"localhost\"\nusername = \"me\"\npassword_secret = \"mailbox\"\n");
     local.spawn();
     assert_eq!(local.ended(), Some(78), "{}", local.log());
     assert!(local.log().contains("is for a Cloud node"), "{}", local.log());

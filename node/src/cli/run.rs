@@ -21,7 +21,7 @@ use crate::{
         self,
         control::WireTrouble,
         handed_in,
-        mail_in::Mailbox,
+        mail_in::Sources,
         mesh::{self, Ended, MeshOptions},
         network::addresses,
         screen, supervisor,
@@ -162,7 +162,7 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     walls::keep_memory()?;
     shell::cloud_secrets::environment(home, &config.brain)
         .map_err(|error| Fault::refused("brain_env", error.to_string(), "`[brain] env` in config.toml names it."))?;
-    let mailbox = Mailbox::of(home, &config, role)?;
+    let mail_in = Sources::of(home, &config, role)?;
     let signer = shell::identity::load(home)?;
     // Later on a folder that is missing is a vault that is away, and an empty one in its place would look like it.
     if !home.store().exists() {
@@ -174,7 +174,7 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
         warn_of_missing(&wall, home)?;
     }
     give_back_while_idle();
-    let options = MeshOptions { home: home.clone(), config, role, signer, mailbox };
+    let options = MeshOptions { home: home.clone(), config, role, signer, mail_in };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let ended = runtime.block_on(mesh::run(options, keeper))?;
     // Long enough for what was started to be ended. Threads that block on the disk do not hold up the end; what mattered

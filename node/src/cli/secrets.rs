@@ -177,10 +177,10 @@ fn add_on_cloud(home: &Home, name: &str, purpose: Purpose, may_send: bool) -> Re
 fn mail_in_purpose(home: &Home, name: &str, value: &Secret<String>, may_send: bool) -> Result<Purpose, Fault> {
     const CODE: &str = "cloud_can_send";
     let config = shell::settings::load(home)?;
-    let Some(mailbox) = config.mail_in.filter(|mailbox| mailbox.password_secret == name) else {
+    let Some(mailbox) = config.mail_in.imap.filter(|mailbox| mailbox.password_secret == name) else {
         let message = format!("no mailbox of config.toml uses a secret named {name}");
         let fix = format!(
-            "Add [mail_in] with host, username and `password_secret = \"{name}\"` first: the password is tried there."
+            "Add [mail_in.imap] with host, username and `password_secret = \"{name}\"` first: the password is tried there."
         );
         return Err(Fault::refused("mail_in", message, fix));
     };
@@ -188,7 +188,7 @@ fn mail_in_purpose(home: &Home, name: &str, value: &Secret<String>, may_send: bo
     let runtime = runtime.map_err(|error| Fault::operator("runtime", error.to_string(), "Try again."))?;
     print::talk("Trying whether it could send mails...");
     let trial = runtime.block_on(trial::can_send(&mailbox, value));
-    let trial = trial.map_err(|why| Fault::refused("mail_in", why, "See [mail_in] in config.toml."))?;
+    let trial = trial.map_err(|why| Fault::refused("mail_in", why, "See [mail_in.imap] in config.toml."))?;
     let accept = "or give --accept-cloud-can-send: then whoever controls this machine can send in that account's name";
     match trial {
         Trial::CannotSend | Trial::NotTried => Ok(Purpose::MailIn),
@@ -202,7 +202,7 @@ fn mail_in_purpose(home: &Home, name: &str, value: &Secret<String>, may_send: bo
             let message =
                 format!("it cannot be told whether this password could send mails: no answer at {}", places.join(", "));
             let fix = format!(
-                "Name the provider's server for sending (`[mail_in] submission = \"HOST:PORT\"`, or \"none\" if there is none), {accept}."
+                "Name the provider's server for sending (`[mail_in.imap] submission = \"HOST:PORT\"`, or \"none\" if there is none), {accept}."
             );
             Err(Fault::refused(CODE, message, fix))
         }

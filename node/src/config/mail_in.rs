@@ -1,15 +1,25 @@
-//! `[mail_in]`: the mailbox from which a Cloud node takes mails up.
+//! `[mail_in]`: where a Cloud node takes mails up from.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::SmtpSecurity;
 
+/// Where mails come in, beside `.eml` files that are dropped into `Inbox/`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MailIn {
+    /// A mailbox that is read.
+    pub imap: Option<Imap>,
+    /// Where mail servers hand mails in.
+    pub lmtp: Option<Lmtp>,
+}
+
 /// A mailbox that is read over IMAP; nothing in it is changed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct MailIn {
+pub struct Imap {
     /// The IMAP server.
     pub host: String,
     /// Its port; 993 by default, 143 without `tls`.
@@ -31,6 +41,23 @@ pub struct MailIn {
     pub submission: Option<String>,
 }
 
+/// Where mail servers hand mails in, by LMTP or SMTP. Nothing is passed on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lmtp {
+    /// Address and port: `127.0.0.1:2424` for a mail server on this machine, `[::]:25` for those of the world.
+    pub listen: SocketAddr,
+    /// Whose mails are taken; those for anybody else are refused.
+    pub recipients: Vec<String>,
+    /// The most mails in an hour; the rest is told to come later.
+    #[serde(default = "per_hour")]
+    pub per_hour: u32,
+    /// PEM files: the certificates of this server, its own first, and their key. With both, STARTTLS is offered.
+    pub certificate: Option<PathBuf>,
+    /// See `certificate`.
+    pub key: Option<PathBuf>,
+}
+
 const fn tls() -> SmtpSecurity {
     SmtpSecurity::Tls
 }
@@ -39,9 +66,24 @@ fn inbox() -> String {
     "INBOX".to_owned()
 }
 
-impl MailIn {
+const fn per_hour() -> u32 {
+    1000
+}
+
+impl Imap {
     /// The port in force.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or_else(|| self.security.imap_port())
+    }
+}
+
+impl Lmtp {
+    /// What is wrong with it.
+    pub fn objection(&self) -> Option<&'static str> {
+        if self.recipients.is_empty() {
+            return Some("`[mail_in.lmtp] recipients` is empty: name the addresses whose mails are taken");
+        }
+        (self.certificate.is_some() != self.key.is_some())
+            .then_some("`[mail_in.lmtp]` needs both `certificate` and `key`, or neither")
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -24,7 +23,7 @@ use super::{
     clock,
     control::{self, Response},
     holds,
-    mail_in::{MailIn, Mailbox},
+    mail_in::{MailIn, Sources},
     network::{self, Network},
     questions,
     screen::{self, Keeper},
@@ -82,8 +81,8 @@ pub struct MeshOptions {
     pub role: Role,
     /// The node key, read before the walls went up.
     pub signer: Signer,
-    /// The mailbox from which mails are taken up, with its password.
-    pub mailbox: Option<Arc<Mailbox>>,
+    /// Where mails come in.
+    pub mail_in: Sources,
 }
 
 /// How the mesh ended.
@@ -186,7 +185,7 @@ struct Mesh {
     watcher: Option<VaultWatcher>,
     /// Payloads that were damaged and forgotten since the start.
     payloads_lost: usize,
-    mail_in: Option<MailIn>,
+    mail_in: MailIn,
     /// Why the brain drafted nothing the last time.
     brain_failed: Option<String>,
 }
@@ -307,7 +306,7 @@ impl Mesh {
                             self.unsynced.listed(&self.config.vault, std::time::Instant::now());
                         status.progress = self.progress();
                         status.brain = self.brain_failed.as_deref().map(troubles::brain);
-                        status.mail_in = self.mail_in.as_ref().and_then(MailIn::trouble);
+                        status.mail_in = self.mail_in.trouble();
                         status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
                     }
                     // The asker may have gone away.

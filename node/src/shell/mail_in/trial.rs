@@ -6,7 +6,7 @@ use aiemp_keys::Secret;
 use futures::future::join_all;
 
 use crate::{
-    config::MailIn,
+    config::Imap,
     executor::smtp::{self, LetIn, Security, SmtpSettings},
 };
 
@@ -34,7 +34,7 @@ pub enum Trial {
 }
 
 /// Tries to log in wherever mails might be handed in. Nothing is sent.
-pub async fn can_send(settings: &MailIn, password: &Secret<String>) -> Result<Trial, String> {
+pub async fn can_send(settings: &Imap, password: &Secret<String>) -> Result<Trial, String> {
     let places = match settings.submission.as_deref() {
         Some("none") => return Ok(Trial::NotTried),
         Some(place) => vec![parse(place)?],
@@ -64,7 +64,7 @@ fn parse(place: &str) -> Result<(String, u16), String> {
     let parsed = place.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
     parsed
         .filter(|(host, port)| !host.is_empty() && *port > 0)
-        .ok_or_else(|| format!("`[mail_in] submission` is `HOST:PORT` or `none`, and not {place:?}"))
+        .ok_or_else(|| format!("`[mail_in.imap] submission` is `HOST:PORT` or `none`, and not {place:?}"))
 }
 
 fn usual(host: &str) -> Vec<(String, u16)> {

@@ -192,7 +192,7 @@ impl Mesh {
         control::serve(&home.control_socket(), Users::load(&home)?.as_ref(), asked_sent)?;
         let home_changed = watch_home(&home)?;
         write_addresses(&home, &[])?;
-        let mail_in = options.mailbox.clone().map(|mailbox| MailIn::spawn(&home, config.vault.clone(), mailbox));
+        let mail_in = MailIn::spawn(&home, &config, &options.mail_in, place.away().is_none()).await?;
         let mut mesh = Self {
             home,
             config,

@@ -1,7 +1,12 @@
 //! Mails on their way into the vault: each becomes a file in `Inbox/`, where the mesh takes it up as any that a person
 //! drops there.
 
-use std::{io::Write as _, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{
+    io::Write as _,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use aiemp_protocol::{ids::ContentHash, vault_path::VaultPath};
 use rustix::{
@@ -17,6 +22,8 @@ use super::{
 
 /// How the names begin of what is not whole yet.
 const HALF_DONE: &[u8] = b".MAIL_";
+
+static MADE: AtomicU64 = AtomicU64::new(0);
 
 /// The way into `Inbox/`.
 #[derive(Debug)]
@@ -76,7 +83,9 @@ impl Intake {
 
     /// Made under a name that nobody looks at, for a mail that is half there is none.
     fn make(&self, folder: &OwnedFd, path: &VaultPath, mail: &[u8]) -> Result<(), DiskError> {
-        let hidden = format!(".{}", path.name());
+        // Of its own, for two may bring the same mail at once.
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let hidden = format!(".MAIL_{number}");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = rustix::fs::openat(folder, &hidden, flags, Mode::RUSR | Mode::WUSR).map_err(std::io::Error::from);
         let made = made.and_then(|file| {
