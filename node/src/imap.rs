@@ -298,8 +298,14 @@ impl Connection {
 async fn encrypted(place: &Place, host: &str, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, ImapError> {
     let name = ServerName::try_from(host.to_owned()).map_err(|error| ImapError::Settings(error.to_string()))?;
     let encrypting = TlsConnector::from(Arc::clone(&place.tls)).connect(name, stream);
-    let stream = timeout(place.patience, encrypting).await.map_err(|_| silent(place.patience))??;
-    Ok(Box::new(stream))
+    let stream = timeout(place.patience, encrypting).await.map_err(|_| silent(place.patience))?;
+    stream.map(|stream| Box::new(stream) as Box<dyn Stream>).map_err(|error| match error.to_string() {
+        // What `openssl req -x509` makes by default.
+        why if why.contains("CaUsedAsEndEntity") => ImapError::Settings(
+            "its certificate is an authority's and no server's; make it anew with basicConstraints=CA:FALSE".to_owned(),
+        ),
+        _ => error.into(),
+    })
 }
 
 fn read(answer: &[u8]) -> Option<Response<'_>> {

@@ -40,9 +40,7 @@ impl Core {
 
     /// The work that a draft belongs to: the claimed one whose draft it is, else the draft itself.
     fn work_of_draft(&self, file: FileId) -> WorkId {
-        let mine = |work: &WorkId| self.draft_id(*work) == file;
-        let claimed = self.vault.claims().iter().map(|(work, _)| work).find(mine);
-        claimed.unwrap_or(WorkId(aiemp_protocol::action::action_id(file)))
+        self.work.drafts.get(&file).copied().unwrap_or(WorkId(aiemp_protocol::action::action_id(file)))
     }
 
     pub(super) fn called(&mut self, now: Timestamp, request: u64, peer: NodeId, body: &[u8]) {

@@ -54,6 +54,8 @@ impl Core {
 
     /// What was under way when the node stopped is found in the index again.
     pub(super) fn resume_work(&mut self, now: Timestamp) {
+        let claimed: Vec<_> = self.vault.claims().iter().map(|(work, _)| work).collect();
+        self.work.drafts = claimed.into_iter().map(|work| (self.draft_id(work), work)).collect();
         let files: Vec<_> = self.vault.index().iter().map(|(file, _)| file).collect();
         for file in files {
             self.file_updated(now, file);
@@ -251,6 +253,7 @@ impl Core {
                     vault::Input::CreateRequested { file: plan, path: plan_path, content: plan_text },
                 );
                 let file = self.draft_id(work);
+                self.work.drafts.insert(file, work);
                 let create = vault::Input::CreateRequested { file, path: draft_path.clone(), content: note };
                 self.vault_input(now, create);
                 self.notice(Notice::Drafted { work, path: draft_path });

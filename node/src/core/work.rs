@@ -96,6 +96,8 @@ pub(super) struct Work {
     pub(super) to_begin: BTreeMap<FileId, Timestamp>,
     /// Claimed tasks that are being drafted.
     pub(super) in_hand: BTreeSet<FileId>,
+    /// The drafts of claimed tasks.
+    pub(super) drafts: BTreeMap<FileId, WorkId>,
     /// Brains that failed, with when to try again and how often it was tried.
     pub(super) retries: BTreeMap<FileId, (Timestamp, u32)>,
     pub(super) next_brain: u64,
@@ -148,6 +150,7 @@ impl Work {
             overdue: BTreeMap::new(),
             to_begin: BTreeMap::new(),
             in_hand: BTreeSet::new(),
+            drafts: BTreeMap::new(),
             retries: BTreeMap::new(),
             next_brain: 0,
             listings: BTreeMap::new(),
