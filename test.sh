@@ -50,7 +50,6 @@ install_packages() {
     local missing=()
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     command -v openssl >/dev/null || missing+=(openssl)
-    command -v dovecot >/dev/null || missing+=(dovecot-imapd)
     command -v systemd-analyze >/dev/null || missing+=(systemd)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     [ "${#missing[@]}" -gt 0 ] || return 0
@@ -71,6 +70,26 @@ install_python() {
         fi
     fi
     export AIEMP_TEST_PYTHON="$PWD/.venv/bin/python"
+}
+
+# Mail servers beside which mails come in. They are for the tests alone: as services they are neither started nor enabled.
+install_mail_servers() {
+    local missing=() policy=/usr/sbin/policy-rc.d
+    command -v dovecot >/dev/null || missing+=(dovecot-imapd)
+    command -v postfix >/dev/null || missing+=(postfix)
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        skip "not installed, and not root on Debian to do so: ${missing[*]}"
+        return 0
+    fi
+    [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && touch "$work/policy"; }
+    if { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$work/apt" 2>&1; then
+        systemctl disable dovecot postfix >"$work/apt" 2>&1 || true
+    else
+        skip "apt-get could not install ${missing[*]}: $(tail -n 1 "$work/apt")"
+    fi
+    [ ! -e "$work/policy" ] || rm -f "$policy"
 }
 
 run_tests() {
@@ -113,6 +132,7 @@ check_dependencies() {
 }
 
 step packages install_packages
+step "mail servers" install_mail_servers
 step python install_python
 step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -1,6 +1,7 @@
 //! Mails come in from a real mailbox, once each, and nothing there is changed.
 
 mod dovecot;
+mod postfix;
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::dovecot::{Dovecot, PASSWORD, USER};
+use self::{
+    dovecot::{Dovecot, PASSWORD, USER},
+    postfix::Postfix,
+};
 use crate::{
     node::{Node, Pair, Refusal, free_port, text},
     smtp::{Behaviour, Security, Server},
@@ -290,6 +294,36 @@ fn mails_that_servers_hand_in_are_taken_for_the_named_recipients_within_their_bo
     let first = first.filter(|mail| mail.contains("Subject: Handed in 2")).collect::<String>();
     assert!(first.starts_with("Received: from ") && first.contains("with ESMTPS"), "{first}");
     assert!(first.contains("\r\n.dot\r\n"), "dots are what they were: {first}");
+}
+
+const FORWARD: &str = r#"
+import smtplib, sys
+with smtplib.SMTP("127.0.0.1", int(sys.argv[1])) as smtp:
+    for n in range(3):
+        mail = f"From: c@client.test\\r\\nTo: watch@agent.example.org\\r\\nSubject: Forwarded {n}\\r\\nMessage-ID: <f{n}@client.test>\\r\\n\\r\\nHello\\r\\n"
+        print(smtp.sendmail("c@client.test", ["watch@agent.example.org"], mail))
+    try: smtp.sendmail("c@client.test", ["nobody@agent.example.org"], mail)
+    except smtplib.SMTPException as error: print(type(error).__name__)
+"#;
+
+#[test]
+fn postfix_hands_mails_in_as_the_documentation_tells_it_also_those_that_came_while_the_node_was_off() {
+    let Ok(python) = std::env::var("AIEMP_TEST_PYTHON") else {
+        return crate::deploy::skip("AIEMP_TEST_PYTHON is not set, so no server handed mails in");
+    };
+    let mut pair = Pair::strangers();
+    let (listen, port) = (free_port(), free_port());
+    let Some(postfix) = Postfix::start_in(pair.dir(), port) else { return };
+    pair.cloud.configure(&format!(
+        "listen = [\"/ip4/127.0.0.1/tcp/{listen}\"]\n[mail_in.lmtp]\nlisten = \"127.0.0.1:{port}\"\n\
+         recipients = [\"watch@agent.example.org\"]\n"
+    ));
+    assert_eq!(hand_in(&python, postfix.port, FORWARD), ["{}", "{}", "{}", "SMTPRecipientsRefused"]);
+    pair.pair(&[]);
+    pair.wait("what waited is taken", |pair| pair.cloud.named("Needs_Action/email", "EMAIL_", ".md").len() == 3);
+    let mails = pair.cloud.named("Needs_Action/email", "EMAIL_", ".eml");
+    let received = pair.cloud.read(&mails[0]).map(|mail| text(&mail)).expect("the mail");
+    assert!(received.contains("by aiemp-node with LMTP"), "{received}");
 }
 
 #[test]
