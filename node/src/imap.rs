@@ -1,26 +1,34 @@
 //! A connection to a mailbox over IMAP (RFC 3501), for whoever reads there: as protected as the settings say and never
-//! less, one command after the other, each answer of bounded size. A library reads the answers; the bytes are counted here,
-//! before any memory is taken for what a server announces.
+//! less, one command after the other, each answer of bounded size, which is counted before any memory is taken for what a
+//! server announces. Answers are read here (`answer`): the libraries for it go as deep as a server wants.
 
 use std::{io, sync::Arc, time::Duration};
 
 use aiemp_keys::Secret;
-use imap_proto::{Capability, Outcome, Response, Status};
 use rustls::{ClientConfig, pki_types::ServerName};
 use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 
+pub(crate) use self::answer::{Answer, Fetched, code};
 use crate::{core::mail::inert, executor::smtp::Security, hands::is_loopback};
 
+mod answer;
+
+/// Bytes of one answer beside the texts of several lines in it.
+const LINE_BYTES_MAX: usize = 64 << 10;
 /// Bytes that a server may say to one command, unless it is asked for more.
 const HEARD_BYTES_MAX: usize = 256 << 10;
 /// Words of the server that are kept.
 const REASON_BYTES_MAX: usize = 300;
+
+/// The step at which a name and password are turned away.
+pub(crate) const LOGIN: &str = "logging in";
+const LOGOUT: &str = "LOGOUT";
 
 /// Where a mailbox is.
 #[derive(Clone, Debug)]
@@ -111,20 +119,28 @@ impl Connection {
     async fn greeted(stream: Box<dyn Stream>, patience: Duration) -> Result<Self, ImapError> {
         let mut connection = Self::new(stream, patience);
         let greeting = connection.answer().await?;
-        let is_ready = matches!(read(&greeting), Some(Response::Data { status: Status::Ok, .. }));
+        let is_ready =
+            matches!(answer::read(&greeting), Some(Answer::Status { word, .. }) if word.eq_ignore_ascii_case("OK"));
         if is_ready { Ok(connection) } else { Err(ImapError::Protocol(format!("it greets with {}", words(&greeting)))) }
     }
 
     /// Logs in by name and password.
     pub(crate) async fn log_in(&mut self, username: &str, password: &Secret<String>) -> Result<(), ImapError> {
-        const STEP: &str = "logging in";
-        let visible = |text| quoted(text).map_err(|said| ImapError::Refused { step: STEP, said });
-        let login = format!("LOGIN {} {}", visible(username)?, visible(password.expose())?);
-        self.command(STEP, &login, |_| {}).await
+        let visible = |text| quoted(text).map_err(|said| ImapError::Refused { step: LOGIN, said });
+        let (name, quoted) = (visible(username)?, visible(password.expose())?);
+        let logged_in = self.command(LOGIN, &format!("LOGIN {name} {quoted}"), |_| {}).await;
+        // Servers may say what they were told.
+        let masked = |said: String| said.replace(&quoted, "***").replace(password.expose().as_str(), "***");
+        logged_in.map_err(|error| match error {
+            ImapError::Refused { step, said } => ImapError::Refused { step, said: masked(said) },
+            ImapError::Protocol(said) => ImapError::Protocol(masked(said)),
+            ImapError::Connection(said) => ImapError::Connection(masked(said)),
+            ImapError::Settings(_) => error,
+        })
     }
 
     /// Opens a folder in which nothing can be changed by this connection.
-    pub(crate) async fn examine(&mut self, folder: &str, told: impl FnMut(&Response<'_>)) -> Result<(), ImapError> {
+    pub(crate) async fn examine(&mut self, folder: &str, told: impl FnMut(&Answer<'_>)) -> Result<(), ImapError> {
         const STEP: &str = "opening the folder";
         let named = quoted(folder).map_err(|said| ImapError::Refused { step: STEP, said })?;
         self.command(STEP, &format!("EXAMINE {named}"), told).await.map_err(|error| match error {
@@ -136,10 +152,9 @@ impl Connection {
     /// Whether the server has an extension.
     pub(crate) async fn can(&mut self, extension: &str) -> Result<bool, ImapError> {
         let mut can = false;
-        let told = |told: &Response<'_>| {
-            if let Response::Capabilities(all) = told {
-                can |=
-                    all.iter().any(|one| matches!(one, Capability::Atom(name) if name.eq_ignore_ascii_case(extension)));
+        let told = |told: &Answer<'_>| {
+            if let Answer::Capabilities(all) = told {
+                can |= all.iter().any(|one| one.eq_ignore_ascii_case(extension));
             }
         };
         self.command("asking what it can do", "CAPABILITY", told).await?;
@@ -148,7 +163,7 @@ impl Connection {
 
     /// Takes leave; what the server says to it changes nothing.
     pub(crate) async fn log_out(mut self) {
-        self.command("LOGOUT", "LOGOUT", |_| {}).await.ok();
+        self.command(LOGOUT, LOGOUT, |_| {}).await.ok();
     }
 
     /// Gives a command, and what the server tells before it says that it was done.
@@ -156,7 +171,7 @@ impl Connection {
         &mut self,
         step: &'static str,
         command: &str,
-        told: impl FnMut(&Response<'_>),
+        told: impl FnMut(&Answer<'_>),
     ) -> Result<(), ImapError> {
         self.command_within(HEARD_BYTES_MAX, step, command, told).await
     }
@@ -167,7 +182,7 @@ impl Connection {
         bytes_max: usize,
         step: &'static str,
         command: &str,
-        told: impl FnMut(&Response<'_>),
+        told: impl FnMut(&Answer<'_>),
     ) -> Result<(), ImapError> {
         self.left = bytes_max;
         let tag = self.say_tagged(command).await?;
@@ -181,23 +196,21 @@ impl Connection {
         let tag = self.say_tagged("IDLE").await?;
         loop {
             let answer = self.answer().await?;
-            match read(&answer) {
-                Some(Response::Continue(_)) => break,
-                Some(Response::Done { outcome, .. }) => {
-                    return Err(ImapError::Refused { step: STEP, said: said(&outcome) });
+            match answer::read(&answer) {
+                Some(Answer::GoOn) => break,
+                Some(Answer::Done { said, .. }) => {
+                    return Err(ImapError::Refused { step: STEP, said: words(said.as_bytes()) });
                 }
                 // It tells what changed before it began to wait, and tells it no second time.
-                Some(Response::MailboxData(imap_proto::MailboxDatum::Exists(_))) => {
-                    return self.end_idle(STEP, &tag).await;
-                }
+                Some(Answer::Exists) => return self.end_idle(STEP, &tag).await,
                 Some(_) | None => {}
             }
         }
-        let until = tokio::time::Instant::now() + wait_max;
+        let until = Instant::now() + wait_max;
         // Whatever the server says, keep-alives aside, is worth a look.
-        while tokio::time::timeout_at(until, self.stream.fill_buf()).await.is_ok() {
+        while Instant::now() < until && timeout_at(until, self.stream.fill_buf()).await.is_ok() {
             let answer = self.answer().await?;
-            if !matches!(read(&answer), Some(Response::Data { status: Status::Ok, .. })) {
+            if !matches!(answer::read(&answer), Some(Answer::Status { word, .. }) if word.eq_ignore_ascii_case("OK")) {
                 break;
             }
             self.left = HEARD_BYTES_MAX;
@@ -214,23 +227,19 @@ impl Connection {
         &mut self,
         step: &'static str,
         tag: &str,
-        mut told: impl FnMut(&Response<'_>),
+        mut told: impl FnMut(&Answer<'_>),
     ) -> Result<(), ImapError> {
         loop {
             let answer = self.answer().await?;
-            match read(&answer) {
-                Some(Response::Done { tag: found, status: Status::Ok, .. }) if found.0 == tag => return Ok(()),
-                Some(Response::Done { tag: found, outcome, .. }) if found.0 == tag => {
-                    return Err(ImapError::Refused { step, said: said(&outcome) });
+            match answer::read(&answer) {
+                Some(Answer::Done { tag: found, is_ok, said }) if found == tag => {
+                    return if is_ok { Ok(()) } else { Err(ImapError::Refused { step, said: words(said.as_bytes()) }) };
                 }
-                Some(Response::Done { .. }) => return Err(unreadable(&answer)),
-                Some(Response::Data { status: Status::Bye, outcome }) if step != "LOGOUT" => {
-                    return Err(ImapError::Connection(format!("it ended the connection: {}", said(&outcome))));
+                Some(Answer::Status { word, said }) if word.eq_ignore_ascii_case("BYE") && step != LOGOUT => {
+                    return Err(ImapError::Connection(format!("it ended the connection: {}", words(said.as_bytes()))));
                 }
-                Some(response) => told(&response),
-                // Servers tell what nobody asked for, in forms of their own. A mail is none of that.
-                None if answer.starts_with(b"* ") && !is_fetch(&answer) => {}
-                None => return Err(unreadable(&answer)),
+                Some(Answer::Done { .. } | Answer::GoOn) | None => return Err(unreadable(&answer)),
+                Some(answer) => told(&answer),
             }
         }
     }
@@ -253,10 +262,12 @@ impl Connection {
 
     /// One answer with the texts of several lines that it brings.
     async fn answer(&mut self) -> Result<Vec<u8>, ImapError> {
-        let mut answer = Vec::new();
+        let (mut answer, mut beside) = (Vec::new(), LINE_BYTES_MAX);
         loop {
-            self.take_line(&mut answer).await?;
-            let Some(length) = announced(&answer) else { return Ok(answer) };
+            let begin = answer.len();
+            self.take_line(&mut answer, beside).await?;
+            beside -= answer.len() - begin;
+            let Some(length) = answer::announced(&answer[begin..]) else { return Ok(answer) };
             if length > self.left {
                 return Err(too_much());
             }
@@ -275,15 +286,16 @@ impl Connection {
         }
     }
 
-    async fn take_line(&mut self, answer: &mut Vec<u8>) -> Result<(), ImapError> {
-        let bound = u64::try_from(self.left).unwrap_or(u64::MAX);
-        let mut limited = (&mut self.stream).take(bound);
+    async fn take_line(&mut self, answer: &mut Vec<u8>, bytes_max: usize) -> Result<(), ImapError> {
+        let (begin, bound) = (answer.len(), bytes_max.min(self.left));
+        let mut limited = (&mut self.stream).take(u64::try_from(bound).unwrap_or(u64::MAX));
         let read = timeout(self.patience, limited.read_until(b'\n', answer)).await;
-        self.left -= read.map_err(|_| silent(self.patience))??;
-        if answer.last() == Some(&b'\n') {
+        let read = read.map_err(|_| silent(self.patience))??;
+        self.left -= read;
+        if answer[begin..].last() == Some(&b'\n') {
             return Ok(());
         }
-        Err(if self.left == 0 { too_much() } else { broke_off() })
+        Err(if read == bound { too_much() } else { broke_off() })
     }
 
     /// The stream below, if nothing was said that was not asked for: such words would be taken for encrypted ones.
@@ -306,27 +318,6 @@ async fn encrypted(place: &Place, host: &str, stream: Box<dyn Stream>) -> Result
         ),
         _ => error.into(),
     })
-}
-
-fn read(answer: &[u8]) -> Option<Response<'_>> {
-    Response::parse(answer).ok().map(|(_, response)| response)
-}
-
-/// The length of the text that a line announces at its end.
-fn announced(line: &[u8]) -> Option<usize> {
-    let line = line.strip_suffix(b"\r\n")?.strip_suffix(b"}")?;
-    let begin = line.iter().rposition(|byte| *byte == b'{')? + 1;
-    std::str::from_utf8(&line[begin..]).ok()?.parse().ok()
-}
-
-/// `* 7 FETCH …`.
-fn is_fetch(answer: &[u8]) -> bool {
-    answer.split(|byte| *byte == b' ').nth(2).is_some_and(|word| word.eq_ignore_ascii_case(b"FETCH"))
-}
-
-fn said(outcome: &Outcome<'_>) -> String {
-    let code = outcome.code.as_ref().map(|code| format!("[{code:?}] ")).unwrap_or_default();
-    inert::one_line(&format!("{code}{}", outcome.information.as_deref().unwrap_or_default()), REASON_BYTES_MAX)
 }
 
 fn words(answer: &[u8]) -> String {

@@ -12,6 +12,7 @@ mod figure;
 mod guard;
 mod idle;
 mod machine;
+mod mail;
 mod node;
 mod size;
 mod smtp_sink;
@@ -29,12 +30,13 @@ pub(crate) const RUNS: usize = 5;
 type Measure = fn() -> Result<Vec<Figure>>;
 
 /// The names to choose from, in the order of measuring: the short ones first.
-const SUBJECTS: [(&str, Measure); 7] = [
+const SUBJECTS: [(&str, Measure); 8] = [
     ("edit", edit::measure),
     ("a2a", a2a::measure),
     ("approve", approve::measure),
     ("demo", demo::measure),
     ("guard", guard::measure),
+    ("mail", mail::measure),
     ("size", size::measure),
     ("idle", idle::measure),
 ];

@@ -50,6 +50,12 @@ impl Node {
         Ok(node)
     }
 
+    /// Changes the settings; the node reads them when it starts.
+    pub(crate) fn configure(&self, change: impl FnOnce(String) -> String) -> Result<()> {
+        let path = self.home.join("config.toml");
+        Ok(fs::write(&path, change(fs::read_to_string(&path)?))?)
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(super::machine::binary());
         command.arg("--home").arg(&self.home).args(args).stdin(Stdio::null());

@@ -5,13 +5,12 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use aiemp_keys::Secret;
-use imap_proto::{MailboxDatum, Response};
 use tokio::time::timeout;
 
 use super::smtp::Security;
 use crate::{
     core::mail::inert,
-    imap::{Connection, ImapError, Place, quoted},
+    imap::{Answer, Connection, ImapError, Place, quoted},
     tls,
 };
 
@@ -49,9 +48,7 @@ impl SentFolder {
         connection.examine(&self.folder, |_| {}).await?;
         let named = quoted(&format!("<{message_id}>")).map_err(|said| ImapError::Refused { step: STEP, said })?;
         let mut is_there = false;
-        let told = |told: &Response<'_>| {
-            is_there |= matches!(told, Response::MailboxData(MailboxDatum::Search(found)) if !found.is_empty());
-        };
+        let told = |told: &Answer<'_>| is_there |= matches!(told, Answer::Found(found) if !found.is_empty());
         connection.command(STEP, &format!("UID SEARCH HEADER Message-ID {named}"), told).await?;
         connection.log_out().await;
         Ok(is_there)

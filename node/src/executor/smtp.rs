@@ -88,19 +88,33 @@ pub enum SmtpOutcome {
 pub enum LetIn {
     /// It does.
     Yes,
-    /// It turned the name and password away, or takes none.
+    /// It turned the name and password away.
     No,
-    /// It cannot be reached, or does not say.
+    /// Nothing listens there, or the name is none.
+    Absent,
+    /// It gives no answer, or another one.
     Untold,
 }
 
 /// Logs in and takes leave; nothing is sent.
 pub async fn lets_in(settings: &SmtpSettings) -> LetIn {
+    let host = settings.host.trim_start_matches('[').trim_end_matches(']');
+    match timeout(settings.timeout, tokio::net::TcpStream::connect((host, settings.port))).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => return LetIn::Absent,
+        // The name has no address.
+        Ok(Err(error)) if error.raw_os_error().is_none() => return LetIn::Absent,
+        Ok(Err(_)) | Err(_) => return LetIn::Untold,
+    }
+    let (Some(username), Some(password)) = (&settings.username, &settings.password) else { return LetIn::Untold };
     let Ok(mut connection) = connection::open(settings).await else { return LetIn::Untold };
-    let let_in = match log_in(&mut connection, settings).await {
-        Ok(()) => LetIn::Yes,
-        Err(Failure { retryable: false, .. }) => LetIn::No,
-        Err(Failure { retryable: true, .. }) => LetIn::Untold,
+    let credentials = Credentials::new(username.clone(), password.expose().clone());
+    let login = connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials);
+    let let_in = match timeout(settings.timeout, login).await {
+        Ok(Ok(response)) if response.has_code(235) => LetIn::Yes,
+        // RFC 4954 section 6: the credentials are invalid, or another mechanism is asked for.
+        Ok(Err(error)) if error.status().is_some_and(|code| [534, 535].contains(&u16::from(code))) => LetIn::No,
+        Ok(Ok(_) | Err(_)) | Err(_) => LetIn::Untold,
     };
     part(&mut connection, settings, false).await;
     let_in

@@ -17,7 +17,10 @@ use std::{
 };
 
 use aiemp_protocol::{roster::Role, vault_path::VaultPath};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::sleep,
+};
 
 use self::{lmtp::Door, mailbox::Mailbox};
 use super::{
@@ -59,7 +62,8 @@ impl Sources {
 #[derive(Debug)]
 pub struct MailIn {
     trouble: Trouble,
-    _tasks: JoinSet<()>,
+    tasks: Vec<AbortHandle>,
+    _all: JoinSet<()>,
 }
 
 /// What is the matter with the mailbox, while something is.
@@ -68,7 +72,7 @@ type Trouble = Arc<Mutex<Option<WireTrouble>>>;
 impl MailIn {
     /// Begins to take mails up. Without a vault in its place they wait where they are.
     pub async fn spawn(home: &Home, config: &Config, sources: &Sources, has_vault: bool) -> Result<Self, Fault> {
-        let (trouble, mut tasks) = (Trouble::default(), JoinSet::new());
+        let (trouble, mut tasks, mut handles) = (Trouble::default(), JoinSet::new(), Vec::new());
         let intake = if has_vault { Intake::open(&config.vault).ok() } else { None };
         let delivery = Delivery {
             intake: intake.map(Arc::new),
@@ -82,16 +86,23 @@ impl MailIn {
                 noted: home.mail_in(),
                 trouble: Arc::clone(&trouble),
             };
-            tasks.spawn(taking.run());
+            handles.push(tasks.spawn(taking.run()));
         }
         if let Some(door) = &sources.door {
-            tasks.spawn(lmtp::serve(Arc::clone(door), door.open().await?, delivery));
+            handles.push(tasks.spawn(lmtp::serve(Arc::clone(door), door.open().await?, delivery)));
         }
-        Ok(Self { trouble, _tasks: tasks })
+        Ok(Self { trouble, tasks: handles, _all: tasks })
     }
 
     /// What is the matter.
     pub fn trouble(&self) -> Option<WireTrouble> {
+        if self.tasks.iter().any(AbortHandle::is_finished) {
+            return Some(WireTrouble {
+                is_error: true,
+                what: "no mails are taken up: a fault of this program ended that".to_owned(),
+                fix: "Restart the node; its log says where the fault is.".to_owned(),
+            });
+        }
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -138,7 +149,8 @@ impl Delivery {
         });
         let mut put: Vec<VaultPath> = put.await?;
         for _ in 0..TAKEN_WAIT.as_millis() / TAKEN_LOOKS.as_millis() {
-            put.retain(|path| intake.holds(path));
+            let looks = Arc::clone(&intake);
+            put = blocking(move || put.into_iter().filter(|path| looks.holds(path)).collect()).await;
             if put.is_empty() {
                 break;
             }

@@ -4,8 +4,9 @@
 mod session;
 
 use std::{
+    collections::BTreeMap,
     io,
-    net::SocketAddr,
+    net::IpAddr,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -23,25 +24,31 @@ use smtp_proto::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
 use self::session::{Delivered, Next, Session};
 use super::{Delivery, Failure};
-use crate::{config::Lmtp, core::mail::RAW_BYTES_MAX, fault::Fault, imap::Stream, shell::clock};
+use crate::{config::Lmtp, core::mail::RAW_BYTES_MAX, fault::Fault, imap::Stream};
 
 /// Connections at once; more wait.
 const CONNECTIONS_MAX: usize = 32;
 /// Megabytes of mails that are being taken, in all connections.
 const MEGABYTES_MAX: usize = 64;
-/// What one mail may need of them.
-const MEGABYTES_EACH: u32 = (RAW_BYTES_MAX >> 20) as u32 + 1;
+const MEGABYTE: usize = 1 << 20;
+/// Connections at once from one address that is not this machine's.
+const CONNECTIONS_EACH_MAX: usize = 8;
+/// How long a connection may last.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(3600);
+/// How long a mail may take, and how many of its bytes come in a second at least beyond that.
+const MAIL_TIME: Duration = Duration::from_secs(120);
+const BYTES_PER_SECOND_MIN: usize = 16 << 10;
 /// How long the other side may be silent: RFC 5321 4.5.3.2 asks for five minutes.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
-/// How long a mail waits for its megabytes.
-const TURN_MAX: Duration = Duration::from_secs(60);
+/// How long a mail waits for its next megabyte.
+const TURN_MAX: Duration = Duration::from_secs(30);
 /// Bytes that are read at once.
 const READ_BYTES: usize = 16 << 10;
 const HOUR: Duration = Duration::from_secs(3600);
@@ -126,23 +133,53 @@ struct Shared {
     megabytes: Semaphore,
 }
 
+impl Shared {
+    /// Whether so much of a mail is taken, for which it gets one megabyte after the other.
+    async fn fits<'t>(&'t self, mail: &[u8], turns: &mut Vec<SemaphorePermit<'t>>) -> Result<(), Delivered> {
+        if mail.len() > RAW_BYTES_MAX {
+            return Err(Delivered::TooLarge);
+        }
+        while turns.len() * MEGABYTE < mail.len() {
+            let turn = timeout(TURN_MAX, self.megabytes.acquire()).await;
+            turns.push(turn.ok().and_then(Result::ok).ok_or(Delivered::Full)?);
+        }
+        Ok(())
+    }
+
+    async fn deliver(&self, mail: Vec<u8>) -> Delivered {
+        match self.delivery.deliver(vec![mail]).await {
+            Ok(()) => {
+                self.rate.count();
+                Delivered::Taken
+            }
+            Err(failure) => {
+                tracing::warn!(%failure, "a mail that was handed in could not be taken");
+                if matches!(failure, Failure::Full) { Delivered::Full } else { Delivered::Failed }
+            }
+        }
+    }
+}
+
 /// Takes mails until it is dropped.
 pub(super) async fn serve(door: Arc<Door>, listener: TcpListener, delivery: Delivery) {
     let rate = Rate::new(door.settings.per_hour);
     let shared = Arc::new(Shared { door, delivery, rate, megabytes: Semaphore::new(MEGABYTES_MAX) });
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let from_each = Arc::new(Mutex::new(BTreeMap::<IpAddr, usize>::new()));
     // They end with this task.
     let mut tasks = tokio::task::JoinSet::new();
     loop {
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
+                let Some(place) = Seat::of(&from_each, from.ip()) else { continue };
                 let shared = Arc::clone(&shared);
                 tasks.spawn(async move {
-                    if let Err(error) = Connection::new(stream, from, &shared).run().await {
+                    let served = timeout(CONNECTION_TIME_MAX, Connection::new(stream, &shared).run()).await;
+                    if let Ok(Err(error)) = served {
                         tracing::debug!(%from, %error, "a mail server's connection ended");
                     }
-                    drop(permit);
+                    drop((permit, place));
                 });
             }
             Err(error) => {
@@ -154,19 +191,45 @@ pub(super) async fn serve(door: Arc<Door>, listener: TcpListener, delivery: Deli
     }
 }
 
+/// One of the connections from an address.
+struct Seat(Arc<Mutex<BTreeMap<IpAddr, usize>>>, IpAddr);
+
+impl Seat {
+    fn of(all: &Arc<Mutex<BTreeMap<IpAddr, usize>>>, from: IpAddr) -> Option<Self> {
+        let mut taken = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(from).or_default();
+        let has_room = *count < CONNECTIONS_EACH_MAX || from.to_canonical().is_loopback();
+        has_room.then(|| {
+            *count += 1;
+            Self(Arc::clone(all), from)
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.1);
+            }
+        }
+    }
+}
+
 /// One mail server.
 struct Connection<'s> {
     shared: &'s Shared,
     stream: Box<dyn Stream>,
-    from: SocketAddr,
     session: Session,
     receiver: RequestReceiver,
 }
 
 impl<'s> Connection<'s> {
-    fn new(stream: TcpStream, from: SocketAddr, shared: &'s Shared) -> Self {
+    fn new(stream: TcpStream, shared: &'s Shared) -> Self {
         let session = Session::new(&shared.door.settings.recipients, shared.door.tls.is_some());
-        Self { shared, stream: Box::new(stream), from, session, receiver: RequestReceiver::default() }
+        Self { shared, stream: Box::new(stream), session, receiver: RequestReceiver::default() }
     }
 
     async fn run(mut self) -> io::Result<()> {
@@ -178,7 +241,7 @@ impl<'s> Connection<'s> {
             while !bytes.is_empty() {
                 let mut rest = bytes.iter();
                 let command = match self.receiver.ingest(&mut rest) {
-                    Err(Error::NeedsMoreData { .. }) => break,
+                    Err(Error::NeedsMoreData { .. }) if rest.as_slice().is_empty() => break,
                     command => command.map(smtp_proto::Request::into_owned),
                 };
                 let has_room = self.shared.rate.has_room();
@@ -207,64 +270,49 @@ impl<'s> Connection<'s> {
     }
 
     async fn encrypted(self, tls: &TlsAcceptor) -> io::Result<Self> {
-        let Self { shared, stream, from, mut session, receiver } = self;
+        let Self { shared, stream, mut session, receiver } = self;
         let stream = timeout(SILENCE_MAX, tls.accept(stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
         session.encrypted();
-        Ok(Self { shared, stream: Box::new(stream), from, session, receiver })
+        Ok(Self { shared, stream: Box::new(stream), session, receiver })
     }
 
     /// A mail, up to its end; `bytes` are what was read already, and then what follows the mail.
     async fn take(&mut self, bytes: &mut Vec<u8>) -> io::Result<String> {
-        let turn = timeout(TURN_MAX, self.shared.megabytes.acquire_many(MEGABYTES_EACH)).await;
-        let turn = turn.ok().and_then(Result::ok);
-        let mut mail = self.received().into_bytes();
-        let head = mail.len();
+        let begun = Instant::now();
+        let (mut mail, mut read_in_all, mut turns) = (Vec::new(), 0, Vec::new());
         let (mut receiver, mut room) = (DataReceiver::new(), vec![0; READ_BYTES]);
-        let mut discards: Option<DummyDataReceiver> = None;
+        // The line before it has ended: a dot may come at once.
+        receiver.ingest(&mut b"\r\n".iter(), &mut Vec::new());
+        let mut refused: Option<(DummyDataReceiver, Delivered)> = None;
         loop {
             let mut rest = bytes.iter();
-            let is_whole = match &mut discards {
-                Some(discards) => discards.ingest(&mut rest),
+            let is_whole = match &mut refused {
+                Some((discards, _)) => discards.ingest(&mut rest),
                 None => receiver.ingest(&mut rest, &mut mail),
             };
             let left = rest.as_slice().to_vec();
+            if refused.is_none()
+                && let Err(why) = self.shared.fits(&mail, &mut turns).await
+            {
+                refused = Some((DummyDataReceiver::new_data(&receiver), why));
+                (mail, turns) = (Vec::new(), Vec::new());
+            }
             if is_whole {
                 *bytes = left;
                 break;
             }
-            if discards.is_none() && (turn.is_none() || mail.len() - head > RAW_BYTES_MAX) {
-                discards = Some(DummyDataReceiver::new_data(&receiver));
-                mail = Vec::new();
+            if begun.elapsed() > MAIL_TIME + Duration::from_secs((read_in_all / BYTES_PER_SECOND_MIN) as u64) {
+                return Err(io::ErrorKind::TimedOut.into());
             }
             let read = self.read(&mut room).await?;
+            read_in_all += read;
             *bytes = room[..read].to_vec();
         }
-        let delivered = match (&turn, discards.is_some()) {
-            (None, _) => Delivered::Full,
-            (Some(_), true) => Delivered::TooLarge,
-            (Some(_), false) => match self.shared.delivery.deliver(vec![mail]).await {
-                Ok(()) => {
-                    self.shared.rate.count();
-                    Delivered::Taken
-                }
-                Err(failure) => {
-                    tracing::warn!(%failure, "a mail that was handed in could not be taken");
-                    if matches!(failure, Failure::Full) { Delivered::Full } else { Delivered::Failed }
-                }
-            },
+        let delivered = match refused {
+            Some((_, why)) => why,
+            None => self.shared.deliver(mail).await,
         };
         Ok(self.session.delivered(delivered))
-    }
-
-    /// The line of RFC 5321 4.4 on top of a mail.
-    fn received(&self) -> String {
-        let peer = self.session.peer.as_deref().unwrap_or_default();
-        let date = clock::now().utc().to_rfc2822();
-        format!(
-            "Received: from {peer} ([{}])\r\n by aiemp-node with {}; {date}\r\n",
-            self.from.ip(),
-            self.session.protocol()
-        )
     }
 
     async fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {

@@ -25,9 +25,9 @@ const PORTS: [u16; 2] = [465, 587];
 pub enum Trial {
     /// It was let in here, so it could send.
     CanSend(String),
-    /// It was let in nowhere, and turned away somewhere.
+    /// It was turned away wherever something listens.
     CannotSend,
-    /// No place answered: these were tried.
+    /// These places do not say.
     Untold(Vec<String>),
     /// The settings say that there is no such place.
     NotTried,
@@ -57,7 +57,11 @@ pub async fn can_send(settings: &Imap, password: &Secret<String>) -> Result<Tria
     if let Some((place, _)) = named().zip(&let_in).find(|(_, let_in)| **let_in == LetIn::Yes) {
         return Ok(Trial::CanSend(place));
     }
-    if let_in.contains(&LetIn::No) { Ok(Trial::CannotSend) } else { Ok(Trial::Untold(named().collect())) }
+    if let_in.contains(&LetIn::No) && !let_in.contains(&LetIn::Untold) {
+        return Ok(Trial::CannotSend);
+    }
+    let silent = named().zip(&let_in).filter(|(_, let_in)| **let_in != LetIn::No).map(|(place, _)| place);
+    Ok(Trial::Untold(silent.collect()))
 }
 
 fn parse(place: &str) -> Result<(String, u16), String> {
@@ -68,6 +72,8 @@ fn parse(place: &str) -> Result<(String, u16), String> {
 }
 
 fn usual(host: &str) -> Vec<(String, u16)> {
+    let host = host.to_ascii_lowercase();
+    let host = host.as_str();
     let elsewhere =
         ELSEWHERE.iter().find(|(imap, _)| imap.eq_ignore_ascii_case(host)).map(|(_, smtp)| (*smtp).to_owned());
     let domain = IMAP_NAMES.iter().find_map(|begin| host.strip_prefix(begin));

@@ -3,16 +3,18 @@
 
 use smtp_proto::{Error, MailFrom, Request};
 
-use crate::core::mail::{RAW_BYTES_MAX, inert};
+use crate::core::mail::RAW_BYTES_MAX;
 
 /// Recipients of one mail; RFC 5321 asks for a hundred at least.
 const RECIPIENTS_MAX: usize = 100;
 /// Commands that were none, after which the connection ends.
 const ERRORS_MAX: u32 = 20;
+/// Commands without a mail, after which the connection ends.
+const COMMANDS_MAX: u32 = 300;
+/// What is told to be the largest mail: below that line ends may be added on the way.
+const SIZE_TOLD: usize = RAW_BYTES_MAX - 1024;
 /// Mails in one connection.
 const MAILS_MAX: u32 = 1000;
-/// Of the name that the other side gives itself, and of an address.
-const NAME_BYTES_MAX: usize = 255;
 
 /// What to do after a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +48,15 @@ pub(super) struct Session {
     recipients: Vec<String>,
     offers_tls: bool,
     is_encrypted: bool,
-    /// The name that the other side gives itself, once it did.
-    pub(super) peer: Option<String>,
+    /// Whether the other side said who it is.
+    is_greeted: bool,
     /// LMTP: each recipient is answered.
     is_lmtp: bool,
     has_sender: bool,
     accepted: usize,
     mails: u32,
     errors: u32,
+    commands: u32,
 }
 
 impl Session {
@@ -62,12 +65,13 @@ impl Session {
             recipients: recipients.to_vec(),
             offers_tls,
             is_encrypted: false,
-            peer: None,
+            is_greeted: false,
             is_lmtp: false,
             has_sender: false,
             accepted: 0,
             mails: 0,
             errors: 0,
+            commands: 0,
         }
     }
 
@@ -76,26 +80,25 @@ impl Session {
         "220 localhost ESMTP LMTP aiemp-node\r\n".to_owned()
     }
 
-    /// By which protocol mails come.
-    pub(super) const fn protocol(&self) -> &'static str {
-        match (self.is_lmtp, self.is_encrypted) {
-            (true, false) => "LMTP",
-            (true, true) => "LMTPS",
-            (false, false) => "ESMTP",
-            (false, true) => "ESMTPS",
-        }
-    }
-
     /// The connection is encrypted: what was said before counts no more (RFC 3207).
     pub(super) fn encrypted(&mut self) {
-        *self = Self { is_encrypted: true, errors: self.errors, ..Self::new(&self.recipients, self.offers_tls) };
+        *self = Self {
+            is_encrypted: true,
+            errors: self.errors,
+            commands: self.commands,
+            ..Self::new(&self.recipients, self.offers_tls)
+        };
     }
 
     /// Answers a command, or what is none. `has_room` says whether another mail is taken in this hour.
     pub(super) fn answer<T: AsRef<str>>(&mut self, command: Result<Request<T>, Error>, has_room: bool) -> Next {
+        self.commands += 1;
+        if self.commands > COMMANDS_MAX {
+            return Next::End("421 4.7.0 Too many commands\r\n".to_owned());
+        }
         let said = match command {
-            Ok(Request::Ehlo { host } | Request::Helo { host }) => return self.greeted(host.as_ref(), false),
-            Ok(Request::Lhlo { host }) => return self.greeted(host.as_ref(), true),
+            Ok(Request::Ehlo { .. } | Request::Helo { .. }) => return self.greeted(false),
+            Ok(Request::Lhlo { .. }) => return self.greeted(true),
             Ok(Request::Mail { from }) => self.sender(&from, has_room),
             Ok(Request::Rcpt { to }) => self.recipient(to.address.as_ref()),
             Ok(Request::Data) if self.accepted > 0 => {
@@ -140,29 +143,30 @@ impl Session {
         };
         let times = if self.is_lmtp { self.accepted } else { 1 };
         self.mails += 1;
+        self.commands = 0;
         self.reset();
         format!("{said}\r\n").repeat(times)
     }
 
-    fn greeted(&mut self, host: &str, is_lmtp: bool) -> Next {
+    fn greeted(&mut self, is_lmtp: bool) -> Next {
         self.reset();
-        self.peer = Some(inert::one_line(host, NAME_BYTES_MAX));
+        self.is_greeted = true;
         self.is_lmtp = is_lmtp;
         let tls = if self.offers_tls && !self.is_encrypted { "250-STARTTLS\r\n" } else { "" };
         Next::Say(format!(
             "250-localhost\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n{tls}250 SIZE \
-             {RAW_BYTES_MAX}\r\n"
+             {SIZE_TOLD}\r\n"
         ))
     }
 
     fn sender<T>(&mut self, from: &MailFrom<T>, has_room: bool) -> String {
-        if self.peer.is_none() {
+        if !self.is_greeted {
             return self.wrong("503 5.5.1 Say who you are first");
         }
         if self.has_sender {
             return self.wrong("503 5.5.1 One mail after the other");
         }
-        if from.size > RAW_BYTES_MAX {
+        if from.size > SIZE_TOLD {
             return "552 5.3.4 Larger than any mail that is taken".to_owned();
         }
         if !has_room || self.mails >= MAILS_MAX {
@@ -180,7 +184,7 @@ impl Session {
             return "452 4.5.3 Too many recipients".to_owned();
         }
         if !self.recipients.iter().any(|taken| taken.eq_ignore_ascii_case(address)) {
-            return self.wrong("550 5.1.1 Nobody of that name here");
+            return "550 5.1.1 Nobody of that name here".to_owned();
         }
         self.accepted += 1;
         "250 2.1.5 Go on".to_owned()
@@ -255,6 +259,11 @@ mod tests {
         for _ in 0..ERRORS_MAX {
             say(&mut session, "WHATEVER");
         }
+        let mut session = self::session();
+        (0..COMMANDS_MAX).for_each(|_| says(&mut session, "NOOP", "250"));
+        assert!(matches!(say(&mut session, "NOOP"), Next::End(said) if said.starts_with("421")));
+        let mut session = self::session();
+        (0..ERRORS_MAX).for_each(|_| says(&mut session, "WHATEVER", "500"));
         assert!(matches!(say(&mut session, "WHATEVER"), Next::End(said) if said.starts_with("421")));
     }
 
@@ -281,6 +290,5 @@ mod tests {
         says(&mut session, "RCPT TO:<agent@example.org>", "503");
         assert!(matches!(say(&mut session, "EHLO mx"), Next::Say(said) if !said.contains("STARTTLS")));
         says(&mut session, "STARTTLS", "502");
-        assert_eq!(session.protocol(), "ESMTPS");
     }
 }
