@@ -28,6 +28,8 @@ const REASON_BYTES_MAX: usize = 300;
 
 /// The step at which a name and password are turned away.
 pub(crate) const LOGIN: &str = "logging in";
+/// The step at which a server says that it cannot tell of new mails by itself.
+pub(crate) const IDLE: &str = "waiting for mail";
 const LOGOUT: &str = "LOGOUT";
 
 /// Where a mailbox is.
@@ -185,13 +187,18 @@ impl Connection {
         told: impl FnMut(&Answer<'_>),
     ) -> Result<(), ImapError> {
         self.left = bytes_max;
-        let tag = self.say_tagged(command).await?;
-        self.until_done(step, &tag, told).await
+        let done = async {
+            let tag = self.say_tagged(command).await?;
+            self.until_done(step, &tag, told).await
+        };
+        done.await.map_err(|error| match error {
+            ImapError::Connection(why) => ImapError::Connection(format!("{step}: {why}")),
+            ImapError::Refused { .. } | ImapError::Protocol(_) | ImapError::Settings(_) => error,
+        })
     }
 
     /// Waits until something changes in the folder (RFC 2177), for so long at the most.
     pub(crate) async fn idle(&mut self, wait_max: Duration) -> Result<(), ImapError> {
-        const STEP: &str = "waiting for mail";
         self.left = HEARD_BYTES_MAX;
         let tag = self.say_tagged("IDLE").await?;
         loop {
@@ -199,10 +206,10 @@ impl Connection {
             match answer::read(&answer) {
                 Some(Answer::GoOn) => break,
                 Some(Answer::Done { said, .. }) => {
-                    return Err(ImapError::Refused { step: STEP, said: words(said.as_bytes()) });
+                    return Err(ImapError::Refused { step: IDLE, said: words(said.as_bytes()) });
                 }
                 // It tells what changed before it began to wait, and tells it no second time.
-                Some(Answer::Exists) => return self.end_idle(STEP, &tag).await,
+                Some(Answer::Exists) => return self.end_idle(&tag).await,
                 Some(_) | None => {}
             }
         }
@@ -215,12 +222,12 @@ impl Connection {
             }
             self.left = HEARD_BYTES_MAX;
         }
-        self.end_idle(STEP, &tag).await
+        self.end_idle(&tag).await
     }
 
-    async fn end_idle(&mut self, step: &'static str, tag: &str) -> Result<(), ImapError> {
+    async fn end_idle(&mut self, tag: &str) -> Result<(), ImapError> {
         self.say("DONE").await?;
-        self.until_done(step, tag, |_| {}).await
+        self.until_done(IDLE, tag, |_| {}).await
     }
 
     async fn until_done(

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::SmtpSecurity;
+use super::{SmtpSecurity, tls};
 
 /// Where mails come in, beside `.eml` files that are dropped into `Inbox/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -56,10 +56,6 @@ pub struct Lmtp {
     pub certificate: Option<PathBuf>,
     /// See `certificate`.
     pub key: Option<PathBuf>,
-}
-
-const fn tls() -> SmtpSecurity {
-    SmtpSecurity::Tls
 }
 
 fn inbox() -> String {

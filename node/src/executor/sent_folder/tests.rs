@@ -82,8 +82,8 @@ async fn what_a_server_does_instead_is_told() {
         (&NO_FOLDER, "opening the folder: Sent Items: no such folder"),
         (&NO_SEARCH, "looking for the mail"),
         (&HANGS_UP, "it broke off"),
-        (&CUT, "it broke off"),
-        (&CUT_BETWEEN, "it broke off"),
+        (&CUT, "looking for the mail: it broke off"),
+        (&CUT_BETWEEN, "looking for the mail: it broke off"),
         (&LITERAL, "more than any mail server"),
         (&BYE, "it greets with * BYE"),
     ] {

@@ -20,7 +20,7 @@ use crate::{
     config::Imap,
     core::mail::RAW_BYTES_MAX,
     home::Home,
-    imap::{Answer, Connection, Fetched, ImapError, LOGIN, Place, code},
+    imap::{Answer, Connection, Fetched, IDLE, ImapError, LOGIN, Place, code},
     shell::{
         cloud_secrets::{self, Purpose},
         control::WireTrouble,
@@ -93,13 +93,13 @@ impl Mailbox {
 impl Failure {
     /// The server lets nobody in under this name and password.
     fn is_login(&self) -> bool {
-        matches!(self, Self::Server(ImapError::Refused { step, .. }) if is_login(step))
+        matches!(self, Self::Server(ImapError::Refused { step: LOGIN, .. }))
     }
 
     fn told(&self, mailbox: &Mailbox) -> WireTrouble {
         let place = &mailbox.place;
         let (what, fix) = match self {
-            Self::Server(error @ ImapError::Refused { step, .. }) if is_login(step) => (
+            Self::Server(error @ ImapError::Refused { step: LOGIN, .. }) => (
                 format!("{}:{} refuses {}: {error}", place.host, place.port, mailbox.username),
                 "See [mail_in.imap] in config.toml; a new password is stored with `aiemp-node secrets add NAME --use mail-in`. \
                  Then restart the node.",
@@ -114,10 +114,6 @@ impl Failure {
         };
         WireTrouble { is_error: true, what: format!("no mails are taken up: {what}"), fix: fix.to_owned() }
     }
-}
-
-fn is_login(step: &str) -> bool {
-    step == LOGIN
 }
 
 /// Mails that the server did not give out.
@@ -171,7 +167,6 @@ impl Taking {
 
     /// One connection, for as long as it lasts.
     async fn follow(&self, wait: &mut Duration, tries: &mut Tries) -> Result<Infallible, Failure> {
-        const WAITING: &str = "waiting for mail";
         let mailbox = &self.mailbox;
         let mut connection = Connection::open(&mailbox.place).await?;
         connection.log_in(&mailbox.username, &mailbox.password).await?;
@@ -204,7 +199,7 @@ impl Taking {
             if can_idle {
                 match connection.idle(IDLE_MAX).await {
                     // It said that it can, and does not.
-                    Err(ImapError::Refused { step: WAITING, .. }) => can_idle = false,
+                    Err(ImapError::Refused { step: IDLE, .. }) => can_idle = false,
                     waited => waited?,
                 }
             } else {
