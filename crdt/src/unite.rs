@@ -3,7 +3,10 @@
 //! Edits that came together have a past in common, so what both added is theirs, however alike. Two contents that met later
 //! have none: what stands in both stands once.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use crate::{
     array::{self, Array},
@@ -65,31 +68,40 @@ pub(crate) fn merged(shape: Shape, base: &str, one: &str, other: &str) -> Option
     }
 }
 
-fn merged_entries<'a>([base, one, other]: [&[&'a str]; 3], key: impl Fn(&str) -> String + Copy) -> Vec<&'a str> {
+fn merged_entries<'a>([base, one, other]: [&[&'a str]; 3], key: impl Key) -> Vec<&'a str> {
     let runs = [changed(base, one, key), changed(base, other, key)];
     if runs.iter().any(|runs| is_uncompared(runs)) {
         return merged_by_keys([base, one, other], key);
     }
-    let [by_one, by_other] = runs.map(|runs| {
-        let mut by_start: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
-        runs.into_iter().for_each(|run| by_start.entry(run.0.start).or_default().push(run));
-        by_start
-    });
-    let mut is_kept = vec![true; base.len()];
-    for (old, _) in by_one.values().chain(by_other.values()).flatten() {
-        is_kept[old.clone()].fill(false);
-    }
-    let added = |at: usize| {
-        let here = by_one.get(&at).map(Vec::as_slice).unwrap_or_default();
-        let is_same = move |(old, new): &&Run| {
-            let same = |(by_one, new_one): &Run| by_one == old && one[new_one.clone()] == other[new.clone()];
-            !old.is_empty() && here.iter().any(same)
-        };
-        let there = by_other.get(&at).into_iter().flatten().filter(move |run| !is_same(run));
-        here.iter().flat_map(|(_, new)| &one[new.clone()]).chain(there.flat_map(|(_, new)| &other[new.clone()]))
+    let [by_one, by_other] = runs;
+    let taken_out = |runs: &[Run]| runs.iter().flat_map(|(old, _)| old.clone()).collect::<BTreeSet<_>>();
+    let out = [taken_out(&by_one), taken_out(&by_other)];
+    // What both made of the same they made once.
+    let is_same = |(old, new): &Run| {
+        let by_one = by_one.iter().find(|(by_one, _)| by_one == old);
+        !old.is_empty() && by_one.is_some_and(|(_, by_one)| one[by_one.clone()] == other[new.clone()])
     };
-    let each = (0..=base.len()).flat_map(|at| added(at).chain(base.get(at).filter(|_| is_kept[at])));
-    each.copied().collect()
+    let (together, by_other): (Vec<_>, Vec<_>) = by_other.into_iter().partition(is_same);
+    // What both took out and put elsewhere they moved: merges further back may have come to another order than what these
+    // started from. It stands where the first put it.
+    let mut moved = Counts::of(out[0].intersection(&out[1]).map(|at| base[*at]), key);
+    for entry in put(other, &together) {
+        moved.take(entry, key);
+    }
+    moved.at_most(&Counts::of(put(one, &by_one), key));
+    let mut added = vec![Vec::new(); base.len() + 1];
+    by_one.iter().for_each(|(old, new)| added[old.start].extend(&one[new.clone()]));
+    for (old, new) in &by_other {
+        added[old.start].extend(other[new.clone()].iter().filter(|entry| !moved.take(entry, key)));
+    }
+    let is_kept = |at: &usize| !out.iter().any(|out| out.contains(at));
+    let kept = |at: usize| base.get(at).filter(|_| is_kept(&at)).copied();
+    added.into_iter().enumerate().flat_map(|(at, added)| added.into_iter().chain(kept(at))).collect()
+}
+
+/// What runs put in the place of what they took out.
+fn put<'a>(side: &[&'a str], runs: &[Run]) -> impl Iterator<Item = &'a str> {
+    runs.iter().flat_map(|(_, new)| side[new.clone()].iter().copied())
 }
 
 /// Whether too much differs to tell which entries do: it is one run, of entries that stand in both as well.
@@ -101,26 +113,16 @@ fn is_uncompared(runs: &[Run]) -> bool {
 
 /// The same wherever an entry stands: what all three have, in the order of what both started from, and then what each side
 /// has beyond that.
-fn merged_by_keys<'a>([base, one, other]: [&[&'a str]; 3], key: impl Fn(&str) -> String + Copy) -> Vec<&'a str> {
-    let taken_out = |side: &[&str]| beyond(side, base, key);
-    let mut gone: BTreeMap<String, usize> = BTreeMap::new();
+fn merged_by_keys<'a>([base, one, other]: [&[&'a str]; 3], key: impl Key) -> Vec<&'a str> {
+    let mut gone = Counts::default();
     for side in [one, other] {
-        let mut by_side: BTreeMap<String, usize> = BTreeMap::new();
-        taken_out(side).into_iter().for_each(|entry| *by_side.entry(key(entry)).or_default() += 1);
-        for (entry, count) in by_side {
-            let most = gone.entry(entry).or_default();
+        for (entry, count) in Counts::of(beyond(side, base, key), key).0 {
+            let most = gone.0.entry(entry).or_default();
             *most = count.max(*most);
         }
     }
     // Of entries alike the last are those that one side lacks, as in what it has beyond.
-    let is_kept = |entry: &&&str| match gone.get_mut(&key(entry)).filter(|left| **left > 0) {
-        Some(left) => {
-            *left -= 1;
-            false
-        }
-        None => true,
-    };
-    let mut kept: Vec<_> = base.iter().rev().filter(is_kept).copied().collect();
+    let mut kept: Vec<_> = base.iter().rev().filter(|entry| !gone.take(entry, key)).copied().collect();
     kept.reverse();
     [kept, beyond(base, one, key), beyond(base, other, key)].concat()
 }
@@ -150,7 +152,7 @@ pub(crate) fn is_of_lines(
 type Run = (Range<usize>, Range<usize>);
 
 /// The runs of entries in which two texts differ.
-fn changed(old: &[&str], new: &[&str], key: impl Fn(&str) -> String) -> Vec<Run> {
+fn changed(old: &[&str], new: &[&str], key: impl Key) -> Vec<Run> {
     let by_lines = |entries: &[&str]| entries.iter().map(|entry| format!("{}\n", key(entry))).collect::<String>();
     text_diff::changed_lines(&by_lines(old), &by_lines(new))
 }
@@ -173,17 +175,41 @@ fn line_as_such(line: &str) -> String {
 }
 
 /// The entries of `other` that `there` has not as often, in their order.
-fn beyond<'a>(there: &[&str], other: &[&'a str], key: impl Fn(&str) -> String) -> Vec<&'a str> {
-    let mut left: BTreeMap<String, usize> = BTreeMap::new();
-    there.iter().for_each(|entry| *left.entry(key(entry)).or_default() += 1);
-    let is_beyond = |entry: &&&str| match left.get_mut(&key(entry)).filter(|left| **left > 0) {
-        Some(left) => {
-            *left -= 1;
-            false
+fn beyond<'a>(there: &[&str], other: &[&'a str], key: impl Key) -> Vec<&'a str> {
+    let mut left = Counts::of(there.iter().copied(), key);
+    other.iter().filter(|entry| !left.take(entry, key)).copied().collect()
+}
+
+/// What tells an entry from others.
+trait Key: Fn(&str) -> String + Copy {}
+
+impl<F: Fn(&str) -> String + Copy> Key for F {}
+
+/// How often entries stand somewhere, by what tells them from others.
+#[derive(Default)]
+struct Counts(BTreeMap<String, usize>);
+
+impl Counts {
+    fn of<'a>(entries: impl IntoIterator<Item = &'a str>, key: impl Key) -> Self {
+        let mut counts = Self::default();
+        entries.into_iter().for_each(|entry| *counts.0.entry(key(entry)).or_default() += 1);
+        counts
+    }
+
+    /// No more of any entry than there are in the others.
+    fn at_most(&mut self, others: &Self) {
+        for (entry, count) in &mut self.0 {
+            *count = (*count).min(others.0.get(entry).copied().unwrap_or_default());
         }
-        None => true,
-    };
-    other.iter().filter(is_beyond).copied().collect()
+    }
+
+    /// Takes one such entry out; whether there was any.
+    fn take(&mut self, entry: &str, key: impl Key) -> bool {
+        let left = if self.0.is_empty() { None } else { self.0.get_mut(&key(entry)) };
+        let Some(left) = left.filter(|left| **left > 0) else { return false };
+        *left -= 1;
+        true
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +244,9 @@ mod tests {
         assert_eq!(of(Shape::Lines, "a\nb\n", "b\nx\n", "a\ny\n"), "y\nx\n", "what one took out");
         assert_eq!(of(Shape::Lines, "a\n", "A\n", "A\n"), "A\n", "the same of the same");
         assert_eq!(of(Shape::Lines, "", "a\n", ""), "a\n");
+        assert_eq!(of(Shape::Lines, "a\nb\nc\n", "b\nx\na\nc\n", "b\nc\na\ny\n"), "b\nx\na\nc\ny\n", "moved by both");
+        assert_eq!(of(Shape::Lines, "a\nb\n", "c\nb\nok\n", "c\nb\nok\n"), "c\nb\nok\nok\n", "written by two");
+        assert_eq!(of(Shape::Lines, "a\nb\nc\n", "b\na\nc\n", "b\na\nc\n"), "b\na\nc\n", "moved alike");
         let pretty = "[\n  {\n    \"n\": 1\n  },\n  {\n    \"n\": 2\n  }\n]";
         let both = "[\n  {\"n\":1},\n  {\n    \"n\": 2\n  },\n  {\"n\":3}\n]";
         assert_eq!(of(Shape::Array, "[{\"n\":1}]", pretty, "[{\"n\":1},{\"n\":3}]"), both);

@@ -272,6 +272,17 @@ fn who_edits_a_field_of_which_several_values_are_listed_takes_out_all_of_them() 
     }
 }
 
+/// Merges of four hands had come to another order than what they started from, so two of them had moved the same entry.
+#[test]
+fn an_entry_that_two_merges_put_elsewhere_stands_once() {
+    for seed in [4_740, 7_330, 9_213, 17_659_222_062_324_155_073] {
+        let (hands, _) = Hands::at_log(seed, 4);
+        let mut each = entries(&hands.merged(&(0..hands.sent.len()).collect::<Vec<_>>()).text());
+        each.sort_unstable();
+        assert_eq!(each, (0..16).collect::<Vec<_>>(), "{seed}");
+    }
+}
+
 proptest! {
     #![proptest_config(config())]
 

@@ -152,6 +152,13 @@ impl Vault {
         }
     }
 
+    /// Once all is read that lay there at the start.
+    pub(super) fn forget_left(&mut self) {
+        if !self.restoring && !self.adopts {
+            self.left.clear();
+        }
+    }
+
     fn shown_path(&self, file: FileId) -> Option<VaultPath> {
         self.index.get(file)?.path.shown().cloned()
     }
@@ -348,7 +355,7 @@ impl Vault {
     /// Everything stored was given back: find what the disk lacks, and conflicts that only documents show.
     pub(super) fn restored(&mut self) {
         self.restoring = false;
-        self.left.clear();
+        self.forget_left();
         self.settle_places();
         self.forget_own_removals();
         self.none_is_missing();

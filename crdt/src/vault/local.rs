@@ -222,8 +222,8 @@ impl Vault {
         self.project_postponed();
     }
 
-    /// Once all that the node itself left on disk is known, the rest was saved by hand. Where a file lies at another
-    /// place too, this node was taking it from here when it ended: whether it had, and the save is another file, the
+    /// Once all that the node itself left on disk is known, the rest was saved by hand. Where a file lies or belongs at
+    /// another place, this node was taking it from here when it ended: whether it had, and the save is another file, the
     /// record does not say, and as an edit it could take the whole text away.
     fn judge_strangers(&mut self) {
         if !self.recognising.is_empty() {
@@ -232,9 +232,12 @@ impl Vault {
         for (path, bytes) in std::mem::take(&mut self.strangers) {
             let key = path.key();
             self.in_flight.remove(&key);
-            let leaves = |there: &Projection| self.place_of(there.file) != Some(&*key);
-            if self.there(&key).is_some_and(leaves) {
-                self.forget_place(key.clone());
+            if let Some(file) = self.there(&key).map(|there| there.file) {
+                let belongs_here = self.wanted_path(file).is_none_or(|wanted| wanted.key() == key);
+                if self.place_of(file) != Some(&*key) || (!belongs_here && !self.ended_well) {
+                    self.forget_place(key.clone());
+                    self.project(file);
+                }
             }
             let recorded = self.there(&key).map(|there| there.file).filter(|_| !self.ended_well);
             match recorded.filter(|file| self.index.shape(*file).is_day_log() && self.boundaries.may_write(file.zone)) {

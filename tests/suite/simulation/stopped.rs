@@ -1,5 +1,9 @@
 //! What a person does to the vault while the node does not run.
 
+use std::collections::BTreeSet;
+
+use aiemp_crdt::vault::Projection;
+use aiemp_node::core::Input;
 use aiemp_protocol::vault_path::VaultPath;
 use aiemp_tests::world::World;
 
@@ -74,4 +78,51 @@ fn a_note_respelled_and_edited_while_the_node_was_down_stays_one() {
         }
         settle(&mut world);
     }
+}
+
+#[test]
+fn what_a_crash_left_of_a_rename_is_no_new_file_also_where_the_vault_is_read_late() {
+    let mut world = with_a_history(204);
+    rename(&mut world, 0, &[(AT, "Plans/b.md")]);
+    pass(&mut world, 15_000);
+    // It ended before it had taken the file from its first place, and while it still adopted its vault.
+    world.crash(1, 5_000);
+    world.nodes[1].disk.files.insert(path(AT), LATER.as_bytes().to_vec());
+    (world.nodes[1].store.has_adopted, world.nodes[1].reads_late) = (false, true);
+    pass(&mut world, 30_000);
+    let found = world.nodes[1].scan();
+    world.input(1, found).expect("it is read");
+    world.input(1, Input::Scanned).expect("all of it");
+    pass(&mut world, 30_000);
+    for node in [0, 1] {
+        assert_eq!(text(&world, node, AT), None, "node {node}");
+        assert_eq!(text(&world, node, "Plans/b.md").as_deref(), Some(LATER), "node {node}");
+    }
+    settle(&mut world);
+}
+
+#[test]
+fn a_line_that_came_to_an_empty_place_before_a_crash_takes_no_text_away() {
+    let (one, two) = ("Plans/both.md", "Plans/both (2).md");
+    let mut world = world(205, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    world.partition(0, 1, 20_000);
+    save(&mut world, 0, one, "line by the person\n");
+    save(&mut world, 1, one, "line by Cloud\n");
+    pass(&mut world, 40_000);
+    assert_eq!(text(&world, 1, two).as_deref(), Some("line by Cloud\n"));
+    // It had taken Cloud's text from the place, and not yet recorded that; a program wrote a line there.
+    world.crash(1, 5_000);
+    let state = &mut world.nodes[1];
+    let own = state.store.projections.remove(&path(two).key()).expect("it is recorded");
+    state.store.projections.insert(path(one).key(), Projection { path: path(one), ..own });
+    state.disk.files.remove(&path(two));
+    state.disk.files.insert(path(one), b"a line of a program\n".to_vec());
+    pass(&mut world, 30_000);
+    for node in [0, 1] {
+        let texts: BTreeSet<_> = world.nodes[node].disk.files.values().cloned().collect();
+        for line in ["line by the person\n", "line by Cloud\n", "a line of a program\n"] {
+            assert!(texts.contains(line.as_bytes()), "node {node}: {line}");
+        }
+    }
+    settle(&mut world);
 }
