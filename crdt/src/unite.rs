@@ -76,6 +76,7 @@ fn merged_entries<'a>([base, one, other]: [&[&'a str]; 3], key: impl Key) -> Vec
     let [by_one, by_other] = runs;
     let taken_out = |runs: &[Run]| runs.iter().flat_map(|(old, _)| old.clone()).collect::<BTreeSet<_>>();
     let out = [taken_out(&by_one), taken_out(&by_other)];
+    let taken_by_both = out[0].intersection(&out[1]).map(|at| base[*at]);
     // What both made of the same they made once.
     let is_same = |(old, new): &Run| {
         let by_one = by_one.iter().find(|(by_one, _)| by_one == old);
@@ -84,11 +85,13 @@ fn merged_entries<'a>([base, one, other]: [&[&'a str]; 3], key: impl Key) -> Vec
     let (together, by_other): (Vec<_>, Vec<_>) = by_other.into_iter().partition(is_same);
     // What both took out and put elsewhere they moved: merges further back may have come to another order than what these
     // started from. It stands where the first put it.
-    let mut moved = Counts::of(out[0].intersection(&out[1]).map(|at| base[*at]), key);
+    let mut moved = Counts::of(taken_by_both, key);
     for entry in put(other, &together) {
         moved.take(entry, key);
     }
-    moved.at_most(&Counts::of(put(one, &by_one), key));
+    if !moved.0.is_empty() {
+        moved.at_most(&Counts::of(put(one, &by_one), key));
+    }
     let mut added = vec![Vec::new(); base.len() + 1];
     by_one.iter().for_each(|(old, new)| added[old.start].extend(&one[new.clone()]));
     for (old, new) in &by_other {

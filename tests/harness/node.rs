@@ -74,8 +74,8 @@ pub struct Node {
     pub ended_well: bool,
     /// Whether removals wait for a person.
     pub removals_held: bool,
-    /// Whether a start leaves new files for later, as one does that finds more than it reads at once.
-    pub reads_late: bool,
+    /// How long after a start it reads new files, as a node does that finds more than it reads at once.
+    pub reads_after_ms: u64,
 }
 
 impl Node {
@@ -109,7 +109,7 @@ impl Node {
             canaries: Vec::new(),
             ended_well: false,
             removals_held: false,
-            reads_late: false,
+            reads_after_ms: 0,
         }
     }
 
@@ -180,7 +180,7 @@ impl Node {
         self.look_due = false;
         let freezes = self.freezes.records().map(|record| Input::FreezeFound(record.to_vec()));
         let standing = Input::StandingChanged(self.standing.clone());
-        let found = if self.reads_late { Vec::new() } else { vec![self.scan(), Input::Scanned] };
+        let found = if self.reads_after_ms > 0 { vec![self.scan_known()] } else { vec![self.scan(), Input::Scanned] };
         Ok(freezes.chain([standing]).chain(found).chain([Input::Restored]).collect())
     }
 
@@ -218,6 +218,15 @@ impl Node {
         let present: BTreeSet<_> = self.disk.files.keys().map(VaultPath::key).collect();
         let gone = self.store.projections.iter().filter(|(key, _)| !present.contains(*key));
         Input::FilesChanged { changed: changed.collect(), removed: gone.map(|(_, there)| there.path.clone()).collect() }
+    }
+
+    /// As [`Self::scan`], of places alone where something was recorded.
+    fn scan_known(&self) -> Input {
+        let mut found = self.scan();
+        if let Input::FilesChanged { changed, .. } = &mut found {
+            changed.retain(|(path, _)| self.store.projections.contains_key(&path.key()));
+        }
+        found
     }
 
     /// What the watcher reports: the places it saw, as they are now.

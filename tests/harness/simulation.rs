@@ -62,6 +62,7 @@ fn run_from(seed: u64, story: &mut Option<Vec<String>>) -> Result<Outcome, Viola
     let compaction = compaction(seed, 20_000);
     let mut world = World::compacting(rng.next(), &cast, &links, compaction)?;
     world.story = story.take();
+    read_late(seed, &mut world);
     let outcome = live(&mut world, &mut rng);
     let told = if world.story.is_some() { world.nodes.len() } else { 0 };
     for node in 0..told {
@@ -77,6 +78,14 @@ fn compaction(seed: u64, quiet_ms_max: u64) -> Compaction {
     let mut rng = Rng::new(seed ^ 0x0c0a_0000_0000_0000);
     let quiet = Duration::from_millis(rng.between(500, quiet_ms_max));
     if rng.chance(50) { Compaction { quiet, changes_min: rng.below(3) + 1 } } else { Compaction::default() }
+}
+
+/// In every fourth mesh a node that starts again reads its vault only after a while.
+fn read_late(seed: u64, world: &mut World) {
+    let mut rng = Rng::new(seed ^ 0x1a7e_0000_0000_0000);
+    if rng.chance(25) {
+        world.nodes.iter_mut().for_each(|node| node.reads_after_ms = rng.between(1, 5_000));
+    }
 }
 
 fn live(world: &mut World, rng: &mut Rng) -> Result<Outcome, Violation> {

@@ -52,6 +52,8 @@ pub enum Event {
     RemoveIntake(usize, u64, VaultPath, ContentHash),
     /// The watcher reports.
     Look(usize, u64),
+    /// What lies in the vault is read.
+    Read(usize, u64),
     /// A side notices that its session broke.
     Hangup(usize, u64, usize),
     /// A link may get a session.
@@ -193,13 +195,21 @@ impl World {
                 let input = self.nodes[node].look();
                 self.input(node, input)
             }
+            Event::Read(node, life) if self.lives(node, life) => {
+                let found = self.nodes[node].scan();
+                self.input(node, found)?;
+                self.input(node, Input::Scanned)
+            }
             Event::Hangup(node, life, peer) if self.lives(node, life) => self.hang_up(node, peer),
             Event::Dial(one, other) => self.dial(one, other),
             Event::Start(node) => self.start(node),
             Event::Executor(life, event) => executor::happen(self, life, *event),
-            Event::Write(..) | Event::Remove(..) | Event::RemoveIntake(..) | Event::Look(..) | Event::Hangup(..) => {
-                Ok(())
-            }
+            Event::Write(..)
+            | Event::Remove(..)
+            | Event::RemoveIntake(..)
+            | Event::Look(..)
+            | Event::Read(..)
+            | Event::Hangup(..) => Ok(()),
         }
     }
 
@@ -421,6 +431,7 @@ impl World {
             | Event::Answer(..)
             | Event::Commit(..)
             | Event::Look(..)
+            | Event::Read(..)
             | Event::Hangup(..)
             | Event::Dial(..)
             | Event::Start(..)
@@ -449,6 +460,10 @@ impl World {
         let inputs = self.nodes[node].start()?;
         for input in inputs {
             self.input(node, input)?;
+        }
+        let (life, reads_after) = (self.nodes[node].life, self.nodes[node].reads_after_ms);
+        if reads_after > 0 {
+            self.after(reads_after, Event::Read(node, life));
         }
         for other in 0..self.nodes.len() {
             let delay = self.rng.delay_ms();

@@ -85,7 +85,7 @@ impl Vault {
         let is_all_seen = self.recognising.is_empty() && self.in_flight.is_empty() && self.deferred.is_empty();
         if self.adopts && self.is_scanned && is_all_seen && !self.restoring && !self.is_away {
             self.adopts = false;
-            self.forget_left();
+            self.left.clear();
             self.outputs.push_back(Output::NoteAdopted);
         }
     }

@@ -152,13 +152,6 @@ impl Vault {
         }
     }
 
-    /// Once all is read that lay there at the start.
-    pub(super) fn forget_left(&mut self) {
-        if !self.restoring && !self.adopts {
-            self.left.clear();
-        }
-    }
-
     fn shown_path(&self, file: FileId) -> Option<VaultPath> {
         self.index.get(file)?.path.shown().cloned()
     }
@@ -355,7 +348,10 @@ impl Vault {
     /// Everything stored was given back: find what the disk lacks, and conflicts that only documents show.
     pub(super) fn restored(&mut self) {
         self.restoring = false;
-        self.forget_left();
+        // An adoption asks until it ends.
+        if !self.adopts {
+            self.left.clear();
+        }
         self.settle_places();
         self.forget_own_removals();
         self.none_is_missing();

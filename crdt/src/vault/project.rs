@@ -238,6 +238,9 @@ impl Vault {
         let Some(Pending::Write { key, projection }) = self.pending.remove(&effect) else { return };
         let file = projection.file;
         self.writing.remove(&file);
+        // Another program, or a write before a crash, had put there what was to be written: nothing was replaced.
+        let is_same = matches!(&outcome, WriteOutcome::Displaced(bytes) if ContentHash::of(bytes) == projection.hash);
+        let outcome = if is_same { WriteOutcome::Written } else { outcome };
         if let WriteOutcome::Displaced(bytes) = &outcome {
             // The save was made on what lay there before, so it is an edit of the old disk handle, perhaps of the file that
             // left the place to this one; the place stays in flight until what lies there now is recorded.

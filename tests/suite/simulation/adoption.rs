@@ -6,7 +6,6 @@ use aiemp_crdt::{
     conflict::{Conflict, ConflictKind},
     vault::Choice,
 };
-use aiemp_node::core::Input;
 use aiemp_protocol::{
     entry::{FileKind, Item},
     ids::{ContentHash, FileId},
@@ -295,12 +294,9 @@ fn a_file_that_is_read_after_a_peer_told_of_it_is_that_file() {
     for seed in 390..400 {
         let theirs: Files<'_> = &[("Plans/plan.md", "one\ntwo\nthree\n"), ("Plans/same.md", "another\n")];
         let mut world = met(seed, &[LAPTOP, IDLE_CLOUD], &[(0, 1)], &[EVERYWHERE, theirs], 0);
-        world.nodes[1].reads_late = true;
+        world.nodes[1].reads_after_ms = 29_000;
         world.crash(1, 500);
         pass(&mut world, 30_000);
-        let found = world.nodes[1].scan();
-        world.input(1, found).expect("it is read");
-        world.input(1, Input::Scanned).expect("all of it");
         settle(&mut world);
         assert_eq!(files(&world, 0), files(&world, 1), "seed {seed}");
         assert_eq!(files(&world, 0).len(), EVERYWHERE.len() + 1, "one of two contents: {:?}", files(&world, 0));

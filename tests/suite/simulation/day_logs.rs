@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use aiemp_node::core::Input;
 use aiemp_protocol::{
     entry::{ContentRef, FieldWrite, FileKind, Item},
     ids::{ContentHash, FileId},
@@ -254,12 +253,9 @@ fn a_day_log_that_is_read_after_a_peer_told_of_it_is_that_one() {
     for seed in 540..550 {
         let (here, there) = ([(LINES, "common\nhere\n")], [(LINES, "common\nthere\n")]);
         let mut world = met(seed, &[LAPTOP, IDLE_CLOUD], &[&here, &there], 0);
-        world.nodes[1].reads_late = true;
+        world.nodes[1].reads_after_ms = 59_000;
         world.crash(1, 500);
         pass(&mut world, 60_000);
-        let found = world.nodes[1].scan();
-        world.input(1, found).expect("it is read");
-        world.input(1, Input::Scanned).expect("all of it");
         settle(&mut world);
         assert_eq!(text(&world, 0, LINES), text(&world, 1, LINES), "seed {seed}");
         let all = sorted_lines(&world, 0, LINES);

@@ -284,3 +284,25 @@ fn of_very_many_names_that_two_files_have_the_first_are_listed() {
     pass(&mut world, 60_000);
     assert_eq!(items(&world, 0).len(), 1_000);
 }
+
+#[test]
+fn what_another_sync_put_there_before_the_write_is_no_edit_of_the_file_that_left() {
+    let (old, new) = ("one\ntwo\nthree\n", "another note\n");
+    let mut world = world(321, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, "Plans/a.md", old);
+    pass(&mut world, 20_000);
+    world.partition(0, 1, 20_000);
+    rename(&mut world, 0, &[("Plans/a.md", "Plans/b.md")]);
+    pass(&mut world, 3_000);
+    save(&mut world, 0, "Plans/a.md", new);
+    pass(&mut world, 3_000);
+    // Nobody has told the other node of it yet.
+    world.nodes[1].disk.files.insert(path("Plans/a.md"), new.as_bytes().to_vec());
+    pass(&mut world, 60_000);
+    for node in [0, 1] {
+        assert_eq!(text(&world, node, "Plans/a.md").as_deref(), Some(new), "node {node}");
+        assert_eq!(text(&world, node, "Plans/b.md").as_deref(), Some(old), "node {node}");
+    }
+    nothing_listed(&world);
+    settle(&mut world);
+}

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use aiemp_crdt::vault::Projection;
-use aiemp_node::core::Input;
 use aiemp_protocol::vault_path::VaultPath;
 use aiemp_tests::world::World;
 
@@ -88,12 +87,8 @@ fn what_a_crash_left_of_a_rename_is_no_new_file_also_where_the_vault_is_read_lat
     // It ended before it had taken the file from its first place, and while it still adopted its vault.
     world.crash(1, 5_000);
     world.nodes[1].disk.files.insert(path(AT), LATER.as_bytes().to_vec());
-    (world.nodes[1].store.has_adopted, world.nodes[1].reads_late) = (false, true);
-    pass(&mut world, 30_000);
-    let found = world.nodes[1].scan();
-    world.input(1, found).expect("it is read");
-    world.input(1, Input::Scanned).expect("all of it");
-    pass(&mut world, 30_000);
+    (world.nodes[1].store.has_adopted, world.nodes[1].reads_after_ms) = (false, 25_000);
+    pass(&mut world, 60_000);
     for node in [0, 1] {
         assert_eq!(text(&world, node, AT), None, "node {node}");
         assert_eq!(text(&world, node, "Plans/b.md").as_deref(), Some(LATER), "node {node}");
