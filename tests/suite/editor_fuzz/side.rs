@@ -4,6 +4,7 @@ use std::{thread, time::Duration};
 
 use aiemp_tests::random::Rng;
 use rustix::process::Signal;
+use serde_json::Value;
 
 use super::{Day, editor::Editor, link::Trouble};
 use crate::node::{Node, PATIENCE, becomes, signal};
@@ -158,7 +159,9 @@ impl<'n, 'd> Side<'n, 'd> {
     }
 
     fn wait_for_answer(&self) {
-        let answers = || self.node.run(&["status", "--json"]).status.success();
-        assert!(becomes(PATIENCE, answers), "{} does not answer{}", self.node.role, self.node.last_words());
+        // `status` tells also of a node that does not run.
+        let answers = |told: &[u8]| serde_json::from_slice::<Value>(told).is_ok_and(|told| told["running"] == true);
+        let is_up = || answers(&self.node.run(&["status", "--json"]).stdout);
+        assert!(becomes(PATIENCE, is_up), "{} does not answer{}", self.node.role, self.node.last_words());
     }
 }
