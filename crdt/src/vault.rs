@@ -65,6 +65,7 @@ mod twins;
 mod undo;
 
 pub use authors::Written;
+pub use command::work_of_note;
 use contents::Contents;
 pub use given_up::GivenUp;
 pub use history::{Deed, Event};

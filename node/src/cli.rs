@@ -26,6 +26,7 @@ mod freeze;
 mod hands;
 mod history;
 mod init;
+mod mcp;
 mod owner;
 mod pair;
 mod peers;
@@ -143,6 +144,8 @@ enum Command {
         #[command(flatten)]
         passphrase: Passphrase,
     },
+    /// Tools for an agent (MCP): read tasks and notes, plan, and leave drafts. None approves or sends
+    Mcp(mcp::McpArgs),
     /// Talk to another member as agents do
     #[command(subcommand)]
     A2a(a2a::A2aCommand),
@@ -217,6 +220,7 @@ impl Cli {
             Some(Command::Unfreeze { clock_was_ahead, passphrase }) => {
                 freeze::unfreeze(&home, clock_was_ahead, &passphrase)
             }
+            Some(Command::Mcp(args)) => mcp::mcp(&home, &args),
             Some(Command::A2a(command)) => a2a::a2a(&home, command),
             Some(Command::Config(command)) => config::config(&home, command),
             Some(Command::Version) => {

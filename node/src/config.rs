@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::mail_in::{Imap, Lmtp, MailIn};
-use crate::executor::{secrets::is_name, smtp::Security};
+use crate::{
+    core::Limits,
+    executor::{secrets::is_name, smtp::Security},
+};
 
 mod mail_in;
 
@@ -73,6 +76,10 @@ pub struct Brain {
     pub kind: BrainKind,
     /// For `command`: the program and its arguments; the prompt comes on its stdin, the draft's body on its stdout.
     pub command: Vec<String>,
+    /// For `command`: an agent that is known, and how it is called; it drafts by tools, and `command` may name where it lies.
+    pub preset: Option<Preset>,
+    /// What it may use.
+    pub budget: BrainBudget,
     /// Seconds before a command is ended.
     pub timeout_s: u64,
     /// Bytes of output after which a command is ended.
@@ -80,6 +87,67 @@ pub struct Brain {
     /// For `command`: what it finds in its environment, beside `PATH` and `HOME`; `${secret:NAME}` stands for a secret
     /// of Cloud (`aiemp-node secrets add NAME --use model`).
     pub env: BTreeMap<String, EnvValue>,
+}
+
+/// An agent whose way of being called is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// Claude Code, without a terminal.
+    ClaudeCode,
+}
+
+/// What a brain that is a program may use. A run that would exceed it does not begin; its task waits.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BrainBudget {
+    /// Runs at once.
+    pub at_once: usize,
+    /// For an agent: runs for one task that end without anything.
+    pub runs_per_task: u32,
+    /// Runs in any hour.
+    pub runs_per_hour: usize,
+    /// Runs in any 24 hours.
+    pub runs_per_day: usize,
+    /// Tokens in any 24 hours, as far as the agent reports them; not bounded unless given.
+    pub tokens_per_day: Option<u64>,
+    /// Dollars in any 24 hours, as far as the agent reports them; not bounded unless given.
+    pub dollars_per_day: Option<f64>,
+}
+
+// No number is read that is none.
+impl Eq for BrainBudget {}
+
+impl Default for BrainBudget {
+    fn default() -> Self {
+        let Limits { at_once, runs_per_task, runs_per_hour, runs_per_day, .. } = Limits::default();
+        Self { at_once, runs_per_task, runs_per_hour, runs_per_day, tokens_per_day: None, dollars_per_day: None }
+    }
+}
+
+impl BrainBudget {
+    /// The bounds as the core knows them.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            at_once: self.at_once,
+            runs_per_task: self.runs_per_task,
+            runs_per_hour: self.runs_per_hour,
+            runs_per_day: self.runs_per_day,
+            tokens_per_day: self.tokens_per_day,
+            cost_per_day: self.dollars_per_day.map(|dollars| (dollars * 1_000_000.0) as u64),
+        }
+    }
+
+    fn objection(&self) -> Option<&'static str> {
+        if self.at_once == 0 || self.runs_per_task == 0 {
+            return Some(
+                "`[brain.budget]` `at_once` and `runs_per_task` are at least 1; `kind = \"none\"` asks nothing",
+            );
+        }
+        let is_amount = |dollars: f64| dollars.is_finite() && dollars >= 0.0;
+        let is_refused = self.dollars_per_day.is_some_and(|dollars| !is_amount(dollars));
+        is_refused.then_some("`[brain.budget]` `dollars_per_day` is an amount such as 5.0")
+    }
 }
 
 /// What a variable of the environment is set to.
@@ -134,6 +202,8 @@ impl Default for Brain {
         Self {
             kind: BrainKind::None,
             command: Vec::new(),
+            preset: None,
+            budget: BrainBudget::default(),
             timeout_s: 120,
             output_bytes_max: 262_144,
             env: BTreeMap::new(),
@@ -312,8 +382,16 @@ impl Config {
         if !config.vault.is_absolute() {
             return refuse("`vault` must be an absolute path");
         }
-        if config.brain.kind == BrainKind::Command && config.brain.command.is_empty() {
-            return refuse("`[brain] kind = \"command\"` needs `command = [\"PROGRAM\", …]`");
+        if config.brain.kind == BrainKind::Command && config.brain.command.is_empty() && config.brain.preset.is_none() {
+            return refuse(
+                "`[brain] kind = \"command\"` needs `command = [\"PROGRAM\", …]`, or `preset = \"claude-code\"`",
+            );
+        }
+        if config.brain.preset.is_some() && config.brain.kind != BrainKind::Command {
+            return refuse("`[brain] preset` is for `kind = \"command\"`");
+        }
+        if let Some(why) = config.brain.budget.objection() {
+            return refuse(why);
         }
         if let Some(why) = config.mail_in.lmtp.as_ref().and_then(Lmtp::objection) {
             return refuse(why);

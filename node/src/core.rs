@@ -22,7 +22,10 @@ use aiemp_protocol::{
     zone::{NeverPath, Zone},
 };
 
+pub mod agent;
 mod announce;
+mod brains;
+mod budget;
 mod claims;
 mod compaction;
 mod dashboard;
@@ -40,6 +43,8 @@ mod standing;
 pub mod template;
 mod work;
 
+pub use brains::{BrainFault, BrainRun, FaultClass};
+pub use budget::{Bound, Limits, Used};
 pub use compaction::Compaction;
 pub use divergence::{Divergence, Lost};
 pub use input::{BrainId, Input, Question};
@@ -59,6 +64,8 @@ pub struct Start {
     pub releases: Releases,
     /// What drafts here.
     pub brain: Brain,
+    /// What it may use, where it is a program.
+    pub limits: Limits,
     /// Which notes start anew.
     pub compaction: Compaction,
     /// Logs found invalid before.
@@ -149,7 +156,7 @@ impl Core {
         });
         let me = replication.me();
         let boundaries = boundaries(replication.rosters(), me);
-        let work = Work::new(replication.rosters().current(), me, start.brain, start.compaction);
+        let work = Work::new(replication.rosters().current(), me, (start.brain, start.limits), start.compaction);
         let mut vault = Vault::new(me, Box::new(boundaries), positions(&replication));
         if start.ended_well {
             vault.ended_well();

@@ -50,6 +50,12 @@ places! {
     store => "mesh/store.sqlite";
     /// How far the mails of the mailbox are taken up.
     mail_in => "mesh/mail-in";
+    /// What the brain used in the last day.
+    brain_spending => "mesh/brain-spending";
+    /// The home of a brain that is an agent.
+    brain_home => "brain/home";
+    /// The folder in which it works.
+    brain_work => "brain/work";
     /// Fingerprints of the known secrets.
     fingerprints => "mesh/fingerprints";
     /// What the person let out although the guard held it; signed.

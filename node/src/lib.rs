@@ -15,6 +15,7 @@ pub mod fault;
 pub mod hands;
 pub mod home;
 mod imap;
+pub mod mcp;
 pub mod reviewer;
 pub mod shell;
 mod tls;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_keys::{FingerprintKey, Fingerprints, NodeId, Signer};
-use aiemp_node::core::{Answer, Brain, Compaction, Core, Divergence, Input, Lost, Start};
+use aiemp_node::core::{Answer, Brain, Compaction, Core, Divergence, Input, Limits, Lost, Start};
 use aiemp_protocol::{
     approval::{Receipt, Standing},
     egress::Releases,
@@ -60,6 +60,10 @@ pub struct Node {
     pub kept: Vec<(VaultPath, Vec<u8>)>,
     /// Answers to questions, by number.
     pub answers: BTreeMap<u64, Answer>,
+    /// What its brain may use.
+    pub limits: Limits,
+    /// What it used.
+    pub spending: Vec<u8>,
     /// What its home says of the brake.
     pub freezes: Freezes,
     /// The standing approvals in its home.
@@ -102,6 +106,8 @@ impl Node {
             answers_until: 0,
             kept: Vec::new(),
             answers: BTreeMap::new(),
+            limits: Limits { at_once: 1_000, runs_per_hour: 100_000, runs_per_day: 100_000, ..Limits::default() },
+            spending: Vec::new(),
             freezes: Freezes::default(),
             standing: Vec::new(),
             secrets: vec![KNOWN_SECRET.to_owned()],
@@ -157,12 +163,16 @@ impl Node {
             rosters: self.rosters(),
             fingerprints,
             brain: self.brain,
+            limits: self.limits,
             frozen: self.store.frozen.clone(),
             missing: self.store.missing(),
             releases: Releases::new(FingerprintKey::from_bytes([7; 32])),
             room: Room::default(),
         });
         core.raise_generation(self.generation);
+        if !self.spending.is_empty() {
+            core.restore_spending(&self.spending).map_err(|error| format!("spending: {error}"))?;
+        }
         for kept in &self.store.entries {
             core.restore_entry(kept.signed.log, &kept.signed.cose, kept.received)
                 .map_err(|error| format!("restore: {error}"))?;

@@ -2,7 +2,9 @@
 
 mod active;
 mod adoption;
+mod agents;
 mod bases;
+mod brains;
 mod changes;
 mod claims;
 mod compaction;

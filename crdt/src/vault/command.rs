@@ -317,13 +317,8 @@ impl Vault {
 
     /// What somebody claims who moves this file to the node's own claim folder: the work that the note names, or the file.
     pub(super) fn work_in(&self, file: FileId, to: Zone, bytes: &[u8]) -> Option<WorkId> {
-        if to != Zone::Claim(self.me) || file.zone.audience() != to.audience() {
-            return None;
-        }
-        let note = note_text(bytes).map(Note::parse);
-        let named = note.as_ref().and_then(|note| note.field("work_id"));
-        let named = named.and_then(|named| named.trim_matches(['"', '\'']).parse().ok());
-        Some(named.unwrap_or_else(|| WorkId(action_id(file))))
+        let is_claim = to == Zone::Claim(self.me) && file.zone.audience() == to.audience();
+        is_claim.then(|| work_of_note(file, bytes))
     }
 
     /// A claim from the copy that it is for begins the lease anew.
@@ -350,6 +345,14 @@ impl Vault {
             DocState::Uncreated(_) | DocState::Loading { .. } | DocState::Incomplete(_) => None,
         }
     }
+}
+
+/// The work that a note stands for: the one that it names, or itself.
+pub fn work_of_note(file: FileId, bytes: &[u8]) -> WorkId {
+    let note = note_text(bytes).map(Note::parse);
+    let named = note.as_ref().and_then(|note| note.field("work_id"));
+    let named = named.and_then(|named| named.trim_matches(['"', '\'']).parse().ok());
+    named.unwrap_or_else(|| WorkId(action_id(file)))
 }
 
 fn lease_of_node() -> u64 {

@@ -11,7 +11,6 @@ use aiemp_protocol::{
     limits::LEASE,
     time::Timestamp,
     vault_path::VaultPath,
-    zone::Zone,
 };
 
 use super::{
@@ -58,12 +57,11 @@ impl Core {
     fn lease_without_draft(&self, file: FileId) -> Option<Timestamp> {
         let work = self.vault.claims().work_of(file)?;
         let claim = self.vault.holder(work).filter(|claim| claim.to == file && !claim.by_hand)?;
-        let draft = FileId::for_work(Zone::Drafts, work, &format!("draft:{}", claim.origin.author()));
         let is_open = self.vault.is_in_sight(file) && !self.vault.is_in_dispute(file);
         let mine = self.vault.claims().of(work, self.work.me);
         let was_mine = mine.is_some_and(|mine| mine.origin.is_before(&claim.origin));
         let until = mine.map_or(claim.lease_until, |mine| mine.lease_until.max(claim.lease_until));
-        (is_open && !was_mine && self.vault.index().get(draft).is_none()).then_some(until)
+        (is_open && !was_mine && !self.came_of(work, claim.origin.author())).then_some(until)
     }
 
     pub(super) fn overdue_due(&mut self, now: Timestamp) {

@@ -13,7 +13,9 @@ use aiemp_protocol::{
 };
 
 use super::{
-    Core, mail,
+    Core,
+    agent::finished_id,
+    mail,
     output::{Answer, Notice, Output},
     work::{Reading, beside, domain_of, is_in},
 };
@@ -168,6 +170,24 @@ impl Core {
             && let Some(work) = self.work_named(path)
         {
             self.file_siblings(now, work, path, "Rejected");
+        }
+    }
+
+    /// A member says of a task that it had in hand that nothing is to be sent: it is done, unless a draft waits after all.
+    pub(super) fn update_seen(&mut self, now: Timestamp, file: FileId, path: &VaultPath) {
+        let executor = self.replication.rosters().current().executor;
+        if self.work.role != Role::Local || executor != self.work.me || !path.name().starts_with("FINISHED_") {
+            return;
+        }
+        let Some(work) = self.work_named(path) else { return };
+        let authors: Vec<_> = self.vault.claims().of_work(work).map(|claim| claim.origin.author()).collect();
+        let is_said = authors.iter().any(|author| finished_id(work, *author) == file);
+        if !is_said || authors.iter().any(|author| self.draft_of(work, *author).is_some()) {
+            return;
+        }
+        self.file_siblings(now, work, path, "Done");
+        if let Some(to) = beside(path, "Done") {
+            self.vault_input(now, vault::Input::MoveRequested { file, to });
         }
     }
 

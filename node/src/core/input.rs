@@ -1,5 +1,9 @@
 //! What happens to the node: past tense, one variant each.
 
+use super::{
+    agent::{Ask, Session},
+    brains::{BrainFault, BrainRun},
+};
 use aiemp_crdt::vault::{self, Choice, RemoveOutcome, WriteOutcome};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
@@ -52,8 +56,8 @@ pub enum Input {
     FileWritten(vault::EffectId, WriteOutcome),
     /// A file was removed.
     FileRemoved(vault::EffectId, RemoveOutcome),
-    /// The brain answered: a draft's body, or why there is none.
-    BrainAnswered(BrainId, Result<String, String>),
+    /// A run of the brain ended.
+    BrainAnswered(BrainId, Result<BrainRun, BrainFault>),
     /// The executor wrote a receipt; its signature was verified.
     ReceiptFound(Receipt),
     /// A member calls, as agents do.
@@ -143,6 +147,13 @@ pub enum Question {
     },
     /// Who has which work in hand.
     Claims,
+    /// What an agent asks.
+    Agent {
+        /// Its session.
+        session: Session,
+        /// What.
+        ask: Ask,
+    },
     /// How the node is.
     Status,
     /// What this node holds of each log, and what each member has used.

@@ -19,7 +19,7 @@ use aiemp_protocol::{
     vault_path::VaultPath,
 };
 
-use super::input::BrainId;
+use super::{agent::Told, budget::Bound, input::BrainId};
 
 /// What to do.
 #[derive(Debug)]
@@ -126,13 +126,17 @@ pub enum Output {
         /// Not asked for.
         unwanted: BTreeSet<ContentHash>,
     },
-    /// Ask the brain for the body of a reply, then answer `BrainAnswered`.
+    /// Run the brain for a task, then answer `BrainAnswered`.
     RunBrain {
         /// The answer's id.
         id: BrainId,
         /// The prompt, with what came from outside wrapped as data.
         prompt: Cleared<String>,
+        /// The work for which it gets tools, where it drafts by those.
+        for_work: Option<WorkId>,
     },
+    /// Make durable what the brain used, before anything that follows.
+    KeepSpending(Vec<u8>),
     /// Call a member, now or when it is there; the call waits on disk until then. One that is queued already by this id
     /// is replaced.
     CallPeer {
@@ -256,6 +260,8 @@ pub enum Answer {
     Logs(Vec<LogStanding>),
     /// To `Claims`.
     Claims(Vec<ClaimStanding>),
+    /// To `Agent`.
+    Agent(Told),
 }
 
 /// A piece of work that somebody has in hand.
@@ -319,6 +325,8 @@ pub struct Status {
     pub behind: BTreeSet<NodeId>,
     /// Files whose content has not come.
     pub lacking: Vec<VaultPath>,
+    /// How many tasks wait for the brain, until when, and why.
+    pub brain_waits: Option<(usize, Timestamp, Bound)>,
     /// Whether nothing is under way.
     pub settled: bool,
 }
@@ -365,10 +373,24 @@ pub enum Notice {
         /// The draft.
         path: VaultPath,
     },
+    /// A task needs nothing to be sent, as its agent says.
+    Finished {
+        /// The work.
+        work: WorkId,
+        /// What it says.
+        path: VaultPath,
+    },
     /// A note holds active content that nobody released: it is not shown as it is now.
     ContentHeld {
         /// The note.
         path: VaultPath,
+    },
+    /// Tasks wait, for the brain may not be run for now.
+    BrainWaits {
+        /// Until when.
+        until: Timestamp,
+        /// What keeps it.
+        bound: Bound,
     },
     /// The brain failed.
     BrainFailed {

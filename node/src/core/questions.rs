@@ -41,6 +41,7 @@ impl Core {
                 self.answer(request, Answer::Logs(logs));
             }
             Question::Claims => self.list_claims(request),
+            Question::Agent { session, ask } => self.agent_asked(now, request, session, ask),
             Question::Status => {
                 let status = self.status(now);
                 self.answer(request, Answer::Status(status));
@@ -151,6 +152,7 @@ impl Core {
                 waiting.chain(self.replication.lacking_past()).map(|log| log.author).collect()
             },
             lacking: self.vault.lacking().cloned().collect(),
+            brain_waits: self.brain_waits(now),
             settled: self.vault.is_settled(),
         }
     }
@@ -190,6 +192,9 @@ impl Core {
             Reading::File { request, file, path } => {
                 let shown = bytes.filter(|bytes| self.vault.waits_for(file, &path, bytes).is_empty());
                 self.answer(request, Answer::File(shown));
+            }
+            Reading::Agent { request, session, file, path, then } => {
+                self.read_for_agent(now, (request, session), (file, path), then, bytes);
             }
             Reading::Past { request, number, file, path } => {
                 self.past_read(now, (request, number), (file, path), bytes);

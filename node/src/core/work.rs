@@ -13,6 +13,8 @@ use aiemp_protocol::{
 
 use super::{
     Compaction,
+    agent::{Awaited, NoteFor, Session, Told},
+    budget::{Budget, Limits},
     input::BrainId,
     mail::{self, TaskNote},
     output::DraftSource,
@@ -25,8 +27,19 @@ pub enum Brain {
     None,
     /// The embedded acknowledgement.
     Template,
-    /// A program that the shell runs.
+    /// A program that the shell runs: it prints the body of the draft.
     Command,
+    /// A program that the shell runs: it drafts by the tools of `aiemp-node mcp`.
+    Agent,
+}
+
+/// A run of the brain.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// The task in hand.
+    pub(super) file: FileId,
+    pub(super) task: TaskNote,
+    pub(super) began: Timestamp,
 }
 
 /// Why a file's content is being read.
@@ -50,6 +63,8 @@ pub(super) enum Reading {
     DayLog { file: FileId, part: usize, at: Timestamp, line: String },
     /// What a file said at a time.
     Past { request: u64, number: usize, file: FileId, path: VaultPath },
+    /// A note that an agent asked for, or asked to do something with.
+    Agent { request: u64, session: Session, file: FileId, path: VaultPath, then: NoteFor },
     /// A draft that a person turned down.
     Rejected { request: u64, file: FileId, reason: String },
 }
@@ -87,13 +102,25 @@ pub(super) struct Work {
     pub(super) next_reading: u64,
     /// Unclaimed tasks with the time at which this node takes them.
     pub(super) to_claim: BTreeMap<FileId, (WorkId, Timestamp)>,
-    pub(super) drafting: BTreeMap<BrainId, (FileId, TaskNote)>,
+    pub(super) drafting: BTreeMap<BrainId, Run>,
+    /// What the brain may use.
+    pub(super) budget: Budget,
+    /// Tasks that wait for a run: those to be claimed first with their work.
+    pub(super) waiting: BTreeMap<FileId, Option<WorkId>>,
+    /// When they are looked at next.
+    pub(super) waiting_at: Option<Timestamp>,
+    /// Work that was claimed for runs that have not begun.
+    pub(super) claiming: BTreeMap<WorkId, Timestamp>,
     /// When the claims of tasks that a program works on are renewed.
     pub(super) renewals: BTreeMap<FileId, Timestamp>,
     /// Tasks that others claimed, with when to look what came of it.
     pub(super) overdue: BTreeMap<FileId, Timestamp>,
     /// Claimed tasks, with when to begin with them.
     pub(super) to_begin: BTreeMap<FileId, Timestamp>,
+    /// Tasks that an agent has in hand, with until when this node's own brain leaves them alone.
+    pub(super) with_agent: BTreeMap<WorkId, Timestamp>,
+    /// Agents that are told once what they asked for is durable.
+    pub(super) agent_waits: Vec<(Awaited, u64, Told)>,
     /// Claimed tasks that are being drafted.
     pub(super) in_hand: BTreeSet<FileId>,
     /// The drafts of claimed tasks.
@@ -133,7 +160,8 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(roster: &Roster, me: NodeId, brain: Brain, compaction: Compaction) -> Self {
+    pub(super) fn new(roster: &Roster, me: NodeId, brain: (Brain, Limits), compaction: Compaction) -> Self {
+        let (brain, limits) = brain;
         let mut work = Self {
             me,
             mesh: roster.mesh,
@@ -146,9 +174,15 @@ impl Work {
             next_reading: 0,
             to_claim: BTreeMap::new(),
             drafting: BTreeMap::new(),
+            budget: Budget::new(limits),
+            waiting: BTreeMap::new(),
+            waiting_at: None,
+            claiming: BTreeMap::new(),
             renewals: BTreeMap::new(),
             overdue: BTreeMap::new(),
             to_begin: BTreeMap::new(),
+            with_agent: BTreeMap::new(),
+            agent_waits: Vec::new(),
             in_hand: BTreeSet::new(),
             drafts: BTreeMap::new(),
             retries: BTreeMap::new(),
@@ -189,7 +223,8 @@ impl Work {
         let retries = self.retries.values().map(|(at, _)| *at);
         let offers = self.offers.values().copied();
         let leases = self.renewals.values().chain(self.overdue.values()).copied();
-        let own = claims.chain(retries).chain(offers).chain(leases).filter(|_| !self.is_stopped);
+        let waiting = self.waiting_at.filter(|_| !self.waiting.is_empty());
+        let own = claims.chain(retries).chain(waiting).chain(offers).chain(leases).filter(|_| !self.is_stopped);
         own.chain(self.dashboard_due).chain(self.forget_at).chain(self.compact_at).min()
     }
 

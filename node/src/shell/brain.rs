@@ -1,8 +1,11 @@
-//! The `command` brain: any program; the prompt on its stdin, the body of a draft on its stdout.
+//! Brains that are programs: any `command`, with the prompt on its stdin and the body of a draft on its stdout; or an agent,
+//! which drafts by the tools of `aiemp-node mcp`.
 
-use std::{process::Stdio, time::Duration};
+mod claude_code;
 
-use aiemp_protocol::egress::Cleared;
+use std::{ffi::OsString, path::PathBuf, process::Stdio, time::Duration};
+
+use aiemp_protocol::{egress::Cleared, ids::WorkId};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,32 +14,94 @@ use tokio::{
 };
 
 use super::cloud_secrets;
-use crate::{config::Brain, home::Home};
+use crate::{
+    config::{Brain, Preset},
+    core::{BrainFault, BrainRun, FaultClass, Used},
+    home::Home,
+};
 
-/// Runs the program once: cleared environment, own time limit, bounded output. What it prints on stderr is not kept,
-/// for it may quote the mail.
-pub async fn run(home: &Home, settings: &Brain, prompt: Cleared<String>) -> Result<String, String> {
-    let secrets = cloud_secrets::environment(home, settings).map_err(|error| error.to_string())?;
-    let (program, arguments) = settings.command.split_first().ok_or("no command is configured")?;
-    let mut child = Command::new(program)
+/// How a program is called.
+struct Call {
+    words: Vec<OsString>,
+    /// Where it works; where the node does, unless given.
+    folder: Option<PathBuf>,
+    /// What it finds in its environment beside `PATH`.
+    environment: Vec<(&'static str, OsString)>,
+}
+
+/// Runs the program once, for a piece of work where it gets tools: cleared environment, own time limit, bounded output. What
+/// it prints on stderr is not kept, for it may quote the mail.
+pub async fn run(
+    home: &Home,
+    settings: &Brain,
+    prompt: Cleared<String>,
+    for_work: Option<WorkId>,
+) -> Result<BrainRun, BrainFault> {
+    let call = match (settings.preset, for_work) {
+        (Some(Preset::ClaudeCode), Some(work)) => claude_code::call(home, settings, work),
+        (Some(Preset::ClaudeCode), None) | (None, _) => Ok(Call {
+            words: settings.command.iter().map(OsString::from).collect(),
+            folder: None,
+            environment: vec![("HOME", std::env::var_os("HOME").unwrap_or_default())],
+        }),
+    };
+    let call = call.map_err(|why| fault(FaultClass::Transient, &why))?;
+    let (output, is_success) = output_of(home, settings, call, prompt).await?;
+    if settings.preset == Some(Preset::ClaudeCode) {
+        return claude_code::read(&output);
+    }
+    if !is_success {
+        return Err(fault(FaultClass::Transient, "the brain ended with an error"));
+    }
+    let text = String::from_utf8(output).map_err(|_| fault(FaultClass::Logic, "the brain's answer is not UTF-8"))?;
+    if text.trim().is_empty() {
+        return Err(fault(FaultClass::Logic, "the brain answered nothing"));
+    }
+    Ok(BrainRun { text, used: Used::default() })
+}
+
+fn fault(class: FaultClass, why: &str) -> BrainFault {
+    BrainFault { class, why: why.to_owned(), used: Used::default() }
+}
+
+/// What it printed, and whether it ended well.
+async fn output_of(
+    home: &Home,
+    settings: &Brain,
+    call: Call,
+    prompt: Cleared<String>,
+) -> Result<(Vec<u8>, bool), BrainFault> {
+    let secrets = cloud_secrets::environment(home, settings)
+        .map_err(|error| fault(FaultClass::Authentication, &error.to_string()))?;
+    let (program, arguments) =
+        call.words.split_first().ok_or_else(|| fault(FaultClass::Logic, "no command is configured"))?;
+    let named = program.to_string_lossy().into_owned();
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", std::env::var_os("HOME").unwrap_or_default())
+        .envs(call.environment)
         .envs(secrets.iter().map(|(variable, value)| (variable, value.expose())))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         // It, and what it starts, are a group: all of it ends when the brain's time is over.
-        .process_group(0)
-        .spawn()
-        .map_err(|error| format!("cannot start `{program}`: {error}; check `[brain] command` in config.toml"))?;
+        .process_group(0);
+    if let Some(folder) = call.folder {
+        command.current_dir(folder);
+    }
+    let mut child = command.spawn().map_err(|error| {
+        let why = format!("cannot start `{named}`: {error}; check `[brain] command` in config.toml");
+        fault(FaultClass::Transient, &why)
+    })?;
     let _group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
     let limit = Duration::from_secs(settings.timeout_s);
-    timeout(limit, converse(&mut child, settings, prompt))
-        .await
-        .unwrap_or_else(|_| Err(format!("`{program}` took longer than {} s and was ended", settings.timeout_s)))
+    timeout(limit, converse(&mut child, settings, prompt)).await.unwrap_or_else(|_| {
+        let why = format!("`{named}` took longer than {} s and was ended", settings.timeout_s);
+        Err(fault(FaultClass::Transient, &why))
+    })
 }
 
 /// The processes of one brain, ended when this is dropped, whatever they do about it.
@@ -55,9 +120,10 @@ async fn converse(
     child: &mut tokio::process::Child,
     settings: &Brain,
     prompt: Cleared<String>,
-) -> Result<String, String> {
-    let mut stdin = child.stdin.take().ok_or("the brain has no stdin")?;
-    let stdout = child.stdout.take().ok_or("the brain has no stdout")?;
+) -> Result<(Vec<u8>, bool), BrainFault> {
+    let transient = |why: String| fault(FaultClass::Transient, &why);
+    let mut stdin = child.stdin.take().ok_or_else(|| transient("the brain has no stdin".to_owned()))?;
+    let stdout = child.stdout.take().ok_or_else(|| transient("the brain has no stdout".to_owned()))?;
     let prompt = prompt.into_inner();
     let write = async move {
         // A brain that does not read its prompt to the end may still answer.
@@ -67,16 +133,14 @@ async fn converse(
     let mut output = Vec::new();
     let mut limited = stdout.take(settings.output_bytes_max + 1);
     let (read, ()) = tokio::join!(limited.read_to_end(&mut output), write);
-    read.map_err(|error| format!("cannot read the brain's answer: {error}"))?;
+    read.map_err(|error| transient(format!("cannot read the brain's answer: {error}")))?;
     if output.len() as u64 > settings.output_bytes_max {
-        return Err(format!("the brain printed more than {} bytes and was ended", settings.output_bytes_max));
+        let why = format!("the brain printed more than {} bytes and was ended", settings.output_bytes_max);
+        return Err(fault(FaultClass::Logic, &why));
     }
-    let status = child.wait().await.map_err(|error| format!("the brain could not be waited for: {error}"))?;
-    if !status.success() {
-        return Err(format!("the brain ended with {status}"));
-    }
-    let text = String::from_utf8(output).map_err(|_| "the brain's answer is not UTF-8".to_owned())?;
-    if text.trim().is_empty() { Err("the brain answered nothing".to_owned()) } else { Ok(text) }
+    let status = child.wait().await;
+    let status = status.map_err(|error| transient(format!("the brain could not be waited for: {error}")))?;
+    Ok((output, status.success()))
 }
 
 #[cfg(test)]
@@ -105,16 +169,20 @@ mod tests {
         guard.clear_text(text.to_owned()).expect("holds no secret")
     }
 
+    /// The text, or the fault's words.
+    async fn run_text(home: &Home, settings: &Brain, text: &str) -> Result<String, String> {
+        run(home, settings, prompt(text), None).await.map(|run| run.text).map_err(|fault| fault.why)
+    }
+
     #[tokio::test]
     async fn the_prompt_goes_in_and_the_body_comes_out() {
-        let answer = run(&home(), &settings("tr a-z A-Z"), prompt("hello")).await;
+        let answer = run_text(&home(), &settings("tr a-z A-Z"), "hello").await;
         assert_eq!(answer, Ok("HELLO".to_owned()));
     }
 
     #[tokio::test]
     async fn a_brain_sees_nothing_of_our_environment() {
-        let answer =
-            run(&home(), &settings("cat >/dev/null; env | cut -d= -f1 | sort | tr '\\n' ' '"), prompt("x")).await;
+        let answer = run_text(&home(), &settings("cat >/dev/null; env | cut -d= -f1 | sort | tr '\\n' ' '"), "x").await;
         let answer = answer.expect("env runs");
         assert!(
             answer.split_whitespace().all(|name| ["HOME", "PATH", "PWD", "SHLVL", "_", "OLDPWD"].contains(&name)),
@@ -128,23 +196,23 @@ mod tests {
         let home = Home::at(directory.path());
         let mut settings = settings("cat >/dev/null; printf %s \"$KEY\"");
         settings.env.insert("KEY".to_owned(), EnvValue::Secret("model".to_owned()));
-        let told = run(&home, &settings, prompt("x")).await.unwrap_err();
+        let told = run_text(&home, &settings, "x").await.unwrap_err();
         assert!(told.contains("secrets add model --use model"), "{told}");
         let key = CloudSecret::new(Purpose::Model, Secret::new("correct horse battery".to_owned()));
         cloud_secrets::add(&home, "model", &key).unwrap();
-        assert_eq!(run(&home, &settings, prompt("x")).await.as_deref(), Ok("correct horse battery"));
+        assert_eq!(run_text(&home, &settings, "x").await.as_deref(), Ok("correct horse battery"));
     }
 
     #[tokio::test]
     async fn what_a_brain_does_wrong_is_told() {
         let told = |answer: Result<String, String>| answer.expect_err("an error");
-        assert!(told(run(&home(), &settings("exit 3"), prompt("x")).await).contains("ended with"));
-        assert!(told(run(&home(), &settings("true"), prompt("x")).await).contains("answered nothing"));
-        assert!(told(run(&home(), &settings("yes"), prompt("x")).await).contains("more than 1024 bytes"));
-        assert!(told(run(&home(), &settings("printf '\\377'"), prompt("x")).await).contains("not UTF-8"));
+        assert!(told(run_text(&home(), &settings("exit 3"), "x").await).contains("ended with an error"));
+        assert!(told(run_text(&home(), &settings("true"), "x").await).contains("answered nothing"));
+        assert!(told(run_text(&home(), &settings("yes"), "x").await).contains("more than 1024 bytes"));
+        assert!(told(run_text(&home(), &settings("printf '\\377'"), "x").await).contains("not UTF-8"));
         let slow = Brain { timeout_s: 0, ..settings("sleep 60") };
-        assert!(told(run(&home(), &slow, prompt("x")).await).contains("longer than 0 s"));
+        assert!(told(run_text(&home(), &slow, "x").await).contains("longer than 0 s"));
         let missing = Brain { command: vec!["/nonexistent/brain".to_owned()], ..settings("") };
-        assert!(told(run(&home(), &missing, prompt("x")).await).contains("[brain] command"));
+        assert!(told(run_text(&home(), &missing, "x").await).contains("[brain] command"));
     }
 }

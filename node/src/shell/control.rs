@@ -3,6 +3,7 @@
 //! One JSON object a line, one answer a line. The socket is 0600 and the peer's uid is checked; in a home of three users
 //! the person may ask as well, and the executor may not.
 
+pub mod agent;
 mod socket;
 mod wire;
 
@@ -21,6 +22,7 @@ use tokio::{
     time::timeout,
 };
 
+use self::agent::{WireAsk, WireSession, WireTold};
 pub use self::wire::{
     DISK_FULL, READ_ONLY, WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireProgress,
     WireReceipt, WireSide, WireStatus, WireTrouble, WireUnsynced, WireUsage,
@@ -96,6 +98,13 @@ pub enum Request {
         at_ms: u64,
         /// Whether they get their places and contents of then back; if not, the contents are told unless it is a folder.
         restore: bool,
+    },
+    /// What an agent asks.
+    Agent {
+        /// Its session.
+        session: WireSession,
+        /// What.
+        what: WireAsk,
     },
     /// How the node is.
     Status,
@@ -175,6 +184,8 @@ pub enum Response {
         /// Paths of files that are not restored: their content is not held, or may not leave, or is not this node's to write.
         left: Vec<String>,
     },
+    /// To `agent`.
+    Agent(WireTold),
     /// It is done.
     Done,
     /// There is no such thing.
@@ -438,6 +449,8 @@ mod tests {
             | Request::Undo { .. }
             | Request::FillVault
             | Request::Past { restore: true, .. } => false,
+            // Reads below the session's ceiling; writes task copies, plans, updates and drafts, on which a person decides.
+            Request::Agent { .. } => false,
         };
         let kinds = [
             r#"{"ask":"drafts"}"#,
@@ -451,6 +464,7 @@ mod tests {
             r#"{"ask":"fill_vault"}"#,
             r#"{"ask":"undo","author":"a","since_ms":1}"#,
             r#"{"ask":"history","path":"a"}"#,
+            r#"{"ask":"agent","session":{"is_private":false,"work":null},"what":{"do":"tasks"}}"#,
             r#"{"ask":"past","path":"a","at_ms":1,"restore":true}"#,
         ];
         for kind in kinds {

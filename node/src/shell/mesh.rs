@@ -6,10 +6,10 @@ use std::{
 };
 
 use aiemp_crdt::vault::{RemoveOutcome, WriteOutcome};
-use aiemp_keys::{NodeId, PublicKey, Signer};
+use aiemp_keys::{NodeId, PublicKey, Signer, private_file};
 use aiemp_protocol::{
     egress::Cleared,
-    ids::ContentHash,
+    ids::{ContentHash, WorkId},
     replication::{PeerFault, Record},
     roster::{Role, RosterChain},
 };
@@ -33,7 +33,7 @@ use super::{
 use crate::{
     audit::AuditLog,
     config::Config,
-    core::{BrainId, Core, Input, Notice, Output},
+    core::{BrainFault, BrainId, BrainRun, Core, Input, Notice, Output},
     fault::causes,
     home::Home,
 };
@@ -57,7 +57,7 @@ use disk::{Disk, DiskDone, DiskJob};
 pub use place::{Away, anothers};
 pub use progress::log_writer;
 pub use start::lock;
-pub use troubles::{absent, entries_lost, kept_damaged};
+pub use troubles::{absent, brain_waits, entries_lost, kept_damaged};
 
 /// Events that wait for the core; whoever sends more, waits.
 const EVENTS_MAX: usize = 256;
@@ -139,7 +139,7 @@ pub async fn run(options: MeshOptions, keeper: Keeper) -> Result<Ended> {
 }
 
 /// A draft's body, or why there is none.
-type BrainAnswer = (BrainId, Result<String, String>);
+type BrainAnswer = (BrainId, Result<BrainRun, BrainFault>);
 
 /// Who was called, and the id of the call that it answered.
 type CallDone = (NodeId, String);
@@ -289,7 +289,8 @@ impl Mesh {
             Output::CallPeer { peer, id, body } => self.queue_call(peer, id, body).await?,
             Output::AnswerCall { request, body } => self.answer_call(request, body),
             Output::KeepAnnouncement { id, bytes } => self.keep_announcement(id, bytes).await?,
-            Output::RunBrain { id, prompt } => self.run_brain(id, prompt),
+            Output::RunBrain { id, prompt, for_work } => self.run_brain(id, prompt, for_work),
+            Output::KeepSpending(bytes) => private_file::write_private(&self.home.brain_spending(), &bytes)?,
             Output::KeepRosterFork { bytes } => super::rosters::keep_fork(&self.home, &bytes)?,
             Output::AskExecutor(request) => super::standing::ask(&self.home.requests(), &request)?,
             Output::KeepFreeze { record, bytes } => super::freezes::keep(&self.home.freezes(), record, &bytes)?,
@@ -305,7 +306,8 @@ impl Mesh {
                         (status.unsynced, status.unsynced_count) =
                             self.unsynced.listed(&self.config.vault, std::time::Instant::now());
                         status.progress = self.progress();
-                        status.brain = self.brain_failed.as_deref().map(troubles::brain);
+                        status.brain =
+                            status.brain.take().or_else(|| self.brain_failed.as_deref().map(troubles::brain));
                         status.mail_in = self.mail_in.trouble();
                         status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
                     }
@@ -340,10 +342,10 @@ impl Mesh {
         self.tell_network(network::Command::Close { peer }).await
     }
 
-    fn run_brain(&self, id: BrainId, prompt: Cleared<String>) {
+    fn run_brain(&self, id: BrainId, prompt: Cleared<String>, for_work: Option<WorkId>) {
         let (home, settings, answers) = (self.home.clone(), self.config.brain.clone(), self.brain_answers.0.clone());
         tokio::spawn(async move {
-            let answer = super::brain::run(&home, &settings, prompt).await;
+            let answer = super::brain::run(&home, &settings, prompt, for_work).await;
             // Only a mesh that is stopping does not take it.
             answers.send((id, answer)).await.ok();
         });

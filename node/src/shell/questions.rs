@@ -21,7 +21,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use super::{
     control::{
         Request, ResolveChoice, Response, WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer,
-        WireReceipt, WireSide, WireStatus, WireUsage,
+        WireReceipt, WireSide, WireStatus, WireUsage, agent,
     },
     mesh,
 };
@@ -61,6 +61,9 @@ pub fn question(request: Request) -> Result<Question, String> {
             at: Timestamp::from_millis(at_ms),
             restore,
         },
+        Request::Agent { session, what } => {
+            Question::Agent { session: agent::session(&session)?, ask: agent::ask(what)? }
+        }
         Request::Status => Question::Status,
         Request::FillVault => return Err("the vault is filled by the node itself".to_owned()),
     })
@@ -92,6 +95,7 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
             contents: contents.iter().map(|bytes| bytes.as_ref().map(|bytes| BASE64.encode(bytes))).collect(),
             left: left.iter().map(ToString::to_string).collect(),
         },
+        Answer::Agent(told) => Response::Agent(agent::told(told, |node| names.get(Some(node)))),
         Answer::Done => Response::Done,
         Answer::NotFound => Response::NotFound,
         Answer::Withheld(why) => Response::BadRequest { message: format!("what was given may not leave: {why}") },
@@ -231,7 +235,7 @@ impl Names {
             vault: Vec::new(),
             progress: None,
             store: absent.collect(),
-            brain: None,
+            brain: status.brain_waits.map(mesh::brain_waits),
             mail_in: None,
             unsynced: Vec::new(),
             unsynced_count: 0,

@@ -1,7 +1,10 @@
 //! From a note to an action, and from an action to what a person reads.
 
 use aiemp_protocol::{
-    action::{self, Action, AttachmentInfo, Content, DeriveContext, Draft, DraftFields, Marks, Refusal},
+    action::{
+        self, Action, AttachmentInfo, Content, DeriveContext, Draft, DraftFields, EmailProposal, Marks, Proposal,
+        Refusal,
+    },
     ids::ContentHash,
 };
 
@@ -69,12 +72,15 @@ fn check_line(line: &str) {
 }
 
 fn written(text: &str) {
-    let note = action::write_email_draft(&DraftFields {
+    let email = EmailProposal {
         to: vec!["a@client.test".to_owned()],
-        cc: Vec::new(),
         subject: text.chars().take(200).collect(),
         in_reply_to: Some(text.chars().take(60).collect()),
         references: vec!["<1@client.test>".to_owned()],
+        ..EmailProposal::default()
+    };
+    let note = action::write_draft(&DraftFields {
+        proposal: Proposal::Email(email),
         work: seeds::work(),
         created: seeds::NOW,
         expires: Some(seeds::NOW),

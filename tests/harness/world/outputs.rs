@@ -70,7 +70,8 @@ impl World {
                 self.nodes[node].answers.insert(request, answer);
                 executor::answered(self, node, request)?;
             }
-            Output::RunBrain { id, prompt } => self.leaves(node, Way::Prompt(id), || prompt.into_inner().into()),
+            Output::KeepSpending(bytes) => self.nodes[node].spending = bytes,
+            Output::RunBrain { id, prompt, .. } => self.leaves(node, Way::Prompt(id), || prompt.into_inner().into()),
             Output::CallPeer { peer, body, .. } => self.say(node, Way::Call, Some(peer), body.into_inner())?,
             Output::AnswerCall { body, .. } => self.say(node, Way::Answer, None, body.into_inner())?,
             Output::RosterInstalled => {}
@@ -160,6 +161,8 @@ impl World {
             | Notice::Held { .. }
             | Notice::ContentHeld { .. }
             | Notice::Drafted { .. }
+            | Notice::Finished { .. }
+            | Notice::BrainWaits { .. }
             | Notice::BrainFailed { .. }
             | Notice::SignatureAsked { .. }
             | Notice::Filed { .. }

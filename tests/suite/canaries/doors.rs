@@ -1,7 +1,7 @@
 //! The ways out of Local, each with what a person, a peer or a program does so that something takes it.
 
 use aiemp_keys::Hash;
-use aiemp_node::core::{Input, Question};
+use aiemp_node::core::{BrainRun, Input, Question};
 use aiemp_protocol::{
     a2a::binding::{Operation, encode_call},
     action::ActionKind,
@@ -265,7 +265,7 @@ fn drafts(world: &mut World, tries: &[Try]) {
     let prompts: Vec<_> = prompts.collect();
     assert_eq!(prompts.len(), tries.len(), "each task is drafted");
     for (id, tried) in prompts.into_iter().zip(tries) {
-        input(world, Input::BrainAnswered(id, Ok(tried.text.clone())));
+        input(world, Input::BrainAnswered(id, Ok(BrainRun { text: tried.text.clone(), ..BrainRun::default() })));
     }
     settle(world);
 }

@@ -4,7 +4,7 @@ use aiemp_crdt::{
     conflict::{Conflict, ConflictKind},
     vault::Choice,
 };
-use aiemp_node::core::{Brain, BrainId, Input};
+use aiemp_node::core::{Brain, BrainFault, BrainId, BrainRun, FaultClass, Input, Used};
 use aiemp_protocol::{
     action::action_id,
     entry::{FileKind, Item},
@@ -338,6 +338,14 @@ fn claimed_by_a_program(seed: u64) -> (World, String) {
     (world, claimed)
 }
 
+fn said(text: &str) -> BrainRun {
+    BrainRun { text: text.to_owned(), used: Used::default() }
+}
+
+fn failed() -> BrainFault {
+    BrainFault { class: FaultClass::Transient, why: "no".to_owned(), used: Used::default() }
+}
+
 fn introduce(world: &mut World) {
     world.network.links.insert((0, 2), Link::default());
     world.heal();
@@ -365,7 +373,7 @@ fn a_claim_is_renewed_while_its_program_works() {
         assert_eq!(now.origin.hash, first.origin.hash, "it is as early as it was");
     }
     assert_eq!(drafts(&world), 0, "the program still works");
-    world.input(1, Input::BrainAnswered(BrainId(1), Ok("Yes.".to_owned()))).expect("it answers");
+    world.input(1, Input::BrainAnswered(BrainId(1), Ok(said("Yes.")))).expect("it answers");
     pass(&mut world, 3_600_000);
     assert_eq!(drafts(&world), 1);
     assert!(claim(&world).lease_until < world.time(), "nothing is in hand any more");
@@ -399,7 +407,7 @@ fn whoever_had_a_task_and_made_nothing_of_it_leaves_it_to_others() {
     for seed in 90..110 {
         let (mut world, claimed) = claimed_by_a_program(seed);
         for tries in 1..=5 {
-            world.input(1, Input::BrainAnswered(BrainId(tries), Err("no".to_owned()))).expect("it failed");
+            world.input(1, Input::BrainAnswered(BrainId(tries), Err(failed()))).expect("it failed");
             pass(&mut world, 600_000);
         }
         // Nobody else is there: it stays where it is, for the person.

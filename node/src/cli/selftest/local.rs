@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::mesh::Mesh;
 use crate::{
-    core::{Answer, Brain, Compaction, Core, Input, Output, Start},
+    core::{Answer, Brain, Compaction, Core, Input, Limits, Output, Start},
     shell::clock,
 };
 
@@ -34,6 +34,7 @@ impl Local {
             fingerprints: Fingerprints::new(FingerprintKey::generate()?),
             releases: Releases::new(FingerprintKey::generate()?),
             brain: Brain::None,
+            limits: Limits::default(),
             frozen: BTreeMap::new(),
             missing: BTreeSet::new(),
             room: Room::default(),

@@ -243,16 +243,19 @@ const ACTIVE: [&str; 14] = [
 
 /// Everything that is written of a mail: its task note, the plan for it, and the draft that answers it.
 fn notes_of(raw: &[u8]) -> [String; 3] {
-    use aiemp_protocol::action::{DraftFields, write_email_draft};
+    use aiemp_protocol::action::{DraftFields, EmailProposal, Proposal, write_draft};
     let task_note = note_of(&read_mail(raw).expect("a mail"));
     let task = parse_task_note(&task_note).expect("a task");
     let output = crate::core::template::draft_reply(&task, Timestamp::default());
-    let draft = write_email_draft(&DraftFields {
+    let email = EmailProposal {
         to: output.reply_to,
-        cc: Vec::new(),
         subject: output.subject,
         in_reply_to: task.message_id.clone(),
         references: task.references.clone(),
+        ..EmailProposal::default()
+    };
+    let draft = write_draft(&DraftFields {
+        proposal: Proposal::Email(email),
         work: task.work_id,
         created: Timestamp::default(),
         expires: None,

@@ -47,6 +47,8 @@ pub(super) fn audited(notice: &Notice) -> Option<AuditEvent> {
         | Notice::NotAMail { .. }
         | Notice::Kept { .. }
         | Notice::Drafted { .. }
+        | Notice::Finished { .. }
+        | Notice::BrainWaits { .. }
         | Notice::BrainFailed { .. }
         | Notice::Filed { .. }
         | Notice::Dropped { .. }
@@ -96,6 +98,10 @@ pub(super) fn tell(home: &Home, notice: Notice) {
             holds::keep(home, path.as_str(), reason.as_str(), "", &bytes);
         }
         Notice::Drafted { work, path } => tracing::info!(%work, %path, "draft waits for approval"),
+        Notice::Finished { work, path } => tracing::info!(%work, %path, "a task needs nothing to be sent"),
+        Notice::BrainWaits { until, bound } => {
+            tracing::warn!(%until, why = bound.as_str(), "tasks wait for the brain");
+        }
         Notice::BrainFailed { work, why } => tracing::warn!(%work, why, "the brain failed"),
         Notice::SignatureAsked { path } => {
             tracing::warn!(%path, "moved back: only `aiemp-node approvals approve` approves");

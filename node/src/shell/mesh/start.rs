@@ -302,6 +302,7 @@ fn restored_core(
         rosters,
         fingerprints: fingerprints::load(home)?,
         brain: brain_of(&options.config, options.role)?,
+        limits: options.config.brain.budget.limits(),
         frozen: loaded.frozen,
         missing: loaded.missing,
         releases,
@@ -312,6 +313,11 @@ fn restored_core(
         has_adopted: store.read_meta(ADOPTED)?.is_some(),
     });
     core.raise_generation(generation);
+    if let Some(spending) = private_file::find_private(&home.brain_spending())?
+        && let Err(error) = core.restore_spending(spending.expose())
+    {
+        tracing::warn!(%error, "what the brain used before is not known: it counts from now on");
+    }
     for entry in &loaded.entries {
         core.restore_entry(entry.log, &entry.cose, entry.received)
             .context("the store holds an entry that does not verify")?;
@@ -333,6 +339,7 @@ fn brain_of(config: &Config, role: Role) -> Result<Brain, Fault> {
     match (config.brain.kind, role) {
         (BrainKind::None, _) => Ok(Brain::None),
         (BrainKind::Template, _) => Ok(Brain::Template),
+        (BrainKind::Command, Role::Cloud) if config.brain.preset.is_some() => Ok(Brain::Agent),
         (BrainKind::Command, Role::Cloud) => Ok(Brain::Command),
         (BrainKind::Command, Role::Local) => Err(Fault::refused(
             "brain",

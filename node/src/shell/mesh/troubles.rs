@@ -6,6 +6,7 @@ use aiemp_protocol::time::Timestamp;
 
 use super::place::Away;
 use crate::{
+    core::Bound,
     fault::Fault,
     home::Home,
     shell::{control::WireTrouble, store},
@@ -36,6 +37,16 @@ pub(super) fn brain(why: &str) -> WireTrouble {
         fix: "Look at [brain] in config.toml, and run its command by hand as the node's user; the node's log says which work \
               it was."
             .to_owned(),
+    }
+}
+
+/// Tasks wait for the brain, which may not be run for now.
+pub fn brain_waits((tasks, until, bound): (usize, Timestamp, Bound)) -> WireTrouble {
+    let tasks = if tasks == 1 { "1 task waits".to_owned() } else { format!("{tasks} tasks wait") };
+    WireTrouble {
+        is_error: false,
+        what: format!("{}: {tasks} for the brain until {until}", bound.as_str()),
+        fix: "It goes on by itself then; [brain.budget] in config.toml says how much it may use.".to_owned(),
     }
 }
 

@@ -1,0 +1,140 @@
+//! Claude Code, without a terminal: how it is called, and what its answer says. As of its version 2: `claude -p` with
+//! `--output-format json`, whose exit code says little; a refused permission and a server that failed end with 0.
+
+use std::{ffi::OsString, fs, path::Path};
+
+use aiemp_protocol::{ids::WorkId, time::Timestamp};
+use serde::Deserialize;
+
+use super::{Call, fault};
+use crate::{
+    config::Brain,
+    core::{BrainFault, BrainRun, FaultClass, Used},
+    home::Home,
+};
+
+/// What the program is called when the settings name none.
+const PROGRAM: &str = "claude";
+/// The name under which it knows our tools.
+const SERVER: &str = "aiemp";
+
+/// The program with its own home and an empty folder to work in, no tools but ours, and those for one task alone.
+pub(super) fn call(home: &Home, settings: &Brain, work: WorkId) -> Result<Call, String> {
+    let (own_home, folder) = (home.brain_home(), home.brain_work());
+    for path in [&own_home, &folder] {
+        fs::create_dir_all(path).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+    }
+    let us = std::env::current_exe().map_err(|error| format!("cannot tell where this program lies: {error}"))?;
+    let mut words: Vec<OsString> = settings.command.iter().map(OsString::from).collect();
+    if words.is_empty() {
+        words.push(PROGRAM.into());
+    }
+    let tools = format!("mcp__{SERVER}");
+    let servers = servers(&us, home.path(), work);
+    let more = ["-p", "--output-format", "json", "--tools", "", "--setting-sources", "", "--strict-mcp-config"];
+    words.extend(more.map(OsString::from));
+    words.extend(["--mcp-config", &servers, "--allowedTools", &tools].map(OsString::from));
+    let environment = [
+        ("HOME", own_home.clone().into_os_string()),
+        ("CLAUDE_CONFIG_DIR", own_home.join(".claude").into_os_string()),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into()),
+        ("DISABLE_AUTOUPDATER", "1".into()),
+        // The first answer waits until our tools are there.
+        ("MCP_CONNECTION_NONBLOCKING", "0".into()),
+    ];
+    Ok(Call { words, folder: Some(folder), environment: environment.into() })
+}
+
+fn servers(us: &Path, home: &Path, work: WorkId) -> String {
+    let arguments = ["--home".into(), home.to_string_lossy(), "mcp".into(), "--work".into(), work.to_string().into()];
+    serde_json::json!({ "mcpServers": { SERVER: { "command": us.to_string_lossy(), "args": arguments } } }).to_string()
+}
+
+/// The one object that it prints at its end.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Printed {
+    subtype: String,
+    is_error: bool,
+    result: String,
+    total_cost_usd: f64,
+    usage: Usage,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Usage {
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_creation_input_tokens: u64,
+    cache_read_input_tokens: u64,
+}
+
+/// What it printed, told in words of ours: its own may quote a mail.
+pub(super) fn read(output: &[u8]) -> Result<BrainRun, BrainFault> {
+    let printed: Printed = serde_json::from_slice(output).map_err(|_| {
+        fault(FaultClass::Transient, "it did not print the JSON of a headless run: run it once by hand")
+    })?;
+    let Usage { input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens } = printed.usage;
+    let tokens = [input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens];
+    let used = Used {
+        tokens: tokens.into_iter().fold(0, u64::saturating_add),
+        // A float that is no number, or below zero, becomes 0.
+        cost: (printed.total_cost_usd * 1_000_000.0).ceil() as u64,
+    };
+    if !printed.is_error && printed.subtype == "success" {
+        return Ok(BrainRun { text: printed.result, used });
+    }
+    let (class, why) = classed(&printed);
+    Err(BrainFault { used, ..fault(class, &why) })
+}
+
+fn classed(printed: &Printed) -> (FaultClass, String) {
+    let text = printed.result.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if says(&["usage limit reached", "limit reached", "rate limit", "rate_limit", "429"]) {
+        return (FaultClass::Limit(until(&text)), "its provider says that a limit is reached".to_owned());
+    }
+    if says(&["invalid api key", "authentication", "/login", "401", "403", "oauth token", "credit balance"]) {
+        let why = "its provider refuses the key or the account: check `[brain] env` and the secret it names";
+        return (FaultClass::Authentication, why.to_owned());
+    }
+    if says(&["overloaded", "529", "500", "502", "503", "timeout", "timed out", "connection", "network"]) {
+        return (FaultClass::Transient, "its provider could not be reached, or failed".to_owned());
+    }
+    let kind: String = printed.subtype.chars().filter(|c| c.is_ascii_lowercase() || *c == '_').take(40).collect();
+    (FaultClass::Logic, format!("it ended with an error ({kind})"))
+}
+
+/// The seconds since the epoch that stand after a bar.
+fn until(text: &str) -> Option<Timestamp> {
+    let digits: String = text.split_once('|')?.1.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse::<u64>().ok().map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1_000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(result: &str) -> FaultClass {
+        let printed = serde_json::json!({ "type": "result", "subtype": "success", "is_error": true, "result": result });
+        read(printed.to_string().as_bytes()).expect_err("an error").class
+    }
+
+    #[test]
+    fn what_a_run_used_is_read_and_its_faults_are_told_apart() {
+        let printed = r#"{"type":"result","subtype":"success","is_error":false,"result":"Done.","total_cost_usd":0.0123451,
+            "usage":{"input_tokens":10,"cache_read_input_tokens":5,"output_tokens":7,"service_tier":"standard"},"num_turns":4}"#;
+        let run = read(printed.as_bytes()).expect("it ended well");
+        assert_eq!((run.text.as_str(), run.used), ("Done.", Used { tokens: 22, cost: 12_346 }));
+        let limit = class("Claude AI usage limit reached|1767781800");
+        assert_eq!(limit, FaultClass::Limit(Some(Timestamp::from_millis(1_767_781_800_000))));
+        assert_eq!(class("API Error: 429 rate_limit_error"), FaultClass::Limit(None));
+        assert_eq!(class("Invalid API key · Please run /login"), FaultClass::Authentication);
+        assert_eq!(class("API Error: 529 Overloaded"), FaultClass::Transient);
+        assert_eq!(class("something else"), FaultClass::Logic);
+        assert_eq!(read(b"not JSON").expect_err("an error").class, FaultClass::Transient);
+        let turns = read(br#"{"subtype":"error_max_turns","total_cost_usd":-1}"#).expect_err("an error");
+        assert!(turns.why.contains("error_max_turns") && turns.used.cost == 0, "{turns:?}");
+    }
+}
