@@ -37,6 +37,7 @@ mod run;
 mod secrets;
 mod selftest;
 mod service;
+mod skills;
 mod status;
 mod terminal;
 mod undo;
@@ -146,6 +147,9 @@ enum Command {
     },
     /// Tools for an agent (MCP): read tasks and notes, plan, and leave drafts. None approves or sends
     Mcp(mcp::McpArgs),
+    /// Agent Skills for whoever works by those tools: triage, draft-reply, plan, briefing, weekly-audit
+    #[command(subcommand)]
+    Skills(skills::SkillsCommand),
     /// Talk to another member as agents do
     #[command(subcommand)]
     A2a(a2a::A2aCommand),
@@ -221,6 +225,7 @@ impl Cli {
                 freeze::unfreeze(&home, clock_was_ahead, &passphrase)
             }
             Some(Command::Mcp(args)) => mcp::mcp(&home, &args),
+            Some(Command::Skills(command)) => skills::skills(&home, &command),
             Some(Command::A2a(command)) => a2a::a2a(&home, command),
             Some(Command::Config(command)) => config::config(&home, command),
             Some(Command::Version) => {

@@ -387,9 +387,6 @@ impl Config {
                 "`[brain] kind = \"command\"` needs `command = [\"PROGRAM\", …]`, or `preset = \"claude-code\"`",
             );
         }
-        if config.brain.preset.is_some() && config.brain.kind != BrainKind::Command {
-            return refuse("`[brain] preset` is for `kind = \"command\"`");
-        }
         if let Some(why) = config.brain.budget.objection() {
             return refuse(why);
         }

@@ -76,8 +76,6 @@ fn an_agent_drafts_by_the_tools_and_only_the_person_sends() {
             ("draft_email", json!({ "work_id": work, "to": ["nobody"], "body": "Hello." })),
             ("draft_email", json!({ "work_id": work, "body": "Hello,\n\nit is 1,500 EUR.\n", "approved": true })),
             ("draft_email", json!({ "work_id": work, "body": "Hello,\n\nit is 1,500 EUR.\n" })),
-            ("search", json!({ "words": "1,500 eur" })),
-            ("search", json!({ "words": "nothing-like-that" })),
         ],
     );
     let Some(told) = told else { return };
@@ -86,7 +84,7 @@ fn an_agent_drafts_by_the_tools_and_only_the_person_sends() {
     assert!(names.contains(&"draft_payment") && names.contains(&"search"), "{names:?}");
     assert!(names.iter().all(|name| !name.contains("approve") && !name.contains("send")), "{names:?}");
     let is_error: Vec<_> = told[1..].iter().map(|(is_error, _)| *is_error).collect();
-    assert_eq!(is_error, [false, true, false, true, false, false, true, true, false, false, false], "{told:#?}");
+    assert_eq!(is_error, [false, true, false, true, false, false, true, true, false], "{told:#?}");
     for (at, said) in [
         (1, "\"subject\":\"Invoice\""),
         (2, "claim it first"),
@@ -95,8 +93,6 @@ fn an_agent_drafts_by_the_tools_and_only_the_person_sends() {
         (7, "nobody could approve this draft"),
         (8, "approved"),
         (9, "Pending_Approval/email/REPLY_"),
-        (10, "    it is 1,500 EUR."),
-        (11, "nothing found"),
     ] {
         assert!(told[at].1.contains(said), "{at}: {}", told[at].1);
     }
@@ -108,6 +104,10 @@ fn an_agent_drafts_by_the_tools_and_only_the_person_sends() {
 
     pair.wait("the draft arrives", |pair| !pair.local.approvals_in("pending").is_empty());
     assert_eq!(pair.local.outbox().len(), 0, "nothing is sent by an agent");
+    let search = |words: &str| ("search", json!({ "words": words }));
+    let told = over_stdin(&pair.local, &[], &[search("1,500 EUR"), search("nothing-like-that")]);
+    let told = told.expect("there is a client");
+    assert!(told[1].1.contains("    it is 1,500 EUR.") && told[2].1 == "nothing found", "{told:?}");
     let id = pair.local.approvals_in("pending").remove(0);
     pair.local.must(&["approvals", "approve", &id]);
     pair.wait("it is sent", |pair| pair.local.outbox().len() == 1);
@@ -178,7 +178,7 @@ fn answered(address: &str, request: &str) -> String {
 fn a_private_session_reads_all_and_writes_what_only_local_nodes_read() {
     let (mut pair, _) = with_a_mail();
     pair.local.save("Accounting/2026.md", "private words\n");
-    pair.wait("it is taken in", |pair| pair.local.must(&["history", "Accounting/2026.md"]).contains("created"));
+    pair.wait("it is taken in", |pair| pair.local.run(&["history", "Accounting/2026.md"]).status.success());
     let asked = [
         ("read_note", json!({ "path": "Accounting/2026.md" })),
         ("write_note", json!({ "path": "Briefings/1.md", "markdown": "# Briefing\n" })),

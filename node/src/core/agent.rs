@@ -4,12 +4,14 @@
 //! A session has one ceiling. `shared` sees no private note, and writes what every member may read; `private` sees all,
 //! and so writes private notes alone. A session for one piece of work touches no other.
 
+mod drafts;
+
 use std::collections::BTreeMap;
 
 use aiemp_crdt::vault::{self, work_of_note};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
-    action::{self, AttachmentInfo, DeriveContext, DraftFields, EmailProposal, Proposal, Refusal, write_draft},
+    action::Proposal,
     egress::Cleared,
     ids::{Audience, ContentHash, FileId, WorkId},
     limits::{LEASE, NOTE_BYTES_MAX},
@@ -19,10 +21,8 @@ use aiemp_protocol::{
 };
 
 use super::{
-    Core,
-    mail::{self, TaskNote},
-    output::{Answer, Notice},
-    template,
+    Core, mail,
+    output::Answer,
     work::{Reading, domain_of, is_in},
 };
 
@@ -203,18 +203,6 @@ impl Core {
         tasks
     }
 
-    /// The draft of a piece of work that a member made and that waits.
-    pub(super) fn draft_of(&self, work: WorkId, author: NodeId) -> Option<VaultPath> {
-        let drafts = KINDS.iter().map(|kind| FileId::for_work(Zone::Drafts, work, &draft_role(author, kind)));
-        drafts.filter(|file| self.vault.is_live(*file)).find_map(|file| self.path_of(file))
-    }
-
-    /// Whether something came of a piece of work that a member had in hand: a draft, or the word that nothing is to do.
-    pub(super) fn came_of(&self, work: WorkId, author: NodeId) -> bool {
-        let drafts = KINDS.iter().map(|kind| FileId::for_work(Zone::Drafts, work, &draft_role(author, kind)));
-        drafts.chain([finished_id(work, author)]).any(|file| self.vault.index().get(file).is_some())
-    }
-
     fn notes_below(&self, session: Session, folder: Option<&VaultPath>) -> Vec<VaultPath> {
         let prefix = folder.map(|folder| format!("{}/", folder.key()));
         let is_below = |path: &VaultPath| prefix.as_ref().is_none_or(|prefix| path.key().starts_with(prefix));
@@ -233,9 +221,16 @@ impl Core {
         is_below_ceiling && self.vault.is_in_sight(file)
     }
 
+    /// The file at a path, also before it lies there on disk.
+    fn file_named(&self, path: &VaultPath) -> Option<FileId> {
+        let is_it = |file: FileId| self.vault.is_in_sight(file) && self.path_of(file).as_ref() == Some(path);
+        let named = || self.vault.index().iter().map(|(file, _)| file).find(|file| is_it(*file));
+        self.vault.file_at(path).or_else(named)
+    }
+
     /// Reads a note that the session may read; one that it may not read is not there.
     fn read_for(&mut self, now: Timestamp, request: u64, session: Session, path: &VaultPath, then: NoteFor) -> Step {
-        let file = self.vault.file_at(path).filter(|file| self.may_read(session, *file));
+        let file = self.file_named(path).filter(|file| self.may_read(session, *file));
         let file =
             file.ok_or_else(|| format!("there is no note at `{path}`; list the notes to see which there are"))?;
         self.read(now, file, Reading::Agent { request, session, file, path: path.clone(), then });
@@ -275,7 +270,7 @@ impl Core {
 
     fn ask_claim(&mut self, now: Timestamp, request: u64, session: Session, path: &VaultPath) -> Step {
         self.writes_shared(session)?;
-        if !self.vault.file_at(path).is_some_and(|file| is_open(file, path)) {
+        if !self.file_named(path).is_some_and(|file| is_open(file, path)) {
             return Err(format!("`{path}` is no open task; `list_tasks` names those there are"));
         }
         self.read_for(now, request, session, path, NoteFor::Claim)
@@ -400,7 +395,7 @@ impl Core {
         let at = self
             .path_of(file)
             .filter(|_| self.vault.is_live(file))
-            .or_else(|| self.vault.file_at(&path).map(|_| path.clone()));
+            .or_else(|| self.file_named(&path).map(|_| path.clone()));
         match (at, replaces) {
             (Some(at), Some(replaces)) => {
                 self.read_for(now, request, session, &at, NoteFor::Replace { text, replaces })
@@ -501,125 +496,6 @@ impl Core {
         self.vault_input(now, vault::Input::RewriteRequested { file, content });
         Ok(None)
     }
-
-    fn ask_draft(&mut self, now: Timestamp, request: u64, session: Session, draft: Box<DraftAsked>) -> Step {
-        match draft.work {
-            Some(work) => {
-                let file = self.in_hand(now, session, work)?;
-                let path = self.path_of(file).ok_or("the task has no path")?;
-                self.read(now, file, Reading::Agent { request, session, file, path, then: NoteFor::Draft(draft) });
-                Ok(None)
-            }
-            None if session.work.is_some() => Err("name the task that this session is for".to_owned()),
-            None => {
-                self.writes_shared(session)?;
-                self.work.next_reading += 1;
-                let key = [self.work.me.to_string(), now.to_string(), self.work.next_reading.to_string()];
-                let work = WorkId::of_source(self.work.mesh, "agent", &key.each_ref().map(String::as_str));
-                self.file_draft(now, request, work, (&draft, None))
-            }
-        }
-    }
-
-    fn draft_for_agent(
-        &mut self,
-        now: Timestamp,
-        (request, session): (u64, Session),
-        draft: DraftAsked,
-        bytes: &[u8],
-    ) -> Step {
-        let Some(work) = draft.work else { return Err("the draft names no task".to_owned()) };
-        // It may have gone while the task was read.
-        self.in_hand(now, session, work)?;
-        let task = std::str::from_utf8(bytes).ok().and_then(mail::parse_task_note);
-        self.file_draft(now, request, work, (&draft, task.as_ref()))
-    }
-
-    fn file_draft(
-        &mut self,
-        now: Timestamp,
-        request: u64,
-        work: WorkId,
-        (draft, task): (&DraftAsked, Option<&TaskNote>),
-    ) -> Step {
-        let proposal = in_thread(draft.proposal.clone(), task);
-        let (kind, domain, prefix) = place_of(&proposal, task.is_some());
-        let first = FileId::for_work(Zone::Drafts, work, &draft_role(self.work.me, kind));
-        let file = self.vault.own_standing_for(first);
-        let path = in_domain("Pending_Approval", domain, &format!("{prefix}_{}.md", mail::note_id(&work)))?;
-        let source = task.and_then(|task| task.source.clone()).unwrap_or_default();
-        let extra = [("source", source.as_str())];
-        let note = write_draft(&DraftFields {
-            proposal,
-            work,
-            created: now,
-            expires: draft.expires,
-            body: &draft.body,
-            extra: if source.is_empty() { &[] } else { &extra },
-        });
-        self.can_be_approved(file, work, &note)?;
-        if self.vault.is_live(file) {
-            return Err(format!("`{path}` waits for a person already; they decide on it as it is"));
-        }
-        let step = self.create(now, request, (file, &path), &note, Some(work))?;
-        self.work.drafts.insert(file, work);
-        self.work.with_agent.remove(&work);
-        self.notice(Notice::Drafted { work, path });
-        Ok(step)
-    }
-
-    /// Whether a person could approve this; hands and senders are Local's to know.
-    fn can_be_approved(&self, file: FileId, work: WorkId, note: &str) -> Result<(), String> {
-        let attachment = |path: &str| {
-            let file = self.vault.file_at(&VaultPath::parse(path).ok()?)?;
-            let record = self.vault.index().get(file).filter(|_| file.zone.audience() == Audience::All)?;
-            let base = record.shown_base()?;
-            Some(AttachmentInfo { length: 0, hash: base, media_type: "application/octet-stream".to_owned() })
-        };
-        let context = DeriveContext {
-            file,
-            fallback_work: work,
-            default_hand: "outbox",
-            default_from: Some("agent@example.invalid"),
-            attachment: &attachment,
-        };
-        let told = |refusals: Vec<Refusal>| {
-            let lines: Vec<_> =
-                refusals.iter().map(|refusal| format!("{}; {}", refusal.message, refusal.fix)).collect();
-            format!("nobody could approve this draft, so it is not filed: {}", lines.join(" | "))
-        };
-        action::derive(note.as_bytes(), &context).map(|_| ()).map_err(told)
-    }
-
-    fn finish_task(&mut self, now: Timestamp, request: u64, session: Session, (work, text): (WorkId, &str)) -> Step {
-        let task = self.in_hand(now, session, work)?;
-        if let Some(draft) = self.draft_of(work, self.work.me) {
-            return Err(format!("`{draft}` waits for a person; the task is done once they have decided"));
-        }
-        let path = in_domain("Updates", &self.domain_of_task(task), &format!("FINISHED_{}.md", mail::note_id(&work)))?;
-        let file = self.vault.own_standing_for(finished_id(work, self.work.me));
-        let mut note = mail::FrontMatter::open("finished");
-        note.value("work_id", &work.to_string());
-        note.value("finished", &now.to_string());
-        note.value("by", &self.work.name);
-        let note = format!("{}\n{}\n", note.close(), text.trim_end());
-        let step = self.create(now, request, (file, &path), &note, Some(work))?;
-        self.work.with_agent.remove(&work);
-        self.notice(Notice::Finished { work, path });
-        Ok(step)
-    }
-}
-
-/// The kinds of drafts; a piece of work has one of each at most.
-const KINDS: [&str; 5] = ["", ":post", ":payment", ":tool", ":http"];
-
-fn draft_role(author: NodeId, kind: &str) -> String {
-    format!("draft:{author}{kind}")
-}
-
-/// The note by which a member says that a task needs nothing to be sent.
-pub(super) fn finished_id(work: WorkId, author: NodeId) -> FileId {
-    FileId::for_work(Zone::Drafts, work, &format!("finished:{author}"))
 }
 
 fn is_open(file: FileId, path: &VaultPath) -> bool {
@@ -633,37 +509,4 @@ fn is_open(file: FileId, path: &VaultPath) -> bool {
 fn in_domain(folder: &str, domain: &str, name: &str) -> Result<VaultPath, String> {
     let folder = if domain.is_empty() { folder.to_owned() } else { format!("{folder}/{domain}") };
     VaultPath::join(&folder, name).map_err(|error| format!("no such path can be: {error}"))
-}
-
-/// Where a draft lies: what tells it from others of its work, its domain, and how its name begins.
-fn place_of(proposal: &Proposal, is_for_task: bool) -> (&'static str, &'static str, &'static str) {
-    match proposal {
-        Proposal::Email(_) if is_for_task => ("", "email", "REPLY"),
-        Proposal::Email(_) => ("", "email", "EMAIL"),
-        Proposal::Post { .. } => (":post", "social", "POST"),
-        Proposal::Payment { .. } => (":payment", "accounting", "PAYMENT"),
-        Proposal::Tool { .. } => (":tool", "actions", "TOOL"),
-        Proposal::Http { .. } => (":http", "actions", "CALL"),
-    }
-}
-
-/// A mail for a mail's task goes to its sender and stands in its thread, unless it is for others alone.
-fn in_thread(proposal: Proposal, task: Option<&TaskNote>) -> Proposal {
-    let (Proposal::Email(mut email), Some(task)) = (proposal.clone(), task) else { return proposal };
-    let answer = template::draft_reply(task, Timestamp::default());
-    if email.to.is_empty() {
-        email.to.clone_from(&task.reply_to);
-    }
-    if email.subject.is_empty() {
-        email.subject = answer.subject;
-    }
-    let is_answer = email.to.iter().any(|to| {
-        let to = action::address_of(to).to_lowercase();
-        task.reply_to.iter().any(|sender| action::address_of(sender).to_lowercase() == to)
-    });
-    if is_answer {
-        email.in_reply_to.clone_from(&task.message_id);
-        email.references = task.references.iter().chain(&task.message_id).cloned().collect();
-    }
-    Proposal::Email(EmailProposal { ..email })
 }

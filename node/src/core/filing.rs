@@ -13,9 +13,7 @@ use aiemp_protocol::{
 };
 
 use super::{
-    Core,
-    agent::finished_id,
-    mail,
+    Core, mail,
     output::{Answer, Notice, Output},
     work::{Reading, beside, domain_of, is_in},
 };
@@ -181,7 +179,7 @@ impl Core {
         }
         let Some(work) = self.work_named(path) else { return };
         let authors: Vec<_> = self.vault.claims().of_work(work).map(|claim| claim.origin.author()).collect();
-        let is_said = authors.iter().any(|author| finished_id(work, *author) == file);
+        let is_said = authors.iter().any(|author| self.word_of(work, *author) == Some(file));
         if !is_said || authors.iter().any(|author| self.draft_of(work, *author).is_some()) {
             return;
         }

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     audit::AuditLog,
     config::Config,
-    core::{BrainFault, BrainId, BrainRun, Core, Input, Notice, Output},
+    core::{Answer, BrainFault, BrainId, BrainRun, Core, Input, Notice, Output},
     fault::causes,
     home::Home,
 };
@@ -295,29 +295,30 @@ impl Mesh {
             Output::AskExecutor(request) => super::standing::ask(&self.home.requests(), &request)?,
             Output::KeepFreeze { record, bytes } => super::freezes::keep(&self.home.freezes(), record, &bytes)?,
             Output::RosterInstalled => self.members_changed().await?,
-            Output::Answer { request, answer } => {
-                if let Some(back) = self.answers.remove(&request) {
-                    let holds = holds::count(&self.home);
-                    let roster = self.core.replication().rosters().current();
-                    let mut response = questions::response(answer, roster, self.me, holds);
-                    if let Response::Status(status) = &mut response {
-                        status.settled &= self.rescans.is_idle();
-                        status.vault = self.troubles();
-                        (status.unsynced, status.unsynced_count) =
-                            self.unsynced.listed(&self.config.vault, std::time::Instant::now());
-                        status.progress = self.progress();
-                        status.brain =
-                            status.brain.take().or_else(|| self.brain_failed.as_deref().map(troubles::brain));
-                        status.mail_in = self.mail_in.trouble();
-                        status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
-                    }
-                    // The asker may have gone away.
-                    back.send(response).ok();
-                }
-            }
+            Output::Answer { request, answer } => self.answered(request, answer),
             Output::Notice(notice) => self.notice(notice)?,
         }
         Ok(())
+    }
+
+    /// Hands an answer of the core to whoever asked, with what the shell knows.
+    fn answered(&mut self, request: u64, answer: Answer) {
+        let Some(back) = self.answers.remove(&request) else { return };
+        let holds = holds::count(&self.home);
+        let roster = self.core.replication().rosters().current();
+        let mut response = questions::response(answer, roster, self.me, holds);
+        if let Response::Status(status) = &mut response {
+            status.settled &= self.rescans.is_idle();
+            status.vault = self.troubles();
+            (status.unsynced, status.unsynced_count) =
+                self.unsynced.listed(&self.config.vault, std::time::Instant::now());
+            status.progress = self.progress();
+            status.brain = status.brain.take().or_else(|| self.brain_failed.as_deref().map(troubles::brain));
+            status.mail_in = self.mail_in.trouble();
+            status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
+        }
+        // The asker may have gone away.
+        back.send(response).ok();
     }
 
     fn notice(&mut self, notice: Notice) -> Result<()> {

@@ -39,6 +39,8 @@ pub(super) fn call(home: &Home, settings: &Brain, work: WorkId) -> Result<Call, 
         ("CLAUDE_CONFIG_DIR", own_home.join(".claude").into_os_string()),
         ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into()),
         ("DISABLE_AUTOUPDATER", "1".into()),
+        // We try again later ourselves, and without holding a run for it.
+        ("CLAUDE_CODE_MAX_RETRIES", "2".into()),
         // The first answer waits until our tools are there.
         ("MCP_CONNECTION_NONBLOCKING", "0".into()),
     ];
@@ -56,6 +58,7 @@ fn servers(us: &Path, home: &Path, work: WorkId) -> String {
 struct Printed {
     subtype: String,
     is_error: bool,
+    api_error_status: Option<u16>,
     result: String,
     total_cost_usd: f64,
     usage: Usage,
@@ -92,14 +95,15 @@ pub(super) fn read(output: &[u8]) -> Result<BrainRun, BrainFault> {
 fn classed(printed: &Printed) -> (FaultClass, String) {
     let text = printed.result.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["usage limit reached", "limit reached", "rate limit", "rate_limit", "429"]) {
+    let status = printed.api_error_status.unwrap_or_default();
+    if status == 429 || says(&["limit reached"]) {
         return (FaultClass::Limit(until(&text)), "its provider says that a limit is reached".to_owned());
     }
-    if says(&["invalid api key", "authentication", "/login", "401", "403", "oauth token", "credit balance"]) {
+    if matches!(status, 401..=403) || says(&["invalid api key", "/login", "credit balance"]) {
         let why = "its provider refuses the key or the account: check `[brain] env` and the secret it names";
         return (FaultClass::Authentication, why.to_owned());
     }
-    if says(&["overloaded", "529", "500", "502", "503", "timeout", "timed out", "connection", "network"]) {
+    if status >= 500 || says(&["connection", "network", "timed out"]) {
         return (FaultClass::Transient, "its provider could not be reached, or failed".to_owned());
     }
     let kind: String = printed.subtype.chars().filter(|c| c.is_ascii_lowercase() || *c == '_').take(40).collect();
@@ -116,8 +120,9 @@ fn until(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    fn class(result: &str) -> FaultClass {
-        let printed = serde_json::json!({ "type": "result", "subtype": "success", "is_error": true, "result": result });
+    fn class(status: Option<u16>, result: &str) -> FaultClass {
+        let printed = serde_json::json!({ "type": "result", "subtype": "success", "is_error": true,
+            "api_error_status": status, "result": result });
         read(printed.to_string().as_bytes()).expect_err("an error").class
     }
 
@@ -127,12 +132,13 @@ mod tests {
             "usage":{"input_tokens":10,"cache_read_input_tokens":5,"output_tokens":7,"service_tier":"standard"},"num_turns":4}"#;
         let run = read(printed.as_bytes()).expect("it ended well");
         assert_eq!((run.text.as_str(), run.used), ("Done.", Used { tokens: 22, cost: 12_346 }));
-        let limit = class("Claude AI usage limit reached|1767781800");
+        let limit = class(None, "Claude AI usage limit reached|1767781800");
         assert_eq!(limit, FaultClass::Limit(Some(Timestamp::from_millis(1_767_781_800_000))));
-        assert_eq!(class("API Error: 429 rate_limit_error"), FaultClass::Limit(None));
-        assert_eq!(class("Invalid API key · Please run /login"), FaultClass::Authentication);
-        assert_eq!(class("API Error: 529 Overloaded"), FaultClass::Transient);
-        assert_eq!(class("something else"), FaultClass::Logic);
+        assert_eq!(class(Some(429), "API Error: Request rejected (429)"), FaultClass::Limit(None));
+        assert_eq!(class(None, "Not logged in · Please run /login"), FaultClass::Authentication);
+        assert_eq!(class(Some(401), "API Error"), FaultClass::Authentication);
+        assert_eq!(class(Some(529), "API Error: Overloaded"), FaultClass::Transient);
+        assert_eq!(class(None, "something else"), FaultClass::Logic);
         assert_eq!(read(b"not JSON").expect_err("an error").class, FaultClass::Transient);
         let turns = read(br#"{"subtype":"error_max_turns","total_cost_usd":-1}"#).expect_err("an error");
         assert!(turns.why.contains("error_max_turns") && turns.used.cost == 0, "{turns:?}");

@@ -119,15 +119,7 @@ pub(super) fn tell(home: &Home, notice: Notice) {
         Notice::Waiting { log, reason } => {
             tracing::warn!(author = %log.author, reason = reason.as_str(), "a log is not followed for now; `peers show` tells more");
         }
-        Notice::BrakeChanged(FreezeRecord { brake: Brake::Frozen, node, at }) if !stands(home, node) => {
-            tracing::info!(%node, %at, "there was a freeze, which was lifted");
-        }
-        Notice::BrakeChanged(FreezeRecord { brake: Brake::Frozen, node, at }) => {
-            tracing::error!(%node, %at, "frozen: see `aiemp-node status`; `aiemp-node unfreeze` lets it go on");
-        }
-        Notice::BrakeChanged(FreezeRecord { brake: Brake::Lifted, node, at }) => {
-            tracing::info!(%node, %at, "a freeze was lifted");
-        }
+        Notice::BrakeChanged(record) => tell_brake(home, &record),
         Notice::Restored { generation } => {
             tracing::warn!(generation, "this home is an older copy of itself; it goes on in a new generation");
         }
@@ -135,6 +127,16 @@ pub(super) fn tell(home: &Home, notice: Notice) {
         Notice::ChangeRefused { file, author, why } => {
             tracing::error!(%file, %author, why, "a change was refused");
         }
+    }
+}
+
+fn tell_brake(home: &Home, FreezeRecord { brake, node, at, .. }: &FreezeRecord) {
+    match brake {
+        Brake::Frozen if stands(home, *node) => {
+            tracing::error!(%node, %at, "frozen: see `aiemp-node status`; `aiemp-node unfreeze` lets it go on");
+        }
+        Brake::Frozen => tracing::info!(%node, %at, "there was a freeze, which was lifted"),
+        Brake::Lifted => tracing::info!(%node, %at, "a freeze was lifted"),
     }
 }
 

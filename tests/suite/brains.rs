@@ -1,0 +1,143 @@
+//! Brains that are agents, as programs of their own beside a running pair.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use crate::{
+    deploy::skip,
+    node::{Pair, free_port},
+};
+
+const CLAUDE: &str = include_str!("brains/claude.py");
+const MESSAGES_API: &str = include_str!("brains/messages_api.py");
+const PACKAGE: &str = "@anthropic-ai/claude-code@2.1.197";
+
+fn mail(number: u32) -> Vec<u8> {
+    format!(
+        "Message-ID: <{number}@client.test>\r\nFrom: Client A <a@client.test>\r\nTo: me@mine.test\r\n\
+         Date: Wed, 7 Jan 2026 10:30:00 +0000\r\nSubject: Invoice {number}\r\n\r\nHow much is it?\r\n"
+    )
+    .into_bytes()
+}
+
+/// A running pair whose Cloud asks this agent.
+fn pair_with(brain: &str) -> Pair {
+    let mut pair = Pair::strangers();
+    let listen = free_port();
+    pair.cloud.configure(&format!("listen = [\"/ip4/127.0.0.1/tcp/{listen}\"]\n[brain]\nkind = \"command\"\n{brain}"));
+    pair.pair(&[]);
+    pair.local.start();
+    pair
+}
+
+#[test]
+fn an_agent_drafts_within_its_budget_and_what_waits_is_told() {
+    let Some(python) = std::env::var_os("AIEMP_TEST_PYTHON") else {
+        return skip("AIEMP_TEST_PYTHON is not set, so no agent drafted");
+    };
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let program = dir.path().join("claude.py");
+    fs::write(&program, CLAUDE).expect("the program");
+    let command = serde_json::json!([python.to_string_lossy(), program]);
+    let budget = "[brain.budget]\ndollars_per_day = 5.0\n";
+    let mut pair = pair_with(&format!("preset = \"claude-code\"\ncommand = {command}\n{budget}"));
+    for number in 1..=3 {
+        pair.cloud.drop_mail(&format!("{number}.eml"), &mail(number));
+    }
+    pair.wait("two drafts arrive", |pair| pair.local.approvals_in("pending").len() == 2);
+    let spent = |pair: &Pair| pair.cloud.must(&["status"]).contains("the money of a day is used up: 1 task waits");
+    pair.wait("it is told that the third waits", spent);
+    let note = pair.local.approvals().remove(0);
+    assert!(note["summary"].as_str().is_some_and(|summary| summary.contains("Re: Invoice")), "{note}");
+    assert_eq!(pair.local.outbox().len(), 0, "its words approve nothing");
+    // A restart makes no room.
+    pair.cloud.stop();
+    pair.cloud.start();
+    pair.wait("it waits still", spent);
+    assert_eq!(pair.local.approvals_in("pending").len(), 2);
+    assert_eq!(pair.cloud.named("Needs_Action/email", "EMAIL_", ".md").len(), 1, "and nobody has it in hand");
+}
+
+/// The agent itself, installed once for all tests below the target folder; none where that cannot be.
+fn claude_code() -> Option<PathBuf> {
+    if std::env::var_os("AIEMP_TEST_ALL").is_none() {
+        skip("the real Claude Code is asked by `./test.sh --all`");
+        return None;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("claude-code");
+    let program = folder.join("node_modules/.bin/claude");
+    if !program.exists() {
+        fs::create_dir_all(&folder).expect("a folder");
+        let mut npm = Command::new("npm");
+        let install = npm.args(["install", "--no-audit", "--no-fund", "--silent", PACKAGE]).current_dir(&folder);
+        let is_installed = install.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+        if !is_installed || !program.exists() {
+            skip("npm could not install Claude Code, so the real one was not asked");
+            return None;
+        }
+    }
+    Some(program)
+}
+
+/// A model for it, until the test ends.
+struct Model(Child);
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// The model, its port, and a way to hear which tools it was offered.
+fn model(python: &std::ffi::OsStr, how: &str) -> (Model, u16, BufReader<std::process::ChildStdout>) {
+    let mut child = Command::new(python)
+        .args(["-c", MESSAGES_API, how])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the interpreter starts");
+    let mut said = BufReader::new(child.stdout.take().expect("its stdout"));
+    let mut port = String::new();
+    said.read_line(&mut port).expect("it tells its port");
+    (Model(child), port.trim().parse().expect("a port"), said)
+}
+
+fn settings(claude: &Path, port: u16) -> String {
+    format!(
+        "preset = \"claude-code\"\ncommand = [{claude:?}]\n\
+         env = {{ ANTHROPIC_BASE_URL = \"http://127.0.0.1:{port}\", ANTHROPIC_API_KEY = \"dummy\" }}\n"
+    )
+}
+
+#[test]
+fn claude_code_drafts_by_our_tools_alone_and_its_limits_are_waited_for() {
+    let Some(python) = std::env::var_os("AIEMP_TEST_PYTHON") else {
+        return skip("AIEMP_TEST_PYTHON is not set, so the real Claude Code was not asked");
+    };
+    let Some(claude) = claude_code() else { return };
+    let mode = fs::metadata(&claude).expect("it is there").permissions().mode();
+    assert_ne!(mode & 0o100, 0, "it can be run");
+    let (_model, port, mut said) = model(&python, "drafts");
+    let pair = pair_with(&settings(&claude, port));
+    pair.cloud.drop_mail("1.eml", &mail(1));
+    pair.wait("the draft arrives", |pair| pair.local.approvals_in("pending").len() == 1);
+    let mut tools = String::new();
+    said.read_line(&mut tools).expect("it tells what tools it was offered");
+    let tools: Vec<String> = serde_json::from_str(tools.strip_prefix("tools ").expect("tools")).expect("names");
+    assert!(tools.iter().all(|tool| tool.starts_with("mcp__aiemp__")), "none but ours: {tools:?}");
+    let plan = pair.cloud.named("Plans/email", "PLAN_", ".md");
+    assert_eq!(plan.len(), 1, "{plan:?}");
+    assert_eq!(pair.local.outbox().len(), 0);
+
+    let (_model, port, _said) = model(&python, "limits");
+    let pair = pair_with(&settings(&claude, port));
+    pair.cloud.drop_mail("1.eml", &mail(1));
+    pair.wait("it is told", |pair| pair.cloud.must(&["status"]).contains("the provider takes no more for now"));
+    assert!(pair.local.approvals_in("pending").is_empty());
+}
