@@ -37,6 +37,7 @@ mod history;
 mod input;
 mod intake;
 pub mod mail;
+mod newsletters;
 mod output;
 mod questions;
 mod standing;

@@ -22,6 +22,7 @@ mod history;
 mod ids;
 mod members;
 mod names;
+mod newsletters;
 mod origins;
 mod overlaps;
 mod overtaken;

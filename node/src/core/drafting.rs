@@ -26,6 +26,7 @@ impl Core {
         self.continue_day_log(now, file);
         self.clear_drops();
         self.tell_awaited(file);
+        self.continue_newsletters(now, file);
         let Some(record) = self.vault.index().get(file) else { return };
         let Some(path) = record.path.shown().cloned() else { return };
         // Nor is anything done about what somebody deleted and an edit keeps in sight.

@@ -121,6 +121,10 @@ impl Core {
             }
         };
         let work = self.work_of(&mail, raw);
+        if mail.list_mail {
+            self.take_newsletter(now, path, raw, &mail, work);
+            return true;
+        }
         let content = ContentHash::of(raw);
         let eml = FileId::for_work(Zone::Intake, work, &format!("eml:{content}"));
         let eml = self.vault.standing_for(eml, |record| record.had_base(content));

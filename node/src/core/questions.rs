@@ -201,6 +201,7 @@ impl Core {
             }
             Reading::Dashboard(file) => self.dashboard_read(now, file, text),
             Reading::DayLog { file, part, at, line } => self.day_log_read(now, (file, part), bytes, (at, line)),
+            Reading::Newsletters { file, day, part } => self.newsletters_read(now, file, (&day, part), bytes),
             Reading::Rejected { request, file, reason } => self.rejected_read(now, request, file, &reason),
         }
     }

@@ -17,6 +17,7 @@ use super::{
     budget::{Budget, Limits},
     input::BrainId,
     mail::{self, TaskNote},
+    newsletters::Newsletters,
     output::DraftSource,
 };
 
@@ -61,6 +62,8 @@ pub(super) enum Reading {
     Dashboard(FileId),
     /// The day's log, to append a line.
     DayLog { file: FileId, part: usize, at: Timestamp, line: String },
+    /// The note of a day's newsletters, to append lines.
+    Newsletters { file: FileId, day: String, part: usize },
     /// What a file said at a time.
     Past { request: u64, number: usize, file: FileId, path: VaultPath },
     /// A note that an agent asked for, or asked to do something with.
@@ -152,6 +155,8 @@ pub(super) struct Work {
     pub(super) offers: BTreeMap<FileId, Timestamp>,
     /// Places whose last save was held back: what the logs have there is not what the person wants.
     pub(super) held: BTreeSet<VaultPath>,
+    /// Newsletters on their way into the note of their day.
+    pub(super) newsletters: Newsletters,
     /// Lines for the day logs, one file at a time.
     pub(super) log_lines: Vec<(Timestamp, String)>,
     pub(super) logging: bool,
@@ -202,6 +207,7 @@ impl Work {
             standing: Vec::new(),
             offers: BTreeMap::new(),
             held: BTreeSet::new(),
+            newsletters: Newsletters::default(),
             log_lines: Vec::new(),
             logging: false,
             log_part: None,
