@@ -52,7 +52,9 @@ places! {
     mail_in => "mesh/mail-in";
     /// What the brain used in the last day.
     brain_spending => "mesh/brain-spending";
-    /// The home of a brain that is an agent.
+    /// What belongs to a brain that is an agent.
+    brain => "brain";
+    /// Its home.
     brain_home => "brain/home";
     /// The folder in which it works.
     brain_work => "brain/work";

@@ -7,10 +7,7 @@ mod http;
 mod search;
 mod tools;
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::path::PathBuf;
 
 use aiemp_keys::random;
 use aiemp_protocol::ids::WorkId;
@@ -34,41 +31,28 @@ pub struct Door {
     /// Where the node's files lie, to look through.
     vault: PathBuf,
     session: WireSession,
-    /// A connection to the node, until one fails.
-    client: Arc<Mutex<Option<Client>>>,
 }
 
 impl Door {
     /// A session with the node of this home.
     pub fn new(home: Home, vault: PathBuf, is_private: bool, work: Option<WorkId>) -> Self {
         let session = WireSession { is_private, work: work.map(|work| work.to_string()) };
-        Self { home, vault, session, client: Arc::default() }
+        Self { home, vault, session }
     }
 
-    /// Asks the node; the error is for the agent to read.
+    /// Asks the node, once; the error is for the agent to read. What was not answered may have been done: asked again, a draft
+    /// would lie there twice.
     fn ask(&self, what: WireAsk) -> Result<WireTold, String> {
+        let fault = |error: anyhow::Error| format!("the node cannot be asked: {error:#}");
+        let client = Client::connect(&self.home.control_socket()).map_err(fault)?;
+        let mut client = client.ok_or("the node does not run; it has to be started before anything can be done")?;
         let request = Request::Agent { session: self.session.clone(), what };
-        let mut held = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        // The node hangs up on whoever is silent for long, and may have been started anew.
-        let first = held.take().and_then(|mut client| Some((client.ask(&request).ok()?, client)));
-        let (response, client) = match first {
-            Some(answered) => answered,
-            None => self.ask_anew(&request)?,
-        };
-        *held = Some(client);
+        let response = client.ask(&request).map_err(fault)?;
         if let Response::BadRequest { message } = response {
             return Err(message);
         }
         let Response::Agent(told) = response else { return Err(other_answer()) };
         if let WireTold::Refused { why } = told { Err(why) } else { Ok(told) }
-    }
-
-    fn ask_anew(&self, request: &Request) -> Result<(Response, Client), String> {
-        let fault = |error: anyhow::Error| format!("the node cannot be asked: {error:#}");
-        let client = Client::connect(&self.home.control_socket()).map_err(fault)?;
-        let mut client = client.ok_or("the node does not run; it has to be started before anything can be done")?;
-        let response = client.ask(request).map_err(fault)?;
-        Ok((response, client))
     }
 }
 

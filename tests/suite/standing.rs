@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
-use aiemp_node::core::{Answer, Brain, Input, Question};
-use aiemp_protocol::{approval::Outcome, roster::Role, vault_path::VaultPath};
+use aiemp_node::core::{
+    Answer, Brain, Input, Question,
+    agent::{Ask, Ceiling, DraftAsked, Session, Told},
+};
+use aiemp_protocol::{
+    action::{EmailProposal, Proposal},
+    approval::Outcome,
+    roster::Role,
+    vault_path::VaultPath,
+};
 use aiemp_tests::{
     brake, people, standing,
     world::{Cast, World},
@@ -63,6 +71,30 @@ fn is_said_to_go_out(world: &mut World) -> bool {
     pass(world, 5_000);
     let Some(Answer::Drafts { drafts, .. }) = world.nodes[0].answers.remove(&5) else { panic!("no answer") };
     drafts.iter().any(|draft| draft.standing.is_some())
+}
+
+#[test]
+fn what_an_agent_drafts_on_local_is_not_the_persons_text() {
+    for (seed, text_by_cloud) in [(30, false), (31, true)] {
+        let mut world = mesh(seed, text_by_cloud);
+        let session = Session { ceiling: Ceiling::Shared, work: None };
+        let email = EmailProposal {
+            to: vec!["a@client.test".to_owned()],
+            subject: "Hello".to_owned(),
+            ..EmailProposal::default()
+        };
+        let draft = DraftAsked {
+            work: None,
+            proposal: Proposal::Email(email),
+            body: "As a mail wanted it.".to_owned(),
+            expires: None,
+        };
+        let question = Question::Agent { session, ask: Ask::Draft(Box::new(draft)) };
+        world.input(0, Input::Asked { request: 6, question }).expect("it is asked");
+        pass(&mut world, 7_200_000);
+        assert!(matches!(world.nodes[0].answers.remove(&6), Some(Answer::Agent(Told::Done { .. }))));
+        assert_eq!(taken(&world).len(), usize::from(text_by_cloud), "text by Cloud: {text_by_cloud}");
+    }
 }
 
 #[test]

@@ -6,12 +6,13 @@
 
 mod drafts;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use aiemp_crdt::vault::{self, work_of_note};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     action::Proposal,
+    active,
     egress::Cleared,
     ids::{Audience, ContentHash, FileId, WorkId},
     limits::{LEASE, NOTE_BYTES_MAX},
@@ -25,6 +26,11 @@ use super::{
     output::Answer,
     work::{Reading, domain_of, is_in},
 };
+
+pub(super) use drafts::{drafts_of, is_by_agent};
+
+/// How long an agent waits for what it asked for to be durable; whoever asks for it waits somewhat longer.
+const DURABLE_MAX: Duration = Duration::from_secs(20);
 
 /// What a session may read, and with that where it may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,11 +152,21 @@ pub(super) enum NoteFor {
 
 /// What an agent waits for.
 #[derive(Debug)]
-pub(super) enum Awaited {
+enum Awaited {
     /// A file that is created or changed.
     File(FileId),
     /// A claim of this node.
     Claim(WorkId),
+}
+
+/// An agent that waits for it.
+#[derive(Debug)]
+pub(super) struct Awaiting {
+    what: Awaited,
+    request: u64,
+    told: Told,
+    /// When it is told that it did not come about.
+    pub(super) until: Timestamp,
 }
 
 /// A step towards an answer, or why there is none.
@@ -251,7 +267,7 @@ impl Core {
             None => Err(format!("the content of `{path}` has not come yet, or is held back; ask again later")),
             Some(bytes) => match then {
                 NoteFor::Agent => self.note_read(&path, bytes),
-                NoteFor::Claim => self.claim_for_agent(now, request, (file, &path), &bytes),
+                NoteFor::Claim => self.claim_for_agent(now, (request, session), (file, &path), &bytes),
                 NoteFor::Replace { text, replaces } => {
                     self.replace_note(now, request, (file, path), (&text, replaces), &bytes)
                 }
@@ -279,15 +295,22 @@ impl Core {
     fn claim_for_agent(
         &mut self,
         now: Timestamp,
-        request: u64,
+        (request, session): (u64, Session),
         (file, path): (FileId, &VaultPath),
         bytes: &[u8],
     ) -> Step {
+        self.writes_shared(session)?;
         let work = work_of_note(file, bytes);
+        if session.work.is_some_and(|own| own != work) {
+            return Err("this session is for another task; finish that one".to_owned());
+        }
+        if session.work.is_none() && self.work.drafting.values().any(|run| run.task.work_id == work) {
+            return Err("this node's own brain is at work on this task; take another".to_owned());
+        }
         match self.vault.holder(work).filter(|claim| self.vault.is_in_sight(claim.to)) {
             Some(claim) if claim.origin.author() == self.work.me => {
                 let held = claim.to;
-                self.work_with_agent(now, work, held);
+                self.work_with_agent(now, session, work, held);
                 let path = self.path_of(held).unwrap_or_else(|| path.clone());
                 return Ok(Some(Told::Done { work: Some(work), path }));
             }
@@ -302,16 +325,20 @@ impl Core {
         let to = VaultPath::join(&format!("In_Progress/{}", self.work.name), path.name());
         let to = to.map_err(|error| format!("the task cannot be claimed: {error}"))?;
         self.work.to_claim.remove(&file);
+        self.work.waiting.remove(&file);
         self.work.with_agent.insert(work, now + LEASE);
         let told = Told::Done { work: Some(work), path: to.clone() };
-        self.work.agent_waits.push((Awaited::Claim(work), request, told));
+        self.await_durable(now, Awaited::Claim(work), request, told);
         self.vault_input(now, vault::Input::ClaimRequested { work, file, to });
         Ok(None)
     }
 
     /// An agent is at work: its claim is renewed, and this node's own brain leaves it alone.
-    fn work_with_agent(&mut self, now: Timestamp, work: WorkId, file: FileId) {
-        self.work.with_agent.insert(work, now + LEASE);
+    fn work_with_agent(&mut self, now: Timestamp, session: Session, work: WorkId, file: FileId) {
+        // A session for one task is of a run of that brain.
+        if session.work.is_none() {
+            self.work.with_agent.insert(work, now + LEASE);
+        }
         let until = self.vault.claims().of(work, self.work.me).map(|claim| claim.lease_until);
         if until.is_none_or(|until| until <= now + LEASE / 2) {
             self.vault_input(now, vault::Input::RenewRequested { work, file });
@@ -337,7 +364,7 @@ impl Core {
         }
         match self.vault.holder(work).map(|claim| (claim.origin.author(), claim.to)) {
             Some((node, file)) if node == self.work.me && self.vault.is_in_sight(file) => {
-                self.work_with_agent(now, work, file);
+                self.work_with_agent(now, session, work, file);
                 Ok(file)
             }
             Some((node, file)) if node != self.work.me && self.vault.is_in_sight(file) => {
@@ -396,6 +423,9 @@ impl Core {
             .path_of(file)
             .filter(|_| self.vault.is_live(file))
             .or_else(|| self.file_named(&path).map(|_| path.clone()));
+        if at.as_ref().is_some_and(|at| at.key() != path.key()) {
+            return Err(format!("`{path}` was moved elsewhere; leave it to the person"));
+        }
         match (at, replaces) {
             (Some(at), Some(replaces)) => {
                 self.read_for(now, request, session, &at, NoteFor::Replace { text, replaces })
@@ -421,9 +451,21 @@ impl Core {
             return Err(format!("`{path}` was put away; it is not written again"));
         }
         let told = Told::Done { work, path: path.clone() };
-        self.work.agent_waits.push((Awaited::File(file), request, told));
+        self.await_durable(now, Awaited::File(file), request, told);
         self.vault_input(now, vault::Input::CreateRequested { file, path: path.clone(), content });
         Ok(None)
+    }
+
+    fn await_durable(&mut self, now: Timestamp, what: Awaited, request: u64, told: Told) {
+        self.work.agent_waits.push(Awaiting { what, request, told, until: now + DURABLE_MAX });
+    }
+
+    /// Whoever waited for what did not come about is told so.
+    pub(super) fn agents_due(&mut self, now: Timestamp) {
+        let late: Vec<_> = self.work.agent_waits.extract_if(.., |waiting| waiting.until <= now).collect();
+        for Awaiting { request, .. } in late {
+            self.tell_agent(request, Err("it was not done in time; read what is there, and ask again".to_owned()));
+        }
     }
 
     /// What an agent asked for has become durable: it is told.
@@ -433,8 +475,8 @@ impl Core {
             Awaited::File(awaited) => *awaited == file,
             Awaited::Claim(awaited) => Some(*awaited) == work,
         };
-        let told: Vec<_> = self.work.agent_waits.extract_if(.., |(awaited, ..)| is_it(awaited)).collect();
-        for (_, request, told) in told {
+        let told: Vec<_> = self.work.agent_waits.extract_if(.., |waiting| is_it(&waiting.what)).collect();
+        for Awaiting { request, told, .. } in told {
             self.answer(request, Answer::Agent(told));
         }
     }
@@ -442,6 +484,16 @@ impl Core {
     fn cleared(&self, file: FileId, path: &VaultPath, text: &str) -> Result<Cleared<Vec<u8>>, String> {
         if text.len() > NOTE_BYTES_MAX {
             return Err(format!("a note has at most {NOTE_BYTES_MAX} bytes; this one has {}", text.len()));
+        }
+        if text.contains('\0') {
+            return Err("a note is a text: it holds a NUL".to_owned());
+        }
+        // Nothing waits for a release where only Local nodes read, for there people write. An agent reads mails.
+        if file.zone == Zone::Private
+            && let Some(found) = active::find(path, text.as_bytes()).first()
+        {
+            let (line, kind) = (found.line, found.kind.as_str());
+            return Err(format!("line {line} holds active content ({kind}), which a private note of an agent may not"));
         }
         let content = self.guard.clear_file(path, file.zone.audience(), text.as_bytes().to_vec());
         content.map_err(|why| format!("`{path}` is not written: {why}"))
@@ -492,7 +544,7 @@ impl Core {
         if bytes == text.as_bytes() {
             return Ok(Some(told));
         }
-        self.work.agent_waits.push((Awaited::File(file), request, told));
+        self.await_durable(now, Awaited::File(file), request, told);
         self.vault_input(now, vault::Input::RewriteRequested { file, content });
         Ok(None)
     }

@@ -26,6 +26,8 @@ const TRIES_MAX: u32 = 5;
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long nothing is asked of a provider that refuses, where it does not say itself.
 const PAUSE: Duration = Duration::from_secs(900);
+/// The longest that a provider is believed: its limits are of a week at most.
+const PAUSE_MAX: Duration = Duration::from_secs(8 * 86_400);
 /// How often tasks that wait for a run are looked at while there is room.
 const WAITING_LOOK: Duration = Duration::from_secs(1);
 /// How long a task counts as claimed for a run that has not begun.
@@ -163,6 +165,10 @@ impl Core {
             return;
         }
         let work = task.work_id;
+        // However the run itself ended.
+        if self.came_of(work, self.work.me) {
+            return self.run_is_over(file);
+        }
         match answer {
             Ok(_) if self.work.brain == Brain::Agent => self.agent_ended(now, file, work),
             Ok(run) => {
@@ -180,15 +186,12 @@ impl Core {
 
     /// An agent says much: what counts is whether a draft lies there, or its word that none is needed.
     fn agent_ended(&mut self, now: Timestamp, file: FileId, work: WorkId) {
-        if self.came_of(work, self.work.me) {
-            return self.run_is_over(file);
-        }
         let runs = self.work.budget.limits().runs_per_task;
         let why = "it ended without a draft, and did not say that none is needed".to_owned();
         self.try_again(now, file, work, (runs, Some(AGAIN)), why);
     }
 
-    fn run_is_over(&mut self, file: FileId) {
+    pub(super) fn run_is_over(&mut self, file: FileId) {
         self.work.retries.remove(&file);
         self.work.renewals.remove(&file);
     }
@@ -213,7 +216,9 @@ impl Core {
 
     /// Nothing is asked for a while; the task waits.
     fn pause(&mut self, now: Timestamp, until: Option<Timestamp>, file: FileId, work: WorkId, why: String) {
-        self.work.budget.pause(until.filter(|until| *until > now).unwrap_or(now + PAUSE));
+        self.work.budget.pause(until.filter(|until| *until > now).unwrap_or(now + PAUSE).min(now + PAUSE_MAX));
+        // Another may have a provider that takes it.
+        self.work.renewals.remove(&file);
         self.notice(Notice::BrainFailed { work, why });
         self.wait_for_run(now, file, None);
     }

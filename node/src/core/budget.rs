@@ -104,20 +104,22 @@ impl Budget {
     /// Until when no run may begin, and what keeps it.
     pub(super) fn spent_until(&self, now: Timestamp) -> Option<(Timestamp, Bound)> {
         let paused = self.paused_until.filter(|until| *until > now).map(|until| (until, Bound::Provider));
-        let within = |window: Duration| self.runs.iter().filter(move |(at, _)| *at + window > now);
+        // A clock that was far ahead for a while bounds nothing for years.
+        let is_near = move |at: &Timestamp| *at <= now + DAY;
+        let within = |window: Duration| self.runs.iter().filter(move |(at, _)| *at + window > now && is_near(at));
         let runs = |max: usize, window, bound| {
             let over = within(window).count().checked_sub(max)?;
             // It is free again once so many have grown older than the window; where none is allowed, for now never.
             Some((within(window).nth(over).map_or(now, |(at, _)| *at) + window, bound))
         };
         let sum = |max: Option<u64>, of: fn(&Used) -> u64, bound| {
-            let mut left = within(DAY).map(|(_, used)| of(used)).sum::<u64>();
+            let mut left = within(DAY).map(|(_, used)| of(used)).fold(0, u64::saturating_add);
             let max = max?;
             if left < max {
                 return None;
             }
             let free_after = within(DAY).find(|(_, used)| {
-                left -= of(used);
+                left = left.saturating_sub(of(used));
                 left < max
             });
             Some((free_after?.0 + DAY, bound))
@@ -135,7 +137,7 @@ impl Budget {
     /// A run begins; what is told back is to be durable before it does.
     pub(super) fn begin(&mut self, now: Timestamp) -> Vec<u8> {
         self.running += 1;
-        self.runs.retain(|(at, _)| *at + DAY > now);
+        self.runs.retain(|(at, _)| *at + DAY > now && *at <= now + DAY);
         self.runs.push((now, Used::default()));
         self.to_bytes()
     }

@@ -22,7 +22,15 @@ use super::{
 impl Core {
     /// A brain begins with a piece of work: its claim is renewed until it ends.
     pub(super) fn hold_claim(&mut self, now: Timestamp, file: FileId) {
-        self.work.renewals.entry(file).or_insert(now + LEASE / 2);
+        let work = self.vault.claims().work_of(file);
+        let until = work.and_then(|work| self.vault.claims().of(work, self.work.me)).map(|claim| claim.lease_until);
+        let renewed = match until {
+            // What waited for a run has little left of its lease.
+            Some(until) if now < until && until <= now + LEASE / 2 => now,
+            // Where it has ended another may have the work, which is heard of first.
+            Some(_) | None => now + LEASE / 2,
+        };
+        self.work.renewals.entry(file).or_insert(renewed);
     }
 
     pub(super) fn renew_due(&mut self, now: Timestamp) {

@@ -14,6 +14,7 @@ use aiemp_protocol::{
 
 use super::{
     Core,
+    agent::drafts_of,
     mail::{self, TaskNote},
     output::Notice,
     template::{self, BrainOutput},
@@ -32,6 +33,7 @@ impl Core {
         // Nor is anything done about what somebody deleted and an edit keeps in sight.
         if record.is_archived() {
             self.work.to_claim.remove(&file);
+            self.work.waiting.remove(&file);
             return;
         }
         match file.zone {
@@ -51,7 +53,9 @@ impl Core {
     /// What was under way when the node stopped is found in the index again.
     pub(super) fn resume_work(&mut self, now: Timestamp) {
         let claimed: Vec<_> = self.vault.claims().iter().map(|(work, _)| work).collect();
-        self.work.drafts = claimed.into_iter().map(|work| (self.draft_id(work), work)).collect();
+        let own = |work| drafts_of(work, self.work.me).map(move |file| (file, work));
+        let standing = claimed.iter().map(|work| (self.draft_id(*work), *work));
+        self.work.drafts = standing.chain(claimed.iter().copied().flat_map(own)).collect();
         let files: Vec<_> = self.vault.index().iter().map(|(file, _)| file).collect();
         for file in files {
             self.file_updated(now, file);
@@ -113,6 +117,7 @@ impl Core {
     }
 
     pub(super) fn work_timeout(&mut self, now: Timestamp) {
+        self.agents_due(now);
         if self.work.is_stopped {
             return;
         }
@@ -149,14 +154,14 @@ impl Core {
             if self.vault.holder(work).is_some_and(|claim| claim.by_hand) {
                 continue;
             }
-            if !self.has_room_to_claim(now, work) {
-                self.wait_for_run(now, file, Some(work));
-                continue;
-            }
             let record = self.vault.index().get(file).filter(|record| !record.is_archived());
             let Some(name) = record.and_then(|record| record.path.shown()).map(|path| path.name().to_owned()) else {
                 continue;
             };
+            if !self.has_room_to_claim(now, work) {
+                self.wait_for_run(now, file, Some(work));
+                continue;
+            }
             if let Ok(to) = VaultPath::join(&format!("In_Progress/{}", self.work.name), &name) {
                 self.vault_input(now, vault::Input::ClaimRequested { work, file, to });
             }
@@ -178,6 +183,13 @@ impl Core {
             self.work.in_hand.remove(&file);
         }
         if !stands || drafted {
+            return self.run_is_over(file);
+        }
+        if self.work.drafting.values().any(|run| run.file == file) {
+            return;
+        }
+        if let Some(until) = self.is_with_agent(now, work) {
+            self.work.to_begin.insert(file, until);
             return;
         }
         match self.work.brain {

@@ -13,10 +13,15 @@ use aiemp_protocol::{
 };
 
 use super::{
-    Core, mail,
+    Core,
+    agent::drafts_of,
+    mail,
     output::{Answer, Notice, Output},
     work::{Reading, beside, domain_of, is_in},
 };
+
+/// How the names of drafts begin that are made of a task.
+const DRAFT_NAMES: [&str; 5] = ["REPLY_", "POST_", "PAYMENT_", "TOOL_", "CALL_"];
 
 impl Core {
     pub(super) fn remember_receipt(&mut self, receipt: Receipt) {
@@ -80,7 +85,10 @@ impl Core {
             Outcome::Accepted | Outcome::Unknown => self.file_copy(now, receipt, &draft_path, "Approved"),
             Outcome::Sent => {
                 self.file_copy(now, receipt, &draft_path, "Done");
-                self.file_siblings(now, receipt.work, &draft_path, "Done");
+                // The last of several takes them along.
+                if !self.draft_waits(receipt.work, Some(draft)) {
+                    self.file_siblings(now, receipt.work, &draft_path, "Done");
+                }
             }
             Outcome::Failed => {
                 self.vault_input(now, vault::Input::UnarchiveRequested(draft));
@@ -130,10 +138,20 @@ impl Core {
         self.vault.is_live(file)
     }
 
-    /// Takes the task note, its mail and its plan along: every live file that carries the work's id in its name.
+    /// Whether a draft of a piece of work waits, beside this one.
+    fn draft_waits(&self, work: WorkId, beside: Option<FileId>) -> bool {
+        let authors = self.vault.claims().of_work(work).map(|claim| claim.origin.author());
+        let mut drafts = authors.flat_map(|author| drafts_of(work, author));
+        drafts.any(|draft| Some(draft) != beside && self.vault.is_live(draft))
+    }
+
+    /// Takes the task note, its mail and its plan along: every live file that carries the work's id in its name, and the copy
+    /// of whoever has it in hand.
     fn file_siblings(&mut self, now: Timestamp, work: WorkId, draft_path: &VaultPath, folder: &str) {
         let mark = format!("_{}", mail::note_id(&work));
         let domain = domain_of(draft_path).to_owned();
+        let folder = if domain.is_empty() { folder.to_owned() } else { format!("{folder}/{domain}") };
+        let in_hand = self.vault.holder(work).map(|claim| claim.to);
         let open =
             |path: &VaultPath| ["needs_action", "plans", "in_progress"].into_iter().any(|open| is_in(path, open));
         let siblings: Vec<_> = self
@@ -142,10 +160,10 @@ impl Core {
             .iter()
             .filter(|(file, _)| self.vault.is_in_sight(*file))
             .filter_map(|(file, record)| Some((file, record.path.shown()?.clone())))
-            .filter(|(_, path)| path.stem().contains(&mark) && open(path))
+            .filter(|(file, path)| (path.stem().contains(&mark) || Some(*file) == in_hand) && open(path))
             .collect();
         for (file, path) in siblings {
-            if let Ok(to) = VaultPath::join(&format!("{folder}/{domain}"), path.name()) {
+            if let Ok(to) = VaultPath::join(&folder, path.name()) {
                 self.vault_input(now, vault::Input::MoveRequested { file, to });
             }
         }
@@ -164,7 +182,7 @@ impl Core {
                 self.notice(Notice::SignatureAsked { path: back });
             }
         } else if is_in(path, "rejected")
-            && path.name().starts_with("REPLY_")
+            && DRAFT_NAMES.iter().any(|name| path.name().starts_with(name))
             && let Some(work) = self.work_named(path)
         {
             self.file_siblings(now, work, path, "Rejected");
@@ -174,13 +192,17 @@ impl Core {
     /// A member says of a task that it had in hand that nothing is to be sent: it is done, unless a draft waits after all.
     pub(super) fn update_seen(&mut self, now: Timestamp, file: FileId, path: &VaultPath) {
         let executor = self.replication.rosters().current().executor;
-        if self.work.role != Role::Local || executor != self.work.me || !path.name().starts_with("FINISHED_") {
+        if self.work.role != Role::Local
+            || executor != self.work.me
+            || self.work.is_stopped
+            || !path.name().starts_with("FINISHED_")
+        {
             return;
         }
         let Some(work) = self.work_named(path) else { return };
-        let authors: Vec<_> = self.vault.claims().of_work(work).map(|claim| claim.origin.author()).collect();
-        let is_said = authors.iter().any(|author| self.word_of(work, *author) == Some(file));
-        if !is_said || authors.iter().any(|author| self.draft_of(work, *author).is_some()) {
+        // Whoever else claimed it, or ever had it in hand, has nothing to say about it.
+        let Some(holder) = self.vault.holder(work).map(|claim| claim.origin.author()) else { return };
+        if self.word_of(work, holder) != Some(file) || self.draft_waits(work, None) {
             return;
         }
         self.file_siblings(now, work, path, "Done");

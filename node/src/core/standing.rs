@@ -11,13 +11,13 @@ use aiemp_crdt::index::Index;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     approval::{Outcome, Standing, standing::Request},
-    ids::{ContentHash, FileId},
+    ids::{ContentHash, FileId, WorkId},
     roster::Role,
     time::Timestamp,
     zone::Zone,
 };
 
-use super::{Core, filing::later_copy, output::Output, work::Reading};
+use super::{Core, agent::is_by_agent, filing::later_copy, output::Output, work::Reading};
 
 /// How long a draft has to stand still: a person who types into it is not done, and editors save by themselves.
 const STILL: Duration = Duration::from_secs(30);
@@ -103,7 +103,7 @@ impl Core {
             let mut request = Request { standing: standing.id, file, path, note: note.to_vec(), authors, asked: now };
             let action = standing.read(&request, roster, now).ok()?;
             // Where the file came from takes a look at all files, so only few drafts come to that.
-            request.authors = self.authors_of(file);
+            request.authors = self.authors_of(file, action.work);
             standing.read(&request, roster, now).ok()?;
             // One that failed is not tried again by itself.
             (!self.work.receipts.contains_key(&action.hash())).then_some(request)
@@ -117,7 +117,7 @@ impl Core {
     }
 
     /// Everybody who had a hand in a draft, in the files that it came from, and in those that ever had the same content.
-    fn authors_of(&self, file: FileId) -> BTreeSet<NodeId> {
+    fn authors_of(&self, file: FileId, work: WorkId) -> BTreeSet<NodeId> {
         let index = self.vault.index();
         let zones: BTreeSet<_> = index.iter().map(|(file, _)| file.zone).collect();
         let mut came_from: BTreeMap<FileId, Vec<FileId>> = BTreeMap::new();
@@ -152,9 +152,12 @@ impl Core {
         }
         let records = || family.iter().filter_map(|one| index.get(*one));
         let mut authors: BTreeSet<_> = records().flat_map(|record| record.authors()).collect();
-        // The id of a day log follows from its place, so nobody knows where its first words are from.
-        if is_anybodys || records().any(|record| record.shape().is_day_log()) {
-            authors.extend(self.replication.rosters().current().members.iter().map(|member| member.node));
+        let members = || self.replication.rosters().current().members.iter().map(|member| member.node);
+        // The id of a day log follows from its place, so nobody knows where its first words are from. Nor does anybody know
+        // who had an agent write what it wrote: a mail may have.
+        let is_by_agent = || family.iter().any(|one| is_by_agent(*one, work, members()));
+        if is_anybodys || records().any(|record| record.shape().is_day_log()) || is_by_agent() {
+            authors.extend(members());
         }
         authors
     }

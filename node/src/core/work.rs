@@ -13,7 +13,7 @@ use aiemp_protocol::{
 
 use super::{
     Compaction,
-    agent::{Awaited, NoteFor, Session, Told},
+    agent::{Awaiting, NoteFor, Session},
     budget::{Budget, Limits},
     input::BrainId,
     mail::{self, TaskNote},
@@ -123,7 +123,7 @@ pub(super) struct Work {
     /// Tasks that an agent has in hand, with until when this node's own brain leaves them alone.
     pub(super) with_agent: BTreeMap<WorkId, Timestamp>,
     /// Agents that are told once what they asked for is durable.
-    pub(super) agent_waits: Vec<(Awaited, u64, Told)>,
+    pub(super) agent_waits: Vec<Awaiting>,
     /// Claimed tasks that are being drafted.
     pub(super) in_hand: BTreeSet<FileId>,
     /// The drafts of claimed tasks.
@@ -231,7 +231,8 @@ impl Work {
         let leases = self.renewals.values().chain(self.overdue.values()).copied();
         let waiting = self.waiting_at.filter(|_| !self.waiting.is_empty());
         let own = claims.chain(retries).chain(waiting).chain(offers).chain(leases).filter(|_| !self.is_stopped);
-        own.chain(self.dashboard_due).chain(self.forget_at).chain(self.compact_at).min()
+        let agents = self.agent_waits.iter().map(|waiting| waiting.until);
+        own.chain(agents).chain(self.dashboard_due).chain(self.forget_at).chain(self.compact_at).min()
     }
 
     pub(super) fn reading(&mut self, reading: Reading) -> u64 {

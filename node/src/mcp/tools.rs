@@ -249,7 +249,7 @@ impl Tools {
     }
 
     #[tool(
-        description = "Find notes by words, newest paths first, with the lines in which they stand",
+        description = "Find notes by words, from the last path to the first, with the lines in which they stand",
         annotations(read_only_hint = true)
     )]
     async fn search(&self, Parameters(asked): Parameters<Search>) -> CallToolResult {
@@ -339,7 +339,8 @@ impl Tools {
             SHARED_ONLY.iter().for_each(|name| tool_router.remove_route(name));
         }
         if door.session.work.is_some() {
-            tool_router.remove_route("write_note");
+            // It has its task in hand.
+            ["claim_task", "write_note"].iter().for_each(|name| tool_router.remove_route(name));
         }
         Self { door, tool_router }
     }

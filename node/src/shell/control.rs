@@ -35,6 +35,8 @@ const REQUEST_BYTES_MAX: u64 = 64 << 20;
 const CONNECTIONS_MAX: usize = 16;
 /// How long a connection may be silent: a person reads a draft and types a passphrase between two requests.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
+/// How long the node may take to answer: twice as long as a command waits.
+const ANSWERING_MAX: Duration = Duration::from_secs(60);
 /// How long a caller may take to read an answer. It is on this machine.
 const READING_MAX: Duration = Duration::from_secs(30);
 /// Wait after a connection that could not be taken, so that a lasting reason does not keep a core busy.
@@ -274,7 +276,9 @@ async fn answer(stream: tokio::net::UnixStream, asked: mpsc::Sender<Asked>, pati
             Ok(request) => {
                 let (back, response) = oneshot::channel();
                 asked.send((request, back)).await?;
-                response.await?
+                // Nobody waits longer; a question that is never answered would keep others from being asked.
+                let late = Response::BadRequest { message: "the node did not answer in time; ask again".to_owned() };
+                timeout(ANSWERING_MAX, response).await.unwrap_or(Ok(late))?
             }
             Err(error) => Response::BadRequest { message: error.to_string() },
         };

