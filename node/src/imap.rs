@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 pub(crate) use self::answer::{Answer, Fetched, code};
 use crate::{core::mail::inert, executor::smtp::Security, hands::is_loopback};
 
-mod answer;
+pub mod answer;
 
 /// Bytes of one answer beside the texts of several lines in it.
 const LINE_BYTES_MAX: usize = 64 << 10;

@@ -14,7 +14,7 @@ pub mod executor;
 pub mod fault;
 pub mod hands;
 pub mod home;
-mod imap;
+pub mod imap;
 pub mod mcp;
 pub mod reviewer;
 pub mod shell;

@@ -8,6 +8,7 @@
 //! the signature.
 
 mod actions;
+mod answers;
 mod approvals;
 mod calls;
 mod changes;
@@ -21,6 +22,7 @@ mod texts;
 mod viewers;
 
 pub use actions::{draft_format, renderer};
+pub use answers::imap;
 pub use approvals::approval;
 pub use calls::{a2a, ticket};
 pub use changes::vet;
@@ -44,7 +46,7 @@ pub struct Target {
 }
 
 /// Every target, by name.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     Target { name: "a2a", run: a2a, inputs: 3_000 },
     Target { name: "active", run: active, inputs: 400 },
     Target { name: "approval", run: approval, inputs: 600 },
@@ -54,6 +56,7 @@ pub const TARGETS: [Target; 17] = [
     Target { name: "frame", run: frame, inputs: 5_000 },
     Target { name: "guard", run: guard, inputs: 1_000 },
     Target { name: "hands", run: hands, inputs: 2_000 },
+    Target { name: "imap", run: imap, inputs: 10_000 },
     Target { name: "mail", run: mail, inputs: 1_000 },
     Target { name: "note", run: note, inputs: 100 },
     Target { name: "path", run: path, inputs: 5_000 },

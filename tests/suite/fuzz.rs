@@ -111,7 +111,7 @@ macro_rules! targets {
 }
 
 targets! {
-    a2a active approval cose draft_format entry frame guard hands mail note path renderer roster standing ticket vet
+    a2a active approval cose draft_format entry frame guard hands imap mail note path renderer roster standing ticket vet
 }
 
 #[test]

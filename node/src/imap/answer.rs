@@ -3,7 +3,7 @@
 
 /// What an answer says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Answer<'a> {
+pub enum Answer<'a> {
     /// `tag OK …`, `tag NO …`, `tag BAD …`.
     Done {
         /// Of the command that it answers.
@@ -36,10 +36,13 @@ pub(crate) enum Answer<'a> {
 
 /// What is told of a mail.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fetched<'a> {
-    pub(crate) uid: Option<u32>,
-    pub(crate) size: Option<usize>,
-    pub(crate) body: Option<&'a [u8]>,
+pub struct Fetched<'a> {
+    /// Its number in the folder, for good.
+    pub uid: Option<u32>,
+    /// Its length.
+    pub size: Option<usize>,
+    /// Its bytes, or those that were asked for.
+    pub body: Option<&'a [u8]>,
 }
 
 /// A part of a list.
@@ -54,7 +57,7 @@ enum Token<'a> {
 }
 
 /// Reads an answer with the texts of several lines in it; none where it is no answer at all.
-pub(crate) fn read(answer: &[u8]) -> Option<Answer<'_>> {
+pub fn read(answer: &[u8]) -> Option<Answer<'_>> {
     if answer.first() == Some(&b'+') {
         return Some(Answer::GoOn);
     }
@@ -78,7 +81,7 @@ pub(crate) fn read(answer: &[u8]) -> Option<Answer<'_>> {
 }
 
 /// The number of `[NAME n]` in a server's words.
-pub(crate) fn code(said: &str, name: &str) -> Option<u32> {
+pub fn code(said: &str, name: &str) -> Option<u32> {
     let inside = said.strip_prefix('[')?.split(']').next()?;
     let (found, number) = inside.split_once(' ')?;
     found.eq_ignore_ascii_case(name).then(|| number.trim().parse().ok())?

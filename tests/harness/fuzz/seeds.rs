@@ -116,6 +116,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "frame" => frames(),
         "guard" => texts(&["hunter2-hunter2!", "a sk_live_0123456789abcdefghijklmnopqrstuv b", "hunter2 -hunter2"]),
         "hands" => hands(),
+        "imap" => texts(&include!("seeds/imap.rs")),
         "mail" => texts(&include!("seeds/mails.rs")),
         "note" => texts(&include!("seeds/notes.rs")),
         "path" => paths(),
