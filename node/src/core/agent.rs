@@ -472,7 +472,8 @@ impl Core {
     pub(super) fn tell_awaited(&mut self, file: FileId) {
         let work = self.vault.claims().work_of(file).filter(|_| file.zone == Zone::Claim(self.work.me));
         let is_it = |awaited: &Awaited| match awaited {
-            Awaited::File(awaited) => *awaited == file,
+            // What a peer said of the file does not make it so.
+            Awaited::File(awaited) => *awaited == file && !self.vault.is_changing(file),
             Awaited::Claim(awaited) => Some(*awaited) == work,
         };
         let told: Vec<_> = self.work.agent_waits.extract_if(.., |waiting| is_it(&waiting.what)).collect();

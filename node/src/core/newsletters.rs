@@ -172,7 +172,7 @@ impl Core {
 
     /// The next lines follow when those before are in the note.
     pub(super) fn continue_newsletters(&mut self, now: Timestamp, file: FileId) {
-        if self.work.newsletters.under_way == Some(file) {
+        if self.work.newsletters.under_way == Some(file) && !self.vault.is_changing(file) {
             self.work.newsletters.under_way = None;
             self.write_newsletters(now);
         }
