@@ -1,6 +1,7 @@
 //! `mcp`: tools for agents, on stdin and stdout or over HTTP.
 
 use std::{
+    io::{self, IsTerminal as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -66,7 +67,15 @@ pub(super) fn mcp(home: &Home, args: &McpArgs) -> Result<ExitCode> {
                 serve_http(address, token, door, ready).await
             }
             (Some(_) | None, _) => {
-                let server = Tools::new(door).serve(stdio()).await.context("no agent spoke MCP on stdin")?;
+                if io::stdin().is_terminal() {
+                    print::talk(
+                        "An agent speaks to this on stdin; docs/agents.md says how it is set up. Ctrl-C ends it.",
+                    );
+                }
+                let server = Tools::new(door).serve(stdio()).await.map_err(|error| {
+                    let message = format!("no agent spoke MCP on stdin: {error}");
+                    Fault::operator("no_agent", message, "Have the agent start this command, or give --listen.")
+                })?;
                 server.waiting().await.context("the server failed")?;
                 Ok(())
             }
