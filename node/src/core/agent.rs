@@ -24,7 +24,7 @@ use aiemp_protocol::{
 use super::{
     Core, mail,
     output::Answer,
-    work::{Reading, domain_of, is_in},
+    work::{Reading, domain_of, in_domain, is_in},
 };
 
 pub(super) use drafts::{drafts_of, is_by_agent};
@@ -301,9 +301,7 @@ impl Core {
     ) -> Step {
         self.writes_shared(session)?;
         let work = work_of_note(file, bytes);
-        if session.work.is_some_and(|own| own != work) {
-            return Err("this session is for another task; finish that one".to_owned());
-        }
+        is_for(session, work)?;
         if session.work.is_none() && self.work.drafting.values().any(|run| run.task.work_id == work) {
             return Err("this node's own brain is at work on this task; take another".to_owned());
         }
@@ -359,9 +357,7 @@ impl Core {
     /// The copy of a task that this node has in hand.
     fn in_hand(&mut self, now: Timestamp, session: Session, work: WorkId) -> Result<FileId, String> {
         self.writes_shared(session)?;
-        if session.work.is_some_and(|own| own != work) {
-            return Err("this session is for another task; finish that one".to_owned());
-        }
+        is_for(session, work)?;
         match self.vault.holder(work).map(|claim| (claim.origin.author(), claim.to)) {
             Some((node, file)) if node == self.work.me && self.vault.is_in_sight(file) => {
                 self.work_with_agent(now, session, work, file);
@@ -396,7 +392,7 @@ impl Core {
         replaces: Option<ContentHash>,
     ) -> Step {
         let task = self.in_hand(now, session, work)?;
-        let path = in_domain("Plans", &self.domain_of_task(task), &format!("PLAN_{}.md", mail::note_id(&work)))?;
+        let path = path_in("Plans", &self.domain_of_task(task), &format!("PLAN_{}.md", mail::note_id(&work)))?;
         let file = FileId::for_work(Zone::Drafts, work, &format!("plan:{}", self.work.me));
         self.write(now, request, session, (file, path, text), replaces)
     }
@@ -559,7 +555,15 @@ fn is_open(file: FileId, path: &VaultPath) -> bool {
     }
 }
 
-fn in_domain(folder: &str, domain: &str, name: &str) -> Result<VaultPath, String> {
-    let folder = if domain.is_empty() { folder.to_owned() } else { format!("{folder}/{domain}") };
-    VaultPath::join(&folder, name).map_err(|error| format!("no such path can be: {error}"))
+/// A path for what an agent writes; the error is for it.
+fn path_in(folder: &str, domain: &str, name: &str) -> Result<VaultPath, String> {
+    in_domain(folder, domain, name).map_err(|error| format!("no such path can be: {error}"))
+}
+
+/// Whether a session may touch a piece of work.
+fn is_for(session: Session, work: WorkId) -> Result<(), String> {
+    match session.work {
+        Some(own) if own != work => Err("this session is for another task; finish that one".to_owned()),
+        Some(_) | None => Ok(()),
+    }
 }

@@ -121,7 +121,6 @@ impl Core {
                 Some(work) => drop(self.work.to_claim.insert(file, (work, now))),
             }
         }
-        self.claim_due(now);
     }
 
     /// What tasks wait for, and until when.

@@ -137,7 +137,7 @@ impl Core {
         }
     }
 
-    pub(super) fn claim_due(&mut self, now: Timestamp) {
+    fn claim_due(&mut self, now: Timestamp) {
         if self.work.is_stopped {
             return;
         }

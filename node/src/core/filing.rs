@@ -17,7 +17,7 @@ use super::{
     agent::drafts_of,
     mail,
     output::{Answer, Notice, Output},
-    work::{Reading, beside, domain_of, is_in},
+    work::{Reading, beside, domain_of, in_domain, is_in},
 };
 
 /// How the names of drafts begin that are made of a task.
@@ -149,8 +149,7 @@ impl Core {
     /// of whoever has it in hand.
     fn file_siblings(&mut self, now: Timestamp, work: WorkId, draft_path: &VaultPath, folder: &str) {
         let mark = format!("_{}", mail::note_id(&work));
-        let domain = domain_of(draft_path).to_owned();
-        let folder = if domain.is_empty() { folder.to_owned() } else { format!("{folder}/{domain}") };
+        let domain = domain_of(draft_path);
         let in_hand = self.vault.holder(work).map(|claim| claim.to);
         let open =
             |path: &VaultPath| ["needs_action", "plans", "in_progress"].into_iter().any(|open| is_in(path, open));
@@ -163,7 +162,7 @@ impl Core {
             .filter(|(file, path)| (path.stem().contains(&mark) || Some(*file) == in_hand) && open(path))
             .collect();
         for (file, path) in siblings {
-            if let Ok(to) = VaultPath::join(&folder, path.name()) {
+            if let Ok(to) = in_domain(folder, domain, path.name()) {
                 self.vault_input(now, vault::Input::MoveRequested { file, to });
             }
         }

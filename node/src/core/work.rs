@@ -8,7 +8,7 @@ use aiemp_protocol::{
     ids::{ActionHash, ContentHash, FileId, MeshId, WorkId},
     roster::{Role, Roster},
     time::Timestamp,
-    vault_path::VaultPath,
+    vault_path::{VaultPath, VaultPathError},
 };
 
 use super::{
@@ -254,9 +254,13 @@ pub(super) fn domain_of(path: &VaultPath) -> &str {
 
 /// A path in a top folder, in the same domain and with the same name.
 pub(super) fn beside(path: &VaultPath, folder: &str) -> Option<VaultPath> {
-    let domain = domain_of(path);
+    in_domain(folder, domain_of(path), path.name()).ok()
+}
+
+/// A path in a top folder and a domain, which may be none.
+pub(super) fn in_domain(folder: &str, domain: &str, name: &str) -> Result<VaultPath, VaultPathError> {
     let folder = if domain.is_empty() { folder.to_owned() } else { format!("{folder}/{domain}") };
-    VaultPath::join(&folder, path.name()).ok()
+    VaultPath::join(&folder, name)
 }
 
 /// A path of the mail domain.

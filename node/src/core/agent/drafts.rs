@@ -12,7 +12,7 @@ use aiemp_protocol::{
     zone::Zone,
 };
 
-use super::{DraftAsked, NoteFor, Session, Step, in_domain};
+use super::{DraftAsked, NoteFor, Session, Step, path_in};
 use crate::core::{
     Core,
     mail::{self, TaskNote},
@@ -39,9 +39,13 @@ pub(in crate::core) fn drafts_of(work: WorkId, author: NodeId) -> impl Iterator<
 
 /// Whether an agent at any of these members made a file as a draft of this work.
 pub(in crate::core) fn is_by_agent(file: FileId, work: WorkId, members: impl IntoIterator<Item = NodeId>) -> bool {
-    let ids = |first: FileId| iter::successors(Some(first), |id| Some(id.beside(id.zone))).take(IDS_MAX);
     let of = |author: NodeId| KINDS.iter().map(move |kind| agent_draft(work, author, kind));
-    members.into_iter().flat_map(of).flat_map(ids).any(|id| id == file)
+    members.into_iter().flat_map(of).flat_map(ids_from).any(|id| id == file)
+}
+
+/// An id and those that follow it.
+fn ids_from(first: FileId) -> impl Iterator<Item = FileId> {
+    iter::successors(Some(first), |id| Some(id.beside(id.zone))).take(IDS_MAX)
 }
 
 /// The note by which a member says that a task needs nothing to be sent.
@@ -65,13 +69,12 @@ impl Core {
     /// A member's word that a task needs nothing to be sent.
     pub(in crate::core) fn word_of(&self, work: WorkId, author: NodeId) -> Option<FileId> {
         let index = self.vault.index();
-        let ids = iter::successors(Some(finished_id(work, author)), |id| Some(id.beside(id.zone))).take(IDS_MAX);
         // One that was put away was for the task as it was then: it may have been brought back since.
         let is_theirs = |file: &FileId| {
             let is_author = |record: &FileRecord| record.base.has_any(|origin| origin.author() == author);
             index.get(*file).is_some_and(is_author) && self.vault.is_live(*file)
         };
-        ids.into_iter().find(is_theirs)
+        ids_from(finished_id(work, author)).find(is_theirs)
     }
 
     /// The file that a member made under an id, or under one that follows where somebody had taken it in advance.
@@ -124,7 +127,7 @@ impl Core {
         let proposal = in_thread(draft.proposal.clone(), task);
         let (kind, domain, prefix) = place_of(&proposal, task.is_some());
         let file = self.vault.own_standing_for(agent_draft(work, self.work.me, kind));
-        let path = in_domain("Pending_Approval", domain, &format!("{prefix}_{}.md", mail::note_id(&work)))?;
+        let path = path_in("Pending_Approval", domain, &format!("{prefix}_{}.md", mail::note_id(&work)))?;
         let source = task.and_then(|task| task.source.clone()).unwrap_or_default();
         let extra = [("source", source.as_str())];
         let note = write_draft(&DraftFields {
@@ -181,10 +184,11 @@ impl Core {
         if let Some(draft) = self.draft_of(work, self.work.me) {
             return Err(format!("`{draft}` waits for a person; the task is done once they have decided"));
         }
-        let path = in_domain("Updates", &self.domain_of_task(task), &format!("FINISHED_{}.md", mail::note_id(&work)))?;
+        let path = path_in("Updates", &self.domain_of_task(task), &format!("FINISHED_{}.md", mail::note_id(&work)))?;
         let taken = |id: &FileId| self.vault.index().get(*id).is_some();
-        let ids = iter::successors(Some(finished_id(work, self.work.me)), |id| Some(id.beside(id.zone)));
-        let file = ids.take(IDS_MAX).find(|id| !taken(id)).ok_or("this task was finished too often")?;
+        let file = ids_from(finished_id(work, self.work.me))
+            .find(|id| !taken(id))
+            .ok_or("this task was finished too often")?;
         let mut note = mail::FrontMatter::open("finished");
         note.value("work_id", &work.to_string());
         note.value("finished", &now.to_string());
