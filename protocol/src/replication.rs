@@ -69,7 +69,7 @@ struct Session {
     /// An entry of the peer's does not follow what is held; whether a fork lies below is being looked up.
     looks_below: Option<(LogId, u64)>,
     /// It did not send a payload that it was asked for: others are asked until then.
-    silent_until: Timestamp,
+    silent_until: Option<Timestamp>,
     /// Whether this node's roster of an epoch of which the peer holds another was sent to it.
     has_shown_roster: bool,
     /// Whether the peer sent a second roster of an epoch.
@@ -322,9 +322,10 @@ impl Replication {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let frontiers = self.sessions.values().map(|session| session.next_frontier);
+        let silences = self.sessions.values().filter_map(|session| session.silent_until);
         let payloads = self.incoming.values().map(|incoming| incoming.until);
         let suspicions = self.suspect.values().map(|(_, until)| *until);
-        let waits = frontiers.chain(self.fetching.values().copied()).chain(payloads).chain(suspicions);
+        let waits = frontiers.chain(silences).chain(self.fetching.values().copied()).chain(payloads).chain(suspicions);
         waits.chain(self.admission.next_day()).min()
     }
 

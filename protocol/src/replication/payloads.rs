@@ -43,27 +43,27 @@ impl Replication {
 
     /// Asks connected peers for payloads that are missing, a few at a time.
     pub(super) fn request_missing(&mut self, now: Timestamp) {
-        while let Some((missing, peer)) = self.next_wanted(now) {
+        while let Some((missing, peer)) = self.next_wanted() {
             self.ask(now, peer, missing);
         }
     }
 
-    fn next_wanted(&self, now: Timestamp) -> Option<(Missing, NodeId)> {
+    fn next_wanted(&self) -> Option<(Missing, NodeId)> {
         let asked = |peer: NodeId| self.incoming.values().filter(|incoming| incoming.from == peer).count();
         // Private ones come first: of those no Cloud can name so many that others wait.
         [false, true].into_iter().find_map(|is_shared| {
-            let peer = self.holder(now, is_shared, None).filter(|peer| asked(*peer) < INCOMING_MAX)?;
+            let peer = self.holder(is_shared, None).filter(|peer| asked(*peer) < INCOMING_MAX)?;
             let missing = self.lacking.next(is_shared, |hash| self.incoming.contains_key(&hash))?;
             Some((missing, peer))
         })
     }
 
     /// The next peer that may know of such a payload: of a private one no Cloud learns even the digest.
-    fn holder(&self, now: Timestamp, is_shared: bool, after: Option<NodeId>) -> Option<NodeId> {
+    fn holder(&self, is_shared: bool, after: Option<NodeId>) -> Option<NodeId> {
         let audience = if is_shared { Audience::All } else { Audience::Local };
         let mut peers = self.sessions.iter().filter(|(peer, _)| after.is_none_or(|after| **peer > after));
         let may_know = |session: &Session| {
-            session.known.is_some() && session.silent_until <= now && readable_by(session.role, audience)
+            session.known.is_some() && session.silent_until.is_none() && readable_by(session.role, audience)
         };
         peers.find(|(_, session)| may_know(session)).map(|(peer, _)| *peer)
     }
@@ -140,13 +140,16 @@ impl Replication {
         self.request_missing(now);
     }
 
-    /// Asks others for what a peer was asked for and does not send.
+    /// Asks others for what a peer was asked for and does not send; who was silent long enough is asked again.
     pub(super) fn give_up_on_silent(&mut self, now: Timestamp) {
+        for session in self.sessions.values_mut() {
+            session.silent_until = session.silent_until.filter(|until| *until > now);
+        }
         let silent = self.incoming.values().filter(|incoming| incoming.until <= now);
         let silent: Vec<_> = silent.map(|incoming| (incoming.from, incoming.missing)).collect();
         for (peer, missing) in silent {
             if let Some(session) = self.sessions.get_mut(&peer) {
-                session.silent_until = now + FRONTIER_INTERVAL;
+                session.silent_until = Some(now + FRONTIER_INTERVAL);
             }
             self.ask_another(now, peer, missing);
         }
@@ -157,7 +160,7 @@ impl Replication {
         if let Some(incoming) = self.incoming.remove(&missing.hash) {
             self.keep_parts(incoming);
         }
-        if let Some(next) = self.holder(now, missing.is_shared, Some(peer)) {
+        if let Some(next) = self.holder(missing.is_shared, Some(peer)) {
             self.ask(now, next, missing);
         } else {
             self.lacking.unavailable(missing);

@@ -39,7 +39,7 @@ impl Replication {
             has_brain: false,
             next_frontier: now + FRONTIER_INTERVAL,
             looks_below: None,
-            silent_until: Timestamp::default(),
+            silent_until: None,
             has_shown_roster: false,
             has_told_fork: false,
         };
@@ -309,8 +309,8 @@ impl Replication {
             self.sessions.iter().filter(|(_, session)| session.next_frontier <= now).map(|(peer, _)| *peer).collect();
         if !due.is_empty() {
             self.lacking.ask_again();
-            self.request_missing(now);
         }
+        self.request_missing(now);
         for peer in due {
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.next_frontier = now + FRONTIER_INTERVAL;

@@ -60,3 +60,23 @@ fn who_sends_the_rest_of_what_another_spoilt_is_not_blamed_and_is_asked_for_all_
     world.receive(part(&whole, 1));
     assert_eq!(world.receive(part(&whole, 2)).closed, [PeerFault::PayloadMismatch]);
 }
+
+#[test]
+fn who_did_not_answer_is_asked_again_once_it_was_silent_for_half_a_minute() {
+    let mut world = World::usual();
+    let asked = [1, 2, 3].map(|number| {
+        let item = world.new_file(number, &[u8::try_from(number).expect("few"); 9]);
+        let signed = world.signed(world.now, vec![item]);
+        asked_for(&world.receive(entry_frame(&signed, vec![None]))).len()
+    });
+    assert_eq!(asked, [1, 1, 0], "two at once");
+    let begin = world.now;
+    loop {
+        world.now = world.machine.poll_timeout().expect("something is waited for");
+        let told = world.handle(Input::TimeoutReached);
+        if !asked_for(&told).is_empty() {
+            break;
+        }
+    }
+    assert_eq!(world.now, begin + Duration::from_secs(10) + Duration::from_secs(30));
+}
