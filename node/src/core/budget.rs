@@ -122,7 +122,8 @@ impl Budget {
                 left = left.saturating_sub(of(used));
                 left < max
             });
-            Some((free_after?.0 + DAY, bound))
+            // Where none is allowed, for now never.
+            Some((free_after.map_or(now, |(at, _)| *at) + DAY, bound))
         };
         let spent = [
             paused,
@@ -201,6 +202,8 @@ mod tests {
         assert_eq!(budget.spent_until(BEGIN + DAY), None);
         let none = Budget::new(Limits { runs_per_day: 0, ..Limits::default() });
         assert!(none.spent_until(BEGIN).is_some(), "none is allowed");
+        let free = Budget::new(Limits { cost_per_day: Some(0), ..Limits::default() });
+        assert_eq!(free.spent_until(BEGIN), Some((BEGIN + DAY, Bound::CostPerDay)), "nor is any money");
     }
 
     #[test]

@@ -13,9 +13,7 @@ use aiemp_protocol::{
 };
 
 use super::{
-    Core,
-    agent::drafts_of,
-    mail,
+    Core, mail,
     output::{Answer, Notice, Output},
     work::{Reading, beside, domain_of, in_domain, is_in},
 };
@@ -138,10 +136,15 @@ impl Core {
         self.vault.is_live(file)
     }
 
+    /// Whether this node is the one that sends.
+    pub(super) fn is_executor(&self) -> bool {
+        self.work.role == Role::Local && self.replication.rosters().current().executor == self.work.me
+    }
+
     /// Whether a draft of a piece of work waits, beside this one.
     fn draft_waits(&self, work: WorkId, beside: Option<FileId>) -> bool {
         let authors = self.vault.claims().of_work(work).map(|claim| claim.origin.author());
-        let mut drafts = authors.flat_map(|author| drafts_of(work, author));
+        let mut drafts = authors.flat_map(|author| self.drafts_by(work, author));
         drafts.any(|draft| Some(draft) != beside && self.vault.is_live(draft))
     }
 
@@ -171,8 +174,7 @@ impl Core {
     /// A note that came to lie under `Approved/` or `Rejected/` by hand.
     pub(super) fn owner_file_seen(&mut self, now: Timestamp, file: FileId, path: &VaultPath) {
         // Only the executor knows what its receipts account for; to another node every filed copy looks moved by hand.
-        let executor = self.replication.rosters().current().executor;
-        if self.work.role != Role::Local || executor != self.work.me || self.work.filed.contains(&file) {
+        if !self.is_executor() || self.work.filed.contains(&file) {
             return;
         }
         if is_in(path, "approved") {
@@ -190,12 +192,7 @@ impl Core {
 
     /// A member says of a task that it had in hand that nothing is to be sent: it is done, unless a draft waits after all.
     pub(super) fn update_seen(&mut self, now: Timestamp, file: FileId, path: &VaultPath) {
-        let executor = self.replication.rosters().current().executor;
-        if self.work.role != Role::Local
-            || executor != self.work.me
-            || self.work.is_stopped
-            || !path.name().starts_with("FINISHED_")
-        {
+        if !self.is_executor() || self.work.is_stopped || !path.name().starts_with("FINISHED_") {
             return;
         }
         let Some(work) = self.work_named(path) else { return };

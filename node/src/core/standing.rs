@@ -12,7 +12,6 @@ use aiemp_keys::NodeId;
 use aiemp_protocol::{
     approval::{Outcome, Standing, standing::Request},
     ids::{ContentHash, FileId, WorkId},
-    roster::Role,
     time::Timestamp,
     zone::Zone,
 };
@@ -42,8 +41,7 @@ impl Core {
 
     /// A draft changed, or came to lie where drafts wait.
     pub(super) fn draft_seen(&mut self, now: Timestamp, file: FileId) {
-        let executor = self.replication.rosters().current().executor;
-        if !self.work.standing.is_empty() && self.work.role == Role::Local && executor == self.work.me {
+        if !self.work.standing.is_empty() && self.is_executor() {
             self.work.offers.insert(file, now + STILL);
         }
     }

@@ -56,14 +56,17 @@ fn finished_id(work: WorkId, author: NodeId) -> FileId {
 impl Core {
     /// The draft of a piece of work that a member made and that waits.
     pub(in crate::core) fn draft_of(&self, work: WorkId, author: NodeId) -> Option<VaultPath> {
-        let drafts = drafts_of(work, author).filter_map(|first| self.made_by(author, first));
-        drafts.filter(|file| self.vault.is_live(*file)).find_map(|file| self.path_of(file))
+        self.drafts_by(work, author).filter(|file| self.vault.is_live(*file)).find_map(|file| self.path_of(file))
+    }
+
+    /// The drafts that a member made for a piece of work.
+    pub(in crate::core) fn drafts_by(&self, work: WorkId, author: NodeId) -> impl Iterator<Item = FileId> {
+        drafts_of(work, author).filter_map(move |first| self.made_by(author, first))
     }
 
     /// Whether something came of a piece of work that a member had in hand: a draft, or the word that nothing is to do.
     pub(in crate::core) fn came_of(&self, work: WorkId, author: NodeId) -> bool {
-        drafts_of(work, author).any(|first| self.made_by(author, first).is_some())
-            || self.word_of(work, author).is_some()
+        self.drafts_by(work, author).next().is_some() || self.word_of(work, author).is_some()
     }
 
     /// A member's word that a task needs nothing to be sent.
