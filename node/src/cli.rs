@@ -42,6 +42,7 @@ mod status;
 mod terminal;
 mod undo;
 mod vault;
+mod watcher;
 
 /// A peer-to-peer agent mesh for a personal AI employee: Cloud drafts, Local approves and sends once.
 #[derive(Debug, Parser)]
@@ -147,6 +148,9 @@ enum Command {
     },
     /// Tools for an agent (MCP): read tasks and notes, plan, and leave drafts. None approves or sends
     Mcp(mcp::McpArgs),
+    /// Programs that tell the node what they see
+    #[command(subcommand)]
+    Watcher(watcher::WatcherCommand),
     /// Agent Skills for whoever works by those tools: triage, draft-reply, plan, briefing, weekly-audit
     #[command(subcommand)]
     Skills(skills::SkillsCommand),
@@ -225,6 +229,7 @@ impl Cli {
                 freeze::unfreeze(&home, clock_was_ahead, &passphrase)
             }
             Some(Command::Mcp(args)) => mcp::mcp(&home, &args),
+            Some(Command::Watcher(command)) => watcher::watcher(&home, &command),
             Some(Command::Skills(command)) => skills::skills(&home, &command),
             Some(Command::A2a(command)) => a2a::a2a(&home, command),
             Some(Command::Config(command)) => config::config(&home, command),

@@ -7,13 +7,17 @@ use aiemp_protocol::replication::Room;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::mail_in::{Imap, Lmtp, MailIn};
+pub use self::{
+    mail_in::{Imap, Lmtp, MailIn},
+    senses::{DropFolder, Hook, HookForm, Watcher, Webhooks},
+};
 use crate::{
     core::Limits,
     executor::{secrets::is_name, smtp::Security},
 };
 
 mod mail_in;
+mod senses;
 
 const SMTP_LABEL: &str = "aiemp-node 2026 hand smtp";
 
@@ -34,6 +38,12 @@ pub struct Config {
     pub brain: Brain,
     /// On Cloud: where mails come in.
     pub mail_in: MailIn,
+    /// Folders whose files become tasks.
+    pub drop: Vec<DropFolder>,
+    /// On Cloud: where programs of others post messages.
+    pub webhooks: Option<Webhooks>,
+    /// Programs that tell what they see.
+    pub watcher: Vec<Watcher>,
     /// How mails leave, and in whose name.
     pub mail: Mail,
     /// The hand that writes mails as files.
@@ -158,6 +168,13 @@ pub enum EnvValue {
     Plain(String),
     /// The secret of this name.
     Secret(String),
+}
+
+impl EnvValue {
+    /// Whether it stands for a secret.
+    pub const fn is_secret(&self) -> bool {
+        matches!(self, Self::Secret(_))
+    }
 }
 
 impl TryFrom<String> for EnvValue {

@@ -24,6 +24,7 @@ use aiemp_protocol::{
 
 pub mod agent;
 mod announce;
+mod arrivals;
 mod brains;
 mod budget;
 mod claims;
@@ -44,6 +45,7 @@ mod standing;
 pub mod template;
 mod work;
 
+pub use arrivals::Arrival;
 pub use brains::{BrainFault, BrainRun, FaultClass};
 pub use budget::{Bound, Limits, Used};
 pub use compaction::Compaction;

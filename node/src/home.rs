@@ -58,6 +58,8 @@ places! {
     brain_home => "brain/home";
     /// The folder in which it works.
     brain_work => "brain/work";
+    /// What belongs to each watcher: its own folder, and how far it has told what it saw.
+    watchers => "watchers";
     /// Fingerprints of the known secrets.
     fingerprints => "mesh/fingerprints";
     /// What the person let out although the guard held it; signed.

@@ -2,7 +2,7 @@
 //!
 //! [`core`] composes the machines of the floors below into one without IO; [`shell`] is the files, sockets, clocks and
 //! processes around it; [`cli`] is the command line. Beside them stand the processes that hold powers of their own: the
-//! [`executor`], which alone sends, and the [`reviewer`], which alone signs approvals.
+//! [`executor`], which alone sends, the [`reviewer`], which alone signs approvals, and the [`senses`], which hear strangers.
 //!
 //! Nothing decides in the shell, and nothing does IO in the core: the simulation runs whole meshes of cores.
 
@@ -17,5 +17,6 @@ pub mod home;
 pub mod imap;
 pub mod mcp;
 pub mod reviewer;
+pub mod senses;
 pub mod shell;
 mod tls;

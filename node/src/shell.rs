@@ -20,6 +20,7 @@ pub mod pairing;
 pub mod peers;
 pub mod places;
 pub mod policies;
+pub mod process_group;
 pub mod questions;
 pub mod releases;
 pub mod rosters;

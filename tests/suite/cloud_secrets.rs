@@ -20,8 +20,8 @@ fn add(node: &Node, args: &[&str], value: &str) -> Refusal {
 fn each_role_takes_its_own_kind_of_secret_and_says_where_the_other_belongs() {
     let pair = Pair::strangers();
     add(&pair.local, &["model", "--use", "model"], KEY).assert(78, &["this is a Local node", "on the Cloud node"]);
-    add(&pair.cloud, &["smtp"], KEY).assert(78, &["belong on Local", "--use model, mail-in or webhook"]);
-    add(&pair.cloud, &["smtp", "--use", "smtp"], KEY).assert(2, &["possible values: model, mail-in, webhook"]);
+    add(&pair.cloud, &["smtp"], KEY).assert(78, &["belong on Local", "--use model, mail-in, webhook or watcher"]);
+    add(&pair.cloud, &["smtp", "--use", "smtp"], KEY).assert(2, &["possible values: model, mail-in, webhook, watcher"]);
     add(&pair.cloud, &["../x", "--use", "model"], KEY).assert(1, &["no name for a secret"]);
     add(&pair.cloud, &["model", "--use", "model"], "short").assert(1, &["longer password"]);
     assert!(!pair.cloud.home.join("cloud-secrets/model").exists());

@@ -6,13 +6,13 @@ use crate::deploy::read;
 
 const EXAMPLES: [&str; 2] = ["deploy/config/cloud.toml", "deploy/config/local.toml"];
 
-/// Puts to work the settings that an example shows in a comment: `# key = value`, `# [table]`.
+/// Puts to work the settings that an example shows in a comment: `# key = value`, `# [table]`, `# [[table]]`.
 fn with_every_key(example: &str) -> String {
     let live = |line: &str| {
         let is_key = |key: &str| key.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c));
         let setting = line.strip_prefix("# ").filter(|rest| {
-            let table = rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-            table.or(rest.split_once(" = ").map(|(key, _)| key)).is_some_and(is_key)
+            let table = |open, close| rest.strip_prefix(open).and_then(|rest: &str| rest.strip_suffix(close));
+            table("[[", "]]").or(table("[", "]")).or(rest.split_once(" = ").map(|(key, _)| key)).is_some_and(is_key)
         });
         format!("{}\n", setting.unwrap_or(line))
     };

@@ -35,6 +35,7 @@ mod power_loss;
 mod processes;
 mod review;
 mod selftest;
+mod senses;
 mod signing;
 mod simulation;
 mod smtp;

@@ -3,6 +3,7 @@
 mod active;
 mod adoption;
 mod agents;
+mod arrivals;
 mod bases;
 mod brains;
 mod changes;

@@ -345,7 +345,7 @@ fn running_status(home: &Home) -> Option<WireStatus> {
     Some(*status)
 }
 
-/// A brain that fails, a mailbox that is not read, names in the vault that do not sync, and those that its disk refuses. A disk that takes nothing is told with the vault.
+/// A brain that fails, a mailbox that is not read, watchers that end, names in the vault that do not sync, and those that its disk refuses. A disk that takes nothing is told with the vault.
 fn check_work(home: &Home, findings: &mut Findings) {
     let Some(status) = running_status(home) else { return };
     findings.troubles(
@@ -353,6 +353,7 @@ fn check_work(home: &Home, findings: &mut Findings) {
             .brain
             .into_iter()
             .chain(status.mail_in)
+            .chain(status.senses)
             .map(|trouble| WireTrouble { what: spelt(&trouble.what).to_string(), ..trouble })
             .collect(),
     );

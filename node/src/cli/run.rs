@@ -3,7 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use aiemp_protocol::roster::Role;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use rustix::process::Signal;
 
@@ -17,6 +17,7 @@ use crate::{
     fault::Fault,
     hands::Hands,
     home::Home,
+    senses,
     shell::{
         self,
         control::WireTrouble,
@@ -40,6 +41,10 @@ pub(super) enum ProcessName {
     Mesh,
     /// Hands.
     Executor,
+    /// Drop folders, webhooks and watchers.
+    Senses,
+    /// Shuts itself in, and becomes a watcher's program.
+    Watcher,
     /// Decodes what peers sent, behind the strictest limits.
     Decoder,
     /// Starts decoders and ends them, for the mesh, whose wall lets it start nothing.
@@ -58,6 +63,12 @@ pub(super) struct ProcessArgs {
     /// The process id of the node that starts it, and without which it ends
     #[arg(long, value_name = "PID")]
     supervisor: Option<u32>,
+    /// Which watcher
+    #[arg(long)]
+    name: Option<String>,
+    /// A watcher's program, with its arguments
+    #[arg(last = true)]
+    command: Vec<String>,
     #[command(flatten)]
     run: RunArgs,
     #[command(flatten)]
@@ -75,26 +86,28 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
         let fix = "Run `systemctl start aiemp-node-mesh aiemp-node-executor`; see \"Three users\" in deploy/README.md.";
         return Err(Fault::refused("users", message, fix).into());
     }
-    shell::settings::load(home)?;
+    let config = shell::settings::load(home)?;
     shell::rosters::adopt(home)?;
     check_role(home, role)?;
+    senses::check_settings(home, &config, role.role())?;
     // Each process takes its lock itself. Before that the arguments of this start are noted, which are not those of the
     // node that runs.
     drop(mesh::lock(home)?);
     match role {
-        RoleArg::Cloud => mesh_process(home, Role::Cloud, args),
-        RoleArg::Local => {
+        RoleArg::Cloud if !config.has_senses() => mesh_process(home, Role::Cloud, args),
+        RoleArg::Cloud | RoleArg::Local => {
             if let Some(WireTrouble { what, fix, .. }) = shell::identity::owner_keys_trouble(home) {
                 tracing::error!(what, fix, "the owner's keys cannot be used");
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(supervisor::run(home.path(), &mesh_arguments(args)))
+            let beside = supervisor::Beside { executor: role == RoleArg::Local, senses: config.has_senses() };
+            runtime.block_on(supervisor::run(home.path(), &mesh_arguments(args), beside))
         }
     }
 }
 
 pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
-    let ProcessArgs { process, supervisor, run, probe } = args;
+    let ProcessArgs { process, supervisor, name, command, run, probe } = args;
     log();
     // A child of the supervisor ends with it. One that ended before this line sends no signal any more. A decoder has
     // nothing to put in order, and one that was stopped or hangs would not hear a word that can be ignored.
@@ -124,7 +137,14 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
             if let Some(users) = Users::load(home)? {
                 users.check_process("mesh", users.mesh)?;
             }
-            mesh_process(home, Role::Local, run)
+            mesh_process(home, shell::identity::role(home)?, run)
+        }
+        ProcessName::Senses => senses_process(home),
+        ProcessName::Watcher => {
+            let config = shell::settings::load(home)?;
+            let name = name.as_deref().context("--name is missing")?;
+            let never = senses::become_watcher(home, &config, name, command)?;
+            match never {}
         }
         ProcessName::Executor => {
             if let Some(users) = Users::load(home)? {
@@ -137,6 +157,22 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
             ended
         }
     }
+}
+
+fn senses_process(home: &Home) -> Result<ExitCode> {
+    walls::keep_memory()?;
+    let config = shell::settings::load(home)?;
+    let role = shell::identity::role(home)?;
+    aiemp_keys::private_file::create_private_dir(&home.watchers())?;
+    if senses::confined(home, &config).enter()?.is_none() {
+        tracing::warn!(
+            process = "senses",
+            "boundary off: this kernel has no landlock of version 2 or newer; see `doctor`"
+        );
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(senses::run(home, &config, role))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn executor_process(home: &Home) -> Result<ExitCode> {

@@ -76,7 +76,7 @@ pub(super) fn secrets(home: &Home, command: SecretsCommand) -> Result<ExitCode> 
         }
         (SecretsCommand::Add { purpose: None, .. }, Role::Cloud) => {
             let message = "secrets that send belong on Local; this is a Cloud node";
-            let fix = "Run this on the Local node. For what Cloud itself needs, give --use model, mail-in or webhook.";
+            let fix = "Run this on the Local node. For what Cloud itself needs, give --use model, mail-in, webhook or watcher.";
             return Err(Fault::refused("role", message, fix).into());
         }
         (SecretsCommand::Canary { name }, role) => plant(home, role, &name)?,

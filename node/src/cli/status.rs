@@ -53,7 +53,7 @@ pub(super) fn status(home: &Home, as_json: bool) -> Result<ExitCode> {
             "unsynced": known.map(|state| state.unsynced_count),
             "files": known.map(|state| state.files), "settled": known.map(|state| state.settled),
             "frozen": freezes.stop(roster, node), "frozen_logs": state.frozen_logs,
-            "vault": state.vault, "store": state.store, "brain": state.brain, "mail_in": state.mail_in, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
+            "vault": state.vault, "store": state.store, "brain": state.brain, "mail_in": state.mail_in, "senses": state.senses, "progress": state.progress, "waiting_logs": state.waiting_logs, "lacking": state.lacking, "unattended": roster.unattended,
             "promises": promises }));
     } else {
         for freeze in freezes.standing(roster) {
@@ -148,6 +148,9 @@ fn print_text(role: &str, running: &Option<WireStatus>, state: &WireStatus, hand
     }
     if let Some(trouble) = &state.mail_in {
         print::data(format!("MAIL IN    {}\n           {}", spelt(&trouble.what), spelt(&trouble.fix)));
+    }
+    for trouble in &state.senses {
+        print::data(format!("SENSES     {}\n           {}", spelt(&trouble.what), spelt(&trouble.fix)));
     }
     if let Some(trouble) = &handed_in.trouble {
         print::data(format!("EXECUTOR   {}\n           {}", spelt(&trouble.what), spelt(&trouble.fix)));

@@ -170,7 +170,7 @@ pub(super) struct Awaiting {
 }
 
 /// A step towards an answer, or why there is none.
-type Step = Result<Option<Told>, String>;
+pub(super) type Step = Result<Option<Told>, String>;
 
 impl Core {
     pub(super) fn agent_asked(&mut self, now: Timestamp, request: u64, session: Session, ask: Ask) {
@@ -187,7 +187,7 @@ impl Core {
         self.tell_agent(request, step);
     }
 
-    fn tell_agent(&mut self, request: u64, step: Step) {
+    pub(super) fn tell_agent(&mut self, request: u64, step: Step) {
         match step {
             Ok(None) => {}
             Ok(Some(told)) => self.answer(request, Answer::Agent(told)),
@@ -450,6 +450,11 @@ impl Core {
         self.await_durable(now, Awaited::File(file), request, told);
         self.vault_input(now, vault::Input::CreateRequested { file, path: path.clone(), content });
         Ok(None)
+    }
+
+    /// Whoever asked is told once a file is created.
+    pub(super) fn await_file(&mut self, now: Timestamp, file: FileId, request: u64, told: Told) {
+        self.await_durable(now, Awaited::File(file), request, told);
     }
 
     fn await_durable(&mut self, now: Timestamp, what: Awaited, request: u64, told: Told) {

@@ -93,8 +93,7 @@ impl Core {
         let Some(task) = mail::parse_task_note(text) else { return };
         let is_its_work = self.vault.claims().work_of(file) == Some(task.work_id);
         let until = self.lease_without_draft(file).filter(|_| is_its_work);
-        let Some(until) = until.filter(|_| !self.work.is_stopped && !task.list_mail && !task.reply_to.is_empty())
-        else {
+        let Some(until) = until.filter(|_| !self.work.is_stopped && self.is_for_brain(&task)) else {
             return;
         };
         if until > now {

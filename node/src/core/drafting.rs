@@ -103,12 +103,14 @@ impl Core {
         self.vault_input(now, vault::Input::ReadRequested { request, file });
     }
 
+    /// Whether this node's brain can do something about a task: all but an agent answer mails alone.
+    pub(super) fn is_for_brain(&self, task: &TaskNote) -> bool {
+        !task.list_mail && (self.work.brain == Brain::Agent || !task.reply_to.is_empty())
+    }
+
     /// A task that can be answered is claimed, by rank among the nodes that have a brain and seem live.
     pub(super) fn task_read(&mut self, now: Timestamp, file: FileId, text: &str) {
-        let Some(task) = mail::parse_task_note(text) else { return };
-        if task.list_mail || task.reply_to.is_empty() {
-            return;
-        }
+        let Some(task) = mail::parse_task_note(text).filter(|task| self.is_for_brain(task)) else { return };
         let candidates: Vec<_> =
             self.replication.connected().filter(|(_, has_brain)| *has_brain).map(|(node, _)| node).collect();
         let delay = claim::delay(task.work_id, self.work.me, candidates);
@@ -173,7 +175,7 @@ impl Core {
             self.work.in_hand.remove(&file);
             return;
         }
-        let Some(task) = mail::parse_task_note(text) else { return };
+        let Some(task) = mail::parse_task_note(text).filter(|task| self.is_for_brain(task)) else { return };
         let work = task.work_id;
         self.work.claiming.remove(&work);
         let stands = self.vault.holder(work).is_some_and(|claim| claim.to == file);

@@ -2,6 +2,7 @@
 
 use super::{
     agent::{Ask, Session},
+    arrivals::Arrival,
     brains::{BrainFault, BrainRun},
 };
 use aiemp_crdt::vault::{self, Choice, RemoveOutcome, WriteOutcome};
@@ -154,6 +155,8 @@ pub enum Question {
         /// What.
         ask: Ask,
     },
+    /// Make a task of what came.
+    Arrived(Box<Arrival>),
     /// How the node is.
     Status,
     /// What this node holds of each log, and what each member has used.

@@ -17,7 +17,7 @@ use mail_parser::{HeaderValue, Message};
 use thiserror::Error;
 
 use mime::{Part, Walk};
-pub(crate) use note::FrontMatter;
+pub(crate) use note::{FrontMatter, arrival_body};
 pub use note::{TaskNote, note_id, parse_task_note, task_note};
 
 /// Largest mail that is read: the 25 MB that large providers accept.

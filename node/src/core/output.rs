@@ -260,7 +260,9 @@ pub enum Answer {
     Logs(Vec<LogStanding>),
     /// To `Claims`.
     Claims(Vec<ClaimStanding>),
-    /// To `Agent`.
+    /// To `Arrived`: it is not taken, however often it comes.
+    Refused(String),
+    /// To `Agent`, and to `Arrived`.
     Agent(Told),
 }
 
@@ -338,6 +340,13 @@ pub enum Notice {
     PayloadsLost(BTreeSet<ContentHash>),
     /// A mail became a task.
     MailTaken {
+        /// The work.
+        work: WorkId,
+        /// The task note.
+        path: VaultPath,
+    },
+    /// What came by another way became a task.
+    ArrivalTaken {
         /// The work.
         work: WorkId,
         /// The task note.

@@ -42,6 +42,10 @@ impl Core {
             }
             Question::Claims => self.list_claims(request),
             Question::Agent { session, ask } => self.agent_asked(now, request, session, ask),
+            Question::Arrived(arrival) => match self.take_arrival(now, request, *arrival) {
+                Err(why) => self.answer(request, Answer::Refused(why)),
+                step => self.tell_agent(request, step),
+            },
             Question::Status => {
                 let status = self.status(now);
                 self.answer(request, Answer::Status(status));

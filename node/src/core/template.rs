@@ -111,6 +111,7 @@ mod tests {
 
     fn task(subject: &str, from: &str) -> TaskNote {
         TaskNote {
+            kind: "email".to_owned(),
             from: from.to_owned(),
             reply_to: vec!["a@client.test".to_owned()],
             subject: subject.to_owned(),

@@ -6,14 +6,13 @@ mod claude_code;
 use std::{ffi::OsString, path::PathBuf, process::Stdio, time::Duration};
 
 use aiemp_protocol::{egress::Cleared, ids::WorkId};
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::Command,
     time::timeout,
 };
 
-use super::cloud_secrets;
+use super::{cloud_secrets, process_group::ProcessGroup};
 use crate::{
     config::{Brain, Preset},
     core::{BrainFault, BrainRun, FaultClass, Used},
@@ -96,24 +95,12 @@ async fn output_of(
         let why = format!("cannot start `{named}`: {error}; check `[brain] command` in config.toml");
         fault(FaultClass::Transient, &why)
     })?;
-    let _group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+    let _group = ProcessGroup::of(&child);
     let limit = Duration::from_secs(settings.timeout_s);
     timeout(limit, converse(&mut child, settings, prompt)).await.unwrap_or_else(|_| {
         let why = format!("`{named}` took longer than {} s and was ended", settings.timeout_s);
         Err(fault(FaultClass::Transient, &why))
     })
-}
-
-/// The processes of one brain, ended when this is dropped, whatever they do about it.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(leader) = self.0 {
-            // Mostly all of it has ended already.
-            kill_process_group(leader, Signal::KILL).ok();
-        }
-    }
 }
 
 async fn converse(

@@ -31,10 +31,12 @@ pub enum Purpose {
     MailInThatSends,
     /// Tells a webhook's sender from others.
     Webhook,
+    /// For a watcher, in its environment.
+    Watcher,
 }
 
 impl Purpose {
-    const EACH: [Self; 4] = [Self::Model, Self::MailIn, Self::MailInThatSends, Self::Webhook];
+    const EACH: [Self; 5] = [Self::Model, Self::MailIn, Self::MailInThatSends, Self::Webhook, Self::Watcher];
 
     /// The word on the command line and in the file.
     pub const fn as_str(self) -> &'static str {
@@ -43,6 +45,7 @@ impl Purpose {
             Self::MailIn => "mail-in",
             Self::MailInThatSends => "mail-in, and could send",
             Self::Webhook => "webhook",
+            Self::Watcher => "watcher",
         }
     }
 }
@@ -196,10 +199,19 @@ pub fn remove(home: &Home, name: &str) -> Result<(), CloudSecretError> {
 
 /// What a brain that is a program finds in its environment.
 pub fn environment(home: &Home, brain: &Brain) -> Result<Vec<(String, Secret<String>)>, CloudSecretError> {
-    let resolved = brain.env.iter().map(|(variable, value)| {
+    resolve(home, &brain.env, Purpose::Model)
+}
+
+/// Variables with the secrets that they name, each stored for this purpose.
+pub fn resolve(
+    home: &Home,
+    env: &BTreeMap<String, EnvValue>,
+    purpose: Purpose,
+) -> Result<Vec<(String, Secret<String>)>, CloudSecretError> {
+    let resolved = env.iter().map(|(variable, value)| {
         let value = match value {
             EnvValue::Plain(text) => Secret::new(text.clone()),
-            EnvValue::Secret(name) => self::value(home, name, Purpose::Model)?,
+            EnvValue::Secret(name) => self::value(home, name, purpose)?,
         };
         Ok((variable.clone(), value))
     });

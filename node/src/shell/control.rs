@@ -4,6 +4,7 @@
 //! the person may ask as well, and the executor may not.
 
 pub mod agent;
+mod arrival;
 mod socket;
 mod wire;
 
@@ -23,6 +24,7 @@ use tokio::{
 };
 
 use self::agent::{WireAsk, WireSession, WireTold};
+pub use self::arrival::WireArrival;
 pub use self::wire::{
     DISK_FULL, READ_ONLY, WireClaim, WireConflict, WireDraft, WireEvent, WireFound, WireLog, WirePeer, WireProgress,
     WireReceipt, WireSide, WireStatus, WireTrouble, WireUnsynced, WireUsage,
@@ -107,6 +109,13 @@ pub enum Request {
         session: WireSession,
         /// What.
         what: WireAsk,
+    },
+    /// Make a task of what came by another way than mail.
+    Arrived(Box<WireArrival>),
+    /// What is the matter with what brings such things; everything that is.
+    Senses {
+        /// The troubles.
+        troubles: Vec<WireTrouble>,
     },
     /// How the node is.
     Status,
@@ -453,6 +462,8 @@ mod tests {
             | Request::Undo { .. }
             | Request::FillVault
             | Request::Past { restore: true, .. } => false,
+            // As a file that a person drops; and what `status` shows.
+            Request::Arrived(_) | Request::Senses { .. } => false,
             // Reads below the session's ceiling; writes task copies, plans, updates and drafts, on which a person decides.
             Request::Agent { .. } => false,
         };
@@ -469,6 +480,8 @@ mod tests {
             r#"{"ask":"undo","author":"a","since_ms":1}"#,
             r#"{"ask":"history","path":"a"}"#,
             r#"{"ask":"agent","session":{"is_private":false,"work":null},"what":{"do":"tasks"}}"#,
+            r#"{"ask":"arrived","source":"shop","id":"1","kind":"webhook","domain":"shop"}"#,
+            r#"{"ask":"senses","troubles":[]}"#,
             r#"{"ask":"past","path":"a","at_ms":1,"restore":true}"#,
         ];
         for kind in kinds {

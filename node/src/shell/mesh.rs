@@ -22,10 +22,8 @@ use tokio::{
 use super::{
     clock,
     control::{self, Response},
-    holds,
     mail_in::{MailIn, Sources},
     network::{self, Network},
-    questions,
     screen::{self, Keeper},
     store::{self, StoreEvent, StoreHandle},
     vault_disk::{DiskEvent, VaultWatcher},
@@ -33,11 +31,12 @@ use super::{
 use crate::{
     audit::AuditLog,
     config::Config,
-    core::{Answer, BrainFault, BrainId, BrainRun, Core, Input, Notice, Output},
+    core::{BrainFault, BrainId, BrainRun, Core, Input, Notice, Output},
     fault::causes,
     home::Home,
 };
 
+mod answers;
 mod calls;
 mod damage;
 mod disk;
@@ -186,6 +185,8 @@ struct Mesh {
     /// Payloads that were damaged and forgotten since the start.
     payloads_lost: usize,
     mail_in: MailIn,
+    /// What the process with the senses told last.
+    senses: Vec<control::WireTrouble>,
     /// Why the brain drafted nothing the last time.
     brain_failed: Option<String>,
 }
@@ -299,26 +300,6 @@ impl Mesh {
             Output::Notice(notice) => self.notice(notice)?,
         }
         Ok(())
-    }
-
-    /// Hands an answer of the core to whoever asked, with what the shell knows.
-    fn answered(&mut self, request: u64, answer: Answer) {
-        let Some(back) = self.answers.remove(&request) else { return };
-        let holds = holds::count(&self.home);
-        let roster = self.core.replication().rosters().current();
-        let mut response = questions::response(answer, roster, self.me, holds);
-        if let Response::Status(status) = &mut response {
-            status.settled &= self.rescans.is_idle();
-            status.vault = self.troubles();
-            (status.unsynced, status.unsynced_count) =
-                self.unsynced.listed(&self.config.vault, std::time::Instant::now());
-            status.progress = self.progress();
-            status.brain = status.brain.take().or_else(|| self.brain_failed.as_deref().map(troubles::brain));
-            status.mail_in = self.mail_in.trouble();
-            status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
-        }
-        // The asker may have gone away.
-        back.send(response).ok();
     }
 
     fn notice(&mut self, notice: Notice) -> Result<()> {
@@ -482,27 +463,6 @@ impl Mesh {
             }
             DiskEvent::Rescan if self.rescans.ask() => self.scan().await,
             DiskEvent::Rescan => Ok(()),
-        }
-    }
-
-    async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {
-        if let control::Request::Tasks { peer } = request {
-            return self.ask_for_tasks(&peer, answer).await;
-        }
-        if matches!(request, control::Request::FillVault) {
-            return self.fill_vault(answer).await;
-        }
-        match questions::question(request) {
-            Ok(question) => {
-                self.next_request += 1;
-                let request = self.next_request;
-                self.answers.insert(request, answer);
-                self.handle(Input::Asked { request, question }).await
-            }
-            Err(message) => {
-                answer.send(Response::BadRequest { message }).ok();
-                Ok(())
-            }
         }
     }
 

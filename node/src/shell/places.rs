@@ -24,6 +24,12 @@ pub fn check_apart(home: &Path, vault: &Path) -> Result<(), Fault> {
     }
 }
 
+/// A folder that is neither in the vault nor in the home, nor holds one of them.
+pub fn is_outside(folder: &Path, home: &Path, vault: &Path) -> bool {
+    let folder = resolved(folder);
+    [home, vault].into_iter().map(resolved).all(|of| !folder.starts_with(&of) && !of.starts_with(&folder))
+}
+
 /// The path with the symlinks of its existing part resolved.
 fn resolved(path: &Path) -> PathBuf {
     for ancestor in path.ancestors() {

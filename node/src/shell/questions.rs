@@ -64,8 +64,10 @@ pub fn question(request: Request) -> Result<Question, String> {
         Request::Agent { session, what } => {
             Question::Agent { session: agent::session(&session)?, ask: agent::ask(what)? }
         }
+        Request::Arrived(arrival) => Question::Arrived(Box::new(arrival.read()?)),
         Request::Status => Question::Status,
         Request::FillVault => return Err("the vault is filled by the node itself".to_owned()),
+        Request::Senses { .. } => return Err("what the senses tell is for the node itself".to_owned()),
     })
 }
 
@@ -96,6 +98,7 @@ pub fn response(answer: Answer, roster: &Roster, me: NodeId, holds: usize) -> Re
             left: left.iter().map(ToString::to_string).collect(),
         },
         Answer::Agent(told) => Response::Agent(agent::told(told, |node| names.get(Some(node)))),
+        Answer::Refused(why) => Response::BadRequest { message: why },
         Answer::Done => Response::Done,
         Answer::NotFound => Response::NotFound,
         Answer::Withheld(why) => Response::BadRequest { message: format!("what was given may not leave: {why}") },
@@ -237,6 +240,7 @@ impl Names {
             store: absent.collect(),
             brain: status.brain_waits.map(mesh::brain_waits),
             mail_in: None,
+            senses: Vec::new(),
             unsynced: Vec::new(),
             unsynced_count: 0,
             settled: status.settled,

@@ -9,9 +9,11 @@ use std::{collections::BTreeSet, path::PathBuf};
 use anyhow::Result;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
+pub use self::confined::Confined;
 use crate::{config::Config, hands::Hands, home::Home};
 
 mod calls;
+mod confined;
 mod files;
 pub mod probe;
 

@@ -157,6 +157,7 @@ impl World {
             }
             Notice::PayloadsLost(_)
             | Notice::MailTaken { .. }
+            | Notice::ArrivalTaken { .. }
             | Notice::NotAMail { .. }
             | Notice::Held { .. }
             | Notice::ContentHeld { .. }

@@ -218,7 +218,8 @@ fn place_of(proposal: &Proposal, is_for_task: bool) -> (&'static str, &'static s
 
 /// A mail for a mail's task goes to its sender and stands in its thread, unless it is for others alone.
 fn in_thread(proposal: Proposal, task: Option<&TaskNote>) -> Proposal {
-    let (Proposal::Email(mut email), Some(task)) = (proposal.clone(), task) else { return proposal };
+    let mail = task.filter(|task| task.kind == "email");
+    let (Proposal::Email(mut email), Some(task)) = (proposal.clone(), mail) else { return proposal };
     let answer = template::draft_reply(task, Timestamp::default());
     if email.to.is_empty() {
         email.to.clone_from(&task.reply_to);

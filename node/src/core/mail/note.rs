@@ -13,6 +13,8 @@ const FENCE: &str = "---";
 /// What a task note says about its mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskNote {
+    /// What kind of thing came: `email`, `file_drop`, `whatsapp` and the like.
+    pub kind: String,
     /// The sender as shown: `Name <addr>` or the address.
     pub from: String,
     /// Where an answer goes; empty when the mail names no address.
@@ -79,6 +81,25 @@ pub fn task_note(mail: &Mail, work: &WorkId, received: Timestamp, eml_path: &str
         note.push_str("\nThe mail has more than is shown here; the whole of it is in the source file.\n");
     }
     note
+}
+
+/// The note of what came by another way than mail, below its front matter; whether it has no room for all of the text.
+pub(crate) fn arrival_body(note: FrontMatter, title: &str, text: &str, file: Option<&str>) -> (String, bool) {
+    let mut note = note.close();
+    write!(note, "\n# {}\n", inert::escape_line(&inert::one_line(title, LINE_BYTES_MAX)))
+        .expect("writing to a String cannot fail");
+    if let Some(file) = file {
+        write!(note, "\n[[{file}]]\n").expect("writing to a String cannot fail");
+    }
+    if text.is_empty() {
+        return (note, false);
+    }
+    let (quote, is_cut) = quoted(text.trim_end_matches('\n'));
+    write!(note, "\n{quote}").expect("writing to a String cannot fail");
+    if is_cut {
+        note.push_str("\nIt says more than is shown here; the whole of it is in the file beside this note.\n");
+    }
+    (note, is_cut)
 }
 
 fn joined(addresses: &[super::Address]) -> String {
@@ -162,20 +183,21 @@ fn scalar(value: &str) -> String {
     serde_json::Value::from(line).to_string().replace("<%", "<\\u0025")
 }
 
-/// Reads a task note, also after a person or Obsidian has saved it; `None` when it is no mail task with a work id.
+/// Reads a task note, also after a person or Obsidian has saved it; `None` when it has no type and work id.
 pub fn parse_task_note(text: &str) -> Option<TaskNote> {
     let mut lines = text.lines().map(str::trim_end);
     lines.next().filter(|line| *line == FENCE)?;
     let block: Vec<&str> = lines.by_ref().take_while(|line| *line != FENCE).collect();
     let one = |key: &str| values(&block, key).into_iter().next();
-    one("type").filter(|kind| kind == "email")?;
+    let kind = one("type")?;
     let from = one("from").unwrap_or_default();
     let mut reply_to = values(&block, "reply_to");
-    if reply_to.is_empty() {
+    if reply_to.is_empty() && kind == "email" {
         reply_to.push(address_of(&from).to_owned());
     }
     reply_to.retain(|address| address.contains('@'));
     Some(TaskNote {
+        kind,
         reply_to,
         subject: one("subject").unwrap_or_default(),
         received: one("received").and_then(|time| Timestamp::parse_rfc3339(&time)),

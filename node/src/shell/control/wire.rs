@@ -165,6 +165,9 @@ pub struct WireStatus {
     /// Why no mails are taken up from the mailbox.
     #[serde(default)]
     pub mail_in: Option<WireTrouble>,
+    /// What is the matter with drop folders, webhooks and watchers.
+    #[serde(default)]
+    pub senses: Vec<WireTrouble>,
     /// Whether nothing is under way.
     pub settled: bool,
 }

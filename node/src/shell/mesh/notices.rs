@@ -44,6 +44,7 @@ pub(super) fn audited(notice: &Notice) -> Option<AuditEvent> {
         Notice::ContentHeld { path } => event("active_content", file_of(path), "held"),
         Notice::PayloadsLost(lost) => event("store_damaged", format!("{} payloads", lost.len()), "asked_again"),
         Notice::MailTaken { .. }
+        | Notice::ArrivalTaken { .. }
         | Notice::NotAMail { .. }
         | Notice::Kept { .. }
         | Notice::Drafted { .. }
@@ -67,6 +68,7 @@ pub(super) fn tell(home: &Home, notice: Notice) {
     match notice {
         Notice::PayloadsLost(lost) => tracing::error!(?lost, "contents are lacked that were held; the peers are asked"),
         Notice::MailTaken { work, path } => tracing::info!(%work, %path, "mail taken up"),
+        Notice::ArrivalTaken { work, path } => tracing::info!(%work, %path, "a task was made of what came"),
         Notice::NotAMail { path, why } => tracing::warn!(%path, why, "not a mail"),
         Notice::Held { path, why } => {
             // The name itself may hold the secret.

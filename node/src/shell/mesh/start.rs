@@ -229,6 +229,7 @@ impl Mesh {
             watcher,
             payloads_lost: 0,
             mail_in,
+            senses: Vec::new(),
             brain_failed: None,
         };
         mesh.tell_away().await?;

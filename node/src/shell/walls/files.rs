@@ -22,7 +22,7 @@ const OLDEST: ABI = ABI::V2;
 
 const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
 /// Regular files and folders. Neither programs, nor devices, links, pipes or sockets.
-const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
+pub(super) const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
     ReadFile | ReadDir | WriteFile | Truncate | MakeReg | MakeDir | RemoveFile | RemoveDir | Refer
 });
 /// Replacing files without reading what lies beside them.
@@ -33,10 +33,10 @@ const TALK: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | WriteFile 
 const SOCKETS: BitFlags<AccessFs> = make_bitflags!(AccessFs::{MakeSock | ResolveUnix});
 
 /// What any program needs to read to run: libraries, name lookup, certificates, time zones, its own state in /proc.
-const SYSTEM: [&str; 9] =
+pub(super) const SYSTEM: [&str; 9] =
     ["/usr", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev/urandom", "/dev/null", "/run/systemd/resolve"];
 /// Where the system looks names up over a socket.
-const LOOKUP: [&str; 3] = ["/run/systemd/resolve", "/run/nscd", "/run/avahi-daemon"];
+pub(super) const LOOKUP: [&str; 3] = ["/run/systemd/resolve", "/run/nscd", "/run/avahi-daemon"];
 
 /// Restricts the calling thread; the version in force.
 pub(super) fn restrict(wall: &Wall, home: &Home) -> Result<Option<u8>> {
@@ -127,7 +127,7 @@ fn opens(wall: &Wall, home: &Home) -> Vec<(Vec<PathBuf>, BitFlags<AccessFs>)> {
 }
 
 /// What is forbidden unless a rule allows it; none where this kernel cannot.
-fn handled(wall: &Wall) -> Option<Ruleset> {
+pub(super) fn handled(wall: &Wall) -> Option<Ruleset> {
     let strict = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     let ruleset = strict.handle_access(AccessFs::from_all(OLDEST)).ok()?.set_compatibility(CompatLevel::BestEffort);
     let ruleset = ruleset.handle_access(AccessFs::from_all(NEWEST)).ok()?.scope(Scope::from_all(NEWEST)).ok()?;
@@ -138,7 +138,7 @@ fn handled(wall: &Wall) -> Option<Ruleset> {
     }
 }
 
-fn beneath(
+pub(super) fn beneath(
     ruleset: RulesetCreated,
     paths: &[PathBuf],
     access: BitFlags<AccessFs>,
@@ -147,7 +147,7 @@ fn beneath(
     ruleset.add_rules(path_beneath_rules(existing, access))
 }
 
-fn version(status: LandlockStatus) -> Option<u8> {
+pub(super) fn version(status: LandlockStatus) -> Option<u8> {
     let LandlockStatus::Available { effective_abi, .. } = status else { return None };
     let known = [ABI::V2, ABI::V3, ABI::V4, ABI::V5, ABI::V6, ABI::V7, ABI::V8, ABI::V9, NEWEST];
     known.iter().zip(2..).find_map(|(abi, number)| (*abi == effective_abi).then_some(number))

@@ -1,0 +1,185 @@
+//! What comes by other ways than mail: files that were dropped, messages of webhooks, events of watchers. Each becomes a task.
+
+use aiemp_crdt::vault::{self, HoldReason};
+use aiemp_protocol::{
+    egress::{Cleared, Held},
+    ids::{ContentHash, FileId, WorkId},
+    limits::BLOB_BYTES_MAX,
+    time::Timestamp,
+    vault_path::VaultPath,
+    zone::Zone,
+};
+
+use super::{
+    Core,
+    agent::{Step, Told},
+    mail,
+    output::Notice,
+    work::in_domain,
+};
+
+/// How much of a dropped file's name stands in that of its task.
+const NAME_BYTES_MAX: usize = 80;
+/// The longest word that tells what kind of thing came.
+const KIND_BYTES_MAX: usize = 32;
+
+/// Something that came.
+#[derive(Clone, Debug, Default)]
+pub struct Arrival {
+    /// What brought it: `drop`, or the name of a webhook or a watcher.
+    pub source: String,
+    /// What tells it from all else of that source: coming again it is the same task.
+    pub id: String,
+    /// A word for the note's `type`: lower-case letters, digits and `_`.
+    pub kind: String,
+    /// The folder below `Needs_Action/`.
+    pub domain: String,
+    /// Whether it is for Local nodes alone.
+    pub is_private: bool,
+    /// Who it is from; may be empty.
+    pub from: String,
+    /// What it is about; may be empty.
+    pub subject: String,
+    /// When it was sent, if its source says so.
+    pub received: Option<Timestamp>,
+    /// What it says.
+    pub text: String,
+    /// A file that came, by its name.
+    pub file: Option<(String, Vec<u8>)>,
+}
+
+/// What becomes of it in the vault.
+struct Taken {
+    work: WorkId,
+    task: VaultPath,
+    note: String,
+    is_dated: bool,
+    file: Option<(VaultPath, Vec<u8>)>,
+}
+
+impl Core {
+    /// Makes a task of it. It is told as done once that is durable, also where it came before.
+    pub(super) fn take_arrival(&mut self, now: Timestamp, request: u64, arrival: Arrival) -> Step {
+        let is_private = arrival.is_private;
+        let taken = self.taken(now, arrival)?;
+        let zone = self.writable_zone(&taken.task)?;
+        if is_private != (zone == Zone::Private) {
+            return Err(format!("`{}` is not where it should be kept: see `zones list`", taken.task));
+        }
+        let note_hash = ContentHash::of(taken.note.as_bytes());
+        let task = self.vault.standing_for(FileId::for_work(zone, taken.work, "task"), |record| {
+            // Where the time is that of whoever took it in, the note is told by its place.
+            let is_there = || record.path.values().any(|path| *path == taken.task);
+            record.had_base(note_hash) || (!taken.is_dated && is_there())
+        });
+        let told = Told::Done { work: Some(taken.work), path: taken.task.clone() };
+        if self.vault.index().get(task).is_some() {
+            return Ok(Some(told));
+        }
+        // A message that the guard holds is kept for the person; a file stays where it was dropped.
+        let note = taken.file.is_none().then(|| taken.note.clone());
+        let file = taken.file.map(|(path, bytes)| {
+            let content = ContentHash::of(&bytes);
+            let file = FileId::for_work(zone, taken.work, &format!("file:{content}"));
+            (self.vault.standing_for(file, |record| record.had_base(content)), path, bytes)
+        });
+        let cleared: Result<Vec<_>, _> = file
+            .into_iter()
+            .chain([(task, taken.task.clone(), taken.note.into_bytes())])
+            .map(|(file, path, bytes)| {
+                self.guard.clear_file(&path, zone.audience(), bytes).map(|content| (file, path, content))
+            })
+            .collect();
+        let cleared: Vec<(FileId, VaultPath, Cleared<Vec<u8>>)> = match cleared {
+            Ok(cleared) => cleared,
+            Err(why) => return self.arrival_held(taken.task, note, why).map(|()| Some(told)),
+        };
+        // In the log in this order: with the task the file is durable as well.
+        self.await_file(now, task, request, told);
+        for (file, path, content) in cleared {
+            self.vault_input(now, vault::Input::CreateRequested { file, path, content });
+        }
+        self.notice(Notice::ArrivalTaken { work: taken.work, path: taken.task });
+        Ok(None)
+    }
+
+    fn arrival_held(&mut self, path: VaultPath, note: Option<String>, why: Held) -> Result<(), String> {
+        let told = format!("the guard holds it: {why}");
+        let kept = note.map(String::into_bytes);
+        if let Some(bytes) = kept.clone() {
+            self.notice(Notice::Kept { path: path.clone(), bytes, reason: HoldReason::Secret });
+        }
+        self.notice(Notice::Held { path, why });
+        kept.map(drop).ok_or(told)
+    }
+
+    fn writable_zone(&self, path: &VaultPath) -> Result<Zone, String> {
+        let zone = self.replication.rosters().current().zone_of(path).map_err(|why| format!("`{path}`: {why}"))?;
+        if self.vault.may_write(zone) { Ok(zone) } else { Err(format!("`{path}` is not this node's to write")) }
+    }
+
+    fn taken(&self, now: Timestamp, arrival: Arrival) -> Result<Taken, String> {
+        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if arrival.kind.is_empty() || arrival.kind.len() > KIND_BYTES_MAX || !arrival.kind.chars().all(is_word) {
+            return Err("its kind is a word of at most 32 lower-case letters, digits and `_`".to_owned());
+        }
+        if arrival.id.is_empty() {
+            return Err("it has no id, by which it would be known if it came again".to_owned());
+        }
+        let folder = if arrival.is_private { "Private/Needs_Action" } else { "Needs_Action" };
+        let path = |name: &str| in_domain(folder, &arrival.domain, name).map_err(|error| format!("`{name}`: {error}"));
+        let source = format!("arrival {}", arrival.source);
+        let work = WorkId::of_source(self.work.mesh, &source, &[arrival.id.as_str()]);
+        let id = mail::note_id(&work);
+        let received = arrival.received.filter(|received| *received <= now);
+        let (task, file) = match arrival.file {
+            Some((name, bytes)) => {
+                if bytes.len() > BLOB_BYTES_MAX {
+                    return Err(format!("it is larger than {} MiB", BLOB_BYTES_MAX >> 20));
+                }
+                // Behind another name it would be what it is.
+                let as_it_is = VaultPath::join("Inbox", &name).map_err(|error| error.to_string())?;
+                if as_it_is.name() != name {
+                    return Err(format!("`{name}` is no name of a file"));
+                }
+                let zone = self.replication.rosters().current().zone_of(&as_it_is);
+                zone.map_err(|why| format!("`{name}`: {why}"))?;
+                let name = numbered(&name, &id);
+                (path(&format!("{name}.md"))?, Some((path(&name)?, bytes)))
+            }
+            None => (path(&format!("{}_{id}.md", arrival.kind.to_uppercase()))?, None),
+        };
+        let mut note = mail::FrontMatter::open(&arrival.kind);
+        note.value("from", &arrival.from);
+        note.value("subject", &arrival.subject);
+        note.value("received", &received.unwrap_or(now).to_string());
+        note.constant("priority", "normal");
+        note.constant("status", "pending");
+        note.value("work_id", &work.to_string());
+        note.value("source", &arrival.source);
+        if let Some((path, bytes)) = &file {
+            note.value("file", path.as_str());
+            note.value("size", &bytes.len().to_string());
+        }
+        let title = if arrival.subject.is_empty() { &arrival.kind } else { &arrival.subject };
+        let (text, is_cut) = mail::arrival_body(note, title, &arrival.text, file.as_ref().map(|(path, _)| path.name()));
+        // What the note has no room for stands whole beside it.
+        let file = match file {
+            None if is_cut => {
+                Some((path(&format!("{}_{id}.txt", arrival.kind.to_uppercase()))?, arrival.text.into_bytes()))
+            }
+            file => file,
+        };
+        Ok(Taken { work, task, note: text, is_dated: received.is_some(), file })
+    }
+}
+
+/// `FILE_<name>_<id>.<extension>`: the name of a dropped file, told from others of that name.
+fn numbered(name: &str, id: &str) -> String {
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() && extension.len() <= 16 => (stem, format!(".{extension}")),
+        Some(_) | None => (name, String::new()),
+    };
+    let stem = &stem[..stem.floor_char_boundary(NAME_BYTES_MAX)];
+    format!("FILE_{}_{id}{extension}", stem.trim())
+}

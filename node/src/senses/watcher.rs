@@ -1,0 +1,389 @@
+//! Watchers: programs that the person wrote or chose, kept running. Each prints one JSON object a line, and is asked for the
+//! next line once that one's task is durable.
+
+use std::{
+    collections::VecDeque,
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aiemp_keys::private_file;
+use anyhow::{Context, Result};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
+    process::{Child, ChildStdout, Command},
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use super::{
+    door::{Door, NotTaken},
+    event::Event,
+};
+use crate::{
+    config::{Config, Watcher},
+    home::Home,
+    shell::{
+        cloud_secrets::{self, Purpose},
+        control::WireTrouble,
+        process_group::ProcessGroup,
+        walls::Confined,
+    },
+};
+
+/// The longest line.
+const LINE_BYTES_MAX: u64 = 256 << 10;
+/// Lines of one run that may be no events.
+const MALFORMED_MAX: u32 = 100;
+/// How much of what it says on stderr is remembered.
+const WORDS_BYTES_MAX: usize = 2 << 10;
+/// How long one that is told to end may take.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+/// How long one that cannot be taken yet is kept waiting before it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A watcher of the settings.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    pub(super) home: Home,
+    pub(super) settings: Arc<Watcher>,
+}
+
+impl Watched {
+    /// As which it is known to the door.
+    fn sense(&self) -> String {
+        format!("watcher {}", self.settings.name)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.home.watchers().join(&self.settings.name)
+    }
+
+    /// What it is given when it starts: how far its events are taken.
+    fn cursor(&self) -> Result<String> {
+        let kept = private_file::find_private(&self.folder().join("cursor"))?;
+        Ok(kept.map(|bytes| String::from_utf8_lossy(bytes.expose()).into_owned()).unwrap_or_default())
+    }
+
+    fn keep_cursor(&self, cursor: &str) -> Result<()> {
+        Ok(private_file::write_private(&self.folder().join("cursor"), cursor.as_bytes())?)
+    }
+
+    fn own_home(&self) -> PathBuf {
+        self.folder().join("home")
+    }
+}
+
+/// When one that ended is started again.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    in_a_row: u32,
+}
+
+impl Backoff {
+    /// Having run so long, it has shown that it can.
+    const STEADY: Duration = Duration::from_secs(60);
+    const WAIT_MAX: Duration = Duration::from_secs(300);
+    /// So many ends in a row are told as an error.
+    const LOOPS: u32 = 5;
+
+    /// It ended; how long until it is started again. One that told something before is not kept waiting.
+    fn ended(&mut self, ran: Duration, has_told: bool) -> Duration {
+        if ran >= Self::STEADY {
+            self.in_a_row = 0;
+        }
+        self.in_a_row += 1;
+        let doubled = if has_told { 0 } else { (self.in_a_row - 1).min(16) };
+        Duration::from_secs(1 << doubled).min(Self::WAIT_MAX)
+    }
+
+    const fn is_looping(&self) -> bool {
+        self.in_a_row >= Self::LOOPS
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// By itself, without an error.
+    Well,
+    /// How, and its last words.
+    Badly(String),
+    /// It was told to.
+    Stopped,
+}
+
+/// Keeps a watcher running until the node stops.
+pub(super) async fn watch(watched: Watched, door: Door, mut stop: watch::Receiver<bool>) {
+    let (mut backoff, mut told, settings) = (Backoff::default(), 0, Arc::clone(&watched.settings));
+    let sense = watched.sense();
+    loop {
+        let began = Instant::now();
+        let before = told;
+        let ended = session(&watched, &door, &mut told, &mut stop).await;
+        let has_told = told > before;
+        let wait = match (&ended, settings.every_s) {
+            (Ended::Stopped, _) => return,
+            (Ended::Well, Some(seconds)) => {
+                backoff = Backoff::default();
+                door.tell(&sense, None);
+                Duration::from_secs(seconds)
+            }
+            (Ended::Well, None) => {
+                let wait = backoff.ended(began.elapsed(), has_told);
+                let how = "it ended by itself; for one that looks once, set `every_s`".to_owned();
+                door.tell(&sense, Some(trouble(&settings.name, &how, wait, backoff.is_looping())));
+                wait
+            }
+            (Ended::Badly(how), _) => {
+                let wait = backoff.ended(began.elapsed(), has_told);
+                door.tell(&sense, Some(trouble(&settings.name, how, wait, backoff.is_looping())));
+                wait
+            }
+        };
+        tokio::select! {
+            () = sleep(wait) => {}
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+fn trouble(name: &str, how: &str, wait: Duration, is_looping: bool) -> WireTrouble {
+    let what = if is_looping { "keeps ending" } else { "ended" };
+    WireTrouble {
+        is_error: is_looping,
+        what: format!("the watcher {name} {what} and is started again after {} s: {how}", wait.as_secs()),
+        fix: format!("`aiemp-node watcher check {name}` runs it, and says what is wrong with it."),
+    }
+}
+
+/// One run, from its start to its end; `told` counts the events that were taken.
+async fn session(watched: &Watched, door: &Door, told: &mut u64, stop: &mut watch::Receiver<bool>) -> Ended {
+    let sense = &watched.sense();
+    let started = watched.cursor().and_then(|cursor| Run::start(&watched.home, &watched.settings, &cursor));
+    let mut run = match started {
+        Ok(run) => run,
+        Err(error) => return Ended::Badly(format!("{error:#}")),
+    };
+    let (steady, mut malformed) = (Instant::now() + Backoff::STEADY, 0);
+    loop {
+        let line = tokio::select! {
+            _ = stop.changed() => {
+                run.end().await;
+                return Ended::Stopped;
+            }
+            () = sleep_until(steady), if steady > Instant::now() && malformed == 0 => {
+                door.tell(sense, None);
+                continue;
+            }
+            line = run.next() => line,
+        };
+        let event = match line {
+            Ok(Some(line)) => Event::parse(&line),
+            Ok(None) => return run.ended().await,
+            Err(how) => return Ended::Badly(how),
+        };
+        match event {
+            Ok(event) => match take(watched, door, &event, stop).await {
+                Taken::Yes => *told += 1,
+                Taken::No(why) => return Ended::Badly(why),
+                Taken::Stopped => {
+                    run.end().await;
+                    return Ended::Stopped;
+                }
+            },
+            Err(why) => {
+                malformed += 1;
+                if malformed > MALFORMED_MAX {
+                    return Ended::Badly(format!("it prints lines that are no events: {why}"));
+                }
+                let what = format!(
+                    "the watcher {} printed {malformed} lines that are no events: {why}",
+                    watched.settings.name
+                );
+                let fix =
+                    format!("They are passed over. `aiemp-node watcher check {}` shows them.", watched.settings.name);
+                door.tell(sense, Some(WireTrouble { is_error: false, what, fix }));
+            }
+        }
+    }
+}
+
+enum Taken {
+    Yes,
+    No(String),
+    Stopped,
+}
+
+/// Has a task made of it, however long that takes, and then keeps how far the watcher came.
+async fn take(watched: &Watched, door: &Door, event: &Event, stop: &mut watch::Receiver<bool>) -> Taken {
+    if let Some(arrival) = event.arrival(&watched.settings) {
+        loop {
+            match door.give(arrival.clone()).await {
+                Ok(_) => break,
+                Err(NotTaken::Refused(why)) => {
+                    return Taken::No(format!("no task can be made of what it tells: {why}"));
+                }
+                Err(NotTaken::NotNow(why)) => tracing::debug!(why, "an event of a watcher waits"),
+            }
+            tokio::select! {
+                () = sleep(AGAIN) => {}
+                _ = stop.changed() => return Taken::Stopped,
+            }
+        }
+    }
+    match event.cursor.as_deref().map(|cursor| watched.keep_cursor(cursor)) {
+        Some(Err(error)) => Taken::No(format!("how far it came cannot be noted: {error:#}")),
+        Some(Ok(())) | None => Taken::Yes,
+    }
+}
+
+/// A watcher that runs.
+pub(super) struct Run {
+    child: Child,
+    group: ProcessGroup,
+    stdout: BufReader<ChildStdout>,
+    /// What was read of the next line so far.
+    line: Vec<u8>,
+    words: Arc<Mutex<VecDeque<u8>>>,
+}
+
+impl Run {
+    /// Starts it, shut in, with how far its events are taken in `AIEMP_CURSOR`.
+    pub(super) fn start(home: &Home, settings: &Watcher, cursor: &str) -> Result<Self> {
+        let secrets = cloud_secrets::resolve(home, &settings.env, Purpose::Watcher)?;
+        let watched = Watched { home: home.clone(), settings: Arc::new(settings.clone()) };
+        let own = watched.own_home();
+        private_file::create_private_dir(&home.watchers())?;
+        private_file::create_private_dir(&watched.folder())?;
+        private_file::create_private_dir(&own)?;
+        private_file::create_private_dir(&own.join("tmp"))?;
+        let program = std::env::current_exe().context("cannot find this program's own file")?;
+        let mut command = Command::new(program);
+        command
+            .arg("--home")
+            .arg(home.path())
+            .args([
+                "process",
+                "watcher",
+                "--supervisor",
+                &std::process::id().to_string(),
+                "--name",
+                &settings.name,
+                "--",
+            ])
+            .args(&settings.command)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", &own)
+            .env("TMPDIR", own.join("tmp"))
+            .env("LANG", "C.UTF-8")
+            .env("AIEMP_CURSOR", cursor)
+            .env("AIEMP_WATCHER", &settings.name)
+            .envs(secrets.iter().map(|(variable, value)| (variable, value.expose())))
+            .current_dir(&own)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .process_group(0);
+        let mut child = command.spawn().context("it cannot be started")?;
+        let group = ProcessGroup::of(&child);
+        let stdout = child.stdout.take().context("it has no stdout")?;
+        let stderr = child.stderr.take().context("it has no stderr")?;
+        let words = Arc::new(Mutex::new(VecDeque::new()));
+        tokio::spawn(remember(stderr, Arc::clone(&words)));
+        Ok(Self { child, group, stdout: BufReader::new(stdout), line: Vec::new(), words })
+    }
+
+    /// Its next line, or none where there is no more. Dropped before it is done, it goes on where it was the next time.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
+        let room = (LINE_BYTES_MAX + 1).saturating_sub(self.line.len() as u64);
+        let mut bounded = (&mut self.stdout).take(room);
+        bounded.read_until(b'\n', &mut self.line).await.map_err(|error| error.to_string())?;
+        let line = std::mem::take(&mut self.line);
+        if line.len() as u64 > LINE_BYTES_MAX {
+            return Err(format!("it printed a line of more than {} KiB", LINE_BYTES_MAX >> 10));
+        }
+        Ok((!line.is_empty()).then_some(line))
+    }
+
+    /// It has nothing more to say: how it ended.
+    pub(super) async fn ended(&mut self) -> Ended {
+        match timeout(END_PATIENCE, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ended::Well,
+            Ok(Ok(status)) => Ended::Badly(self.with_last_words(&status.to_string()).await),
+            Ok(Err(error)) => Ended::Badly(error.to_string()),
+            Err(_) => Ended::Badly("it closed its stdout and went on".to_owned()),
+        }
+    }
+
+    async fn with_last_words(&self, how: &str) -> String {
+        // Its stderr may be read later than its end is seen.
+        sleep(Duration::from_millis(50)).await;
+        let words: Vec<u8> = self.words.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        let words = String::from_utf8_lossy(&words);
+        match words.trim().lines().last() {
+            Some(last) => format!("{how}; it said: {last}"),
+            None => how.to_owned(),
+        }
+    }
+
+    /// Tells it to end, and waits; whether it did in time.
+    pub(super) async fn end(&mut self) -> bool {
+        self.group.terminate();
+        timeout(END_PATIENCE, self.child.wait()).await.is_ok()
+    }
+}
+
+/// The last of what it says on stderr.
+async fn remember(mut stderr: impl AsyncRead + Unpin, words: Arc<Mutex<VecDeque<u8>>>) {
+    let mut room = vec![0; 4096];
+    while let Ok(read @ 1..) = stderr.read(&mut room).await {
+        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.extend(&room[..read]);
+        let over = words.len().saturating_sub(WORDS_BYTES_MAX);
+        words.drain(..over);
+    }
+}
+
+/// Shuts this process in and becomes the watcher's program. Returns why it could not.
+pub fn become_watcher(
+    home: &Home,
+    config: &Config,
+    name: &str,
+    command: &[String],
+) -> Result<std::convert::Infallible> {
+    let (reads, writes) =
+        config.watcher_named(name).map(|one| (one.reads.clone(), one.writes.clone())).unwrap_or_default();
+    let (program, arguments) = command.split_first().context("no command is configured")?;
+    let own = home.watchers().join(name).join("home");
+    let beside = PathBuf::from(program).parent().filter(|parent| parent.is_absolute()).map(PathBuf::from);
+    let confined = Confined {
+        reads: reads.into_iter().chain(beside).collect(),
+        writes: writes.into_iter().chain([own]).collect(),
+        sockets: Vec::new(),
+    };
+    confined.with_programs().enter()?;
+    let error = std::process::Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| format!("cannot start `{program}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_ends_is_started_again_later_and_later_until_it_runs() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<_> = (0..11).map(|_| backoff.ended(Duration::ZERO, false).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        assert!(backoff.is_looping());
+        assert_eq!(backoff.ended(Duration::ZERO, true).as_secs(), 1, "it told something");
+        assert_eq!(backoff.ended(Backoff::STEADY, false).as_secs(), 1, "it ran");
+        assert!(!backoff.is_looping());
+    }
+}

@@ -1,0 +1,56 @@
+//! Landlock around programs of the person's choice, and around the process that starts them: they see the system, and what
+//! was named. System calls are not filtered, for nobody knows which such a program needs.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use landlock::{AccessFs, BitFlags, RulesetStatus, make_bitflags};
+
+use super::{
+    Wall,
+    files::{self, LOOKUP, SYSTEM, WRITE},
+};
+
+const RUN: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir | Execute});
+const OWN: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
+    ReadFile | ReadDir | Execute | WriteFile | Truncate | MakeReg | MakeDir | RemoveFile | RemoveDir | Refer | MakeSock
+        | MakeFifo | MakeSym | ResolveUnix
+});
+/// Programs, and what they need, beside [`SYSTEM`].
+const PROGRAMS: [&str; 4] = ["/bin", "/sbin", "/opt", "/nix/store"];
+/// Devices that programs write to.
+const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/shm", "/dev/tty"];
+
+/// What such a program may open.
+#[derive(Clone, Debug, Default)]
+pub struct Confined {
+    /// Files and folders that it reads, and programs there that it runs.
+    pub reads: Vec<PathBuf>,
+    /// Folders that it changes.
+    pub writes: Vec<PathBuf>,
+    /// Folders with sockets that it connects to.
+    pub sockets: Vec<PathBuf>,
+}
+
+impl Confined {
+    /// With what lies on the program path.
+    pub fn with_programs(mut self) -> Self {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        self.reads.extend(std::env::split_paths(&path).filter(|folder| folder.is_absolute()));
+        self
+    }
+
+    /// Shuts the calling thread, and all that it starts, in; the version of landlock in force, if any.
+    pub fn enter(&self) -> Result<Option<u8>> {
+        let Some(ruleset) = files::handled(&Wall::Pairing) else { return Ok(None) };
+        let system: Vec<_> = SYSTEM.iter().chain(&PROGRAMS).map(PathBuf::from).collect();
+        let mut ruleset = files::beneath(ruleset.create()?, &system, RUN)?;
+        ruleset = files::beneath(ruleset, &DEVICES.map(PathBuf::from), WRITE | AccessFs::IoctlDev)?;
+        ruleset = files::beneath(ruleset, &LOOKUP.map(PathBuf::from), AccessFs::ResolveUnix.into())?;
+        ruleset = files::beneath(ruleset, &self.reads, RUN)?;
+        ruleset = files::beneath(ruleset, &self.sockets, AccessFs::ResolveUnix.into())?;
+        ruleset = files::beneath(ruleset, &self.writes, OWN)?;
+        let status = ruleset.restrict_self()?;
+        Ok(if status.ruleset == RulesetStatus::NotEnforced { None } else { files::version(status.landlock) })
+    }
+}
