@@ -172,8 +172,16 @@ pub enum EnvValue {
 
 impl EnvValue {
     /// Whether it stands for a secret.
-    pub const fn is_secret(&self) -> bool {
-        matches!(self, Self::Secret(_))
+    pub fn is_secret(&self) -> bool {
+        self.secret().is_some()
+    }
+
+    /// The name of the secret that it stands for.
+    pub fn secret(&self) -> Option<&str> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Secret(name) => Some(name),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod dispatch;
 mod http;
 mod intake;
 pub mod journal_store;
+mod masked;
 pub mod message;
 pub mod outbox;
 mod receipts;
@@ -26,6 +27,7 @@ mod sent_folder;
 pub mod smtp;
 mod standing;
 mod start;
+mod tool;
 mod watch;
 
 use std::{
@@ -54,7 +56,8 @@ use tokio::{
 };
 
 use self::{
-    authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, receipts::Receipts, watch::Watch,
+    authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, masked::masked,
+    receipts::Receipts, watch::Watch,
 };
 pub use self::{
     authority::{RESTORE_ROOT, pinned_root},
@@ -63,7 +66,7 @@ pub use self::{
 use crate::{
     fault::is_disk_full,
     home::Home,
-    shell::{handed_in, walls::Reach},
+    shell::{handed_in, tool_keeper::ToolKeeper, walls::Reach},
 };
 
 /// Sends under way at once: a burst of approvals opens no burst of connections.
@@ -81,24 +84,33 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 #[error("{0}")]
 pub struct Refused(pub String);
 
-/// Runs the executor of node `me` until SIGTERM or SIGINT.
+/// Runs the executor of node `me` until SIGTERM or SIGINT; programs are started by the keeper.
 ///
 /// Fails with [`Refused`] when the roster is absent, not founded by the pinned root key, older than one seen before, or
 /// names another executor, at the start or later; with other errors when the home or the disk fails.
-pub async fn run(home: &Home, me: NodeId) -> anyhow::Result<()> {
+pub async fn run(home: &Home, me: NodeId, keeper: Option<ToolKeeper>) -> anyhow::Result<()> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    run_until(home, me, async move {
+    let stop = async move {
         tokio::select! {
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
         }
-    })
-    .await
+    };
+    run_with(home, me, keeper, stop).await
 }
 
 /// [`run`], until `stop` completes.
 pub async fn run_until(home: &Home, me: NodeId, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let mut executor = Executor::open(home, me).map_err(told)?;
+    run_with(home, me, None, stop).await
+}
+
+async fn run_with(
+    home: &Home,
+    me: NodeId,
+    keeper: Option<ToolKeeper>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let mut executor = Executor::open(home, me, keeper).map_err(told)?;
     let worked = executor.work(Watch::of(&[home.approved(), home.freezes(), home.requests()]), stop).await;
     let ended = executor.wind_down().await;
     worked.and(ended).map_err(told)

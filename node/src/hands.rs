@@ -1,4 +1,4 @@
-//! Declared hands: what the executor may call over HTTP, and the exact request that an action becomes.
+//! Declared hands: what the executor may call over HTTP and by MCP, and the exact request that an action becomes.
 //!
 //! A declaration is TOML that the approve key signs (the format is `docs/hands.md`). Scheme, host, port and method are
 //! literals in it; values of an action fill whole path segments, query values and places of the body, and nothing else.
@@ -9,6 +9,7 @@ mod declaration;
 mod look;
 mod place;
 mod request;
+mod server;
 mod ways;
 
 pub use self::{
@@ -16,5 +17,6 @@ pub use self::{
     declaration::{DeclarationError, Hands},
     look::Seen,
     request::{Request, Sealed, idempotency_key},
+    server::{Server, schema_digest},
     ways::objection,
 };

@@ -118,6 +118,8 @@ places! {
     receipt_signer => "executor/receipt.key";
     /// The executor's journal.
     journal => "executor/journal.sqlite";
+    /// The own folder of each MCP server.
+    tools => "executor/tools";
     /// Service credentials, one file each.
     secrets => "executor/secrets";
     /// Cloud-grade secrets: made on Cloud, never synced.

@@ -26,12 +26,11 @@ use tokio::{
 };
 
 use self::door::Door;
-pub use self::watcher::become_watcher;
 use crate::{
     config::{Config, Watcher},
     fault::Fault,
     home::Home,
-    shell::{places, walls::Confined},
+    shell::{places, program::places_of, walls::Confined},
 };
 
 /// Refuses settings that cannot be meant.
@@ -57,9 +56,9 @@ pub fn check_settings(home: &Home, config: &Config, role: Role) -> Result<(), Fa
 /// control socket.
 pub fn confined(home: &Home, config: &Config) -> Confined {
     let of_watchers = |of: fn(&Watcher) -> &Vec<PathBuf>| config.watcher.iter().flat_map(of).cloned();
-    let beside = |path: &Path| path.parent().filter(|parent| parent.is_absolute()).map(Path::to_owned);
-    let programs = config.watcher.iter().filter_map(|watcher| beside(Path::new(watcher.command.first()?)));
-    let own = std::env::current_exe().ok().and_then(|program| beside(&program));
+    let programs = config.watcher.iter().filter_map(|watcher| watcher.command.first());
+    let programs = programs.flat_map(|program| places_of(program));
+    let own = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
     let settings = [home.config(), home.cloud_secrets(), home.roster_folder(), home.node_id()];
     Confined {
         reads: settings.into_iter().chain(own).chain(programs).chain(of_watchers(|one| &one.reads)).collect(),

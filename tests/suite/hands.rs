@@ -94,6 +94,10 @@ fn the_sample_of_hands_is_taken_as_it_stands_and_calls_nobody() {
     let hands = Hands::parse(&read(SAMPLE)).unwrap_or_else(|error| panic!("{SAMPLE}: {error}"));
     assert_eq!(hands.iter().map(|hand| hand.name.as_str()).collect::<Vec<_>>(), ["bank", "crm", "social"]);
     assert!(hands.iter().all(|hand| hand.dry_run) && hands.ports().is_empty());
+    assert_eq!(
+        hands.servers().map(|server| (server.name.as_str(), server.dry_run)).collect::<Vec<_>>(),
+        [("mail", true)]
+    );
 }
 
 #[test]
@@ -108,7 +112,7 @@ fn every_key_of_the_manual_is_shown_by_the_sample_and_an_unknown_one_is_refused(
         assert!(is_shown, "the sample shows no `{key}`");
     }
     for table in sample.lines().filter(|line| line.starts_with('[')) {
-        let broken = sample.replace(table, &format!("{table}\nurl = \"x\""));
+        let broken = sample.replace(table, &format!("{table}\nuri = \"x\""));
         assert!(Hands::parse(&broken).is_err(), "in {table}");
     }
 }

@@ -43,6 +43,7 @@ mod standing;
 mod terminal;
 mod three_users;
 mod tidy;
+mod tools;
 mod undo;
 mod unsynced;
 mod vault_place;

@@ -406,8 +406,29 @@ impl Pair {
 
     /// The same with Cloud and Local in these folders.
     pub(crate) fn strangers_at(dir: TempDir, places: &[PathBuf; 2], extra: &[&str]) -> Self {
-        let cloud = Node::init(&places[0], "cloud", &[]);
         let local = Node::init(&places[1], "local", extra);
+        Self::with_local(dir, &places[0], local)
+    }
+
+    /// Two homes that are not paired, of which Local's keys open for a passphrase that was typed: a mesh of a person.
+    pub(crate) fn attended(passphrase: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let local = Node::at(dir.path(), "local");
+        let words = dir.path().join("words").to_string_lossy().into_owned();
+        let vault = local.vault.to_string_lossy().into_owned();
+        let init = ["init", "--role", "local", "--vault", &vault, "--recovery-file", &words];
+        let mut terminal = crate::terminal::Terminal::run(&local, &init, "true");
+        for question in ["New passphrase", "Once more"] {
+            terminal.shows(question);
+            terminal.types(passphrase);
+        }
+        assert_eq!(terminal.ends(), Some(0));
+        let place = dir.path().to_owned();
+        Self::with_local(dir, &place, local)
+    }
+
+    fn with_local(dir: TempDir, place: &Path, local: Node) -> Self {
+        let cloud = Node::init(place, "cloud", &[]);
         cloud.configure(&format!("listen = [\"/ip4/127.0.0.1/tcp/{}\"]\n[brain]\nkind = \"template\"\n", free_port()));
         local.configure("[mail]\nfrom = \"Me <me@example.test>\"\n");
         Self { cloud, local, dir }

@@ -1,9 +1,14 @@
-//! `hands`: what the executor may call over HTTP, written as TOML, signed by the approve key, kept by the executor.
+//! `hands`: what the executor may call over HTTP and by MCP, written as TOML, signed by the approve key, kept by the executor.
 
-use std::{path::PathBuf, process::ExitCode};
+mod tools;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use aiemp_keys::private_file;
-use aiemp_protocol::{approval::SignedHands, time::Timestamp};
+use aiemp_protocol::{action::ActionKind, approval::SignedHands, time::Timestamp};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use serde_json::json;
@@ -11,7 +16,7 @@ use serde_json::json;
 use super::{Passphrase, owner, print};
 use crate::{
     fault::Fault,
-    hands::{Connector, Hands},
+    hands::{Connector, Hands, Server},
     home::Home,
     shell::{self, declared, walls::Wall},
 };
@@ -26,10 +31,17 @@ pub(super) enum HandsCommand {
     },
     /// Sign the declaration in a file; it replaces the one in force
     Apply {
-        /// Connectors as TOML
+        /// Connectors and MCP servers as TOML
         file: PathBuf,
         #[command(flatten)]
         passphrase: Passphrase,
+    },
+    /// Start the MCP servers of a file, and print the lines by which their tools are declared
+    Tools {
+        /// The file, which need not be signed yet
+        file: PathBuf,
+        /// One server of it
+        server: Option<String>,
     },
 }
 
@@ -40,17 +52,11 @@ pub(super) fn hands(home: &Home, command: &HandsCommand) -> Result<ExitCode> {
     match command {
         HandsCommand::Show { json } => show(&held, *json)?,
         HandsCommand::Apply { file, passphrase } => {
-            let text = std::fs::read_to_string(file).map_err(|error| {
-                let fix = "Name a file that declares hands: docs/hands.md has examples.";
-                Fault::operator("hands_file", format!("cannot read {}: {error}", file.display()), fix)
-            })?;
-            let hands = Hands::parse(&text).map_err(|error| {
-                let message = format!("{}: {}", file.display(), error.to_string().trim_end());
-                Fault::operator("hands_file", message, "Correct it; docs/hands.md explains each key.")
-            })?;
+            let (text, hands) = read(file)?;
             let difference = super::difference(&held.text, &text);
             print::talk(if difference.is_empty() { "Nothing changes.".to_owned() } else { difference });
             hands.iter().for_each(|hand| print::talk(line_of(hand)));
+            hands.servers().for_each(|server| print::talk(line_of_server(server)));
             let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
             let issued = shell::clock::now().max(Timestamp::from_millis(held.issued.as_millis() + 1));
             let bytes = SignedHands { issued, text }.sign(&keys.approve, rosters.current().mesh);
@@ -59,8 +65,21 @@ pub(super) fn hands(home: &Home, command: &HandsCommand) -> Result<ExitCode> {
             private_file::write_private(&home.hands(), &bytes).context("cannot keep the declaration")?;
             print::data("applied");
         }
+        HandsCommand::Tools { file, server } => return tools::tools(home, rosters.current(), file, server.as_deref()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path) -> Result<(String, Hands), Fault> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let fix = "Name a file that declares hands: docs/hands.md has examples.";
+        Fault::operator("hands_file", format!("cannot read {}: {error}", file.display()), fix)
+    })?;
+    let hands = Hands::parse(&text).map_err(|error| {
+        let message = format!("{}: {}", file.display(), error.to_string().trim_end());
+        Fault::operator("hands_file", message, "Correct it; docs/hands.md explains each key.")
+    })?;
+    Ok((text, hands))
 }
 
 fn show(held: &SignedHands, as_json: bool) -> Result<()> {
@@ -70,7 +89,13 @@ fn show(held: &SignedHands, as_json: bool) -> Result<()> {
             json!({ "name": hand.name, "carries": hand.kind().as_str(), "host": hand.host, "port": hand.port,
                     "dry_run": hand.dry_run, "per_hour": hand.per_hour, "secrets": hand.secrets() })
         });
-        print::json(json!({ "issued": held.issued.to_string(), "items": items.collect::<Vec<_>>() }));
+        let servers = hands.servers().map(|server| {
+            json!({ "name": server.name, "carries": ActionKind::Tool.as_str(), "command": server.command,
+                    "tools": server.tools.keys().collect::<Vec<_>>(), "dry_run": server.dry_run,
+                    "per_hour": server.per_hour, "secrets": server.secrets().collect::<Vec<_>>() })
+        });
+        let items: Vec<_> = items.chain(servers).collect();
+        print::json(json!({ "issued": held.issued.to_string(), "items": items }));
     } else if held.text.is_empty() {
         print::talk("No hands are declared: posts, payments and calls cannot be carried out.");
     } else {
@@ -88,4 +113,18 @@ fn line_of(hand: &Connector) -> String {
         (false, secrets) => format!("with the secret {}", secrets.join(", ")),
     };
     format!("{name} carries actions of the kind {kind} to {place}, {how}")
+}
+
+fn line_of_server(server: &Server) -> String {
+    let (name, command) = (&server.name, server.command.join(" "));
+    let tools = match server.tools.len() {
+        0 => "no tool: `aiemp-node hands tools FILE` prints the lines that allow them".to_owned(),
+        _ => server.tools.keys().cloned().collect::<Vec<_>>().join(", "),
+    };
+    let how = match (server.dry_run, server.secrets().collect::<Vec<_>>()) {
+        (true, _) => "a dry run, which starts nothing".to_owned(),
+        (false, secrets) if secrets.is_empty() => "without a secret".to_owned(),
+        (false, secrets) => format!("with the secret {}", secrets.join(", ")),
+    };
+    format!("mcp.{name} starts {command} for calls of {tools}, {how}")
 }

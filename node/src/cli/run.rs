@@ -1,9 +1,9 @@
 //! Running the node: the supervisor on Local, the mesh alone on Cloud.
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use aiemp_protocol::roster::Role;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use rustix::process::Signal;
 
@@ -25,7 +25,7 @@ use crate::{
         mail_in::Sources,
         mesh::{self, Ended, MeshOptions},
         network::addresses,
-        screen, supervisor,
+        program, screen, supervisor, tool_keeper,
         users::Users,
         walls::{self, Wall},
     },
@@ -43,8 +43,10 @@ pub(super) enum ProcessName {
     Executor,
     /// Drop folders, webhooks and watchers.
     Senses,
-    /// Shuts itself in, and becomes a watcher's program.
-    Watcher,
+    /// Shuts itself in, and becomes a watcher or an MCP server.
+    Program,
+    /// Starts MCP servers for the executor, whose wall lets it start nothing.
+    ToolKeeper,
     /// Decodes what peers sent, behind the strictest limits.
     Decoder,
     /// Starts decoders and ends them, for the mesh, whose wall lets it start nothing.
@@ -63,10 +65,13 @@ pub(super) struct ProcessArgs {
     /// The process id of the node that starts it, and without which it ends
     #[arg(long, value_name = "PID")]
     supervisor: Option<u32>,
-    /// Which watcher
-    #[arg(long)]
-    name: Option<String>,
-    /// A watcher's program, with its arguments
+    /// What a program reads
+    #[arg(long, value_name = "PATH")]
+    reads: Vec<PathBuf>,
+    /// What a program changes
+    #[arg(long, value_name = "PATH")]
+    writes: Vec<PathBuf>,
+    /// A program, with its arguments
     #[arg(last = true)]
     command: Vec<String>,
     #[command(flatten)]
@@ -107,7 +112,7 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
 }
 
 pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
-    let ProcessArgs { process, supervisor, name, command, run, probe } = args;
+    let ProcessArgs { process, supervisor, reads, writes, command, run, probe } = args;
     log();
     // A child of the supervisor ends with it. One that ended before this line sends no signal any more. A decoder has
     // nothing to put in order, and one that was stopped or hangs would not hear a word that can be ignored.
@@ -140,11 +145,14 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
             mesh_process(home, shell::identity::role(home)?, run)
         }
         ProcessName::Senses => senses_process(home),
-        ProcessName::Watcher => {
-            let config = shell::settings::load(home)?;
-            let name = name.as_deref().context("--name is missing")?;
-            let never = senses::become_watcher(home, &config, name, command)?;
+        ProcessName::Program => {
+            let never = program::become_program(reads.clone(), writes.clone(), command)?;
             match never {}
+        }
+        ProcessName::ToolKeeper => {
+            walls::keep_memory()?;
+            tool_keeper::keep(home)?;
+            Ok(ExitCode::SUCCESS)
         }
         ProcessName::Executor => {
             if let Some(users) = Users::load(home)? {
@@ -179,9 +187,14 @@ fn executor_process(home: &Home) -> Result<ExitCode> {
     walls::keep_memory()?;
     let me = shell::identity::own_id(home)?;
     let config = shell::settings::load(home)?;
-    warn_of_missing(&Wall::executor(home, &config, &declared(home)?), home)?;
+    let declared = declared(home)?;
+    let wall = Wall::executor(home, &config, &declared);
+    // Before the wall, behind which nothing can be started.
+    let starts_programs = declared.servers().any(|server| !server.dry_run);
+    let keeper = starts_programs.then(|| tool_keeper::ToolKeeper::start(home)).transpose()?;
+    warn_of_missing(&wall, home)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(executor::run(home, me))?;
+    runtime.block_on(executor::run(home, me, keeper))?;
     Ok(ExitCode::SUCCESS)
 }
 

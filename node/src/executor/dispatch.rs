@@ -9,7 +9,7 @@ use std::{
 
 use aiemp_keys::{Hash, cbor};
 use aiemp_protocol::{
-    action::{Content, Email},
+    action::{Content, Email, Tool},
     approval::journal::{Dispatched, Found, Row, State},
     limits::APPROVAL_LIFETIME,
     roster::Roster,
@@ -24,12 +24,13 @@ use super::{
     secrets::{self, SecretError},
     sent_folder::SentFolder,
     smtp::{self, SmtpOutcome, SmtpSettings},
+    tool::ToolCall,
 };
 use crate::{
-    config::{Config, Smtp},
-    hands::{self, Connector, Request, Sealed, Seen},
+    config::{Config, EnvValue, Smtp},
+    hands::{self, Connector, Request, Sealed, Seen, Server},
     home::Home,
-    shell::walls::Reach,
+    shell::{program::Program, tool_keeper::ToolKeeper, walls::Reach},
 };
 
 const OUTBOX: &str = "outbox";
@@ -44,6 +45,7 @@ pub(super) struct Hands {
     home: Home,
     config: Config,
     declared: hands::Hands,
+    keeper: Option<ToolKeeper>,
 }
 
 /// One send that is allowed and has a way out.
@@ -57,6 +59,7 @@ pub(super) struct Job {
 enum Way {
     Mail(MailWay),
     Http(Box<Call>),
+    Tool(Box<ToolCall>),
 }
 
 #[derive(Debug)]
@@ -78,8 +81,8 @@ pub(super) enum Look {
 
 impl Hands {
     /// The hands that the settings and the signed declaration name.
-    pub(super) fn of(home: &Home, config: Config, declared: hands::Hands) -> Self {
-        Self { home: home.clone(), config, declared }
+    pub(super) fn of(home: &Home, config: Config, declared: hands::Hands, keeper: Option<ToolKeeper>) -> Self {
+        Self { home: home.clone(), config, declared, keeper }
     }
 
     /// What a process needs to reach that goes by another declaration.
@@ -95,9 +98,10 @@ impl Hands {
     /// What each hand is, by its name: see [`Journal::by_hands`](aiemp_protocol::approval::journal::Journal::by_hands).
     pub(super) fn digests(&self) -> BTreeMap<String, Hash> {
         let declared = self.declared.iter().map(|connector| (connector.name.as_str(), connector.digest));
+        let servers = self.declared.servers().map(|server| (server.name.as_str(), server.digest));
         let smtp = self.config.smtp.as_ref().map(|smtp| (SMTP, smtp.digest()));
         let outbox = Hash::labelled(OUTBOX_LABEL, [cbor::bytes(self.outbox().as_os_str().as_bytes())]);
-        let hands = declared.chain(smtp).chain([(OUTBOX, outbox)]);
+        let hands = declared.chain(servers).chain(smtp).chain([(OUTBOX, outbox)]);
         hands.map(|(name, digest)| (name.to_owned(), digest)).collect()
     }
 
@@ -108,6 +112,9 @@ impl Hands {
 
     /// How many actions the row's hand carries in an hour.
     pub(super) fn per_hour(&self, row: &Row) -> Option<u64> {
+        if let Content::Tool(tool) = &row.verified.action.content {
+            return self.declared.server(&tool.server)?.per_hour;
+        }
         self.connector_of(row)?.per_hour
     }
 
@@ -128,7 +135,11 @@ impl Hands {
                 let settings = self.smtp_settings(smtp, roster).map_err(|error| not_sent(error.to_string()))?;
                 Way::Mail(MailWay::Smtp(settings))
             }
-            (Content::Post(_) | Content::Payment(_) | Content::Tool(_) | Content::Http(_) | Content::A2a(_), _) => {
+            (Content::Tool(tool), _) => {
+                let server = self.declared.server(&tool.server).ok_or_else(no_hand)?;
+                Way::Tool(Box::new(self.tool_call(server, tool, roster).map_err(|error| not_sent(error.to_string()))?))
+            }
+            (Content::Post(_) | Content::Payment(_) | Content::Http(_) | Content::A2a(_), _) => {
                 let connector = self.connector_of(&row).ok_or_else(no_hand)?;
                 let call = self.call(connector, &row, roster, |sealed, secret| Some(connector.request(sealed, secret)));
                 Way::Http(Box::new(call.ok_or_else(no_hand)?.map_err(not_sent)?))
@@ -144,6 +155,32 @@ impl Hands {
     fn connector_of(&self, row: &Row) -> Option<&Connector> {
         let action = &row.verified.action;
         self.declared.get(action.hand()).filter(|connector| connector.kind() == action.kind())
+    }
+
+    /// A call with the credentials that its server gets, and no others. A dry run is shown, so it gets none.
+    fn tool_call(&self, server: &Server, tool: &Tool, roster: &Roster) -> Result<ToolCall, SecretError> {
+        let (mut env, mut secrets) = (BTreeMap::new(), Vec::new());
+        for (variable, value) in server.env.iter().filter(|_| !server.dry_run) {
+            let value = match value {
+                EnvValue::Plain(text) => text.clone(),
+                EnvValue::Secret(name) => {
+                    let secret = secrets::read(&self.home, roster, name)?;
+                    let value = secret.expose().clone();
+                    secrets.push(secret);
+                    value
+                }
+            };
+            env.insert(variable.clone(), value);
+        }
+        let program = Program {
+            command: server.command.clone(),
+            env,
+            own: self.home.tools().join(&server.name),
+            reads: server.reads.clone(),
+            writes: server.writes.clone(),
+        };
+        let (server, tool, keeper) = (server.clone(), tool.clone(), self.keeper.clone());
+        Ok(ToolCall { server, tool, program, keeper, secrets })
     }
 
     fn smtp_settings(&self, smtp: &Smtp, roster: &Roster) -> Result<SmtpSettings, SecretError> {
@@ -308,6 +345,7 @@ impl Job {
                 return super::tests::failpoint::play_http(asked_for, call.send()).await;
             }
             Way::Http(call) => return call.send().await,
+            Way::Tool(call) => return call.send().await,
             Way::Mail(way) => way,
         };
         let (name, message) = match composed(row).await {

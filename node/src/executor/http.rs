@@ -11,10 +11,10 @@ use std::{
 
 use aiemp_keys::Secret;
 use aiemp_protocol::approval::journal::Dispatched;
-use data_encoding::BASE64;
 use reqwest::{Client, Error, Method, Response, Url, redirect::Policy};
 use tokio::time::timeout;
 
+use super::masked;
 use crate::{
     core::mail::inert,
     hands::{Connector, Request, Scheme, Verdict},
@@ -43,7 +43,7 @@ impl Call {
         let connector = &self.connector;
         if connector.dry_run {
             let shown = format!("dry run, nothing left this machine: {}", self.request.shown());
-            return Dispatched::Sent(self.masked(&shown));
+            return Dispatched::Sent(masked(&self.secrets, &shown));
         }
         let ready = match self.prepare() {
             Ok(ready) => ready,
@@ -62,7 +62,7 @@ impl Call {
         let status = response.status();
         // The status decides; the words behind it are only told.
         let (words, _) = timeout(connector.timeout, read(response, ANSWER_BYTES_MAX)).await.unwrap_or_default();
-        let words = inert::one_line(&self.masked(&String::from_utf8_lossy(&words)), REASON_BYTES_MAX);
+        let words = inert::one_line(&masked(&self.secrets, &String::from_utf8_lossy(&words)), REASON_BYTES_MAX);
         let answer = format!("{} answered {} {words}", self.place(), status.as_u16()).trim_end().to_owned();
         match connector.verdict(status.as_u16()) {
             Verdict::Done => Dispatched::Sent(answer),
@@ -143,21 +143,7 @@ impl Call {
             text.push_str(&format!(": {error}"));
             cause = error.source();
         }
-        inert::one_line(&self.masked(&text), REASON_BYTES_MAX)
-    }
-
-    /// Without the credentials that were used, in the spellings that services send back.
-    fn masked(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in self.secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
-            let json = serde_json::to_string(secret).unwrap_or_default();
-            let spellings =
-                [secret.clone(), json.trim_matches('"').to_owned(), percent(secret), BASE64.encode(secret.as_bytes())];
-            for spelling in spellings.iter().map(|spelling| spelling.trim_end_matches('=')) {
-                text = text.replace(spelling, "***");
-            }
-        }
-        text
+        inert::one_line(&masked(&self.secrets, &text), REASON_BYTES_MAX)
     }
 }
 
@@ -179,12 +165,6 @@ fn is_refused_by_us(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<rustls::Error>()
         || wrapped.is_some_and(|inner| is_refused_by_us(inner))
         || error.source().is_some_and(is_refused_by_us)
-}
-
-fn percent(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let encode = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(encode).collect()
 }
 
 fn seconds(duration: Duration) -> String {

@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     fault::Fault,
     home::Home,
-    shell::{declared, policies, walls::Reach},
+    shell::{declared, policies, tool_keeper::ToolKeeper, walls::Reach},
 };
 
 /// Where refused files are kept for the person.
@@ -31,7 +31,7 @@ pub(super) fn refused_directory(home: &Home) -> PathBuf {
 
 impl Executor {
     /// Checks the home and the roster, takes the lock and restores the journal.
-    pub(super) fn open(home: &Home, me: NodeId) -> anyhow::Result<Self> {
+    pub(super) fn open(home: &Home, me: NodeId, keeper: Option<ToolKeeper>) -> anyhow::Result<Self> {
         let authority = Authority::load(home, me)?;
         for directory in [home.path().to_owned(), home.executor()] {
             private_file::check_private(&directory)?;
@@ -49,7 +49,7 @@ impl Executor {
         let config = config(home)?;
         let (hands_issued, declared) = declared::load(&home.executor_hands(), authority.roster())?;
         let reach = Reach::of(&config, &declared);
-        let hands = Hands::of(home, config, declared);
+        let hands = Hands::of(home, config, declared, keeper);
         let receipts = Receipts::of(home, receipt_signer(home)?)?;
         let policy = policies::load(&home.executor_policy(), authority.roster())?;
         // Frozen until it is known what was handed in meanwhile. The process may have ended between a durable state and

@@ -143,7 +143,7 @@ async fn a_mail_that_was_under_way_when_the_process_ended_is_sent_exactly_once()
         let row = world.row(&action, [1; 16], State::Dispatching);
         world.store(&row);
         if was_written {
-            let hands = Hands::of(&world.home, world.config(), crate::hands::Hands::default());
+            let hands = Hands::of(&world.home, world.config(), crate::hands::Hands::default(), None);
             let roster = world.roster();
             let job = hands.prepare(Box::new(row), &roster).unwrap();
             assert!(matches!(job.run().await, Dispatched::Sent(_)));
@@ -164,7 +164,7 @@ async fn a_mail_that_was_taken_from_the_outbox_before_its_row_said_so_is_not_sen
         let action = email("outbox", 1);
         let row = world.row(&action, [1; 16], State::Dispatching);
         world.store(&row);
-        let job = Hands::of(&world.home, world.config(), crate::hands::Hands::default())
+        let job = Hands::of(&world.home, world.config(), crate::hands::Hands::default(), None)
             .prepare(Box::new(row), &world.roster())
             .unwrap();
         assert!(matches!(job.run().await, Dispatched::Sent(_)));

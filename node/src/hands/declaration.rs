@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
     time::Duration,
@@ -12,17 +13,25 @@ use aiemp_protocol::{
     action::{Action, Content},
     limits::HANDS_BYTES_MAX,
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use thiserror::Error;
 
 use super::connector::{
     Ask, Body, Carries, Connector, Headers, Method, Place, ReadBack, Scheme, Shape, Target, is_loopback,
 };
-use super::place::{canonical, secret_name, without_place};
+use super::{
+    place::{canonical, secret_name, without_place},
+    server::{Server, ServerFile},
+};
 
 const NAME_BYTES_MAX: usize = 64;
 const TIMEOUT_S_MAX: u64 = 600;
 const DIGEST_LABEL: &str = "aiemp-node 2026 hand declared";
+/// The table of MCP servers, which no hand can be named.
+const SERVERS: &str = "mcp";
 /// Hands that are not declared here.
 const BUILT_IN: [&str; 2] = ["outbox", "smtp"];
 /// Headers that the client writes itself.
@@ -48,10 +57,45 @@ pub enum DeclarationError {
     },
 }
 
-/// Every declared connector.
+/// Every declared connector and MCP server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hands {
     connectors: BTreeMap<String, Connector>,
+    servers: BTreeMap<String, Server>,
+}
+
+/// The file: tables of hands, and `mcp` with tables of servers.
+#[derive(Debug, Default)]
+struct File {
+    hands: BTreeMap<String, HandFile>,
+    servers: BTreeMap<String, ServerFile>,
+}
+
+// Table by table, so that an error shows its line.
+impl<'de> Deserialize<'de> for File {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Tables;
+        impl<'de> Visitor<'de> for Tables {
+            type Value = File;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("tables of hands")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut tables: A) -> Result<File, A::Error> {
+                let mut file = File::default();
+                while let Some(name) = tables.next_key::<String>()? {
+                    if name == SERVERS {
+                        file.servers = tables.next_value()?;
+                    } else {
+                        file.hands.insert(name, tables.next_value()?);
+                    }
+                }
+                Ok(file)
+            }
+        }
+        deserializer.deserialize_map(Tables)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -146,16 +190,36 @@ impl Hands {
         if text.len() > HANDS_BYTES_MAX {
             return Err(DeclarationError::TooLarge);
         }
-        let files: BTreeMap<String, HandFile> = toml::from_str(text)?;
+        let file: File = toml::from_str(text)?;
         let tables: BTreeMap<String, toml::Table> = toml::from_str(text)?;
-        let mut connectors = BTreeMap::new();
-        for (name, file) in files {
+        let mut hands = Self::default();
+        for (name, file) in file.hands {
             let wrong = |why| DeclarationError::Hand { hand: name.clone(), why };
             check_name(&name).map_err(wrong)?;
             let digest = digest(tables.get(&name).cloned().unwrap_or_default());
-            connectors.insert(name.clone(), file.connector(&name, digest).map_err(wrong)?);
+            hands.connectors.insert(name.clone(), file.connector(&name, digest).map_err(wrong)?);
         }
-        Ok(Self { connectors })
+        for (name, file) in file.servers {
+            let wrong = |why| DeclarationError::Hand { hand: format!("{SERVERS}.{name}"), why };
+            check_name(&name).map_err(wrong)?;
+            if hands.connectors.contains_key(&name) {
+                return Err(wrong(format!("a hand is named {name} as well; name one of the two otherwise")));
+            }
+            let table = tables.get(SERVERS).and_then(|servers| servers.get(&name)?.as_table()).cloned();
+            let server = file.server(&name, digest(table.unwrap_or_default())).map_err(wrong)?;
+            hands.servers.insert(name.clone(), server);
+        }
+        Ok(hands)
+    }
+
+    /// The MCP server of this name.
+    pub fn server(&self, name: &str) -> Option<&Server> {
+        self.servers.get(name)
+    }
+
+    /// All MCP servers, by name.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.servers.values()
     }
 
     /// The connector of this name.
@@ -173,7 +237,14 @@ impl Hands {
         let hand = action.hand();
         match &action.content {
             Content::Email(_) => None,
-            Content::Tool(_) | Content::A2a(_) => {
+            Content::Tool(tool) => match self.server(hand) {
+                Some(server) => server.objection(tool),
+                None => Some(format!(
+                    "no MCP server named `{hand}` is declared; name another in the draft, or declare [mcp.{hand}]: \
+                     `aiemp-node hands apply FILE`"
+                )),
+            },
+            Content::A2a(_) => {
                 let kind = action.kind();
                 Some(format!(
                     "this version carries no actions of the kind {kind}; carry it out yourself and reject the draft"

@@ -38,7 +38,18 @@ pub fn objection(home: &Home, config: &Config, declared: &Hands, roster: &Roster
 }
 
 fn unattended(declared: &Hands, roster: &Roster, kind: ActionKind, hand: &str) -> Option<String> {
-    let connector = declared.get(hand).filter(|_| roster.unattended)?;
+    if !roster.unattended {
+        return None;
+    }
+    if kind == ActionKind::Tool {
+        // Nobody knows whom a program calls.
+        declared.server(hand).filter(|server| !server.dry_run)?;
+        return Some(format!(
+            "this mesh is unattended, so no program acts for it; protect the owner keys with a passphrase, or declare \
+             [mcp.{hand}] with `dry_run = true`"
+        ));
+    }
+    let connector = declared.get(hand)?;
     if kind == ActionKind::Payment {
         let why = "this mesh is unattended, so nothing is paid; protect the owner keys with a passphrase";
         return Some(why.to_owned());

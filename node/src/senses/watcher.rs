@@ -3,7 +3,6 @@
 
 use std::{
     collections::VecDeque,
-    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
@@ -24,13 +23,13 @@ use super::{
     event::Event,
 };
 use crate::{
-    config::{Config, Watcher},
+    config::Watcher,
     home::Home,
     shell::{
         cloud_secrets::{self, Purpose},
         control::WireTrouble,
         process_group::ProcessGroup,
-        walls::Confined,
+        program::Program,
     },
 };
 
@@ -70,10 +69,6 @@ impl Watched {
 
     fn keep_cursor(&self, cursor: &str) -> Result<()> {
         Ok(private_file::write_private(&self.folder().join("cursor"), cursor.as_bytes())?)
-    }
-
-    fn own_home(&self) -> PathBuf {
-        self.folder().join("home")
     }
 }
 
@@ -256,40 +251,22 @@ impl Run {
     pub(super) fn start(home: &Home, settings: &Watcher, cursor: &str) -> Result<Self> {
         let secrets = cloud_secrets::resolve(home, &settings.env, Purpose::Watcher)?;
         let watched = Watched { home: home.clone(), settings: Arc::new(settings.clone()) };
-        let own = watched.own_home();
         private_file::create_private_dir(&home.watchers())?;
         private_file::create_private_dir(&watched.folder())?;
-        private_file::create_private_dir(&own)?;
-        private_file::create_private_dir(&own.join("tmp"))?;
-        let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let mut command = Command::new(program);
-        command
-            .arg("--home")
-            .arg(home.path())
-            .args([
-                "process",
-                "watcher",
-                "--supervisor",
-                &std::process::id().to_string(),
-                "--name",
-                &settings.name,
-                "--",
-            ])
-            .args(&settings.command)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &own)
-            .env("TMPDIR", own.join("tmp"))
-            .env("LANG", "C.UTF-8")
-            .env("AIEMP_CURSOR", cursor)
-            .env("AIEMP_WATCHER", &settings.name)
-            .envs(secrets.iter().map(|(variable, value)| (variable, value.expose())))
-            .current_dir(&own)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .process_group(0);
+        let given = [("AIEMP_CURSOR", cursor), ("AIEMP_WATCHER", &settings.name)];
+        let program = Program {
+            command: settings.command.clone(),
+            env: given
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .chain(secrets.into_iter().map(|(name, value)| (name, value.expose().clone())))
+                .collect(),
+            own: watched.folder().join("home"),
+            reads: settings.reads.clone(),
+            writes: settings.writes.clone(),
+        };
+        let mut command = Command::from(program.command(home)?);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().context("it cannot be started")?;
         let group = ProcessGroup::of(&child);
         let stdout = child.stdout.take().context("it has no stdout")?;
@@ -348,28 +325,6 @@ async fn remember(mut stderr: impl AsyncRead + Unpin, words: Arc<Mutex<VecDeque<
         let over = words.len().saturating_sub(WORDS_BYTES_MAX);
         words.drain(..over);
     }
-}
-
-/// Shuts this process in and becomes the watcher's program. Returns why it could not.
-pub fn become_watcher(
-    home: &Home,
-    config: &Config,
-    name: &str,
-    command: &[String],
-) -> Result<std::convert::Infallible> {
-    let (reads, writes) =
-        config.watcher_named(name).map(|one| (one.reads.clone(), one.writes.clone())).unwrap_or_default();
-    let (program, arguments) = command.split_first().context("no command is configured")?;
-    let own = home.watchers().join(name).join("home");
-    let beside = PathBuf::from(program).parent().filter(|parent| parent.is_absolute()).map(PathBuf::from);
-    let confined = Confined {
-        reads: reads.into_iter().chain(beside).collect(),
-        writes: writes.into_iter().chain([own]).collect(),
-        sockets: Vec::new(),
-    };
-    confined.with_programs().enter()?;
-    let error = std::process::Command::new(program).args(arguments).exec();
-    Err(error).with_context(|| format!("cannot start `{program}`"))
 }
 
 #[cfg(test)]

@@ -49,6 +49,8 @@ pub struct Reach {
     pub ports: BTreeSet<u16>,
     /// Certificates of private authorities.
     pub ca_files: BTreeSet<PathBuf>,
+    /// Whether programs are started, which a keeper does that is there before the wall.
+    pub programs: bool,
 }
 
 impl Reach {
@@ -65,12 +67,14 @@ impl Reach {
         }
         let mut ca_files = declared.ca_files();
         ca_files.extend(smtp.and_then(|smtp| smtp.ca_file.clone()));
-        Self { ports, ca_files }
+        Self { ports, ca_files, programs: declared.servers().any(|server| !server.dry_run) }
     }
 
     /// Whether a wall with this reach leaves open all that another one needs.
     pub fn covers(&self, other: &Self) -> bool {
-        self.ports.is_superset(&other.ports) && self.ca_files.is_superset(&other.ca_files)
+        self.ports.is_superset(&other.ports)
+            && self.ca_files.is_superset(&other.ca_files)
+            && (self.programs || !other.programs)
     }
 }
 

@@ -16,7 +16,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::*;
+use data_encoding::BASE64;
+
+use super::{super::masked::percent, *};
 use crate::hands::{Hands, Sealed};
 
 const TOKEN: &str = "s3cret/to\"ken+";

@@ -203,7 +203,7 @@ struct Ran<'a> {
 
 /// One process: the loop of `Executor::work`, with each wait over at once.
 async fn live(person: &mut Person<'_>) -> anyhow::Result<()> {
-    let mut executor = Executor::open(&person.world.home, person.world.me())?;
+    let mut executor = Executor::open(&person.world.home, person.world.me(), None)?;
     executor.begin()?;
     executor.pump()?;
     loop {

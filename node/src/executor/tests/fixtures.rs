@@ -233,7 +233,7 @@ impl World {
     /// What the action's hand is now.
     pub(super) fn asked(&self, action: &Action) -> Option<Hash> {
         let (_, declared) = declared::load(&self.home.executor_hands(), &self.roster()).unwrap();
-        Hands::of(&self.home, self.config(), declared).digests().remove(action.hand())
+        Hands::of(&self.home, self.config(), declared, None).digests().remove(action.hand())
     }
 
     /// A journal as an earlier run left it.

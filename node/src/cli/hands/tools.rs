@@ -1,0 +1,98 @@
+//! `hands tools`: starts MCP servers as the executor would, and prints the lines by which their tools are declared.
+
+use std::{collections::BTreeMap, path::Path, process::ExitCode, process::Stdio, time::Duration};
+
+use aiemp_protocol::{action::spelt, roster::Roster};
+use anyhow::{Context as _, Result};
+use rmcp::{ServiceExt as _, model::Tool};
+use tokio::{io::AsyncReadExt as _, time::timeout};
+
+use super::{print, read};
+use crate::{
+    config::EnvValue,
+    executor::secrets,
+    fault::Fault,
+    hands::{Server, schema_digest},
+    home::Home,
+    shell::{process_group::ProcessGroup, program::Program},
+};
+
+/// What is read of a server in all.
+const BYTES_MAX: u64 = 8 << 20;
+/// How long one that was asked may take to end.
+const END: Duration = Duration::from_secs(2);
+/// How much of a description is shown.
+const ABOUT_CHARS_MAX: usize = 100;
+
+pub(super) fn tools(home: &Home, roster: &Roster, file: &Path, only: Option<&str>) -> Result<ExitCode> {
+    let (_, hands) = read(file)?;
+    let servers: Vec<_> = hands.servers().filter(|server| only.is_none_or(|only| only == server.name)).collect();
+    if servers.is_empty() {
+        let what = only.map_or_else(|| "no [mcp.NAME] table".to_owned(), |only| format!("no table [mcp.{only}]"));
+        let fix = "Write one with at least `command`; docs/hands.md has an example.";
+        return Err(Fault::operator("hands_file", format!("{} has {what}", file.display()), fix).into());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut all_answered = true;
+    for server in servers {
+        match runtime.block_on(listed(home, roster, server)) {
+            Ok(tools) => print_tools(server, &tools),
+            Err(error) => {
+                all_answered = false;
+                print::talk(format!("mcp.{}: {error:#}", server.name));
+            }
+        }
+    }
+    Ok(ExitCode::from(u8::from(!all_answered)))
+}
+
+fn print_tools(server: &Server, tools: &[Tool]) {
+    print::data(format!("[mcp.{}.tools]", server.name));
+    for tool in tools {
+        let about: String = tool.description.as_deref().unwrap_or_default().chars().take(ABOUT_CHARS_MAX).collect();
+        let digest = schema_digest(&tool.name, &tool.input_schema);
+        let about = spelt(about.lines().next().unwrap_or_default()).to_string();
+        // A key of TOML in quotes is written as a string of JSON.
+        print::data(format!("# {about}\n{} = \"{digest}\"", serde_json::Value::from(tool.name.as_ref())));
+    }
+    let changed = server.tools.iter().filter(|(name, digest)| {
+        let now = tools.iter().find(|tool| tool.name == name.as_str());
+        now.is_none_or(|tool| schema_digest(&tool.name, &tool.input_schema) != **digest)
+    });
+    for (name, _) in changed {
+        print::talk(format!("mcp.{}: `{name}` is not what the file declares any more", server.name));
+    }
+}
+
+/// What a server says that it has. What it says on stderr is seen.
+async fn listed(home: &Home, roster: &Roster, server: &Server) -> Result<Vec<Tool>> {
+    let mut env = BTreeMap::new();
+    for (variable, value) in &server.env {
+        let value = match value {
+            EnvValue::Plain(text) => text.clone(),
+            EnvValue::Secret(name) => secrets::read(home, roster, name)?.expose().clone(),
+        };
+        env.insert(variable.clone(), value);
+    }
+    let program = Program {
+        command: server.command.clone(),
+        env,
+        own: home.tools().join(&server.name),
+        reads: server.reads.clone(),
+        writes: server.writes.clone(),
+    };
+    let mut command = tokio::process::Command::from(program.command(home)?);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().context("it cannot be started")?;
+    let _group = ProcessGroup::of(&child);
+    let stdin = child.stdin.take().context("it has no stdin")?;
+    let stdout = child.stdout.take().context("it has no stdout")?.take(BYTES_MAX);
+    let listing = async {
+        let client = ().serve((stdout, stdin)).await.context("it does not answer as an MCP server")?;
+        let tools = client.list_all_tools().await.context("it names no tools")?;
+        timeout(END, client.cancel()).await.ok();
+        anyhow::Ok(tools)
+    };
+    let late = || format!("it did not answer within {} s", server.timeout.as_secs());
+    timeout(server.timeout, listing).await.ok().with_context(late)?
+}

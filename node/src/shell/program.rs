@@ -1,0 +1,86 @@
+//! Programs of the person's choice, watchers and MCP servers: started in a folder of their own, with a cleared environment,
+//! shut in by landlock.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    ffi::OsString,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use aiemp_keys::private_file;
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::walls::Confined;
+use crate::home::Home;
+
+/// What is started, and what it may open beside the system's files and its own folder.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Program {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Its environment, beside `PATH`, `HOME`, `TMPDIR` and `LANG`.
+    pub env: BTreeMap<String, String>,
+    /// Its own folder, which is its `HOME`.
+    pub own: PathBuf,
+    /// Files and folders that it reads.
+    pub reads: Vec<PathBuf>,
+    /// Folders that it changes.
+    pub writes: Vec<PathBuf>,
+}
+
+impl Program {
+    /// A command that becomes it; whoever starts that ends it as a group.
+    pub fn command(&self, home: &Home) -> Result<Command> {
+        let around = self.own.parent().map(Path::to_owned);
+        for folder in around.iter().chain([&self.own, &self.own.join("tmp")]) {
+            private_file::create_private_dir(folder)?;
+        }
+        let shut_in = std::env::current_exe().context("cannot find this program's own file")?;
+        let places = |flag: &'static str, paths: &[PathBuf]| {
+            paths.iter().flat_map(move |path| [OsString::from(flag), path.clone().into()]).collect::<Vec<_>>()
+        };
+        let mut command = Command::new(shut_in);
+        command
+            .arg("--home")
+            .arg(home.path())
+            .args(["process", "program", "--supervisor", &std::process::id().to_string()])
+            .args(places("--reads", &self.reads))
+            .args(places("--writes", &self.writes))
+            .arg("--writes")
+            .arg(&self.own)
+            .arg("--")
+            .args(&self.command)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", &self.own)
+            .env("TMPDIR", self.own.join("tmp"))
+            .env("LANG", "C.UTF-8")
+            .envs(&self.env)
+            .current_dir(&self.own)
+            .process_group(0);
+        Ok(command)
+    }
+}
+
+/// The folders where a program lies, also where a link to it leads.
+pub fn places_of(program: &str) -> impl Iterator<Item = PathBuf> {
+    let named = PathBuf::from(program);
+    let real = named.canonicalize().unwrap_or_default();
+    [named, real].into_iter().filter_map(|path| path.parent().filter(|parent| parent.is_absolute()).map(Path::to_owned))
+}
+
+/// Shuts this process in and becomes the program. Returns why it could not.
+pub fn become_program(reads: Vec<PathBuf>, writes: Vec<PathBuf>, command: &[String]) -> Result<Infallible> {
+    let (program, arguments) = command.split_first().context("no command is configured")?;
+    let reads = reads.into_iter().chain(places_of(program)).collect();
+    let confined = Confined { reads, writes, sockets: Vec::new() };
+    confined.with_programs().enter()?;
+    let error = Command::new(program).args(arguments).exec();
+    let is_walled = error.kind() == std::io::ErrorKind::PermissionDenied;
+    let hint = if is_walled { "; it sees the system and what `reads` names, also its own libraries" } else { "" };
+    Err(error).with_context(|| format!("cannot start `{program}`{hint}"))
+}

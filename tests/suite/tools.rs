@@ -1,0 +1,252 @@
+//! MCP servers as hands: the tool that was signed is called once, by a program that sees little and is believed less.
+
+use std::{fs, io::Write as _, path::PathBuf, process::Command, process::Stdio};
+
+use serde_json::Value;
+
+use crate::{
+    deploy::skip,
+    node::{Pair, text},
+};
+
+const PASSPHRASE: &str = "a passphrase for tests";
+const TOKEN: &str = "correct horse battery";
+const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/suite/tool_server.py");
+
+/// A mesh of a person whose executor may start servers, and a server that does as it is told.
+struct Desk {
+    pair: Pair,
+    python: Python,
+    passphrase: String,
+    drafts: usize,
+}
+
+/// An interpreter, and what it needs to read.
+struct Python {
+    program: PathBuf,
+    reads: Vec<PathBuf>,
+}
+
+impl Python {
+    fn at(program: &std::ffi::OsStr) -> Self {
+        let asked = "import sys; print(sys.executable, sys.prefix, sys.base_prefix, sep='\\n')";
+        let output = Command::new(program).args(["-c", asked]).output().expect("python3 runs");
+        let mut lines = text(&output.stdout).lines().map(PathBuf::from).collect::<Vec<_>>().into_iter();
+        Self { program: lines.next().expect("its path"), reads: lines.collect() }
+    }
+}
+
+impl Desk {
+    fn open() -> Self {
+        let mut pair = Pair::attended(PASSPHRASE);
+        let passphrase = pair.dir().join("passphrase");
+        fs::write(&passphrase, format!("{PASSPHRASE}\n")).expect("written");
+        let passphrase = passphrase.to_string_lossy().into_owned();
+        pair.pair(&["--passphrase-file", &passphrase]);
+        fs::create_dir(pair.dir().join("stub")).expect("made");
+        pair.local.start();
+        let desk = Self { pair, python: Python::at("python3".as_ref()), passphrase, drafts: 0 };
+        desk.does("as it should");
+        desk
+    }
+
+    fn does(&self, how: &str) {
+        fs::write(self.pair.dir().join("stub/how"), how).expect("told");
+    }
+
+    /// What the server was asked.
+    fn asked(&self) -> Vec<Value> {
+        let log = fs::read_to_string(self.pair.dir().join("stub/log")).unwrap_or_default();
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    fn store_token(&self) {
+        let args = ["secrets", "add", "token", "--passphrase-file", &self.passphrase];
+        let mut child = self.pair.local.command(&args).stdin(Stdio::piped()).spawn().expect("it starts");
+        child.stdin.take().expect("a pipe").write_all(TOKEN.as_bytes()).expect("said");
+        assert!(child.wait().expect("it ends").success());
+    }
+
+    fn declaration(&self, more: &str) -> String {
+        let Python { program, reads } = &self.python;
+        let (stub, home) = (self.pair.dir().join("stub"), &self.pair.local.home);
+        let guarded =
+            [home.join("executor/receipt.key"), home.join("keys/node.key"), home.join("executor/secrets/token")];
+        let args = [PathBuf::from(SERVER), stub.join("how"), stub.join("log")];
+        let args: Vec<_> = args.into_iter().chain(guarded).collect();
+        let suite = PathBuf::from(SERVER).parent().expect("a folder").to_owned();
+        let reads: Vec<_> = reads.iter().cloned().chain([suite]).collect();
+        format!(
+            "[mcp.bank]\ncommand = {program:?}\nargs = {args:?}\nreads = {reads:?}\nwrites = [{stub:?}]\n\
+             env = {{ TOKEN = \"${{secret:token}}\", MODE = \"test\" }}\ntimeout_s = 3\n{more}\n"
+        )
+    }
+
+    /// Writes the declaration with the lines of `hands tools`, and signs it.
+    fn declare(&self, more: &str) {
+        let file = self.pair.dir().join("hands.toml");
+        fs::write(&file, self.declaration(more)).expect("written");
+        let file = file.to_string_lossy().into_owned();
+        let tools = self.pair.local.must(&["hands", "tools", &file]);
+        assert!(tools.contains("# Pays\n\"pay\" = \""), "{tools}");
+        fs::write(&file, format!("{}{tools}", self.declaration(more))).expect("written");
+        self.pair.local.must(&["hands", "apply", &file, "--passphrase-file", &self.passphrase]);
+    }
+
+    /// A draft of a call; its ID once it waits.
+    fn draft(&mut self, tool: &str, arguments: &str) -> String {
+        self.drafts += 1;
+        let path = format!("Pending_Approval/tool{}.md", self.drafts);
+        let before: Vec<_> = self.pair.local.approvals().iter().map(|item| item["id"].clone()).collect();
+        self.pair.local.save(&path, format!("---\naction: tool\nserver: bank\ntool: {tool}\n---\n\n{arguments}\n"));
+        let new = |pair: &Pair| pair.local.approvals().into_iter().find(|item| !before.contains(&item["id"]));
+        self.pair.wait("the draft waits", |pair| new(pair).is_some());
+        new(&self.pair).expect("it waits")["id"].as_str().expect("an ID").to_owned()
+    }
+
+    fn approve(&self, id: &str) {
+        self.pair.local.must(&["approvals", "approve", id, "--passphrase-file", &self.passphrase]);
+    }
+
+    /// How a call ends that is drafted and approved now, and what is told of it.
+    fn called(&mut self, arguments: &str) -> (String, String) {
+        let id = self.draft("pay", arguments);
+        self.approve(&id);
+        self.end_of(&id)
+    }
+
+    fn end_of(&self, id: &str) -> (String, String) {
+        let of = |pair: &Pair| pair.local.approvals().into_iter().filter(|item| item["id"] == id).collect::<Vec<_>>();
+        let ends = ["sent", "failed", "unknown"];
+        let ended = |pair: &Pair| of(pair).into_iter().find(|item| ends.iter().any(|end| item["state"] == *end));
+        self.pair.wait("it ends", |pair| ended(pair).is_some());
+        let item = ended(&self.pair).expect("it ended");
+        (item["state"].as_str().expect("a state").to_owned(), item.to_string())
+    }
+}
+
+#[test]
+fn a_tool_is_called_once_after_its_approval_and_sees_its_own_secret_alone() {
+    let mut desk = Desk::open();
+    desk.store_token();
+    // What is not declared is told before anybody signs.
+    let id = desk.draft("pay", "{\"amount\": 1}");
+    desk.pair
+        .local
+        .refused(&["approvals", "approve", &id, "--passphrase-file", &desk.passphrase])
+        .assert(1, &["no MCP server named `bank` is declared", "hands apply"]);
+    desk.declare("");
+    desk.approve(&id);
+    let (state, told) = desk.end_of(&id);
+    assert_eq!(state, "sent", "{told}");
+    let asked = desk.asked();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(asked[0]["called"], serde_json::json!({ "amount": 1 }));
+    assert_eq!(asked[0]["secrets"], serde_json::json!([]), "keys and credentials are behind a wall");
+    let env: Vec<_> = asked[0]["env"].as_object().expect("variables").keys().cloned().collect();
+    let known = ["HOME", "LANG", "LC_CTYPE", "MODE", "PATH", "PWD", "TMPDIR", "TOKEN"];
+    assert!(env.iter().all(|name| known.contains(&name.as_str())), "{env:?}");
+    assert_eq!(asked[0]["env"]["TOKEN"], TOKEN);
+    // What it said back is kept without the secret, and the whole is filed.
+    desk.pair.wait("it is filed", |pair| !pair.local.named("Done", "tool", ".md").is_empty());
+    let audit = desk.pair.local.must(&["audit", "show"]);
+    assert!(!audit.contains(TOKEN) && !told.contains(TOKEN), "{audit}");
+    assert!(told.contains("made for ***"), "{told}");
+    // One that was not allowed, and another version than the draft was made for.
+    let id = desk.draft("refund", "{}");
+    let refused = desk.pair.local.refused(&["approvals", "approve", &id, "--passphrase-file", &desk.passphrase]);
+    refused.assert(1, &["`refund` of `bank` is not among those"]);
+    let id = desk.draft(&format!("pay\nschema: {}", "ab".repeat(32)), "{\"amount\": 1}");
+    let refused = desk.pair.local.refused(&["approvals", "approve", &id, "--passphrase-file", &desk.passphrase]);
+    refused.assert(1, &["another version of the tool `pay`"]);
+    assert_eq!(desk.asked().len(), 1);
+}
+
+#[test]
+fn whatever_a_server_does_a_call_is_made_once_and_its_end_is_told_as_it_is_known() {
+    let mut desk = Desk::open();
+    desk.store_token();
+    desk.declare("");
+    for (how, state, words, asked) in [
+        ("changed", "failed", "takes something else than when it was declared", 0),
+        ("says error", "unknown", "it says that this is an error", 1),
+        ("refuses", "failed", "-32602", 1),
+        ("breaks", "unknown", "-32603", 1),
+        ("dies", "unknown", "", 1),
+        ("floods", "unknown", "", 1),
+        ("hangs", "unknown", "no answer within 3 s", 1),
+    ] {
+        desk.does(how);
+        let before = desk.asked().len();
+        let (found, told) = desk.called(&format!("{{\"amount\": {}}}", desk.drafts));
+        assert_eq!(found, state, "{how}: {told}");
+        assert!(told.contains(words), "{how}: {told}");
+        assert_eq!(desk.asked().len() - before, asked, "{how}");
+    }
+    desk.does("as it should");
+    let before = desk.asked().len();
+    let (state, told) = desk.called("{\"amount\": \"all of it\", \"more\": 1}");
+    assert!(state == "failed" && told.contains("does not take these arguments"), "{told}");
+    assert_eq!(desk.asked().len(), before, "what does not fit is not sent");
+    // Where it does not start nothing was asked for, and it is tried again until the approval ends.
+    desk.does("does not start");
+    let id = desk.draft("pay", "{\"amount\": 77}");
+    desk.approve(&id);
+    let tried = |item: &Value| item["id"] == *id && item.to_string().contains("as an MCP server");
+    desk.pair.wait("it is tried", |pair| pair.local.approvals().iter().any(tried));
+    desk.does("as it should");
+    let (state, told) = desk.end_of(&id);
+    assert_eq!(state, "sent", "{told}");
+    assert_eq!(desk.asked().len(), before + 1);
+}
+
+#[test]
+fn a_dry_run_starts_nothing_and_an_unattended_mesh_starts_no_program() {
+    let mut desk = Desk::open();
+    desk.store_token();
+    desk.declare("dry_run = true");
+    let (state, told) = desk.called("{\"amount\": 5}");
+    assert!(state == "sent" && told.contains("dry run, nothing was started: pay of bank with {"), "{told}");
+    assert_eq!(desk.asked(), [] as [Value; 0]);
+    let pair = Pair::running();
+    let file = pair.dir().join("hands.toml");
+    fs::write(&file, "[mcp.bank]\ncommand = \"/bin/true\"\n[mcp.bank.tools]\npay = \"0\"\n").expect("written");
+    let file = file.to_string_lossy().into_owned();
+    pair.local.refused(&["hands", "apply", &file]).assert(1, &["tools.pay is the digest", "hands tools"]);
+    fs::write(&file, "[mcp.bank]\ncommand = \"true\"\n").expect("written");
+    pair.local.refused(&["hands", "apply", &file]).assert(1, &["absolute path", "command -v true"]);
+    let digest = "0".repeat(64);
+    fs::write(&file, format!("[mcp.bank]\ncommand = \"/bin/true\"\n[mcp.bank.tools]\npay = \"{digest}\"\n"))
+        .expect("written");
+    pair.local.must(&["hands", "apply", &file]);
+    pair.local.save("Pending_Approval/tool.md", "---\naction: tool\nserver: bank\ntool: pay\n---\n\n{}\n");
+    pair.wait("the draft waits", |pair| pair.local.approvals_in("pending").len() == 1);
+    let id = pair.local.approvals_in("pending").remove(0);
+    pair.local.refused(&["approvals", "approve", &id]).assert(1, &["unattended", "no program acts for it"]);
+    pair.local.refused(&["hands", "tools", &file]).assert(1, &["does not answer as an MCP server"]);
+}
+
+#[test]
+fn a_real_server_of_others_tells_the_time_after_an_approval() {
+    let Some(python) = std::env::var_os("AIEMP_TEST_PYTHON") else {
+        return skip("AIEMP_TEST_PYTHON is not set, so no MCP server of others was called");
+    };
+    let mut desk = Desk::open();
+    let Python { program, reads } = Python::at(&python);
+    let file = desk.pair.dir().join("hands.toml");
+    let declared =
+        format!("[mcp.bank]\ncommand = {program:?}\nargs = [\"-m\", \"mcp_server_time\"]\nreads = {reads:?}\n");
+    fs::write(&file, &declared).expect("written");
+    let file = file.to_string_lossy().into_owned();
+    let tools = desk.pair.local.must(&["hands", "tools", &file]);
+    fs::write(&file, format!("{declared}{tools}")).expect("written");
+    desk.pair.local.must(&["hands", "apply", &file, "--passphrase-file", &desk.passphrase]);
+    let id = desk.draft(
+        "convert_time",
+        "{\"source_timezone\": \"UTC\", \"time\": \"12:00\", \"target_timezone\": \"Asia/Tokyo\"}",
+    );
+    desk.approve(&id);
+    let (state, told) = desk.end_of(&id);
+    assert_eq!(state, "sent", "{told}");
+    assert!(told.contains("21:00"), "{told}");
+}
