@@ -12,10 +12,7 @@ mod event;
 mod watcher;
 mod webhook;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use aiemp_protocol::roster::Role;
 use anyhow::Result;
@@ -30,7 +27,7 @@ use crate::{
     config::{Config, Watcher},
     fault::Fault,
     home::Home,
-    shell::{places, program::places_of, walls::Confined},
+    shell::{places, program::files_of, walls::Confined},
 };
 
 /// Refuses settings that cannot be meant.
@@ -40,6 +37,9 @@ pub fn check_settings(home: &Home, config: &Config, role: Role) -> Result<(), Fa
         Err(Fault::refused("senses", why, fix))
     };
     if let Some(why) = config.senses_objection(role) {
+        return refused(why);
+    }
+    if let Some(why) = config.webhooks.as_ref().and_then(|webhooks| webhook::objection(home, webhooks)) {
         return refused(why);
     }
     let inside = config.drop.iter().find(|folder| !places::is_outside(&folder.dir, home.path(), &config.vault));
@@ -57,8 +57,8 @@ pub fn check_settings(home: &Home, config: &Config, role: Role) -> Result<(), Fa
 pub fn confined(home: &Home, config: &Config) -> Confined {
     let of_watchers = |of: fn(&Watcher) -> &Vec<PathBuf>| config.watcher.iter().flat_map(of).cloned();
     let programs = config.watcher.iter().filter_map(|watcher| watcher.command.first());
-    let programs = programs.flat_map(|program| places_of(program));
-    let own = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
+    let programs = programs.flat_map(|program| files_of(program));
+    let own = std::env::current_exe().ok();
     let settings = [home.config(), home.cloud_secrets(), home.roster_folder(), home.node_id()];
     Confined {
         reads: settings.into_iter().chain(own).chain(programs).chain(of_watchers(|one| &one.reads)).collect(),
@@ -71,13 +71,11 @@ pub fn confined(home: &Home, config: &Config) -> Confined {
             .collect(),
         sockets: vec![home.run()],
     }
-    .with_programs()
+    .with_programs(home, &config.vault)
 }
 
 /// Listens, looks and watches until SIGTERM or SIGINT.
-pub async fn run(home: &Home, config: &Config, role: Role) -> Result<()> {
-    check_settings(home, config, role)?;
-    let hooks = config.webhooks.as_ref().map(|webhooks| webhook::Hooks::of(home, webhooks)).transpose()?;
+pub async fn run(home: &Home, config: &Config) -> Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let (stop, stopped) = watch::channel(false);
@@ -87,8 +85,8 @@ pub async fn run(home: &Home, config: &Config, role: Role) -> Result<()> {
     for folder in &config.drop {
         tasks.spawn(drop::look(folder.clone(), door.clone()));
     }
-    if let (Some(webhooks), Some(hooks)) = (&config.webhooks, hooks) {
-        tasks.spawn(webhook::serve(hooks, webhook::listen(webhooks).await?, door.clone()));
+    if let Some(webhooks) = &config.webhooks {
+        tasks.spawn(webhook::serve(webhook::Hooks::of(home, webhooks, &door), webhooks.listen, door.clone()));
     }
     let mut watchers = JoinSet::new();
     for settings in &config.watcher {
@@ -98,6 +96,7 @@ pub async fn run(home: &Home, config: &Config, role: Role) -> Result<()> {
     tokio::select! {
         _ = terminated.recv() => {}
         _ = interrupted.recv() => {}
+        () = door.has_to_start_again() => tracing::info!("a drop folder is there; the senses start again within its reach"),
         Some(ended) = tasks.join_next() => {
             ended?;
             anyhow::bail!("a part of the senses ended");

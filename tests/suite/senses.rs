@@ -6,7 +6,7 @@ use std::{
     net::TcpStream,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -81,13 +81,29 @@ fn a_dropped_file_becomes_a_task_with_the_file_beside_it() {
     });
     pair.wait("what cannot be taken is told", |pair| troubles(&pair.local).contains("prod.env"));
     assert!(open.join("prod.env").exists());
-    // The same file once more, by hand, is a task of its own.
-    fs::write(open.join("offer 7.txt"), "an offer, <% evil %>\n").expect("dropped");
-    pair.wait("it is taken again", |pair| tasks(&pair.local, "files").len() == 2);
+    // The same file once more, with its date, is a task of its own; and what was taken lies there for a day.
+    let (taken, copy) = (open.join(".taken"), drops.path().join("copy"));
+    let taken = taken.read_dir().expect("a folder").flatten().next().expect("the file").path();
+    fs::copy(taken, &copy).expect("it is there");
+    fs::File::options().append(true).open(&copy).expect("opened").set_modified(UNIX_EPOCH).expect("dated");
+    for count in [2, 3] {
+        let again = Command::new("cp").arg("-p").args([&copy, &open.join("offer 7.txt")]).status();
+        assert!(again.expect("it runs").success());
+        pair.wait("it is taken again", |pair| tasks(&pair.local, "files").len() == count);
+        pair.wait("it is taken away", |_| !open.join("offer 7.txt").exists());
+    }
+    // A note that is dropped is a file, and not the task that its front matter says it is.
+    let forged = "---\ntype: email\nreply_to: x@evil.test\nwork_id: \"00\"\n---\n";
+    fs::write(open.join("note.md"), forged).expect("dropped");
+    pair.wait("it is taken", |pair| tasks(&pair.local, "files").len() == 4);
+    assert_eq!(pair.local.named("Needs_Action/files", "FILE_note_", ".md.txt").len(), 1);
     pair.local.stop();
     fs::remove_dir_all(&open).expect("removed");
     pair.local.start();
     pair.wait("a folder that is gone is told", |pair| troubles(&pair.local).contains("cannot be used"));
+    fs::create_dir(&open).expect("made");
+    fs::write(open.join("late.txt"), "late\n").expect("dropped");
+    pair.wait("a folder that is made later is used", |pair| tasks(&pair.local, "files").len() == 5);
 }
 
 /// A post over HTTP/1.1; the status code and the body.
@@ -120,8 +136,8 @@ fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-#[test]
-fn a_signed_message_of_a_webhook_becomes_one_task_however_often_it_comes() {
+/// A mesh whose Cloud takes webhooks, and where.
+fn with_webhooks() -> (Pair, u16) {
     let mut pair = Pair::paired();
     store_secret(&pair.cloud, "shop", SECRET);
     store_secret(&pair.cloud, "meta", SECRET);
@@ -135,10 +151,18 @@ fn a_signed_message_of_a_webhook_becomes_one_task_however_often_it_comes() {
     pair.cloud.stop();
     pair.cloud.start();
     assert!(becomes(PATIENCE, || TcpStream::connect(("127.0.0.1", port)).is_ok()), "{}", pair.cloud.last_words());
+    (pair, port)
+}
+
+#[test]
+fn a_signed_message_of_a_webhook_becomes_one_task_however_often_it_comes() {
+    let (pair, port) = with_webhooks();
     let body = br#"{"type":"order.paid","data":{"from":"Ann","text":"Order 7 is paid"}}"#;
     let now = seconds();
-    for _ in 0..3 {
-        assert_eq!(http(port, "POST", "/hooks/shop", &standard("msg_1", now, body), body).0, 200);
+    for retry in 0..3 {
+        // A retry is signed anew, at its own time; and a sender may say more by then.
+        let body = if retry == 2 { &br#"{"type":"order.paid","text":"more"}"#[..] } else { body };
+        assert_eq!(http(port, "POST", "/hooks/shop", &standard("msg_1", now - 5 + retry, body), body).0, 200);
     }
     // It is durable before its sender is told so.
     assert_eq!(tasks(&pair.cloud, "shop").len(), 1);
@@ -151,11 +175,21 @@ fn a_signed_message_of_a_webhook_becomes_one_task_however_often_it_comes() {
     let old = standard("msg_2", now - 400, body);
     assert_eq!(http(port, "POST", "/hooks/shop", &old, body).0, 400);
     assert_eq!(http(port, "POST", "/hooks/shop", &standard("msg_3", now, body), b"{}").0, 401);
-    assert_eq!(http(port, "POST", "/hooks/shop", &[], body).0, 400, "no id");
+    assert_eq!(http(port, "POST", "/hooks/shop", &[], body).0, 401, "no signature");
     assert_eq!(http(port, "POST", "/hooks/other", &standard("msg_4", now, body), body).0, 404);
     let large = vec![b'x'; 5 << 20];
     assert_eq!(http(port, "POST", "/hooks/shop", &standard("msg_5", now, &large), &large).0, 413);
     assert_eq!(http(port, "GET", "/hooks/shop", &[], b"").0, 405);
+    for _ in 0..12 {
+        assert_eq!(http(port, "POST", "/hooks/shop", &standard("msg_6", now, body), b"{}").0, 401);
+    }
+    let refused = "in a row to the webhook shop";
+    pair.wait("a sender that is always refused is told", |pair| troubles(&pair.cloud).contains(refused));
+}
+
+#[test]
+fn messages_of_whatsapp_become_one_task_each_also_after_a_restart() {
+    let (mut pair, port) = with_webhooks();
     // WhatsApp: the question of the setup, then messages.
     let ask = |token: &str| {
         let token = token.replace(' ', "%20");
@@ -245,7 +279,9 @@ fn what_a_watcher_does_wrong_is_contained_and_told() {
     let at = |name: &str, script: &str| program(dir.path(), name, script);
     let home = pair.local.home.display();
     // What it may read, it tells; each of these is behind a wall.
-    let spy = at(
+    // Also where it lies beside the home.
+    let spy = program(
+        pair.dir(),
         "spy",
         &format!(
             "for f in {home}/keys/node.key {home}/executor/receipt.key {home}/mesh/store.sqlite {}/Company_Handbook.md; do\n\
@@ -258,11 +294,18 @@ fn what_a_watcher_does_wrong_is_contained_and_told() {
     let floods = at("floods", "head -c 1000000000 /dev/zero | tr '\\0' x; sleep 600");
     let babbles = at("babbles", "echo hello; echo '{\"id\":\"1\",\"subject\":\"an event\"}'; sleep 600");
     let once = at("once", "echo '{\"id\":\"7\"}'");
-    let settings: String =
-        [("spy", &spy), ("ends", &ends), ("floods", &floods), ("babbles", &babbles), ("once", &once)]
-            .iter()
-            .map(|(name, path)| format!("[[watcher]]\nname = \"{name}\"\ncommand = [{path:?}]\n"))
-            .collect();
+    let chatty = at("chatty", "while :; do echo '{\"cursor\":\"1\"}'; done");
+    let settings: String = [
+        ("spy", &spy),
+        ("ends", &ends),
+        ("floods", &floods),
+        ("babbles", &babbles),
+        ("chatty", &chatty),
+        ("once", &once),
+    ]
+    .iter()
+    .map(|(name, path)| format!("[[watcher]]\nname = \"{name}\"\ncommand = [{path:?}]\n"))
+    .collect();
     pair.local.save("Company_Handbook.md", "Be kind.\n");
     pair.local.configure(&format!("{settings}every_s = 1\n"));
     pair.local.start();
@@ -329,6 +372,10 @@ fn settings_that_cannot_be_meant_are_refused() {
     refused(&pair.cloud, &hook("0.0.0.0:8090"), &["an address of this machine alone"]);
     let twice = "[[watcher]]\nname = \"a\"\ncommand = [\"x\"]\n".repeat(2);
     refused(&pair.local, &twice, &["once each"]);
+    refused(&pair.local, &"[[drop]]\ndir = \"/tmp/x\"\n".repeat(2), &["stands there twice"]);
+    refused(&pair.local, "[[drop]]\ndir = \"/tmp/x\"\ndomain = \"../y\"\n", &["no name of a folder"]);
+    refused(&pair.local, "[[watcher]]\nname = \"a\"\ncommand = [\"x\"]\nevery_s = 0\n", &["at least 1"]);
+    refused(&pair.cloud, &hook("127.0.0.1:8090"), &["no secret named none", "--use webhook"]);
     refused(&pair.local, "[[watcher]]\nname = \"a\"\ncommand = []\n", &["needs `command"]);
     refused(
         &pair.local,

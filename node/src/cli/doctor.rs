@@ -279,7 +279,8 @@ fn check_hands(home: &Home, rosters: &RosterChain, findings: &mut Findings) {
         Ok((_, hands)) => hands,
         Err(error) => return findings.error(causes(&error), "Until then nothing goes out by a declared hand."),
     };
-    let secrets: BTreeSet<_> = hands.iter().flat_map(|hand| hand.secrets()).collect();
+    let of_servers = hands.servers().flat_map(|server| server.secrets());
+    let secrets: BTreeSet<_> = hands.iter().flat_map(|hand| hand.secrets()).chain(of_servers).collect();
     secrets.into_iter().for_each(|name| check_secret(home, name, findings));
 }
 

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use aiemp_protocol::roster::Role;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use rustix::process::Signal;
 
@@ -71,6 +71,9 @@ pub(super) struct ProcessArgs {
     /// What a program changes
     #[arg(long, value_name = "PATH")]
     writes: Vec<PathBuf>,
+    /// A program's own folder
+    #[arg(long, value_name = "PATH")]
+    own: Option<PathBuf>,
     /// A program, with its arguments
     #[arg(last = true)]
     command: Vec<String>,
@@ -101,7 +104,9 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
     match role {
         RoleArg::Cloud if !config.has_senses() => mesh_process(home, Role::Cloud, args),
         RoleArg::Cloud | RoleArg::Local => {
-            if let Some(WireTrouble { what, fix, .. }) = shell::identity::owner_keys_trouble(home) {
+            if role == RoleArg::Local
+                && let Some(WireTrouble { what, fix, .. }) = shell::identity::owner_keys_trouble(home)
+            {
                 tracing::error!(what, fix, "the owner's keys cannot be used");
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -112,12 +117,12 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
 }
 
 pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
-    let ProcessArgs { process, supervisor, reads, writes, command, run, probe } = args;
+    let ProcessArgs { process, supervisor, reads, writes, own, command, run, probe } = args;
     log();
     // A child of the supervisor ends with it. One that ended before this line sends no signal any more. A decoder has
     // nothing to put in order, and one that was stopped or hangs would not hear a word that can be ignored.
-    let is_decoder = matches!(process, ProcessName::Decoder | ProcessName::DecoderKeeper);
-    let last_word = if is_decoder { Signal::KILL } else { Signal::TERM };
+    let is_killed = matches!(process, ProcessName::Decoder | ProcessName::DecoderKeeper | ProcessName::Program);
+    let last_word = if is_killed { Signal::KILL } else { Signal::TERM };
     rustix::process::set_parent_process_death_signal(Some(last_word))?;
     if supervisor.is_some_and(|supervisor| supervisor != std::os::unix::process::parent_id()) {
         return Ok(ExitCode::SUCCESS);
@@ -146,7 +151,9 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
         }
         ProcessName::Senses => senses_process(home),
         ProcessName::Program => {
-            let never = program::become_program(reads.clone(), writes.clone(), command)?;
+            let own = own.clone().context("--own is missing")?;
+            let places = program::Places { own, reads: reads.clone(), writes: writes.clone() };
+            let never = program::become_program(home, places, command)?;
             match never {}
         }
         ProcessName::ToolKeeper => {
@@ -170,7 +177,6 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
 fn senses_process(home: &Home) -> Result<ExitCode> {
     walls::keep_memory()?;
     let config = shell::settings::load(home)?;
-    let role = shell::identity::role(home)?;
     aiemp_keys::private_file::create_private_dir(&home.watchers())?;
     if senses::confined(home, &config).enter()?.is_none() {
         tracing::warn!(
@@ -179,7 +185,7 @@ fn senses_process(home: &Home) -> Result<ExitCode> {
         );
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(senses::run(home, &config, role))?;
+    runtime.block_on(senses::run(home, &config))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use aiemp_protocol::roster::Role;
+use aiemp_protocol::{roster::Role, vault_path::VaultPath};
 use serde::{Deserialize, Serialize};
 
 use super::{Config, EnvValue};
@@ -149,6 +149,19 @@ impl Config {
         let paths = self.watcher.iter().flat_map(|watcher| watcher.reads.iter().chain(&watcher.writes));
         if let Some(path) = paths.chain(self.drop.iter().map(|folder| &folder.dir)).find(|path| !path.is_absolute()) {
             return Some(format!("`{}` must be an absolute path", path.display()));
+        }
+        let mut dirs = BTreeSet::new();
+        if let Some(folder) = self.drop.iter().find(|folder| !dirs.insert(&folder.dir)) {
+            return Some(format!("the drop folder {} stands there twice", folder.dir.display()));
+        }
+        let domains = hooks.iter().map(Hook::domain).chain(self.watcher.iter().map(Watcher::domain));
+        let mut domains = domains.chain(self.drop.iter().map(|folder| folder.domain.as_str()));
+        if let Some(domain) = domains.find(|domain| VaultPath::join(&format!("Needs_Action/{domain}"), "a.md").is_err())
+        {
+            return Some(format!("`{domain}` is no name of a folder below Needs_Action/"));
+        }
+        if self.watcher.iter().any(|watcher| watcher.every_s == Some(0)) {
+            return Some("`every_s` is at least 1".to_owned());
         }
         if let Some(watcher) = self.watcher.iter().find(|watcher| watcher.command.is_empty()) {
             return Some(format!("watcher `{}` needs `command = [\"PROGRAM\", …]`", watcher.name));

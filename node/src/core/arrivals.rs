@@ -1,6 +1,9 @@
 //! What comes by other ways than mail: files that were dropped, messages of webhooks, events of watchers. Each becomes a task.
 
-use aiemp_crdt::vault::{self, HoldReason};
+use aiemp_crdt::{
+    index::FileRecord,
+    vault::{self, HoldReason},
+};
 use aiemp_protocol::{
     egress::{Cleared, Held},
     ids::{ContentHash, FileId, WorkId},
@@ -53,7 +56,8 @@ struct Taken {
     work: WorkId,
     task: VaultPath,
     note: String,
-    is_dated: bool,
+    /// Whether the file came as one.
+    is_dropped: bool,
     file: Option<(VaultPath, Vec<u8>)>,
 }
 
@@ -61,27 +65,32 @@ impl Core {
     /// Makes a task of it. It is told as done once that is durable, also where it came before.
     pub(super) fn take_arrival(&mut self, now: Timestamp, request: u64, arrival: Arrival) -> Step {
         let is_private = arrival.is_private;
-        let taken = self.taken(now, arrival)?;
+        let taken = self.taken(arrival)?;
         let zone = self.writable_zone(&taken.task)?;
         if is_private != (zone == Zone::Private) {
             return Err(format!("`{}` is not where it should be kept: see `zones list`", taken.task));
         }
-        let note_hash = ContentHash::of(taken.note.as_bytes());
-        let task = self.vault.standing_for(FileId::for_work(zone, taken.work, "task"), |record| {
-            // Where the time is that of whoever took it in, the note is told by its place.
-            let is_there = || record.path.values().any(|path| *path == taken.task);
-            record.had_base(note_hash) || (!taken.is_dated && is_there())
-        });
+        // Coming again it may say something else: what this node made of its id is its task. What another member made is it
+        // only where it says the same, or whoever guesses an id would keep what comes under it away.
+        let (note_hash, me) = (ContentHash::of(taken.note.as_bytes()), self.work.me);
+        let is_it =
+            |record: &FileRecord, hash| record.had_base(hash) || record.base.has_any(|origin| origin.author() == me);
+        let task = FileId::for_work(zone, taken.work, "task");
+        let task = self.vault.standing_for(task, |record| is_it(record, note_hash));
         let told = Told::Done { work: Some(taken.work), path: taken.task.clone() };
         if self.vault.index().get(task).is_some() {
             return Ok(Some(told));
         }
-        // A message that the guard holds is kept for the person; a file stays where it was dropped.
-        let note = taken.file.is_none().then(|| taken.note.clone());
+        // A message that the guard holds is kept for the person, whole; a file stays where it was dropped.
+        let whole = match &taken.file {
+            Some(_) if taken.is_dropped => None,
+            Some((_, bytes)) => Some(bytes.clone()),
+            None => Some(taken.note.clone().into_bytes()),
+        };
         let file = taken.file.map(|(path, bytes)| {
             let content = ContentHash::of(&bytes);
             let file = FileId::for_work(zone, taken.work, &format!("file:{content}"));
-            (self.vault.standing_for(file, |record| record.had_base(content)), path, bytes)
+            (self.vault.standing_for(file, |record| is_it(record, content)), path, bytes)
         });
         let cleared: Result<Vec<_>, _> = file
             .into_iter()
@@ -92,7 +101,7 @@ impl Core {
             .collect();
         let cleared: Vec<(FileId, VaultPath, Cleared<Vec<u8>>)> = match cleared {
             Ok(cleared) => cleared,
-            Err(why) => return self.arrival_held(taken.task, note, why).map(|()| Some(told)),
+            Err(why) => return self.arrival_held(taken.task, whole, why).map(|()| Some(told)),
         };
         // In the log in this order: with the task the file is durable as well.
         self.await_file(now, task, request, told);
@@ -103,14 +112,16 @@ impl Core {
         Ok(None)
     }
 
-    fn arrival_held(&mut self, path: VaultPath, note: Option<String>, why: Held) -> Result<(), String> {
-        let told = format!("the guard holds it: {why}");
-        let kept = note.map(String::into_bytes);
-        if let Some(bytes) = kept.clone() {
-            self.notice(Notice::Kept { path: path.clone(), bytes, reason: HoldReason::Secret });
-        }
+    fn arrival_held(&mut self, path: VaultPath, whole: Option<Vec<u8>>, why: Held) -> Result<(), String> {
+        let Some(bytes) = whole else {
+            // A release is of a text that waits in the vault; this one waits outside.
+            let why = why.to_string();
+            let why = why.split(": take it out").next().unwrap_or_default();
+            return Err(format!("the guard holds it: {why}"));
+        };
+        self.notice(Notice::Kept { path: path.clone(), bytes, reason: HoldReason::Secret });
         self.notice(Notice::Held { path, why });
-        kept.map(drop).ok_or(told)
+        Ok(())
     }
 
     fn writable_zone(&self, path: &VaultPath) -> Result<Zone, String> {
@@ -118,7 +129,8 @@ impl Core {
         if self.vault.may_write(zone) { Ok(zone) } else { Err(format!("`{path}` is not this node's to write")) }
     }
 
-    fn taken(&self, now: Timestamp, arrival: Arrival) -> Result<Taken, String> {
+    /// What becomes of it: a function of the arrival alone, so that it is one note at whichever node it comes.
+    fn taken(&self, arrival: Arrival) -> Result<Taken, String> {
         let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if arrival.kind.is_empty() || arrival.kind.len() > KIND_BYTES_MAX || !arrival.kind.chars().all(is_word) {
             return Err("its kind is a word of at most 32 lower-case letters, digits and `_`".to_owned());
@@ -131,7 +143,7 @@ impl Core {
         let source = format!("arrival {}", arrival.source);
         let work = WorkId::of_source(self.work.mesh, &source, &[arrival.id.as_str()]);
         let id = mail::note_id(&work);
-        let received = arrival.received.filter(|received| *received <= now);
+        let is_dropped = arrival.file.is_some();
         let (task, file) = match arrival.file {
             Some((name, bytes)) => {
                 if bytes.len() > BLOB_BYTES_MAX {
@@ -152,7 +164,7 @@ impl Core {
         let mut note = mail::FrontMatter::open(&arrival.kind);
         note.value("from", &arrival.from);
         note.value("subject", &arrival.subject);
-        note.value("received", &received.unwrap_or(now).to_string());
+        note.optional("received", arrival.received.map(|received| received.to_string()).as_deref());
         note.constant("priority", "normal");
         note.constant("status", "pending");
         note.value("work_id", &work.to_string());
@@ -170,16 +182,18 @@ impl Core {
             }
             file => file,
         };
-        Ok(Taken { work, task, note: text, is_dated: received.is_some(), file })
+        Ok(Taken { work, task, note: text, is_dropped, file })
     }
 }
 
-/// `FILE_<name>_<id>.<extension>`: the name of a dropped file, told from others of that name.
+/// `FILE_<name>_<id>.<extension>`: the name of a dropped file, told from others of that name. A note is none here, or its front
+/// matter would be taken for that of a task.
 fn numbered(name: &str, id: &str) -> String {
     let (stem, extension) = match name.rsplit_once('.') {
         Some((stem, extension)) if !stem.is_empty() && extension.len() <= 16 => (stem, format!(".{extension}")),
         Some(_) | None => (name, String::new()),
     };
     let stem = &stem[..stem.floor_char_boundary(NAME_BYTES_MAX)];
-    format!("FILE_{}_{id}{extension}", stem.trim())
+    let none = if extension.eq_ignore_ascii_case(".md") { ".txt" } else { "" };
+    format!("FILE_{}_{id}{extension}{none}", stem.trim())
 }

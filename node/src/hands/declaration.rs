@@ -1,8 +1,9 @@
 //! The declaration as TOML: read strictly, and refused with the key and the reason where it cannot be meant.
 
+mod file;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
     time::Duration,
@@ -13,12 +14,10 @@ use aiemp_protocol::{
     action::{Action, Content},
     limits::HANDS_BYTES_MAX,
 };
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
+use serde::Deserialize;
 use thiserror::Error;
 
+use self::file::File;
 use super::connector::{
     Ask, Body, Carries, Connector, Headers, Method, Place, ReadBack, Scheme, Shape, Target, is_loopback,
 };
@@ -62,40 +61,6 @@ pub enum DeclarationError {
 pub struct Hands {
     connectors: BTreeMap<String, Connector>,
     servers: BTreeMap<String, Server>,
-}
-
-/// The file: tables of hands, and `mcp` with tables of servers.
-#[derive(Debug, Default)]
-struct File {
-    hands: BTreeMap<String, HandFile>,
-    servers: BTreeMap<String, ServerFile>,
-}
-
-// Table by table, so that an error shows its line.
-impl<'de> Deserialize<'de> for File {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Tables;
-        impl<'de> Visitor<'de> for Tables {
-            type Value = File;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("tables of hands")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut tables: A) -> Result<File, A::Error> {
-                let mut file = File::default();
-                while let Some(name) = tables.next_key::<String>()? {
-                    if name == SERVERS {
-                        file.servers = tables.next_value()?;
-                    } else {
-                        file.hands.insert(name, tables.next_value()?);
-                    }
-                }
-                Ok(file)
-            }
-        }
-        deserializer.deserialize_map(Tables)
-    }
 }
 
 #[derive(Debug, Deserialize)]

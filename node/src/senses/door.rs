@@ -30,9 +30,10 @@ pub(super) struct Door(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     socket: PathBuf,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     troubles: Mutex<BTreeMap<String, WireTrouble>>,
     changed: Notify,
+    starts_again: Notify,
 }
 
 /// Why it did not become a task.
@@ -50,9 +51,10 @@ impl Door {
     pub(super) fn new(home: &Home) -> Self {
         let inner = Inner {
             socket: home.control_socket(),
-            turns: Semaphore::new(AT_ONCE),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
             troubles: Mutex::default(),
             changed: Notify::new(),
+            starts_again: Notify::new(),
         };
         Self(Arc::new(inner))
     }
@@ -74,9 +76,11 @@ impl Door {
 
     async fn ask(&self, request: Request) -> Result<Response, NotTaken> {
         let not_now = |why: String| NotTaken::NotNow(why);
-        let _turn = self.0.turns.acquire().await.map_err(|error| not_now(error.to_string()))?;
+        let turn = Arc::clone(&self.0.turns).acquire_owned().await.map_err(|error| not_now(error.to_string()))?;
         let socket = self.0.socket.clone();
         let asked = tokio::task::spawn_blocking(move || {
+            // As long as the mesh is asked, also where nobody waits for the answer any more.
+            let _turn = turn;
             let mut client = Client::connect(&socket)?.ok_or_else(|| anyhow::anyhow!("the mesh does not run"))?;
             client.ask(&request)
         });
@@ -97,6 +101,15 @@ impl Door {
         if is_new {
             self.0.changed.notify_one();
         }
+    }
+
+    /// The wall has to be put up anew, for something else is there than when it was.
+    pub(super) fn start_again(&self) {
+        self.0.starts_again.notify_one();
+    }
+
+    pub(super) async fn has_to_start_again(&self) {
+        self.0.starts_again.notified().await;
     }
 
     fn troubles(&self) -> Vec<WireTrouble> {

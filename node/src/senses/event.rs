@@ -1,8 +1,14 @@
 //! What a watcher tells: one JSON object a line.
 
+use aiemp_protocol::time::Timestamp;
 use serde::Deserialize;
 
 use crate::{config::Watcher, shell::control::WireArrival};
+
+/// The longest word for what it is.
+const KIND_BYTES_MAX: usize = 32;
+/// The longest id and cursor: a cursor is given back in the environment.
+const PLACE_BYTES_MAX: usize = 4 << 10;
 
 /// A line of a watcher.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -27,10 +33,28 @@ pub(super) struct Event {
 impl Event {
     pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
         let event: Self = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-        match event.id.as_deref() {
-            Some("") => Err("its `id` is empty".to_owned()),
-            None if event.cursor.is_none() => Err("it has neither an `id` nor a `cursor`".to_owned()),
-            Some(_) | None => Ok(event),
+        match event.objection() {
+            Some(why) => Err(why.to_owned()),
+            None => Ok(event),
+        }
+    }
+
+    /// What is wrong with it, so that no task could be made of it, however often it came.
+    fn objection(&self) -> Option<&'static str> {
+        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let is_kind = |kind: &str| (1..=KIND_BYTES_MAX).contains(&kind.len()) && kind.chars().all(is_word);
+        let is_place = |text: &str| text.len() <= PLACE_BYTES_MAX && !text.contains('\0');
+        let is_time = |time: &str| Timestamp::parse_rfc3339(time).is_some();
+        match (&self.id, &self.cursor) {
+            (None, None) => Some("it has neither an `id` nor a `cursor`"),
+            (Some(id), _) if id.is_empty() => Some("its `id` is empty"),
+            (Some(id), _) if !is_place(id) => Some("its `id` has more than 4 KiB, or a NUL"),
+            (_, Some(cursor)) if !is_place(cursor) => Some("its `cursor` has more than 4 KiB, or a NUL"),
+            _ if !self.kind.as_deref().is_none_or(is_kind) => {
+                Some("its `kind` is a word of at most 32 lower-case letters, digits and `_`")
+            }
+            _ if !self.received.as_deref().is_none_or(is_time) => Some("its `received` is no time of RFC 3339"),
+            _ => None,
         }
     }
 
@@ -70,6 +94,9 @@ mod tests {
             (br#"{"text":"hi"}"#, "neither an `id`"),
             (br#"{"id":"1","body":"hi"}"#, "unknown field `body`"),
             (br#"{"id":1}"#, "invalid type"),
+            (br#"{"id":"1","kind":"Note"}"#, "`kind` is a word"),
+            (br#"{"id":"1","received":"yesterday"}"#, "`received` is no time"),
+            (br#"{"cursor":"a\u0000b"}"#, "or a NUL"),
         ] {
             let told = Event::parse(line).expect_err("no event");
             assert!(told.contains(why), "{told}");

@@ -41,7 +41,7 @@ const MALFORMED_MAX: u32 = 100;
 const WORDS_BYTES_MAX: usize = 2 << 10;
 /// How long one that is told to end may take.
 const END_PATIENCE: Duration = Duration::from_secs(5);
-/// How long one that cannot be taken yet is kept waiting before it is tried again.
+/// How long one that cannot be taken yet is kept waiting before it is tried again, and how often a cursor alone is noted.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A watcher of the settings.
@@ -163,26 +163,34 @@ async fn session(watched: &Watched, door: &Door, told: &mut u64, stop: &mut watc
         Ok(run) => run,
         Err(error) => return Ended::Badly(format!("{error:#}")),
     };
-    let (steady, mut malformed) = (Instant::now() + Backoff::STEADY, 0);
+    let mut place = Place::default();
+    let (steady, mut is_clear, mut malformed) = (Instant::now() + Backoff::STEADY, false, 0);
     loop {
+        if !is_clear && malformed == 0 && steady <= Instant::now() {
+            door.tell(sense, None);
+            is_clear = true;
+        }
         let line = tokio::select! {
             _ = stop.changed() => {
+                place.keep(watched).await.ok();
                 run.end().await;
                 return Ended::Stopped;
             }
-            () = sleep_until(steady), if steady > Instant::now() && malformed == 0 => {
-                door.tell(sense, None);
-                continue;
-            }
+            () = sleep_until(steady), if !is_clear && steady > Instant::now() => continue,
             line = run.next() => line,
         };
+        // One that tells without end leaves the others their turn.
+        tokio::task::yield_now().await;
         let event = match line {
             Ok(Some(line)) => Event::parse(&line),
-            Ok(None) => return run.ended().await,
+            Ok(None) => {
+                place.keep(watched).await.ok();
+                return run.ended().await;
+            }
             Err(how) => return Ended::Badly(how),
         };
         match event {
-            Ok(event) => match take(watched, door, &event, stop).await {
+            Ok(event) => match take(watched, door, &event, &mut place, stop).await {
                 Taken::Yes => *told += 1,
                 Taken::No(why) => return Ended::Badly(why),
                 Taken::Stopped => {
@@ -195,12 +203,9 @@ async fn session(watched: &Watched, door: &Door, told: &mut u64, stop: &mut watc
                 if malformed > MALFORMED_MAX {
                     return Ended::Badly(format!("it prints lines that are no events: {why}"));
                 }
-                let what = format!(
-                    "the watcher {} printed {malformed} lines that are no events: {why}",
-                    watched.settings.name
-                );
-                let fix =
-                    format!("They are passed over. `aiemp-node watcher check {}` shows them.", watched.settings.name);
+                let name = &watched.settings.name;
+                let what = format!("the watcher {name} printed {malformed} lines that are no events: {why}");
+                let fix = format!("They are passed over. `aiemp-node watcher check {name}` shows them.");
                 door.tell(sense, Some(WireTrouble { is_error: false, what, fix }));
             }
         }
@@ -213,9 +218,39 @@ enum Taken {
     Stopped,
 }
 
+/// How far a watcher came, on its way to the disk.
+#[derive(Debug, Default)]
+struct Place {
+    cursor: Option<String>,
+    kept: Option<Instant>,
+}
+
+impl Place {
+    /// With an event at once; of lines that say how far it is, and no more, one in a second.
+    async fn moved(&mut self, watched: &Watched, cursor: String, is_event: bool) -> Result<()> {
+        self.cursor = Some(cursor);
+        if is_event || self.kept.is_none_or(|kept| kept.elapsed() > AGAIN) { self.keep(watched).await } else { Ok(()) }
+    }
+
+    async fn keep(&mut self, watched: &Watched) -> Result<()> {
+        let Some(cursor) = self.cursor.take() else { return Ok(()) };
+        self.kept = Some(Instant::now());
+        let watched = watched.clone();
+        tokio::task::spawn_blocking(move || watched.keep_cursor(&cursor)).await?
+    }
+}
+
 /// Has a task made of it, however long that takes, and then keeps how far the watcher came.
-async fn take(watched: &Watched, door: &Door, event: &Event, stop: &mut watch::Receiver<bool>) -> Taken {
-    if let Some(arrival) = event.arrival(&watched.settings) {
+async fn take(
+    watched: &Watched,
+    door: &Door,
+    event: &Event,
+    place: &mut Place,
+    stop: &mut watch::Receiver<bool>,
+) -> Taken {
+    let arrival = event.arrival(&watched.settings);
+    let is_event = arrival.is_some();
+    if let Some(arrival) = arrival {
         loop {
             match door.give(arrival.clone()).await {
                 Ok(_) => break,
@@ -230,9 +265,12 @@ async fn take(watched: &Watched, door: &Door, event: &Event, stop: &mut watch::R
             }
         }
     }
-    match event.cursor.as_deref().map(|cursor| watched.keep_cursor(cursor)) {
-        Some(Err(error)) => Taken::No(format!("how far it came cannot be noted: {error:#}")),
-        Some(Ok(())) | None => Taken::Yes,
+    match &event.cursor {
+        None => Taken::Yes,
+        Some(cursor) => match place.moved(watched, cursor.clone(), is_event).await {
+            Ok(()) => Taken::Yes,
+            Err(error) => Taken::No(format!("how far it came cannot be noted: {error:#}")),
+        },
     }
 }
 

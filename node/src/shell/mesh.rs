@@ -186,7 +186,7 @@ struct Mesh {
     payloads_lost: usize,
     mail_in: MailIn,
     /// What the process with the senses told last.
-    senses: Vec<control::WireTrouble>,
+    senses: answers::Senses,
     /// Why the brain drafted nothing the last time.
     brain_failed: Option<String>,
 }

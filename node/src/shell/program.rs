@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::walls::Confined;
-use crate::home::Home;
+use crate::{fault::Fault, home::Home};
 
 /// What is started, and what it may open beside the system's files and its own folder.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl Program {
             .args(["process", "program", "--supervisor", &std::process::id().to_string()])
             .args(places("--reads", &self.reads))
             .args(places("--writes", &self.writes))
-            .arg("--writes")
+            .arg("--own")
             .arg(&self.own)
             .arg("--")
             .args(&self.command)
@@ -66,19 +66,38 @@ impl Program {
     }
 }
 
-/// The folders where a program lies, also where a link to it leads.
-pub fn places_of(program: &str) -> impl Iterator<Item = PathBuf> {
+/// What a program may open, beside the system's files.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Its own folder.
+    pub own: PathBuf,
+    /// What it reads.
+    pub reads: Vec<PathBuf>,
+    /// What it changes.
+    pub writes: Vec<PathBuf>,
+}
+
+/// A program's own file, also where a link to it leads; not what lies beside it, which may be anything.
+pub fn files_of(program: &str) -> impl Iterator<Item = PathBuf> {
     let named = PathBuf::from(program);
-    let real = named.canonicalize().unwrap_or_default();
-    [named, real].into_iter().filter_map(|path| path.parent().filter(|parent| parent.is_absolute()).map(Path::to_owned))
+    let real = named.canonicalize().ok();
+    [named].into_iter().chain(real).filter(|path| path.is_absolute())
 }
 
 /// Shuts this process in and becomes the program. Returns why it could not.
-pub fn become_program(reads: Vec<PathBuf>, writes: Vec<PathBuf>, command: &[String]) -> Result<Infallible> {
+pub fn become_program(home: &Home, places: Places, command: &[String]) -> Result<Infallible> {
     let (program, arguments) = command.split_first().context("no command is configured")?;
-    let reads = reads.into_iter().chain(places_of(program)).collect();
-    let confined = Confined { reads, writes, sockets: Vec::new() };
-    confined.with_programs().enter()?;
+    let Places { own, reads, writes } = places;
+    let vault = super::settings::load(home)?.vault;
+    let is_inside = |path: &&PathBuf| !super::places::is_outside(path, home.path(), &vault);
+    if let Some(path) = reads.iter().chain(&writes).find(is_inside) {
+        let message = format!("{} lies in the home or the vault, or around them", path.display());
+        let fix = "Name something narrower in `reads` or `writes`: no program of yours reads keys or private notes.";
+        return Err(Fault::refused("program", message, fix).into());
+    }
+    let reads = reads.into_iter().chain(files_of(program)).collect();
+    let writes = writes.into_iter().chain([own]).collect();
+    Confined { reads, writes, sockets: Vec::new() }.with_programs(home, &vault).enter()?;
     let error = Command::new(program).args(arguments).exec();
     let is_walled = error.kind() == std::io::ErrorKind::PermissionDenied;
     let hint = if is_walled { "; it sees the system and what `reads` names, also its own libraries" } else { "" };

@@ -65,7 +65,8 @@ impl Sibling {
             if let Some(child) = &mut self.child {
                 let ended = child.wait().await?;
                 self.child = None;
-                if ended.code() == Some(REFUSED) {
+                // Without what hears strangers, the rest goes on.
+                if ended.code() == Some(REFUSED) && self.name == EXECUTOR {
                     return Ok(REFUSED);
                 }
                 self.has_ended(at, ended);
@@ -138,7 +139,7 @@ pub async fn run(home: &std::path::Path, arguments: &[String], beside: Beside) -
             Some(code) = kept(&mut senses, &at) => break code?,
         }
     };
-    // What hears goes first: what it has in hand is taken still.
+    // What hears goes first: watchers are told to end while what they tell is taken still.
     if let Some(senses) = senses {
         senses.stop().await;
     }

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::Path, process::ExitCode, process::Stdio, 
 use aiemp_protocol::{action::spelt, roster::Roster};
 use anyhow::{Context as _, Result};
 use rmcp::{ServiceExt as _, model::Tool};
-use tokio::{io::AsyncReadExt as _, time::timeout};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    time::timeout,
+};
 
 use super::{print, read};
 use crate::{
@@ -82,11 +85,19 @@ async fn listed(home: &Home, roster: &Roster, server: &Server) -> Result<Vec<Too
         writes: server.writes.clone(),
     };
     let mut command = tokio::process::Command::from(program.command(home)?);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    // Not this terminal itself, into which it could type.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().context("it cannot be started")?;
     let _group = ProcessGroup::of(&child);
     let stdin = child.stdin.take().context("it has no stdin")?;
     let stdout = child.stdout.take().context("it has no stdout")?.take(BYTES_MAX);
+    let stderr = child.stderr.take().context("it has no stderr")?;
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stderr.take(BYTES_MAX)).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            print::talk(spelt(&line));
+        }
+    });
     let listing = async {
         let client = ().serve((stdout, stdin)).await.context("it does not answer as an MCP server")?;
         let tools = client.list_all_tools().await.context("it names no tools")?;

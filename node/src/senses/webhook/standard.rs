@@ -5,7 +5,7 @@ use std::time::Duration;
 use aiemp_keys::Secret;
 use aiemp_protocol::time::Timestamp;
 use axum::http::{HeaderMap, StatusCode};
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64_NOPAD};
 use ring::hmac;
 use serde_json::Value;
 
@@ -16,16 +16,20 @@ use crate::shell::control::WireArrival;
 const TOLERANCE: Duration = Duration::from_secs(300);
 /// Secrets of this form are the base64 of the key.
 const PREFIX: &str = "whsec_";
+/// A longer body is shown as it came: nested deeply, it would grow a hundredfold.
+const PRETTY_BYTES_MAX: usize = 64 << 10;
 /// Signatures of one post: one for each key while a sender changes its key.
 const SIGNATURES_MAX: usize = 8;
 
 pub(super) struct Standard(hmac::Key);
 
 impl Standard {
-    pub(super) fn new(secret: Secret<String>) -> Self {
-        let text = secret.expose();
-        let decoded = text.strip_prefix(PREFIX).and_then(|text| BASE64.decode(text.as_bytes()).ok()).map(Secret::new);
-        Self(decoded.map_or_else(|| key(text.as_bytes()), |bytes| key(bytes.expose())))
+    pub(super) fn new(secret: &Secret<String>) -> Result<Self, &'static str> {
+        let text = secret.expose().trim();
+        let Some(encoded) = text.strip_prefix(PREFIX) else { return Ok(Self(key(text.as_bytes()))) };
+        let bytes = BASE64_NOPAD.decode(encoded.trim_end_matches('=').as_bytes());
+        let bytes = bytes.map(Secret::new).map_err(|_| "behind `whsec_` stands no base64")?;
+        Ok(Self(key(bytes.expose())))
     }
 
     pub(super) fn read(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Vec<WireArrival>, Refusal> {
@@ -62,7 +66,8 @@ fn arrival(id: &str, sent: Timestamp, body: &[u8]) -> WireArrival {
         of(&json).or_else(|| json.get("data").and_then(of))
     };
     let whole = || {
-        let pretty = serde_json::to_string_pretty(&json).ok().filter(|_| !json.is_null());
+        let is_shown = body.len() <= PRETTY_BYTES_MAX && !json.is_null();
+        let pretty = is_shown.then(|| serde_json::to_string_pretty(&json).ok()).flatten();
         pretty.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
     };
     WireArrival {
@@ -97,7 +102,7 @@ mod tests {
 
     fn read(headers: &HeaderMap, body: &[u8], after_s: u64) -> Result<Vec<WireArrival>, Refusal> {
         let now = Timestamp::from_millis(1_614_265_330_000) + Duration::from_secs(after_s);
-        Standard::new(Secret::new(SECRET.to_owned())).read(headers, body, now)
+        Standard::new(&Secret::new(SECRET.to_owned())).expect("a secret").read(headers, body, now)
     }
 
     #[test]
@@ -108,6 +113,13 @@ mod tests {
         let among = format!("v1,AAAA v2,x {SIGNATURE}");
         assert!(read(&headers(ID, SENT, &among), BODY, 0).is_ok(), "while a key is changed there are two");
         assert_eq!(read(&headers(ID, SENT, SIGNATURE), BODY, 301).expect_err("replayed").0, StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_meant_is_refused() {
+        let is_taken = |text: &str| Standard::new(&Secret::new(text.to_owned())).is_ok();
+        assert!(is_taken("whsec_AAA=") && is_taken("whsec_AAA") && is_taken("plain words\n"));
+        assert!(!is_taken("whsec_no base64"));
     }
 
     #[test]

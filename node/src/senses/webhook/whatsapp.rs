@@ -95,7 +95,7 @@ impl Whatsapp {
 impl Messages {
     fn arrivals(self) -> impl Iterator<Item = WireArrival> {
         let Self { contacts, messages } = self;
-        messages.into_iter().map(move |message| {
+        messages.into_iter().filter(|message| !message.id.is_empty()).map(move |message| {
             let contact = contacts.iter().find(|contact| contact.wa_id == message.from);
             let name = contact.map(|contact| contact.profile.name.as_str()).filter(|name| !name.is_empty());
             let number = &message.from;

@@ -1,5 +1,7 @@
 //! What commands ask over the control socket, and what they are told.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use tokio::sync::oneshot;
 
@@ -12,13 +14,36 @@ use crate::{
     },
 };
 
+/// Having told nothing for so long, the process with the senses does not run.
+const SENSES_SILENT: Duration = Duration::from_secs(60);
+
+/// What the process with the senses told last.
+#[derive(Debug)]
+pub(super) struct Senses {
+    told: Instant,
+    troubles: Vec<control::WireTrouble>,
+}
+
+impl Default for Senses {
+    fn default() -> Self {
+        Self { told: Instant::now(), troubles: Vec::new() }
+    }
+}
+
+impl Senses {
+    fn troubles(&self) -> Vec<control::WireTrouble> {
+        let is_silent = self.told.elapsed() > SENSES_SILENT;
+        if is_silent { vec![troubles::senses_absent()] } else { self.troubles.clone() }
+    }
+}
+
 impl Mesh {
     pub(super) async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {
         if let control::Request::Tasks { peer } = request {
             return self.ask_for_tasks(&peer, answer).await;
         }
         if let control::Request::Senses { troubles } = request {
-            self.senses = troubles;
+            self.senses = Senses { told: Instant::now(), troubles };
             answer.send(Response::Done).ok();
             return Ok(());
         }
@@ -48,12 +73,11 @@ impl Mesh {
         if let Response::Status(status) = &mut response {
             status.settled &= self.rescans.is_idle();
             status.vault = self.troubles();
-            (status.unsynced, status.unsynced_count) =
-                self.unsynced.listed(&self.config.vault, std::time::Instant::now());
+            (status.unsynced, status.unsynced_count) = self.unsynced.listed(&self.config.vault, Instant::now());
             status.progress = self.progress();
             status.brain = status.brain.take().or_else(|| self.brain_failed.as_deref().map(troubles::brain));
             status.mail_in = self.mail_in.trouble();
-            status.senses.clone_from(&self.senses);
+            status.senses = if self.config.has_senses() { self.senses.troubles() } else { Vec::new() };
             status.store.extend(troubles::of_store(&self.home, self.payloads_lost));
         }
         // The asker may have gone away.

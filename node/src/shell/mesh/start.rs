@@ -229,7 +229,7 @@ impl Mesh {
             watcher,
             payloads_lost: 0,
             mail_in,
-            senses: Vec::new(),
+            senses: super::answers::Senses::default(),
             brain_failed: None,
         };
         mesh.tell_away().await?;

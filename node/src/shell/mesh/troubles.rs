@@ -40,6 +40,17 @@ pub(super) fn brain(why: &str) -> WireTrouble {
     }
 }
 
+/// Nothing was heard of the process with the senses.
+pub(super) fn senses_absent() -> WireTrouble {
+    WireTrouble {
+        is_error: true,
+        what: "drop folders, webhooks and watchers are not looked after: the process that hears them does not run"
+            .to_owned(),
+        fix: "Look into the node's log, and start the node again. In a home of three users nothing starts it yet."
+            .to_owned(),
+    }
+}
+
 /// Tasks wait for the brain, which may not be run for now.
 pub fn brain_waits((tasks, until, bound): (usize, Timestamp, Bound)) -> WireTrouble {
     let tasks = if tasks == 1 { "1 task waits".to_owned() } else { format!("{tasks} tasks wait") };

@@ -1,7 +1,7 @@
 //! Landlock around programs of the person's choice, and around the process that starts them: they see the system, and what
 //! was named. System calls are not filtered, for nobody knows which such a program needs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use landlock::{AccessFs, BitFlags, RulesetStatus, make_bitflags};
@@ -10,6 +10,7 @@ use super::{
     Wall,
     files::{self, LOOKUP, SYSTEM, WRITE},
 };
+use crate::{home::Home, shell::places};
 
 const RUN: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir | Execute});
 const OWN: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
@@ -18,8 +19,8 @@ const OWN: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
 });
 /// Programs, and what they need, beside [`SYSTEM`].
 const PROGRAMS: [&str; 4] = ["/bin", "/sbin", "/opt", "/nix/store"];
-/// Devices that programs write to.
-const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/shm", "/dev/tty"];
+/// Devices that programs write to. Not the terminal, into which one could type as if it were the person.
+const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/shm"];
 
 /// What such a program may open.
 #[derive(Clone, Debug, Default)]
@@ -33,10 +34,11 @@ pub struct Confined {
 }
 
 impl Confined {
-    /// With what lies on the program path.
-    pub fn with_programs(mut self) -> Self {
+    /// With what lies on the program path, outside the home and the vault.
+    pub fn with_programs(mut self, home: &Home, vault: &Path) -> Self {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        self.reads.extend(std::env::split_paths(&path).filter(|folder| folder.is_absolute()));
+        let is_program = |folder: &PathBuf| folder.is_absolute() && places::is_outside(folder, home.path(), vault);
+        self.reads.extend(std::env::split_paths(&path).filter(is_program));
         self
     }
 
@@ -45,7 +47,7 @@ impl Confined {
         let Some(ruleset) = files::handled(&Wall::Pairing) else { return Ok(None) };
         let system: Vec<_> = SYSTEM.iter().chain(&PROGRAMS).map(PathBuf::from).collect();
         let mut ruleset = files::beneath(ruleset.create()?, &system, RUN)?;
-        ruleset = files::beneath(ruleset, &DEVICES.map(PathBuf::from), WRITE | AccessFs::IoctlDev)?;
+        ruleset = files::beneath(ruleset, &DEVICES.map(PathBuf::from), WRITE)?;
         ruleset = files::beneath(ruleset, &LOOKUP.map(PathBuf::from), AccessFs::ResolveUnix.into())?;
         ruleset = files::beneath(ruleset, &self.reads, RUN)?;
         ruleset = files::beneath(ruleset, &self.sockets, AccessFs::ResolveUnix.into())?;
