@@ -164,7 +164,7 @@ fn a_signed_message_of_a_webhook_becomes_one_task_however_often_it_comes() {
         let body = if retry == 2 { &br#"{"type":"order.paid","text":"more"}"#[..] } else { body };
         assert_eq!(http(port, "POST", "/hooks/shop", &standard("msg_1", now - 5 + retry, body), body).0, 200);
     }
-    // It is durable before its sender is told so.
+    pair.wait("it is a task", |pair| !tasks(&pair.cloud, "shop").is_empty());
     assert_eq!(tasks(&pair.cloud, "shop").len(), 1);
     let said = note(&pair.cloud, &tasks(&pair.cloud, "shop")[0]);
     assert!(
@@ -213,6 +213,7 @@ fn messages_of_whatsapp_become_one_task_each_also_after_a_restart() {
     for _ in 0..2 {
         assert_eq!(http(port, "POST", "/hooks/wa", &signature(SECRET), body).0, 200);
     }
+    pair.wait("it is a task", |pair| !tasks(&pair.cloud, "whatsapp").is_empty());
     let told = tasks(&pair.cloud, "whatsapp");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("/WHATSAPP_"), "{told:?}");

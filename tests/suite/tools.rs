@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     deploy::skip,
     node::{Pair, text},
+    smtp::{Behaviour, PASSWORD, Security, Server, USER},
 };
 
 const PASSPHRASE: &str = "a passphrase for tests";
@@ -61,9 +62,13 @@ impl Desk {
     }
 
     fn store_token(&self) {
-        let args = ["secrets", "add", "token", "--passphrase-file", &self.passphrase];
+        self.store("token", TOKEN);
+    }
+
+    fn store(&self, name: &str, value: &str) {
+        let args = ["secrets", "add", name, "--passphrase-file", &self.passphrase];
         let mut child = self.pair.local.command(&args).stdin(Stdio::piped()).spawn().expect("it starts");
-        child.stdin.take().expect("a pipe").write_all(TOKEN.as_bytes()).expect("said");
+        child.stdin.take().expect("a pipe").write_all(value.as_bytes()).expect("said");
         assert!(child.wait().expect("it ends").success());
     }
 
@@ -82,14 +87,20 @@ impl Desk {
         )
     }
 
-    /// Writes the declaration with the lines of `hands tools`, and signs it.
     fn declare(&self, more: &str) {
+        let declaration = self.declaration(more);
+        self.declares(declaration.strip_prefix("[mcp.bank]\n").expect("a table"));
+    }
+
+    /// Writes a declaration with the lines of `hands tools`, and signs it.
+    fn declares(&self, table: &str) {
         let file = self.pair.dir().join("hands.toml");
-        fs::write(&file, self.declaration(more)).expect("written");
+        let declaration = format!("[mcp.bank]\n{table}\n");
+        fs::write(&file, &declaration).expect("written");
         let file = file.to_string_lossy().into_owned();
         let tools = self.pair.local.must(&["hands", "tools", &file]);
-        assert!(tools.contains("# Pays\n\"pay\" = \""), "{tools}");
-        fs::write(&file, format!("{}{tools}", self.declaration(more))).expect("written");
+        assert!(tools.starts_with("[mcp.bank.tools]\n# "), "{tools}");
+        fs::write(&file, format!("{declaration}{tools}")).expect("written");
         self.pair.local.must(&["hands", "apply", &file, "--passphrase-file", &self.passphrase]);
     }
 
@@ -233,20 +244,52 @@ fn a_real_server_of_others_tells_the_time_after_an_approval() {
     };
     let mut desk = Desk::open();
     let Python { program, reads } = Python::at(&python);
-    let file = desk.pair.dir().join("hands.toml");
-    let declared =
-        format!("[mcp.bank]\ncommand = {program:?}\nargs = [\"-m\", \"mcp_server_time\"]\nreads = {reads:?}\n");
-    fs::write(&file, &declared).expect("written");
-    let file = file.to_string_lossy().into_owned();
-    let tools = desk.pair.local.must(&["hands", "tools", &file]);
-    fs::write(&file, format!("{declared}{tools}")).expect("written");
-    desk.pair.local.must(&["hands", "apply", &file, "--passphrase-file", &desk.passphrase]);
-    let id = desk.draft(
-        "convert_time",
-        "{\"source_timezone\": \"UTC\", \"time\": \"12:00\", \"target_timezone\": \"Asia/Tokyo\"}",
-    );
+    desk.declares(&format!("command = {program:?}\nargs = [\"-m\", \"mcp_server_time\"]\nreads = {reads:?}\n"));
+    let arguments = r#"{"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}"#;
+    let id = desk.draft("convert_time", arguments);
     desk.approve(&id);
     let (state, told) = desk.end_of(&id);
     assert_eq!(state, "sent", "{told}");
     assert!(told.contains("21:00"), "{told}");
+}
+
+#[test]
+fn a_real_mail_server_of_others_sends_one_mail_after_an_approval() {
+    if std::env::var_os("AIEMP_TEST_ALL").is_none() {
+        return skip("mcp-email-server is installed and sends a mail by `./test.sh --all`");
+    }
+    let mut desk = Desk::open();
+    let venv = desk.pair.dir().join("venv");
+    let installed =
+        Command::new("python3").arg("-m").arg("venv").arg(&venv).status().is_ok_and(|status| status.success())
+            && Command::new(venv.join("bin/pip"))
+                .args(["install", "--quiet", "mcp-email-server==1.13.3"])
+                .status()
+                .is_ok_and(|status| status.success());
+    let Some(mut server) = Server::in_folder(desk.pair.dir(), Security::Starttls).filter(|_| installed) else {
+        return skip("mcp-email-server could not be installed, so it sent nothing");
+    };
+    server.start(Behaviour::Accept);
+    desk.store("mailbox", PASSWORD);
+    let Python { reads, .. } = Python::at(venv.join("bin/python").as_os_str());
+    let port = server.port;
+    desk.declares(&format!(
+        "command = {:?}\nargs = [\"stdio\"]\nreads = {reads:?}\ntimeout_s = 60\n\
+         [mcp.bank.env]\nMCP_EMAIL_SERVER_EMAIL_ADDRESS = \"{USER}\"\nMCP_EMAIL_SERVER_USER_NAME = \"{USER}\"\n\
+         MCP_EMAIL_SERVER_PASSWORD = \"${{secret:mailbox}}\"\nMCP_EMAIL_SERVER_SMTP_HOST = \"localhost\"\n\
+         MCP_EMAIL_SERVER_SMTP_PORT = \"{port}\"\nMCP_EMAIL_SERVER_SMTP_SSL = \"false\"\n\
+         MCP_EMAIL_SERVER_SMTP_START_SSL = \"true\"\nMCP_EMAIL_SERVER_SMTP_VERIFY_SSL = \"false\"\n\
+         MCP_EMAIL_SERVER_IMAP_HOST = \"localhost\"\nMCP_EMAIL_SERVER_SAVE_TO_SENT = \"false\"\n\
+         MCP_EMAIL_SERVER_ALLOWED_RECIPIENTS = \"*\"\n",
+        venv.join("bin/mcp-email-server")
+    ));
+    let arguments =
+        r#"{"account_name": "default", "recipients": ["ann@client.test"], "subject": "Offer", "body": "Hello"}"#;
+    let id = desk.draft("send_email", arguments);
+    desk.approve(&id);
+    let (state, told) = desk.end_of(&id);
+    assert_eq!(state, "sent", "{told}");
+    let mails = server.mails();
+    assert_eq!(mails.len(), 1, "{mails:?}");
+    assert!(mails[0].to_string().contains("ann@client.test") && mails[0].to_string().contains("Offer"), "{mails:?}");
 }

@@ -54,7 +54,7 @@ fn print_tools(server: &Server, tools: &[Tool]) {
     for tool in tools {
         let about: String = tool.description.as_deref().unwrap_or_default().chars().take(ABOUT_CHARS_MAX).collect();
         let digest = schema_digest(&tool.name, &tool.input_schema);
-        let about = spelt(about.lines().next().unwrap_or_default()).to_string();
+        let about = spelt(about.lines().next().unwrap_or_default().trim()).to_string();
         // A key of TOML in quotes is written as a string of JSON.
         print::data(format!("# {about}\n{} = \"{digest}\"", serde_json::Value::from(tool.name.as_ref())));
     }
