@@ -293,3 +293,27 @@ fn a_real_mail_server_of_others_sends_one_mail_after_an_approval() {
     assert_eq!(mails.len(), 1, "{mails:?}");
     assert!(mails[0].to_string().contains("ann@client.test") && mails[0].to_string().contains("Offer"), "{mails:?}");
 }
+
+#[test]
+fn the_reference_server_of_the_protocol_is_called_after_an_approval() {
+    if std::env::var_os("AIEMP_TEST_ALL").is_none() {
+        return skip("@modelcontextprotocol/server-everything is installed and called by `./test.sh --all`");
+    }
+    let mut desk = Desk::open();
+    let folder = desk.pair.dir().join("everything");
+    fs::create_dir(&folder).expect("made");
+    let package = "@modelcontextprotocol/server-everything@2026.8.31";
+    let install = ["install", "--no-audit", "--no-fund", "--silent", package];
+    let installed =
+        Command::new("npm").args(install).current_dir(&folder).status().is_ok_and(|status| status.success());
+    let node = Command::new("node").args(["-p", "process.execPath"]).output().map(|output| text(&output.stdout));
+    let Some(node) = node.ok().filter(|_| installed) else {
+        return skip("npm could not install server-everything, so it was not called");
+    };
+    let program = folder.join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
+    desk.declares(&format!("command = {:?}\nargs = [{program:?}, \"stdio\"]\nreads = [{folder:?}]\n", node.trim()));
+    let id = desk.draft("echo", "{\"message\": \"four words that return\"}");
+    desk.approve(&id);
+    let (state, told) = desk.end_of(&id);
+    assert!(state == "sent" && told.contains("four words that return"), "{told}");
+}
