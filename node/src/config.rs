@@ -88,6 +88,8 @@ pub struct Brain {
     pub command: Vec<String>,
     /// For `command`: an agent that is known, and how it is called; it drafts by tools, and `command` may name where it lies.
     pub preset: Option<Preset>,
+    /// A line under each mail that is drafted on this node, which says to those who read it who drafted it.
+    pub disclosure: Option<String>,
     /// What it may use.
     pub budget: BrainBudget,
     /// Seconds before a command is ended.
@@ -228,6 +230,7 @@ impl Default for Brain {
             kind: BrainKind::None,
             command: Vec::new(),
             preset: None,
+            disclosure: None,
             budget: BrainBudget::default(),
             timeout_s: 120,
             output_bytes_max: 262_144,
@@ -411,6 +414,9 @@ impl Config {
             return refuse(
                 "`[brain] kind = \"command\"` needs `command = [\"PROGRAM\", …]`, or `preset = \"claude-code\"`",
             );
+        }
+        if config.brain.disclosure.as_deref().is_some_and(|line| line.trim().is_empty() || line.contains('\n')) {
+            return refuse("`[brain] disclosure` is one line; leave it out for none");
         }
         if let Some(why) = config.brain.budget.objection() {
             return refuse(why);

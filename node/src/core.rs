@@ -69,6 +69,8 @@ pub struct Start {
     pub brain: Brain,
     /// What it may use, where it is a program.
     pub limits: Limits,
+    /// A line under each mail that is drafted here, for those who read it.
+    pub disclosure: Option<String>,
     /// Which notes start anew.
     pub compaction: Compaction,
     /// Logs found invalid before.
@@ -159,7 +161,8 @@ impl Core {
         });
         let me = replication.me();
         let boundaries = boundaries(replication.rosters(), me);
-        let work = Work::new(replication.rosters().current(), me, (start.brain, start.limits), start.compaction);
+        let brain = (start.brain, start.limits, start.disclosure);
+        let work = Work::new(replication.rosters().current(), me, brain, start.compaction);
         let mut vault = Vault::new(me, Box::new(boundaries), positions(&replication));
         if start.ended_well {
             vault.ended_well();

@@ -158,6 +158,7 @@ impl Node {
             ended_well: std::mem::take(&mut self.ended_well),
             removals_held: self.removals_held,
             compaction: self.compaction,
+            disclosure: None,
             has_adopted: self.store.has_adopted,
             signer: self.signer(),
             rosters: self.rosters(),

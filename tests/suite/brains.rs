@@ -29,7 +29,7 @@ fn mail(number: u32) -> Vec<u8> {
 fn pair_with(brain: &str) -> Pair {
     let mut pair = Pair::strangers();
     let listen = free_port();
-    pair.cloud.configure(&format!("listen = [\"/ip4/127.0.0.1/tcp/{listen}\"]\n[brain]\nkind = \"command\"\n{brain}"));
+    pair.cloud.configure(&format!("listen = [\"/ip4/127.0.0.1/tcp/{listen}\"]\n[brain]\n{brain}"));
     pair.pair(&[]);
     pair.local.start();
     pair
@@ -45,7 +45,7 @@ fn an_agent_drafts_within_its_budget_and_what_waits_is_told() {
     fs::write(&program, CLAUDE).expect("the program");
     let command = serde_json::json!([python.to_string_lossy(), program]);
     let budget = "[brain.budget]\ndollars_per_day = 5.0\n";
-    let mut pair = pair_with(&format!("preset = \"claude-code\"\ncommand = {command}\n{budget}"));
+    let mut pair = pair_with(&format!("kind = \"command\"\npreset = \"claude-code\"\ncommand = {command}\n{budget}"));
     for number in 1..=3 {
         pair.cloud.drop_mail(&format!("{number}.eml"), &mail(number));
     }
@@ -110,7 +110,7 @@ fn model(python: &std::ffi::OsStr, how: &str) -> (Model, u16, BufReader<std::pro
 
 fn settings(claude: &Path, port: u16) -> String {
     format!(
-        "preset = \"claude-code\"\ncommand = [{claude:?}]\n\
+        "kind = \"command\"\npreset = \"claude-code\"\ncommand = [{claude:?}]\n\
          env = {{ ANTHROPIC_BASE_URL = \"http://127.0.0.1:{port}\", ANTHROPIC_API_KEY = \"dummy\" }}\n"
     )
 }
@@ -140,4 +140,18 @@ fn claude_code_drafts_by_our_tools_alone_and_its_limits_are_waited_for() {
     pair.cloud.drop_mail("1.eml", &mail(1));
     pair.wait("it is told", |pair| pair.cloud.must(&["status"]).contains("the provider takes no more for now"));
     assert!(pair.local.approvals_in("pending").is_empty());
+}
+
+#[test]
+fn a_line_under_each_drafted_mail_says_who_drafted_it() {
+    let line = "Drafted with the help of an AI agent.";
+    let pair = pair_with(&format!("kind = \"template\"\ndisclosure = \"{line}\"\n"));
+    pair.cloud.drop_mail("1.eml", &mail(1));
+    pair.wait("the draft arrives", |pair| pair.local.approvals_in("pending").len() == 1);
+    let id = pair.local.approvals_in("pending").remove(0);
+    let shown = pair.local.must(&["approvals", "show", &id]);
+    assert!(shown.trim_end().contains(line) && shown.matches(line).count() == 1, "{shown}");
+    let pair = Pair::strangers();
+    pair.cloud.configure("[brain]\nkind = \"template\"\ndisclosure = \" \"\n");
+    pair.cloud.refused(&["--role", "cloud"]).assert(78, &["`[brain] disclosure` is one line"]);
 }

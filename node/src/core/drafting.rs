@@ -227,7 +227,7 @@ impl Core {
             work,
             created: now,
             expires: None,
-            body: &output.body,
+            body: &self.work.disclosed(&output.body),
             extra: &[("plan", plan_path.as_str()), ("source", task.source.as_deref().unwrap_or_default())],
         });
         let cleared = self

@@ -99,6 +99,8 @@ pub(super) struct Work {
     pub(super) role: Role,
     pub(super) members: Vec<(NodeId, String)>,
     pub(super) brain: Brain,
+    /// What stands under each mail that is drafted here.
+    pub(super) disclosure: Option<String>,
     /// Frozen: nothing is claimed or drafted.
     pub(super) is_stopped: bool,
     pub(super) readings: BTreeMap<u64, Reading>,
@@ -165,8 +167,13 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(roster: &Roster, me: NodeId, brain: (Brain, Limits), compaction: Compaction) -> Self {
-        let (brain, limits) = brain;
+    pub(super) fn new(
+        roster: &Roster,
+        me: NodeId,
+        brain: (Brain, Limits, Option<String>),
+        compaction: Compaction,
+    ) -> Self {
+        let (brain, limits, disclosure) = brain;
         let mut work = Self {
             me,
             mesh: roster.mesh,
@@ -174,6 +181,7 @@ impl Work {
             role: Role::Cloud,
             members: Vec::new(),
             brain,
+            disclosure,
             is_stopped: false,
             readings: BTreeMap::new(),
             next_reading: 0,
@@ -233,6 +241,14 @@ impl Work {
         let own = claims.chain(retries).chain(waiting).chain(offers).chain(leases).filter(|_| !self.is_stopped);
         let agents = self.agent_waits.iter().map(|waiting| waiting.until);
         own.chain(agents).chain(self.dashboard_due).chain(self.forget_at).chain(self.compact_at).min()
+    }
+
+    /// The text of a mail as it is drafted: with the line that says who drafted it, unless it stands there.
+    pub(super) fn disclosed(&self, body: &str) -> String {
+        match self.disclosure.as_deref().filter(|line| !body.contains(line)) {
+            Some(line) => format!("{}\n\n{line}\n", body.trim_end()),
+            None => body.to_owned(),
+        }
     }
 
     pub(super) fn reading(&mut self, reading: Reading) -> u64 {

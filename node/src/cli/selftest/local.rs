@@ -41,6 +41,7 @@ impl Local {
             ended_well: true,
             removals_held: false,
             compaction: Compaction::default(),
+            disclosure: None,
             has_adopted: true,
         });
         let payload = payload.to_vec();

@@ -132,13 +132,15 @@ impl Core {
         let file = self.vault.own_standing_for(agent_draft(work, self.work.me, kind));
         let path = path_in("Pending_Approval", domain, &format!("{prefix}_{}.md", mail::note_id(&work)))?;
         let source = task.and_then(|task| task.source.clone()).unwrap_or_default();
+        let is_mail = matches!(proposal, Proposal::Email(_));
+        let body = if is_mail { self.work.disclosed(&draft.body) } else { draft.body.clone() };
         let extra = [("source", source.as_str())];
         let note = write_draft(&DraftFields {
             proposal,
             work,
             created: now,
             expires: draft.expires,
-            body: &draft.body,
+            body: &body,
             extra: if source.is_empty() { &[] } else { &extra },
         });
         self.can_be_approved(file, work, &note)?;

@@ -304,6 +304,7 @@ fn restored_core(
         fingerprints: fingerprints::load(home)?,
         brain: brain_of(&options.config, options.role)?,
         limits: options.config.brain.budget.limits(),
+        disclosure: options.config.brain.disclosure.clone(),
         frozen: loaded.frozen,
         missing: loaded.missing,
         releases,
