@@ -31,10 +31,11 @@ mod tool;
 mod watch;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs::File,
     panic::AssertUnwindSafe,
     pin::pin,
+    sync::atomic::Ordering,
     time::{Duration, SystemTime},
 };
 
@@ -57,7 +58,7 @@ use tokio::{
 
 use self::{
     authority::Authority, brake::Brake, dispatch::Hands, journal_store::JournalStore, masked::masked,
-    receipts::Receipts, watch::Watch,
+    receipts::Receipts, tool::Unwanted, watch::Watch,
 };
 pub use self::{
     authority::{RESTORE_ROOT, pinned_root},
@@ -148,6 +149,8 @@ struct Executor {
     running: JoinSet<Input>,
     /// Nonces of both: a row is with one hand at a time, whatever is asked.
     in_flight: BTreeSet<Nonce>,
+    /// Tools that are being started, and how to say that their calls are not wanted any more.
+    starting: BTreeMap<Nonce, Unwanted>,
     /// What the journal refused last.
     refused: Option<(ActionHash, Refusal)>,
     is_stopping: bool,
@@ -173,6 +176,11 @@ impl Executor {
                 tracing::info!("the declared hands need another wall; the executor ends to be started within it");
                 return Ok(());
             }
+            if self.hands.lost_keeper() && self.running.is_empty() {
+                tracing::warn!("what starts MCP servers is gone; the executor ends to be started with another");
+                return Ok(());
+            }
+            self.stop_unwanted();
             let until_due = self.until_due();
             tokio::select! {
                 () = &mut stop => return Ok(()),
@@ -189,6 +197,7 @@ impl Executor {
     /// Starts nothing more, puts back what no hand was asked for, and waits a little for the rest.
     async fn wind_down(&mut self) -> anyhow::Result<()> {
         self.is_stopping = true;
+        self.stop_unwanted();
         self.pump()?;
         let finishing = async {
             while let Some(answer) = self.running.join_next().await {
@@ -287,6 +296,7 @@ impl Executor {
         };
         match held_back {
             Ok(job) => {
+                self.starting.extend(job.unwanted().map(|unwanted| (nonce, unwanted)));
                 self.running.spawn(async move {
                     let ended = AssertUnwindSafe(job.run()).catch_unwind().await;
                     let broken = |_| Dispatched::Unknown("the hand broke off; see the log".to_owned());
@@ -331,6 +341,17 @@ impl Executor {
         self.hands.prepare(row, roster)
     }
 
+    /// Tools take a while to start. What was frozen, called off or declared anew meanwhile is not called.
+    fn stop_unwanted(&self) {
+        for (nonce, unwanted) in &self.starting {
+            let row = self.journal.rows().find(|row| row.verified.decision.nonce == *nonce);
+            let is_off = |row: &Row| self.journal.why_called_off(row).is_some() || self.hands.is_changed(row);
+            if self.journal.is_frozen() || self.is_stopping || row.is_some_and(is_off) {
+                unwanted.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+
     /// Why nothing may be sent right now.
     fn why_hold(&mut self) -> Option<String> {
         if self.is_stopping {
@@ -365,6 +386,7 @@ impl Executor {
                 failpoint!("answer heard");
                 if let Input::Dispatched(nonce, _) = &input {
                     self.in_flight.remove(nonce);
+                    self.starting.remove(nonce);
                 }
                 self.looking -= usize::from(matches!(input, Input::LookedUp(..)));
                 self.handle(input);

@@ -56,8 +56,8 @@ pub fn check_settings(home: &Home, config: &Config, role: Role) -> Result<(), Fa
 /// control socket.
 pub fn confined(home: &Home, config: &Config) -> Confined {
     let of_watchers = |of: fn(&Watcher) -> &Vec<PathBuf>| config.watcher.iter().flat_map(of).cloned();
-    let programs = config.watcher.iter().filter_map(|watcher| watcher.command.first());
-    let programs = programs.flat_map(|program| files_of(program));
+    let programs = config.watcher.iter().flat_map(|watcher| files_of(&watcher.command));
+    let programs = programs.filter(|path| places::is_outside(path, home.path(), &config.vault));
     let own = std::env::current_exe().ok();
     let settings = [home.config(), home.cloud_secrets(), home.roster_folder(), home.node_id()];
     Confined {

@@ -1,7 +1,9 @@
 """An MCP server that does as a file tells it, and writes down what it was asked."""
 import json
 import os
+import subprocess
 import sys
+import time
 
 HOW, LOG = sys.argv[1:3]
 
@@ -46,6 +48,14 @@ def call(identity, arguments):
         fail(identity, -32602)
     elif how() == "breaks":
         fail(identity, -32603)
+    elif how() == "asks again":
+        say(identity, {"resultType": "input_required", "requestState": "more"})
+    elif how() == "asks a person":
+        asked = {"method": "elicitation/create", "params": {"message": "more?", "requestedSchema": {"type": "object", "properties": {}}}}
+        say(identity, {"resultType": "input_required", "requestState": "more", "inputRequests": {"a": asked}})
+    elif how() == "leaves a child":
+        subprocess.Popen(["sleep", "617.25"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        say(identity, {"content": [text]})
     elif how() == "dies":
         sys.exit(1)
     else:
@@ -58,6 +68,9 @@ for line in sys.stdin:
     if method == "initialize":
         if how() == "does not start":
             sys.exit("no licence")
+        if how() == "starts slowly":
+            note({"started": True})
+            time.sleep(2)
         version = message["params"]["protocolVersion"]
         info = {"name": "stub", "version": "1"}
         say(identity, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})

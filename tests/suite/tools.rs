@@ -1,12 +1,19 @@
 //! MCP servers as hands: the tool that was signed is called once, by a program that sees little and is believed less.
 
-use std::{fs, io::Write as _, path::PathBuf, process::Command, process::Stdio};
+use std::{
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
     deploy::skip,
-    node::{Pair, text},
+    node::{Pair, all_processes, signal, text},
     smtp::{Behaviour, PASSWORD, Security, Server, USER},
 };
 
@@ -57,6 +64,10 @@ impl Desk {
 
     /// What the server was asked.
     fn asked(&self) -> Vec<Value> {
+        self.noted().into_iter().filter(|noted| noted["called"].is_object()).collect()
+    }
+
+    fn noted(&self) -> Vec<Value> {
         let log = fs::read_to_string(self.pair.dir().join("stub/log")).unwrap_or_default();
         log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
@@ -78,7 +89,8 @@ impl Desk {
         let guarded =
             [home.join("executor/receipt.key"), home.join("keys/node.key"), home.join("executor/secrets/token")];
         let args = [PathBuf::from(SERVER), stub.join("how"), stub.join("log")];
-        let args: Vec<_> = args.into_iter().chain(guarded).collect();
+        // The last can be read, or nothing would show that the others cannot.
+        let args: Vec<_> = args.into_iter().chain(guarded).chain([PathBuf::from("/etc/passwd")]).collect();
         let suite = PathBuf::from(SERVER).parent().expect("a folder").to_owned();
         let reads: Vec<_> = reads.iter().cloned().chain([suite]).collect();
         format!(
@@ -153,7 +165,7 @@ fn a_tool_is_called_once_after_its_approval_and_sees_its_own_secret_alone() {
     let asked = desk.asked();
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert_eq!(asked[0]["called"], serde_json::json!({ "amount": 1 }));
-    assert_eq!(asked[0]["secrets"], serde_json::json!([]), "keys and credentials are behind a wall");
+    assert_eq!(asked[0]["secrets"], serde_json::json!(["/etc/passwd"]), "keys and credentials are behind a wall");
     let env: Vec<_> = asked[0]["env"].as_object().expect("variables").keys().cloned().collect();
     let known = ["HOME", "LANG", "LC_CTYPE", "MODE", "PATH", "PWD", "TMPDIR", "TOKEN"];
     assert!(env.iter().all(|name| known.contains(&name.as_str())), "{env:?}");
@@ -162,6 +174,10 @@ fn a_tool_is_called_once_after_its_approval_and_sees_its_own_secret_alone() {
     desk.pair.wait("it is filed", |pair| !pair.local.named("Done", "tool", ".md").is_empty());
     let audit = desk.pair.local.must(&["audit", "show"]);
     assert!(!audit.contains(TOKEN) && !told.contains(TOKEN), "{audit}");
+    assert!(!desk.pair.local.log().contains(TOKEN), "nor in the log: {}", desk.pair.local.log());
+    let id = desk.draft("pay", "{\"amount\": 100000000000000000001}");
+    let refused = desk.pair.local.refused(&["approvals", "approve", &id, "--passphrase-file", &desk.passphrase]);
+    refused.assert(1, &["the number 100000000000000000001 would arrive as another one"]);
     assert!(told.contains("made for ***"), "{told}");
     // One that was not allowed, and another version than the draft was made for.
     let id = desk.draft("refund", "{}");
@@ -181,7 +197,9 @@ fn whatever_a_server_does_a_call_is_made_once_and_its_end_is_told_as_it_is_known
     for (how, state, words, asked) in [
         ("changed", "failed", "takes something else than when it was declared", 0),
         ("says error", "unknown", "it says that this is an error", 1),
-        ("refuses", "failed", "-32602", 1),
+        ("refuses", "unknown", "-32602", 1),
+        ("asks again", "unknown", "which nobody gives", 1),
+        ("asks a person", "unknown", "which nobody gives", 1),
         ("breaks", "unknown", "-32603", 1),
         ("dies", "unknown", "", 1),
         ("floods", "unknown", "", 1),
@@ -209,6 +227,73 @@ fn whatever_a_server_does_a_call_is_made_once_and_its_end_is_told_as_it_is_known
     let (state, told) = desk.end_of(&id);
     assert_eq!(state, "sent", "{told}");
     assert_eq!(desk.asked().len(), before + 1);
+}
+
+#[test]
+fn a_call_that_is_frozen_or_declared_anew_before_it_is_made_is_not_made() {
+    let mut desk = Desk::open();
+    desk.store_token();
+    desk.declare("");
+    desk.does("starts slowly");
+    let id = desk.draft("pay", "{\"amount\": 1}");
+    desk.approve(&id);
+    desk.pair.wait("the server is being started", |_| !desk.noted().is_empty());
+    desk.pair.local.must(&["freeze"]);
+    // Longer than it takes to start.
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(desk.asked(), [] as [Value; 0]);
+    desk.does("as it should");
+    desk.pair.local.must(&["unfreeze", "--passphrase-file", &desk.passphrase]);
+    assert_eq!(desk.end_of(&id).0, "sent");
+    assert_eq!(desk.asked().len(), 1);
+    // What another declaration says was not approved.
+    desk.does("does not start");
+    let id = desk.draft("pay", "{\"amount\": 2}");
+    desk.approve(&id);
+    let tried = |item: &Value| item["id"] == *id && item.to_string().contains("as an MCP server");
+    desk.pair.wait("it is tried", |pair| pair.local.approvals().iter().any(tried));
+    desk.does("as it should");
+    desk.declare("error_is_not_done = true");
+    let (state, told) = desk.end_of(&id);
+    assert!(state == "failed" && told.contains("declared anew after it was approved"), "{told}");
+    assert_eq!(desk.asked().len(), 1);
+    desk.does("says error");
+    assert_eq!(desk.called("{\"amount\": 3}").0, "failed", "where that is declared to mean so");
+}
+
+#[test]
+fn nothing_of_a_server_is_left_and_a_keeper_that_is_gone_is_replaced() {
+    let mut desk = Desk::open();
+    desk.store_token();
+    desk.declare("");
+    desk.does("leaves a child");
+    assert_eq!(desk.called("{\"amount\": 1}").0, "sent");
+    let runs = |words: &[&str]| {
+        let line = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        all_processes()
+            .into_iter()
+            .filter(|pid| words.iter().all(|word| text(&line(pid)).contains(word)))
+            .collect::<Vec<_>>()
+    };
+    desk.pair.wait("what it started ends with it", |_| runs(&["617.25"]).is_empty());
+    let home = desk.pair.local.home.to_string_lossy().into_owned();
+    let keepers = || runs(&["tool-keeper", &home]);
+    let keeper = keepers();
+    assert_eq!(keeper.len(), 1);
+    signal(keeper[0], Signal::KILL);
+    desk.does("as it should");
+    assert_eq!(desk.called("{\"amount\": 2}").0, "sent", "another one was started");
+    // The executor ends in the middle of a call: nothing of it goes on, and nobody knows.
+    desk.does("hangs");
+    let id = desk.draft("pay", "{\"amount\": 3}");
+    desk.approve(&id);
+    desk.pair.wait("it is called", |_| desk.asked().len() == 3);
+    signal(desk.pair.local.processes()["executor"], Signal::KILL);
+    assert_eq!(desk.end_of(&id).0, "unknown");
+    desk.pair.wait("its server is gone", |_| runs(&["tool_server.py", &home]).is_empty());
+    assert_eq!(desk.asked().len(), 3, "nor is it called again");
+    desk.pair.local.stop();
+    assert_eq!(keepers(), [] as [u32; 0]);
 }
 
 #[test]

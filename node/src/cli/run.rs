@@ -25,7 +25,7 @@ use crate::{
         mail_in::Sources,
         mesh::{self, Ended, MeshOptions},
         network::addresses,
-        program, screen, supervisor, tool_keeper,
+        program, schema_check, screen, supervisor, tool_keeper,
         users::Users,
         walls::{self, Wall},
     },
@@ -47,6 +47,8 @@ pub(super) enum ProcessName {
     Program,
     /// Starts MCP servers for the executor, whose wall lets it start nothing.
     ToolKeeper,
+    /// Checks the arguments of a tool against its schema.
+    SchemaCheck,
     /// Decodes what peers sent, behind the strictest limits.
     Decoder,
     /// Starts decoders and ends them, for the mesh, whose wall lets it start nothing.
@@ -121,7 +123,10 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
     log();
     // A child of the supervisor ends with it. One that ended before this line sends no signal any more. A decoder has
     // nothing to put in order, and one that was stopped or hangs would not hear a word that can be ignored.
-    let is_killed = matches!(process, ProcessName::Decoder | ProcessName::DecoderKeeper | ProcessName::Program);
+    let is_killed = matches!(
+        process,
+        ProcessName::Decoder | ProcessName::DecoderKeeper | ProcessName::Program | ProcessName::SchemaCheck
+    );
     let last_word = if is_killed { Signal::KILL } else { Signal::TERM };
     rustix::process::set_parent_process_death_signal(Some(last_word))?;
     if supervisor.is_some_and(|supervisor| supervisor != std::os::unix::process::parent_id()) {
@@ -159,6 +164,10 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
         ProcessName::ToolKeeper => {
             walls::keep_memory()?;
             tool_keeper::keep(home)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ProcessName::SchemaCheck => {
+            schema_check::answer(home)?;
             Ok(ExitCode::SUCCESS)
         }
         ProcessName::Executor => {
@@ -308,6 +317,8 @@ fn check_role(home: &Home, role: RoleArg) -> Result<()> {
 fn log() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("AIEMP_LOG").unwrap_or_else(|_| EnvFilter::new("info,libp2p=warn"));
+    // It would say what servers say, and they know secrets.
+    let filter = filter.add_directive("rmcp=off".parse().expect("a directive"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(mesh::log_writer).with_target(false);
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     // A node lives on when nobody reads its log any more; to say so there would end it.

@@ -162,8 +162,9 @@ impl Core {
             None => (path(&format!("{}_{id}.md", arrival.kind.to_uppercase()))?, None),
         };
         let mut note = mail::FrontMatter::open(&arrival.kind);
-        note.value("from", &arrival.from);
-        note.value("subject", &arrival.subject);
+        let given = |text: &str| Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
+        note.optional("from", given(&arrival.from).as_deref());
+        note.optional("subject", given(&arrival.subject).as_deref());
         note.optional("received", arrival.received.map(|received| received.to_string()).as_deref());
         note.constant("priority", "normal");
         note.constant("status", "pending");

@@ -24,19 +24,20 @@ use super::{
     secrets::{self, SecretError},
     sent_folder::SentFolder,
     smtp::{self, SmtpOutcome, SmtpSettings},
-    tool::ToolCall,
+    tool::{ToolCall, Unwanted},
 };
 use crate::{
-    config::{Config, EnvValue, Smtp},
+    config::{Config, Smtp},
     hands::{self, Connector, Request, Sealed, Seen, Server},
     home::Home,
-    shell::{program::Program, tool_keeper::ToolKeeper, walls::Reach},
+    shell::{tool_keeper::ToolKeeper, walls::Reach},
 };
 
 const OUTBOX: &str = "outbox";
 const SMTP: &str = "smtp";
 /// The journal decides anew, by what the hand is now.
 const CHANGED: &str = "its hand was declared anew";
+const CHANGED_SINCE: &str = "its server was declared anew after it was approved; approve it again";
 const OUTBOX_LABEL: &str = "aiemp-node 2026 hand outbox";
 
 /// The ways out: those of the settings, and those that were declared.
@@ -106,7 +107,7 @@ impl Hands {
     }
 
     /// Whether the hand was declared anew after the journal gave the row out.
-    fn is_changed(&self, row: &Row) -> bool {
+    pub(super) fn is_changed(&self, row: &Row) -> bool {
         row.asked != self.digests().remove(row.verified.action.hand())
     }
 
@@ -122,7 +123,10 @@ impl Hands {
     pub(super) fn prepare(&self, row: Box<Row>, roster: &Roster) -> Result<Job, Dispatched> {
         let action = &row.verified.action;
         if self.is_changed(&row) {
-            return Err(Dispatched::NotSent { reason: CHANGED.to_owned(), retryable: true });
+            // Of a tool it was noted when it was approved.
+            let is_tool = matches!(action.content, Content::Tool(_));
+            let reason = if is_tool { CHANGED_SINCE } else { CHANGED }.to_owned();
+            return Err(Dispatched::NotSent { reason, retryable: !is_tool });
         }
         if let Some(why) = hands::objection(&self.home, &self.config, &self.declared, roster, action) {
             return Err(not_sent(why));
@@ -137,7 +141,9 @@ impl Hands {
             }
             (Content::Tool(tool), _) => {
                 let server = self.declared.server(&tool.server).ok_or_else(no_hand)?;
-                Way::Tool(Box::new(self.tool_call(server, tool, roster).map_err(|error| not_sent(error.to_string()))?))
+                Way::Tool(Box::new(
+                    self.tool_call(server, tool, &row, roster).map_err(|error| not_sent(error.to_string()))?,
+                ))
             }
             (Content::Post(_) | Content::Payment(_) | Content::Http(_) | Content::A2a(_), _) => {
                 let connector = self.connector_of(&row).ok_or_else(no_hand)?;
@@ -158,29 +164,24 @@ impl Hands {
     }
 
     /// A call with the credentials that its server gets, and no others. A dry run is shown, so it gets none.
-    fn tool_call(&self, server: &Server, tool: &Tool, roster: &Roster) -> Result<ToolCall, SecretError> {
-        let (mut env, mut secrets) = (BTreeMap::new(), Vec::new());
-        for (variable, value) in server.env.iter().filter(|_| !server.dry_run) {
-            let value = match value {
-                EnvValue::Plain(text) => text.clone(),
-                EnvValue::Secret(name) => {
-                    let secret = secrets::read(&self.home, roster, name)?;
-                    let value = secret.expose().clone();
-                    secrets.push(secret);
-                    value
-                }
-            };
-            env.insert(variable.clone(), value);
-        }
-        let program = Program {
-            command: server.command.clone(),
-            env,
-            own: self.home.tools().join(&server.name),
-            reads: server.reads.clone(),
-            writes: server.writes.clone(),
-        };
-        let (server, tool, keeper) = (server.clone(), tool.clone(), self.keeper.clone());
-        Ok(ToolCall { server, tool, program, keeper, secrets })
+    fn tool_call(&self, server: &Server, tool: &Tool, row: &Row, roster: &Roster) -> Result<ToolCall, SecretError> {
+        let named = server.env.iter().filter_map(|(variable, value)| Some((variable, value.secret()?)));
+        let read = named
+            .filter(|_| !server.dry_run)
+            .map(|(variable, name)| Ok((variable.clone(), secrets::read(&self.home, roster, name)?)));
+        Ok(ToolCall {
+            server: server.clone(),
+            tool: tool.clone(),
+            keeper: self.keeper.clone(),
+            secrets: read.collect::<Result<_, SecretError>>()?,
+            ends: row.verified.ends(),
+            unwanted: Unwanted::default(),
+        })
+    }
+
+    /// Whether what starts programs is gone, and comes back with another process alone.
+    pub(super) fn lost_keeper(&self) -> bool {
+        self.keeper.as_ref().is_some_and(ToolKeeper::is_gone)
     }
 
     fn smtp_settings(&self, smtp: &Smtp, roster: &Roster) -> Result<SmtpSettings, SecretError> {
@@ -334,6 +335,11 @@ impl Look {
 }
 
 impl Job {
+    /// How to say that it is not wanted any more, where it takes a while before it is made.
+    pub(super) fn unwanted(&self) -> Option<Unwanted> {
+        if let Way::Tool(call) = &self.way { Some(Unwanted::clone(&call.unwanted)) } else { None }
+    }
+
     /// Sends. Dropping the future after it was polled leaves the outcome unknown, as the journal's row says.
     pub(super) async fn run(self) -> Dispatched {
         let Self { row, way } = self;

@@ -4,9 +4,9 @@ use aiemp_keys::Secret;
 use data_encoding::BASE64;
 
 /// Without the credentials, in the spellings that services send back.
-pub(super) fn masked(secrets: &[Secret<String>], text: &str) -> String {
+pub(super) fn masked<'s>(secrets: impl IntoIterator<Item = &'s Secret<String>>, text: &str) -> String {
     let mut text = text.to_owned();
-    for secret in secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
+    for secret in secrets.into_iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
         let json = serde_json::to_string(secret).unwrap_or_default();
         let spellings =
             [secret.clone(), json.trim_matches('"').to_owned(), percent(secret), BASE64.encode(secret.as_bytes())];

@@ -1,7 +1,7 @@
 //! The start of the executor: what must hold before anything is taken up.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File, OpenOptions, TryLockError},
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
@@ -72,6 +72,7 @@ impl Executor {
             looking: 0,
             running: JoinSet::new(),
             in_flight: BTreeSet::new(),
+            starting: BTreeMap::new(),
             refused: None,
             is_stopping: false,
             _lock: lock,

@@ -4,28 +4,48 @@
 //! Until the call is written nothing was asked for. From then on only a result without an error says that it was done: a server
 //! that says `isError`, answers something else, or nothing, may have done it.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use aiemp_keys::Secret;
-use aiemp_protocol::{action::Tool, approval::journal::Dispatched};
+use aiemp_protocol::{action::Tool, approval::journal::Dispatched, time::Timestamp};
 use rmcp::{
     RoleClient, ServiceExt as _,
-    model::{CallToolRequestParams, CallToolResult, ContentBlock, ErrorCode, JsonObject, Tool as ListedTool},
+    model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, JsonObject, Tool as ListedTool},
     service::{RunningService, ServiceError},
 };
-use tokio::{io::AsyncReadExt as _, net::UnixStream, time::timeout};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    time::timeout,
+};
 
 use super::masked;
 use crate::{
     core::mail::inert,
     hands::{Server, schema_digest},
-    shell::{program::Program, tool_keeper::ToolKeeper},
+    shell::{
+        schema_check::{Question, Wrong},
+        tool_keeper::ToolKeeper,
+    },
 };
 
 /// What is read of a server in all, so that none fills memory.
 const BYTES_MAX: u64 = 8 << 20;
 /// The largest schema that arguments are checked against.
 const SCHEMA_BYTES_MAX: usize = 64 << 10;
+/// How long that may take.
+const CHECK_TIME: Duration = Duration::from_secs(10);
+/// The longest word on what does not fit.
+const WRONG_BYTES_MAX: u64 = 64 << 10;
 /// Words of a server that are kept.
 const REASON_BYTES_MAX: usize = 300;
 /// How long a server may live beyond its start and its answer.
@@ -33,22 +53,37 @@ const GRACE: Duration = Duration::from_secs(5);
 
 type Client = RunningService<RoleClient, ()>;
 
+/// Set where a call on its way is not wanted any more: by a freeze, a cancellation, another declaration.
+pub(super) type Unwanted = Arc<AtomicBool>;
+
 /// One call on its way.
 #[derive(Debug)]
 pub(super) struct ToolCall {
     pub(super) server: Server,
     pub(super) tool: Tool,
-    pub(super) program: Program,
     /// What starts it; none behind a wall that was put up for other hands.
     pub(super) keeper: Option<ToolKeeper>,
-    /// What must not show in anything that is kept.
-    pub(super) secrets: Vec<Secret<String>>,
+    /// What the server gets, by variable; it must not show in anything that is kept.
+    pub(super) secrets: BTreeMap<String, Secret<String>>,
+    /// When the approval ends.
+    pub(super) ends: Timestamp,
+    pub(super) unwanted: Unwanted,
 }
 
 /// Why nothing was asked for.
 struct NotAsked {
     reason: String,
     retryable: bool,
+}
+
+impl NotAsked {
+    const fn for_good(reason: String) -> Self {
+        Self { reason, retryable: false }
+    }
+
+    const fn for_now(reason: String) -> Self {
+        Self { reason, retryable: true }
+    }
 }
 
 impl ToolCall {
@@ -59,18 +94,18 @@ impl ToolCall {
             let arguments = String::from_utf8_lossy(arguments);
             return Dispatched::Sent(format!("dry run, nothing was started: {tool} of {server} with {arguments}"));
         }
-        let ready = match timeout(self.server.timeout, self.prepare()).await {
-            Ok(Ok(ready)) => ready,
-            Ok(Err(NotAsked { reason, retryable })) => {
+        let late = || NotAsked::for_now(format!("it did not start within {} s", self.server.timeout.as_secs()));
+        let ready = timeout(self.server.timeout, self.prepare()).await.unwrap_or_else(|_| Err(late()));
+        // It may have taken a while to start.
+        let ready = ready.and_then(|ready| self.is_wanted().map(|()| ready));
+        let (client, request) = match ready {
+            Ok(ready) => ready,
+            Err(NotAsked { reason, retryable }) => {
                 return Dispatched::NotSent { reason: self.told(&reason), retryable };
             }
-            Err(_) => {
-                let reason = self.told(&format!("it did not start within {} s", self.server.timeout.as_secs()));
-                return Dispatched::NotSent { reason, retryable: true };
-            }
         };
-        let (client, request) = ready;
-        let answered = timeout(self.server.timeout, client.call_tool(request)).await;
+        // Once, whatever the server asks for in between.
+        let answered = timeout(self.server.timeout, client.call_tool_once(request)).await;
         let dispatched = match answered {
             Err(_) => Dispatched::Unknown(self.told(&format!("no answer within {} s", self.server.timeout.as_secs()))),
             Ok(answer) => self.ended(answer),
@@ -80,64 +115,73 @@ impl ToolCall {
         dispatched
     }
 
+    fn is_wanted(&self) -> Result<(), NotAsked> {
+        if self.unwanted.load(Ordering::SeqCst) {
+            return Err(NotAsked::for_now("it was stopped before the call".to_owned()));
+        }
+        if super::now() > self.ends {
+            return Err(NotAsked::for_good("the approval expired before the call".to_owned()));
+        }
+        Ok(())
+    }
+
     /// A server that runs and has the tool that was signed, and what it is asked.
     async fn prepare(&self) -> Result<(Client, CallToolRequestParams), NotAsked> {
-        let never = |reason: String| NotAsked { reason, retryable: false };
-        let again = |reason: String| NotAsked { reason, retryable: true };
+        let again = |why: &dyn std::fmt::Display| NotAsked::for_now(why.to_string());
         let arguments: JsonObject = serde_json::from_slice(&self.tool.arguments)
-            .map_err(|error| never(format!("the arguments are no JSON object: {error}")))?;
-        let keeper =
-            self.keeper.as_ref().ok_or_else(|| again("no program can be started behind this wall".to_owned()))?;
-        let time = self.server.timeout * 2 + GRACE;
-        let stream = keeper.open(self.program.clone(), time).map_err(|error| again(error.to_string()))?;
-        let stream = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream));
-        let (read, write) = stream.map_err(|error| again(error.to_string()))?.into_split();
+            .map_err(|error| NotAsked::for_good(format!("the arguments are no JSON object: {error}")))?;
+        let keeper = self.keeper.as_ref().ok_or_else(|| again(&"no program can be started behind this wall"))?;
+        let secrets = self.secrets.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect();
+        let stream = keeper.server(&self.server.name, secrets, self.server.timeout * 2 + GRACE);
+        let (read, write) = stream.and_then(UnixStream::from_std).map_err(|error| again(&error))?.into_split();
         let client = ().serve((read.take(BYTES_MAX), write)).await.map_err(|error| {
-            again(format!("it does not answer as an MCP server: {error}; `aiemp-node hands tools` shows what it says"))
+            again(&format!("it does not answer as an MCP server: {error}; `aiemp-node hands tools` shows what it says"))
         })?;
-        let tools = client.list_all_tools().await.map_err(|error| again(format!("it names no tools: {error}")))?;
+        let tools = client.list_all_tools().await.map_err(|error| again(&format!("it names no tools: {error}")))?;
         let listed = tools.iter().find(|listed| listed.name == self.tool.tool);
-        let listed = listed.ok_or_else(|| never(format!("it has no tool `{}` any more", self.tool.tool)))?;
-        self.check(listed, &arguments).map_err(never)?;
+        let listed =
+            listed.ok_or_else(|| NotAsked::for_good(format!("it has no tool `{}` any more", self.tool.tool)))?;
+        self.check(keeper, listed, &arguments).await?;
         let request = CallToolRequestParams::new(self.tool.tool.clone()).with_arguments(arguments);
         Ok((client, request))
     }
 
-    fn check(&self, listed: &ListedTool, arguments: &JsonObject) -> Result<(), String> {
+    async fn check(&self, keeper: &ToolKeeper, listed: &ListedTool, arguments: &JsonObject) -> Result<(), NotAsked> {
         let tool = &self.tool.tool;
         let digest = schema_digest(tool, &listed.input_schema);
         if self.server.tools.get(tool) != Some(&digest) {
-            return Err(format!(
+            return Err(NotAsked::for_good(format!(
                 "the tool `{tool}` takes something else than when it was declared: look at it, and declare it anew \
                  (`aiemp-node hands tools`)"
-            ));
+            )));
         }
-        let schema = serde_json::Value::Object(listed.input_schema.as_ref().clone());
+        let schema = Value::Object(listed.input_schema.as_ref().clone());
         if schema.to_string().len() > SCHEMA_BYTES_MAX {
-            return Err(format!("the schema of `{tool}` is longer than {} KiB", SCHEMA_BYTES_MAX >> 10));
+            return Err(NotAsked::for_good(format!(
+                "the schema of `{tool}` is longer than {} KiB",
+                SCHEMA_BYTES_MAX >> 10
+            )));
         }
-        let validator = jsonschema::validator_for(&schema);
-        let validator = validator.map_err(|error| format!("the schema of `{tool}` cannot be understood: {error}"))?;
-        let arguments = serde_json::Value::Object(arguments.clone());
-        let wrong: Vec<_> = validator.iter_errors(&arguments).take(3).map(|error| error.to_string()).collect();
-        if wrong.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("`{tool}` does not take these arguments: {}", wrong.join("; ")))
-        }
+        let question = Question { schema, arguments: Value::Object(arguments.clone()) };
+        let wrong = timeout(CHECK_TIME, asked(keeper, &question)).await.ok().and_then(Result::ok);
+        let wrong = wrong.ok_or_else(|| {
+            NotAsked::for_good(format!("whether the arguments fit the schema of `{tool}` cannot be told"))
+        })?;
+        let told = || NotAsked::for_good(format!("`{tool}` does not take these arguments: {}", wrong.join("; ")));
+        if wrong.is_empty() { Ok(()) } else { Err(told()) }
     }
 
-    fn ended(&self, answer: Result<CallToolResult, ServiceError>) -> Dispatched {
-        let error = match answer {
-            Ok(result) => return self.finished(&result),
-            Err(error) => error,
-        };
-        let told = self.told(&error.to_string());
-        // It did not take the call for one.
-        let not_taken = [ErrorCode::INVALID_PARAMS, ErrorCode::METHOD_NOT_FOUND];
-        match matches!(&error, ServiceError::McpError(why) if not_taken.contains(&why.code)) {
-            true => Dispatched::NotSent { reason: told, retryable: false },
-            false => Dispatched::Unknown(told),
+    /// From the call on only a result without an error says that it was done.
+    fn ended(&self, answer: Result<CallToolResponse, ServiceError>) -> Dispatched {
+        let unclear = |why: &str| Dispatched::Unknown(self.told(why));
+        match answer {
+            Ok(CallToolResponse::Complete(result)) => self.finished(&result),
+            Ok(CallToolResponse::InputRequired(_)) => unclear("it asks for more, which nobody gives"),
+            Ok(_) => unclear("it says that it goes on by itself"),
+            Err(ServiceError::McpError(error)) if self.server.error_is_not_done => {
+                Dispatched::NotSent { reason: self.told(&error.to_string()), retryable: false }
+            }
+            Err(error) => unclear(&error.to_string()),
         }
     }
 
@@ -154,6 +198,17 @@ impl ToolCall {
 
     /// One line, without the secrets that it got.
     fn told(&self, words: &str) -> String {
-        inert::one_line(&masked(&self.secrets, &format!("{}: {words}", self.server.name)), REASON_BYTES_MAX)
+        let words = masked(self.secrets.values(), &format!("{}: {words}", self.server.name));
+        inert::one_line(&words, REASON_BYTES_MAX)
     }
+}
+
+/// What does not fit, by the process that checks it.
+async fn asked(keeper: &ToolKeeper, question: &Question) -> io::Result<Wrong> {
+    let mut stream = UnixStream::from_std(keeper.check(CHECK_TIME)?)?;
+    stream.write_all(&serde_json::to_vec(question)?).await?;
+    stream.shutdown().await?;
+    let mut answer = Vec::new();
+    stream.take(WRONG_BYTES_MAX).read_to_end(&mut answer).await?;
+    Ok(serde_json::from_slice(&answer)?)
 }

@@ -119,18 +119,51 @@ impl Server {
                 tool.tool, self.name, self.name
             ));
         };
-        tool.schema.filter(|schema| schema != declared).map(|_| {
-            format!(
+        if tool.schema.is_some_and(|schema| schema != *declared) {
+            return Some(format!(
                 "the draft was made for another version of the tool `{}`; take its line `schema` out, or draft it anew",
                 tool.tool
-            )
-        })
+            ));
+        }
+        let number = std::str::from_utf8(&tool.arguments).ok().and_then(inexact_number)?;
+        Some(format!("the number {number} would arrive as another one; write it as a text, or with fewer digits"))
     }
 
     /// The secrets that it gets.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.env.values().filter_map(EnvValue::secret)
     }
+}
+
+/// The first number of a JSON text that programs which read it as 64 bits would change.
+fn inexact_number(json: &str) -> Option<&str> {
+    let (mut at, mut in_string) = (0, false);
+    while let Some(c) = json[at..].chars().next() {
+        if !in_string && (c == '-' || c.is_ascii_digit()) {
+            let is_part = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+            let number = &json[at..];
+            let number = &number[..number.find(|c| !is_part(c)).unwrap_or(number.len())];
+            if !is_exact(number) {
+                return Some(number);
+            }
+            at += number.len();
+            continue;
+        }
+        in_string ^= c == '"';
+        // What is escaped ends no string.
+        at += if in_string && c == '\\' { 2 } else { c.len_utf8() };
+    }
+    None
+}
+
+/// Whole numbers of 53 bits, and others of 15 digits at most.
+fn is_exact(number: &str) -> bool {
+    const WHOLE_MAX: u64 = 1 << 53;
+    if let Ok(whole) = number.parse::<i64>() {
+        return whole.unsigned_abs() <= WHOLE_MAX;
+    }
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    mantissa.bytes().filter(u8::is_ascii_digit).count() <= 15 && number.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 /// The digest of what a tool says that it takes.
@@ -176,6 +209,19 @@ mod tests {
 
     fn schema(text: &str) -> serde_json::Map<String, Value> {
         serde_json::from_str(text).expect("an object")
+    }
+
+    #[test]
+    fn a_number_that_would_be_changed_on_its_way_is_found() {
+        for (json, found) in [
+            (r#"{"a": 1, "b": -2.50, "c": [1e3, 9007199254740992]}"#, None),
+            (r#"{"a": "100000000000000000001.25 \" 99999999999999999999", "é": "\\"}"#, None),
+            (r#"{"a": 100000000000000000001.25}"#, Some("100000000000000000001.25")),
+            (r#"{"a": [true, 9007199254740993]}"#, Some("9007199254740993")),
+            (r#"{"a": "\\", "b": 1e400}"#, Some("1e400")),
+        ] {
+            assert_eq!(inexact_number(json), found, "{json}");
+        }
     }
 
     #[test]

@@ -342,6 +342,9 @@ impl Run {
         let words: Vec<u8> = self.words.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
         let words = String::from_utf8_lossy(&words);
         match words.trim().lines().last() {
+            Some(last) if last.contains("ermission denied") => {
+                format!("{how}; it said: {last}; it sees the system and what `reads` and `writes` name")
+            }
             Some(last) => format!("{how}; it said: {last}"),
             None => how.to_owned(),
         }

@@ -77,11 +77,12 @@ pub struct Places {
     pub writes: Vec<PathBuf>,
 }
 
-/// A program's own file, also where a link to it leads; not what lies beside it, which may be anything.
-pub fn files_of(program: &str) -> impl Iterator<Item = PathBuf> {
-    let named = PathBuf::from(program);
-    let real = named.canonicalize().ok();
-    [named].into_iter().chain(real).filter(|path| path.is_absolute())
+/// The files that a command names: the program, a script; also where a link leads. Not what lies beside them, which may be
+/// anything.
+pub fn files_of(command: &[String]) -> impl Iterator<Item = PathBuf> {
+    let named = command.iter().map(PathBuf::from).filter(|path| path.is_absolute());
+    let with_real = named.flat_map(|path| [path.canonicalize().ok(), Some(path)]).flatten();
+    with_real.filter(|path| path.is_file())
 }
 
 /// Shuts this process in and becomes the program. Returns why it could not.
@@ -95,7 +96,8 @@ pub fn become_program(home: &Home, places: Places, command: &[String]) -> Result
         let fix = "Name something narrower in `reads` or `writes`: no program of yours reads keys or private notes.";
         return Err(Fault::refused("program", message, fix).into());
     }
-    let reads = reads.into_iter().chain(files_of(program)).collect();
+    let named = files_of(command).filter(|path| !is_inside(&path));
+    let reads = reads.iter().cloned().chain(named).collect();
     let writes = writes.into_iter().chain([own]).collect();
     Confined { reads, writes, sockets: Vec::new() }.with_programs(home, &vault).enter()?;
     let error = Command::new(program).args(arguments).exec();

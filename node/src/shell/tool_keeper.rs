@@ -1,58 +1,82 @@
 //! The keeper of tools: a child of the executor that starts MCP servers for it.
 //!
 //! The executor's wall lets it start nothing, for code that got into it should not either. So the keeper, started before the wall
-//! goes up, is told over a socket that only these two have what to start, and gets with it the one end of a stream that is the
-//! server's stdin and stdout. It looks at nothing that passes there, and ends each server when its time is over.
+//! goes up, is told over a socket that only these two have which declared server to start, with the secrets that it gets, and
+//! receives the one end of a stream that is the server's stdin and stdout. What is started it reads itself from the declaration
+//! that the person signed. It looks at nothing that passes on the stream, and ends each server with all that it started: when
+//! the executor lets go of its end, when its time is over, or with the executor.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
+        unix::{net::UnixStream, process::CommandExt as _},
     },
-    process::{Child, Stdio},
-    sync::Arc,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
         SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
     },
-    process::{Pid, Signal, kill_process_group},
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
 };
 use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::program::Program;
-use crate::home::Home;
+use super::{declared, program::Program, rosters};
+use crate::{config::EnvValue, hands::Server, home::Home};
 
-/// The longest that is told to start one: the command, its environment and its paths.
+/// The longest that is told to start one: its name and secrets.
 const ORDER_BYTES_MAX: usize = 64 << 10;
-/// How often it is looked whether a server has ended.
+/// How often it is looked whether a server has ended, or is to end.
 const LOOKS: Duration = Duration::from_millis(50);
+/// How long a server may take to end once nobody listens to it.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What the keeper is told.
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
-    program: Program,
+    what: What,
     /// After so many milliseconds it is ended, whatever it does.
     time_ms: u64,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+enum What {
+    /// The declared server of this name, with the secrets of its environment.
+    Server { name: String, secrets: BTreeMap<String, String> },
+    /// What checks arguments against a schema.
+    Check,
+}
+
 /// The way to the keeper, which ends when the last of these is dropped.
 #[derive(Clone, Debug)]
-pub struct ToolKeeper(Arc<OwnedFd>);
+pub struct ToolKeeper(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    orders: OwnedFd,
+    is_gone: AtomicBool,
+}
 
 impl ToolKeeper {
     /// Starts it.
     pub fn start(home: &Home) -> Result<Self> {
         let (own, its) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let program = std::env::current_exe().context("cannot find this program's own file")?;
-        std::process::Command::new(program)
+        Command::new(program)
             .arg("--home")
             .arg(home.path())
             .args(["process", "tool-keeper", "--supervisor", &std::process::id().to_string()])
@@ -60,30 +84,69 @@ impl ToolKeeper {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .stdin(Stdio::from(its))
             .stdout(Stdio::null())
+            // Who stops the node at its terminal lets the executor finish what it has in hand.
+            .process_group(0)
             .spawn()
             .context("cannot start the keeper of tools")?;
-        Ok(Self(Arc::new(own)))
+        Ok(Self(Arc::new(Inner { orders: own, is_gone: AtomicBool::new(false) })))
     }
 
-    /// Has a program started; what it says and hears. It ends when the stream is closed, or its time is over.
-    pub fn open(&self, program: Program, time: Duration) -> io::Result<UnixStream> {
+    /// Whether it was found to be gone: another one can be started before a wall alone.
+    pub fn is_gone(&self) -> bool {
+        self.0.is_gone.load(Ordering::Relaxed)
+    }
+
+    /// Has a declared server started; what it says and hears. It ends with the stream, or when its time is over.
+    pub fn server(&self, name: &str, secrets: BTreeMap<String, String>, time: Duration) -> io::Result<UnixStream> {
+        self.open(What::Server { name: name.to_owned(), secrets }, time)
+    }
+
+    /// Has arguments checked in a process that can be ended: see [`super::schema_check`].
+    pub fn check(&self, time: Duration) -> io::Result<UnixStream> {
+        self.open(What::Check, time)
+    }
+
+    fn open(&self, what: What, time: Duration) -> io::Result<UnixStream> {
         let (own, its) = UnixStream::pair()?;
         let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let order = serde_json::to_vec(&Order { program, time_ms })?;
+        let order = serde_json::to_vec(&Order { what, time_ms })?;
         if order.len() > ORDER_BYTES_MAX {
-            return Err(io::Error::other("its command and environment are too long"));
+            return Err(io::Error::other("its secrets are too long"));
         }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut with = SendAncillaryBuffer::new(&mut space);
         let fds = [its.as_fd()];
         with.push(SendAncillaryMessage::ScmRights(&fds));
-        sendmsg(&*self.0, &[IoSlice::new(&order)], &mut with, SendFlags::NOSIGNAL)?;
+        let sent = sendmsg(&self.0.orders, &[IoSlice::new(&order)], &mut with, SendFlags::NOSIGNAL);
+        if sent.is_err() {
+            self.0.is_gone.store(true, Ordering::Relaxed);
+        }
+        sent?;
+        own.set_nonblocking(true)?;
         Ok(own)
     }
 }
 
-/// Starts what it is told to, until the executor is gone.
+/// The process groups of the servers that run.
+type Groups = Arc<Mutex<BTreeSet<i32>>>;
+
+/// Starts what it is told to, until the executor is gone, whatever signal comes.
 pub fn keep(home: &Home) -> Result<()> {
+    // Their handlers stay in place, and do nothing.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let entered = runtime.enter();
+    let ignored = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let groups = Groups::default();
+    let ended = take_orders(home, &groups);
+    let left = std::mem::take(&mut *groups.lock().unwrap_or_else(PoisonError::into_inner));
+    for group in left.into_iter().filter_map(Pid::from_raw) {
+        kill_process_group(group, Signal::KILL).ok();
+    }
+    drop((ignored, entered));
+    ended
+}
+
+fn take_orders(home: &Home, groups: &Groups) -> Result<()> {
     let orders = io::stdin();
     let mut room = vec![0; ORDER_BYTES_MAX];
     loop {
@@ -102,7 +165,7 @@ pub fn keep(home: &Home) -> Result<()> {
             .find_map(|message| if let RecvAncillaryMessage::ScmRights(mut fds) = message { fds.next() } else { None });
         let order: Result<Order, _> = serde_json::from_slice(&room[..message.bytes]);
         let started = match (order, stream) {
-            (Ok(order), Some(stream)) => start(home, &order, stream),
+            (Ok(order), Some(stream)) => start(home, order, stream, groups),
             (Err(error), _) => Err(error.into()),
             (Ok(_), None) => Err(anyhow::anyhow!("no stream came with an order")),
         };
@@ -114,23 +177,96 @@ pub fn keep(home: &Home) -> Result<()> {
 }
 
 // From this thread alone: what is started ends with the thread that started it.
-fn start(home: &Home, order: &Order, stream: OwnedFd) -> Result<()> {
-    let mut command = order.program.command(home)?;
+fn start(home: &Home, order: Order, stream: OwnedFd, groups: &Groups) -> Result<()> {
+    let mut command = match &order.what {
+        What::Server { name, secrets } => of_server(home, name, secrets)?.command(home)?,
+        What::Check => super::schema_check::command(home)?,
+    };
+    let watched = stream.try_clone()?;
     command.stdin(Stdio::from(stream.try_clone()?)).stdout(Stdio::from(stream)).stderr(Stdio::null());
-    let child = command.spawn().context("it cannot be started")?;
+    let child = command.process_group(0).spawn().context("it cannot be started")?;
+    // It holds the other side's end open as long as it lives.
+    drop(command);
     let until = Instant::now() + Duration::from_millis(order.time_ms);
-    thread::Builder::new().name("tool".to_owned()).spawn(move || wait(child, until))?;
+    let kept = Kept::of(child, groups);
+    // Where no thread can be had it ends at once.
+    thread::Builder::new().name("tool".to_owned()).spawn(move || kept.wait(&watched, until))?;
     Ok(())
 }
 
-fn wait(mut child: Child, until: Instant) {
-    let group = Pid::from_raw(child.id().cast_signed());
-    while Instant::now() < until && matches!(child.try_wait(), Ok(None)) {
-        thread::sleep(LOOKS);
+/// What the person signed, with the secrets of this order.
+fn of_server(home: &Home, name: &str, secrets: &BTreeMap<String, String>) -> Result<Program> {
+    let rosters = rosters::load(home)?.context("there is no roster")?;
+    let (_, hands) = declared::load(&home.executor_hands(), rosters.current())?;
+    let server = hands.server(name).with_context(|| format!("no server named {name} is declared"))?;
+    Ok(program_of(home, server, secrets))
+}
+
+/// The program of a declared server; of the secrets it gets those that its declaration names.
+pub fn program_of(home: &Home, server: &Server, secrets: &BTreeMap<String, String>) -> Program {
+    let value = |variable: &String, value: &EnvValue| match value {
+        EnvValue::Plain(text) => Some(text.clone()),
+        EnvValue::Secret(_) => secrets.get(variable).cloned(),
+    };
+    Program {
+        command: server.command.clone(),
+        env: server.env.iter().filter_map(|(name, of)| Some((name.clone(), value(name, of)?))).collect(),
+        own: home.tools().join(&server.name),
+        reads: server.reads.clone(),
+        writes: server.writes.clone(),
     }
-    // With whatever it started itself.
-    if let Some(group) = group {
-        kill_process_group(group, Signal::KILL).ok();
+}
+
+/// A server that runs; dropped, it ends with all that it started.
+struct Kept {
+    child: Child,
+    groups: Groups,
+}
+
+impl Kept {
+    fn group(&self) -> Option<Pid> {
+        Pid::from_raw(self.child.id().cast_signed())
     }
-    child.wait().ok();
+
+    fn of(child: Child, groups: &Groups) -> Self {
+        groups.lock().unwrap_or_else(PoisonError::into_inner).insert(child.id().cast_signed());
+        Self { child, groups: Arc::clone(groups) }
+    }
+
+    fn wait(self, stream: &OwnedFd, until: Instant) {
+        let mut until = until;
+        let mut is_heard = true;
+        while Instant::now() < until && !self.has_ended() {
+            if is_heard && has_hung_up(stream) {
+                is_heard = false;
+                until = until.min(Instant::now() + GRACE);
+            }
+            thread::sleep(LOOKS);
+        }
+    }
+
+    /// Its number stays its own until it is waited for.
+    fn has_ended(&self) -> bool {
+        let Some(pid) = self.group() else { return true };
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(group) = self.group() {
+            kill_process_group(group, Signal::KILL).ok();
+            self.groups.lock().unwrap_or_else(PoisonError::into_inner).remove(&group.as_raw_nonzero().get());
+        }
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Whether the executor let go of its end.
+fn has_hung_up(stream: &OwnedFd) -> bool {
+    let mut watched = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
+        && watched[0].revents().contains(PollFlags::HUP)
 }

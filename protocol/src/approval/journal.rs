@@ -35,6 +35,7 @@ use super::{
     standing::{Standing, StandingId},
 };
 use crate::{
+    action::ActionKind,
     ids::ActionHash,
     limits::{APPROVAL_LIFETIME, CLOCK_BEHIND_MAX},
     time::Timestamp,
@@ -112,7 +113,7 @@ pub struct Row {
     pub not_before: Timestamp,
     /// When it came to stand there; later than every change before it, whatever the clock did.
     pub changed: Timestamp,
-    /// What its hand was when it was asked last, as [`Journal::by_hands`] said.
+    /// What its hand was when it was asked last, and that of a tool when it was approved, as [`Journal::by_hands`] said.
     pub asked: Option<Hash>,
 }
 
@@ -363,7 +364,10 @@ impl Journal {
         }
         let nonce = decision.nonce;
         let (not_before, changed) = (now, self.time_of_change());
-        let (state, detail, attempts, asked) = (State::Reserved, String::new(), 0, None);
+        // What a tool is stands in its declaration: another one is not what was approved.
+        let is_tool = verified.action.kind() == ActionKind::Tool;
+        let asked = self.hands.get(verified.action.hand()).copied().filter(|_| is_tool);
+        let (state, detail, attempts) = (State::Reserved, String::new(), 0);
         self.rows.insert(nonce, Row { verified, state, detail, attempts, not_before, changed, asked });
         self.persist(nonce);
     }
@@ -459,7 +463,8 @@ impl Journal {
     }
 
     fn note_hand(&mut self, nonce: Nonce) {
-        if let Some(row) = self.rows.get_mut(&nonce) {
+        let is_noted = |row: &&mut Row| row.asked.is_some() && row.verified.action.kind() == ActionKind::Tool;
+        if let Some(row) = self.rows.get_mut(&nonce).filter(|row| !is_noted(row)) {
             row.asked = self.hands.get(row.verified.action.hand()).copied();
         }
     }

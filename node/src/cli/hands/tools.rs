@@ -12,12 +12,11 @@ use tokio::{
 
 use super::{print, read};
 use crate::{
-    config::EnvValue,
     executor::secrets,
     fault::Fault,
     hands::{Server, schema_digest},
     home::Home,
-    shell::{process_group::ProcessGroup, program::Program},
+    shell::{process_group::ProcessGroup, tool_keeper::program_of},
 };
 
 /// What is read of a server in all.
@@ -69,21 +68,12 @@ fn print_tools(server: &Server, tools: &[Tool]) {
 
 /// What a server says that it has. What it says on stderr is seen.
 async fn listed(home: &Home, roster: &Roster, server: &Server) -> Result<Vec<Tool>> {
-    let mut env = BTreeMap::new();
-    for (variable, value) in &server.env {
-        let value = match value {
-            EnvValue::Plain(text) => text.clone(),
-            EnvValue::Secret(name) => secrets::read(home, roster, name)?.expose().clone(),
-        };
-        env.insert(variable.clone(), value);
-    }
-    let program = Program {
-        command: server.command.clone(),
-        env,
-        own: home.tools().join(&server.name),
-        reads: server.reads.clone(),
-        writes: server.writes.clone(),
-    };
+    // A dry run is to be seen without its secrets as well.
+    let named = server.env.iter().filter_map(|(variable, value)| Some((variable, value.secret()?)));
+    let given = named.filter(|_| !server.dry_run);
+    let read =
+        given.map(|(variable, name)| Ok((variable.clone(), secrets::read(home, roster, name)?.expose().clone())));
+    let program = program_of(home, server, &read.collect::<Result<BTreeMap<_, _>>>()?);
     let mut command = tokio::process::Command::from(program.command(home)?);
     // Not this terminal itself, into which it could type.
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

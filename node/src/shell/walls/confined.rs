@@ -34,20 +34,20 @@ pub struct Confined {
 }
 
 impl Confined {
-    /// With what lies on the program path, outside the home and the vault.
+    /// With the system's files and what lies on the program path, outside the home and the vault.
     pub fn with_programs(mut self, home: &Home, vault: &Path) -> Self {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let is_program = |folder: &PathBuf| folder.is_absolute() && places::is_outside(folder, home.path(), vault);
-        self.reads.extend(std::env::split_paths(&path).filter(is_program));
+        let system = SYSTEM.iter().chain(&PROGRAMS).map(PathBuf::from);
+        let programs = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+        let outside = system.chain(programs).filter(|folder| places::is_outside(folder, home.path(), vault));
+        self.reads.extend(outside);
         self
     }
 
     /// Shuts the calling thread, and all that it starts, in; the version of landlock in force, if any.
     pub fn enter(&self) -> Result<Option<u8>> {
         let Some(ruleset) = files::handled(&Wall::Pairing) else { return Ok(None) };
-        let system: Vec<_> = SYSTEM.iter().chain(&PROGRAMS).map(PathBuf::from).collect();
-        let mut ruleset = files::beneath(ruleset.create()?, &system, RUN)?;
-        ruleset = files::beneath(ruleset, &DEVICES.map(PathBuf::from), WRITE)?;
+        let mut ruleset = files::beneath(ruleset.create()?, &DEVICES.map(PathBuf::from), WRITE)?;
         ruleset = files::beneath(ruleset, &LOOKUP.map(PathBuf::from), AccessFs::ResolveUnix.into())?;
         ruleset = files::beneath(ruleset, &self.reads, RUN)?;
         ruleset = files::beneath(ruleset, &self.sockets, AccessFs::ResolveUnix.into())?;
