@@ -9,6 +9,7 @@ use thiserror::Error;
 
 pub use self::{
     mail_in::{Imap, Lmtp, MailIn},
+    schedule::Schedule,
     senses::{DropFolder, Hook, HookForm, Watcher, Webhooks},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
 };
 
 mod mail_in;
+mod schedule;
 mod senses;
 
 const SMTP_LABEL: &str = "aiemp-node 2026 hand smtp";
@@ -44,6 +46,8 @@ pub struct Config {
     pub webhooks: Option<Webhooks>,
     /// Programs that tell what they see.
     pub watcher: Vec<Watcher>,
+    /// What is done at its times.
+    pub schedule: Schedule,
     /// How mails leave, and in whose name.
     pub mail: Mail,
     /// The hand that writes mails as files.
@@ -420,6 +424,9 @@ impl Config {
         }
         if let Some(why) = config.brain.budget.objection() {
             return refuse(why);
+        }
+        if let Some(why) = config.schedule.objection() {
+            return refuse(&why);
         }
         if let Some(why) = config.mail_in.lmtp.as_ref().and_then(Lmtp::objection) {
             return refuse(why);

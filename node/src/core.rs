@@ -30,6 +30,7 @@ mod budget;
 mod claims;
 mod compaction;
 mod dashboard;
+mod digest;
 mod divergence;
 mod drafting;
 mod filing;
@@ -45,7 +46,7 @@ mod standing;
 pub mod template;
 mod work;
 
-pub use arrivals::Arrival;
+pub use arrivals::{Arrival, is_kind};
 pub use brains::{BrainFault, BrainRun, FaultClass};
 pub use budget::{Bound, Limits, Used};
 pub use compaction::Compaction;
@@ -266,6 +267,7 @@ impl Core {
             }
             Input::StandingChanged(standing) => self.standing_changed(now, standing),
             Input::FreezeFound(bytes) => self.replication.handle(now, replication::Input::FreezeFound(bytes)),
+            Input::DigestDue(day) => self.digest_due(now, &day),
             Input::DiskChecked { full } => self.replication.handle(now, replication::Input::DiskChecked { full }),
             Input::PlaceChecked { is_away } => self.vault_input(now, vault::Input::PlaceChecked { is_away }),
             Input::Asked { request, question } => self.asked(now, request, question),

@@ -25,6 +25,7 @@ pub mod program;
 pub mod questions;
 pub mod releases;
 pub mod rosters;
+pub mod schedule;
 pub mod schema_check;
 pub mod screen;
 pub mod settings;

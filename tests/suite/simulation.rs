@@ -14,6 +14,7 @@ mod dashboard;
 mod day_logs;
 mod days;
 mod deleted;
+mod digest;
 mod drafted;
 mod duplicates;
 mod fields;

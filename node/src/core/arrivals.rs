@@ -68,7 +68,8 @@ impl Core {
         let taken = self.taken(arrival)?;
         let zone = self.writable_zone(&taken.task)?;
         if is_private != (zone == Zone::Private) {
-            return Err(format!("`{}` is not where it should be kept: see `zones list`", taken.task));
+            let readers = if is_private { "Local nodes alone" } else { "every member" };
+            return Err(format!("`{}` does not lie where {readers} may read it; choose another domain", taken.task));
         }
         // Coming again it may say something else: what this node made of its id is its task. What another member made is it
         // only where it says the same, or whoever guesses an id would keep what comes under it away.
@@ -131,8 +132,7 @@ impl Core {
 
     /// What becomes of it: a function of the arrival alone, so that it is one note at whichever node it comes.
     fn taken(&self, arrival: Arrival) -> Result<Taken, String> {
-        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if arrival.kind.is_empty() || arrival.kind.len() > KIND_BYTES_MAX || !arrival.kind.chars().all(is_word) {
+        if !is_kind(&arrival.kind) {
             return Err("its kind is a word of at most 32 lower-case letters, digits and `_`".to_owned());
         }
         if arrival.id.is_empty() {
@@ -185,6 +185,12 @@ impl Core {
         };
         Ok(Taken { work, task, note: text, is_dropped, file })
     }
+}
+
+/// Whether it may stand in a note's `type`, and begin its name.
+pub fn is_kind(word: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    (1..=KIND_BYTES_MAX).contains(&word.len()) && word.chars().all(is_letter)
 }
 
 /// `FILE_<name>_<id>.<extension>`: the name of a dropped file, told from others of that name. A note is none here, or its front

@@ -87,6 +87,8 @@ pub enum Input {
     StandingChanged(Vec<Standing>),
     /// A freeze record lies in the home.
     FreezeFound(Vec<u8>),
+    /// It is time for the digest of a day, `YYYY-MM-DD` where the person is.
+    DigestDue(String),
     /// The disk was looked at.
     DiskChecked {
         /// Whether so little is free that peers have to wait.

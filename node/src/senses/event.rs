@@ -3,10 +3,8 @@
 use aiemp_protocol::time::Timestamp;
 use serde::Deserialize;
 
-use crate::{config::Watcher, shell::control::WireArrival};
+use crate::{config::Watcher, core::is_kind, shell::control::WireArrival};
 
-/// The longest word for what it is.
-const KIND_BYTES_MAX: usize = 32;
 /// The longest id and cursor: a cursor is given back in the environment.
 const PLACE_BYTES_MAX: usize = 4 << 10;
 
@@ -41,8 +39,6 @@ impl Event {
 
     /// What is wrong with it, so that no task could be made of it, however often it came.
     fn objection(&self) -> Option<&'static str> {
-        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        let is_kind = |kind: &str| (1..=KIND_BYTES_MAX).contains(&kind.len()) && kind.chars().all(is_word);
         let is_place = |text: &str| text.len() <= PLACE_BYTES_MAX && !text.contains('\0');
         let is_time = |time: &str| Timestamp::parse_rfc3339(time).is_some();
         match (&self.id, &self.cursor) {

@@ -24,6 +24,7 @@ use super::{
     control::{self, Response},
     mail_in::{MailIn, Sources},
     network::{self, Network},
+    schedule::Schedule,
     screen::{self, Keeper},
     store::{self, StoreEvent, StoreHandle},
     vault_disk::{DiskEvent, VaultWatcher},
@@ -66,6 +67,8 @@ const WIND_DOWN: Duration = Duration::from_secs(2);
 const FETCH_AGAIN: Duration = Duration::from_secs(10);
 /// How often the free space below the home is looked at.
 const DISK_CHECKS: Duration = Duration::from_secs(5);
+/// How often it is looked whether something is due by the clock on the wall.
+const CLOCK_LOOKS: Duration = Duration::from_secs(20);
 /// How often saves through old file handles are looked for.
 const LATE_SAVES: Duration = Duration::from_secs(5);
 
@@ -187,6 +190,7 @@ struct Mesh {
     mail_in: MailIn,
     /// What the process with the senses told last.
     senses: answers::Senses,
+    schedule: Schedule,
     /// Why the brain drafted nothing the last time.
     brain_failed: Option<String>,
 }
@@ -195,6 +199,7 @@ impl Mesh {
     async fn work(&mut self, stop: &mut mpsc::Receiver<()>) -> Result<()> {
         let mut late_saves = tokio::time::interval(LATE_SAVES);
         let mut disk_checks = tokio::time::interval(DISK_CHECKS);
+        let mut clock_looks = tokio::time::interval_at(Instant::now() + CLOCK_LOOKS, CLOCK_LOOKS);
         self.home_has_changed().await?;
         self.handle(Input::Restored).await?;
         start::say_ready();
@@ -234,9 +239,18 @@ impl Mesh {
                 Some(rosters) = self.paired.1.recv() => self.pairing_ended(rosters).await?,
                 _ = late_saves.tick() => self.disk.send(DiskJob::LateSaves).await?,
                 _ = disk_checks.tick() => self.disk_checked().await?,
+                _ = clock_looks.tick() => self.look_at_the_clock().await?,
                 () = sleep_until(redraw.unwrap_or(timeout)), if redraw.is_some() => {}
                 () = sleep_until(timeout) => self.time_out().await?,
             }
+        }
+    }
+
+    /// Some time after the start, so that a node that was away has heard what happened.
+    async fn look_at_the_clock(&mut self) -> Result<()> {
+        match self.schedule.digest_day(&chrono::Local::now()) {
+            Some(day) => self.handle(Input::DigestDue(day)).await,
+            None => Ok(()),
         }
     }
 

@@ -82,7 +82,7 @@ fn only_what_is_declared_can_be_called_and_the_reason_says_so() {
         (Content::Post(post("bank")), "carries actions of the kind payment, not post"),
         (Content::Post(post("outbox")), "the hand `outbox` carries mails only"),
         (Content::Http(call), "no hand named `crm` is declared"),
-        (Content::Tool(tool), "this version carries no actions of the kind tool"),
+        (Content::Tool(tool), "no MCP server named `files` is declared"),
     ] {
         let told = hands.objection(&action(content)).expect("refused");
         assert!(told.contains(why), "{told}");
@@ -188,4 +188,37 @@ fn what_cannot_be_meant_is_refused_with_the_key_and_the_reason() {
         BANK.split("[bank.ask]").next().unwrap().to_owned() + "[bank.read_back]\npath = \"/\"\ntext = \"/text\"\n";
     assert!(refusal(&read_back).contains("for others declare `ask`"));
     assert!(matches!(Hands::parse(&" ".repeat(HANDS_BYTES_MAX + 1)), Err(DeclarationError::TooLarge)));
+}
+
+#[test]
+fn a_server_is_read_strictly_and_calls_what_it_lists() {
+    let digest = "ab".repeat(32);
+    let file = |more: &str| Hands::parse(&format!("[mcp.files]\ncommand = \"/bin/files\"\n{more}\n"));
+    let hands = file(&format!("args = [\"-v\"]\ntools = {{ rm = \"{digest}\" }}")).expect("a server");
+    let tool = |tool: &str, arguments: &[u8]| {
+        let schema = None;
+        let call = Tool { server: "files".to_owned(), tool: tool.to_owned(), arguments: arguments.to_vec(), schema };
+        hands.objection(&action(Content::Tool(call))).unwrap_or_default()
+    };
+    assert_eq!(tool("rm", b"{\"path\": \"x\"}"), "");
+    assert!(tool("ls", b"{}").contains("`ls` of `files` is not among those"));
+    assert!(tool("rm", b"{\"n\": 99999999999999999999}").contains("would arrive as another one"));
+    let server = hands.server("files").expect("it is declared");
+    assert_eq!((server.command.join(" ").as_str(), server.dry_run), ("/bin/files -v", false));
+    for (text, why) in [
+        ("url = \"https://x\"", "unknown field `url`"),
+        ("tools = { rm = \"00\" }", "64 hex digits"),
+        ("reads = [\"x\"]", "absolute path"),
+        ("timeout_s = 0", "timeout_s is from 1"),
+        ("env = { A = \"${secret:}\" }", "${secret:NAME}"),
+    ] {
+        let told = file(text).expect_err("refused").to_string();
+        assert!(told.contains(why), "{told}");
+    }
+    let both = format!("{BANK}\n[mcp.bank]\ncommand = \"/bin/x\"\n");
+    assert!(Hands::parse(&both).expect_err("two of one name").to_string().contains("a hand is named bank as well"));
+    // How long it waits makes no other hand of it; anything else does.
+    let of = |more: &str| file(more).expect("a server").server("files").expect("declared").digest;
+    assert_eq!(of("timeout_s = 7"), of("per_hour = 3"));
+    assert_ne!(of("args = [\"a\"]"), of("args = [\"b\"]"));
 }

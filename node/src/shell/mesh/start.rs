@@ -30,7 +30,9 @@ use crate::{
         clock, control, fingerprints, home_watch, identity,
         mail_in::MailIn,
         network::{self, NetworkConfig, addresses},
-        releases, screen,
+        releases,
+        schedule::Schedule,
+        screen,
         store::{self, Loaded, Store},
         users::Users,
         vault_disk::{DiskEvent, Scan, ScanSize, Stamps, VaultDisk, VaultWatcher},
@@ -190,7 +192,6 @@ impl Mesh {
         let disk = disk::spawn(vault_disk, stamps, disk::Room::of(&config))?;
         let (asked_sent, asked) = mpsc::channel(EVENTS_MAX);
         control::serve(&home.control_socket(), Users::load(&home)?.as_ref(), asked_sent)?;
-        let home_changed = watch_home(&home)?;
         write_addresses(&home, &[])?;
         let mail_in = MailIn::spawn(&home, &config, &options.mail_in, place.away().is_none()).await?;
         let mut mesh = Self {
@@ -208,7 +209,7 @@ impl Mesh {
             disk,
             disk_events,
             place,
-            home_changed,
+            home_changed: watch_home(&options.home)?,
             asked,
             brain_answers: mpsc::channel(EVENTS_MAX),
             calls: std::collections::BTreeMap::new(),
@@ -230,6 +231,7 @@ impl Mesh {
             payloads_lost: 0,
             mail_in,
             senses: super::answers::Senses::default(),
+            schedule: Schedule::of(options.config.schedule.digest()),
             brain_failed: None,
         };
         mesh.tell_away().await?;
