@@ -1,6 +1,6 @@
 //! Running the node: the supervisor on Local, the mesh alone on Cloud.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
 use aiemp_protocol::roster::Role;
 use anyhow::{Context as _, Result};
@@ -25,7 +25,8 @@ use crate::{
         mail_in::Sources,
         mesh::{self, Ended, MeshOptions},
         network::addresses,
-        program, schema_check, screen, supervisor, tool_keeper,
+        program::{Program, become_program},
+        schema_check, screen, supervisor, tool_keeper,
         users::Users,
         walls::{self, Wall},
     },
@@ -157,8 +158,8 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
         ProcessName::Senses => senses_process(home),
         ProcessName::Program => {
             let own = own.clone().context("--own is missing")?;
-            let places = program::Places { own, reads: reads.clone(), writes: writes.clone() };
-            let never = program::become_program(home, places, command)?;
+            let (command, reads, writes) = (command.clone(), reads.clone(), writes.clone());
+            let never = become_program(home, Program { command, env: BTreeMap::new(), own, reads, writes })?;
             match never {}
         }
         ProcessName::ToolKeeper => {
@@ -187,12 +188,7 @@ fn senses_process(home: &Home) -> Result<ExitCode> {
     walls::keep_memory()?;
     let config = shell::settings::load(home)?;
     aiemp_keys::private_file::create_private_dir(&home.watchers())?;
-    if senses::confined(home, &config).enter()?.is_none() {
-        tracing::warn!(
-            process = "senses",
-            "boundary off: this kernel has no landlock of version 2 or newer; see `doctor`"
-        );
-    }
+    warn_without_landlock("senses", senses::confined(home, &config).enter()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(senses::run(home, &config))?;
     Ok(ExitCode::SUCCESS)
@@ -205,8 +201,7 @@ fn executor_process(home: &Home) -> Result<ExitCode> {
     let declared = declared(home)?;
     let wall = Wall::executor(home, &config, &declared);
     // Before the wall, behind which nothing can be started.
-    let starts_programs = declared.servers().any(|server| !server.dry_run);
-    let keeper = starts_programs.then(|| tool_keeper::ToolKeeper::start(home)).transpose()?;
+    let keeper = declared.starts_programs().then(|| tool_keeper::ToolKeeper::start(home)).transpose()?;
     warn_of_missing(&wall, home)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(executor::run(home, me, keeper))?;
@@ -271,14 +266,17 @@ pub(super) fn wall_around_mesh(config: &Config) -> Option<Wall> {
 
 fn warn_of_missing(wall: &Wall, home: &Home) -> Result<()> {
     let standing = wall.raise(home)?;
-    if standing.landlock.is_none() {
-        let process = wall.as_str();
-        tracing::warn!(process, "boundary off: this kernel has no landlock of version 2 or newer; see `doctor`");
-    }
+    warn_without_landlock(wall.as_str(), standing.landlock);
     if !standing.calls {
         tracing::warn!(process = wall.as_str(), "boundary off: this kernel filters no system calls");
     }
     Ok(())
+}
+
+fn warn_without_landlock(process: &str, landlock: Option<u8>) {
+    if landlock.is_none() {
+        tracing::warn!(process, "boundary off: this kernel has no landlock of version 2 or newer; see `doctor`");
+    }
 }
 
 /// Keeps what `--announce` says for `pair invite`, which is another process.

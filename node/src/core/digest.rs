@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 use aiemp_crdt::{index::FileRecord, vault};
 use aiemp_protocol::{
     approval::Outcome,
-    egress::Held,
     ids::{Audience, FileId},
     time::Timestamp,
     vault_path::VaultPath,
@@ -42,12 +41,8 @@ impl Core {
         let text = format!("# Digest of {day}\n\nWhat happened since {since}.\n\n{body}");
         match self.guard.clear_file(&path, Audience::All, text.into_bytes()) {
             Ok(content) => self.vault_input(now, vault::Input::CreateRequested { file, path, content }),
-            Err(why) => self.digest_held(path, why),
+            Err(why) => self.notice(Notice::Held { path, why }),
         }
-    }
-
-    fn digest_held(&mut self, path: VaultPath, why: Held) {
-        self.notice(Notice::Held { path, why });
     }
 
     /// When this node wrote the one before.

@@ -163,17 +163,13 @@ impl Hands {
         self.declared.get(action.hand()).filter(|connector| connector.kind() == action.kind())
     }
 
-    /// A call with the credentials that its server gets, and no others. A dry run is shown, so it gets none.
+    /// A call with the credentials that its server gets, and no others.
     fn tool_call(&self, server: &Server, tool: &Tool, row: &Row, roster: &Roster) -> Result<ToolCall, SecretError> {
-        let named = server.env.iter().filter_map(|(variable, value)| Some((variable, value.secret()?)));
-        let read = named
-            .filter(|_| !server.dry_run)
-            .map(|(variable, name)| Ok((variable.clone(), secrets::read(&self.home, roster, name)?)));
         Ok(ToolCall {
             server: server.clone(),
             tool: tool.clone(),
             keeper: self.keeper.clone(),
-            secrets: read.collect::<Result<_, SecretError>>()?,
+            secrets: secrets::of_server(&self.home, roster, server)?,
             ends: row.verified.ends(),
             unwanted: Unwanted::default(),
         })

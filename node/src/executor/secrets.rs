@@ -1,6 +1,6 @@
 //! Service credentials: one file each, signed by the approve key, so that no other process can plant one.
 
-use std::{fs, io, path::PathBuf};
+use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
 use aiemp_keys::{
     CborError, CoseError, PrivacyError, Secret, Signer,
@@ -10,7 +10,7 @@ use aiemp_keys::{
 use aiemp_protocol::{ids::MeshId, roster::Roster};
 use thiserror::Error;
 
-use crate::home::Home;
+use crate::{hands::Server, home::Home};
 
 const DOMAIN: &str = "aiemp-node 2026 secret";
 const NAME_BYTES_MAX: usize = 64;
@@ -123,6 +123,17 @@ fn path_of(home: &Home, name: &str) -> Result<PathBuf, SecretError> {
 pub fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+/// The credentials that an MCP server gets, by the variables of its environment. A dry run is shown, so it gets none.
+pub fn of_server(
+    home: &Home,
+    roster: &Roster,
+    server: &Server,
+) -> Result<BTreeMap<String, Secret<String>>, SecretError> {
+    let named = server.env.iter().filter_map(|(variable, value)| Some((variable, value.secret()?)));
+    let given = named.filter(|_| !server.dry_run);
+    given.map(|(variable, name)| Ok((variable.clone(), read(home, roster, name)?))).collect()
 }
 
 fn missing_or(error: PrivacyError, name: &str) -> SecretError {

@@ -31,15 +31,13 @@ use tokio::{
 use super::masked;
 use crate::{
     core::mail::inert,
-    hands::{Server, schema_digest},
+    hands::{SERVER_BYTES_MAX, Server, schema_digest},
     shell::{
         schema_check::{Question, Wrong},
         tool_keeper::ToolKeeper,
     },
 };
 
-/// What is read of a server in all, so that none fills memory.
-const BYTES_MAX: u64 = 8 << 20;
 /// The largest schema that arguments are checked against.
 const SCHEMA_BYTES_MAX: usize = 64 << 10;
 /// How long that may take.
@@ -131,10 +129,9 @@ impl ToolCall {
         let arguments: JsonObject = serde_json::from_slice(&self.tool.arguments)
             .map_err(|error| NotAsked::for_good(format!("the arguments are no JSON object: {error}")))?;
         let keeper = self.keeper.as_ref().ok_or_else(|| again(&"no program can be started behind this wall"))?;
-        let secrets = self.secrets.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect();
-        let stream = keeper.server(&self.server.name, secrets, self.server.timeout * 2 + GRACE);
+        let stream = keeper.server(&self.server.name, &self.secrets, self.server.timeout * 2 + GRACE);
         let (read, write) = stream.and_then(UnixStream::from_std).map_err(|error| again(&error))?.into_split();
-        let client = ().serve((read.take(BYTES_MAX), write)).await.map_err(|error| {
+        let client = ().serve((read.take(SERVER_BYTES_MAX), write)).await.map_err(|error| {
             again(&format!("it does not answer as an MCP server: {error}; `aiemp-node hands tools` shows what it says"))
         })?;
         let tools = client.list_all_tools().await.map_err(|error| again(&format!("it names no tools: {error}")))?;

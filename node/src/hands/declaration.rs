@@ -232,6 +232,11 @@ impl Hands {
         }
     }
 
+    /// Whether a program is started for any of them.
+    pub fn starts_programs(&self) -> bool {
+        self.servers().any(|server| !server.dry_run)
+    }
+
     /// TCP ports that are called.
     pub fn ports(&self) -> BTreeSet<u16> {
         self.called().map(|connector| connector.port).collect()

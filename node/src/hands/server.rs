@@ -11,6 +11,8 @@ use crate::config::EnvValue;
 
 const SCHEMA_LABEL: &str = "aiemp-node 2026 tool schema";
 const TIMEOUT_S_MAX: u64 = 600;
+/// What is read of a server in all, so that none fills memory.
+pub const SERVER_BYTES_MAX: u64 = 8 << 20;
 const TOOLS_MAX: usize = 256;
 
 /// A declared MCP server.

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     event::Event,
-    watcher::{Ended, Run},
+    watcher::{Ended, LOOKS_ONCE, Run},
 };
 use crate::{config::Watcher, home::Home};
 
@@ -79,7 +79,7 @@ fn findings(settings: &Watcher, first: &Told, second: &Told) -> Vec<Finding> {
     let (is_running, seen) = match (&first.ended, settings.every_s) {
         (None, _) | (Some(Ended::Stopped), _) => (true, "it ran until it was told to end".to_owned()),
         (Some(Ended::Well), Some(seconds)) => (true, format!("it ended well; it is started again after {seconds} s")),
-        (Some(Ended::Well), None) => (false, "it ended by itself; for one that looks once, set `every_s`".to_owned()),
+        (Some(Ended::Well), None) => (false, LOOKS_ONCE.to_owned()),
         (Some(Ended::Badly(how)), _) => (false, how.clone()),
     };
     let unique: BTreeSet<_> = first.ids.iter().collect();

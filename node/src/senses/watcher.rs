@@ -39,6 +39,8 @@ const LINE_BYTES_MAX: u64 = 256 << 10;
 const MALFORMED_MAX: u32 = 100;
 /// How much of what it says on stderr is remembered.
 const WORDS_BYTES_MAX: usize = 2 << 10;
+/// What is told of one that ended although it should not.
+pub(super) const LOOKS_ONCE: &str = "it ended by itself; for one that looks once, set `every_s`";
 /// How long one that is told to end may take.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 /// How long one that cannot be taken yet is kept waiting before it is tried again, and how often a cursor alone is noted.
@@ -113,29 +115,22 @@ pub(super) enum Ended {
 
 /// Keeps a watcher running until the node stops.
 pub(super) async fn watch(watched: Watched, door: Door, mut stop: watch::Receiver<bool>) {
-    let (mut backoff, mut told, settings) = (Backoff::default(), 0, Arc::clone(&watched.settings));
+    let (mut backoff, settings) = (Backoff::default(), Arc::clone(&watched.settings));
     let sense = watched.sense();
     loop {
-        let began = Instant::now();
-        let before = told;
-        let ended = session(&watched, &door, &mut told, &mut stop).await;
-        let has_told = told > before;
-        let wait = match (&ended, settings.every_s) {
+        let (began, mut has_told) = (Instant::now(), false);
+        let ended = session(&watched, &door, &mut has_told, &mut stop).await;
+        let wait = match (ended, settings.every_s) {
             (Ended::Stopped, _) => return,
             (Ended::Well, Some(seconds)) => {
                 backoff = Backoff::default();
                 door.tell(&sense, None);
                 Duration::from_secs(seconds)
             }
-            (Ended::Well, None) => {
+            (ended, _) => {
+                let how = if let Ended::Badly(how) = ended { how } else { LOOKS_ONCE.to_owned() };
                 let wait = backoff.ended(began.elapsed(), has_told);
-                let how = "it ended by itself; for one that looks once, set `every_s`".to_owned();
                 door.tell(&sense, Some(trouble(&settings.name, &how, wait, backoff.is_looping())));
-                wait
-            }
-            (Ended::Badly(how), _) => {
-                let wait = backoff.ended(began.elapsed(), has_told);
-                door.tell(&sense, Some(trouble(&settings.name, how, wait, backoff.is_looping())));
                 wait
             }
         };
@@ -155,8 +150,8 @@ fn trouble(name: &str, how: &str, wait: Duration, is_looping: bool) -> WireTroub
     }
 }
 
-/// One run, from its start to its end; `told` counts the events that were taken.
-async fn session(watched: &Watched, door: &Door, told: &mut u64, stop: &mut watch::Receiver<bool>) -> Ended {
+/// One run, from its start to its end; notes whether anything was taken of it.
+async fn session(watched: &Watched, door: &Door, has_told: &mut bool, stop: &mut watch::Receiver<bool>) -> Ended {
     let sense = &watched.sense();
     let started = watched.cursor().and_then(|cursor| Run::start(&watched.home, &watched.settings, &cursor));
     let mut run = match started {
@@ -191,7 +186,7 @@ async fn session(watched: &Watched, door: &Door, told: &mut u64, stop: &mut watc
         };
         match event {
             Ok(event) => match take(watched, door, &event, &mut place, stop).await {
-                Taken::Yes => *told += 1,
+                Taken::Yes => *has_told = true,
                 Taken::No(why) => return Ended::Badly(why),
                 Taken::Stopped => {
                     run.end().await;
@@ -289,8 +284,6 @@ impl Run {
     pub(super) fn start(home: &Home, settings: &Watcher, cursor: &str) -> Result<Self> {
         let secrets = cloud_secrets::resolve(home, &settings.env, Purpose::Watcher)?;
         let watched = Watched { home: home.clone(), settings: Arc::new(settings.clone()) };
-        private_file::create_private_dir(&home.watchers())?;
-        private_file::create_private_dir(&watched.folder())?;
         let given = [("AIEMP_CURSOR", cursor), ("AIEMP_WATCHER", &settings.name)];
         let program = Program {
             command: settings.command.clone(),

@@ -12,13 +12,12 @@ use std::{
 
 use aiemp_keys::private_file;
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 
 use super::walls::Confined;
 use crate::{fault::Fault, home::Home};
 
 /// What is started, and what it may open beside the system's files and its own folder.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Program {
     /// The program and its arguments.
     pub command: Vec<String>,
@@ -66,17 +65,6 @@ impl Program {
     }
 }
 
-/// What a program may open, beside the system's files.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// Its own folder.
-    pub own: PathBuf,
-    /// What it reads.
-    pub reads: Vec<PathBuf>,
-    /// What it changes.
-    pub writes: Vec<PathBuf>,
-}
-
 /// The files that a command names: the program, a script; also where a link leads. Not what lies beside them, which may be
 /// anything.
 pub fn files_of(command: &[String]) -> impl Iterator<Item = PathBuf> {
@@ -85,10 +73,10 @@ pub fn files_of(command: &[String]) -> impl Iterator<Item = PathBuf> {
     with_real.filter(|path| path.is_file())
 }
 
-/// Shuts this process in and becomes the program. Returns why it could not.
-pub fn become_program(home: &Home, places: Places, command: &[String]) -> Result<Infallible> {
+/// Shuts this process in and becomes the program, in the environment that it was started with. Returns why it could not.
+pub fn become_program(home: &Home, program: Program) -> Result<Infallible> {
+    let Program { command, own, reads, writes, .. } = program;
     let (program, arguments) = command.split_first().context("no command is configured")?;
-    let Places { own, reads, writes } = places;
     let vault = super::settings::load(home)?.vault;
     let is_inside = |path: &&PathBuf| !super::places::is_outside(path, home.path(), &vault);
     if let Some(path) = reads.iter().chain(&writes).find(is_inside) {
@@ -96,7 +84,7 @@ pub fn become_program(home: &Home, places: Places, command: &[String]) -> Result
         let fix = "Name something narrower in `reads` or `writes`: no program of yours reads keys or private notes.";
         return Err(Fault::refused("program", message, fix).into());
     }
-    let named = files_of(command).filter(|path| !is_inside(&path));
+    let named = files_of(&command).filter(|path| !is_inside(&path));
     let reads = reads.iter().cloned().chain(named).collect();
     let writes = writes.into_iter().chain([own]).collect();
     Confined { reads, writes, sockets: Vec::new() }.with_programs(home, &vault).enter()?;

@@ -23,6 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aiemp_keys::Secret;
 use anyhow::{Context as _, Result};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -97,7 +98,13 @@ impl ToolKeeper {
     }
 
     /// Has a declared server started; what it says and hears. It ends with the stream, or when its time is over.
-    pub fn server(&self, name: &str, secrets: BTreeMap<String, String>, time: Duration) -> io::Result<UnixStream> {
+    pub fn server(
+        &self,
+        name: &str,
+        secrets: &BTreeMap<String, Secret<String>>,
+        time: Duration,
+    ) -> io::Result<UnixStream> {
+        let secrets = secrets.iter().map(|(variable, value)| (variable.clone(), value.expose().clone())).collect();
         self.open(What::Server { name: name.to_owned(), secrets }, time)
     }
 
@@ -178,8 +185,8 @@ fn take_orders(home: &Home, groups: &Groups) -> Result<()> {
 
 // From this thread alone: what is started ends with the thread that started it.
 fn start(home: &Home, order: Order, stream: OwnedFd, groups: &Groups) -> Result<()> {
-    let mut command = match &order.what {
-        What::Server { name, secrets } => of_server(home, name, secrets)?.command(home)?,
+    let mut command = match order.what {
+        What::Server { name, secrets } => of_server(home, &name, secrets)?.command(home)?,
         What::Check => super::schema_check::command(home)?,
     };
     let watched = stream.try_clone()?;
@@ -195,18 +202,19 @@ fn start(home: &Home, order: Order, stream: OwnedFd, groups: &Groups) -> Result<
 }
 
 /// What the person signed, with the secrets of this order.
-fn of_server(home: &Home, name: &str, secrets: &BTreeMap<String, String>) -> Result<Program> {
+fn of_server(home: &Home, name: &str, secrets: BTreeMap<String, String>) -> Result<Program> {
     let rosters = rosters::load(home)?.context("there is no roster")?;
     let (_, hands) = declared::load(&home.executor_hands(), rosters.current())?;
     let server = hands.server(name).with_context(|| format!("no server named {name} is declared"))?;
-    Ok(program_of(home, server, secrets))
+    let secrets = secrets.into_iter().map(|(variable, value)| (variable, Secret::new(value))).collect();
+    Ok(program_of(home, server, &secrets))
 }
 
 /// The program of a declared server; of the secrets it gets those that its declaration names.
-pub fn program_of(home: &Home, server: &Server, secrets: &BTreeMap<String, String>) -> Program {
+pub fn program_of(home: &Home, server: &Server, secrets: &BTreeMap<String, Secret<String>>) -> Program {
     let value = |variable: &String, value: &EnvValue| match value {
         EnvValue::Plain(text) => Some(text.clone()),
-        EnvValue::Secret(_) => secrets.get(variable).cloned(),
+        EnvValue::Secret(_) => secrets.get(variable).map(|secret| secret.expose().clone()),
     };
     Program {
         command: server.command.clone(),

@@ -67,7 +67,7 @@ impl Reach {
         }
         let mut ca_files = declared.ca_files();
         ca_files.extend(smtp.and_then(|smtp| smtp.ca_file.clone()));
-        Self { ports, ca_files, programs: declared.servers().any(|server| !server.dry_run) }
+        Self { ports, ca_files, programs: declared.starts_programs() }
     }
 
     /// Whether a wall with this reach leaves open all that another one needs.

@@ -1,6 +1,10 @@
 //! `hands tools`: starts MCP servers as the executor would, and prints the lines by which their tools are declared.
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode, process::Stdio, time::Duration};
+use std::{
+    path::Path,
+    process::{ExitCode, Stdio},
+    time::Duration,
+};
 
 use aiemp_protocol::{action::spelt, roster::Roster};
 use anyhow::{Context as _, Result};
@@ -14,13 +18,11 @@ use super::{print, read};
 use crate::{
     executor::secrets,
     fault::Fault,
-    hands::{Server, schema_digest},
+    hands::{SERVER_BYTES_MAX, Server, schema_digest},
     home::Home,
     shell::{process_group::ProcessGroup, tool_keeper::program_of},
 };
 
-/// What is read of a server in all.
-const BYTES_MAX: u64 = 8 << 20;
 /// How long one that was asked may take to end.
 const END: Duration = Duration::from_secs(2);
 /// How much of a description is shown.
@@ -68,22 +70,17 @@ fn print_tools(server: &Server, tools: &[Tool]) {
 
 /// What a server says that it has. What it says on stderr is seen.
 async fn listed(home: &Home, roster: &Roster, server: &Server) -> Result<Vec<Tool>> {
-    // A dry run is to be seen without its secrets as well.
-    let named = server.env.iter().filter_map(|(variable, value)| Some((variable, value.secret()?)));
-    let given = named.filter(|_| !server.dry_run);
-    let read =
-        given.map(|(variable, name)| Ok((variable.clone(), secrets::read(home, roster, name)?.expose().clone())));
-    let program = program_of(home, server, &read.collect::<Result<BTreeMap<_, _>>>()?);
+    let program = program_of(home, server, &secrets::of_server(home, roster, server)?);
     let mut command = tokio::process::Command::from(program.command(home)?);
     // Not this terminal itself, into which it could type.
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().context("it cannot be started")?;
     let _group = ProcessGroup::of(&child);
     let stdin = child.stdin.take().context("it has no stdin")?;
-    let stdout = child.stdout.take().context("it has no stdout")?.take(BYTES_MAX);
+    let stdout = child.stdout.take().context("it has no stdout")?.take(SERVER_BYTES_MAX);
     let stderr = child.stderr.take().context("it has no stderr")?;
     tokio::spawn(async move {
-        let mut lines = BufReader::new(stderr.take(BYTES_MAX)).lines();
+        let mut lines = BufReader::new(stderr.take(SERVER_BYTES_MAX)).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             print::talk(spelt(&line));
         }
