@@ -13,7 +13,7 @@ pub use self::{
     senses::{DropFolder, Hook, HookForm, Watcher, Webhooks},
 };
 use crate::{
-    core::Limits,
+    core::{Bank, Limits},
     executor::{secrets::is_name, smtp::Security},
 };
 
@@ -46,6 +46,8 @@ pub struct Config {
     pub webhooks: Option<Webhooks>,
     /// Programs that tell what they see.
     pub watcher: Vec<Watcher>,
+    /// On Local: how banks write the statements that are dropped.
+    pub bank: Vec<Bank>,
     /// What is done at its times.
     pub schedule: Schedule,
     /// How mails leave, and in whose name.
@@ -424,6 +426,9 @@ impl Config {
         }
         if let Some(why) = config.brain.budget.objection() {
             return refuse(why);
+        }
+        if let Some(why) = config.bank.iter().find_map(Bank::objection) {
+            return refuse(&why);
         }
         if let Some(why) = config.schedule.objection() {
             return refuse(&why);

@@ -25,6 +25,8 @@ use aiemp_protocol::{
 pub mod agent;
 mod announce;
 mod arrivals;
+mod away;
+mod books;
 mod brains;
 mod budget;
 mod claims;
@@ -42,17 +44,21 @@ pub mod mail;
 mod newsletters;
 mod output;
 mod questions;
+mod reports;
 mod standing;
 pub mod template;
 mod work;
 
 pub use arrivals::{Arrival, is_kind};
+pub use books::Bank;
+use books::Books;
 pub use brains::{BrainFault, BrainRun, FaultClass};
 pub use budget::{Bound, Limits, Used};
 pub use compaction::Compaction;
 pub use divergence::{Divergence, Lost};
 pub use input::{BrainId, Input, Question};
 pub use output::{Answer, ClaimStanding, DraftSource, LogStanding, Notice, Output, Status};
+pub use reports::Report;
 pub use work::Brain;
 use work::Work;
 
@@ -72,6 +78,8 @@ pub struct Start {
     pub limits: Limits,
     /// A line under each mail that is drafted here, for those who read it.
     pub disclosure: Option<String>,
+    /// How the banks write their statements.
+    pub banks: Vec<Bank>,
     /// Which notes start anew.
     pub compaction: Compaction,
     /// Logs found invalid before.
@@ -163,7 +171,8 @@ impl Core {
         let me = replication.me();
         let boundaries = boundaries(replication.rosters(), me);
         let brain = (start.brain, start.limits, start.disclosure);
-        let work = Work::new(replication.rosters().current(), me, brain, start.compaction);
+        let mut work = Work::new(replication.rosters().current(), me, brain, start.compaction);
+        work.books = Books::of(start.banks);
         let mut vault = Vault::new(me, Box::new(boundaries), positions(&replication));
         if start.ended_well {
             vault.ended_well();
@@ -191,6 +200,7 @@ impl Core {
     pub fn restore_entry(&mut self, log: LogId, cose: &[u8], received: Timestamp) -> Result<(), EntryError> {
         let mesh = self.replication.rosters().current().mesh;
         let signed = SignedEntry::verify(mesh, log, self.replication.head(log), cose)?;
+        self.was_there(received);
         let past = self.replication.restore(&signed, received);
         let payloads = signed.entry.items.iter().filter_map(Item::payload).map(|_| None).collect();
         let entry = EntryWithPayloads { signed, payloads };
@@ -212,6 +222,7 @@ impl Core {
 
     /// Handles one input.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
+        self.is_there(now);
         match input {
             Input::Restored => {
                 self.vault_input(now, vault::Input::Restored);
@@ -267,7 +278,7 @@ impl Core {
             }
             Input::StandingChanged(standing) => self.standing_changed(now, standing),
             Input::FreezeFound(bytes) => self.replication.handle(now, replication::Input::FreezeFound(bytes)),
-            Input::DigestDue(day) => self.digest_due(now, &day),
+            Input::ReportDue(report, day) => self.report_due(now, report, day),
             Input::DiskChecked { full } => self.replication.handle(now, replication::Input::DiskChecked { full }),
             Input::PlaceChecked { is_away } => self.vault_input(now, vault::Input::PlaceChecked { is_away }),
             Input::Asked { request, question } => self.asked(now, request, question),
@@ -322,6 +333,7 @@ impl Core {
     fn pump(&mut self, now: Timestamp) {
         self.carry_all(now);
         self.refresh_dashboard(now);
+        self.books_due(now);
         self.carry_all(now);
         self.outputs.extend(self.projections.drain(..));
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aiemp_keys::{FingerprintKey, Fingerprints, NodeId, Signer};
-use aiemp_node::core::{Answer, Brain, Compaction, Core, Divergence, Input, Limits, Lost, Start};
+use aiemp_node::core::{Answer, Bank, Brain, Compaction, Core, Divergence, Input, Limits, Lost, Start};
 use aiemp_protocol::{
     approval::{Receipt, Standing},
     egress::Releases,
@@ -60,6 +60,8 @@ pub struct Node {
     pub kept: Vec<(VaultPath, Vec<u8>)>,
     /// Answers to questions, by number.
     pub answers: BTreeMap<u64, Answer>,
+    /// How its banks write their statements.
+    pub banks: Vec<Bank>,
     /// What its brain may use.
     pub limits: Limits,
     /// What it used.
@@ -108,6 +110,7 @@ impl Node {
             answers: BTreeMap::new(),
             limits: Limits { at_once: 1_000, runs_per_hour: 100_000, runs_per_day: 100_000, ..Limits::default() },
             spending: Vec::new(),
+            banks: Vec::new(),
             freezes: Freezes::default(),
             standing: Vec::new(),
             secrets: vec![KNOWN_SECRET.to_owned()],
@@ -159,6 +162,7 @@ impl Node {
             removals_held: self.removals_held,
             compaction: self.compaction,
             disclosure: None,
+            banks: self.banks.clone(),
             has_adopted: self.store.has_adopted,
             signer: self.signer(),
             rosters: self.rosters(),

@@ -106,6 +106,39 @@ fn a_dropped_file_becomes_a_task_with_the_file_beside_it() {
     pair.wait("a folder that is made later is used", |pair| tasks(&pair.local, "files").len() == 5);
 }
 
+#[test]
+fn a_dropped_statement_becomes_the_books_and_the_briefing_tells_of_them() {
+    let mut pair = Pair::paired();
+    let drops = tempfile::tempdir().expect("a folder");
+    let drop = |extra: &str| format!("[[drop]]\ndir = {:?}\nbank = \"main\"\n{extra}", drops.path());
+    let bank = "[[bank]]\nname = \"main\"\ncurrency = \"EUR\"\ndate = \"Tag\"\n\
+                amount = \"Betrag\"\ndescription = [\"Wer\"]\ndecimal = \",\"\n";
+    let late = "[schedule]\nbriefing = \"never\"\n";
+    for (settings, why) in [
+        (drop(""), "needs a `[[bank]]` of that name"),
+        (drop(&bank.replace("EUR", "EURO")), "no currency's code"),
+        (drop(&format!("{bank}{late}")), "`[schedule] briefing = \"never\"` is no time"),
+    ] {
+        pair.local.configure(&settings);
+        pair.local.refused(&["--role", "local"]).assert(78, &[why]);
+    }
+    pair.local.configure(&drop(&format!("{bank}[schedule]\nbriefing = \"* * * * *\"\naudit = \"* * * * *\"\n")));
+    pair.local.start();
+    let today = aiemp_protocol::time::Timestamp::from_millis(seconds() * 1_000).date();
+    fs::write(drops.path().join("odd.csv"), "Tag;Wer\n1;2\n").expect("dropped");
+    fs::write(drops.path().join("kto.csv"), format!("Konto;DE02\n\nTag;Wer;Betrag\n{today};Kunde A;1.500,00\n"))
+        .expect("dropped");
+    pair.wait("the books say it", |pair| {
+        note(&pair.local, "Accounting/Current_Month.md").contains("| Kunde A | main | 1500.00 EUR |")
+    });
+    pair.wait("what cannot be read is told", |pair| troubles(&pair.local).contains("`Betrag` is missing in"));
+    assert_eq!(pair.local.named("Accounting/Statements/main", "kto_", ".csv").len(), 1);
+    assert!(!pair.cloud.vault.join("Accounting").exists(), "nothing of it reaches Cloud");
+    pair.wait("the reports are written", |pair| pair.local.named("Briefings", "", ".md").len() == 2);
+    let briefing = pair.local.named("Briefings", "", "_Monday_Briefing.md").remove(0);
+    assert!(note(&pair.local, &briefing).contains("## Revenue"), "{}", note(&pair.local, &briefing));
+}
+
 /// A post over HTTP/1.1; the status code and the body.
 fn http(port: u16, method: &str, path: &str, headers: &[(&str, String)], body: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");

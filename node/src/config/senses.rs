@@ -24,6 +24,8 @@ pub struct DropFolder {
     /// On Local: whether its files are for Local nodes alone.
     #[serde(default)]
     pub private: bool,
+    /// On Local: the `[[bank]]` whose statements are put there. They become no tasks, but the books in `Accounting/`.
+    pub bank: Option<String>,
 }
 
 /// Where programs of others post messages.
@@ -150,6 +152,10 @@ impl Config {
         if let Some(path) = paths.chain(self.drop.iter().map(|folder| &folder.dir)).find(|path| !path.is_absolute()) {
             return Some(format!("`{}` must be an absolute path", path.display()));
         }
+        let unknown = self.drop.iter().filter_map(|folder| folder.bank.as_ref());
+        if let Some(name) = unknown.into_iter().find(|name| self.bank.iter().all(|bank| bank.name != **name)) {
+            return Some(format!("`[[drop]] bank = \"{name}\"` needs a `[[bank]]` of that name"));
+        }
         let mut dirs = BTreeSet::new();
         if let Some(folder) = self.drop.iter().find(|folder| !dirs.insert(&folder.dir)) {
             return Some(format!("the drop folder {} stands there twice", folder.dir.display()));
@@ -180,11 +186,14 @@ impl Config {
                 webhooks.listen
             ));
         }
-        let is_private =
-            self.drop.iter().map(|folder| folder.private).chain(self.watcher.iter().map(|one| one.private));
+        let is_private = self
+            .drop
+            .iter()
+            .map(|folder| folder.private || folder.bank.is_some())
+            .chain(self.watcher.iter().map(|one| one.private));
         match role {
             Role::Cloud if is_private.into_iter().any(|is_private| is_private) => {
-                Some("`private = true` is for a Local node: nothing private lies on Cloud".to_owned())
+                Some("`private = true` and `bank` are for a Local node: nothing private lies on Cloud".to_owned())
             }
             Role::Local if self.webhooks.is_some() => {
                 Some("`[webhooks]` is for a Cloud node, which others can reach".to_owned())

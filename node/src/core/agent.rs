@@ -349,7 +349,7 @@ impl Core {
         self.work.with_agent.get(&work).copied()
     }
 
-    fn name_of(&self, node: NodeId) -> String {
+    pub(super) fn name_of(&self, node: NodeId) -> String {
         let member = self.work.members.iter().find(|(member, _)| *member == node);
         member.map_or_else(|| "a former member".to_owned(), |(_, name)| name.clone())
     }

@@ -47,6 +47,8 @@ pub struct Arrival {
     pub received: Option<Timestamp>,
     /// What it says.
     pub text: String,
+    /// Instead of a task: the bank whose statement the file is.
+    pub bank: Option<String>,
     /// A file that came, by its name.
     pub file: Option<(String, Vec<u8>)>,
 }
@@ -64,6 +66,9 @@ struct Taken {
 impl Core {
     /// Makes a task of it. It is told as done once that is durable, also where it came before.
     pub(super) fn take_arrival(&mut self, now: Timestamp, request: u64, arrival: Arrival) -> Step {
+        if let (Some(bank), Some((name, bytes))) = (&arrival.bank, &arrival.file) {
+            return self.take_statement(now, request, bank, (name, bytes.clone()));
+        }
         let is_private = arrival.is_private;
         let taken = self.taken(arrival)?;
         let zone = self.writable_zone(&taken.task)?;

@@ -22,8 +22,8 @@ use super::{
     work::{Reading, is_in},
 };
 
-const BEGIN: &str = "<!-- aiemp:begin -->";
-const END: &str = "<!-- aiemp:end -->";
+pub(super) const BEGIN: &str = "<!-- aiemp:begin -->";
+pub(super) const END: &str = "<!-- aiemp:end -->";
 /// The dashboard is rewritten at most once in this time.
 const CALM: Duration = Duration::from_millis(500);
 /// Drafts listed by name; the rest is a number.
@@ -32,7 +32,7 @@ const LISTED_MAX: usize = 20;
 impl Core {
     pub(super) fn touch_dashboard(&mut self, now: Timestamp, file: FileId) {
         let counts = self.path_of(file).is_some_and(|path| is_in(&path, "pending_approval"));
-        if counts && self.work.dashboard_due.is_none() {
+        if (counts || self.catches_up(now, file)) && self.work.dashboard_due.is_none() {
             self.work.dashboard_due = Some(now + CALM);
         }
     }
@@ -104,6 +104,7 @@ impl Core {
             lines.push("**Frozen:** nothing is sent, claimed or drafted (`aiemp-node unfreeze`)".to_owned());
             lines.push(String::new());
         }
+        lines.extend(self.meanwhile().into_iter().flat_map(|line| [line, String::new()]));
         lines.push(format!("**Waiting for your approval:** {}", waiting.len()));
         let asked: BTreeSet<_> = self.signatures_asked().iter().filter_map(|file| self.path_of(*file)).collect();
         let mark = |path| if asked.contains(path) { " — needs your signature: `aiemp-node approvals`" } else { "" };
@@ -211,7 +212,7 @@ impl Core {
 }
 
 /// The text with the section between its markers replaced, or added at the end.
-fn replace_section(text: &str, section: &str) -> String {
+pub(super) fn replace_section(text: &str, section: &str) -> String {
     match (text.find(BEGIN), text.find(END)) {
         (Some(begin), Some(end)) if begin < end => {
             format!("{}{section}{}", &text[..begin], &text[end + END.len()..])

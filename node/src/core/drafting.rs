@@ -28,6 +28,7 @@ impl Core {
         self.clear_drops();
         self.tell_awaited(file);
         self.continue_newsletters(now, file);
+        self.statement_seen(now, file);
         let Some(record) = self.vault.index().get(file) else { return };
         let Some(path) = record.path.shown().cloned() else { return };
         // Nor is anything done about what somebody deleted and an edit keeps in sight.

@@ -97,7 +97,7 @@ impl Core {
     }
 
     /// The file that the draft became. Where it became another text, or a rejected note, that one stays as it is.
-    fn copy_of(&self, receipt: &Receipt) -> FileId {
+    pub(super) fn copy_of(&self, receipt: &Receipt) -> FileId {
         let moved = receipt.file.moved_to(Zone::Owner);
         let rejected = self.path_of(moved).is_some_and(|path| is_in(&path, "rejected"));
         let base = self.vault.index().get(moved).and_then(FileRecord::shown_base);

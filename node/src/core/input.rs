@@ -4,6 +4,7 @@ use super::{
     agent::{Ask, Session},
     arrivals::Arrival,
     brains::{BrainFault, BrainRun},
+    reports::Report,
 };
 use aiemp_crdt::vault::{self, Choice, RemoveOutcome, WriteOutcome};
 use aiemp_keys::NodeId;
@@ -17,6 +18,7 @@ use aiemp_protocol::{
     time::Timestamp,
     vault_path::VaultPath,
 };
+use chrono::NaiveDate;
 
 /// What happened.
 #[derive(Debug)]
@@ -87,8 +89,8 @@ pub enum Input {
     StandingChanged(Vec<Standing>),
     /// A freeze record lies in the home.
     FreezeFound(Vec<u8>),
-    /// It is time for the digest of a day, `YYYY-MM-DD` where the person is.
-    DigestDue(String),
+    /// It is time for a report; the day is that where the person is.
+    ReportDue(Report, NaiveDate),
     /// The disk was looked at.
     DiskChecked {
         /// Whether so little is free that peers have to wait.

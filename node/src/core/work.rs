@@ -14,11 +14,14 @@ use aiemp_protocol::{
 use super::{
     Compaction,
     agent::{Awaiting, NoteFor, Session},
+    away::Presence,
+    books::{Books, ledger::Month},
     budget::{Budget, Limits},
     input::BrainId,
     mail::{self, TaskNote},
     newsletters::Newsletters,
     output::DraftSource,
+    reports::Gathering,
 };
 
 /// What drafts on this node.
@@ -60,6 +63,12 @@ pub(super) enum Reading {
     File { request: u64, file: FileId, path: VaultPath },
     /// The dashboard.
     Dashboard(FileId),
+    /// A bank's statement.
+    Statement(FileId),
+    /// The note of a month, for what it is to say between its markers.
+    Month { file: FileId, of: (Month, bool), section: String },
+    /// A note for a report; a task with when it was done.
+    ForReport { number: u64, file: FileId, done: Option<Timestamp> },
     /// The day's log, to append a line.
     DayLog { file: FileId, part: usize, at: Timestamp, line: String },
     /// The note of a day's newsletters, to append lines.
@@ -157,6 +166,12 @@ pub(super) struct Work {
     pub(super) offers: BTreeMap<FileId, Timestamp>,
     /// Places whose last save was held back: what the logs have there is not what the person wants.
     pub(super) held: BTreeSet<VaultPath>,
+    /// When this node was there.
+    pub(super) presence: Presence,
+    /// Reports whose notes are being read.
+    pub(super) gatherings: BTreeMap<u64, Gathering>,
+    /// What the bank says.
+    pub(super) books: Books,
     /// Newsletters on their way into the note of their day.
     pub(super) newsletters: Newsletters,
     /// Lines for the day logs, one file at a time.
@@ -215,6 +230,9 @@ impl Work {
             standing: Vec::new(),
             offers: BTreeMap::new(),
             held: BTreeSet::new(),
+            presence: Presence::default(),
+            gatherings: BTreeMap::new(),
+            books: Books::default(),
             newsletters: Newsletters::default(),
             log_lines: Vec::new(),
             logging: false,
@@ -240,7 +258,12 @@ impl Work {
         let waiting = self.waiting_at.filter(|_| !self.waiting.is_empty());
         let own = claims.chain(retries).chain(waiting).chain(offers).chain(leases).filter(|_| !self.is_stopped);
         let agents = self.agent_waits.iter().map(|waiting| waiting.until);
-        own.chain(agents).chain(self.dashboard_due).chain(self.forget_at).chain(self.compact_at).min()
+        own.chain(agents)
+            .chain(self.books.due)
+            .chain(self.dashboard_due)
+            .chain(self.forget_at)
+            .chain(self.compact_at)
+            .min()
     }
 
     /// The text of a mail as it is drafted: with the line that says who drafted it, unless it stands there.

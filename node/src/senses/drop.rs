@@ -239,7 +239,8 @@ fn arrival(folder: &DropFolder, name: &str, stamp: Stamp, bytes: &[u8]) -> WireA
         id: format!("{name} {} {changed:?} {touched:?} {inode}", Hash::of_content(bytes)),
         kind: "file_drop".to_owned(),
         domain: folder.domain.clone(),
-        is_private: folder.private,
+        is_private: folder.private || folder.bank.is_some(),
+        bank: folder.bank.clone(),
         subject: name.to_owned(),
         received: u64::try_from(changed.0)
             .ok()
@@ -329,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_put_there_again_another_time_is_another_task() {
-        let folder = DropFolder { dir: PathBuf::from("/drop"), domain: "files".to_owned(), private: true };
+        let folder = DropFolder { dir: PathBuf::from("/drop"), domain: "files".to_owned(), private: true, bank: None };
         let stamp = |touched| Stamp { length: 2, changed: (1, 0), touched: (touched, 0), inode: 1 };
         let first = arrival(&folder, "a.txt", stamp(1), b"hi");
         assert_eq!((first.kind.as_str(), first.text.as_str(), first.is_private), ("file_drop", "hi", true));

@@ -61,6 +61,7 @@ impl Event {
     /// What becomes a task, if anything.
     pub(super) fn arrival(&self, watcher: &Watcher) -> Option<WireArrival> {
         Some(WireArrival {
+            bank: None,
             source: watcher.name.clone(),
             id: self.id.clone()?,
             kind: self.kind.clone().unwrap_or_else(|| "event".to_owned()),

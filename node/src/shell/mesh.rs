@@ -248,10 +248,10 @@ impl Mesh {
 
     /// Some time after the start, so that a node that was away has heard what happened.
     async fn look_at_the_clock(&mut self) -> Result<()> {
-        match self.schedule.digest_day(&chrono::Local::now()) {
-            Some(day) => self.handle(Input::DigestDue(day)).await,
-            None => Ok(()),
+        for (report, day) in self.schedule.due(&chrono::Local::now()) {
+            self.handle(Input::ReportDue(report, day)).await?;
         }
+        Ok(())
     }
 
     async fn handle(&mut self, input: Input) -> Result<()> {

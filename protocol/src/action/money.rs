@@ -17,7 +17,7 @@ const THREE_DECIMALS: &str = "BHD IQD JOD KWD LYD OMR TND";
 
 /// Refuses what is not the code of a known currency.
 pub(super) fn currency(code: &str) -> Result<(), Fault> {
-    decimals(code).map(|_| ()).ok_or_else(|| {
+    is_currency(code).then_some(()).ok_or_else(|| {
         Fault::new(
             "not the code of a known currency",
             "write the ISO 4217 code in capitals, for example `currency: USD`",
@@ -30,6 +30,16 @@ fn decimals(code: &str) -> Option<usize> {
     [(2, TWO_DECIMALS), (0, NO_DECIMALS), (3, THREE_DECIMALS)]
         .into_iter()
         .find_map(|(decimals, codes)| codes.split_ascii_whitespace().any(|known| known == code).then_some(decimals))
+}
+
+/// Whether it is the ISO 4217 code of a known currency.
+pub fn is_currency(code: &str) -> bool {
+    decimals(code).is_some()
+}
+
+/// Reads a plain decimal, more than nothing, as an amount of `code`'s smallest unit; an error says what is wrong with it.
+pub fn read(text: &str, code: &str) -> Result<u64, String> {
+    parse(text, code).map_err(|fault| fault.message)
 }
 
 /// Reads a plain decimal as an amount of `code`'s smallest unit; nothing is ever rounded.

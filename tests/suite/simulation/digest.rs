@@ -1,6 +1,6 @@
 //! The digest: once for a day, of all that happened since the one before.
 
-use aiemp_node::core::{Brain, Input};
+use aiemp_node::core::{Brain, Input, Report};
 use aiemp_protocol::roster::Role;
 use aiemp_tests::{people, world::World};
 
@@ -13,7 +13,8 @@ use super::{
 const DAY: u64 = 86_400_000;
 
 fn due(world: &mut World, node: usize, day: &str) {
-    world.input(node, Input::DigestDue(day.to_owned())).expect("it is due");
+    let day = day.parse().expect("a day");
+    world.input(node, Input::ReportDue(Report::Digest, day)).expect("it is due");
     pass(world, 10_000);
 }
 

@@ -21,6 +21,7 @@ pub struct WireArrival {
     /// RFC 3339.
     pub received: Option<String>,
     pub text: String,
+    pub bank: Option<String>,
     /// Name, and content in base64.
     pub file: Option<(String, String)>,
 }
@@ -43,6 +44,7 @@ impl WireArrival {
             subject: self.subject,
             received: received.transpose()?,
             text: self.text,
+            bank: self.bank,
             file: file.transpose()?,
         })
     }

@@ -231,7 +231,7 @@ impl Mesh {
             payloads_lost: 0,
             mail_in,
             senses: super::answers::Senses::default(),
-            schedule: Schedule::of(options.config.schedule.digest()),
+            schedule: Schedule::of(options.config.schedule.times()),
             brain_failed: None,
         };
         mesh.tell_away().await?;
@@ -307,6 +307,7 @@ fn restored_core(
         brain: brain_of(&options.config, options.role)?,
         limits: options.config.brain.budget.limits(),
         disclosure: options.config.brain.disclosure.clone(),
+        banks: options.config.bank.clone(),
         frozen: loaded.frozen,
         missing: loaded.missing,
         releases,
