@@ -69,13 +69,13 @@ mod tests {
             entries.extend((1..6).map(|day| entry(2025, month, day, "Supermarket", -2_000)));
             entries.push(entry(2025, month, 1, "Client", 100_000));
         }
-        entries.push(entry(2026, 1, 6, "Notion 202601", -1_950));
+        entries.push(entry(2026, 1, 6, "Notion 202601 REF 7", -1_950));
         entries.push(entry(2026, 1, 2, "Hotel", -30_000));
         entries.sort();
         let today = NaiveDate::from_ymd_opt(2026, 1, 11).expect("a day");
         let found = recurring(&entries, today);
         let told: Vec<_> =
             found.iter().map(|cost| (cost.description.as_str(), cost.minor, cost.increase_percent)).collect();
-        assert_eq!(told, [("Notion 202601", 1_950, 30)]);
+        assert_eq!(told, [("Notion 202601 REF 7", 1_950, 30)]);
     }
 }
