@@ -1,6 +1,7 @@
 //! The reviewer: derives, renders, hashes and signs by itself. It asks the mesh for bytes and believes nothing else.
 
 mod attachments;
+mod handbook;
 mod known;
 mod words;
 
@@ -22,14 +23,18 @@ use aiemp_protocol::{
 use anyhow::{Context, Result};
 use data_encoding::BASE64;
 
-pub use self::words::{Authors, Word};
 use self::{attachments::Files, known::Known};
+pub use self::{
+    handbook::{HANDBOOK, Handbook},
+    words::{Authors, Word},
+};
 use crate::{
     config::Config,
     fault::Fault,
     hands::{self, Hands},
     home::Home,
     shell::{
+        self,
         control::{Client, Request, Response, WireDraft, WireReceipt, unexpected},
         declared,
         handed_in::HandedIn,
@@ -90,6 +95,8 @@ pub struct Desk {
     pub handed_in: HandedIn,
     /// The limits in force.
     pub policy: Policy,
+    /// What the Handbook says, which limits nothing.
+    pub handbook: Handbook,
     known: Known,
     declared: Hands,
     config: Config,
@@ -122,6 +129,7 @@ impl Desk {
             readable.objection = hands::objection(home, &self.config, &self.declared, roster, &readable.action);
         }
         (self.items, self.receipts) = (items, receipts);
+        self.handbook = handbook(client)?;
         Ok(())
     }
 
@@ -156,6 +164,21 @@ impl Desk {
             receipt.kind == kind.as_str() && matches!(receipt.outcome.as_str(), "sent" | "unknown")
         };
         self.receipts.iter().filter(counts).map(|receipt| Timestamp::from_millis(receipt.at_ms)).collect()
+    }
+
+    /// The rule that applies to an action: what the policy says of its kind, and what the Handbook does.
+    pub fn rule_for(&self, action: &Action) -> Vec<String> {
+        let kind = action.kind();
+        let sent = |window| {
+            let since = shell::clock::now().earlier_by(window);
+            self.done(kind).into_iter().filter(|at| *at > since).count()
+        };
+        let of_policy = match self.policy.rules.get(&kind) {
+            Some(rule) => rule.spelled(sent).join("; "),
+            None => "no limit".to_owned(),
+        };
+        let rows = self.handbook.rows_of(kind).map(|(line, row)| format!("{HANDBOOK}, line {line}: {row}"));
+        std::iter::once(format!("policy for {kind}: {of_policy}")).chain(rows).collect()
     }
 
     fn of_work(&self, action: &Action) -> impl Iterator<Item = &WireReceipt> {
@@ -240,6 +263,12 @@ fn fetch(client: &mut Client, path: &str) -> Result<Option<Vec<u8>>> {
     }
     let Response::File { content } = answer else { return Err(unexpected()) };
     content.map(|content| BASE64.decode(content.as_bytes()).context("a content")).transpose()
+}
+
+/// What the vault's Handbook says; nothing where there is none.
+pub fn handbook(client: &mut Client) -> Result<Handbook> {
+    let note = fetch(client, HANDBOOK)?.unwrap_or_default();
+    Ok(Handbook::read(&String::from_utf8_lossy(&note)))
 }
 
 /// What an approval says beside the action.

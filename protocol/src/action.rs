@@ -34,7 +34,7 @@ pub use derive::{AttachmentInfo, DeriveContext, Draft, NOT_A_DRAFT, derive};
 pub use draft_note::{DraftFields, EmailProposal, Proposal, write_draft};
 pub use field::{address_of, is_address};
 pub use marked::{MarkedValue, ValueKind};
-pub use money::{format as amount, is_currency, read as read_amount};
+pub use money::{format as amount, is_currency};
 pub use reader::{IGNORED_KEYS, Refusal};
 pub use render::{AttachmentSource, Marks, NoteSource, RENDERER_VERSION, Rendered, Shown, render};
 

@@ -73,3 +73,30 @@ fn a_draft_that_is_moved_to_approved_by_hand_comes_back_and_asks_for_a_signature
     let dashboard = || pair.local.read("Dashboard.md").unwrap_or_default();
     pair.wait("the dashboard says so", |_| String::from_utf8_lossy(&dashboard()).contains("needs your signature"));
 }
+
+#[test]
+fn the_handbook_is_a_proposal_that_limits_nothing_until_it_is_signed() {
+    let pair = Pair::running();
+    pair.local.refused(&["policy", "diff"]).assert(1, &["Company_Handbook.md names no limit", "docs/policy.md"]);
+    let handbook = "# Handbook\n\n| Action | Auto | Always |\n|---|---|---|\n| Email replies | known contacts | bulk sends |\n\n\
+                    - Max 10 emails per hour, max 3 payments per hour\n\n## Do not contact\n- bob@stranger.test\n";
+    pair.local.save("Company_Handbook.md", handbook);
+    pair.local.save("Pending_Approval/b.md", draft("bob@stranger.test", "Two"));
+    pair.wait("it waits", |pair| pair.local.approvals_in("pending").len() == 1);
+    let id = pair.local.approvals()[0]["id"].as_str().expect("an ID").to_owned();
+    let rule = || pair.local.json(&["approvals", "show", &id, "--json"])["rule"].to_string();
+    pair.wait("the Handbook is there", |_| rule().contains("line 5: Email replies | known contacts | bulk sends"));
+    assert!(rule().contains("policy for email: no limit"), "{}", rule());
+    assert_eq!(pair.local.must(&["policy", "show"]), "", "a note limits nothing");
+    pair.local.must(&["policy", "apply"]);
+    let shown = pair.local.must(&["policy", "show"]);
+    for piece in ["[email]\nper_hour = 10\nopt_out = [\"bob@stranger.test\"]", "[payment]\nper_hour = 3"] {
+        assert!(shown.contains(piece), "{piece} is not in {shown}");
+    }
+    assert!(rule().contains("10 in an hour, of which 0 went; never to 1 that opted out"), "{}", rule());
+    pair.local.refused(&["approvals", "approve", &id]).assert(1, &["`opt_out` names bob@stranger.test"]);
+    // Whoever edits the note later changes nothing that was signed.
+    pair.local.save("Company_Handbook.md", "# Handbook\n\n- 1000 emails per hour\n");
+    pair.local.refused(&["approvals", "approve", &id]).assert(1, &["`opt_out` names"]);
+    assert!(pair.local.outbox().is_empty());
+}

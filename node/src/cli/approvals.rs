@@ -186,6 +186,7 @@ fn show(home: &Home, desk: &Desk, id: &str, as_json: bool, own: &str) -> Result<
         if let Ok(readable) = &item.draft {
             value["render"] = json!(readable.rendered.text);
             value["action"] = json!(BASE64.encode(&readable.action.to_bytes()));
+            value["rule"] = json!(desk.rule_for(&readable.action));
             value["words"] =
                 readable.authors.words.iter().map(|word| json!({ "at": word.at, "by": word.by })).collect();
             value["lines_by"] = json!(readable.authors.keys);
@@ -195,11 +196,11 @@ fn show(home: &Home, desk: &Desk, id: &str, as_json: bool, own: &str) -> Result<
         print::json(value);
         return Ok(());
     }
-    show_item(item, own);
+    show_item(desk, item, own);
     Ok(())
 }
 
-fn show_item(item: &Item, own: &str) {
+fn show_item(desk: &Desk, item: &Item, own: &str) {
     match &item.draft {
         Ok(readable) => {
             let has_colours = terminal::has_colours();
@@ -207,6 +208,9 @@ fn show_item(item: &Item, own: &str) {
             print::data(format!("ID  {}\nin  {}\n", item.id, spelt(&item.path)));
             print::data(text);
             print::talk(paint::legend(&readable.authors, own, has_colours));
+            for rule in desk.rule_for(&readable.action) {
+                print::talk(spelt(rule));
+            }
             if let Some(why) = &readable.objection {
                 print::talk(format!("cannot be carried out: {why}"));
             }
@@ -299,7 +303,7 @@ fn approve(home: &Home, desk: &mut Desk, client: &mut Client, id: &str, how: &Ho
     let item = find(home, desk, id, at_terminal)?.clone();
     let readable = decide::approvable(desk, &item, how.again)?;
     if at_terminal {
-        show_item(&item, how.own);
+        show_item(desk, &item, how.own);
         let typed = decide::type_new_values(readable, PATIENCE)?;
         if !matches!(typed, Typed::Line(_)) || !owner::confirm("Send exactly this?") {
             return Err(Fault::operator("not_approved", "not approved; nothing was sent", "").into());

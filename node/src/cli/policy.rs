@@ -24,7 +24,7 @@ use super::{Passphrase, approvals, owner, print};
 use crate::{
     fault::Fault,
     home::Home,
-    reviewer::Desk,
+    reviewer::{self, Desk, HANDBOOK},
     shell::{self, policies, walls::Wall},
 };
 
@@ -36,15 +36,15 @@ pub(super) enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
-    /// What a file would change
+    /// What a file, or the Handbook, would change
     Diff {
-        /// Limits as TOML
-        file: PathBuf,
+        /// Limits as TOML; without it, what Company_Handbook.md proposes
+        file: Option<PathBuf>,
     },
-    /// Sign the limits in a file; what was approved under others has to be approved again
+    /// Sign the limits in a file, or those of the Handbook; what was approved under others has to be approved again
     Apply {
-        /// Limits as TOML
-        file: PathBuf,
+        /// Limits as TOML; without it, what Company_Handbook.md proposes
+        file: Option<PathBuf>,
         #[command(flatten)]
         passphrase: Passphrase,
     },
@@ -76,6 +76,8 @@ struct RuleFile {
     per_day: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recipients: Option<BTreeSet<String>>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    opt_out: BTreeSet<String>,
     /// `21:00-06:00`, UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     quiet: Option<String>,
@@ -92,9 +94,10 @@ pub(super) fn policy(home: &Home, command: &PolicyCommand) -> Result<ExitCode> {
     let held = policies::load(&home.policy(), rosters.current())?;
     match command {
         PolicyCommand::Show { json } => show(&held, *json)?,
-        PolicyCommand::Diff { file } => print_difference(&held, &read(file)?)?,
+        PolicyCommand::Diff { file } => print_difference(&held, &proposed(home, file.as_deref(), &held)?)?,
         PolicyCommand::Apply { file, passphrase } => {
-            let new = Policy { issued: shell::clock::now().max(after(held.issued)), rules: read(file)?.rules };
+            let rules = proposed(home, file.as_deref(), &held)?.rules;
+            let new = Policy { issued: shell::clock::now().max(after(held.issued)), rules };
             print_difference(&held, &new)?;
             let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
             let bytes = new.sign(&keys.approve, rosters.current().mesh);
@@ -111,6 +114,24 @@ pub(super) fn policy(home: &Home, command: &PolicyCommand) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The limits of a file, or what the Handbook makes of those in force.
+fn proposed(home: &Home, file: Option<&Path>, held: &Policy) -> Result<Policy> {
+    if let Some(file) = file {
+        return read(file);
+    }
+    let handbook = reviewer::handbook(&mut approvals::client(home)?)?;
+    if handbook.said.is_empty() {
+        let message = format!("{HANDBOOK} names no limit");
+        let fix =
+            "Write lines such as `- Max 10 emails per hour`, or name a file of limits; docs/policy.md explains both.";
+        return Err(Fault::operator("no_proposal", message, fix).into());
+    }
+    for said in &handbook.said {
+        print::talk(format!("{HANDBOOK}, {}", spelt(said.to_string())));
+    }
+    Ok(handbook.proposed(held))
 }
 
 fn after(time: Timestamp) -> Timestamp {
@@ -207,6 +228,7 @@ impl RuleFile {
             per_hour: rule.per_hour,
             per_day: rule.per_day,
             recipients: rule.recipients.clone(),
+            opt_out: rule.opt_out.clone(),
             quiet: rule.quiet.map(|(from, to)| format!("{}-{}", clock(from), clock(to))),
             delay_minutes: rule.delay_minutes,
             passphrase: rule.passphrase,
@@ -232,6 +254,7 @@ impl RuleFile {
             per_day: self.per_day,
             amount_max: self.amount_max.into_iter().map(amount).collect::<Result<_, String>>()?,
             recipients: self.recipients.map(folded),
+            opt_out: folded(self.opt_out),
             quiet: self.quiet.as_deref().map(quiet).transpose()?,
             delay_minutes: self.delay_minutes,
             passphrase: self.passphrase,
@@ -261,6 +284,7 @@ mod tests {
 per_hour = 20
 per_day = 100
 recipients = ["@partner.test", "anna@client.test"]
+opt_out = ["bob@client.test"]
 quiet = "21:00-06:00"
 delay_minutes = 5
 passphrase = true

@@ -37,11 +37,6 @@ pub fn is_currency(code: &str) -> bool {
     decimals(code).is_some()
 }
 
-/// Reads a plain decimal, more than nothing, as an amount of `code`'s smallest unit; an error says what is wrong with it.
-pub fn read(text: &str, code: &str) -> Result<u64, String> {
-    parse(text, code).map_err(|fault| fault.message)
-}
-
 /// Reads a plain decimal as an amount of `code`'s smallest unit; nothing is ever rounded.
 pub(super) fn parse(text: &str, code: &str) -> Result<u64, Fault> {
     currency(code)?;

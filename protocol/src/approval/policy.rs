@@ -37,6 +37,8 @@ pub struct Rule {
     pub amount_max: BTreeMap<String, u64>,
     /// The only ones it may go to: addresses, `@domain`, or the name of a payee, network, server, connector or agent.
     pub recipients: Option<BTreeSet<String>>,
+    /// Those that it may never go to, in the same words: who asked not to be written to.
+    pub opt_out: BTreeSet<String>,
     /// Minutes of the day from and to which it waits; the end may lie on the next day.
     pub quiet: Option<(u64, u64)>,
     /// Minutes after the approval before which nothing is sent: time to cancel.
@@ -63,6 +65,9 @@ pub enum Breach {
     /// It goes to somebody who is not listed.
     #[error("the policy does not list {0} among the recipients")]
     Recipient(String),
+    /// It goes to somebody who does not want it.
+    #[error("the policy's `opt_out` names {0}: nothing goes there")]
+    OptedOut(String),
     /// The amount is larger, or in another currency.
     #[error("the policy allows no such amount: {0}")]
     Amount(String),
@@ -91,6 +96,9 @@ impl Policy {
         let rule = self.rules.get(&action.kind())?;
         if [rule.per_hour, rule.per_day].contains(&Some(0)) {
             return Some(Breach::Forbidden(action.kind()));
+        }
+        if let Some(who) = targets(&action.content).into_iter().find(|target| is_listed(&rule.opt_out, target)) {
+            return Some(Breach::OptedOut(who));
         }
         if let Some(listed) = &rule.recipients {
             let other = targets(&action.content).into_iter().find(|target| !is_listed(listed, target));
@@ -162,19 +170,47 @@ impl Policy {
 }
 
 impl Rule {
+    /// What it says, for whoever decides under it; `done` counts the actions of a time that ends now.
+    pub fn spelled(&self, done: impl Fn(Duration) -> usize) -> Vec<String> {
+        let mut told = Vec::new();
+        let rate = |limit: Option<u64>, window, word: &str| {
+            limit.map(|limit| format!("{limit} in {word}, of which {} went", done(window)))
+        };
+        told.extend(rate(self.per_hour, HOUR, "an hour"));
+        told.extend(rate(self.per_day, DAY, "a day"));
+        let amounts = self.amount_max.iter().map(|(code, max)| crate::action::amount(*max, code));
+        let amounts: Vec<_> = amounts.collect();
+        told.extend((!amounts.is_empty()).then(|| format!("at most {}", amounts.join(" or "))));
+        told.extend(self.recipients.as_ref().map(|listed| match listed.len() {
+            0..=3 => format!("only to {}", listed.iter().cloned().collect::<Vec<_>>().join(", ")),
+            count => format!("only to {count} that are listed"),
+        }));
+        told.extend((!self.opt_out.is_empty()).then(|| format!("never to {} that opted out", self.opt_out.len())));
+        let clock = |minutes: u64| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+        told.extend(self.quiet.map(|(from, to)| format!("quiet from {} to {} UTC", clock(from), clock(to))));
+        told.extend(
+            (self.delay_minutes > 0).then(|| format!("sent {} minutes after the approval", self.delay_minutes)),
+        );
+        told.extend(self.passphrase.then(|| "your passphrase each time".to_owned()));
+        told
+    }
+
     fn to_value(&self, kind: ActionKind) -> Value {
         let amounts = self.amount_max.iter().map(|(code, max)| cbor::array([cbor::text(code), cbor::uint(*max)]));
         let listed = |names: &BTreeSet<String>| cbor::array(names.iter().map(|name| cbor::text(name)));
-        cbor::array([
+        // The last is there where it says anything, so that what was signed before it was known stays as it is.
+        let opt_out = (!self.opt_out.is_empty()).then(|| listed(&self.opt_out));
+        let fields = [
             cbor::uint(kind.code()),
             cbor::option(self.per_hour.map(cbor::uint)),
             cbor::option(self.per_day.map(cbor::uint)),
             cbor::array(amounts),
-            cbor::option(self.recipients.as_ref().map(listed)),
+            cbor::option(self.recipients.as_ref().map(&listed)),
             cbor::option(self.quiet.map(|(from, to)| cbor::array([cbor::uint(from), cbor::uint(to)]))),
             cbor::uint(self.delay_minutes),
             Value::Bool(self.passphrase),
-        ])
+        ];
+        cbor::array(fields.into_iter().chain(opt_out))
     }
 
     fn from_value(value: Value) -> Result<(ActionKind, Self), CborError> {
@@ -195,17 +231,21 @@ impl Rule {
             fields.end()?;
             Ok(quiet)
         })?;
+        let (delay_minutes, passphrase) = (fields.uint()?, fields.bool()?);
+        let opt_out = if fields.is_at_end() { None } else { Some(fields.list_of(name)?) };
         let rule = Self {
             per_hour,
             per_day,
             amount_max: amounts.iter().cloned().collect(),
             recipients: recipients.as_ref().map(|names| names.iter().cloned().collect()),
             quiet,
-            delay_minutes: fields.uint()?,
-            passphrase: fields.bool()?,
+            opt_out: opt_out.iter().flatten().cloned().collect(),
+            delay_minutes,
+            passphrase,
         };
         let ascend = amounts.is_sorted_by(|(before, _), (after, _)| before < after)
-            && recipients.is_none_or(|names| names.is_sorted_by(|before, after| before < after));
+            && recipients.is_none_or(|names| names.is_sorted_by(|before, after| before < after))
+            && opt_out.is_none_or(|names| !names.is_empty() && names.is_sorted_by(|before, after| before < after));
         if !ascend || quiet.is_some_and(|(from, to)| from == to || from.max(to) >= DAY_MINUTES) {
             return Err(fields.invalid());
         }

@@ -130,7 +130,7 @@ impl Session<'_> {
     fn decide(&mut self, file: FileId, waiting: usize) -> Result<Then> {
         let Some(item) = self.item(file).cloned() else { return Ok(Then::Next) };
         print::talk(format!("\n── {} ── {waiting} to decide ──", spelt(&item.path)));
-        show_item(&item, self.own);
+        show_item(&self.desk, &item, self.own);
         let typed = terminal::ask(&format!("{HELP}: "), IDLE_MAX)?;
         let Typed::Line(line) = typed else { return Ok(self.stopped(&typed)) };
         let then = match line.as_str() {

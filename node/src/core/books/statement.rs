@@ -224,7 +224,7 @@ fn amount(bank: &Bank, text: &str) -> Result<i64, String> {
     }
     let whole = digits.trim_start_matches('0');
     let plain = if whole.starts_with('.') { format!("0{whole}") } else { whole.to_owned() };
-    let minor = action::read_amount(&plain, &bank.currency).ok().and_then(|minor| i64::try_from(minor).ok());
+    let minor = action::parse_amount(&plain, &bank.currency).ok().and_then(|minor| i64::try_from(minor).ok());
     let minor = minor.ok_or_else(refuse)?;
     Ok(if is_negative { -minor } else { minor })
 }

@@ -66,7 +66,7 @@ fn money(text: &str, accounts: Option<&str>) -> Option<(i64, String)> {
         Some((whole, decimals)) if decimals.len() != 3 => format!("{}.{decimals}", digits(whole)),
         Some(_) | None => digits(number),
     };
-    let minor = action::read_amount(&plain, code).ok().and_then(|minor| i64::try_from(minor).ok())?;
+    let minor = action::parse_amount(&plain, code).ok().and_then(|minor| i64::try_from(minor).ok())?;
     Some((minor, code.to_owned()))
 }
 

@@ -28,6 +28,19 @@ fn recipients_are_an_address_or_a_domain_and_all_of_them_count() {
 }
 
 #[test]
+fn nothing_goes_to_who_asked_for_nothing() {
+    let action = fixtures::email_to(&["Anna <Anna@Client.test>", "bob@partner.test"]);
+    let breach = |opt_out: &[&str]| {
+        let opt_out = opt_out.iter().map(|who| (*who).to_owned()).collect();
+        let rule = Rule { recipients: names(["@client.test", "@partner.test"]), opt_out, ..Rule::default() };
+        policy(ActionKind::Email, rule).breach(&action)
+    };
+    assert_eq!(breach(&["carl@client.test"]), None);
+    assert_eq!(breach(&["anna@client.test"]), Some(Breach::OptedOut("anna@client.test".to_owned())));
+    assert_eq!(breach(&["@partner.test"]), Some(Breach::OptedOut("bob@partner.test".to_owned())));
+}
+
+#[test]
 fn amounts_are_limited_by_currency() {
     let rule = Rule { amount_max: BTreeMap::from([("EUR".to_owned(), 50_000)]), ..Rule::default() };
     let policy = policy(ActionKind::Payment, rule);
@@ -70,12 +83,14 @@ fn rules() -> impl Strategy<Value = Rule> {
     let amounts = prop::collection::btree_map("[A-Z]{3}", any::<u64>(), 0..3);
     let quiet =
         prop::option::of((0..DAY_MINUTES, 1..DAY_MINUTES).prop_map(|(from, by)| (from, (from + by) % DAY_MINUTES)));
-    (any::<Option<u64>>(), any::<Option<u64>>(), amounts, names, quiet, any::<u64>(), any::<bool>()).prop_map(
-        |(per_hour, per_day, amount_max, recipients, quiet, delay_minutes, passphrase)| Rule {
+    let opt_out = prop::collection::btree_set("[@a-z.]{1,8}", 0..4);
+    (any::<Option<u64>>(), any::<Option<u64>>(), amounts, names, opt_out, quiet, any::<u64>(), any::<bool>()).prop_map(
+        |(per_hour, per_day, amount_max, recipients, opt_out, quiet, delay_minutes, passphrase)| Rule {
             per_hour,
             per_day,
             amount_max,
             recipients,
+            opt_out,
             quiet,
             delay_minutes,
             passphrase,
