@@ -16,7 +16,7 @@ pub use self::{
     connector::{Connector, Scheme, Verdict, is_loopback},
     declaration::{DeclarationError, Hands},
     look::Seen,
-    request::{Request, Sealed, idempotency_key},
+    request::{LoginRequest, Request, Sealed, idempotency_key},
     server::{SERVER_BYTES_MAX, Server, schema_digest},
     ways::objection,
 };

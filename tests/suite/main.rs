@@ -36,6 +36,7 @@ mod processes;
 mod review;
 mod selftest;
 mod senses;
+mod services;
 mod signing;
 mod simulation;
 mod smtp;

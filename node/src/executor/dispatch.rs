@@ -214,7 +214,9 @@ impl Hands {
         let sealed =
             Sealed { action: &row.verified.action, nonce: &row.verified.decision.nonce, approved_at: approved_at(row) };
         let made = make(&sealed, &secret)?;
-        Some(made.map(|request| Call { connector: connector.clone(), request, secrets: used.take() }))
+        let login = connector.login(&secret).transpose();
+        let made = made.and_then(|request| Ok((request, login?)));
+        Some(made.map(|(request, login)| Call { connector: connector.clone(), request, login, secrets: used.take() }))
     }
 
     /// How to find out whether a row was sent before.

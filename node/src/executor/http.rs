@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::masked;
 use crate::{
     core::mail::inert,
-    hands::{Connector, Request, Scheme, Verdict},
+    hands::{Connector, LoginRequest, Request, Scheme, Verdict},
     tls,
 };
 
@@ -33,6 +33,8 @@ const REASON_BYTES_MAX: usize = 300;
 pub(super) struct Call {
     pub(super) connector: Connector,
     pub(super) request: Request,
+    /// What gives the token that the request carries.
+    pub(super) login: Option<LoginRequest>,
     /// What must not show in anything that is kept.
     pub(super) secrets: Vec<Secret<String>>,
 }
@@ -45,9 +47,9 @@ impl Call {
             let shown = format!("dry run, nothing left this machine: {}", self.request.shown());
             return Dispatched::Sent(masked(&self.secrets, &shown));
         }
-        let ready = match self.prepare() {
+        let (ready, token) = match self.ready().await {
             Ok(ready) => ready,
-            Err(reason) => return Dispatched::NotSent { reason, retryable: false },
+            Err(NotReady { reason, retryable }) => return Dispatched::NotSent { reason, retryable },
         };
         let whole = connector.timeout * 2;
         let response = match timeout(whole, ready.send()).await {
@@ -60,11 +62,13 @@ impl Call {
             Ok(Ok(response)) => response,
         };
         let status = response.status();
-        // The status decides; the words behind it are only told.
-        let (words, _) = timeout(connector.timeout, read(response, ANSWER_BYTES_MAX)).await.unwrap_or_default();
-        let words = inert::one_line(&masked(&self.secrets, &String::from_utf8_lossy(&words)), REASON_BYTES_MAX);
+        // The status decides, and of the words what the declaration says; the rest is only told.
+        let (words, is_whole) = timeout(connector.timeout, read(response, ANSWER_BYTES_MAX)).await.unwrap_or_default();
+        let verdict = connector.verdict(status.as_u16(), is_whole.then_some(&words));
+        let words = masked(&self.secrets, &String::from_utf8_lossy(&words));
+        let words = inert::one_line(&masked(token.as_slice(), &words), REASON_BYTES_MAX);
         let answer = format!("{} answered {} {words}", self.place(), status.as_u16()).trim_end().to_owned();
-        match connector.verdict(status.as_u16()) {
+        match verdict {
             Verdict::Done => Dispatched::Sent(answer),
             Verdict::NotDone => Dispatched::NotSent { reason: answer, retryable: false },
             Verdict::Later => Dispatched::NotSent { reason: answer, retryable: true },
@@ -78,7 +82,8 @@ impl Call {
     /// Asks, where asking changes nothing: status and body, or why there is no answer.
     pub(super) async fn ask(&self) -> Result<(u16, Vec<u8>), String> {
         let asking = async {
-            let response = self.prepare()?.send().await.map_err(|error| self.described(&error))?;
+            let (ready, _) = self.ready().await.map_err(|not_ready| not_ready.reason)?;
+            let response = ready.send().await.map_err(|error| self.described(&error))?;
             let status = response.status().as_u16();
             let (body, is_whole) = read(response, LIST_BYTES_MAX).await;
             let cut = || format!("{}: the answer was cut off or is longer than {LIST_BYTES_MAX} bytes", self.place());
@@ -89,8 +94,33 @@ impl Call {
         timeout(whole, asking).await.unwrap_or_else(|_| Err(late()))
     }
 
-    fn prepare(&self) -> Result<reqwest::RequestBuilder, String> {
-        let Request { method, origin, target, headers, body } = &self.request;
+    /// The request, with the token of a login where it needs one.
+    async fn ready(&self) -> Result<(reqwest::RequestBuilder, Option<Secret<String>>), NotReady> {
+        let at_last = |reason| NotReady { reason, retryable: false };
+        let Some(login) = &self.login else {
+            return Ok((self.prepare(&self.request).map_err(at_last)?, None));
+        };
+        let asking = async {
+            let response = self.prepare(&login.request).map_err(at_last)?.send().await.map_err(|error| {
+                let retryable = !error.is_builder() && !is_refused_by_us(&error);
+                NotReady { reason: format!("the login: {}", self.described(&error)), retryable }
+            })?;
+            let status = response.status();
+            let (answer, _) = read(response, ANSWER_BYTES_MAX).await;
+            let token = login.token_in(&answer).filter(|_| status.is_success());
+            token.ok_or_else(|| NotReady {
+                reason: format!("the login of {} gave no token, but {}", self.place(), status.as_u16()),
+                retryable: status.is_server_error() || status.as_u16() == 429,
+            })
+        };
+        let late = || NotReady { reason: format!("the login of {}: no answer in time", self.place()), retryable: true };
+        let token = timeout(self.connector.timeout * 2, asking).await.unwrap_or_else(|_| Err(late()))?;
+        let ready = self.prepare(&self.request.with_token(&token)).map_err(at_last)?;
+        Ok((ready, Some(Secret::new(token))))
+    }
+
+    fn prepare(&self, request: &Request) -> Result<reqwest::RequestBuilder, String> {
+        let Request { method, origin, target, headers, body } = request;
         let url = Url::parse(&format!("{origin}{target}")).map_err(|error| format!("{origin}: {error}"))?;
         // What the parser of addresses would change is not what was declared.
         let parsed = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
@@ -145,6 +175,12 @@ impl Call {
         }
         inert::one_line(&masked(&self.secrets, &text), REASON_BYTES_MAX)
     }
+}
+
+/// Why it was not asked for anything.
+struct NotReady {
+    reason: String,
+    retryable: bool,
 }
 
 /// The body up to a bound, and whether that is all of it.

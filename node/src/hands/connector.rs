@@ -88,6 +88,27 @@ pub(super) enum Shape {
     Place(Place),
 }
 
+/// What the words of an answer have to say, beside its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AnswerCheck {
+    /// JSON pointer: without something there it is not known to be done.
+    pub(super) has: Option<String>,
+    /// JSON pointer: with something there it is known not to be.
+    pub(super) refuses: Option<String>,
+}
+
+/// How a credential becomes the token that one request carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Login {
+    /// Another host than that of the hand; scheme and port are the hand's.
+    pub(super) host: Option<String>,
+    pub(super) target: Target,
+    pub(super) headers: Headers,
+    pub(super) body: Body,
+    /// JSON pointer to the token in the answer.
+    pub(super) token: String,
+}
+
 /// How a post is looked for: by its text, in a list that the service shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReadBack {
@@ -152,6 +173,8 @@ pub struct Connector {
     pub(super) only: BTreeMap<String, String>,
     /// Values that are left out on purpose.
     pub(super) omit: BTreeSet<String>,
+    pub(super) answer: Option<AnswerCheck>,
+    pub(super) login: Option<Login>,
     pub(super) read_back: Option<ReadBack>,
     pub(super) ask: Option<Ask>,
 }
@@ -208,10 +231,10 @@ impl Connector {
         }
     }
 
-    /// What an answer's status says.
-    pub fn verdict(&self, status: u16) -> Verdict {
+    /// What an answer says; its words count where the declaration says so, and none where they were cut off.
+    pub fn verdict(&self, status: u16, words: Option<&[u8]>) -> Verdict {
         if self.success.contains(&status) {
-            Verdict::Done
+            self.answer.as_ref().map_or(Verdict::Done, |check| check.verdict(words))
         } else if self.not_done.contains(&status) {
             Verdict::NotDone
         } else if self.later.contains(&status) {
@@ -233,8 +256,25 @@ impl Connector {
 
     /// Names of the credentials that a request carries.
     pub fn secrets(&self) -> BTreeSet<&str> {
-        let places = self.headers.iter().flat_map(|(_, places)| places).chain(self.body.places());
+        let login = self
+            .login
+            .iter()
+            .flat_map(|login| login.headers.iter().flat_map(|(_, places)| places).chain(login.body.places()));
+        let places = self.headers.iter().flat_map(|(_, places)| places).chain(self.body.places()).chain(login);
         places.filter_map(|place| if let Place::Secret(name) = place { Some(name.as_str()) } else { None }).collect()
+    }
+
+    /// A login is for the token that it gives, and a token comes from a login.
+    pub(super) fn check_login(&self) -> Result<(), String> {
+        let has_token = self.headers.iter().flat_map(|(_, places)| places).any(|place| *place == Place::Token);
+        match (&self.login, has_token) {
+            (Some(_), false) => Err("`login` is of no use without `${token}` in `headers`".to_owned()),
+            (None, true) => Err("`${token}` in `headers` needs a table `login`".to_owned()),
+            (Some(Login { host: Some(host), .. }), true) if self.is_loopback() != is_loopback(host) => Err(format!(
+                "login: {host} is not where the hand's scheme and port are; both are this machine, or neither"
+            )),
+            (Some(_), true) | (None, false) => Ok(()),
+        }
     }
 
     /// Values that have a place in the request, by their own names.
@@ -252,6 +292,21 @@ impl Connector {
 
     fn is_given(&self, value: &str, values: &BTreeMap<String, String>) -> bool {
         values.contains_key(value) || super::place::OWN.contains(&value)
+    }
+}
+
+impl AnswerCheck {
+    fn verdict(&self, words: Option<&[u8]>) -> Verdict {
+        let json: Option<serde_json::Value> = words.and_then(|words| serde_json::from_slice(words).ok());
+        let Some(json) = json else { return Verdict::Unclear };
+        let is_there = |pointer: &String| json.pointer(pointer).is_some_and(|value| !value.is_null());
+        if self.refuses.as_ref().is_some_and(is_there) {
+            Verdict::NotDone
+        } else if self.has.as_ref().is_none_or(is_there) {
+            Verdict::Done
+        } else {
+            Verdict::Unclear
+        }
     }
 }
 

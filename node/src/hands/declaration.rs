@@ -1,6 +1,7 @@
 //! The declaration as TOML: read strictly, and refused with the key and the reason where it cannot be meant.
 
 mod file;
+mod tables;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,10 +18,11 @@ use aiemp_protocol::{
 use serde::Deserialize;
 use thiserror::Error;
 
-use self::file::File;
-use super::connector::{
-    Ask, Body, Carries, Connector, Headers, Method, Place, ReadBack, Scheme, Shape, Target, is_loopback,
+use self::{
+    file::File,
+    tables::{AnswerFile, AskFile, LoginFile, ReadBackFile},
 };
+use super::connector::{Body, Carries, Connector, Headers, Method, Place, Scheme, Shape, Target, is_loopback};
 use super::{
     place::{canonical, secret_name, without_place},
     server::{Server, ServerFile},
@@ -96,37 +98,10 @@ struct HandFile {
     only: BTreeMap<String, String>,
     #[serde(default)]
     omit: BTreeSet<String>,
+    answer: Option<AnswerFile>,
+    login: Option<LoginFile>,
     read_back: Option<ReadBackFile>,
     ask: Option<AskFile>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReadBackFile {
-    path: String,
-    #[serde(default)]
-    query: BTreeMap<String, String>,
-    #[serde(default)]
-    list: String,
-    text: String,
-    time: Option<String>,
-    #[serde(default)]
-    is_complete: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AskFile {
-    path: String,
-    #[serde(default)]
-    query: BTreeMap<String, String>,
-    #[serde(default = "found")]
-    found: BTreeSet<u16>,
-    #[serde(default = "not_seen")]
-    not_seen: BTreeSet<u16>,
-    field: Option<String>,
-    #[serde(default)]
-    is: BTreeSet<String>,
 }
 
 const fn https() -> Scheme {
@@ -139,14 +114,6 @@ fn success() -> BTreeSet<u16> {
 
 const fn timeout_s() -> u64 {
     30
-}
-
-fn found() -> BTreeSet<u16> {
-    [200].into()
-}
-
-fn not_seen() -> BTreeSet<u16> {
-    [404].into()
 }
 
 impl Hands {
@@ -302,9 +269,12 @@ impl HandFile {
             later: self.later,
             only: self.only,
             omit: self.omit,
+            answer: self.answer.map(AnswerFile::answer).transpose()?,
+            login: self.login.map(|file| file.login(carries)).transpose()?,
             read_back: self.read_back.map(|file| file.read_back(carries)).transpose()?,
             ask: self.ask.map(|file| file.ask(carries)).transpose()?,
         };
+        connector.check_login()?;
         check_complete(&connector)?;
         Ok(connector)
     }
@@ -347,46 +317,6 @@ impl HandFile {
             return Err("`ca_file` must be an absolute path".to_owned());
         }
         Ok(())
-    }
-}
-
-impl ReadBackFile {
-    fn read_back(self, carries: Carries) -> Result<ReadBack, String> {
-        if carries != Carries::Post {
-            return Err("`read_back` looks for posts; for others declare `ask`".to_owned());
-        }
-        let Self { path, query, list, text, time, is_complete } = self;
-        for pointer in [Some(&list), Some(&text), time.as_ref()].into_iter().flatten() {
-            check_pointer(pointer)?;
-        }
-        let target = target(&path, &query, carries).map_err(|why| format!("read_back.{why}"))?;
-        Ok(ReadBack { target, list, text, time, is_complete })
-    }
-}
-
-impl AskFile {
-    fn ask(self, carries: Carries) -> Result<Ask, String> {
-        let Self { path, query, found, not_seen, field, is } = self;
-        let target = target(&path, &query, carries).map_err(|why| format!("ask.{why}"))?;
-        if !target.places().any(|place| place.value() == Some("idempotency_key")) {
-            let how = "put \"{idempotency_key}\" into its path or query";
-            return Err(format!("`ask` has to name the one thing that it asks for: {how}"));
-        }
-        if found.intersection(&not_seen).next().is_some() {
-            return Err("ask: a status stands under both `found` and `not_seen`".to_owned());
-        }
-        let word = match (field, is.is_empty()) {
-            (Some(field), false) => {
-                check_pointer(&field)?;
-                Some((field, is))
-            }
-            (None, true) => None,
-            (Some(_), true) | (None, false) => {
-                return Err("ask: `field` and `is` belong together: the place of a word, and the words that say done"
-                    .to_owned());
-            }
-        };
-        Ok(Ask { target, found, not_seen, word })
     }
 }
 
@@ -482,17 +412,21 @@ fn check_once<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), String>
 fn header_value(name: &str, value: &str) -> Result<Vec<Place>, String> {
     let wrong = |why: &str| Err(format!("headers.{name}: {why}"));
     let (mut places, mut rest) = (Vec::new(), value);
-    while let Some((before, after)) = rest.split_once("${secret:") {
-        let Some((secret, after)) = after.split_once('}') else { return wrong("`${secret:` has no end") };
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((inner, after)) = after.split_once('}') else { return wrong("`${` has no end") };
         places.extend((!before.is_empty()).then(|| Place::Literal(before.to_owned())));
-        places.push(Place::Secret(secret_name(secret)?.to_owned()));
+        places.push(match inner.strip_prefix("secret:") {
+            Some(secret) => Place::Secret(secret_name(secret)?.to_owned()),
+            None if inner == "token" => Place::Token,
+            None => return wrong("there are `${secret:NAME}` and, with a `login`, `${token}`"),
+        });
         rest = after;
     }
     places.extend((!rest.is_empty()).then(|| Place::Literal(rest.to_owned())));
     let literals = places.iter().filter_map(|place| if let Place::Literal(text) = place { Some(text) } else { None });
     for text in literals {
         if text.contains(['{', '}']) {
-            return wrong("a header holds text and `${secret:NAME}`, no values of an action");
+            return wrong("a header holds text, `${secret:NAME}` and `${token}`, no values of an action");
         }
         if !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
             return wrong("only visible ASCII may stand in a header");
@@ -508,7 +442,9 @@ fn target(path: &str, query: &BTreeMap<String, String>, carries: Carries) -> Res
     for (index, text) in segments.iter().enumerate() {
         let place = Place::parse(text, carries).map_err(|why| format!("path: {why}"))?;
         match &place {
-            Place::Secret(_) => return Err("path: a credential stands in headers or the body only".to_owned()),
+            Place::Secret(_) | Place::Token => {
+                return Err("path: a credential stands in headers or the body only".to_owned());
+            }
             Place::Literal(text) if matches!(text.as_str(), "." | "..") => {
                 return Err(format!("path: `{text}` is no segment"));
             }

@@ -26,6 +26,8 @@ pub(super) enum Place {
     },
     /// A credential.
     Secret(String),
+    /// What a login gives, in a header.
+    Token,
 }
 
 /// Which kind of action a connector carries.
@@ -96,7 +98,7 @@ impl Place {
     pub(super) fn value(&self) -> Option<&str> {
         match self {
             Self::Value { name, .. } => Some(name),
-            Self::Literal(_) | Self::Secret(_) => None,
+            Self::Literal(_) | Self::Secret(_) | Self::Token => None,
         }
     }
 }

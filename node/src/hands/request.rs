@@ -7,11 +7,15 @@ use aiemp_protocol::{action::Action, ids::ActionHash, time::Timestamp};
 use serde_json::Value;
 
 use super::{
-    connector::{Body, Connector, Place, Scheme, Shape, Target},
+    connector::{Body, Connector, Headers, Place, Scheme, Shape, Target},
     place::values_of,
 };
 
+/// Where the token of a login comes to stand: nothing that may be in a header.
+const TOKEN: &str = "\0";
 const KEY_LABEL: &str = "aiemp-node 2026 idempotency key";
+/// The longest token of a login.
+const TOKEN_BYTES_MAX: usize = 16 << 10;
 /// Longest text that a dry run keeps.
 const SHOWN_BYTES_MAX: usize = 4_096;
 
@@ -71,13 +75,7 @@ impl Connector {
         if let Some(name) = &self.idempotency_header {
             request.headers.insert(name.clone(), filling.text("idempotency_key")?.to_owned());
         }
-        let (media_type, body) = match &self.body {
-            Body::None => return Ok(request),
-            Body::Json(shape) => ("application/json", filling.json(shape)?.to_string()),
-            Body::Form(fields) => ("application/x-www-form-urlencoded", filling.pairs(fields)?),
-        };
-        request.headers.entry("content-type".to_owned()).or_insert_with(|| media_type.to_owned());
-        request.body = Some(body);
+        request.fill(&filling, &self.body)?;
         Ok(request)
     }
 
@@ -95,19 +93,43 @@ impl Connector {
         Some(Filling::of(sealed, secret).and_then(|filling| self.bare(&filling, target)))
     }
 
+    /// The request that gives the token for this one; none where none is needed.
+    pub fn login(&self, secret: &dyn Fn(&str) -> Result<String, String>) -> Option<Result<LoginRequest, String>> {
+        let login = self.login.as_ref()?;
+        let filling = Filling { values: BTreeMap::new(), secret };
+        let request = || {
+            let host = login.host.as_ref().unwrap_or(&self.host);
+            let mut request = self.bare_at(&filling, host, &login.target, &login.headers)?;
+            request.method = "POST";
+            request.fill(&filling, &login.body)?;
+            Ok(LoginRequest { request, token: login.token.clone() })
+        };
+        Some(request())
+    }
+
     fn bare(&self, filling: &Filling<'_>, target: &Target) -> Result<Request, String> {
+        self.bare_at(filling, &self.host, target, &self.headers)
+    }
+
+    fn bare_at(
+        &self,
+        filling: &Filling<'_>,
+        host: &str,
+        target: &Target,
+        declared: &Headers,
+    ) -> Result<Request, String> {
         let scheme = match self.scheme {
             Scheme::Https => "https",
             Scheme::Http => "http",
         };
         let mut headers = BTreeMap::new();
-        for (name, places) in &self.headers {
+        for (name, places) in declared {
             let parts = places.iter().map(|place| filling.place(place)).collect::<Result<Vec<_>, _>>()?;
             headers.insert(name.clone(), parts.concat());
         }
         Ok(Request {
             method: "GET",
-            origin: format!("{scheme}://{}:{}", self.host, self.port),
+            origin: format!("{scheme}://{host}:{}", self.port),
             target: filling.target(target)?,
             headers,
             body: None,
@@ -115,12 +137,51 @@ impl Connector {
     }
 }
 
+/// The request before a request: its answer holds the token.
+#[derive(Debug)]
+pub struct LoginRequest {
+    /// What is asked.
+    pub request: Request,
+    token: String,
+}
+
+impl LoginRequest {
+    /// The token in an answer; nothing where there is none that may stand in a header.
+    pub fn token_in(&self, answer: &[u8]) -> Option<String> {
+        let json: Value = serde_json::from_slice(answer).ok()?;
+        let token = json.pointer(&self.token)?.as_str()?;
+        let fits = (1..=TOKEN_BYTES_MAX).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| token.to_owned())
+    }
+}
+
 impl Request {
+    /// The request with the token of its login.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        let mut request = self.clone();
+        for value in request.headers.values_mut() {
+            *value = value.replace(TOKEN, token);
+        }
+        request
+    }
+
+    fn fill(&mut self, filling: &Filling<'_>, body: &Body) -> Result<(), String> {
+        let (media_type, body) = match body {
+            Body::None => return Ok(()),
+            Body::Json(shape) => ("application/json", filling.json(shape)?.to_string()),
+            Body::Form(fields) => ("application/x-www-form-urlencoded", filling.pairs(fields)?),
+        };
+        self.headers.entry("content-type".to_owned()).or_insert_with(|| media_type.to_owned());
+        self.body = Some(body);
+        Ok(())
+    }
+
     /// As text, for a dry run: everything that would have been sent.
     pub fn shown(&self) -> String {
         let mut shown = format!("{} {}{}", self.method, self.origin, self.target);
         for (name, value) in &self.headers {
-            shown.push_str(&format!(" | {name}: {value}"));
+            shown.push_str(&format!(" | {name}: {}", value.replace(TOKEN, "${token}")));
         }
         if let Some(body) = &self.body {
             shown.push_str(&format!(" | {body}"));
@@ -160,6 +221,7 @@ impl<'a> Filling<'a> {
                 Ok(text.to_owned())
             }
             Place::Secret(name) => (self.secret)(name),
+            Place::Token => Ok(TOKEN.to_owned()),
         }
     }
 

@@ -80,7 +80,8 @@ fn call_with(port: u16, more: &str) -> Call {
     let connector = Hands::parse(&text).unwrap().get("crm").unwrap().clone();
     let sealed = Sealed { action: &action, nonce: &[7; 16], approved_at: Timestamp::from_millis(0) };
     let request = connector.request(&sealed, &|_| Ok(TOKEN.to_owned())).unwrap();
-    Call { connector, request, secrets: vec![Secret::new(TOKEN.to_owned())] }
+    let login = connector.login(&|_| Ok(TOKEN.to_owned())).transpose().unwrap();
+    Call { connector, request, login, secrets: vec![Secret::new(TOKEN.to_owned())] }
 }
 
 fn answer(status: &str, body: &str) -> String {
@@ -332,4 +333,111 @@ async fn a_certificate_is_believed_only_for_its_name_and_from_an_authority_that_
         assert!(matches!(&dispatched, Dispatched::NotSent { retryable: false, .. }), "{dispatched:?}");
         assert!(told(&dispatched).contains(why), "{dispatched:?}");
     }
+}
+
+/// A service that gives a token at `/login`, and else answers so.
+async fn with_login(login: &str, then: &str) -> Service {
+    let (login, then) = (login.to_owned(), then.to_owned());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = asked.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).await.unwrap_or(0);
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let answer = if request.starts_with("POST /login ") { &login } else { &then };
+            heard.lock().await.push(request);
+            stream.write_all(answer.as_bytes()).await.ok();
+        }
+    });
+    Service { port, asked, task }
+}
+
+const LOGIN: &str =
+    "[crm.login]\npath = \"/login\"\njson = { user = \"sam\", password = \"${secret:pw}\" }\ntoken = \"/a/jwt\"\n";
+
+fn with_token(port: u16) -> Call {
+    let text = format!(
+        "[crm]\ncarries = \"http\"\nmethod = \"POST\"\nscheme = \"http\"\nhost = \"localhost\"\nport = {port}\n\
+         path = \"/notes/{{param.id}}\"\ntimeout_s = 1\nheaders = {{ Authorization = \"Bearer ${{token}}\" }}\nnot_done = [401]\n{LOGIN}"
+    );
+    let mut call = call_with(port, "");
+    call.connector = Hands::parse(&text).unwrap().get("crm").unwrap().clone();
+    let action = Action {
+        file: Hash::of_content(b"file"),
+        work: WorkId(Hash::of_content(b"work")),
+        content: Content::Http(Http { connector: "crm".to_owned(), params: vec![("id".to_owned(), "7".to_owned())] }),
+    };
+    let sealed = Sealed { action: &action, nonce: &[7; 16], approved_at: Timestamp::from_millis(0) };
+    let secret = |_: &str| Ok(TOKEN.to_owned());
+    call.request = call.connector.request(&sealed, &secret).unwrap();
+    call.login = call.connector.login(&secret).transpose().unwrap();
+    call
+}
+
+#[tokio::test]
+async fn a_login_gives_the_token_of_one_request_and_nothing_of_it_shows() {
+    let jwt = "eyJ0eXAiOiJhdCtqd3Qi.x_y-z";
+    let ok = answer("200 OK", &format!("{{\"a\":{{\"jwt\":\"{jwt}\"}}}}"));
+    let service = with_login(&ok, &answer("201 Created", &format!("hello {jwt}"))).await;
+    let dispatched = with_token(service.port).send().await;
+    assert_eq!(dispatched, Dispatched::Sent(format!("localhost:{} answered 201 hello ***", service.port)));
+    let asked = service.asked.lock().await;
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    let password = serde_json::to_string(TOKEN).unwrap();
+    assert!(asked[0].ends_with(&format!("{{\"password\":{password},\"user\":\"sam\"}}")), "{}", asked[0]);
+    assert!(!asked[0].to_lowercase().contains("authorization"), "{}", asked[0]);
+    assert!(asked[1].starts_with("POST /notes/7 ") && asked[1].contains(&format!("authorization: Bearer {jwt}")));
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_was_asked_for() {
+    for (login, retryable) in [
+        (answer("401 Unauthorized", "{\"a\":{\"jwt\":\"x\"}}"), false),
+        (answer("503 Busy", ""), true),
+        (answer("200 OK", "{\"a\":{}}"), false),
+        (answer("200 OK", "{\"a\":{\"jwt\":\"two\\r\\nlines\"}}"), false),
+        (answer("302 Found", ""), false),
+        (String::new(), true),
+    ] {
+        let service = with_login(&login, &answer("201 Created", "")).await;
+        let dispatched = with_token(service.port).send().await;
+        let Dispatched::NotSent { reason, retryable: again } = &dispatched else { panic!("{dispatched:?}") };
+        assert_eq!((*again, reason.contains("login")), (retryable, true), "{login:?}: {reason}");
+        assert_eq!(service.asked.lock().await.len(), 1, "{login:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_words_of_an_answer_count_where_the_declaration_says_so() {
+    let more = "[crm.answer]\nhas = \"/result/0\"\nrefuses = \"/error\"\n";
+    for (body, expected) in [
+        ("{\"result\":[7],\"error\":null}", "sent"),
+        ("{\"result\":[7],\"error\":{\"code\":1}}", "not sent"),
+        ("{\"error\":[\"UserError\"]}", "not sent"),
+        ("{\"result\":[]}", "unknown"),
+        ("no JSON", "unknown"),
+        ("", "unknown"),
+    ] {
+        let service = service(answer("200 OK", body)).await;
+        let told = match call_with(service.port, more).send().await {
+            Dispatched::Sent(_) => "sent",
+            Dispatched::NotSent { retryable, .. } => {
+                if retryable {
+                    "later"
+                } else {
+                    "not sent"
+                }
+            }
+            Dispatched::Unknown(_) => "unknown",
+        };
+        assert_eq!(told, expected, "{body}");
+    }
+    // Cut off: whoever reads half of it knows nothing.
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 900\r\nconnection: close\r\n\r\n{\"result\":[7]}";
+    let service = service(half).await;
+    assert!(matches!(call_with(service.port, more).send().await, Dispatched::Unknown(_)));
 }

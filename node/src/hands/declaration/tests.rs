@@ -222,3 +222,30 @@ fn a_server_is_read_strictly_and_calls_what_it_lists() {
     assert_eq!(of("timeout_s = 7"), of("per_hour = 3"));
     assert_ne!(of("args = [\"a\"]"), of("args = [\"b\"]"));
 }
+
+#[test]
+fn a_login_and_the_words_of_an_answer_are_declared_whole_or_refused() {
+    let hand =
+        |more: &str| format!("[x]\ncarries = \"http\"\nmethod = \"POST\"\nhost = \"x.test\"\npath = \"/\"\n{more}");
+    let with_token = "headers = { Authorization = \"Bearer ${token}\" }\n";
+    let login = |more: &str| hand(&format!("{with_token}[x.login]\npath = \"/login\"\ntoken = \"/jwt\"\n{more}"));
+    let taken = Hands::parse(&login("json = { key = \"${secret:key}\" }\n")).unwrap();
+    assert_eq!(taken.get("x").unwrap().secrets(), ["key"].into());
+    for (text, why) in [
+        (hand(with_token), "needs a table `login`"),
+        (hand("[x.login]\npath = \"/\"\ntoken = \"/a\"\n"), "of no use without `${token}`"),
+        (hand("headers = { A = \"${other}\" }\n"), "there are `${secret:NAME}`"),
+        (hand("form = { a = \"${token}\" }\n"), "a value fills the whole place"),
+        (login("host = \"X.test\"\n"), "neither a host name"),
+        (login("host = \"localhost\"\n"), "both are this machine, or neither"),
+        (login("headers = { A = \"${token}\" }\n"), "is what it is made for"),
+        (login("form = { a = \"{param.b}\" }\n"), "is a value of an action"),
+        (login("form = { a = \"1\" }\njson = { a = \"1\" }\n"), "are both given"),
+        (login("form = { a = \"1\" }\n").replace("\"/jwt\"", "\"jwt\""), "no JSON pointer"),
+        (hand("[x.answer]\n"), "names a place in it"),
+        (hand("[x.answer]\nhas = \"result\"\n"), "no JSON pointer"),
+    ] {
+        let told = refusal(&text);
+        assert!(told.contains(why), "{text}: {told}");
+    }
+}
