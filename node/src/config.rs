@@ -430,6 +430,10 @@ impl Config {
         if let Some(why) = config.bank.iter().find_map(Bank::objection) {
             return refuse(&why);
         }
+        let mut names = std::collections::BTreeSet::new();
+        if let Some(bank) = config.bank.iter().find(|bank| !names.insert(bank.name.to_ascii_lowercase())) {
+            return refuse(&format!("`[[bank]] {}` stands there twice", bank.name));
+        }
         if let Some(why) = config.schedule.objection() {
             return refuse(&why);
         }

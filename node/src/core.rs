@@ -88,6 +88,8 @@ pub struct Start {
     pub missing: BTreeSet<Missing>,
     /// What this node keeps of any one member.
     pub room: Room,
+    /// When the last run ended, as far as that is known.
+    pub last_there: Option<Timestamp>,
     /// Whether the last run ended with nothing under way.
     pub ended_well: bool,
     /// Whether it ended while removals waited for a person.
@@ -173,6 +175,7 @@ impl Core {
         let brain = (start.brain, start.limits, start.disclosure);
         let mut work = Work::new(replication.rosters().current(), me, brain, start.compaction);
         work.books = Books::of(start.banks);
+        work.presence.was_there(start.last_there);
         let mut vault = Vault::new(me, Box::new(boundaries), positions(&replication));
         if start.ended_well {
             vault.ended_well();
@@ -396,6 +399,7 @@ impl Core {
         self.work.roster_changed(rosters.current());
         self.work.is_stopped = self.replication.is_stopped();
         self.vault.set_stopped(self.work.is_stopped);
+        self.keep_books(now);
         self.work.dashboard_due = Some(now);
     }
 

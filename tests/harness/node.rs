@@ -162,6 +162,7 @@ impl Node {
             removals_held: self.removals_held,
             compaction: self.compaction,
             disclosure: None,
+            last_there: None,
             banks: self.banks.clone(),
             has_adopted: self.store.has_adopted,
             signer: self.signer(),

@@ -1,4 +1,4 @@
-//! What happened while this node was off, or slept: a line on the dashboard, until the next time.
+//! What happened while this node was off, or slept: a line on the dashboard, for a day.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,6 +6,7 @@ use aiemp_protocol::{ids::FileId, time::Timestamp, zone::Zone};
 
 use super::{
     Core,
+    mail::inert,
     work::{domain_of, is_in},
 };
 
@@ -13,6 +14,9 @@ use super::{
 const AWAY: Duration = Duration::from_secs(3_600);
 /// So long after it what others did meanwhile still comes.
 const CATCHES_UP: Duration = Duration::from_secs(600);
+
+/// So long it is told.
+const TOLD_FOR: Duration = Duration::from_secs(86_400);
 
 /// When this node was there.
 #[derive(Debug, Default)]
@@ -22,19 +26,29 @@ pub(super) struct Presence {
     away: Option<(Timestamp, Timestamp)>,
 }
 
+impl Presence {
+    pub(super) fn was_there(&mut self, at: Option<Timestamp>) {
+        self.last = self.last.max(at.unwrap_or_default());
+    }
+}
+
 impl Core {
     /// It was there at a time before this start.
     pub(super) fn was_there(&mut self, at: Timestamp) {
-        self.work.presence.last = self.work.presence.last.max(at);
+        self.work.presence.was_there(Some(at));
     }
 
     pub(super) fn is_there(&mut self, now: Timestamp) {
         let Presence { last, away } = &mut self.work.presence;
+        if now < *last {
+            // The clock was set back: what it said before is of no use.
+            (*last, *away) = (now, None);
+        }
         if *last > Timestamp::default() && now.since(*last) >= AWAY {
             *away = Some((*last, now));
             self.work.dashboard_due = Some(now);
         }
-        *last = now.max(*last);
+        *last = now;
     }
 
     /// Whether what others did while it was away may have come just now.
@@ -44,8 +58,8 @@ impl Core {
     }
 
     /// What others did meanwhile, as one line; nothing where that is nothing.
-    pub(super) fn meanwhile(&self) -> Option<String> {
-        let (from, until) = self.work.presence.away?;
+    pub(super) fn meanwhile(&self, now: Timestamp) -> Option<String> {
+        let (from, until) = self.work.presence.away.filter(|(_, until)| now.since(*until) < TOLD_FOR)?;
         let (mut came, mut drafted, mut finished, mut news) = (BTreeMap::new(), 0_usize, 0_usize, 0_usize);
         for (_, record) in self.vault.index().iter() {
             let Some((origin, _)) = record.base.all().min_by_key(|(origin, _)| origin.hlc) else { continue };
@@ -63,7 +77,10 @@ impl Core {
                 news += 1;
             }
         }
-        let mut told: Vec<_> = came.into_iter().map(|(domain, count)| format!("{count} {domain} came in")).collect();
+        let mut told: Vec<_> = came
+            .into_iter()
+            .map(|(domain, count)| format!("{count} {} came in", inert::escape_line(&domain)))
+            .collect();
         for (count, what) in [(drafted, "drafted"), (finished, "done without sending anything")] {
             told.extend((count > 0).then(|| format!("{count} {what}")));
         }

@@ -42,17 +42,19 @@ const CURRENT: &str = "Accounting/Current_Month.md";
 const CALM: Duration = Duration::from_millis(500);
 /// Months that are kept in memory, and whose notes follow what statements say, beside the current one.
 const MONTHS: u32 = 12;
-/// Transactions listed in the note of a month; of more, the newest.
-const LISTED_MAX: usize = 2_000;
+/// What the transactions of a month take of its note.
+const LISTED_BYTES_MAX: usize = NOTE_BYTES_MAX / 2;
 
 /// What is known of the statements.
 #[derive(Debug, Default)]
 pub(super) struct Books {
     banks: Vec<Bank>,
+    /// Whether this node keeps them.
+    is_kept: bool,
     statements: BTreeMap<FileId, Statement>,
     /// Those that are being read.
     reading: BTreeSet<FileId>,
-    pub(super) due: Option<Timestamp>,
+    due: Option<Timestamp>,
     /// What the notes of months say, as far as they were looked at, and whether the month was the current one.
     shown: BTreeMap<(Month, bool), String>,
 }
@@ -68,6 +70,16 @@ struct Statement {
 impl Books {
     pub(super) fn of(banks: Vec<Bank>) -> Self {
         Self { banks, ..Self::default() }
+    }
+
+    /// Whether statements are being read.
+    pub(super) fn are_being_read(&self) -> bool {
+        !self.reading.is_empty()
+    }
+
+    /// When the notes are looked at next; what is being read comes first.
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.due.filter(|_| self.reading.is_empty())
     }
 
     fn bank(&self, name: &str) -> Result<&Bank, String> {
@@ -121,8 +133,9 @@ impl Core {
         if zone != Zone::Private || !self.vault.may_write(zone) {
             return Err(format!("`{path}` is not for Local nodes alone: take it out of `zones share`"));
         }
-        let file = self.vault.own_standing_for(FileId::at_path(zone, &path.key()));
         let told = Told::Done { work: None, path: path.clone() };
+        // Where it was put away it comes anew.
+        let file = self.free_or_live(&path);
         if self.vault.index().get(file).is_some() {
             return Ok(Some(told));
         }
@@ -133,28 +146,59 @@ impl Core {
         Ok(None)
     }
 
-    /// A statement is there, or changed, or is gone.
-    pub(super) fn statement_seen(&mut self, now: Timestamp, file: FileId) {
-        if file.zone != Zone::Private || self.work.books.banks.is_empty() {
+    /// The private file that was made for a path and is in sight, wherever it lies now; else the first id that nothing has.
+    fn free_or_live(&self, path: &VaultPath) -> FileId {
+        let mut file = FileId::at_path(Zone::Private, &path.key());
+        while self.vault.index().get(file).is_some() && !self.vault.is_live(file) {
+            file = file.beside(file.zone);
+        }
+        file
+    }
+
+    /// The executor alone keeps the books: whoever becomes it reads the statements, and whoever was it forgets them.
+    pub(super) fn keep_books(&mut self, now: Timestamp) {
+        let is_kept = self.is_executor();
+        if std::mem::replace(&mut self.work.books.is_kept, is_kept) == is_kept {
             return;
         }
-        let shown = self.path_of(file).filter(|_| self.vault.is_in_sight(file) && self.is_executor());
-        let Some((path, bank)) = shown.and_then(|path| bank_of(&path).map(|bank| (path, bank))) else {
+        let banks = std::mem::take(&mut self.work.books.banks);
+        self.work.books = Books { is_kept, ..Books::of(banks) };
+        if is_kept {
+            let files: Vec<_> = self.vault.index().iter().map(|(file, _)| file).collect();
+            for file in files {
+                self.statement_seen(now, file);
+            }
+            self.work.books.due = Some(now + CALM);
+        }
+    }
+
+    /// A statement is there, or changed, or is gone.
+    pub(super) fn statement_seen(&mut self, now: Timestamp, file: FileId) {
+        if file.zone != Zone::Private || !self.work.books.is_kept {
+            return;
+        }
+        let shown = self.path_of(file).filter(|_| self.vault.is_in_sight(file));
+        let Some((path, account)) = shown.and_then(|path| bank_of(&path).map(|account| (path, account))) else {
             if self.work.books.statements.remove(&file).is_some() {
                 self.work.books.due = Some(now + CALM);
             }
             return;
         };
-        let (currency, refused) = match self.work.books.bank(&bank) {
-            Ok(bank) => (bank.currency.clone(), "it is being read".to_owned()),
-            Err(why) => (String::new(), why),
+        let statement = match self.work.books.bank(&account) {
+            Ok(bank) => {
+                let (account, currency) = (bank.name.clone(), bank.currency.clone());
+                Statement { path, account, currency, read: Err("it is being read".to_owned()) }
+            }
+            Err(why) => Statement { path, account, currency: String::new(), read: Err(why) },
         };
-        let is_known = !currency.is_empty();
-        let statement = Statement { path, account: bank, currency, read: Err(refused) };
+        let is_known = !statement.currency.is_empty();
         self.work.books.statements.insert(file, statement);
         if is_known {
+            // The answer may come at once.
             self.work.books.reading.insert(file);
             self.read(now, file, Reading::Statement(file));
+        } else {
+            self.work.books.due = Some(now + CALM);
         }
     }
 
@@ -162,64 +206,91 @@ impl Core {
         let books = &mut self.work.books;
         books.reading.remove(&file);
         books.due = Some(now + CALM);
-        let Some(statement) = books.statements.get_mut(&file) else { return };
-        let bank = books.banks.iter().find(|bank| bank.name.eq_ignore_ascii_case(&statement.account));
-        let oldest = current_month(now).before(MONTHS).first_day();
-        statement.read = match (bytes, bank) {
-            (Some(bytes), Some(bank)) => read_statement(bank, &bytes).map(|mut transactions| {
-                transactions.retain(|transaction| transaction.day >= oldest);
-                transactions
-            }),
-            (None, _) | (_, None) => Err("its content has not come yet".to_owned()),
-        };
+        if let Some(statement) = books.statements.get_mut(&file)
+            && let Some(bank) = books.banks.iter().find(|bank| bank.name == statement.account)
+        {
+            let oldest = current_month(now).before(MONTHS).first_day();
+            statement.read = match bytes {
+                Some(bytes) => read_statement(bank, &bytes).map(|mut transactions| {
+                    transactions.retain(|transaction| transaction.day >= oldest);
+                    transactions
+                }),
+                None => Err("its content has not come yet".to_owned()),
+            };
+        }
+        self.reports_that_waited(now);
     }
 
     /// Writes what the notes of the months lack.
     pub(super) fn books_due(&mut self, now: Timestamp) {
-        if self.work.books.due.is_none_or(|due| due > now) || !self.work.books.reading.is_empty() {
+        let books = &self.work.books;
+        if !books.is_kept || books.due.is_none_or(|due| due > now) || !books.reading.is_empty() {
             return;
         }
         let current = current_month(now);
         let next = current.first_day() + chrono::Months::new(1);
-        self.work.books.due = at_midnight(next).filter(|_| !self.work.books.statements.is_empty());
-        let mut months: BTreeMap<Month, Vec<Entry>> =
-            self.work.books.shown.keys().map(|(month, _)| (*month, Vec::new())).collect();
-        if !self.work.books.statements.is_empty() {
+        let mut months: BTreeMap<Month, Vec<Entry>> = BTreeMap::new();
+        for entry in books.entries() {
+            months.entry(Month::of(entry.transaction.day)).or_default().push(entry);
+        }
+        if !books.statements.is_empty() {
             months.entry(current).or_default();
         }
-        for entry in self.work.books.entries() {
-            let month = Month::of(entry.transaction.day);
-            // What is dated ahead stands in its month once that has come.
-            if month >= current.before(MONTHS) && month <= current {
-                months.entry(month).or_default().push(entry);
-            }
+        // A month whose note is there may have nothing left to say; what is dated ahead stands in its month once that has come.
+        let noted = (0..=MONTHS).map(|count| current.before(count)).filter(|month| {
+            path_of_month(*month, *month == current).is_some_and(|path| self.vault.file_at(&path).is_some())
+        });
+        for month in noted.collect::<Vec<_>>() {
+            months.entry(month).or_default();
         }
+        months.retain(|month, _| (current.before(MONTHS)..=current).contains(month));
+        self.work.books.due = at_midnight(next).filter(|_| !months.is_empty());
         for (month, entries) in months {
             let is_current = month == current;
             let section = self.section_of(month, &entries, is_current);
-            if self.work.books.shown.get(&(month, is_current)) == Some(&section) {
-                continue;
-            }
-            let name = if is_current { CURRENT.to_owned() } else { format!("Accounting/{month}.md") };
-            let Ok(path) = VaultPath::parse(&name) else { continue };
+            let is_shown = self.work.books.shown.get(&(month, is_current)) == Some(&section);
+            let Some(path) = path_of_month(month, is_current) else { continue };
             match self.vault.file_at(&path) {
-                Some(file) => self.read(now, file, Reading::Month { file, of: (month, is_current), section }),
-                None => {
-                    let file = self.vault.own_standing_for(FileId::at_path(Zone::Private, &path.key()));
-                    let title = if is_current { "Current month".to_owned() } else { month.title() };
-                    self.write_month(now, (file, path), format!("# {title}\n\n{section}\n"), true);
-                    self.work.books.shown.insert((month, is_current), section);
+                Some(_) if is_shown => {}
+                Some(file) => {
+                    let has_nothing = entries.is_empty();
+                    self.read(now, file, Reading::Month { file, of: (month, is_current), section, has_nothing });
                 }
+                None => self.make_month(now, path, (month, is_current), section),
             }
         }
     }
 
-    pub(super) fn month_read(&mut self, now: Timestamp, file: FileId, of: (Month, bool), section: String, text: &str) {
+    fn make_month(&mut self, now: Timestamp, path: VaultPath, of: (Month, bool), section: String) {
+        let file = self.free_or_live(&path);
+        if self.vault.index().get(file).is_some() {
+            // It is on its way to the disk, or the person gave it another name.
+            let is_elsewhere = self.path_of(file).is_some_and(|at| at != path);
+            if !is_elsewhere {
+                self.work.books.due = Some(now + CALM);
+            }
+            return;
+        }
+        let title = if of.1 { "Current month".to_owned() } else { of.0.title() };
+        self.write_month(now, (file, path), format!("# {title}\n\n{section}\n"), true);
+        self.work.books.shown.insert(of, section);
+    }
+
+    pub(super) fn month_read(
+        &mut self,
+        now: Timestamp,
+        (file, of): (FileId, (Month, bool)),
+        (section, has_nothing): (String, bool),
+        bytes: Option<Vec<u8>>,
+    ) {
         if self.vault.is_changing(file) {
             self.work.books.due = Some(now + CALM);
             return;
         }
-        let new = replace_section(text, &section);
+        // What is no text of ours to change stays as it is.
+        let Some(text) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) else { return };
+        let is_ours = text.contains(BEGIN) || text.contains(END);
+        let new = if has_nothing && !is_ours { text.clone() } else { replace_section(&text, &section) };
         if new != text
             && let Some(path) = self.path_of(file)
         {
@@ -247,7 +318,7 @@ impl Core {
             for statement in statements.values() {
                 if let Err(why) = &statement.read {
                     let why = inert::escape_line(&inert::one_line(why, 300));
-                    text.push_str(&format!("\n**Not read:** [[{}]]: {why}\n", statement.path));
+                    text.push_str(&format!("\n**Not read:** {}: {why}\n", inert::link(&statement.path)));
                 }
             }
         }
@@ -274,17 +345,17 @@ impl Core {
     }
 }
 
-/// The transactions, the newest first.
+/// The transactions, the newest first, as many as a note has room for.
 fn listed(entries: &[Entry]) -> String {
     let mut text = "\n| Date | With and for | Account | Amount |\n|---|---|---|---:|\n".to_owned();
-    for Entry { transaction, account, currency } in entries.iter().rev().take(LISTED_MAX) {
+    for (count, Entry { transaction, account, currency }) in entries.iter().rev().enumerate() {
+        if text.len() > LISTED_BYTES_MAX {
+            text.push_str(&format!("\nand {} more, in the statements\n", entries.len() - count));
+            break;
+        }
         let description = inert::escape_line(&transaction.description);
         let amount = amount(transaction.minor, currency);
         text.push_str(&format!("| {} | {description} | {account} | {amount} |\n", transaction.day));
-    }
-    let more = entries.len().saturating_sub(LISTED_MAX);
-    if more > 0 {
-        text.push_str(&format!("\nand {more} more, in the statements\n"));
     }
     text
 }
@@ -302,6 +373,12 @@ pub(super) fn day_of(now: Timestamp) -> NaiveDate {
 
 fn current_month(now: Timestamp) -> Month {
     Month::of(day_of(now))
+}
+
+/// Where a month's note lies.
+fn path_of_month(month: Month, is_current: bool) -> Option<VaultPath> {
+    let name = if is_current { CURRENT.to_owned() } else { format!("Accounting/{month}.md") };
+    VaultPath::parse(&name).ok()
 }
 
 fn at_midnight(day: NaiveDate) -> Option<Timestamp> {

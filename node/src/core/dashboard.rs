@@ -18,6 +18,7 @@ use aiemp_protocol::{
 
 use super::{
     Core,
+    mail::inert,
     output::Notice,
     work::{Reading, is_in},
 };
@@ -46,7 +47,7 @@ impl Core {
             self.work.dashboard_shown = None;
             return;
         }
-        let section = self.dashboard_section();
+        let section = self.dashboard_section(now);
         if self.work.dashboard_shown.as_ref() == Some(&section) {
             return;
         }
@@ -85,7 +86,7 @@ impl Core {
             self.work.dashboard_due = Some(now + CALM);
             return;
         }
-        let section = self.dashboard_section();
+        let section = self.dashboard_section(now);
         let new = replace_section(text, &section);
         let path = VaultPath::parse("Dashboard.md").expect("a plain name");
         if new != text
@@ -96,7 +97,7 @@ impl Core {
         self.work.dashboard_shown = Some(section);
     }
 
-    fn dashboard_section(&self) -> String {
+    fn dashboard_section(&self, now: Timestamp) -> String {
         let mut waiting: Vec<_> = self.waiting_drafts().map(|(_, path)| path).collect();
         waiting.sort();
         let mut lines = vec![BEGIN.to_owned()];
@@ -104,11 +105,11 @@ impl Core {
             lines.push("**Frozen:** nothing is sent, claimed or drafted (`aiemp-node unfreeze`)".to_owned());
             lines.push(String::new());
         }
-        lines.extend(self.meanwhile().into_iter().flat_map(|line| [line, String::new()]));
+        lines.extend(self.meanwhile(now).into_iter().flat_map(|line| [line, String::new()]));
         lines.push(format!("**Waiting for your approval:** {}", waiting.len()));
         let asked: BTreeSet<_> = self.signatures_asked().iter().filter_map(|file| self.path_of(*file)).collect();
         let mark = |path| if asked.contains(path) { " — needs your signature: `aiemp-node approvals`" } else { "" };
-        lines.extend(waiting.iter().take(LISTED_MAX).map(|path| format!("- [[{path}]]{}", mark(path))));
+        lines.extend(waiting.iter().take(LISTED_MAX).map(|path| format!("- {}{}", inert::link(path), mark(path))));
         lines.push(String::new());
         let conflicts = self.vault.open_items().len();
         if conflicts > 0 {
@@ -211,13 +212,19 @@ impl Core {
     }
 }
 
-/// The text with the section between its markers replaced, or added at the end.
+/// The text with the section between its markers replaced, or added at the end. What stands between is from the last end back to the
+/// beginning before it: where a marker is gone, nothing that somebody wrote is taken for ours.
 pub(super) fn replace_section(text: &str, section: &str) -> String {
-    match (text.find(BEGIN), text.find(END)) {
-        (Some(begin), Some(end)) if begin < end => {
-            format!("{}{section}{}", &text[..begin], &text[end + END.len()..])
-        }
-        _ => format!("{}\n\n{section}\n", text.trim_end()),
+    let pair = text.rfind(END).and_then(|end| Some((text[..end].rfind(BEGIN)?, end)));
+    let pair = pair.filter(|(begin, end)| !text[*begin..*end].contains(END));
+    let (before, after) = match pair {
+        Some((begin, end)) => (&text[..begin], Some(&text[end + END.len()..])),
+        None => (text, None),
+    };
+    let bare = |text: &str| text.replace(BEGIN, "").replace(END, "");
+    match after {
+        Some(after) => format!("{}{section}{}", bare(before), bare(after)),
+        None => format!("{}\n\n{section}\n", bare(before).trim_end()),
     }
 }
 
@@ -231,5 +238,14 @@ mod tests {
         let text = format!("# Mine\n{BEGIN}\nold\n{END}\ntail\n");
         assert_eq!(replace_section(&text, &section), format!("# Mine\n{section}\ntail\n"));
         assert_eq!(replace_section("# Mine\n", &section), format!("# Mine\n\n{section}\n"));
+        // A marker that somebody took away: what they wrote stays, and the next time it is replaced alone.
+        for broken in [format!("# Mine\n{BEGIN}\nold\nmy own\n"), format!("# Mine\nold\n{END}\nmy own\n")] {
+            let once = replace_section(&broken, &section);
+            assert!(
+                once.contains("my own") && once.matches(BEGIN).count() == 1 && once.matches(END).count() == 1,
+                "{once}"
+            );
+            assert_eq!(replace_section(&once, &section), once);
+        }
     }
 }

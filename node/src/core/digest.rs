@@ -13,6 +13,7 @@ use aiemp_protocol::{
 
 use super::{
     Core,
+    mail::inert,
     output::Notice,
     work::{domain_of, is_in},
 };
@@ -88,7 +89,8 @@ impl Core {
         let news = new.iter().filter_map(|(_, record)| record.path.shown().filter(|path| is_newsletter(path)).cloned());
         let mut text = String::new();
         if !domains.is_empty() {
-            let counts: Vec<_> = domains.iter().map(|(domain, count)| format!("{count} {domain}")).collect();
+            let counts: Vec<_> =
+                domains.iter().map(|(domain, count)| format!("{count} {}", inert::escape_line(domain))).collect();
             text.push_str(&format!("**Came in:** {}\n{}", counts.join(", "), links(open)));
         }
         let news: Vec<_> = news.collect();
@@ -127,7 +129,7 @@ impl Core {
 fn links(mut paths: Vec<VaultPath>) -> String {
     paths.sort();
     let more = paths.len().saturating_sub(LISTED_MAX);
-    let mut lines: String = paths.iter().take(LISTED_MAX).map(|path| format!("- [[{path}]]\n")).collect();
+    let mut lines: String = paths.iter().take(LISTED_MAX).map(|path| format!("- {}\n", inert::link(path))).collect();
     if more > 0 {
         lines.push_str(&format!("- and {more} more\n"));
     }

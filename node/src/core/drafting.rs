@@ -62,6 +62,7 @@ impl Core {
             self.file_updated(now, file);
         }
         self.file_receipts(now);
+        self.keep_books(now);
         self.work.dashboard_due = Some(now);
     }
 

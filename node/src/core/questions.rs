@@ -206,7 +206,9 @@ impl Core {
             Reading::Dashboard(file) => self.dashboard_read(now, file, text),
             Reading::ForReport { number, file, done } => self.read_for_report(now, number, (file, done), text),
             Reading::Statement(file) => self.statement_read(now, file, bytes),
-            Reading::Month { file, of, section } => self.month_read(now, file, of, section, text),
+            Reading::Month { file, of, section, has_nothing } => {
+                self.month_read(now, (file, of), (section, has_nothing), bytes);
+            }
             Reading::DayLog { file, part, at, line } => self.day_log_read(now, (file, part), bytes, (at, line)),
             Reading::Newsletters { file, day, part } => self.newsletters_read(now, file, (&day, part), bytes),
             Reading::Rejected { request, file, reason } => self.rejected_read(now, request, file, &reason),

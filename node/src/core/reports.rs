@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use aiemp_crdt::vault;
+use aiemp_crdt::{index::FileRecord, vault};
 use aiemp_protocol::{
     approval::{Outcome, Receipt},
     ids::{Audience, FileId},
@@ -21,7 +21,7 @@ use super::{
     books::{self, day_of},
     mail::{self, TaskNote, inert},
     output::Notice,
-    work::Reading,
+    work::{Reading, is_in},
 };
 
 mod audit;
@@ -55,7 +55,11 @@ impl Report {
 #[derive(Debug)]
 pub(super) struct Gathering {
     report: Report,
+    /// The day it is of, where the person is.
+    day: NaiveDate,
     monday: NaiveDate,
+    /// When the one before was written; a week ago where there is none.
+    since: Timestamp,
     waiting: usize,
     goals: String,
     tasks: Vec<Task>,
@@ -80,7 +84,7 @@ impl Task {
     fn link(&self) -> String {
         let subject = inert::escape_line(&inert::one_line(&self.subject, 100));
         let name = if subject.is_empty() { String::new() } else { format!("{subject} · ") };
-        format!("{name}[[{}]]", self.path)
+        format!("{name}{}", inert::link(&self.path))
     }
 }
 
@@ -94,22 +98,37 @@ impl Core {
         if report == Report::Digest {
             return self.digest_due(now, &day.to_string());
         }
+        if self.work.books.are_being_read() {
+            self.work.late_reports.push((report, day));
+            return;
+        }
         let to_monday = (7 - u64::from(day.weekday().num_days_from_monday())) % 7;
         let Some(monday) = day.checked_add_days(Days::new(to_monday)) else { return };
         let Some((file, _)) = self.place_of_report(report, monday) else { return };
         if self.vault.index().get(file).is_some() {
             return;
         }
-        let mut files = self.week_of_tasks(now);
+        let since = self.last_report(report).unwrap_or_else(|| now.earlier_by(WEEK));
+        let mut files = self.tasks_since(since);
         let goals = VaultPath::parse("Business_Goals.md").ok().and_then(|path| self.vault.file_at(&path));
         files.extend(goals.map(|file| (file, None)));
         let number = self.work.next_reading;
-        let gathering = Gathering { report, monday, waiting: files.len(), goals: String::new(), tasks: Vec::new() };
+        let (waiting, goals) = (files.len(), String::new());
+        let gathering = Gathering { report, day, monday, since, waiting, goals, tasks: Vec::new() };
         self.work.gatherings.insert(number, gathering);
         for (file, done) in files {
             self.read(now, file, Reading::ForReport { number, file, done });
         }
         self.finish_report(now, number);
+    }
+
+    /// Those that were due while the statements were being read.
+    pub(super) fn reports_that_waited(&mut self, now: Timestamp) {
+        if !self.work.books.are_being_read() {
+            for (report, day) in std::mem::take(&mut self.work.late_reports) {
+                self.report_due(now, report, day);
+            }
+        }
     }
 
     pub(super) fn read_for_report(
@@ -119,14 +138,18 @@ impl Core {
         (file, done): (FileId, Option<Timestamp>),
         text: &str,
     ) {
-        let Some(path) = self.path_of(file) else { return self.finish_report(now, number) };
-        let began = self.made_at(file).unwrap_or(now);
+        let (path, began) = (self.path_of(file), self.made_at(file).unwrap_or(now));
         let Some(gathering) = self.work.gatherings.get_mut(&number) else { return };
         gathering.waiting -= 1;
-        if path.folder().is_empty() {
-            text.clone_into(&mut gathering.goals);
-        } else if let Some(TaskNote { subject, received, .. }) = mail::parse_task_note(text) {
-            gathering.tasks.push(Task { path, subject, received: received.unwrap_or(began).min(began), done });
+        match path {
+            Some(path) if path.folder().is_empty() => text.clone_into(&mut gathering.goals),
+            Some(path) => {
+                if let Some(TaskNote { subject, received, .. }) = mail::parse_task_note(text) {
+                    let received = received.unwrap_or(began).min(began);
+                    gathering.tasks.push(Task { path, subject, received, done });
+                }
+            }
+            None => {}
         }
         self.finish_report(now, number);
     }
@@ -148,32 +171,41 @@ impl Core {
         }
     }
 
-    fn place_of_report(&self, report: Report, monday: NaiveDate) -> Option<(FileId, VaultPath)> {
-        let name = match report {
-            Report::Audit => "Weekly_Audit",
-            Report::Briefing | Report::Digest => "Monday_Briefing",
+    /// When this node wrote the last one of a kind.
+    fn last_report(&self, report: Report) -> Option<Timestamp> {
+        let (me, ending) = (self.work.me, format!("{}.md", name_of_report(report)));
+        let is_one = |path: &VaultPath| is_in(path, "briefings") && path.name().ends_with(&ending);
+        let reports = self.vault.index().iter().filter(|(_, record)| record.path.values().any(is_one));
+        let written = |(_, record): (FileId, &FileRecord)| {
+            record.base.all().find(|(origin, _)| origin.author() == me).map(|(origin, _)| origin.hlc)
         };
-        let path = VaultPath::parse(&format!("Briefings/{monday}_{name}.md")).ok()?;
+        reports.filter_map(written).max()
+    }
+
+    fn place_of_report(&self, report: Report, monday: NaiveDate) -> Option<(FileId, VaultPath)> {
+        let path = VaultPath::parse(&format!("Briefings/{monday}{}.md", name_of_report(report))).ok()?;
         Some((self.vault.own_standing_for(FileId::at_path(Zone::Private, &path.key())), path))
     }
 
-    /// The tasks of the last seven days that were done, with when, and the oldest of those that are open.
-    fn week_of_tasks(&self, now: Timestamp) -> Vec<(FileId, Option<Timestamp>)> {
+    /// The tasks that were done since then, with when, and the oldest of those that are open.
+    fn tasks_since(&self, since: Timestamp) -> Vec<(FileId, Option<Timestamp>)> {
         let (mut done, mut open) = (Vec::new(), Vec::new());
         for (file, record) in self.vault.index().iter().filter(|(file, _)| self.vault.is_in_sight(*file)) {
             let (Some(path), Some(made)) = (record.path.shown(), self.made_at(file)) else { continue };
             if path.extension() != "md" {
                 continue;
             }
+            // A private task keeps its id when it is moved to where it is done.
+            let came_here = record.path.writes().map(|(origin, _)| origin.hlc).max().unwrap_or(made);
             match top_folder(&path.key()) {
-                "done" if made > now.earlier_by(WEEK) && !is_beside_a_task(path) => done.push((made, file)),
+                "done" if came_here > since && !is_beside_a_task(path) => done.push((came_here, file)),
                 "needs_action" | "in_progress" => open.push((made, file)),
                 _ => {}
             }
         }
         done.sort();
         open.sort();
-        let newest = done.iter().rev().take(READ_MAX).map(|(made, file)| (*file, Some(*made)));
+        let newest = done.iter().rev().take(READ_MAX).map(|(done, file)| (*file, Some(*done)));
         newest.chain(open.iter().take(READ_MAX).map(|(_, file)| (*file, None))).collect()
     }
 
@@ -182,9 +214,9 @@ impl Core {
         self.vault.index().get(file)?.base.all().map(|(origin, _)| origin.hlc).min()
     }
 
-    /// The receipts of the last seven days, the oldest first.
-    fn week_of_receipts(&self, now: Timestamp) -> Vec<&Receipt> {
-        let is_new = |receipt: &&Receipt| receipt.at > now.earlier_by(WEEK) && receipt.outcome != Outcome::Accepted;
+    /// How actions ended since then, the oldest first.
+    fn receipts_since(&self, since: Timestamp) -> Vec<&Receipt> {
+        let is_new = |receipt: &&Receipt| receipt.at > since && receipt.outcome != Outcome::Accepted;
         let mut receipts: Vec<_> = self.work.receipts.values().filter(is_new).collect();
         receipts.sort_by_key(|receipt| receipt.at);
         receipts
@@ -200,6 +232,13 @@ impl Core {
 
     fn members_not_heard_of(&self, now: Timestamp) -> BTreeSet<String> {
         self.absent(now).into_iter().map(|(node, _)| self.name_of(node)).collect()
+    }
+}
+
+const fn name_of_report(report: Report) -> &'static str {
+    match report {
+        Report::Audit => "_Weekly_Audit",
+        Report::Briefing | Report::Digest => "_Monday_Briefing",
     }
 }
 

@@ -10,6 +10,7 @@ use aiemp_protocol::{
     time::Timestamp,
     vault_path::{VaultPath, VaultPathError},
 };
+use chrono::NaiveDate;
 
 use super::{
     Compaction,
@@ -21,7 +22,7 @@ use super::{
     mail::{self, TaskNote},
     newsletters::Newsletters,
     output::DraftSource,
-    reports::Gathering,
+    reports::{Gathering, Report},
 };
 
 /// What drafts on this node.
@@ -66,7 +67,7 @@ pub(super) enum Reading {
     /// A bank's statement.
     Statement(FileId),
     /// The note of a month, for what it is to say between its markers.
-    Month { file: FileId, of: (Month, bool), section: String },
+    Month { file: FileId, of: (Month, bool), section: String, has_nothing: bool },
     /// A note for a report; a task with when it was done.
     ForReport { number: u64, file: FileId, done: Option<Timestamp> },
     /// The day's log, to append a line.
@@ -170,6 +171,8 @@ pub(super) struct Work {
     pub(super) presence: Presence,
     /// Reports whose notes are being read.
     pub(super) gatherings: BTreeMap<u64, Gathering>,
+    /// Reports that wait until the statements were read.
+    pub(super) late_reports: Vec<(Report, NaiveDate)>,
     /// What the bank says.
     pub(super) books: Books,
     /// Newsletters on their way into the note of their day.
@@ -232,6 +235,7 @@ impl Work {
             held: BTreeSet::new(),
             presence: Presence::default(),
             gatherings: BTreeMap::new(),
+            late_reports: Vec::new(),
             books: Books::default(),
             newsletters: Newsletters::default(),
             log_lines: Vec::new(),
@@ -259,7 +263,7 @@ impl Work {
         let own = claims.chain(retries).chain(waiting).chain(offers).chain(leases).filter(|_| !self.is_stopped);
         let agents = self.agent_waits.iter().map(|waiting| waiting.until);
         own.chain(agents)
-            .chain(self.books.due)
+            .chain(self.books.poll_timeout())
             .chain(self.dashboard_due)
             .chain(self.forget_at)
             .chain(self.compact_at)

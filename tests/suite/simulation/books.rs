@@ -24,6 +24,7 @@ pub(super) fn bank(name: &str, currency: &str) -> Bank {
         amount: Some("Amount".to_owned()),
         credit: None,
         debit: None,
+        direction: None,
         description: vec!["Payee".to_owned()],
         id: None,
         decimal: '.',
@@ -77,6 +78,17 @@ fn dropped(world: &mut World, node: usize, bank: &str, content: &str) -> Result<
         Some(Answer::Refused(why) | Answer::Agent(Told::Refused(why))) => Err(why),
         other => panic!("{other:?}"),
     }
+}
+
+/// The oldest month whose note follows the statements.
+fn oldest_month(world: &World) -> String {
+    let now = day(world, 0);
+    let year: i32 = now[..4].parse().expect("a year");
+    format!("{:04}{}", year - 1, &now[4..7])
+}
+
+fn month(world: &World, days_ago: u32) -> String {
+    format!("Accounting/{}.md", &day(world, days_ago)[..7])
 }
 
 fn note(world: &World, node: usize) -> String {
@@ -147,17 +159,21 @@ fn a_statement_that_cannot_be_read_stays_where_it_was_and_one_in_the_vault_is_na
 
 #[test]
 fn a_month_that_ended_has_its_own_note_also_after_crashes() {
-    let month = |world: &World, days_ago: u32| format!("Accounting/{}.md", &day(world, days_ago)[..7]);
     for seed in 832..838 {
         let mut world = with_banks(seed);
         let (now, before) = (line(&world, 0, "A", "5.00"), line(&world, 40, "B", "7.00"));
-        dropped(&mut world, 1, "main", &statement(&[now, before])).expect("taken");
+        let oldest =
+            (360..=400).rev().find(|days| month(&world, *days)[11..18] >= oldest_month(&world)[..]).expect("a day");
+        let old = line(&world, oldest, "C", "9.00");
+        let oldest = month(&world, oldest);
+        dropped(&mut world, 1, "main", &statement(&[now, before, old])).expect("taken");
         world.crash(0, seed * 37 % 2_000);
         pass(&mut world, 60_000);
         let ended = text(&world, 0, &month(&world, 40)).expect("a note of the month before");
         assert!(ended.contains("| In | 7.00 EUR |") && rows(&ended) == 1, "{ended}");
         let this = month(&world, 0);
         assert_eq!((rows(&note(&world, 0)), text(&world, 0, &this)), (1, None));
+        assert_eq!(rows(&text(&world, 0, &oldest).expect("a note")), 1);
         if seed > 832 {
             continue;
         }
@@ -169,6 +185,49 @@ fn a_month_that_ended_has_its_own_note_also_after_crashes() {
         assert!(told.contains("nothing moved") && rows(&told) == 0, "{told}");
         let ended = text(&world, 0, &this).expect("it ended");
         assert!(rows(&ended) == 1 && ended.contains("| In | 5.00 EUR |"), "{ended}");
+        assert_eq!(rows(&text(&world, 0, &oldest).expect("a note")), 1, "what is too old to be read stays as it was");
         settle(&mut world);
     }
+}
+
+#[test]
+fn what_a_person_puts_away_comes_anew_and_what_it_told_goes_also_while_nobody_looks() {
+    let mut world = with_banks(840);
+    let content = statement(&[line(&world, 0, "A", "5.00"), line(&world, 40, "B", "7.00")]);
+    let path = dropped(&mut world, 0, "main", &content).expect("taken");
+    pass(&mut world, 30_000);
+    let before = month(&world, 40);
+    assert_eq!(rows(&text(&world, 0, &before).expect("a note")), 1);
+    // Deleted while the executor is off.
+    world.crash(0, 60_000);
+    pass(&mut world, 10_000);
+    remove(&mut world, 1, &path);
+    pass(&mut world, 120_000);
+    assert_eq!((rows(&note(&world, 0)), rows(&text(&world, 0, &before).expect("a note"))), (0, 0));
+    // The same file once more, and the note that somebody deleted.
+    remove(&mut world, 0, NOTE);
+    pass(&mut world, 60_000);
+    assert_eq!(text(&world, 0, NOTE), None);
+    let again = dropped(&mut world, 0, "main", &content).expect("taken");
+    assert_eq!(again, path);
+    pass(&mut world, 60_000);
+    assert_eq!(rows(&note(&world, 0)), 1, "{}", note(&world, 0));
+    assert!(text(&world, 1, &path).is_some());
+    settle(&mut world);
+}
+
+#[test]
+fn an_executor_that_knows_no_bank_says_so_and_one_account_is_one_in_whatever_folder() {
+    let mut world = world(841, &[LAPTOP, DESKTOP, IDLE_CLOUD], &[(0, 1), (0, 2)]);
+    know_banks(&mut world, &[1]);
+    let content = statement(&[line(&world, 0, "A", "5.00")]);
+    dropped(&mut world, 1, "main", &content).expect("taken");
+    pass(&mut world, 30_000);
+    assert!(note(&world, 0).contains("**Not read:**"), "{}", note(&world, 0));
+    assert!(note(&world, 0).contains("no \\`\\[\\[bank\\]\\]\\` named"), "{}", note(&world, 0));
+    know_banks(&mut world, &[0]);
+    save(&mut world, 0, "Accounting/Statements/MAIN/copy.csv", &content);
+    pass(&mut world, 30_000);
+    assert!(note(&world, 0).contains("| In | 5.00 EUR |") && rows(&note(&world, 0)) == 1, "{}", note(&world, 0));
+    settle(&mut world);
 }

@@ -1,7 +1,14 @@
 //! What is written at its times, and what is told to who was away.
 
+use aiemp_keys::Hash;
 use aiemp_node::core::{Brain, Input, Report};
-use aiemp_protocol::roster::Role;
+use aiemp_protocol::{
+    action::ActionKind,
+    approval::{Outcome, Receipt},
+    ids::{ActionHash, FileId, WorkId},
+    roster::Role,
+    zone::Zone,
+};
 use aiemp_tests::{people, world::World};
 
 use super::{
@@ -119,5 +126,73 @@ fn who_comes_back_is_told_what_happened_meanwhile() {
     people::save(&mut world, 1, path("Inbox/9.eml"), people::mail(9, "soon"));
     pass(&mut world, 120_000);
     assert!(board(&world).contains("): 2 email came in, 2 drafted\n"), "{}", board(&world));
+    settle(&mut world);
+}
+
+/// The receipt of a payment that was made now.
+fn paid(world: &mut World, number: u8, payee: &str) {
+    let note = format!(
+        "---\naction: payment\nhand: bank\npayee: {payee}\naccount: DE02120300000000202051\namount: 100.00\ncurrency: EUR\n\
+         reference: Invoice {number}\n---\n"
+    );
+    let hash = |what: &str| Hash::of_content(format!("{what} {number}").as_bytes());
+    let receipt = Receipt {
+        action: ActionHash(hash("action")),
+        work: WorkId(hash("work")),
+        kind: ActionKind::Payment,
+        file: FileId { zone: Zone::Drafts, hash: hash("file") },
+        nonce: [number; 16],
+        outcome: Outcome::Sent,
+        at: world.time(),
+        message_id: None,
+        detail: String::new(),
+        note: note.into_bytes(),
+        unattended: false,
+        standing: None,
+    };
+    world.input(0, Input::ReceiptFound(receipt)).expect("it is found");
+}
+
+#[test]
+fn the_audit_tells_of_each_payment_whether_the_bank_booked_it() {
+    let mut world = working(854);
+    for (number, payee) in [(1, "Client A"), (2, "Client B"), (3, "Client C")] {
+        paid(&mut world, number, payee);
+    }
+    let lines = [line(&world, 0, "CLIENT B invoice", "-100.00"), line(&world, 0, "Hotel", "-100.00")];
+    save(&mut world, 0, "Accounting/Statements/main/all.csv", &statement(&lines));
+    pass(&mut world, 30_000);
+    due(&mut world, 0, Report::Audit);
+    let told = report(&world, 0, "_Weekly_Audit.md");
+    let payments = told.split_once("## Payments").expect("a section").1.split_once("\n## ").expect("an end").0;
+    assert!(payments.contains("- Client B: 100.00 EUR, booked on 20"), "{payments}");
+    assert_eq!(payments.matches(", under another name: ").count(), 1, "{payments}");
+    assert_eq!(payments.matches("**not in a statement yet**").count(), 1, "{payments}");
+    assert_eq!(told.matches("| payment | ").count(), 3, "{told}");
+    // A week later it is asked for still, and nothing is told twice.
+    pass(&mut world, 7 * 24 * HOUR);
+    due(&mut world, 0, Report::Audit);
+    let all = tasks(&world, 0, "Briefings/");
+    assert_eq!(all.len(), 2, "{all:?}");
+    let second = text(&world, 0, all.last().expect("two")).expect("it is there");
+    assert!(second.contains("**not in a statement yet**") && !second.contains("| payment | "), "{second}");
+    settle(&mut world);
+}
+
+#[test]
+fn names_that_others_gave_stand_as_words_in_what_the_person_reads() {
+    let mut world = working(855);
+    let evil = "Pending_Approval/`$= dv.x()`/a]] ![[b.md";
+    save(&mut world, 1, evil, "---\naction: email\n---\n");
+    pass(&mut world, 80 * HOUR);
+    for report in [Report::Audit, Report::Digest] {
+        due(&mut world, 0, report);
+    }
+    let digest = tasks(&world, 0, "Updates/DIGEST_").remove(0);
+    let texts = [report(&world, 0, "_Weekly_Audit.md"), text(&world, 0, &digest).expect("it is there")];
+    for told in texts.into_iter().chain(text(&world, 0, "Dashboard.md")) {
+        assert!(told.contains("\\`\\$\\= dv.x()\\`"), "{told}");
+        assert!(!told.contains("![[b") && !told.contains("`$= dv"), "{told}");
+    }
     settle(&mut world);
 }

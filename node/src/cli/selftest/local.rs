@@ -42,6 +42,7 @@ impl Local {
             removals_held: false,
             compaction: Compaction::default(),
             disclosure: None,
+            last_there: None,
             banks: Vec::new(),
             has_adopted: true,
         });

@@ -72,9 +72,11 @@ impl<'a> Told<'a> {
 }
 
 /// The transactions of an account, in the order of their days. Where the bank gives them no ids, those that look alike are as many as
-/// one statement has at most: two that overlap both hold each of them.
+/// one statement has at most: two that overlap both hold each of them. Of one id the statement counts that goes on for longest.
 pub(crate) fn united<'a>(statements: impl IntoIterator<Item = &'a [Transaction]>) -> Vec<Transaction> {
     let mut all: BTreeMap<Told<'a>, Vec<&'a Transaction>> = BTreeMap::new();
+    let mut statements: Vec<_> = statements.into_iter().collect();
+    statements.sort_by_key(|statement| (statement.iter().map(|transaction| transaction.day).max(), *statement));
     for statement in statements {
         let mut here: BTreeMap<Told<'a>, Vec<&'a Transaction>> = BTreeMap::new();
         for transaction in statement {
@@ -86,8 +88,9 @@ pub(crate) fn united<'a>(statements: impl IntoIterator<Item = &'a [Transaction]>
             }
         }
         for (told, alike) in here {
+            let is_by_id = matches!(told, Told::ById(_));
             let known = all.entry(told).or_default();
-            if alike.len() > known.len() {
+            if is_by_id || alike.len() > known.len() {
                 *known = alike;
             }
         }
@@ -128,9 +131,13 @@ pub(in crate::core) mod tests {
     fn the_banks_own_ids_tell_transactions_apart_whatever_else_they_say() {
         let with =
             |id: &str, description: &str| Transaction { id: Some(id.to_owned()), ..transaction(5, description, -300) };
-        let (first, second) =
-            (vec![with("1", "pending"), with("2", "coffee")], vec![with("1", "booked"), with("1", "x")]);
-        assert_eq!(united([first.as_slice(), &second]).len(), 2);
+        let day = with("1", "").day.succ_opt().expect("a day");
+        let booked = Transaction { day, minor: -4_500, ..with("1", "booked") };
+        let (first, second) = (vec![with("1", "pending"), with("2", "coffee")], vec![booked.clone()]);
+        for both in [[first.as_slice(), &second], [second.as_slice(), &first]] {
+            let united = united(both);
+            assert!(united.len() == 2 && united.contains(&booked), "what was told later counts: {united:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use aiemp_protocol::vault_path::VaultPath;
+
 /// Characters that start something in Markdown, in Obsidian or in one of its common plugins; each may stand behind a
 /// backslash, where it is only itself. `%` is among them for `<%` of Templater and `%%` comments, which hide text.
 const ACTIVE: &str = "\\`*_{}[]>#!|~$=%&^";
@@ -49,6 +51,13 @@ pub(crate) fn escape_line(line: &str) -> String {
         push_escaped(&mut out, line, at, c);
     }
     out
+}
+
+/// A link to a note. A name that would be more than that between the brackets stands as words: others may have given it.
+pub(crate) fn link(path: &VaultPath) -> String {
+    const ENDS: &str = "[]|#^`<>$%{}~=!*";
+    let path = path.as_str();
+    if path.contains(|c| ENDS.contains(c)) { escape_line(path) } else { format!("[[{path}]]") }
 }
 
 /// As many characters of `line` as fit `bytes_max` bytes when escaped, escaped.

@@ -1,27 +1,29 @@
 //! The weekly audit: what was done in the person's name, whether the bank saw it, and what should be looked at.
 
+use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
+
 use aiemp_protocol::{
     action::{Content, DeriveContext, Payment, derive},
     approval::Receipt,
     time::Timestamp,
 };
 
-use super::{
-    Core, Gathering, Outcome, WEEK, books, day_of, goals::read_goals, inert, listed, recurring::recurring, spelled,
-};
+use super::{Core, Gathering, Outcome, books, day_of, goals::read_goals, inert, listed, recurring::recurring, spelled};
 use crate::core::{books::ledger::Entry, work::is_in};
 
+/// How long it is asked whether a payment was booked.
+const ASKED_FOR: Duration = Duration::from_secs(45 * 86_400);
 /// How long a draft or a task may wait before it is named.
-const WAITS: std::time::Duration = std::time::Duration::from_secs(3 * 86_400);
+const WAITS: Duration = Duration::from_secs(3 * 86_400);
 /// The bank books a payment within these days, seen from when it was ordered.
-const BOOKED_DAYS: std::ops::RangeInclusive<i64> = -1..=5;
+const BOOKED_DAYS: RangeInclusive<i64> = -1..=5;
 
 impl Core {
     pub(super) fn audit_of(&self, now: Timestamp, gathering: &Gathering) -> String {
-        let today = day_of(now);
+        let today = gathering.day;
         let entries = self.work.books.entries();
         let goals = read_goals(&gathering.goals, today, self.work.books.currency());
-        let receipts = self.week_of_receipts(now);
+        let receipts = self.receipts_since(gathering.since);
         let costs = recurring(&entries, today);
         let dearer = costs.iter().filter(|cost| cost.increase_percent > i64::from(goals.increase_percent));
         let dearer = dearer.map(|cost| {
@@ -32,16 +34,14 @@ impl Core {
                 cost.increase_percent
             )
         });
-        let is_payment = |receipt: &&&Receipt| receipt.outcome == Outcome::Sent;
-        let payments = receipts.iter().filter(is_payment).filter_map(|receipt| self.seen_by_bank(receipt, &entries));
         let sections = [
             ("What was done in your name", self.table_of(&receipts)),
-            ("Sent or not, please look", self.unknown(&receipts)),
-            ("Payments", listed(payments)),
+            ("Sent or not, please look", self.unknown()),
+            ("Payments", listed(self.payments(now, gathering.since, &entries).into_iter())),
             ("Costs that rose", listed(dearer)),
             ("Drafts that wait for you for more than three days", self.old_drafts(now)),
             ("Tasks that are open for more than three days", self.old_tasks(now, gathering)),
-            ("Turned down this week", self.rejected(now)),
+            ("Turned down this week", self.rejected(gathering.since)),
             ("Standing approvals", self.standing_in_force(now)),
             ("Members of which nothing was heard for long", listed(self.members_not_heard_of(now).into_iter())),
             ("Conflicts", self.conflicts_to_look_at()),
@@ -53,14 +53,13 @@ impl Core {
         let told: String = told.collect();
         format!(
             "---\ngenerated: {now}\nsince: {}\n---\n# Weekly audit of {}\n{told}",
-            now.earlier_by(WEEK),
-            gathering.monday
+            gathering.since, gathering.monday
         )
     }
 
     fn link_to(&self, receipt: &Receipt) -> String {
         let path = self.path_of(self.copy_of(receipt)).or_else(|| self.path_of(receipt.file));
-        path.map_or_else(|| format!("`{}`", &receipt.action.to_string()[..8]), |path| format!("[[{path}]]"))
+        path.map_or_else(|| format!("`{}`", &receipt.action.to_string()[..8]), |path| inert::link(&path))
     }
 
     fn table_of(&self, receipts: &[&Receipt]) -> String {
@@ -79,31 +78,49 @@ impl Core {
         text
     }
 
-    fn unknown(&self, receipts: &[&Receipt]) -> String {
-        let unknown = receipts.iter().filter(|receipt| receipt.outcome == Outcome::Unknown);
+    fn unknown(&self) -> String {
+        let unknown = self.work.receipts.values().filter(|receipt| receipt.outcome == Outcome::Unknown);
         listed(unknown.map(|receipt| format!("{} (`aiemp-node approvals settle`)", self.link_to(receipt))))
     }
 
-    /// Whether a payment stands in the statements.
-    fn seen_by_bank(&self, receipt: &Receipt, entries: &[Entry]) -> Option<String> {
-        let Payment { amount_minor, currency, payee, .. } = payment_of(receipt)?;
-        let ordered = day_of(receipt.at);
-        let minor = i64::try_from(amount_minor).ok()?;
-        let is_it = |entry: &&Entry| {
-            let booked = (entry.transaction.day - ordered).num_days();
-            entry.currency == currency && entry.transaction.minor == -minor && BOOKED_DAYS.contains(&booked)
-        };
-        let seen = match entries.iter().find(is_it) {
-            Some(entry) => format!("booked on {}", entry.transaction.day),
-            None => "**not in a statement yet**".to_owned(),
-        };
-        let payee = inert::escape_line(&inert::one_line(&payee, 80));
-        Some(format!("{payee}: {}, {seen}: {}", books::amount(minor, &currency), self.link_to(receipt)))
+    /// The payments since then, and those before that no statement showed so far. A line of a statement stands for one of them.
+    fn payments(&self, now: Timestamp, since: Timestamp, entries: &[Entry]) -> Vec<String> {
+        let mut sent: Vec<_> = self.receipts_since(now.earlier_by(ASKED_FOR));
+        sent.retain(|receipt| receipt.outcome == Outcome::Sent);
+        let (mut taken, mut told) = (BTreeSet::new(), Vec::new());
+        for receipt in sent {
+            let Some(Payment { amount_minor, currency, payee, .. }) = payment_of(receipt) else { continue };
+            let (ordered, minor) = (day_of(receipt.at), i64::try_from(amount_minor).unwrap_or(i64::MAX));
+            let is_it = |(at, entry): &(usize, &Entry)| {
+                let booked = (entry.transaction.day - ordered).num_days();
+                let is_same = entry.currency == currency && entry.transaction.minor == -minor;
+                is_same && BOOKED_DAYS.contains(&booked) && !taken.contains(at)
+            };
+            let names = |entry: &Entry| {
+                let (said, payee) = (entry.transaction.description.to_lowercase(), payee.to_lowercase());
+                payee.split_whitespace().all(|word| said.contains(word))
+            };
+            let found: Vec<_> = entries.iter().enumerate().filter(is_it).collect();
+            let found = found.iter().find(|(_, entry)| names(entry)).or_else(|| found.first());
+            let seen = match found {
+                Some((at, entry)) => {
+                    taken.insert(*at);
+                    let name = if names(entry) { "" } else { ", under another name" };
+                    format!("booked on {}{name}", entry.transaction.day)
+                }
+                None => "**not in a statement yet**".to_owned(),
+            };
+            if receipt.at > since || found.is_none() {
+                let payee = inert::escape_line(&inert::one_line(&payee, 80));
+                told.push(format!("{payee}: {}, {seen}: {}", books::amount(minor, &currency), self.link_to(receipt)));
+            }
+        }
+        told
     }
 
     fn old_drafts(&self, now: Timestamp) -> String {
         let old = self.drafts_by_age().into_iter().filter(|(made, _)| now.since(*made) > WAITS);
-        listed(old.map(|(made, path)| format!("[[{path}]]: {}", spelled(now.since(made)))))
+        listed(old.map(|(made, path)| format!("{}: {}", inert::link(&path), spelled(now.since(made)))))
     }
 
     fn old_tasks(&self, now: Timestamp, gathering: &Gathering) -> String {
@@ -111,10 +128,10 @@ impl Core {
         listed(old.map(|task| format!("{}: {}", task.link(), spelled(task.took(now)))))
     }
 
-    fn rejected(&self, now: Timestamp) -> String {
+    fn rejected(&self, since: Timestamp) -> String {
         let rejected = self.vault.index().iter().filter_map(|(file, record)| {
             let path = record.path.shown().filter(|path| is_in(path, "rejected") && path.extension() == "md")?;
-            (self.vault.is_in_sight(file) && self.made_at(file)? > now.earlier_by(WEEK)).then(|| format!("[[{path}]]"))
+            (self.vault.is_in_sight(file) && self.made_at(file)? > since).then(|| inert::link(path))
         });
         listed(rejected)
     }

@@ -6,7 +6,7 @@ use aiemp_protocol::time::Timestamp;
 use chrono::{Days, NaiveDate};
 
 use super::{
-    Core, Gathering, Outcome, Task, books, by_kind, day_of,
+    Core, Gathering, Outcome, Task, books, by_kind,
     goals::{Goals, read_goals},
     inert, listed,
     recurring::{Recurring, recurring},
@@ -20,7 +20,8 @@ const PASSED_DAYS: i64 = 14;
 
 impl Core {
     pub(super) fn briefing_of(&self, now: Timestamp, gathering: &Gathering) -> String {
-        let (today, monday) = (day_of(now), gathering.monday);
+        // Where the person is: by UTC a month may have ended already.
+        let (today, monday) = (gathering.day, gathering.monday);
         let goals = read_goals(&gathering.goals, today, self.work.books.currency());
         let entries = self.work.books.entries();
         let begin = monday.checked_sub_days(Days::new(7)).unwrap_or(monday);
@@ -34,7 +35,7 @@ impl Core {
             }
         };
         let late = late(now, &gathering.tasks, &goals);
-        let sent = self.week_of_receipts(now).into_iter().filter(|receipt| receipt.outcome == Outcome::Sent);
+        let sent = self.receipts_since(gathering.since).into_iter().filter(|receipt| receipt.outcome == Outcome::Sent);
         let summary = format!(
             "Done: {}. Sent: {}. Open: {}, of those late: {}. Waiting for your approval: {}. {summary_of_money}\n",
             done.len(),
@@ -46,8 +47,9 @@ impl Core {
         let completed = listed(done.iter().rev().map(|task| format!("[x] {}", task.link())));
         let or_none = |text: String| if text.is_empty() { "None.\n".to_owned() } else { text };
         format!(
-            "---\ngenerated: {now}\nperiod: {begin} to {end}\n---\n# Monday briefing of {monday}\n\n## Summary\n\n{summary}\n\
+            "---\ngenerated: {now}\nperiod: {begin} to {end}\nsince: {}\n---\n# Monday briefing of {monday}\n\n## Summary\n\n{summary}\n\
              ## Revenue\n\n{revenue}\n## Completed tasks\n\n{}\n## Bottlenecks\n\n{}\n## Suggestions\n\n{}\n## Deadlines\n\n{}",
+            gathering.since,
             or_none(completed),
             or_none(bottlenecks(now, &late, &goals)),
             or_none(suggestions(&recurring(&entries, today), &goals)),

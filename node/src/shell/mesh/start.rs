@@ -1,12 +1,19 @@
 //! Starting the mesh: lock, store, restore, scan, then the doors open.
 
-use std::{fs::File, io::Write as _, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{
+    fs::File,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use aiemp_crdt::vault::HoldReason;
 use aiemp_keys::{PublicKey, private_file};
 use aiemp_protocol::{
     ids::ContentHash,
     roster::{Role, RosterChain},
+    time::Timestamp,
 };
 use anyhow::{Context, Result};
 use tokio::{
@@ -289,6 +296,14 @@ fn forget_projections(store: &mut Store, loaded: &mut Loaded) -> Result<()> {
     Ok(store.persist(&writes)?)
 }
 
+/// When the last run wrote into its store.
+fn last_written(store: &Path) -> Option<Timestamp> {
+    let of = |path: &Path| path.metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok();
+    let log = store.with_extension("sqlite-wal");
+    let last = [of(store), of(&log)].into_iter().flatten().max()?;
+    u64::try_from(last.as_millis()).ok().map(Timestamp::from_millis)
+}
+
 /// The core with everything that was durable.
 fn restored_core(
     options: &MeshOptions,
@@ -308,6 +323,7 @@ fn restored_core(
         limits: options.config.brain.budget.limits(),
         disclosure: options.config.brain.disclosure.clone(),
         banks: options.config.bank.clone(),
+        last_there: last_written(&home.store()),
         frozen: loaded.frozen,
         missing: loaded.missing,
         releases,
