@@ -1,9 +1,13 @@
 //! The weekly audit: what was done in the person's name, whether the bank saw it, and what should be looked at.
 
-use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use aiemp_protocol::{
-    action::{Content, DeriveContext, Payment, derive},
+    action::{self, Content, DeriveContext, Payment, derive},
     approval::Receipt,
     time::Timestamp,
 };
@@ -83,36 +87,42 @@ impl Core {
         listed(unknown.map(|receipt| format!("{} (`aiemp-node approvals settle`)", self.link_to(receipt))))
     }
 
-    /// The payments since then, and those before that no statement showed so far. A line of a statement stands for one of them.
+    /// The payments since then, and those before that no statement showed so far.
     fn payments(&self, now: Timestamp, since: Timestamp, entries: &[Entry]) -> Vec<String> {
         let mut sent: Vec<_> = self.receipts_since(now.earlier_by(ASKED_FOR));
         sent.retain(|receipt| receipt.outcome == Outcome::Sent);
-        let (mut taken, mut told) = (BTreeSet::new(), Vec::new());
-        for receipt in sent {
-            let Some(Payment { amount_minor, currency, payee, .. }) = payment_of(receipt) else { continue };
-            let (ordered, minor) = (day_of(receipt.at), i64::try_from(amount_minor).unwrap_or(i64::MAX));
-            let is_it = |(at, entry): &(usize, &Entry)| {
-                let booked = (entry.transaction.day - ordered).num_days();
-                let is_same = entry.currency == currency && entry.transaction.minor == -minor;
-                is_same && BOOKED_DAYS.contains(&booked) && !taken.contains(at)
-            };
-            let names = |entry: &Entry| {
-                let (said, payee) = (entry.transaction.description.to_lowercase(), payee.to_lowercase());
-                payee.split_whitespace().all(|word| said.contains(word))
-            };
-            let found: Vec<_> = entries.iter().enumerate().filter(is_it).collect();
-            let found = found.iter().find(|(_, entry)| names(entry)).or_else(|| found.first());
-            let seen = match found {
-                Some((at, entry)) => {
-                    taken.insert(*at);
-                    let name = if names(entry) { "" } else { ", under another name" };
-                    format!("booked on {}{name}", entry.transaction.day)
+        let sent: Vec<_> = sent.iter().filter_map(|receipt| Some((*receipt, payment_of(receipt)?))).collect();
+        // A line of a statement stands for one of them, and first for one whose payee it names.
+        let mut booked: BTreeMap<usize, usize> = BTreeMap::new();
+        for by_name in [true, false] {
+            for (number, (receipt, payment)) in sent.iter().enumerate() {
+                let is_it = |(at, entry): &(usize, &Entry)| {
+                    fits(receipt, payment, entry)
+                        && (!by_name || names(entry, &payment.payee))
+                        && !booked.values().any(|taken| taken == at)
+                };
+                if !booked.contains_key(&number)
+                    && let Some((at, _)) = entries.iter().enumerate().find(is_it)
+                {
+                    booked.insert(number, at);
                 }
+            }
+        }
+        let mut told = Vec::new();
+        for (number, (receipt, Payment { amount_minor, currency, payee, .. })) in sent.iter().enumerate() {
+            let entry = booked.get(&number).map(|at| &entries[*at]);
+            let seen = match entry {
+                Some(entry) if names(entry, payee) => format!("booked on {}", entry.transaction.day),
+                Some(entry) => format!("booked on {}, under another name", entry.transaction.day),
                 None => "**not in a statement yet**".to_owned(),
             };
-            if receipt.at > since || found.is_none() {
-                let payee = inert::escape_line(&inert::one_line(&payee, 80));
-                told.push(format!("{payee}: {}, {seen}: {}", books::amount(minor, &currency), self.link_to(receipt)));
+            if receipt.at > since || entry.is_none() {
+                let payee = inert::escape_line(&inert::one_line(payee, 80));
+                told.push(format!(
+                    "{payee}: {}, {seen}: {}",
+                    action::amount(*amount_minor, currency),
+                    self.link_to(receipt)
+                ));
             }
         }
         told
@@ -150,6 +160,22 @@ impl Core {
         let conflicts = self.vault.open_items().len();
         if conflicts == 0 { String::new() } else { format!("{conflicts} (`aiemp-node conflicts`)\n") }
     }
+}
+
+/// Whether a line of a statement may be a payment.
+fn fits(receipt: &Receipt, payment: &Payment, entry: &Entry) -> bool {
+    let days = (entry.transaction.day - day_of(receipt.at)).num_days();
+    let is_amount = i64::try_from(payment.amount_minor).is_ok_and(|minor| entry.transaction.minor == -minor);
+    is_amount && entry.currency == payment.currency && BOOKED_DAYS.contains(&days)
+}
+
+/// Whether it names the payee, each word of it.
+fn names(entry: &Entry, payee: &str) -> bool {
+    let words = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.map(str::to_lowercase).collect()
+    };
+    words(payee).is_subset(&words(&entry.transaction.description))
 }
 
 /// The payment that a receipt speaks of, as it was approved.
