@@ -19,6 +19,7 @@ mod http;
 mod intake;
 pub mod journal_store;
 mod masked;
+pub(crate) mod mcp_http;
 pub mod message;
 pub mod outbox;
 mod receipts;

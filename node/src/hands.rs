@@ -17,6 +17,6 @@ pub use self::{
     declaration::{DeclarationError, Hands},
     look::Seen,
     request::{LoginRequest, Request, Sealed, idempotency_key},
-    server::{SERVER_BYTES_MAX, Server, schema_digest},
+    server::{SERVER_BYTES_MAX, Server, ServerAddress, ServerAt, ServerProgram, schema_digest},
     ways::objection,
 };

@@ -2,9 +2,11 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     deploy::skip,
-    node::{Pair, all_processes, signal, text},
+    node::{PATIENCE, Pair, all_processes, becomes, free_port, signal, text},
     smtp::{Behaviour, PASSWORD, Security, Server, USER},
 };
 
@@ -318,7 +320,9 @@ fn a_dry_run_starts_nothing_and_an_unattended_mesh_starts_no_program() {
     pair.local.save("Pending_Approval/tool.md", "---\naction: tool\nserver: bank\ntool: pay\n---\n\n{}\n");
     pair.wait("the draft waits", |pair| pair.local.approvals_in("pending").len() == 1);
     let id = pair.local.approvals_in("pending").remove(0);
-    pair.local.refused(&["approvals", "approve", &id]).assert(1, &["unattended", "no program acts for it"]);
+    pair.local
+        .refused(&["approvals", "approve", &id])
+        .assert(1, &["unattended", "no program and no other machine acts for it"]);
     pair.local.refused(&["hands", "tools", &file]).assert(1, &["does not answer as an MCP server"]);
 }
 
@@ -401,4 +405,137 @@ fn the_reference_server_of_the_protocol_is_called_after_an_approval() {
     desk.approve(&id);
     let (state, told) = desk.end_of(&id);
     assert!(state == "sent" && told.contains("four words that return"), "{told}");
+}
+
+/// A service that is ended with the test.
+struct Served(std::process::Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+const SERVICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/suite/tool_service.py");
+
+#[test]
+fn a_server_over_http_is_called_once_after_an_approval_with_its_token_alone() {
+    let Some(python) = std::env::var_os("AIEMP_TEST_PYTHON") else {
+        return skip("AIEMP_TEST_PYTHON is not set, so no MCP server over HTTP was called");
+    };
+    let mut desk = Desk::open();
+    let (port, log) = (free_port(), desk.pair.dir().join("paid"));
+    let mut command = Command::new(python);
+    command.arg(SERVICE).arg(port.to_string()).arg(&log).stdout(Stdio::null()).stderr(Stdio::null());
+    let _service = Served(command.spawn().expect("it starts"));
+    assert!(becomes(PATIENCE, || TcpStream::connect(("127.0.0.1", port)).is_ok()), "the service does not listen");
+    let table = |more: &str| format!("url = \"http://127.0.0.1:{port}/mcp\"\ntimeout_s = 5\n{more}");
+    // Without its token nobody answers, and the person is told so before anything is signed.
+    let file = desk.pair.dir().join("hands.toml");
+    fs::write(&file, format!("[mcp.bank]\n{}", table(""))).expect("written");
+    let output = desk.pair.local.run(&["hands", "tools", &file.to_string_lossy()]);
+    assert!(!output.status.success() && text(&output.stderr).contains("it answered 401"), "{}", text(&output.stderr));
+    desk.store_token();
+    desk.declares(&table("headers = { Authorization = \"Bearer ${secret:token}\" }"));
+    let (state, told) = desk.called(r#"{"to": "Ann", "cents": 500}"#);
+    assert!(state == "sent" && told.contains("\"bank: pay: paid 500 to Ann\""), "{state}: {told}");
+    assert_eq!(fs::read_to_string(&log).expect("it was called"), "paid 500 to Ann\n");
+    // What does not fit its schema is not asked for; what it calls an error is nobody's to know.
+    let (state, told) = desk.called(r#"{"to": "Ann", "cents": "a lot"}"#);
+    assert!(state == "failed" && told.contains("does not take these arguments"), "{state}: {told}");
+    let id = desk.draft("fail", "{}");
+    desk.approve(&id);
+    let (state, told) = desk.end_of(&id);
+    assert!(state == "unknown" && told.contains("no such thing"), "{state}: {told}");
+    assert_eq!(fs::read_to_string(&log).expect("it was called").lines().count(), 1);
+    let local = desk.pair.local.log();
+    assert!(!local.contains(TOKEN), "{local}");
+}
+
+/// Answers each POST with what its method has, and notes the calls.
+fn lying_service(answer_to_call: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let heard = calls.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let heard = heard.clone();
+            std::thread::spawn(move || answer(stream, answer_to_call, &heard));
+        }
+    });
+    (port, calls)
+}
+
+fn answer(stream: TcpStream, answer_to_call: &str, calls: &Mutex<Vec<String>>) {
+    let mut stream = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).is_ok_and(|read| read > 0) {
+        let last = head.lines().next_back().unwrap_or_default().to_ascii_lowercase();
+        length = last.strip_prefix("content-length: ").map_or(length, |length| length.parse().expect("a length"));
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).expect("the body");
+    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let result = |result: &str| {
+        let body = format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{result}}}", message["id"]);
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let answer = match message["method"].as_str() {
+        Some("initialize") => result(
+            r#"{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}"#,
+        ),
+        Some("tools/list") => result(r#"{"tools":[{"name":"pay","inputSchema":{"type":"object","properties":{}}}]}"#),
+        Some("tools/call") => {
+            calls.lock().expect("one at a time").push(head);
+            answer_to_call.replace("ID", &message["id"].to_string())
+        }
+        Some(_) | None => "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
+    };
+    if answer == "flood" {
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: ").ok();
+        while stream.get_mut().write_all(&[b'x'; 65_536]).is_ok() {}
+        return;
+    }
+    stream.get_mut().write_all(answer.as_bytes()).ok();
+    if answer.is_empty() {
+        std::thread::sleep(Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn a_service_that_lies_hangs_floods_or_points_elsewhere_is_asked_once_and_believed_in_nothing() {
+    let redirect =
+        "HTTP/1.1 307 Moved\r\nlocation: http://127.0.0.1:1/mcp\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let events = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    let broken: &'static str = Box::leak(format!("{events}data: {{\"jsonrpc\":\r\n\r\n").into_boxed_str());
+    let cut: &'static str = Box::leak(format!("{events}data: half").into_boxed_str());
+    let other: &'static str = Box::leak(
+        format!("{events}data: {{\"jsonrpc\":\"2.0\",\"id\":\"other\",\"result\":{{\"content\":[]}}}}\n\n")
+            .into_boxed_str(),
+    );
+    let mut desk = Desk::open();
+    for (answer, why) in [
+        (redirect, "points to another address"),
+        ("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "it answered 500"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok",
+            "neither JSON",
+        ),
+        ("flood", "said more than 8 MiB"),
+        (broken, "no JSON"),
+        (cut, "no answer within"),
+        (other, "no answer within"),
+        ("", "no answer"),
+    ] {
+        let (port, calls) = lying_service(answer);
+        desk.declares(&format!("url = \"http://127.0.0.1:{port}/mcp\"\ntimeout_s = 2\n"));
+        let (state, told) = desk.called("{}");
+        assert!(state == "unknown" && told.contains(why), "{why}: {state}: {told}");
+        assert_eq!(calls.lock().expect("one at a time").len(), 1, "{why}");
+    }
 }

@@ -90,7 +90,7 @@ fn show(held: &SignedHands, as_json: bool) -> Result<()> {
                     "dry_run": hand.dry_run, "per_hour": hand.per_hour, "secrets": hand.secrets() })
         });
         let servers = hands.servers().map(|server| {
-            json!({ "name": server.name, "carries": ActionKind::Tool.as_str(), "command": server.command,
+            json!({ "name": server.name, "carries": ActionKind::Tool.as_str(), "at": server.place(),
                     "tools": server.tools.keys().collect::<Vec<_>>(), "dry_run": server.dry_run,
                     "per_hour": server.per_hour, "secrets": server.secrets().collect::<Vec<_>>() })
         });
@@ -116,15 +116,16 @@ fn line_of(hand: &Connector) -> String {
 }
 
 fn line_of_server(server: &Server) -> String {
-    let (name, command) = (&server.name, server.command.join(" "));
+    let (name, place) = (&server.name, server.place());
+    let starts = if server.address().is_some() { "calls" } else { "starts" };
     let tools = match server.tools.len() {
         0 => "no tool: `aiemp-node hands tools FILE` prints the lines that allow them".to_owned(),
         _ => server.tools.keys().cloned().collect::<Vec<_>>().join(", "),
     };
     let how = match (server.dry_run, server.secrets().collect::<Vec<_>>()) {
-        (true, _) => "a dry run, which starts nothing".to_owned(),
+        (true, _) => "a dry run, which calls nothing".to_owned(),
         (false, secrets) if secrets.is_empty() => "without a secret".to_owned(),
         (false, secrets) => format!("with the secret {}", secrets.join(", ")),
     };
-    format!("mcp.{name} starts {command} for calls of {tools}, {how}")
+    format!("mcp.{name} {starts} {place} for calls of {tools}, {how}")
 }

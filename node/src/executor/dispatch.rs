@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use aiemp_keys::{Hash, cbor};
@@ -172,6 +173,7 @@ impl Hands {
             secrets: secrets::of_server(&self.home, roster, server)?,
             ends: row.verified.ends(),
             unwanted: Unwanted::default(),
+            trouble: Mutex::default(),
         })
     }
 

@@ -6,6 +6,7 @@
 use std::{
     error::Error as _,
     net::{Ipv4Addr, Ipv6Addr},
+    path::Path,
     time::Duration,
 };
 
@@ -139,42 +140,52 @@ impl Call {
     }
 
     fn client(&self) -> Result<Client, String> {
-        let connector = &self.connector;
-        let port = connector.port;
-        let here = [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
-        Client::builder()
-            .tls_backend_preconfigured(tls::client_config(connector.ca_file.as_deref())?)
-            .https_only(connector.scheme == Scheme::Https)
-            .http1_only()
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .pool_max_idle_per_host(0)
-            // Whatever looks names up: this machine is this machine.
-            .resolve_to_addrs("localhost", &here)
-            .connect_timeout(connector.timeout)
-            .build()
-            .map_err(|error| self.described(&error))
+        let Connector { scheme, port, ca_file, timeout, .. } = &self.connector;
+        client_to(*scheme, *port, ca_file.as_deref(), *timeout).map_err(|why| format!("{}: {why}", self.place()))
     }
 
     fn place(&self) -> String {
         format!("{}:{}", self.connector.host, self.connector.port)
     }
 
-    /// The whole chain of causes, without the address, which may hold what nobody has to see.
+    /// What went wrong, without the address, which may hold what nobody has to see.
     fn described(&self, error: &Error) -> String {
-        let mut text = self.place();
-        let mut cause: Option<&dyn std::error::Error> = error.source();
-        if cause.is_none() {
-            text.push_str(if error.is_timeout() { ": no answer in time" } else { ": the request failed" });
-        }
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
+        let text = format!("{}: {}", self.place(), cause_of(error));
         inert::one_line(&masked(&self.secrets, &text), REASON_BYTES_MAX)
     }
+}
+
+/// A client that calls what was declared and nothing else.
+pub(super) fn client_to(scheme: Scheme, port: u16, ca_file: Option<&Path>, time: Duration) -> Result<Client, String> {
+    let here = [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+    Client::builder()
+        .tls_backend_preconfigured(tls::client_config(ca_file)?)
+        .https_only(scheme == Scheme::Https)
+        .http1_only()
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        // Whatever looks names up: this machine is this machine.
+        .resolve_to_addrs("localhost", &here)
+        .connect_timeout(time)
+        .build()
+        .map_err(|error| cause_of(&error))
+}
+
+/// The whole chain of causes, without the address.
+pub(super) fn cause_of(error: &Error) -> String {
+    let mut causes = Vec::new();
+    let mut cause: Option<&dyn std::error::Error> = error.source();
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    if causes.is_empty() {
+        return if error.is_timeout() { "no answer in time" } else { "the request failed" }.to_owned();
+    }
+    causes.join(": ")
 }
 
 /// Why it was not asked for anything.

@@ -10,7 +10,10 @@ use aiemp_keys::{
 use aiemp_protocol::{ids::MeshId, roster::Roster};
 use thiserror::Error;
 
-use crate::{hands::Server, home::Home};
+use crate::{
+    hands::{Server, ServerAt},
+    home::Home,
+};
 
 const DOMAIN: &str = "aiemp-node 2026 secret";
 const NAME_BYTES_MAX: usize = 64;
@@ -125,15 +128,20 @@ pub fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
-/// The credentials that an MCP server gets, by the variables of its environment. A dry run is shown, so it gets none.
+/// The credentials that an MCP server gets: a program by the variables of its environment, another by their names. A dry run is shown, so it gets none.
 pub fn of_server(
     home: &Home,
     roster: &Roster,
     server: &Server,
 ) -> Result<BTreeMap<String, Secret<String>>, SecretError> {
-    let named = server.env.iter().filter_map(|(variable, value)| Some((variable, value.secret()?)));
-    let given = named.filter(|_| !server.dry_run);
-    given.map(|(variable, name)| Ok((variable.clone(), read(home, roster, name)?))).collect()
+    let named: Vec<(&str, &str)> = match &server.at {
+        _ if server.dry_run => Vec::new(),
+        ServerAt::Program(program) => {
+            program.env.iter().filter_map(|(variable, value)| Some((variable.as_str(), value.secret()?))).collect()
+        }
+        ServerAt::Address(_) => server.secrets().map(|name| (name, name)).collect(),
+    };
+    named.into_iter().map(|(as_what, name)| Ok((as_what.to_owned(), read(home, roster, name)?))).collect()
 }
 
 fn missing_or(error: PrivacyError, name: &str) -> SecretError {

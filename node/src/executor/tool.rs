@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -28,7 +28,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::masked;
+use super::{
+    masked,
+    mcp_http::{self, Trouble},
+};
 use crate::{
     core::mail::inert,
     hands::{SERVER_BYTES_MAX, Server, schema_digest},
@@ -66,6 +69,8 @@ pub(super) struct ToolCall {
     /// When the approval ends.
     pub(super) ends: Timestamp,
     pub(super) unwanted: Unwanted,
+    /// What went wrong on the way to a service.
+    pub(super) trouble: Mutex<Trouble>,
 }
 
 /// Why nothing was asked for.
@@ -129,9 +134,20 @@ impl ToolCall {
         let arguments: JsonObject = serde_json::from_slice(&self.tool.arguments)
             .map_err(|error| NotAsked::for_good(format!("the arguments are no JSON object: {error}")))?;
         let keeper = self.keeper.as_ref().ok_or_else(|| again(&"no program can be started behind this wall"))?;
-        let stream = keeper.server(&self.server.name, &self.secrets, self.server.timeout * 2 + GRACE);
-        let (read, write) = stream.and_then(UnixStream::from_std).map_err(|error| again(&error))?.into_split();
-        let client = ().serve((read.take(SERVER_BYTES_MAX), write)).await.map_err(|error| {
+        let started = match self.server.address() {
+            Some(address) => {
+                let (stream, trouble) =
+                    mcp_http::connect(address, &self.secrets, self.server.timeout).map_err(NotAsked::for_good)?;
+                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+                ().serve(stream).await
+            }
+            None => {
+                let stream = keeper.server(&self.server.name, &self.secrets, self.server.timeout * 2 + GRACE);
+                let (read, write) = stream.and_then(UnixStream::from_std).map_err(|error| again(&error))?.into_split();
+                ().serve((read.take(SERVER_BYTES_MAX), write)).await
+            }
+        };
+        let client = started.map_err(|error| {
             again(&format!("it does not answer as an MCP server: {error}; `aiemp-node hands tools` shows what it says"))
         })?;
         let tools = client.list_all_tools().await.map_err(|error| again(&format!("it names no tools: {error}")))?;
@@ -195,6 +211,8 @@ impl ToolCall {
 
     /// One line, without the secrets that it got.
     fn told(&self, words: &str) -> String {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).told();
+        let words = trouble.map_or_else(|| words.to_owned(), |trouble| format!("{trouble} ({words})"));
         let words = masked(self.secrets.values(), &format!("{}: {words}", self.server.name));
         inert::one_line(&words, REASON_BYTES_MAX)
     }

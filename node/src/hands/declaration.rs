@@ -25,7 +25,7 @@ use self::{
 use super::connector::{Body, Carries, Connector, Headers, Method, Place, Scheme, Shape, Target, is_loopback};
 use super::{
     place::{canonical, secret_name, without_place},
-    server::{Server, ServerFile},
+    server::{Server, ServerAddress, ServerFile},
 };
 
 const NAME_BYTES_MAX: usize = 64;
@@ -199,19 +199,25 @@ impl Hands {
         }
     }
 
-    /// Whether a program is started for any of them.
+    /// Whether a program is started for any of them: the server, or what checks its arguments.
     pub fn starts_programs(&self) -> bool {
         self.servers().any(|server| !server.dry_run)
     }
 
     /// TCP ports that are called.
     pub fn ports(&self) -> BTreeSet<u16> {
-        self.called().map(|connector| connector.port).collect()
+        let of_servers = self.called_servers().map(|address| address.port);
+        self.called().map(|connector| connector.port).chain(of_servers).collect()
     }
 
     /// Files with certificates that are read.
     pub fn ca_files(&self) -> BTreeSet<PathBuf> {
-        self.called().filter_map(|connector| connector.ca_file.clone()).collect()
+        let of_servers = self.called_servers().filter_map(|address| address.ca_file.clone());
+        self.called().filter_map(|connector| connector.ca_file.clone()).chain(of_servers).collect()
+    }
+
+    fn called_servers(&self) -> impl Iterator<Item = &ServerAddress> {
+        self.servers().filter(|server| !server.dry_run).filter_map(Server::address)
     }
 
     fn called(&self) -> impl Iterator<Item = &Connector> {
@@ -353,7 +359,7 @@ fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_host(host: &str) -> Result<(), String> {
+pub(super) fn check_host(host: &str) -> Result<(), String> {
     let is_v6 =
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
     let is_label = |label: &str| {
@@ -385,7 +391,7 @@ fn check_pointer(pointer: &str) -> Result<(), String> {
     Err(format!("{pointer:?} is no JSON pointer; write \"/data/items\", or \"\" for the whole answer"))
 }
 
-fn header_name(name: &str) -> Result<String, String> {
+pub(super) fn header_name(name: &str) -> Result<String, String> {
     let is_token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     if !is_token {
         return Err(format!("{name:?} is no name of a header"));
@@ -398,7 +404,7 @@ fn header_name(name: &str) -> Result<String, String> {
 }
 
 /// A request has one header of a name: of two, the person would see one too many.
-fn check_once<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), String> {
+pub(super) fn check_once<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
@@ -409,7 +415,7 @@ fn check_once<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), String>
 }
 
 /// Literal text with credentials in between; values of actions have no place in a header.
-fn header_value(name: &str, value: &str) -> Result<Vec<Place>, String> {
+pub(super) fn header_value(name: &str, value: &str) -> Result<Vec<Place>, String> {
     let wrong = |why: &str| Err(format!("headers.{name}: {why}"));
     let (mut places, mut rest) = (Vec::new(), value);
     while let Some((before, after)) = rest.split_once("${") {

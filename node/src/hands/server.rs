@@ -7,6 +7,11 @@ use aiemp_protocol::action::Tool;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::{
+    connector::{Headers, Scheme, is_loopback},
+    declaration::{check_host, check_once, header_name, header_value},
+    place::Place,
+};
 use crate::config::EnvValue;
 
 const SCHEMA_LABEL: &str = "aiemp-node 2026 tool schema";
@@ -22,14 +27,8 @@ pub struct Server {
     pub name: String,
     /// Of all that was declared, save how long it waits and how much it carries: another digest is another hand.
     pub digest: Hash,
-    /// The program, by its absolute path, and its arguments.
-    pub command: Vec<String>,
-    /// Its environment.
-    pub env: BTreeMap<String, EnvValue>,
-    /// What it reads beside the system's files and its own folder.
-    pub reads: Vec<PathBuf>,
-    /// What it changes beside its own folder.
-    pub writes: Vec<PathBuf>,
+    /// How it is reached.
+    pub at: ServerAt,
     /// The tools that may be called, each with the digest of its schema.
     pub tools: BTreeMap<String, Hash>,
     /// Whether what it calls an error was definitely not done.
@@ -42,11 +41,109 @@ pub struct Server {
     pub per_hour: Option<u64>,
 }
 
+/// How a server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerAt {
+    /// A program that is started for one call.
+    Program(ServerProgram),
+    /// A service that runs elsewhere, over streamable HTTP.
+    Address(ServerAddress),
+}
+
+/// A program that is a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerProgram {
+    /// The program, by its absolute path, and its arguments.
+    pub command: Vec<String>,
+    /// Its environment.
+    pub env: BTreeMap<String, EnvValue>,
+    /// What it reads beside the system's files and its own folder.
+    pub reads: Vec<PathBuf>,
+    /// What it changes beside its own folder.
+    pub writes: Vec<PathBuf>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// Where it is called.
+    pub url: String,
+    /// How the connection is protected.
+    pub scheme: Scheme,
+    /// Name or address of the service.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Sent with each request.
+    headers: Headers,
+    /// A PEM file with certificates of a private authority, trusted besides the public ones.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl ServerAddress {
+    fn parse(url: &str, headers: &BTreeMap<String, String>, ca_file: Option<PathBuf>) -> Result<Self, String> {
+        let (scheme, rest) = match url.split_once("://") {
+            Some(("https", rest)) => (Scheme::Https, rest),
+            Some(("http", rest)) => (Scheme::Http, rest),
+            Some(_) | None => return Err(format!("url = {url:?} begins with https://")),
+        };
+        let (place, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let colon = place.rfind(':').filter(|at| !place[*at..].contains(']'));
+        let (host, port) = colon.map_or((place, None), |at| (&place[..at], Some(&place[at + 1..])));
+        check_host(host).map_err(|why| format!("url: {why}"))?;
+        let port = match (port, scheme) {
+            (Some(port), _) => port.parse().ok().filter(|port| *port > 0).ok_or(format!("url: `{port}` is no port"))?,
+            (None, Scheme::Https) => 443,
+            (None, Scheme::Http) => 80,
+        };
+        if scheme == Scheme::Http && !is_loopback(host) {
+            return Err(format!("{host} is another machine, and nothing leaves this one unencrypted; use https"));
+        }
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+        if !path.bytes().all(is_plain) || path.split('/').any(|part| matches!(part, "." | "..")) {
+            return Err(format!("url: {path:?} is a path of letters, digits and -._~/, without a query"));
+        }
+        let headers = headers.iter().map(|(name, value)| Ok((header_name(name)?, header_value(name, value)?)));
+        let headers: Headers = headers.collect::<Result<_, String>>()?;
+        check_once(headers.iter().map(|(name, _)| name))?;
+        if headers.iter().flat_map(|(_, places)| places).any(|place| *place == Place::Token) {
+            return Err("`${token}` is for hands that log in".to_owned());
+        }
+        if ca_file.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return Err("`ca_file` must be an absolute path".to_owned());
+        }
+        let (url, host) = (url.to_owned(), host.to_owned());
+        Ok(Self { url, scheme, host, port, headers, ca_file })
+    }
+
+    /// The headers, with the credentials by their names.
+    pub fn headers(&self, secret: &dyn Fn(&str) -> Option<String>) -> Result<Vec<(String, String)>, String> {
+        let value = |place: &Place| match place {
+            Place::Literal(text) => Ok(text.clone()),
+            Place::Secret(name) => secret(name).ok_or_else(|| format!("the secret `{name}` is not at hand")),
+            Place::Value { .. } | Place::Token => Err("nothing else stands in a header".to_owned()),
+        };
+        let header = |(name, places): &(String, Vec<Place>)| {
+            Ok((name.clone(), places.iter().map(value).collect::<Result<String, String>>()?))
+        };
+        self.headers.iter().map(header).collect()
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        let places = self.headers.iter().flat_map(|(_, places)| places);
+        places.filter_map(|place| if let Place::Secret(name) = place { Some(name.as_str()) } else { None })
+    }
+}
+
 /// `[mcp.NAME]`, as others write it in `mcp.json`, and what is ours.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServerFile {
-    command: String,
+    command: Option<String>,
+    url: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    ca_file: Option<PathBuf>,
     #[serde(default)]
     args: Vec<String>,
     #[serde(default)]
@@ -72,15 +169,7 @@ const fn timeout_s() -> u64 {
 
 impl ServerFile {
     pub(super) fn server(self, name: &str, digest: Hash) -> Result<Server, String> {
-        if !self.command.starts_with('/') {
-            return Err(format!(
-                "`command` is an absolute path, so that the one you sign is the one that runs: `command -v {}` says it",
-                self.command
-            ));
-        }
-        if let Some(path) = self.reads.iter().chain(&self.writes).find(|path| !path.is_absolute()) {
-            return Err(format!("`{}` must be an absolute path", path.display()));
-        }
+        let at = self.at()?;
         if !(1..=TIMEOUT_S_MAX).contains(&self.timeout_s) {
             return Err(format!("timeout_s is from 1 to {TIMEOUT_S_MAX}"));
         }
@@ -98,10 +187,7 @@ impl ServerFile {
         Ok(Server {
             name: name.to_owned(),
             digest,
-            command: [self.command].into_iter().chain(self.args).collect(),
-            env: self.env,
-            reads: self.reads,
-            writes: self.writes,
+            at,
             tools: tools.collect::<Result<_, String>>()?,
             error_is_not_done: self.error_is_not_done,
             dry_run: self.dry_run,
@@ -111,7 +197,56 @@ impl ServerFile {
     }
 }
 
+impl ServerFile {
+    fn at(&self) -> Result<ServerAt, String> {
+        let Self { command, url, headers, ca_file, args, env, reads, writes, .. } = self;
+        let command = match (command, url) {
+            (Some(command), None) => command,
+            (None, Some(url)) => {
+                if !(args.is_empty() && env.is_empty() && reads.is_empty() && writes.is_empty()) {
+                    return Err(
+                        "`args`, `env`, `reads` and `writes` are for a program; a `url` has `headers`".to_owned()
+                    );
+                }
+                return Ok(ServerAt::Address(ServerAddress::parse(url, headers, ca_file.clone())?));
+            }
+            (Some(_), Some(_)) => return Err("`command` and `url` are two ways to one server; declare one".to_owned()),
+            (None, None) => return Err("needs `command` or `url`".to_owned()),
+        };
+        if !headers.is_empty() || ca_file.is_some() {
+            return Err("`headers` and `ca_file` are for a server with a `url`".to_owned());
+        }
+        if !command.starts_with('/') {
+            return Err(format!(
+                "`command` is an absolute path, so that the one you sign is the one that runs: `command -v {command}` says it"
+            ));
+        }
+        if let Some(path) = reads.iter().chain(writes).find(|path| !path.is_absolute()) {
+            return Err(format!("`{}` must be an absolute path", path.display()));
+        }
+        let command = std::iter::once(command).chain(args).cloned().collect();
+        let (env, reads, writes) = (env.clone(), reads.clone(), writes.clone());
+        Ok(ServerAt::Program(ServerProgram { command, env, reads, writes }))
+    }
+}
+
 impl Server {
+    /// The address, where it has one.
+    pub const fn address(&self) -> Option<&ServerAddress> {
+        match &self.at {
+            ServerAt::Program(_) => None,
+            ServerAt::Address(address) => Some(address),
+        }
+    }
+
+    /// In one line: the program, or the address.
+    pub fn place(&self) -> String {
+        match &self.at {
+            ServerAt::Program(program) => program.command.join(" "),
+            ServerAt::Address(address) => address.url.clone(),
+        }
+    }
+
     /// Why this call is not made, as far as that can be known before the server is asked.
     pub(super) fn objection(&self, tool: &Tool) -> Option<String> {
         let Some(declared) = self.tools.get(&tool.tool) else {
@@ -132,8 +267,11 @@ impl Server {
     }
 
     /// The secrets that it gets.
-    pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        self.env.values().filter_map(EnvValue::secret)
+    pub fn secrets(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match &self.at {
+            ServerAt::Program(program) => Box::new(program.env.values().filter_map(EnvValue::secret)),
+            ServerAt::Address(address) => Box::new(address.secrets()),
+        }
     }
 }
 

@@ -47,9 +47,12 @@ fn unattended(declared: &Hands, roster: &Roster, kind: ActionKind, hand: &str) -
     }
     if kind == ActionKind::Tool {
         // Nobody knows whom a program calls.
-        declared.server(hand).filter(|server| !server.dry_run)?;
+        let server = declared.server(hand).filter(|server| !server.dry_run)?;
+        if server.address().is_some_and(|address| is_loopback(&address.host)) {
+            return None;
+        }
         return Some(format!(
-            "this mesh is unattended, so no program acts for it; protect the owner keys with a passphrase, or declare \
+            "this mesh is unattended, so no program and no other machine acts for it; protect the owner keys with a passphrase, or declare \
              [mcp.{hand}] with `dry_run = true`"
         ));
     }

@@ -37,7 +37,11 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{declared, program::Program, rosters};
-use crate::{config::EnvValue, hands::Server, home::Home};
+use crate::{
+    config::EnvValue,
+    hands::{ServerAt, ServerProgram},
+    home::Home,
+};
 
 /// The longest that is told to start one: its name and secrets.
 const ORDER_BYTES_MAX: usize = 64 << 10;
@@ -207,11 +211,16 @@ fn of_server(home: &Home, name: &str, secrets: BTreeMap<String, String>) -> Resu
     let (_, hands) = declared::load(&home.executor_hands(), rosters.current())?;
     let server = hands.server(name).with_context(|| format!("no server named {name} is declared"))?;
     let secrets = secrets.into_iter().map(|(variable, value)| (variable, Secret::new(value))).collect();
-    Ok(program_of(home, server, &secrets))
+    let ServerAt::Program(program) = &server.at else { anyhow::bail!("{name} is no program") };
+    Ok(program_of(home, (&server.name, program), &secrets))
 }
 
 /// The program of a declared server; of the secrets it gets those that its declaration names.
-pub fn program_of(home: &Home, server: &Server, secrets: &BTreeMap<String, Secret<String>>) -> Program {
+pub fn program_of(
+    home: &Home,
+    (name, server): (&str, &ServerProgram),
+    secrets: &BTreeMap<String, Secret<String>>,
+) -> Program {
     let value = |variable: &String, value: &EnvValue| match value {
         EnvValue::Plain(text) => Some(text.clone()),
         EnvValue::Secret(_) => secrets.get(variable).map(|secret| secret.expose().clone()),
@@ -219,7 +228,7 @@ pub fn program_of(home: &Home, server: &Server, secrets: &BTreeMap<String, Secre
     Program {
         command: server.command.clone(),
         env: server.env.iter().filter_map(|(name, of)| Some((name.clone(), value(name, of)?))).collect(),
-        own: home.tools().join(&server.name),
+        own: home.tools().join(name),
         reads: server.reads.clone(),
         writes: server.writes.clone(),
     }

@@ -16,11 +16,11 @@ use tokio::{
 
 use super::{print, read};
 use crate::{
-    executor::secrets,
+    executor::{mcp_http, secrets},
     fault::Fault,
-    hands::{SERVER_BYTES_MAX, Server, schema_digest},
+    hands::{SERVER_BYTES_MAX, Server, ServerAt, schema_digest},
     home::Home,
-    shell::{process_group::ProcessGroup, tool_keeper::program_of},
+    shell::{process_group::ProcessGroup, program::Program, tool_keeper::program_of},
 };
 
 /// How long one that was asked may take to end.
@@ -68,9 +68,36 @@ fn print_tools(server: &Server, tools: &[Tool]) {
     }
 }
 
-/// What a server says that it has. What it says on stderr is seen.
+/// What a server says that it has.
 async fn listed(home: &Home, roster: &Roster, server: &Server) -> Result<Vec<Tool>> {
-    let program = program_of(home, server, &secrets::of_server(home, roster, server)?);
+    let secrets = secrets::of_server(home, roster, server)?;
+    match &server.at {
+        ServerAt::Program(program) => {
+            of_program(program_of(home, (&server.name, program), &secrets), home, server.timeout).await
+        }
+        ServerAt::Address(address) => {
+            let (stream, trouble) = mcp_http::connect(address, &secrets, server.timeout).map_err(anyhow::Error::msg)?;
+            let listing = async {
+                let client = ().serve(stream).await.context("it does not answer as an MCP server")?;
+                let tools = client.list_all_tools().await.context("it names no tools")?;
+                timeout(END, client.cancel()).await.ok();
+                anyhow::Ok(tools)
+            };
+            let listed = timeout(server.timeout, listing).await.ok().with_context(|| late(server.timeout))?;
+            listed.map_err(|error| match trouble.told() {
+                Some(trouble) => error.context(spelt(trouble).to_string()),
+                None => error,
+            })
+        }
+    }
+}
+
+fn late(time: Duration) -> String {
+    format!("it did not answer within {} s", time.as_secs())
+}
+
+/// What it says on stderr is seen.
+async fn of_program(program: Program, home: &Home, time: Duration) -> Result<Vec<Tool>> {
     let mut command = tokio::process::Command::from(program.command(home)?);
     // Not this terminal itself, into which it could type.
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -91,6 +118,5 @@ async fn listed(home: &Home, roster: &Roster, server: &Server) -> Result<Vec<Too
         timeout(END, client.cancel()).await.ok();
         anyhow::Ok(tools)
     };
-    let late = || format!("it did not answer within {} s", server.timeout.as_secs());
-    timeout(server.timeout, listing).await.ok().with_context(late)?
+    timeout(time, listing).await.ok().with_context(|| late(time))?
 }

@@ -204,9 +204,11 @@ fn a_server_is_read_strictly_and_calls_what_it_lists() {
     assert!(tool("ls", b"{}").contains("`ls` of `files` is not among those"));
     assert!(tool("rm", b"{\"n\": 99999999999999999999}").contains("would arrive as another one"));
     let server = hands.server("files").expect("it is declared");
-    assert_eq!((server.command.join(" ").as_str(), server.dry_run), ("/bin/files -v", false));
+    assert_eq!((server.place().as_str(), server.dry_run), ("/bin/files -v", false));
     for (text, why) in [
-        ("url = \"https://x\"", "unknown field `url`"),
+        ("uri = \"https://x\"", "unknown field `uri`"),
+        ("url = \"https://x\"", "two ways to one server"),
+        ("headers = { A = \"b\" }", "for a server with a `url`"),
         ("tools = { rm = \"00\" }", "64 hex digits"),
         ("reads = [\"x\"]", "absolute path"),
         ("timeout_s = 0", "timeout_s is from 1"),
