@@ -275,3 +275,35 @@ fn difference(before: &str, after: &str) -> String {
     let come = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}"));
     gone.chain(come).collect::<Vec<_>>().join("\n")
 }
+
+/// As [`difference`], of tables: each line is told with its own, for under another one it says something else.
+fn difference_of_tables(before: &str, after: &str) -> String {
+    let told = |text: &str| {
+        let (mut table, mut lines) = (String::new(), Vec::new());
+        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if line.starts_with('[') {
+                line.clone_into(&mut table);
+                lines.push(line.to_owned());
+            } else {
+                lines.push(format!("{table} {line}").trim_start().to_owned());
+            }
+        }
+        lines.join("\n")
+    };
+    let difference = difference(&told(before), &told(after));
+    difference.lines().map(aiemp_protocol::action::spelt).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moves_to_another_table_is_a_difference() {
+        let (one, other) = ("[a]\nx = 1\n\n[b]\nx = 2\n", "[a]\nx = 2\n[b]\nx = 1\n");
+        assert_eq!(difference(one, other), "- ");
+        let told = difference_of_tables(one, other);
+        assert_eq!(told, "- [a] x = 1\n- [b] x = 2\n+ [a] x = 2\n+ [b] x = 1");
+        assert_eq!(difference_of_tables(one, one), "");
+    }
+}

@@ -175,8 +175,9 @@ impl Desk {
         };
         let of_policy = match self.policy.rules.get(&kind) {
             Some(rule) => rule.spelled(sent).join("; "),
-            None => "no limit".to_owned(),
+            None => String::new(),
         };
+        let of_policy = if of_policy.is_empty() { "no limit".to_owned() } else { of_policy };
         let rows = self.handbook.rows_of(kind).map(|(line, row)| format!("{HANDBOOK}, line {line}: {row}"));
         std::iter::once(format!("policy for {kind}: {of_policy}")).chain(rows).collect()
     }

@@ -32,7 +32,7 @@ use crate::ids::{ActionHash, FileId, WorkId};
 pub use content::{A2a, ActionKind, Attachment, Content, Email, Http, Payment, Post, Tool};
 pub use derive::{AttachmentInfo, DeriveContext, Draft, NOT_A_DRAFT, derive};
 pub use draft_note::{DraftFields, EmailProposal, Proposal, write_draft};
-pub use field::{address_of, is_address};
+pub use field::{address_of, is_address, is_bare_address};
 pub use marked::{MarkedValue, ValueKind};
 pub use money::{format as amount, is_currency};
 pub use reader::{IGNORED_KEYS, Refusal};

@@ -53,7 +53,7 @@ pub(super) fn hands(home: &Home, command: &HandsCommand) -> Result<ExitCode> {
         HandsCommand::Show { json } => show(&held, *json)?,
         HandsCommand::Apply { file, passphrase } => {
             let (text, hands) = read(file)?;
-            let difference = super::difference(&held.text, &text);
+            let difference = super::difference_of_tables(&held.text, &text);
             print::talk(if difference.is_empty() { "Nothing changes.".to_owned() } else { difference });
             hands.iter().for_each(|hand| print::talk(line_of(hand)));
             hands.servers().for_each(|server| print::talk(line_of_server(server)));
@@ -112,7 +112,8 @@ fn line_of(hand: &Connector) -> String {
         (false, secrets) if secrets.is_empty() => "without a secret".to_owned(),
         (false, secrets) => format!("with the secret {}", secrets.join(", ")),
     };
-    format!("{name} carries actions of the kind {kind} to {place}, {how}")
+    let login = hand.login_host().map(|host| format!(", and logs in at {host}")).unwrap_or_default();
+    format!("{name} carries actions of the kind {kind} to {place}, {how}{login}")
 }
 
 fn line_of_server(server: &Server) -> String {

@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use aiemp_keys::private_file;
 use aiemp_protocol::{
-    action::{self, ActionKind, parse_amount, spelt},
+    action::{self, ActionKind, is_bare_address, parse_amount, spelt},
     approval::{
         Policy,
         policy::{DAY_MINUTES, Rule},
@@ -99,6 +100,10 @@ pub(super) fn policy(home: &Home, command: &PolicyCommand) -> Result<ExitCode> {
             let rules = proposed(home, file.as_deref(), &held)?.rules;
             let new = Policy { issued: shell::clock::now().max(after(held.issued)), rules };
             print_difference(&held, &new)?;
+            // A note says it, not a file that the person named.
+            if file.is_none() && std::io::stdin().is_terminal() && !owner::confirm("Sign these limits?") {
+                return Err(Fault::operator("not_signed", "nothing was signed", "").into());
+            }
             let keys = owner::unlock(home, passphrase, &Wall::Reviewer)?;
             let bytes = new.sign(&keys.approve, rosters.current().mesh);
             let name = format!("{}.policy", new.issued.as_millis());
@@ -128,10 +133,14 @@ fn proposed(home: &Home, file: Option<&Path>, held: &Policy) -> Result<Policy> {
             "Write lines such as `- Max 10 emails per hour`, or name a file of limits; docs/policy.md explains both.";
         return Err(Fault::operator("no_proposal", message, fix).into());
     }
+    let proposed = handbook.proposed(held);
     for said in &handbook.said {
-        print::talk(format!("{HANDBOOK}, {}", spelt(said.to_string())));
+        print::talk(format!("{HANDBOOK}, {}", spelt(said.told(held))));
     }
-    Ok(handbook.proposed(held))
+    for (line, text) in &handbook.unread {
+        print::talk(format!("{HANDBOOK}, line {line} was not read: {}", spelt(text)));
+    }
+    Ok(proposed)
 }
 
 fn after(time: Timestamp) -> Timestamp {
@@ -155,7 +164,7 @@ fn show(policy: &Policy, as_json: bool) -> Result<()> {
 fn print_difference(held: &Policy, new: &Policy) -> Result<()> {
     let text = |policy: &Policy| toml::to_string(&PolicyFile::of(policy));
     let (old, new) = (text(held)?, text(new)?);
-    let difference = super::difference(&old, &new);
+    let difference = super::difference_of_tables(&old, &new);
     print::talk(if difference.is_empty() { "Nothing changes.".to_owned() } else { difference });
     Ok(())
 }
@@ -254,11 +263,23 @@ impl RuleFile {
             per_day: self.per_day,
             amount_max: self.amount_max.into_iter().map(amount).collect::<Result<_, String>>()?,
             recipients: self.recipients.map(folded),
-            opt_out: folded(self.opt_out),
+            opt_out: opt_out(kind, folded(self.opt_out))?,
             quiet: self.quiet.as_deref().map(quiet).transpose()?,
             delay_minutes: self.delay_minutes,
             passphrase: self.passphrase,
         })
+    }
+}
+
+/// What stands there as anything else than an address or a domain would keep nobody away.
+fn opt_out(kind: ActionKind, names: BTreeSet<String>) -> Result<BTreeSet<String>, String> {
+    let is_one = |name: &String| match name.strip_prefix('@') {
+        Some(domain) => is_bare_address(&format!("x@{domain}")),
+        None => is_bare_address(name),
+    };
+    match names.iter().find(|name| kind == ActionKind::Email && !is_one(name)) {
+        Some(odd) => Err(format!("opt_out: {odd:?} is neither an address, `a@b.test`, nor a domain, `@b.test`")),
+        None => Ok(names),
     }
 }
 
@@ -316,6 +337,10 @@ JPY = "60000"
             ("[email]\namount_max = { EUR = \"5\" }", "limits payments alone"),
             ("[payment]\namount_max = { EUR = \"5,00\" }", "not a plain decimal number"),
             ("[payment]\namount_max = { BTC = \"5\" }", "not the code of a known currency"),
+            ("[email]\nopt_out = [\"Bob <bob@x.test>\"]", "neither an address"),
+            ("[email]\nopt_out = [\"x.test\"]", "neither an address"),
+            ("[email]\nopt_out = [\"@x.test \"]", "neither an address"),
+            ("[email]\nopt_out = [\"*@x.test\"]", "neither an address"),
         ] {
             let file: PolicyFile = toml::from_str(text).unwrap();
             let told = file.policy().unwrap_err();

@@ -218,7 +218,14 @@ impl Hands {
         let made = make(&sealed, &secret)?;
         let login = connector.login(&secret).transpose();
         let made = made.and_then(|request| Ok((request, login?)));
-        Some(made.map(|(request, login)| Call { connector: connector.clone(), request, login, secrets: used.take() }))
+        Some(made.map(|(request, login)| Call {
+            connector: connector.clone(),
+            request,
+            login,
+            ends: row.verified.ends(),
+            unwanted: Unwanted::default(),
+            secrets: used.take(),
+        }))
     }
 
     /// How to find out whether a row was sent before.
@@ -337,7 +344,11 @@ impl Look {
 impl Job {
     /// How to say that it is not wanted any more, where it takes a while before it is made.
     pub(super) fn unwanted(&self) -> Option<Unwanted> {
-        if let Way::Tool(call) = &self.way { Some(Unwanted::clone(&call.unwanted)) } else { None }
+        match &self.way {
+            Way::Tool(call) => Some(Unwanted::clone(&call.unwanted)),
+            Way::Http(call) => call.login.as_ref().map(|_| Unwanted::clone(&call.unwanted)),
+            Way::Mail(_) => None,
+        }
     }
 
     /// Sends. Dropping the future after it was polled leaves the outcome unknown, as the journal's row says.

@@ -11,11 +11,14 @@ use std::{
 };
 
 use aiemp_keys::Secret;
-use aiemp_protocol::approval::journal::Dispatched;
+use aiemp_protocol::{approval::journal::Dispatched, time::Timestamp};
 use reqwest::{Client, Error, Method, Response, Url, redirect::Policy};
 use tokio::time::timeout;
 
-use super::masked;
+use super::{
+    masked,
+    tool::{Unwanted, why_not_any_more},
+};
 use crate::{
     core::mail::inert,
     hands::{Connector, LoginRequest, Request, Scheme, Verdict},
@@ -36,6 +39,9 @@ pub(super) struct Call {
     pub(super) request: Request,
     /// What gives the token that the request carries.
     pub(super) login: Option<LoginRequest>,
+    /// When the approval ends.
+    pub(super) ends: Timestamp,
+    pub(super) unwanted: Unwanted,
     /// What must not show in anything that is kept.
     pub(super) secrets: Vec<Secret<String>>,
 }
@@ -45,13 +51,18 @@ impl Call {
     pub(super) async fn send(&self) -> Dispatched {
         let connector = &self.connector;
         if connector.dry_run {
-            let shown = format!("dry run, nothing left this machine: {}", self.request.shown());
+            let login = self.login.as_ref().map(|login| format!("{} || ", login.request.shown())).unwrap_or_default();
+            let shown = format!("dry run, nothing left this machine: {login}{}", self.request.shown());
             return Dispatched::Sent(masked(&self.secrets, &shown));
         }
         let (ready, token) = match self.ready().await {
             Ok(ready) => ready,
             Err(NotReady { reason, retryable }) => return Dispatched::NotSent { reason, retryable },
         };
+        // A login may have taken a while.
+        if let Some((reason, retryable)) = why_not_any_more(&self.unwanted, self.ends) {
+            return Dispatched::NotSent { reason: format!("{}: {reason}", self.place()), retryable };
+        }
         let whole = connector.timeout * 2;
         let response = match timeout(whole, ready.send()).await {
             Err(_) => return Dispatched::Unknown(format!("{}: no answer within {}", self.place(), seconds(whole))),
@@ -82,8 +93,8 @@ impl Call {
 
     /// Asks, where asking changes nothing: status and body, or why there is no answer.
     pub(super) async fn ask(&self) -> Result<(u16, Vec<u8>), String> {
+        let (ready, _) = self.ready().await.map_err(|not_ready| not_ready.reason)?;
         let asking = async {
-            let (ready, _) = self.ready().await.map_err(|not_ready| not_ready.reason)?;
             let response = ready.send().await.map_err(|error| self.described(&error))?;
             let status = response.status().as_u16();
             let (body, is_whole) = read(response, LIST_BYTES_MAX).await;

@@ -57,6 +57,14 @@ type Client = RunningService<RoleClient, ()>;
 /// Set where a call on its way is not wanted any more: by a freeze, a cancellation, another declaration.
 pub(super) type Unwanted = Arc<AtomicBool>;
 
+/// Why what took a while to be made ready is not done after all, and whether it may be tried again.
+pub(super) fn why_not_any_more(unwanted: &Unwanted, ends: Timestamp) -> Option<(&'static str, bool)> {
+    if unwanted.load(Ordering::SeqCst) {
+        return Some(("it was stopped before the call", true));
+    }
+    (super::now() > ends).then_some(("the approval expired before the call", false))
+}
+
 /// One call on its way.
 #[derive(Debug)]
 pub(super) struct ToolCall {
@@ -119,13 +127,8 @@ impl ToolCall {
     }
 
     fn is_wanted(&self) -> Result<(), NotAsked> {
-        if self.unwanted.load(Ordering::SeqCst) {
-            return Err(NotAsked::for_now("it was stopped before the call".to_owned()));
-        }
-        if super::now() > self.ends {
-            return Err(NotAsked::for_good("the approval expired before the call".to_owned()));
-        }
-        Ok(())
+        let why = why_not_any_more(&self.unwanted, self.ends);
+        why.map_or(Ok(()), |(reason, retryable)| Err(NotAsked { reason: reason.to_owned(), retryable }))
     }
 
     /// A server that runs and has the tool that was signed, and what it is asked.

@@ -173,6 +173,8 @@ pub struct Connector {
     pub(super) only: BTreeMap<String, String>,
     /// Values that are left out on purpose.
     pub(super) omit: BTreeSet<String>,
+    /// Signs that get a backslash where a value is escaped.
+    pub(super) escape: String,
     pub(super) answer: Option<AnswerCheck>,
     pub(super) login: Option<Login>,
     pub(super) read_back: Option<ReadBack>,
@@ -254,6 +256,11 @@ impl Connector {
         is_loopback(&self.host)
     }
 
+    /// Where it logs in, if it does.
+    pub fn login_host(&self) -> Option<&str> {
+        self.login.as_ref().map(|login| login.host.as_deref().unwrap_or(&self.host))
+    }
+
     /// Names of the credentials that a request carries.
     pub fn secrets(&self) -> BTreeSet<&str> {
         let login = self
@@ -299,14 +306,27 @@ impl AnswerCheck {
     fn verdict(&self, words: Option<&[u8]>) -> Verdict {
         let json: Option<serde_json::Value> = words.and_then(|words| serde_json::from_slice(words).ok());
         let Some(json) = json else { return Verdict::Unclear };
-        let is_there = |pointer: &String| json.pointer(pointer).is_some_and(|value| !value.is_null());
-        if self.refuses.as_ref().is_some_and(is_there) {
-            Verdict::NotDone
-        } else if self.has.as_ref().is_none_or(is_there) {
-            Verdict::Done
-        } else {
-            Verdict::Unclear
+        let is_there = |pointer: &String| json.pointer(pointer).is_some_and(says_something);
+        let has = self.has.as_ref().map(is_there);
+        match self.refuses.as_ref().is_some_and(is_there) {
+            // What is done in part, or says both, is nobody's to know.
+            true if has == Some(true) => Verdict::Unclear,
+            true => Verdict::NotDone,
+            false if has.unwrap_or(true) => Verdict::Done,
+            false => Verdict::Unclear,
         }
+    }
+}
+
+/// Services put an empty list or a `false` where there is no error.
+fn says_something(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null => false,
+        serde_json::Value::Bool(is_true) => *is_true,
+        serde_json::Value::Number(number) => number.as_f64() != Some(0.0),
+        serde_json::Value::String(text) => !text.is_empty(),
+        serde_json::Value::Array(items) => !items.is_empty(),
+        serde_json::Value::Object(members) => !members.is_empty(),
     }
 }
 

@@ -98,6 +98,8 @@ struct HandFile {
     only: BTreeMap<String, String>,
     #[serde(default)]
     omit: BTreeSet<String>,
+    #[serde(default)]
+    escape: String,
     answer: Option<AnswerFile>,
     login: Option<LoginFile>,
     read_back: Option<ReadBackFile>,
@@ -275,6 +277,7 @@ impl HandFile {
             later: self.later,
             only: self.only,
             omit: self.omit,
+            escape: self.escape,
             answer: self.answer.map(AnswerFile::answer).transpose()?,
             login: self.login.map(|file| file.login(carries)).transpose()?,
             read_back: self.read_back.map(|file| file.read_back(carries)).transpose()?,

@@ -12,6 +12,17 @@ const POST: [&str; 2] = ["network", "text"];
 /// The prefix of a call's own parameters.
 const PARAM: &str = "param.";
 
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As it is.
+    Plain,
+    /// As a JSON number.
+    Integer,
+    /// With a backslash before each sign that the hand escapes.
+    Escaped,
+}
+
 /// Something that stands in a path, a query or a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -21,8 +32,8 @@ pub(super) enum Place {
     Value {
         /// Its name.
         name: String,
-        /// Whether it is written as a JSON number.
-        is_integer: bool,
+        /// How it is written.
+        form: Form,
     },
     /// A credential.
     Secret(String),
@@ -73,7 +84,7 @@ impl Carries {
 }
 
 impl Place {
-    /// Reads `literal`, `{name}`, `{name:integer}` or `${secret:NAME}`.
+    /// Reads `literal`, `{name}`, `{name:integer}`, `{name:escaped}` or `${secret:NAME}`.
     pub(super) fn parse(text: &str, carries: Carries) -> Result<Self, String> {
         if let Some(name) = text.strip_prefix("${secret:").and_then(|rest| rest.strip_suffix('}')) {
             return secret_name(name).map(|name| Self::Secret(name.to_owned()));
@@ -84,14 +95,18 @@ impl Place {
             }
             return Ok(Self::Literal(text.to_owned()));
         };
-        let (name, is_integer) = inner.strip_suffix(":integer").map_or((inner, false), |name| (name, true));
+        let (name, form) = match inner.rsplit_once(':') {
+            Some((name, "integer")) => (name, Form::Integer),
+            Some((name, "escaped")) => (name, Form::Escaped),
+            Some(_) | None => (inner, Form::Plain),
+        };
         if !carries.is_value(name) {
             let known: Vec<_> = carries.values().iter().chain(&OWN).copied().collect();
             let known =
                 if carries == Carries::Http { format!("param.NAME, {}", known.join(", ")) } else { known.join(", ") };
             return Err(format!("`{{{name}}}` is no value here; there are {known}"));
         }
-        Ok(Self::Value { name: name.to_owned(), is_integer })
+        Ok(Self::Value { name: name.to_owned(), form })
     }
 
     /// The value's name, if it is one.

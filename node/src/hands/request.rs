@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     connector::{Body, Connector, Headers, Place, Scheme, Shape, Target},
-    place::values_of,
+    place::{Form, values_of},
 };
 
 /// Where the token of a login comes to stand: nothing that may be in a header.
@@ -69,7 +69,7 @@ impl Connector {
         sealed: &Sealed<'_>,
         secret: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<Request, String> {
-        let filling = Filling::of(sealed, secret)?;
+        let filling = Filling::of(sealed, &self.escape, secret)?;
         let mut request = self.bare(&filling, &self.target)?;
         request.method = self.method.as_str();
         if let Some(name) = &self.idempotency_header {
@@ -90,13 +90,13 @@ impl Connector {
             (None, Some(ask)) => &ask.target,
             (None, None) => return None,
         };
-        Some(Filling::of(sealed, secret).and_then(|filling| self.bare(&filling, target)))
+        Some(Filling::of(sealed, &self.escape, secret).and_then(|filling| self.bare(&filling, target)))
     }
 
     /// The request that gives the token for this one; none where none is needed.
     pub fn login(&self, secret: &dyn Fn(&str) -> Result<String, String>) -> Option<Result<LoginRequest, String>> {
         let login = self.login.as_ref()?;
-        let filling = Filling { values: BTreeMap::new(), secret };
+        let filling = Filling { values: BTreeMap::new(), escape: "", secret };
         let request = || {
             let host = login.host.as_ref().unwrap_or(&self.host);
             let mut request = self.bare_at(&filling, host, &login.target, &login.headers)?;
@@ -124,7 +124,16 @@ impl Connector {
         };
         let mut headers = BTreeMap::new();
         for (name, places) in declared {
-            let parts = places.iter().map(|place| filling.place(place)).collect::<Result<Vec<_>, _>>()?;
+            let part = |place: &Place| {
+                let text = filling.place(place)?;
+                let is_odd = matches!(place, Place::Secret(_)) && text.chars().any(char::is_control);
+                if is_odd {
+                    Err(format!("the secret in the header `{name}` holds what no header may"))
+                } else {
+                    Ok(text)
+                }
+            };
+            let parts = places.iter().map(part).collect::<Result<Vec<_>, _>>()?;
             headers.insert(name.clone(), parts.concat());
         }
         Ok(Request {
@@ -193,17 +202,23 @@ impl Request {
 
 struct Filling<'a> {
     values: BTreeMap<String, String>,
+    /// Signs that get a backslash where a value is escaped.
+    escape: &'a str,
     secret: &'a dyn Fn(&str) -> Result<String, String>,
 }
 
 impl<'a> Filling<'a> {
-    fn of(sealed: &Sealed<'_>, secret: &'a dyn Fn(&str) -> Result<String, String>) -> Result<Self, String> {
+    fn of(
+        sealed: &Sealed<'_>,
+        escape: &'a str,
+        secret: &'a dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Self, String> {
         let kind = sealed.action.kind();
         let (_, mut values) =
             values_of(sealed.action).ok_or_else(|| format!("no connector carries the kind {kind}"))?;
         values.insert("idempotency_key".to_owned(), idempotency_key(&sealed.action.hash(), sealed.nonce));
         values.insert("approved_at".to_owned(), sealed.approved_at.to_string());
-        Ok(Self { values, secret })
+        Ok(Self { values, escape, secret })
     }
 
     fn text(&self, name: &str) -> Result<&str, String> {
@@ -213,12 +228,16 @@ impl<'a> Filling<'a> {
     fn place(&self, place: &Place) -> Result<String, String> {
         match place {
             Place::Literal(text) => Ok(text.clone()),
-            Place::Value { name, is_integer } => {
+            Place::Value { name, form } => {
                 let text = self.text(name)?;
-                if *is_integer && integer(text).is_none() {
-                    return Err(format!("{name} is {text:?}, and has to be a whole number"));
+                match form {
+                    Form::Plain => Ok(text.to_owned()),
+                    Form::Escaped => Ok(escaped(text, self.escape)),
+                    Form::Integer if integer(text).is_none() => {
+                        Err(format!("{name} is {text:?}, and has to be a whole number"))
+                    }
+                    Form::Integer => Ok(text.to_owned()),
                 }
-                Ok(text.to_owned())
             }
             Place::Secret(name) => (self.secret)(name),
             Place::Token => Ok(TOKEN.to_owned()),
@@ -259,12 +278,23 @@ impl<'a> Filling<'a> {
             }
             Shape::List(items) => Value::Array(items.iter().map(|item| self.json(item)).collect::<Result<_, _>>()?),
             Shape::Fixed(value) => value.clone(),
-            Shape::Place(place @ Place::Value { is_integer: true, .. }) => {
+            Shape::Place(place @ Place::Value { form: Form::Integer, .. }) => {
                 integer(&self.place(place)?).map_or(Value::Null, Value::from)
             }
             Shape::Place(place) => Value::String(self.place(place)?),
         })
     }
+}
+
+fn escaped(text: &str, signs: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if signs.contains(c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
 }
 
 /// A whole number as JSON writes it.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use aiemp_protocol::{
-    action::{ActionKind, is_address},
+    action::{ActionKind, is_bare_address},
     approval::Policy,
 };
 
@@ -27,6 +27,8 @@ const WORDS: [(ActionKind, &[&str]); 6] = [
 const OPT_OUT: [&str; 5] = ["opt-out", "opt out", "opted out", "do not contact", "unsubscribed"];
 /// Words between a number and its `per hour`.
 const WORDS_BETWEEN: usize = 3;
+/// What a number before it counts, where it is no limit of ours.
+const TIMES: [&str; 8] = ["hour", "hours", "day", "days", "minute", "minutes", "week", "weeks"];
 
 /// One thing that it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +52,19 @@ pub enum Limit {
     OptOut(String),
 }
 
-impl std::fmt::Display for Said {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Said {
+    /// In one line, with what it would change for the worse.
+    pub fn told(&self, held: &Policy) -> String {
         let Self { line, kind, limit } = self;
+        let rule = held.rules.get(kind);
+        let looser = |name: &str, count: u64, held: Option<u64>| match held {
+            Some(held) if count > held => format!("line {line}: [{kind}] {name} = {count}, LOOSER than {held} now"),
+            Some(_) | None => format!("line {line}: [{kind}] {name} = {count}"),
+        };
         match limit {
-            Limit::PerHour(count) => write!(formatter, "line {line}: [{kind}] per_hour = {count}"),
-            Limit::PerDay(count) => write!(formatter, "line {line}: [{kind}] per_day = {count}"),
-            Limit::OptOut(who) => write!(formatter, "line {line}: [{kind}] opt_out {who}"),
+            Limit::PerHour(count) => looser("per_hour", *count, rule.and_then(|rule| rule.per_hour)),
+            Limit::PerDay(count) => looser("per_day", *count, rule.and_then(|rule| rule.per_day)),
+            Limit::OptOut(who) => format!("line {line}: [{kind}] opt_out {who}"),
         }
     }
 }
@@ -68,50 +76,95 @@ pub struct Handbook {
     pub said: Vec<Said>,
     /// The rows of its tables that are about a kind of action, with their lines, as they are written.
     pub rows: Vec<(usize, ActionKind, String)>,
+    /// Lines that seem to say something and were not read.
+    pub unread: Vec<(usize, String)>,
+}
+
+/// Where a line stands.
+#[derive(Default)]
+struct Place {
+    /// Below a heading of this depth stand those who opted out.
+    opt_out: Option<usize>,
+    /// The kind that the heading names.
+    kind: Option<ActionKind>,
+    is_code: bool,
 }
 
 impl Handbook {
     /// Reads the note; what is written in another way is left alone.
     pub fn read(text: &str) -> Self {
-        let (mut handbook, mut is_opt_out) = (Self::default(), false);
-        for (line, text) in (1..).zip(text.lines()) {
-            let lower = text.trim().to_lowercase();
-            if lower.starts_with('#') {
-                is_opt_out = OPT_OUT.iter().any(|word| lower.contains(word));
-            } else if is_opt_out {
-                let address = lower.trim_start_matches(['-', '*', '+', ' ']).trim_matches(['`', ' ']);
-                if is_address(address) || (address.starts_with('@') && is_address(&format!("x{address}"))) {
-                    let limit = Limit::OptOut(address.to_owned());
-                    handbook.said.push(Said { line, kind: ActionKind::Email, limit });
-                }
+        let (mut handbook, mut place) = (Self::default(), Place::default());
+        for (line, text) in (1..).zip(text.lines().map(str::trim)) {
+            let depth = text.bytes().take_while(|byte| *byte == b'#').count();
+            if text.starts_with("```") || text.starts_with("~~~") {
+                place.is_code = !place.is_code;
+            } else if (1..=6).contains(&depth) && text[depth..].starts_with(' ') {
+                place.heading(depth, &text[depth..].to_lowercase());
+            } else if place.is_code || text.contains("<!--") || text.contains("~~") {
+                // Taken back, or an example.
+            } else if place.opt_out.is_some() {
+                handbook.take_addresses(line, text);
             } else {
-                handbook.take_line(line, text.trim(), &lower);
+                handbook.take_line((line, text), place.kind);
             }
         }
         handbook
     }
 
-    fn take_line(&mut self, line: usize, text: &str, lower: &str) {
+    fn take_addresses(&mut self, line: usize, text: &str) {
+        let apart = |c: char| c.is_whitespace() || "<>()[],;:|`'\"*".contains(c);
+        let words = text.split(apart).filter(|word| word.contains('@')).map(|word| word.trim_matches(['.', '-', '_']));
+        let mut found = Vec::new();
+        for word in words {
+            let is_one = match word.strip_prefix('@') {
+                Some(domain) => is_bare_address(&format!("x@{domain}")),
+                None => is_bare_address(word),
+            };
+            if is_one && !found.contains(&word) {
+                found.push(word);
+            } else if !is_one {
+                self.unread.push((line, text.to_owned()));
+                return;
+            }
+        }
+        if found.is_empty() && text.starts_with(['-', '*', '+', '|']) {
+            self.unread.push((line, text.to_owned()));
+        }
+        self.said.extend(found.into_iter().map(|who| Said {
+            line,
+            kind: ActionKind::Email,
+            limit: Limit::OptOut(who.to_lowercase()),
+        }));
+    }
+
+    fn take_line(&mut self, (line, text): (usize, &str), heading: Option<ActionKind>) {
+        let lower = text.to_lowercase();
         let cells: Vec<_> = lower.trim_matches('|').split('|').map(str::trim).collect();
         let row = kind_in(cells.first().copied().unwrap_or_default()).filter(|_| lower.starts_with('|'));
         if let Some(kind) = row {
             let cells: Vec<_> = text.trim_matches('|').split('|').map(str::trim).collect();
             self.rows.push((line, kind, cells.join(" | ")));
         }
-        for part in cells.iter().flat_map(|cell| cell.split([',', ';'])).flat_map(|part| part.split(" and ")) {
-            if let (Some(limit), Some(kind)) = (rate_in(part), kind_in(part).or(row)) {
+        let (mut kind, mut found) = (row.or(heading), false);
+        let parts = cells.iter().flat_map(|cell| cell.split([';']).flat_map(|part| part.split(", ")));
+        for part in parts.flat_map(|part| part.split(" and ")) {
+            kind = kind_in(part).or(kind);
+            if let (Some(limit), Some(kind)) = (rate_in(part), kind) {
+                found = true;
                 self.said.push(Said { line, kind, limit });
             }
         }
+        // Something by the hour or the day that is no limit as it is written.
+        let has_rate = words(&lower).iter().any(|word| ["hour", "hourly", "day", "daily"].contains(word));
+        if has_rate && !found && lower.contains(|c: char| c.is_ascii_digit()) {
+            self.unread.push((line, text.to_owned()));
+        }
     }
 
-    /// The policy with what the note says in the place of what it said about the same.
+    /// The policy with what the note says in the place of what it said about the same. Who opted out stays out: a file takes them
+    /// off the list.
     pub fn proposed(&self, held: &Policy) -> Policy {
         let mut policy = Policy { issued: held.issued, rules: held.rules.clone() };
-        // Whom nobody may write to is what the note lists now.
-        for rule in policy.rules.values_mut().filter(|_| self.said.iter().any(Said::is_opt_out)) {
-            rule.opt_out.clear();
-        }
         let (mut hours, mut days) = (BTreeSet::new(), BTreeSet::new());
         for Said { kind, limit, .. } in &self.said {
             let rule = policy.rules.entry(*kind).or_default();
@@ -133,48 +186,62 @@ impl Handbook {
     }
 }
 
-impl Said {
-    const fn is_opt_out(&self) -> bool {
-        matches!(self.limit, Limit::OptOut(_))
+impl Place {
+    fn heading(&mut self, depth: usize, lower: &str) {
+        if OPT_OUT.iter().any(|word| lower.contains(word)) {
+            self.opt_out = Some(depth);
+        } else if self.opt_out.is_some_and(|of| depth <= of) {
+            self.opt_out = None;
+        }
+        self.kind = kind_in(lower);
     }
 }
 
-fn words(text: &str) -> Vec<&str> {
-    let is_in_word = |c: char| c.is_alphanumeric() || c == '-';
-    text.split(|c: char| !is_in_word(c) && c != '/')
-        .flat_map(|word| word.split_inclusive('/'))
-        .filter(|word| !word.is_empty())
-        .collect()
+/// Words, and a slash as one: what else than letters and digits stands in a word makes another one of it.
+fn words(lower: &str) -> Vec<&str> {
+    let apart = |c: char| c.is_whitespace() || "()\":*_|".contains(c);
+    let pieces = lower.split(apart).flat_map(|word| word.split_inclusive('/'));
+    let mut words = Vec::new();
+    for piece in pieces {
+        let (word, slash) = piece.strip_suffix('/').map_or((piece, false), |word| (word, true));
+        let word = word.trim_end_matches(['.', ',', ';', '!']);
+        words.extend((!word.is_empty()).then_some(word));
+        words.extend(slash.then_some("/"));
+    }
+    words
 }
 
 fn kind_in(lower: &str) -> Option<ActionKind> {
     let words = words(lower);
-    let bare = |word: &&str| word.trim_end_matches('/').to_owned();
-    let words: Vec<_> = words.iter().map(bare).collect();
-    WORDS.iter().find(|(_, known)| words.iter().any(|word| known.contains(&word.as_str()))).map(|(kind, _)| *kind)
+    WORDS.iter().find(|(_, known)| words.iter().any(|word| known.contains(word))).map(|(kind, _)| *kind)
 }
 
-/// `10 emails per hour`, `max 3/day`, `5 an hour`, `20 daily`.
+/// `10 emails per hour`, `max 3/day`, `5 an hour`, `20 daily`; neither `24 hours a day` nor `$500 per day`.
 fn rate_in(lower: &str) -> Option<Limit> {
     let words = words(lower);
-    let unit = |word: &str| match word {
-        "hour" | "hourly" => Some(Limit::PerHour as fn(u64) -> Limit),
-        "day" | "daily" => Some(Limit::PerDay as fn(u64) -> Limit),
-        _ => None,
-    };
     words.iter().enumerate().find_map(|(at, word)| {
-        let limit = unit(word)?;
-        let before = if word.ends_with("ly") {
-            at
-        } else {
-            let joint = at.checked_sub(1)?;
-            let is_joint =
-                ["per", "an", "a", "each", "every", "/"].contains(&words[joint]) || words[joint].ends_with('/');
-            // `3/day` is one word with the slash at its end.
-            is_joint.then_some(if words[joint].len() > 1 && words[joint].ends_with('/') { at } else { joint })?
+        let (limit, is_adverb) = match *word {
+            "hour" => (Limit::PerHour as fn(u64) -> Limit, false),
+            "hourly" => (Limit::PerHour as fn(u64) -> Limit, true),
+            "day" => (Limit::PerDay as fn(u64) -> Limit, false),
+            "daily" => (Limit::PerDay as fn(u64) -> Limit, true),
+            _ => return None,
         };
+        let before = if is_adverb { at } else { at.checked_sub(1)? };
+        if !is_adverb && !["per", "an", "a", "each", "every", "/"].contains(&words[before]) {
+            return None;
+        }
+        // What holds a digit is the number, or says that there is none.
         let back = words[..before].iter().rev().take(WORDS_BETWEEN + 1);
-        back.map(|word| word.trim_end_matches('/')).find_map(|word| word.parse().ok()).map(limit)
+        let mut counted = Vec::new();
+        for word in back {
+            if word.contains(|c: char| c.is_ascii_digit()) {
+                let is_count = !counted.iter().any(|word| TIMES.contains(word));
+                return word.parse().ok().filter(|_| is_count).map(limit);
+            }
+            counted.push(*word);
+        }
+        None
     })
 }
 
@@ -196,7 +263,7 @@ mod tests {
     #[test]
     fn limits_and_rows_are_read_as_people_write_them() {
         let handbook = Handbook::read(TEXT);
-        let said: Vec<_> = handbook.said.iter().map(ToString::to_string).collect();
+        let said: Vec<_> = handbook.said.iter().map(|said| said.told(&Policy::default())).collect();
         assert_eq!(
             said,
             [
@@ -213,6 +280,8 @@ mod tests {
         let rows: Vec<_> = handbook.rows_of(ActionKind::Payment).collect();
         assert_eq!(rows, [(7, "Payments | < $50 recurring | All new payees, > $100, at most 5 per day")]);
         assert_eq!(handbook.rows.len(), 3);
+        let unread: Vec<_> = handbook.unread.iter().map(|(line, _)| *line).collect();
+        assert_eq!(unread, [19], "what is no address is named");
     }
 
     #[test]
@@ -229,8 +298,50 @@ mod tests {
         let rules = handbook.proposed(&held).rules;
         let rule = &rules[&ActionKind::Email];
         assert_eq!((rule.per_hour, rule.per_day, rule.delay_minutes), (Some(4), Some(1), 5));
-        assert_eq!(rule.opt_out.iter().collect::<Vec<_>>(), ["a@x.test"]);
+        assert_eq!(rule.opt_out.iter().collect::<Vec<_>>(), ["a@x.test", "old@x.test"], "a note takes nobody off");
+        let loose = Handbook::read("- 120 mails per hour\n");
+        assert_eq!(loose.said[0].told(&held), "line 1: [email] per_hour = 120, LOOSER than 99 now");
         assert_eq!(Handbook::read("nothing 5 to say").proposed(&held), held);
+    }
+
+    #[test]
+    fn what_is_no_limit_is_left_alone_and_named() {
+        for (text, unread) in [
+            ("- Payments over $500 per day need a second look", true),
+            ("- Payments: more than $1,000 per day", true),
+            ("- We answer emails 24 hours a day", true),
+            ("- about 0.5 emails per hour", true),
+            ("- 1.500 mails per day", true),
+            ("- 1-2 posts per day", true),
+            ("- ~~900 emails per hour~~", false),
+            ("<!-- 800 emails per hour -->", false),
+            ("```\n5 emails per hour\n```", false),
+            ("- answer within 24 hours", false),
+        ] {
+            let handbook = Handbook::read(text);
+            assert_eq!(handbook.said, [], "{text}");
+            assert_eq!(!handbook.unread.is_empty(), unread, "{text}");
+        }
+        let said = |text: &str| -> Vec<_> {
+            Handbook::read(text).said.into_iter().map(|said| (said.kind, said.limit)).collect()
+        };
+        let email = |limit| (ActionKind::Email, limit);
+        assert_eq!(
+            said("- Emails: at most 10 per hour, 50 per day"),
+            [email(Limit::PerHour(10)), email(Limit::PerDay(50))]
+        );
+        assert_eq!(said("## Email\n- max 10 per hour"), [email(Limit::PerHour(10))]);
+    }
+
+    #[test]
+    fn everybody_who_opted_out_is_found_however_the_line_is_written() {
+        let text = "## Opted out\n- bob@x.test (asked on 3 January)\n1. Eve <Eve@x.test>\n- [dan](mailto:dan@x.test)\n- a@x.test, b@x.test\n\
+                    ### Since May\n#tag\n| c@x.test | no more |\n- mail*@x.test @\n## Rest\n- z@x.test\n";
+        let handbook = Handbook::read(text);
+        let who: Vec<_> = handbook.said.iter().map(|said| said.told(&Policy::default())).collect();
+        let who: Vec<_> = who.iter().map(|told| told.rsplit_once(' ').expect("words").1).collect();
+        assert_eq!(who, ["bob@x.test", "eve@x.test", "dan@x.test", "a@x.test", "b@x.test", "c@x.test"]);
+        assert_eq!(handbook.unread.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [9]);
     }
 
     proptest::proptest! {

@@ -78,6 +78,11 @@ pub fn is_address(text: &str) -> bool {
     address(text).is_ok()
 }
 
+/// Whether it is an address alone, without a name before it.
+pub fn is_bare_address(text: &str) -> bool {
+    is_address(text) && address_of(text) == text && !text.contains(['*', '"'])
+}
+
 /// `a@b.test` or `Name <a@b.test>`: one `@`, and nothing that could start another address or header.
 pub(super) fn address(text: &str) -> Result<(), Fault> {
     any_line(text)?;

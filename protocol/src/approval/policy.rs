@@ -7,6 +7,9 @@ use std::{
     time::Duration,
 };
 
+use caseless::Caseless as _;
+use unicode_normalization::UnicodeNormalization as _;
+
 use aiemp_keys::{
     Hash, PublicKey, Signer, Value,
     cbor::{self, CborError, Fields},
@@ -97,7 +100,7 @@ impl Policy {
         if [rule.per_hour, rule.per_day].contains(&Some(0)) {
             return Some(Breach::Forbidden(action.kind()));
         }
-        if let Some(who) = targets(&action.content).into_iter().find(|target| is_listed(&rule.opt_out, target)) {
+        if let Some(who) = targets(&action.content).into_iter().find(|target| has_opted_out(&rule.opt_out, target)) {
             return Some(Breach::OptedOut(who));
         }
         if let Some(listed) = &rule.recipients {
@@ -269,6 +272,33 @@ fn targets(content: &Content) -> Vec<String> {
 fn is_listed(listed: &BTreeSet<String>, target: &str) -> bool {
     let domain = target.rfind('@').map(|at| &target[at..]);
     listed.contains(target) || domain.is_some_and(|domain| listed.contains(domain))
+}
+
+/// Whether somebody may not be written to, in whatever spelling: capitals, another script of the domain, a tag behind a `+`, or a
+/// name below the domain make nobody else of them.
+fn has_opted_out(listed: &BTreeSet<String>, target: &str) -> bool {
+    let target = folded(target);
+    listed.iter().map(|listed| folded(listed)).any(|listed| match (listed.split_once('@'), target.split_once('@')) {
+        (Some(("", domain)), Some((_, of))) => {
+            of == domain || of.strip_suffix(domain).is_some_and(|sub| sub.ends_with('.'))
+        }
+        (Some((local, domain)), Some((name, of))) => {
+            let bare = |name: &str| name.split_once('+').map_or(name, |(name, _)| name).to_owned();
+            of == domain && (name == local || bare(name) == bare(local))
+        }
+        (Some(_) | None, _) => listed == target,
+    })
+}
+
+fn folded(target: &str) -> String {
+    let text: String = target.trim().nfkc().default_case_fold().nfkc().collect();
+    match text.rsplit_once('@') {
+        Some((local, domain)) => {
+            let domain = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned());
+            format!("{local}@{}", domain.trim_end_matches('.'))
+        }
+        None => text,
+    }
 }
 
 /// When the oldest of the last `limit` is out of the window.

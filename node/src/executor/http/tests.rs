@@ -81,7 +81,8 @@ fn call_with(port: u16, more: &str) -> Call {
     let sealed = Sealed { action: &action, nonce: &[7; 16], approved_at: Timestamp::from_millis(0) };
     let request = connector.request(&sealed, &|_| Ok(TOKEN.to_owned())).unwrap();
     let login = connector.login(&|_| Ok(TOKEN.to_owned())).transpose().unwrap();
-    Call { connector, request, login, secrets: vec![Secret::new(TOKEN.to_owned())] }
+    let (ends, unwanted) = (Timestamp::from_millis(u64::MAX), Unwanted::default());
+    Call { connector, request, login, ends, unwanted, secrets: vec![Secret::new(TOKEN.to_owned())] }
 }
 
 fn answer(status: &str, body: &str) -> String {
@@ -416,8 +417,10 @@ async fn the_words_of_an_answer_count_where_the_declaration_says_so() {
     let more = "[crm.answer]\nhas = \"/result/0\"\nrefuses = \"/error\"\n";
     for (body, expected) in [
         ("{\"result\":[7],\"error\":null}", "sent"),
-        ("{\"result\":[7],\"error\":{\"code\":1}}", "not sent"),
+        ("{\"result\":[7],\"error\":{\"code\":1}}", "unknown"),
         ("{\"error\":[\"UserError\"]}", "not sent"),
+        ("{\"result\":[7],\"error\":[]}", "sent"),
+        ("{\"result\":[7],\"error\":false}", "sent"),
         ("{\"result\":[]}", "unknown"),
         ("no JSON", "unknown"),
         ("", "unknown"),
@@ -440,4 +443,30 @@ async fn the_words_of_an_answer_count_where_the_declaration_says_so() {
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 900\r\nconnection: close\r\n\r\n{\"result\":[7]}";
     let service = service(half).await;
     assert!(matches!(call_with(service.port, more).send().await, Dispatched::Unknown(_)));
+}
+
+#[tokio::test]
+async fn what_was_stopped_while_it_logged_in_is_not_asked_for() {
+    let ok = answer("200 OK", "{\"a\":{\"jwt\":\"x\"}}");
+    for (is_stopped, ends, retryable) in [(true, u64::MAX, true), (false, 1, false)] {
+        let service = with_login(&ok, &answer("201 Created", "")).await;
+        let mut call = with_token(service.port);
+        call.ends = Timestamp::from_millis(ends);
+        call.unwanted.store(is_stopped, std::sync::atomic::Ordering::SeqCst);
+        let dispatched = call.send().await;
+        assert!(
+            matches!(&dispatched, Dispatched::NotSent { retryable: again, .. } if *again == retryable),
+            "{dispatched:?}"
+        );
+        assert_eq!(service.asked.lock().await.len(), 1, "the login alone");
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_login_as_well() {
+    let mut call = with_token(1);
+    call.connector.dry_run = true;
+    let Dispatched::Sent(told) = call.send().await else { panic!("it is shown") };
+    assert!(told.contains("POST http://localhost:1/login | ") && told.contains("Bearer ${token}"), "{told}");
+    assert!(!told.contains(TOKEN), "{told}");
 }

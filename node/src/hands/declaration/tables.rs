@@ -23,6 +23,9 @@ impl AnswerFile {
         let Self { has, refuses } = self;
         for pointer in has.iter().chain(&refuses) {
             check_pointer(pointer)?;
+            if pointer.is_empty() {
+                return Err("answer: `has` and `refuses` name a place within the answer, such as \"/id\"".to_owned());
+            }
         }
         if has.is_none() && refuses.is_none() {
             return Err("answer: `has` or `refuses` names a place in it".to_owned());

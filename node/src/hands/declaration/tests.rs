@@ -245,6 +245,7 @@ fn a_login_and_the_words_of_an_answer_are_declared_whole_or_refused() {
         (login("form = { a = \"1\" }\njson = { a = \"1\" }\n"), "are both given"),
         (login("form = { a = \"1\" }\n").replace("\"/jwt\"", "\"jwt\""), "no JSON pointer"),
         (hand("[x.answer]\n"), "names a place in it"),
+        (hand("[x.answer]\nrefuses = \"\"\n"), "a place within the answer"),
         (hand("[x.answer]\nhas = \"result\"\n"), "no JSON pointer"),
     ] {
         let told = refusal(&text);

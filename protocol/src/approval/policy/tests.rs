@@ -38,6 +38,23 @@ fn nothing_goes_to_who_asked_for_nothing() {
     assert_eq!(breach(&["carl@client.test"]), None);
     assert_eq!(breach(&["anna@client.test"]), Some(Breach::OptedOut("anna@client.test".to_owned())));
     assert_eq!(breach(&["@partner.test"]), Some(Breach::OptedOut("bob@partner.test".to_owned())));
+    assert_eq!(breach(&["@ner.test"]), None);
+    let opted_out = |listed: &str, target: &str| has_opted_out(&[listed.to_owned()].into(), target);
+    for (listed, target) in [
+        ("bob@x.test", "BOB@X.test"),
+        ("bob@x.test", "bob+news@x.test"),
+        ("bob+a@x.test", "bob@x.test"),
+        ("@m\u{fc}nchen.test", "c@M\u{dc}NCHEN.test"),
+        ("@m\u{fc}nchen.test", "c@xn--mnchen-3ya.test"),
+        ("j\u{f6}rg@x.test", "J\u{d6}RG@x.test"),
+        ("@x.test", "a@mail.x.test"),
+        ("Client A", "client a"),
+    ] {
+        assert!(opted_out(listed, target), "{listed} {target}");
+    }
+    for (listed, target) in [("bob@x.test", "bobby@x.test"), ("@x.test", "a@ax.test"), ("Client A", "Client AB")] {
+        assert!(!opted_out(listed, target), "{listed} {target}");
+    }
 }
 
 #[test]
