@@ -22,6 +22,7 @@ use serde_json::Value;
 use crate::{
     deploy::skip,
     node::{PATIENCE, Pair, becomes, binary, signal, text},
+    tools::lying_service,
 };
 
 const MESH: u32 = 64_101;
@@ -106,7 +107,7 @@ impl Separated {
     }
 
     fn last_words(&self) -> String {
-        ["mesh", "executor"].map(|process| format!("\n--- {process}\n{}", self.log(process))).concat()
+        ["mesh", "executor", "senses"].map(|process| format!("\n--- {process}\n{}", self.log(process))).concat()
     }
 
     fn start(&mut self, process: &'static str, user: u32) {
@@ -156,7 +157,7 @@ impl Separated {
 
 impl Drop for Separated {
     fn drop(&mut self) {
-        for process in ["mesh", "executor"] {
+        for process in ["mesh", "executor", "senses"] {
             self.stop(process);
         }
     }
@@ -348,9 +349,9 @@ fn a_process_of_another_user_and_a_home_in_a_persons_hands_are_refused() {
         let output = three.node_as(user, &["process", process]);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(78), "{process} as {user}: {said}");
-        assert!(said.contains("runs as uid") && said.contains("systemctl start"), "{said}");
+        assert!(said.contains("runs as uid") && said.contains("Three users"), "{said}");
     }
-    three.pair.local.refused(&["--role", "local"]).assert(78, &["three users", "systemctl start"]);
+    three.pair.local.refused(&["--role", "local"]).assert(78, &["three users", "Three users"]);
     let not_root = three.node_as(PERSON, &["service", "separate", "--person", "1:1"]);
     assert!(text(&not_root.stderr).contains("Run it with sudo"), "{}", text(&not_root.stderr));
     let users = ["--mesh-user", "1:1", "--executor-user", "1:1", "--group", "9", "--person", "3:3"];
@@ -422,4 +423,59 @@ fn what_a_program_had_open_before_is_not_what_is_used_afterwards() {
     three.separate();
     assert_eq!(files.map(|(name, _)| inode(name)).to_vec(), first, "what has its owner is not copied again");
     three.start_both();
+}
+
+#[test]
+fn with_three_users_senses_run_as_the_person_and_servers_as_the_executor() {
+    let Some(mut three) = Separated::one_user() else { return };
+    let drops = three.pair.dir().join("drops");
+    fs::create_dir(&drops).expect("made");
+    three.pair.local.configure(&format!("[[drop]]\ndir = {drops:?}\n"));
+    three.separate();
+    chown(&drops, Some(PERSON), Some(PERSON)).expect("given");
+    three.start_both();
+    let refused = three.node_as(EXECUTOR, &["process", "senses"]);
+    assert_eq!(refused.status.code(), Some(78), "{}", text(&refused.stderr));
+    three.start("senses", PERSON);
+    assert!(three.shell_as(PERSON, &format!("echo hello > {}", drops.join("a.txt").display())));
+    three.wait("the file is a task", |three| {
+        !three.pair.local.named("Needs_Action/files", "FILE_a_", ".txt.md").is_empty()
+    });
+    // A program, as the executor's user; and a service that is called after an approval.
+    let server = three.pair.dir().join("server.py");
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/suite/tool_server.py"), &server).expect("copied");
+    let (how, log) = (three.pair.dir().join("how"), three.pair.dir().join("log"));
+    fs::write(&how, "as it should").expect("written");
+    fs::write(&log, "").expect("written");
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).expect("anybody's");
+    let file = three.pair.dir().join("hands.toml");
+    let program = format!(
+        "[mcp.files]\ncommand = \"/usr/bin/python3\"\nargs = [{server:?}, {how:?}, {log:?}]\nreads = [{how:?}]\nwrites = [{log:?}]\n"
+    );
+    fs::write(&file, &program).expect("written");
+    let tools = ["hands", "tools", &file.to_string_lossy()].map(str::to_owned);
+    let tools = tools.each_ref().map(String::as_str);
+    let refused = three.node_as(PERSON, &tools);
+    assert_eq!(refused.status.code(), Some(78), "{}", text(&refused.stderr));
+    let lines = three.must_as(EXECUTOR, &tools);
+    assert!(lines.starts_with("[mcp.files.tools]\n"), "{lines}");
+    let (port, calls) = lying_service(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+         data: {\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"it is done\"}]}}\n\n",
+    );
+    let service = format!("[mcp.bank]\nurl = \"http://127.0.0.1:{port}/mcp\"\n");
+    fs::write(&file, &service).expect("written");
+    let lines = three.must_as(EXECUTOR, &tools);
+    fs::write(&file, format!("{service}{lines}\n")).expect("written");
+    three.must_as(PERSON, &["hands", "apply", &file.to_string_lossy()]);
+    let draft = "---\naction: tool\nserver: bank\ntool: pay\n---\n\n{}\n";
+    three.pair.local.save("Pending_Approval/tool.md", draft);
+    three.wait("the draft waits", |three| !three.approvals_in("pending").is_empty());
+    let id = three.approvals_in("pending").remove(0);
+    // It ended, to be started again behind a wall with the port, as its unit does.
+    three.stop("executor");
+    three.start("executor", EXECUTOR);
+    three.must_as(PERSON, &["approvals", "approve", &id]);
+    three.wait("it is called", |three| three.approvals_in("sent").len() == 1);
+    assert_eq!(calls.lock().expect("one at a time").len(), 1);
 }

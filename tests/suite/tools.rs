@@ -454,7 +454,7 @@ fn a_server_over_http_is_called_once_after_an_approval_with_its_token_alone() {
 }
 
 /// Answers each POST with what its method has, and notes the calls.
-fn lying_service(answer_to_call: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn lying_service(answer_to_call: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its address").port();
     let calls = Arc::new(Mutex::new(Vec::new()));

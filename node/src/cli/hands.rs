@@ -48,6 +48,9 @@ pub(super) enum HandsCommand {
 pub(super) fn hands(home: &Home, command: &HandsCommand) -> Result<ExitCode> {
     let rosters = owner::rosters(home)?;
     owner::check_local(home, rosters.current())?;
+    if let HandsCommand::Tools { file, server } = command {
+        return tools::tools(home, rosters.current(), file, server.as_deref());
+    }
     let held = declared::load_signed(&home.hands(), rosters.current())?;
     match command {
         HandsCommand::Show { json } => show(&held, *json)?,
@@ -65,7 +68,7 @@ pub(super) fn hands(home: &Home, command: &HandsCommand) -> Result<ExitCode> {
             private_file::write_private(&home.hands(), &bytes).context("cannot keep the declaration")?;
             print::data("applied");
         }
-        HandsCommand::Tools { file, server } => return tools::tools(home, rosters.current(), file, server.as_deref()),
+        HandsCommand::Tools { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

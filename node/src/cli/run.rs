@@ -185,6 +185,9 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
 }
 
 fn senses_process(home: &Home) -> Result<ExitCode> {
+    if let Some(users) = Users::load(home)? {
+        users.check_process("senses", users.person)?;
+    }
     walls::keep_memory()?;
     let config = shell::settings::load(home)?;
     aiemp_keys::private_file::create_private_dir(&home.watchers())?;

@@ -32,11 +32,7 @@ pub fn objection(home: &Home, config: &Config, declared: &Hands, roster: &Roster
              approve it again"
         )),
         (Content::Post(_) | Content::Payment(_) | Content::Tool(_) | Content::Http(_) | Content::A2a(_), hand) => {
-            let of_users = || {
-                let is_kept = matches!(action.content, Content::Tool(_)) && home.users().exists();
-                is_kept.then(|| "in a home of three users no MCP server is started yet".to_owned())
-            };
-            declared.objection(action).or_else(of_users).or_else(|| unattended(declared, roster, action.kind(), hand))
+            declared.objection(action).or_else(|| unattended(declared, roster, action.kind(), hand))
         }
     }
 }

@@ -107,6 +107,8 @@ impl Users {
             place(home.receipts(), &[executor], self.mesh.gid, 0o2750, 0o640),
             place(home.executor(), &[executor], self.executor.gid, 0o700, 0o600),
             place(home.outbox(), &[executor], self.group, 0o2750, 0o640),
+            // What watchers keep; the person runs them.
+            place(home.watchers(), &[person], self.person.gid, 0o700, 0o600),
             place(home.mesh_audit(), &[mesh], self.mesh.gid, 0o700, 0o600),
             place(home.executor_audit(), &[executor], self.executor.gid, 0o700, 0o600),
         ]
@@ -119,7 +121,7 @@ impl Users {
             return Ok(());
         }
         let message = format!("the {process} of this home runs as uid {}, and this is uid {own}", expected.uid);
-        Err(Fault::refused("user", message, "Start it with `systemctl start aiemp-node-mesh aiemp-node-executor`."))
+        Err(Fault::refused("user", message, "Start it by its unit; \"Three users\" in deploy/README.md has them."))
     }
 }
 

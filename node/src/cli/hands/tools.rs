@@ -20,7 +20,7 @@ use crate::{
     fault::Fault,
     hands::{SERVER_BYTES_MAX, Server, ServerAt, schema_digest},
     home::Home,
-    shell::{process_group::ProcessGroup, program::Program, tool_keeper::program_of},
+    shell::{process_group::ProcessGroup, program::Program, tool_keeper::program_of, users::Users},
 };
 
 /// How long one that was asked may take to end.
@@ -35,6 +35,10 @@ pub(super) fn tools(home: &Home, roster: &Roster, file: &Path, only: Option<&str
         let what = only.map_or_else(|| "no [mcp.NAME] table".to_owned(), |only| format!("no table [mcp.{only}]"));
         let fix = "Write one with at least `command`; docs/hands.md has an example.";
         return Err(Fault::operator("hands_file", format!("{} has {what}", file.display()), fix).into());
+    }
+    if let Some(users) = Users::load(home)? {
+        // It reads credentials and starts programs: as their executor, and not as root.
+        users.check_process("executor, which alone starts servers,", users.executor)?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut all_answered = true;

@@ -46,7 +46,7 @@ pub(super) fn senses_absent() -> WireTrouble {
         is_error: true,
         what: "drop folders, webhooks and watchers are not looked after: the process that hears them does not run"
             .to_owned(),
-        fix: "Look into the node's log, and start the node again. In a home of three users nothing starts it yet."
+        fix: "Look into the node's log, and start the node again. In a home of three users the person starts it: aiemp-node-senses."
             .to_owned(),
     }
 }

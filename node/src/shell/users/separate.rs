@@ -61,7 +61,7 @@ pub fn check_above(home: &Path) -> Result<(), Fault> {
 /// Gives every file of home and vault to whom it belongs, and declares the users. May be repeated.
 pub fn separate(home: &Home, vault: &Path, users: &Users) -> Result<()> {
     let audits = [home.mesh_audit(), home.executor_audit()];
-    let shared = [home.run(), home.outbox(), home.freezes(), home.standing(), home.requests()];
+    let shared = [home.run(), home.outbox(), home.freezes(), home.standing(), home.requests(), home.watchers()];
     for folder in shared.iter().chain(&audits) {
         make_folder(folder)?;
     }
