@@ -47,6 +47,7 @@ mod questions;
 mod reports;
 mod standing;
 pub mod template;
+mod troubles;
 mod work;
 
 pub use arrivals::{Arrival, is_kind};
@@ -59,6 +60,7 @@ pub use divergence::{Divergence, Lost};
 pub use input::{BrainId, Input, Question};
 pub use output::{Answer, ClaimStanding, DraftSource, LogStanding, Notice, Output, Status};
 pub use reports::Report;
+pub use troubles::{Trouble, TroubleClass};
 pub use work::Brain;
 use work::Work;
 
@@ -281,6 +283,7 @@ impl Core {
             }
             Input::StandingChanged(standing) => self.standing_changed(now, standing),
             Input::FreezeFound(bytes) => self.replication.handle(now, replication::Input::FreezeFound(bytes)),
+            Input::TroublesFound(found) => self.troubles_found(now, found),
             Input::ReportDue(report, day) => self.report_due(now, report, day),
             Input::DiskChecked { full } => self.replication.handle(now, replication::Input::DiskChecked { full }),
             Input::PlaceChecked { is_away } => self.vault_input(now, vault::Input::PlaceChecked { is_away }),

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     deploy::skip,
-    node::{Pair, free_port},
+    node::{Pair, free_port, text},
 };
 
 const CLAUDE: &str = include_str!("brains/claude.py");
@@ -154,4 +154,24 @@ fn a_line_under_each_drafted_mail_says_who_drafted_it() {
     let pair = Pair::strangers();
     pair.cloud.configure("[brain]\nkind = \"template\"\ndisclosure = \" \"\n");
     pair.cloud.refused(&["--role", "cloud"]).assert(78, &["`[brain] disclosure` is one line"]);
+}
+
+#[test]
+fn a_brain_that_fails_is_one_note_that_the_person_sees_and_mails_come_in_meanwhile() {
+    let pair = pair_with("kind = \"command\"\ncommand = [\"/bin/false\"]\n");
+    for number in 0..3 {
+        let mail = format!(
+            "From: a@client.test\r\nTo: me@example.test\r\nMessage-ID: <{number}@client.test>\r\nSubject: {number}\r\n\r\nHello\r\n"
+        );
+        pair.cloud.drop_mail(&format!("{number}.eml"), mail.as_bytes());
+    }
+    let note = || pair.local.read("Signals/TROUBLE_cloud_brain.md").map(|note| text(&note)).unwrap_or_default();
+    pair.wait("the person sees it", |_| note().contains("class: transient\n"));
+    assert!(note().contains("the brain ended with an error"), "{}", note());
+    pair.wait("the dashboard links it", |pair| {
+        text(&pair.local.read("Dashboard.md").unwrap_or_default()).contains("[[Signals/TROUBLE_cloud_brain.md]]")
+    });
+    let tasks = pair.local.named("In_Progress/cloud", "EMAIL_", ".md").len()
+        + pair.local.named("Needs_Action/email", "EMAIL_", ".md").len();
+    assert_eq!(tasks, 3, "mails are taken up all the same");
 }

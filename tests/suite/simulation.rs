@@ -40,6 +40,7 @@ mod scenarios;
 mod sessions;
 mod shape;
 mod stopped;
+mod troubles;
 
 use std::{
     panic::{self, AssertUnwindSafe},

@@ -135,7 +135,7 @@ impl Core {
         }
         let told = Told::Done { work: None, path: path.clone() };
         // Where it was put away it comes anew.
-        let file = self.free_or_live(&path);
+        let file = self.free_or_live(Zone::Private, &path);
         if self.vault.index().get(file).is_some() {
             return Ok(Some(told));
         }
@@ -146,9 +146,9 @@ impl Core {
         Ok(None)
     }
 
-    /// The private file that was made for a path and is in sight, wherever it lies now; else the first id that nothing has.
-    fn free_or_live(&self, path: &VaultPath) -> FileId {
-        let mut file = FileId::at_path(Zone::Private, &path.key());
+    /// The file that was made for a path and is in sight, wherever it lies now; else the first id that nothing has.
+    pub(super) fn free_or_live(&self, zone: Zone, path: &VaultPath) -> FileId {
+        let mut file = FileId::at_path(zone, &path.key());
         while self.vault.index().get(file).is_some() && !self.vault.is_live(file) {
             file = file.beside(file.zone);
         }
@@ -262,7 +262,7 @@ impl Core {
     }
 
     fn make_month(&mut self, now: Timestamp, path: VaultPath, of: (Month, bool), section: String) {
-        let file = self.free_or_live(&path);
+        let file = self.free_or_live(Zone::Private, &path);
         if self.vault.index().get(file).is_some() {
             // It is on its way to the disk, or the person gave it another name.
             let is_elsewhere = self.path_of(file).is_some_and(|at| at != path);

@@ -15,6 +15,7 @@ use super::{
     mail::TaskNote,
     output::{Notice, Output},
     template::{self, BrainOutput},
+    troubles::TroubleClass,
     work::{Brain, Reading, Run},
 };
 
@@ -64,6 +65,16 @@ pub enum FaultClass {
     Authentication,
     /// The brain did something else than it should: tried again, a few times.
     Logic,
+}
+
+impl FaultClass {
+    const fn trouble(self) -> TroubleClass {
+        match self {
+            Self::Transient | Self::Limit(_) => TroubleClass::Transient,
+            Self::Authentication => TroubleClass::Authentication,
+            Self::Logic => TroubleClass::Logic,
+        }
+    }
 }
 
 impl Core {
@@ -148,7 +159,7 @@ impl Core {
                 self.outputs.push_back(Output::KeepSpending(spending));
                 self.outputs.push_back(Output::RunBrain { id, prompt, for_work });
             }
-            Err(why) => self.notice(Notice::BrainFailed { work, why: why.to_string() }),
+            Err(why) => self.notice(Notice::BrainFailed { work, class: TroubleClass::Data, why: why.to_string() }),
         }
     }
 
@@ -175,11 +186,15 @@ impl Core {
                 let output = BrainOutput { body: run.text, ..template::draft_reply(&task, now) };
                 self.finish_draft(now, &task, output);
             }
-            Err(BrainFault { class: FaultClass::Transient | FaultClass::Logic, why, .. }) => {
-                self.try_again(now, file, work, (TRIES_MAX, None), why);
+            Err(BrainFault { class, why, .. }) => {
+                let told = class.trouble();
+                match class {
+                    FaultClass::Transient | FaultClass::Logic => self.try_again(now, file, (TRIES_MAX, None)),
+                    FaultClass::Limit(until) => self.pause(now, until, file),
+                    FaultClass::Authentication => self.pause(now, None, file),
+                }
+                self.notice(Notice::BrainFailed { work, class: told, why });
             }
-            Err(BrainFault { class: FaultClass::Limit(until), why, .. }) => self.pause(now, until, file, work, why),
-            Err(BrainFault { class: FaultClass::Authentication, why, .. }) => self.pause(now, None, file, work, why),
         }
     }
 
@@ -187,7 +202,8 @@ impl Core {
     fn agent_ended(&mut self, now: Timestamp, file: FileId, work: WorkId) {
         let runs = self.work.budget.limits().runs_per_task;
         let why = "it ended without a draft, and did not say that none is needed".to_owned();
-        self.try_again(now, file, work, (runs, Some(AGAIN)), why);
+        self.try_again(now, file, (runs, Some(AGAIN)));
+        self.notice(Notice::BrainFailed { work, class: TroubleClass::Logic, why });
     }
 
     pub(super) fn run_is_over(&mut self, file: FileId) {
@@ -195,14 +211,7 @@ impl Core {
         self.work.renewals.remove(&file);
     }
 
-    fn try_again(
-        &mut self,
-        now: Timestamp,
-        file: FileId,
-        work: WorkId,
-        (tries_max, wait): (u32, Option<Duration>),
-        why: String,
-    ) {
+    fn try_again(&mut self, now: Timestamp, file: FileId, (tries_max, wait): (u32, Option<Duration>)) {
         let tries = self.work.retries.get(&file).map_or(0, |(_, tries)| *tries) + 1;
         if tries < tries_max {
             let wait = wait.unwrap_or_else(|| RETRY * 2_u32.pow(tries - 1));
@@ -210,15 +219,13 @@ impl Core {
         } else {
             self.run_is_over(file);
         }
-        self.notice(Notice::BrainFailed { work, why });
     }
 
     /// Nothing is asked for a while; the task waits.
-    fn pause(&mut self, now: Timestamp, until: Option<Timestamp>, file: FileId, work: WorkId, why: String) {
+    fn pause(&mut self, now: Timestamp, until: Option<Timestamp>, file: FileId) {
         self.work.budget.pause(until.filter(|until| *until > now).unwrap_or(now + PAUSE).min(now + PAUSE_MAX));
         // Another may have a provider that takes it.
         self.work.renewals.remove(&file);
-        self.notice(Notice::BrainFailed { work, why });
         self.wait_for_run(now, file, None);
     }
 

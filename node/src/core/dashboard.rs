@@ -33,7 +33,7 @@ const LISTED_MAX: usize = 20;
 impl Core {
     pub(super) fn touch_dashboard(&mut self, now: Timestamp, file: FileId) {
         let counts = self.path_of(file).is_some_and(|path| is_in(&path, "pending_approval"));
-        if (counts || self.catches_up(now, file)) && self.work.dashboard_due.is_none() {
+        if (counts || self.catches_up(now, file) || self.is_trouble(file)) && self.work.dashboard_due.is_none() {
             self.work.dashboard_due = Some(now + CALM);
         }
     }
@@ -114,6 +114,12 @@ impl Core {
         let conflicts = self.vault.open_items().len();
         if conflicts > 0 {
             lines.push(format!("**Conflicts to look at:** {conflicts} (`aiemp-node conflicts`)"));
+            lines.push(String::new());
+        }
+        let troubles = self.lasting_troubles();
+        if !troubles.is_empty() {
+            lines.push(format!("**Troubles:** {}", troubles.len()));
+            lines.extend(troubles.iter().take(LISTED_MAX).map(|path| format!("- {}", inert::link(path))));
             lines.push(String::new());
         }
         let of = |outcome| self.work.receipts.values().filter(|receipt| receipt.outcome == outcome).count();

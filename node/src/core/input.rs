@@ -5,6 +5,7 @@ use super::{
     arrivals::Arrival,
     brains::{BrainFault, BrainRun},
     reports::Report,
+    troubles::Trouble,
 };
 use aiemp_crdt::vault::{self, Choice, RemoveOutcome, WriteOutcome};
 use aiemp_keys::NodeId;
@@ -89,6 +90,8 @@ pub enum Input {
     StandingChanged(Vec<Standing>),
     /// A freeze record lies in the home.
     FreezeFound(Vec<u8>),
+    /// It was looked what is not as it should be: all of it.
+    TroublesFound(Vec<Trouble>),
     /// It is time for a report; the day is that where the person is.
     ReportDue(Report, NaiveDate),
     /// The disk was looked at.

@@ -19,7 +19,7 @@ use aiemp_protocol::{
     vault_path::VaultPath,
 };
 
-use super::{agent::Told, budget::Bound, input::BrainId};
+use super::{agent::Told, budget::Bound, input::BrainId, troubles::TroubleClass};
 
 /// What to do.
 #[derive(Debug)]
@@ -405,6 +405,8 @@ pub enum Notice {
     BrainFailed {
         /// The work.
         work: WorkId,
+        /// What kind of trouble that is.
+        class: TroubleClass,
         /// Why.
         why: String,
     },

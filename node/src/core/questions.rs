@@ -205,6 +205,7 @@ impl Core {
             }
             Reading::Dashboard(file) => self.dashboard_read(now, file, text),
             Reading::ForReport { number, file, done } => self.read_for_report(now, number, (file, done), text),
+            Reading::TroubleOver(file) => self.trouble_over(now, file, bytes.as_deref()),
             Reading::Statement(file) => self.statement_read(now, file, bytes),
             Reading::Month { file, of, section, has_nothing } => {
                 self.month_read(now, (file, of), (section, has_nothing), bytes);

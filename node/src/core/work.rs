@@ -23,6 +23,7 @@ use super::{
     newsletters::Newsletters,
     output::DraftSource,
     reports::{Gathering, Report},
+    troubles::Troubles,
 };
 
 /// What drafts on this node.
@@ -70,6 +71,8 @@ pub(super) enum Reading {
     Month { file: FileId, of: (Month, bool), section: String, has_nothing: bool },
     /// A note for a report; a task with when it was done.
     ForReport { number: u64, file: FileId, done: Option<Timestamp> },
+    /// The note of a trouble that is over.
+    TroubleOver(FileId),
     /// The day's log, to append a line.
     DayLog { file: FileId, part: usize, at: Timestamp, line: String },
     /// The note of a day's newsletters, to append lines.
@@ -167,6 +170,8 @@ pub(super) struct Work {
     pub(super) offers: BTreeMap<FileId, Timestamp>,
     /// Places whose last save was held back: what the logs have there is not what the person wants.
     pub(super) held: BTreeSet<VaultPath>,
+    /// What is not as it should be.
+    pub(super) troubles: Troubles,
     /// When this node was there.
     pub(super) presence: Presence,
     /// Reports whose notes are being read.
@@ -233,6 +238,7 @@ impl Work {
             standing: Vec::new(),
             offers: BTreeMap::new(),
             held: BTreeSet::new(),
+            troubles: Troubles::default(),
             presence: Presence::default(),
             gatherings: BTreeMap::new(),
             late_reports: Vec::new(),

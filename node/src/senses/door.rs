@@ -112,8 +112,8 @@ impl Door {
         self.0.starts_again.notified().await;
     }
 
-    fn troubles(&self) -> Vec<WireTrouble> {
-        self.0.troubles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    fn troubles(&self) -> BTreeMap<String, WireTrouble> {
+        self.0.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -9,6 +9,7 @@ mod socket;
 mod wire;
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
     path::Path,
@@ -114,8 +115,8 @@ pub enum Request {
     Arrived(Box<WireArrival>),
     /// What is the matter with what brings such things; everything that is.
     Senses {
-        /// The troubles.
-        troubles: Vec<WireTrouble>,
+        /// The troubles, by what they are with.
+        troubles: BTreeMap<String, WireTrouble>,
     },
     /// How the node is.
     Status,
@@ -481,7 +482,7 @@ mod tests {
             r#"{"ask":"history","path":"a"}"#,
             r#"{"ask":"agent","session":{"is_private":false,"work":null},"what":{"do":"tasks"}}"#,
             r#"{"ask":"arrived","source":"shop","id":"1","kind":"webhook","domain":"shop"}"#,
-            r#"{"ask":"senses","troubles":[]}"#,
+            r#"{"ask":"senses","troubles":{}}"#,
             r#"{"ask":"past","path":"a","at_ms":1,"restore":true}"#,
         ];
         for kind in kinds {

@@ -28,7 +28,7 @@ use super::{
     free_space,
     vault_disk::{DiskError, Intake},
 };
-use crate::{config::Config, fault::Fault, home::Home, imap::ImapError};
+use crate::{config::Config, core::TroubleClass, fault::Fault, home::Home, imap::ImapError};
 
 /// How often it is looked whether the mesh took the mails from `Inbox/`, before more are put there.
 const TAKEN_LOOKS: Duration = Duration::from_millis(10);
@@ -67,7 +67,7 @@ pub struct MailIn {
 }
 
 /// What is the matter with the mailbox, while something is.
-type Trouble = Arc<Mutex<Option<WireTrouble>>>;
+type Trouble = Arc<Mutex<Option<(TroubleClass, WireTrouble)>>>;
 
 impl MailIn {
     /// Begins to take mails up. Without a vault in its place they wait where they are.
@@ -103,7 +103,13 @@ impl MailIn {
                 fix: "Restart the node; its log says where the fault is.".to_owned(),
             });
         }
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, trouble)| trouble.clone())
+    }
+
+    /// What kind of trouble that is.
+    pub fn class(&self) -> TroubleClass {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().map_or(TroubleClass::System, |(class, _)| *class)
     }
 }
 

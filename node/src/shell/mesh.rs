@@ -32,7 +32,7 @@ use super::{
 use crate::{
     audit::AuditLog,
     config::Config,
-    core::{BrainFault, BrainId, BrainRun, Core, Input, Notice, Output},
+    core::{BrainFault, BrainId, BrainRun, Core, Input, Notice, Output, TroubleClass},
     fault::causes,
     home::Home,
 };
@@ -192,7 +192,7 @@ struct Mesh {
     senses: answers::Senses,
     schedule: Schedule,
     /// Why the brain drafted nothing the last time.
-    brain_failed: Option<String>,
+    brain_failed: Option<(TroubleClass, String)>,
 }
 
 impl Mesh {
@@ -251,7 +251,8 @@ impl Mesh {
         for (report, day) in self.schedule.due(&chrono::Local::now()) {
             self.handle(Input::ReportDue(report, day)).await?;
         }
-        Ok(())
+        let found = self.troubles_to_note();
+        self.handle(Input::TroublesFound(found)).await
     }
 
     async fn handle(&mut self, input: Input) -> Result<()> {
@@ -320,8 +321,8 @@ impl Mesh {
         if let Some(event) = notices::audited(&notice) {
             self.audit.append(clock::now(), &event).context("the audit log")?;
         }
-        if let Notice::BrainFailed { why, .. } = &notice {
-            self.brain_failed = Some(why.clone());
+        if let Notice::BrainFailed { class, why, .. } = &notice {
+            self.brain_failed = Some((*class, why.clone()));
         } else if matches!(notice, Notice::Drafted { .. } | Notice::Finished { .. }) {
             self.brain_failed = None;
         }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::Imap,
-    core::mail::RAW_BYTES_MAX,
+    core::{TroubleClass, mail::RAW_BYTES_MAX},
     home::Home,
     imap::{Answer, Connection, Fetched, IDLE, ImapError, LOGIN, Place, code},
     shell::{
@@ -96,6 +96,14 @@ impl Failure {
         matches!(self, Self::Server(ImapError::Refused { step: LOGIN, .. }))
     }
 
+    fn class(&self) -> TroubleClass {
+        match self {
+            Self::Server(ImapError::Refused { step: LOGIN, .. }) => TroubleClass::Authentication,
+            Self::Server(_) => TroubleClass::Transient,
+            Self::Disk(_) | Self::Away | Self::Full | Self::Note(_) => TroubleClass::System,
+        }
+    }
+
     fn told(&self, mailbox: &Mailbox) -> WireTrouble {
         let place = &mailbox.place;
         let (what, fix) = match self {
@@ -155,9 +163,10 @@ impl Taking {
                 wait = RETRY_FIRST;
             }
             let told = failure.told(&self.mailbox);
-            let before = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).replace(told.clone());
+            let now = (failure.class(), told.clone());
+            let before = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
             // Once for as long as it stays so.
-            if before.as_ref() != Some(&told) {
+            if before.as_ref().map(|(_, before)| before) != Some(&told) {
                 tracing::warn!(what = told.what, fix = told.fix, "mail");
             }
             sleep(if failure.is_login() { RETRY_LOGIN } else { wait }).await;

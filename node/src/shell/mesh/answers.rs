@@ -1,13 +1,16 @@
 //! What commands ask over the control socket, and what they are told.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use tokio::sync::oneshot;
 
 use super::{Mesh, troubles};
 use crate::{
-    core::{Answer, Input},
+    core::{Answer, Input, Trouble, TroubleClass},
     shell::{
         control::{self, Response},
         holds, questions,
@@ -21,23 +24,52 @@ const SENSES_SILENT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Senses {
     told: Instant,
-    troubles: Vec<control::WireTrouble>,
+    /// By what they are with.
+    troubles: BTreeMap<String, control::WireTrouble>,
 }
 
 impl Default for Senses {
     fn default() -> Self {
-        Self { told: Instant::now(), troubles: Vec::new() }
+        Self { told: Instant::now(), troubles: BTreeMap::new() }
     }
 }
 
 impl Senses {
     fn troubles(&self) -> Vec<control::WireTrouble> {
-        let is_silent = self.told.elapsed() > SENSES_SILENT;
-        if is_silent { vec![troubles::senses_absent()] } else { self.troubles.clone() }
+        if self.is_silent() { vec![troubles::senses_absent()] } else { self.troubles.values().cloned().collect() }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.told.elapsed() > SENSES_SILENT
+    }
+
+    fn to_note(&self) -> Vec<Trouble> {
+        if self.is_silent() {
+            return vec![noted("senses", TroubleClass::System, troubles::senses_absent())];
+        }
+        let class = |name: &str| match name.split(' ').next() {
+            Some("drop") => TroubleClass::Data,
+            Some("webhook") => TroubleClass::Authentication,
+            Some("watcher") => TroubleClass::Logic,
+            Some(_) | None => TroubleClass::System,
+        };
+        self.troubles.iter().map(|(name, trouble)| noted(name, class(name), trouble.clone())).collect()
     }
 }
 
+fn noted(name: &str, class: TroubleClass, trouble: control::WireTrouble) -> Trouble {
+    Trouble { name: name.to_owned(), class, what: trouble.what, fix: trouble.fix }
+}
+
 impl Mesh {
+    /// What is worth a note in the vault: what somebody who looks at the vault alone would not learn.
+    pub(super) fn troubles_to_note(&self) -> Vec<Trouble> {
+        let brain = self.brain_failed.as_ref().map(|(class, why)| noted("brain", *class, troubles::brain(why)));
+        let mailbox = self.mail_in.trouble().map(|trouble| noted("mailbox", self.mail_in.class(), trouble));
+        let senses = if self.config.has_senses() { self.senses.to_note() } else { Vec::new() };
+        brain.into_iter().chain(mailbox).chain(senses).collect()
+    }
+
     pub(super) async fn asked(&mut self, request: control::Request, answer: oneshot::Sender<Response>) -> Result<()> {
         if let control::Request::Tasks { peer } = request {
             return self.ask_for_tasks(&peer, answer).await;
@@ -75,7 +107,8 @@ impl Mesh {
             status.vault = self.troubles();
             (status.unsynced, status.unsynced_count) = self.unsynced.listed(&self.config.vault, Instant::now());
             status.progress = self.progress();
-            status.brain = status.brain.take().or_else(|| self.brain_failed.as_deref().map(troubles::brain));
+            status.brain =
+                status.brain.take().or_else(|| self.brain_failed.as_ref().map(|(_, why)| troubles::brain(why)));
             status.mail_in = self.mail_in.trouble();
             status.senses = if self.config.has_senses() { self.senses.troubles() } else { Vec::new() };
             status.store.extend(troubles::of_store(&self.home, self.payloads_lost));

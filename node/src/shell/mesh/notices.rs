@@ -104,7 +104,7 @@ pub(super) fn tell(home: &Home, notice: Notice) {
         Notice::BrainWaits { until, bound } => {
             tracing::warn!(%until, why = bound.as_str(), "tasks wait for the brain");
         }
-        Notice::BrainFailed { work, why } => tracing::warn!(%work, why, "the brain failed"),
+        Notice::BrainFailed { work, why, .. } => tracing::warn!(%work, why, "the brain failed"),
         Notice::SignatureAsked { path } => {
             tracing::warn!(%path, "moved back: only `aiemp-node approvals approve` approves");
         }
