@@ -18,6 +18,7 @@ use crate::{
 };
 
 const PASSWORD: &str = "the ERP's secret of a test";
+const HANDLE: &str = "sam.test";
 const SAMPLES: [&str; 9] =
     ["bluesky", "facebook", "instagram", "linkedin", "mastodon", "odoo", "tryton", "whatsapp", "x"];
 
@@ -91,10 +92,16 @@ fn invoices(port: u16) -> Value {
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
+    ask(port, &(head + &body))["result"].clone()
+}
+
+/// The JSON that a service answers, which is one line of it.
+fn ask(port: u16, request: &str) -> Value {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-    stream.write_all((head + &body).as_bytes()).expect("asked");
-    let last = BufReader::new(stream).lines().map_while(Result::ok).last().unwrap_or_default();
-    serde_json::from_str::<Value>(&last).unwrap_or_else(|error| panic!("{error}: {last}"))["result"].clone()
+    stream.write_all(request.as_bytes()).expect("asked");
+    let lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let last = lines.filter(|line| line.starts_with('{')).last().unwrap_or_default();
+    serde_json::from_str(&last).unwrap_or_else(|error| panic!("{error}: {last}"))
 }
 
 /// Signs a declaration and stores what it needs.
@@ -129,6 +136,58 @@ fn approved(pair: &Pair, name: &str, draft: &str) -> (String, String) {
     };
     pair.wait("it has an end", |_| end().is_some());
     end().expect("it has an end")
+}
+
+/// A Bluesky server with one account; nothing where it cannot be installed.
+fn bluesky(dir: &Path, port: u16) -> Option<Service> {
+    for folder in ["data", "blobs"] {
+        fs::create_dir(dir.join(folder)).expect("made");
+    }
+    let install = ["install", "--no-audit", "--no-fund", "--silent", "@atproto/pds@0.4.217"];
+    let is_installed = Command::new("npm").args(install).current_dir(dir).status().is_ok_and(|status| status.success());
+    if !is_installed {
+        return None;
+    }
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("suite/bluesky.mjs");
+    let mut command = Command::new("node");
+    command.arg(program).arg(dir).args([&port.to_string(), HANDLE, PASSWORD]).stdout(Stdio::piped());
+    let mut server = command.stderr(Stdio::null()).spawn().expect("it starts");
+    let mut said = String::new();
+    BufReader::new(server.stdout.take().expect("its words")).read_line(&mut said).expect("it says that it is ready");
+    let service = Service(server);
+    assert!(said.contains("accessJwt"), "no account was made: {said}");
+    Some(service)
+}
+
+#[test]
+fn a_post_that_cloud_drafted_stands_on_a_real_bluesky_server_once_after_an_approval() {
+    if std::env::var_os("AIEMP_TEST_ALL").is_none() {
+        return skip("a real Bluesky server is installed and gets a post by `./test.sh --all`");
+    }
+    let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
+    let Some(_service) = bluesky(folder.path(), port) else {
+        return skip("@atproto/pds could not be installed, so nothing was posted");
+    };
+    let pair = Pair::running();
+    let text = sample("bluesky").replace("you.bsky.social", HANDLE).replace("dry_run = true\n", "");
+    let here = format!("scheme = \"http\"\nhost = \"127.0.0.1\"\nport = {port}");
+    declare(&pair, &text.replace("host = \"bsky.social\"", &here), ("bluesky", PASSWORD));
+    let draft = "---\naction: post\nhand: bluesky\nnetwork: bluesky\n---\n\nGood news, once.\n";
+    let (state, said) = approved(&pair, "NEWS", draft);
+    assert!(state == "sent" && said.contains("at://did:plc:"), "{state}: {said}");
+    let list = format!("/xrpc/com.atproto.repo.listRecords?repo={HANDLE}&collection=app.bsky.feed.post");
+    let posts = ask(port, &format!("GET {list} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
+    let texts: Vec<_> =
+        posts["records"].as_array().expect("a list").iter().map(|post| &post["value"]["text"]).collect();
+    assert_eq!(texts, ["Good news, once.\n"]);
+    // A password that is refused was refused before anything was asked for.
+    declare(
+        &pair,
+        &text.replace("host = \"bsky.social\"", &here).replace("${secret:bluesky}", "${secret:other}"),
+        ("other", "a secret of nobody"),
+    );
+    let (state, said) = approved(&pair, "MORE", &draft.replace("once", "twice"));
+    assert!(state == "failed" && said.contains("gave no token, but 401"), "{state}: {said}");
 }
 
 #[test]
