@@ -447,7 +447,7 @@ fn a_server_over_http_is_called_once_after_an_approval_with_its_token_alone() {
     let id = desk.draft("fail", "{}");
     desk.approve(&id);
     let (state, told) = desk.end_of(&id);
-    assert!(state == "unknown" && told.contains("no such thing"), "{state}: {told}");
+    assert!(state == "unknown" && told.contains("it says that this is an error"), "{state}: {told}");
     assert_eq!(fs::read_to_string(&log).expect("it was called").lines().count(), 1);
     let local = desk.pair.local.log();
     assert!(!local.contains(TOKEN), "{local}");
@@ -501,6 +501,12 @@ fn answer(stream: TcpStream, answer_to_call: &str, calls: &Mutex<Vec<String>>) {
         while stream.get_mut().write_all(&[b'x'; 65_536]).is_ok() {}
         return;
     }
+    if answer == "newlines" {
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n").ok();
+        stream.get_mut().write_all(&vec![b'\n'; 7 << 20]).ok();
+        std::thread::sleep(Duration::from_secs(20));
+        return;
+    }
     stream.get_mut().write_all(answer.as_bytes()).ok();
     if answer.is_empty() {
         std::thread::sleep(Duration::from_secs(20));
@@ -518,6 +524,7 @@ fn a_service_that_lies_hangs_floods_or_points_elsewhere_is_asked_once_and_believ
         format!("{events}data: {{\"jsonrpc\":\"2.0\",\"id\":\"other\",\"result\":{{\"content\":[]}}}}\n\n")
             .into_boxed_str(),
     );
+    let accepted = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let mut desk = Desk::open();
     for (answer, why) in [
         (redirect, "points to another address"),
@@ -528,8 +535,10 @@ fn a_service_that_lies_hangs_floods_or_points_elsewhere_is_asked_once_and_believ
         ),
         ("flood", "said more than 8 MiB"),
         (broken, "no JSON"),
-        (cut, "no answer within"),
-        (other, "no answer within"),
+        (cut, "ended its answer before"),
+        (other, "ended its answer before"),
+        ("newlines", "no answer within"),
+        (accepted, "202, which answers nothing"),
         ("", "no answer"),
     ] {
         let (port, calls) = lying_service(answer);

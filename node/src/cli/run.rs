@@ -94,7 +94,7 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
     log();
     if home.users().exists() {
         let message = "this home is shared by three users, so no one command runs its processes";
-        let fix = "Run `systemctl start aiemp-node-mesh aiemp-node-executor`; see \"Three users\" in deploy/README.md.";
+        let fix = "Run `systemctl start aiemp-node-mesh aiemp-node-executor`, and your own aiemp-node-senses; see \"Three users\" in deploy/README.md.";
         return Err(Fault::refused("users", message, fix).into());
     }
     let config = shell::settings::load(home)?;
@@ -190,6 +190,7 @@ fn senses_process(home: &Home) -> Result<ExitCode> {
     }
     walls::keep_memory()?;
     let config = shell::settings::load(home)?;
+    senses::check_settings(home, &config, shell::identity::role(home)?)?;
     aiemp_keys::private_file::create_private_dir(&home.watchers())?;
     warn_without_landlock("senses", senses::confined(home, &config).enter()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

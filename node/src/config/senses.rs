@@ -133,6 +133,19 @@ impl Config {
         !self.drop.is_empty() || self.webhooks.is_some() || !self.watcher.is_empty()
     }
 
+    /// Whether something of that name is there to be in trouble: `drop DIR`, `webhook NAME`, `webhooks`, `watcher NAME`.
+    pub fn is_sense(&self, name: &str) -> bool {
+        match name.split_once(' ') {
+            Some(("drop", dir)) => self.drop.iter().any(|folder| folder.dir.display().to_string() == dir),
+            Some(("watcher", name)) => self.watcher_named(name).is_some(),
+            Some(("webhook", name)) => {
+                self.webhooks.iter().flat_map(|webhooks| &webhooks.hook).any(|hook| hook.name == name)
+            }
+            Some(_) => false,
+            None => name == "webhooks" && self.webhooks.is_some(),
+        }
+    }
+
     /// The watcher of a name.
     pub fn watcher_named(&self, name: &str) -> Option<&Watcher> {
         self.watcher.iter().find(|watcher| watcher.name == name)

@@ -24,6 +24,8 @@ const OVER: Duration = Duration::from_secs(600);
 /// What changes about one is written at most so often.
 const SELDOM: Duration = Duration::from_secs(3_600);
 const PREFIX: &str = "TROUBLE_";
+/// How much of a name stands in that of its note.
+const NAME_CHARS_MAX: usize = 40;
 /// Notes of that many troubles; whatever goes beyond is told by `status` alone.
 const TROUBLES_MAX: usize = 50;
 
@@ -81,15 +83,18 @@ pub struct Trouble {
 /// A trouble that lasts.
 #[derive(Debug)]
 struct Lasting {
-    trouble: Trouble,
+    /// None where an earlier run noted it, and nothing was heard of it since.
+    trouble: Option<Trouble>,
     since: Timestamp,
-    last: Timestamp,
+    /// How often it came.
     count: u64,
     gone: Option<Timestamp>,
+    /// When its note was written last, and what about.
     written: Timestamp,
+    said: Option<(Trouble, u64)>,
 }
 
-/// Those that last, by their names.
+/// Those that last, by the names of their notes.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
     lasting: BTreeMap<String, Lasting>,
@@ -100,30 +105,33 @@ pub(super) struct Troubles {
 impl Core {
     /// What is the matter now, all of it.
     pub(super) fn troubles_found(&mut self, now: Timestamp, found: Vec<Trouble>) {
-        let Troubles { lasting, has_looked } = &self.work.troubles;
-        if found.is_empty() && lasting.is_empty() && *has_looked {
-            return;
+        if !std::mem::replace(&mut self.work.troubles.has_looked, true) {
+            self.take_noted(now);
         }
+        let lasting = &mut self.work.troubles.lasting;
         let found: BTreeMap<_, _> = found.into_iter().map(|trouble| (file_name(&trouble.name), trouble)).collect();
-        let mut to_write = Vec::new();
         for (name, trouble) in &found {
-            if let Some(lasting) = self.work.troubles.lasting.get_mut(name) {
-                if lasting.gone.take().is_some() || lasting.trouble != *trouble {
-                    lasting.count += 1;
-                }
-                lasting.trouble.clone_from(trouble);
-                lasting.last = now;
-                if now.since(lasting.written) >= SELDOM {
-                    to_write.push(name.clone());
-                }
-            } else if self.work.troubles.lasting.len() < TROUBLES_MAX {
-                let (trouble, since) = (trouble.clone(), self.trouble_noted_since(name).unwrap_or(now));
-                let lasting = Lasting { trouble, since, last: now, count: 1, gone: None, written: now };
-                self.work.troubles.lasting.insert(name.clone(), lasting);
-                to_write.push(name.clone());
+            if !lasting.contains_key(name) && lasting.len() >= TROUBLES_MAX {
+                continue;
+            }
+            let new = Lasting { trouble: None, since: now, count: 0, gone: Some(now), written: now, said: None };
+            let known = lasting.entry(name.clone()).or_insert(new);
+            // Words with numbers in them change all the time.
+            let is_another = known.trouble.as_ref().is_some_and(|known| known.class != trouble.class);
+            known.count += u64::from(known.gone.take().is_some() || is_another);
+            known.trouble = Some(trouble.clone());
+        }
+        let (mut over, mut to_write) = (Vec::new(), Vec::new());
+        for (name, known) in lasting.iter_mut() {
+            if found.contains_key(name) {
+                let says = known.trouble.clone().map(|trouble| (trouble, known.count));
+                let is_due = known.said.is_none() || (known.said != says && now.since(known.written) >= SELDOM);
+                to_write.extend(is_due.then(|| name.clone()));
+            } else if now.since(*known.gone.get_or_insert(now)) >= OVER {
+                over.push(name.clone());
             }
         }
-        for name in self.troubles_over(now, &found) {
+        for name in over {
             self.work.troubles.lasting.remove(&name);
             self.put_trouble_away(now, &name);
         }
@@ -132,72 +140,70 @@ impl Core {
         }
     }
 
-    /// Notes of an earlier run count as well: what they tell may be over.
-    fn troubles_over(&mut self, now: Timestamp, found: &BTreeMap<String, Trouble>) -> Vec<String> {
-        let mut over = Vec::new();
-        for (name, lasting) in self.work.troubles.lasting.iter_mut().filter(|(name, _)| !found.contains_key(*name)) {
-            let gone = *lasting.gone.get_or_insert(now);
-            if now.since(gone) >= OVER {
-                over.push(name.clone());
-            }
+    /// What an earlier run noted is gone, unless it is told again before it is over.
+    fn take_noted(&mut self, now: Timestamp) {
+        let prefix = format!("{PREFIX}{}_", self.work.name);
+        let index = self.vault.index().iter();
+        let paths: Vec<_> =
+            index.filter_map(|(_, record)| record.path.shown()).filter(|path| is_signal(path)).collect();
+        let names = paths.into_iter().filter_map(|path| path.name().strip_prefix(&prefix)?.strip_suffix(".md"));
+        let names: Vec<_> = names.map(str::to_owned).collect();
+        for name in names {
+            let Some((file, _)) = self.noted_trouble(&name) else { continue };
+            let since =
+                self.vault.index().get(file).and_then(|record| record.base.all().map(|(origin, _)| origin.hlc).min());
+            let since = since.unwrap_or(now);
+            let noted = Lasting { trouble: None, since, count: 0, gone: Some(now), written: now, said: None };
+            self.work.troubles.lasting.insert(name, noted);
         }
-        if !std::mem::replace(&mut self.work.troubles.has_looked, true) {
-            let noted = self.noted_troubles().into_iter().map(|(name, _)| name);
-            over.extend(noted.filter(|name| !self.work.troubles.lasting.contains_key(name)));
-        }
-        over
     }
 
-    /// The notes of this node's troubles that are in sight.
-    fn noted_troubles(&self) -> Vec<(String, FileId)> {
-        let (me, prefix) = (self.work.me, format!("{PREFIX}{}_", self.work.name));
-        let own =
-            self.vault.index().iter().filter(|(file, record)| {
-                self.vault.is_live(*file) && record.base.has_any(|origin| origin.author() == me)
-            });
-        let named = own.filter_map(|(file, record)| {
-            let path = record.path.shown()?;
-            let name = path.name().strip_prefix(&prefix)?.strip_suffix(".md")?.to_owned();
-            is_signal(path).then_some((name, file))
-        });
-        named.collect()
+    /// Where this node's note of a trouble lies.
+    fn place_of_trouble(&self, name: &str) -> Option<(Zone, VaultPath)> {
+        let folder = if self.work.role == Role::Local { "Private/Signals" } else { "Signals" };
+        let path = VaultPath::join(folder, &format!("{PREFIX}{}_{name}.md", self.work.name)).ok()?;
+        Some((self.replication.rosters().current().zone_of(&path).ok()?, path))
     }
 
-    fn trouble_noted_since(&self, name: &str) -> Option<Timestamp> {
-        let (_, file) = self.noted_troubles().into_iter().find(|(noted, _)| noted == name)?;
-        self.vault.index().get(file)?.base.all().map(|(origin, _)| origin.hlc).min()
+    /// The note, if it is there, is this node's own by its id, and lies where it was made: what somebody moved is theirs.
+    fn noted_trouble(&self, name: &str) -> Option<(FileId, VaultPath)> {
+        let (zone, path) = self.place_of_trouble(name)?;
+        let file = self.free_or_live(zone, &path);
+        let is_there = self.vault.index().get(file).is_some() && self.path_of(file).as_ref() == Some(&path);
+        is_there.then_some((file, path))
     }
 
     fn write_trouble(&mut self, now: Timestamp, name: &str) {
         let Some(lasting) = self.work.troubles.lasting.get_mut(name) else { return };
-        lasting.written = now;
-        let Lasting { trouble: Trouble { name: about, class, what, fix }, since, last, count, .. } = lasting;
-        let [about, what, fix] = [about, what, fix].map(|text| inert::escape_line(&inert::one_line(text, 1_000)));
+        let Some(trouble) = lasting.trouble.clone() else { return };
+        let (since, count) = (lasting.since, lasting.count);
+        (lasting.written, lasting.said) = (now, Some((trouble.clone(), count)));
+        let Trouble { name: about, class, what, fix } = trouble;
+        let [about, what, fix] = [about, what, fix].map(|text| inert::escape_line(&inert::one_line(&text, 1_000)));
         let text = format!(
-            "---\ntype: trouble\nclass: {}\nsince: {since}\nlast: {last}\ncount: {count}\n---\n# {about}\n\n{what}\n\n{fix}\n\n{}\n",
+            "---\ntype: trouble\nclass: {}\nsince: {since}\ncount: {count}\n---\n# {about}\n\n{what}\n\n{fix}\n\n{}\n",
             class.as_str(),
             class.treatment()
         );
-        let noted = self.noted_troubles().into_iter().find(|(noted, _)| noted == name).map(|(_, file)| file);
-        let folder = if self.work.role == Role::Local { "Private/Signals" } else { "Signals" };
-        let path = VaultPath::join(folder, &format!("{PREFIX}{}_{name}.md", self.work.name));
-        let Some(path) = noted.and_then(|file| self.path_of(file)).or_else(|| path.ok()) else { return };
-        let Ok(zone) = self.replication.rosters().current().zone_of(&path) else { return };
+        let Some((zone, path)) = self.place_of_trouble(name) else { return };
+        let (file, is_there) = match self.noted_trouble(name) {
+            Some((file, _)) => (file, true),
+            None => (self.free_or_live(zone, &path), false),
+        };
+        if !is_there && self.vault.index().get(file).is_some() {
+            // Somebody moved it: it is told once, and theirs.
+            return;
+        }
         match self.guard.clear_file(&path, zone.audience(), text.into_bytes()) {
-            Ok(content) => match noted {
-                Some(file) => self.vault_input(now, vault::Input::RewriteRequested { file, content }),
-                None => {
-                    let file = self.free_or_live(zone, &path);
-                    self.vault_input(now, vault::Input::CreateRequested { file, path, content });
-                }
-            },
+            Ok(content) if is_there => self.vault_input(now, vault::Input::RewriteRequested { file, content }),
+            Ok(content) => self.vault_input(now, vault::Input::CreateRequested { file, path, content }),
             Err(why) => self.notice(Notice::Held { path, why }),
         }
     }
 
     /// It is over: its note goes out of sight, and stays in the history.
     fn put_trouble_away(&mut self, now: Timestamp, name: &str) {
-        for (_, file) in self.noted_troubles().into_iter().filter(|(noted, _)| noted == name) {
+        if let Some((file, _)) = self.noted_trouble(name) {
             self.read(now, file, Reading::TroubleOver(file));
         }
     }
@@ -230,9 +236,12 @@ fn is_signal(path: &VaultPath) -> bool {
     is_in(path, "signals") || path.key().starts_with("private/signals/")
 }
 
-/// A word for the note's name.
+/// A word for the note's name; where it leaves something out, with what tells it from others.
 fn file_name(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let name: String = name.chars().map(plain).take(60).collect();
-    name.trim_matches('-').to_owned()
+    let short: String = name.chars().map(plain).take(NAME_CHARS_MAX).collect();
+    let is_whole = name.chars().count() <= NAME_CHARS_MAX
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == ' ');
+    let short = short.trim_matches('-');
+    if is_whole { short.to_owned() } else { format!("{short}-{}", &ContentHash::of(name.as_bytes()).to_string()[..6]) }
 }

@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
-    sync::Mutex,
 };
 
 use aiemp_keys::{Hash, cbor};
@@ -173,7 +172,6 @@ impl Hands {
             secrets: secrets::of_server(&self.home, roster, server)?,
             ends: row.verified.ends(),
             unwanted: Unwanted::default(),
-            trouble: Mutex::default(),
         })
     }
 

@@ -1,94 +1,105 @@
-//! MCP over streamable HTTP, as far as one call needs it: what a client writes, line by line, is posted, and what the service answers
-//! becomes lines again. Everything it says is bounded in all, redirects are never followed, and nothing is posted twice.
+//! MCP over streamable HTTP, as far as one call needs it: each message is posted once and its answer waited for, redirects are never
+//! followed, and everything that the service says is bounded in all. Dropped, nothing of it goes on.
+//!
+//! What a service asks back within an answer is passed over, and an answer that it breaks off is not resumed.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use aiemp_keys::Secret;
 use reqwest::{Client, Response, StatusCode, header};
-use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, WriteHalf, duplex, split},
-    sync::Mutex as AsyncMutex,
-    time::timeout,
-};
+use rmcp::model::{CallToolResult, JsonObject, ListToolsResult, Tool};
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::http::{cause_of, client_to};
 use crate::hands::{SERVER_BYTES_MAX, ServerAddress};
 
 const SESSION: &str = "mcp-session-id";
-const VERSION: &str = "mcp-protocol-version";
-/// How much a side may write ahead of the other.
-const PIPE_BYTES: usize = 64 << 10;
+const VERSION_HEADER: &str = "mcp-protocol-version";
+/// The version that is asked for; a service may name an older one.
+const VERSION: &str = "2025-11-25";
 /// How long the end of a session may take.
 const END: Duration = Duration::from_secs(2);
+/// Pages of a list of tools.
+const PAGES_MAX: usize = 32;
 
-/// Why nothing more comes of a service.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Trouble(Arc<Mutex<Option<String>>>);
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The message did not leave this machine.
+    NotAsked(String),
+    /// It may have been heard.
+    NoAnswer(String),
+    /// The service answered with an error.
+    Error(String),
+}
 
-impl Trouble {
-    fn tell(&self, why: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
-    }
-
-    /// The first thing that went wrong.
-    pub(crate) fn told(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl std::fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::NotAsked(why) | Self::NoAnswer(why) | Self::Error(why)) = self;
+        formatter.write_str(why)
     }
 }
 
-/// A client's end of a pipe to the service.
-pub(crate) fn connect(
-    address: &ServerAddress,
-    secrets: &BTreeMap<String, Secret<String>>,
-    time: Duration,
-) -> Result<(DuplexStream, Trouble), String> {
-    let headers = address.headers(&|name| secrets.get(name).map(|secret| secret.expose().clone()))?;
-    let client = client_to(address.scheme, address.port, address.ca_file.as_deref(), time)?;
-    let (own, its) = duplex(PIPE_BYTES);
-    let (read, write) = split(its);
-    let trouble = Trouble::default();
-    let (url, left) = (address.url.clone(), Arc::new(AtomicU64::new(SERVER_BYTES_MAX)));
-    let lines = Lines { write: Arc::new(AsyncMutex::new(Some(write))), left, trouble: trouble.clone() };
-    let service = Service { client, url, headers, session: None, version: None };
-    tokio::spawn(async move {
-        service.serve(BufReader::new(read), lines).await;
-    });
-    Ok((own, trouble))
-}
-
-struct Service {
+/// A session with a service.
+#[derive(Debug)]
+pub(crate) struct McpService {
     client: Client,
     url: String,
     headers: Vec<(String, String)>,
     session: Option<header::HeaderValue>,
     version: Option<String>,
+    asked: u64,
+    /// Bytes that it may still say.
+    left: u64,
 }
 
-impl Service {
-    /// Until the client hangs up, or something goes wrong.
-    async fn serve(mut self, client: BufReader<tokio::io::ReadHalf<DuplexStream>>, lines: Lines) {
-        let mut said = client.lines();
-        while let Ok(Some(line)) = said.next_line().await {
-            if line.trim().is_empty() {
-                continue;
-            }
-            if let Err(why) = self.post(line, &lines).await {
-                lines.trouble.tell(why);
-                break;
-            }
+impl McpService {
+    /// Opens a session.
+    pub(crate) async fn open(
+        address: &ServerAddress,
+        secrets: &BTreeMap<String, Secret<String>>,
+        time: Duration,
+    ) -> Result<Self, Fault> {
+        let headers = address.headers(&|name| secrets.get(name).map(|secret| secret.expose().clone()));
+        let client =
+            client_to(address.scheme, address.port, address.ca_file.as_deref(), time).map_err(Fault::NotAsked)?;
+        let (url, left) = (address.url.clone(), SERVER_BYTES_MAX);
+        let mut service = Self { client, url, headers, session: None, version: None, asked: 0, left };
+        let about = json!({ "name": "aiemp-node", "version": env!("CARGO_PKG_VERSION") });
+        let hello = json!({ "protocolVersion": VERSION, "capabilities": {}, "clientInfo": about });
+        let answer = service.ask("initialize", hello).await?;
+        service.version = answer["protocolVersion"].as_str().map(str::to_owned);
+        service.post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await?;
+        Ok(service)
+    }
+
+    /// All tools that it names.
+    pub(crate) async fn list_tools(&mut self) -> Result<Vec<Tool>, Fault> {
+        let (mut tools, mut params) = (Vec::new(), json!({}));
+        for _ in 0..PAGES_MAX {
+            let page = self.ask("tools/list", params).await?;
+            let page: ListToolsResult = serde_json::from_value(page).map_err(no_answer)?;
+            tools.extend(page.tools);
+            let Some(next) = page.next_cursor else { return Ok(tools) };
+            params = json!({ "cursor": next });
         }
-        lines.close().await;
+        Err(Fault::NoAnswer(format!("its list of tools has more than {PAGES_MAX} pages")))
+    }
+
+    /// Calls a tool, once.
+    pub(crate) async fn call(&mut self, tool: &str, arguments: &JsonObject) -> Result<CallToolResult, Fault> {
+        let result = self.ask("tools/call", json!({ "name": tool, "arguments": arguments })).await?;
+        if let Some(kind) = result.get("resultType").and_then(Value::as_str).filter(|kind| *kind != "complete") {
+            return Err(Fault::NoAnswer(format!("it answers `{kind}`, which nobody goes on with")));
+        }
+        serde_json::from_value(result).map_err(no_answer)
+    }
+
+    /// Ends the session, if it opened one.
+    pub(crate) async fn end(self) {
         if self.session.is_some() {
-            let ended = self.with_headers(self.client.delete(&self.url)).send();
-            timeout(END, ended).await.ok();
+            timeout(END, self.with_headers(self.client.delete(&self.url)).send()).await.ok();
         }
     }
 
@@ -100,122 +111,148 @@ impl Service {
             request = request.header(SESSION, session);
         }
         match &self.version {
-            Some(version) => request.header(VERSION, version),
+            Some(version) => request.header(VERSION_HEADER, version),
             None => request,
         }
     }
 
-    /// One message. What is answered to a request is read beside the next message.
-    async fn post(&mut self, line: String, lines: &Lines) -> Result<(), String> {
-        let message: Value = serde_json::from_str(&line).map_err(|error| error.to_string())?;
-        let is_first = message["method"] == "initialize";
+    async fn ask(&mut self, method: &str, params: Value) -> Result<Value, Fault> {
+        self.asked += 1;
+        let id = self.asked;
+        let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let response = self.post(&message).await?;
+        if method == "initialize" {
+            self.session = response.headers().get(SESSION).cloned();
+        }
+        if response.status() == StatusCode::ACCEPTED {
+            return Err(Fault::NoAnswer("it answered 202, which answers nothing".to_owned()));
+        }
+        let mut answer = self.answer(response, id).await.map_err(Fault::NoAnswer)?;
+        match answer.get("error").filter(|error| !error.is_null()) {
+            Some(error) => {
+                Err(Fault::Error(error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned)))
+            }
+            None => Ok(answer["result"].take()),
+        }
+    }
+
+    async fn post(&self, message: &Value) -> Result<Response, Fault> {
         let request = self.with_headers(self.client.post(&self.url));
         let request = request
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json, text/event-stream")
-            .body(line);
-        let response = request.send().await.map_err(|error| cause_of(&error))?;
+            .body(message.to_string());
+        let response = request.send().await.map_err(|error| {
+            let told = if error.is_connect() || error.is_builder() { Fault::NotAsked } else { Fault::NoAnswer };
+            told(cause_of(&error))
+        })?;
         let status = response.status();
-        if status.is_redirection() {
-            return Err(format!(
+        match status {
+            _ if status.is_success() => Ok(response),
+            _ if status.is_redirection() => Err(Fault::NoAnswer(format!(
                 "it answered {}: it points to another address, which is never followed",
                 status.as_u16()
-            ));
+            ))),
+            _ => Err(Fault::NoAnswer(format!("it answered {}", status.as_u16()))),
         }
-        if !status.is_success() {
-            return Err(format!("it answered {}", status.as_u16()));
-        }
-        if status == StatusCode::ACCEPTED || message.get("id").is_none() || message.get("method").is_none() {
-            return Ok(());
-        }
-        if is_first {
-            self.session = response.headers().get(SESSION).cloned();
-            // What it agreed to stands in the first answer, before anything else is asked.
-            let first = lines.read(response, &message["id"]).await?;
-            self.version = first.and_then(|answer| Some(answer["result"]["protocolVersion"].as_str()?.to_owned()));
-            return Ok(());
-        }
-        let lines = lines.clone();
-        tokio::spawn(async move {
-            if let Err(why) = lines.read(response, &message["id"]).await {
-                lines.trouble.tell(why);
-                lines.close().await;
-            }
-        });
-        Ok(())
     }
-}
 
-/// What the client hears.
-#[derive(Clone)]
-struct Lines {
-    write: Arc<AsyncMutex<Option<WriteHalf<DuplexStream>>>>,
-    left: Arc<AtomicU64>,
-    trouble: Trouble,
-}
-
-impl Lines {
-    /// The answer to a request, and what is told before it, as lines. Whatever the service goes on to say is not heard.
-    async fn read(&self, mut response: Response, id: &Value) -> Result<Option<Value>, String> {
+    /// The answer to a request; whatever else it says is passed over.
+    async fn answer(&mut self, mut response: Response, id: u64) -> Result<Value, String> {
         let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type =
             media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let (mut body, mut looked) = (Vec::new(), 0);
-        let is_stream = match media_type.as_str() {
-            "text/event-stream" => true,
-            "application/json" => false,
+        let mut events = match media_type.as_str() {
+            "text/event-stream" => Some(Events::default()),
+            "application/json" => None,
             _ => return Err(format!("it answered with `{media_type}`, and neither JSON nor events")),
         };
+        let is_it = |message: &Value| message.get("method").is_none() && message["id"] == id;
+        let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| cause_of(&error))? {
             let length = chunk.len() as u64;
-            let has_room =
-                self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(length));
-            if has_room.is_err() {
-                return Err(format!("it said more than {} MiB", SERVER_BYTES_MAX >> 20));
-            }
-            body.extend_from_slice(&chunk);
-            while is_stream && let Some((event, rest)) = next_event(&body, looked) {
-                (body, looked) = (rest, 0);
-                let Some(data) = event else { continue };
-                let message = self.write(&data).await?;
-                if message.get("method").is_none() && message["id"] == *id {
-                    return Ok(Some(message));
+            let room = self.left.checked_sub(length);
+            self.left = room.ok_or_else(|| format!("it said more than {} MiB", SERVER_BYTES_MAX >> 20))?;
+            match &mut events {
+                None => body.extend_from_slice(&chunk),
+                Some(events) => {
+                    for data in events.take(&chunk) {
+                        let message: Value =
+                            serde_json::from_str(&data).map_err(|error| format!("it answered no JSON: {error}"))?;
+                        if is_it(&message) {
+                            return Ok(message);
+                        }
+                    }
                 }
             }
-            // What was looked through holds no end of an event but for its last bytes.
-            looked = body.len().saturating_sub(3);
         }
-        if is_stream { Ok(None) } else { self.write(&String::from_utf8_lossy(&body)).await.map(Some) }
-    }
-
-    /// One message on a line of its own: within JSON's texts no line ends.
-    async fn write(&self, message: &str) -> Result<Value, String> {
-        let line = message.replace(['\r', '\n'], " ");
-        let value = serde_json::from_str(&line).map_err(|error| format!("it answered no JSON: {error}"))?;
-        let mut write = self.write.lock().await;
-        let Some(write) = write.as_mut() else { return Ok(value) };
-        write.write_all(format!("{line}\n").as_bytes()).await.map_err(|error| error.to_string())?;
-        Ok(value)
-    }
-
-    async fn close(&self) {
-        self.write.lock().await.take();
+        if events.is_some() {
+            return Err("it ended its answer before it had answered".to_owned());
+        }
+        let message: Value = serde_json::from_slice(&body).map_err(|error| format!("it answered no JSON: {error}"))?;
+        if is_it(&message) { Ok(message) } else { Err("it answered something else".to_owned()) }
     }
 }
 
-/// The first event of a stream that is whole, with its data if it has any, and what follows it; before `from` none ends.
-fn next_event(body: &[u8], from: usize) -> Option<(Option<String>, Vec<u8>)> {
-    let ends: [&[u8]; 3] = [b"\r\n\r\n", b"\n\n", b"\r\r"];
-    let find = |end: &&[u8]| {
-        let at = body[from..].windows(end.len()).position(|window| window == *end)?;
-        Some((from + at, end.len()))
-    };
-    let (at, length) = ends.iter().filter_map(find).min()?;
-    let text = String::from_utf8_lossy(&body[..at]);
-    let lines = text.split(['\r', '\n']).filter_map(|line| line.strip_prefix("data:"));
-    let data: Vec<_> = lines.map(|data| data.strip_prefix(' ').unwrap_or(data)).collect();
-    let data = (!data.is_empty()).then(|| data.join("\n")).filter(|data| !data.trim().is_empty());
-    Some((data, body[at + length..].to_vec()))
+fn no_answer(error: serde_json::Error) -> Fault {
+    Fault::NoAnswer(format!("it answered something else: {error}"))
+}
+
+/// Server-sent events, line by line.
+#[derive(Default)]
+struct Events {
+    /// The beginning of a line.
+    line: Vec<u8>,
+    /// Whether the last line ended with a carriage return, to which a line feed may belong.
+    after_return: bool,
+    kind: String,
+    data: Option<String>,
+}
+
+impl Events {
+    /// The data of the messages that end within these bytes.
+    fn take(&mut self, bytes: &[u8]) -> Vec<String> {
+        let mut ended = Vec::new();
+        for piece in bytes.split_inclusive(|byte| matches!(byte, b'\r' | b'\n')) {
+            let (text, end) = match piece.split_last() {
+                Some((end @ (b'\r' | b'\n'), text)) => (text, Some(*end)),
+                Some(_) | None => (piece, None),
+            };
+            let belongs_to_last = std::mem::take(&mut self.after_return) && text.is_empty() && end == Some(b'\n');
+            if belongs_to_last {
+                continue;
+            }
+            self.line.extend_from_slice(text);
+            if end.is_some() {
+                self.after_return = end == Some(b'\r');
+                let line = std::mem::take(&mut self.line);
+                ended.extend(self.line_ended(&String::from_utf8_lossy(&line)));
+            }
+        }
+        ended
+    }
+
+    fn line_ended(&mut self, line: &str) -> Option<String> {
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
+        if line.is_empty() {
+            let is_message = matches!(std::mem::take(&mut self.kind).as_str(), "" | "message");
+            return self.data.take().filter(|data| is_message && !data.trim().is_empty());
+        }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "event" => value.clone_into(&mut self.kind),
+            "data" => match &mut self.data {
+                Some(data) => {
+                    data.push('\n');
+                    data.push_str(value);
+                }
+                None => self.data = Some(value.to_owned()),
+            },
+            _ => {}
+        }
+        None
+    }
 }
 
 #[cfg(test)]
@@ -223,15 +260,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_taken_one_by_one_however_their_lines_end() {
-        let next = |text: &str| {
-            next_event(text.as_bytes(), 0).map(|(data, rest)| (data, String::from_utf8(rest).expect("text")))
-        };
-        let told = |data: &str, rest: &str| Some((Some(data.to_owned()), rest.to_owned()));
-        assert_eq!(next("event: message\ndata: {\"a\":1}\n\ndata: x"), told("{\"a\":1}", "data: x"));
-        assert_eq!(next("id: 1\r\ndata:{\r\ndata: }\r\n\r\n"), told("{\n}", ""));
-        assert_eq!(next(": ping\n\nrest"), Some((None, "rest".to_owned())));
-        assert_eq!(next("data: half"), None);
-        assert_eq!(next("data:\n\n"), Some((None, String::new())));
+    fn events_are_taken_line_by_line_however_they_end_and_wherever_they_are_cut() {
+        for (text, expected) in [
+            ("event: message\ndata: {\"a\":1}\n\ndata: half", vec!["{\"a\":1}"]),
+            ("id: 1\r\ndata:{\r\ndata: }\r\n\r\n", vec!["{\n}"]),
+            ("data: 1\n\r\ndata: 2\r\rdata: 3\n\n", vec!["1", "2", "3"]),
+            ("\u{feff}data: 1\n\n: comment\n\nevent: ping\ndata: no\n\nretry: 5\ndata\n\ndata: 2\n\n", vec!["1", "2"]),
+        ] {
+            assert_eq!(Events::default().take(text.as_bytes()), expected, "{text:?}");
+            for at in 0..text.len() {
+                let mut events = Events::default();
+                let mut taken = events.take(&text.as_bytes()[..at]);
+                taken.extend(events.take(&text.as_bytes()[at..]));
+                assert_eq!(taken, expected, "{text:?} cut at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_flood_of_line_ends_costs_no_more_than_its_length() {
+        let began = std::time::Instant::now();
+        let mut events = Events::default();
+        for _ in 0..64 {
+            assert!(events.take(&[b'\n'; 65_536]).is_empty());
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     }
 }

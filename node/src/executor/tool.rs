@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -30,7 +30,7 @@ use tokio::{
 
 use super::{
     masked,
-    mcp_http::{self, Trouble},
+    mcp_http::{Fault, McpService},
 };
 use crate::{
     core::mail::inert,
@@ -77,8 +77,12 @@ pub(super) struct ToolCall {
     /// When the approval ends.
     pub(super) ends: Timestamp,
     pub(super) unwanted: Unwanted,
-    /// What went wrong on the way to a service.
-    pub(super) trouble: Mutex<Trouble>,
+}
+
+/// A server that is ready to be called.
+enum Session {
+    Program(Client),
+    Service(Box<McpService>),
 }
 
 /// Why nothing was asked for.
@@ -109,21 +113,30 @@ impl ToolCall {
         let ready = timeout(self.server.timeout, self.prepare()).await.unwrap_or_else(|_| Err(late()));
         // It may have taken a while to start.
         let ready = ready.and_then(|ready| self.is_wanted().map(|()| ready));
-        let (client, request) = match ready {
+        let (session, request) = match ready {
             Ok(ready) => ready,
             Err(NotAsked { reason, retryable }) => {
                 return Dispatched::NotSent { reason: self.told(&reason), retryable };
             }
         };
-        // Once, whatever the server asks for in between.
-        let answered = timeout(self.server.timeout, client.call_tool_once(request)).await;
-        let dispatched = match answered {
-            Err(_) => Dispatched::Unknown(self.told(&format!("no answer within {} s", self.server.timeout.as_secs()))),
-            Ok(answer) => self.ended(answer),
-        };
-        // What it holds open ends with it; its keeper sees to the rest.
-        timeout(GRACE, client.cancel()).await.ok();
-        dispatched
+        let late = || Dispatched::Unknown(self.told(&format!("no answer within {} s", self.server.timeout.as_secs())));
+        match session {
+            Session::Program(client) => {
+                // Once, whatever the server asks for in between.
+                let answered = timeout(self.server.timeout, client.call_tool_once(request)).await;
+                let dispatched = answered.map_or_else(|_| late(), |answer| self.ended(answer));
+                // What it holds open ends with it; its keeper sees to the rest.
+                timeout(GRACE, client.cancel()).await.ok();
+                dispatched
+            }
+            Session::Service(mut service) => {
+                let arguments = request.arguments.unwrap_or_default();
+                let answered = timeout(self.server.timeout, service.call(&self.tool.tool, &arguments)).await;
+                let dispatched = answered.map_or_else(|_| late(), |answer| self.answered(answer));
+                service.end().await;
+                dispatched
+            }
+        }
     }
 
     fn is_wanted(&self) -> Result<(), NotAsked> {
@@ -132,34 +145,36 @@ impl ToolCall {
     }
 
     /// A server that runs and has the tool that was signed, and what it is asked.
-    async fn prepare(&self) -> Result<(Client, CallToolRequestParams), NotAsked> {
+    async fn prepare(&self) -> Result<(Session, CallToolRequestParams), NotAsked> {
         let again = |why: &dyn std::fmt::Display| NotAsked::for_now(why.to_string());
         let arguments: JsonObject = serde_json::from_slice(&self.tool.arguments)
             .map_err(|error| NotAsked::for_good(format!("the arguments are no JSON object: {error}")))?;
         let keeper = self.keeper.as_ref().ok_or_else(|| again(&"no program can be started behind this wall"))?;
-        let started = match self.server.address() {
+        let odd = |why: &dyn std::fmt::Display| {
+            again(&format!("it does not answer as an MCP server: {why}; `aiemp-node hands tools` shows what it says"))
+        };
+        let (session, tools) = match self.server.address() {
             Some(address) => {
-                let (stream, trouble) =
-                    mcp_http::connect(address, &self.secrets, self.server.timeout).map_err(NotAsked::for_good)?;
-                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-                ().serve(stream).await
+                let opened = McpService::open(address, &self.secrets, self.server.timeout).await;
+                let mut service = opened.map_err(|fault| odd(&fault))?;
+                let tools = service.list_tools().await.map_err(|fault| odd(&fault))?;
+                (Session::Service(Box::new(service)), tools)
             }
             None => {
                 let stream = keeper.server(&self.server.name, &self.secrets, self.server.timeout * 2 + GRACE);
                 let (read, write) = stream.and_then(UnixStream::from_std).map_err(|error| again(&error))?.into_split();
-                ().serve((read.take(SERVER_BYTES_MAX), write)).await
+                let client = ().serve((read.take(SERVER_BYTES_MAX), write)).await.map_err(|error| odd(&error))?;
+                let tools = client.list_all_tools().await;
+                let tools = tools.map_err(|error| again(&format!("it names no tools: {error}")))?;
+                (Session::Program(client), tools)
             }
         };
-        let client = started.map_err(|error| {
-            again(&format!("it does not answer as an MCP server: {error}; `aiemp-node hands tools` shows what it says"))
-        })?;
-        let tools = client.list_all_tools().await.map_err(|error| again(&format!("it names no tools: {error}")))?;
         let listed = tools.iter().find(|listed| listed.name == self.tool.tool);
         let listed =
             listed.ok_or_else(|| NotAsked::for_good(format!("it has no tool `{}` any more", self.tool.tool)))?;
         self.check(keeper, listed, &arguments).await?;
         let request = CallToolRequestParams::new(self.tool.tool.clone()).with_arguments(arguments);
-        Ok((client, request))
+        Ok((session, request))
     }
 
     async fn check(&self, keeper: &ToolKeeper, listed: &ListedTool, arguments: &JsonObject) -> Result<(), NotAsked> {
@@ -201,6 +216,18 @@ impl ToolCall {
         }
     }
 
+    /// As [`Self::ended`], of a service: what did not leave this machine was not asked for.
+    fn answered(&self, answer: Result<CallToolResult, Fault>) -> Dispatched {
+        match answer {
+            Ok(result) => self.finished(&result),
+            Err(Fault::NotAsked(why)) => Dispatched::NotSent { reason: self.told(&why), retryable: true },
+            Err(Fault::Error(why)) if self.server.error_is_not_done => {
+                Dispatched::NotSent { reason: self.told(&why), retryable: false }
+            }
+            Err(Fault::Error(why) | Fault::NoAnswer(why)) => Dispatched::Unknown(self.told(&why)),
+        }
+    }
+
     fn finished(&self, result: &CallToolResult) -> Dispatched {
         let text = |block: &ContentBlock| block.as_text().map(|text| text.text.clone());
         let words: Vec<_> = result.content.iter().filter_map(text).collect();
@@ -214,8 +241,6 @@ impl ToolCall {
 
     /// One line, without the secrets that it got.
     fn told(&self, words: &str) -> String {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).told();
-        let words = trouble.map_or_else(|| words.to_owned(), |trouble| format!("{trouble} ({words})"));
         let words = masked(self.secrets.values(), &format!("{}: {words}", self.server.name));
         inert::one_line(&words, REASON_BYTES_MAX)
     }

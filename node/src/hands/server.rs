@@ -92,7 +92,11 @@ impl ServerAddress {
         let (host, port) = colon.map_or((place, None), |at| (&place[..at], Some(&place[at + 1..])));
         check_host(host).map_err(|why| format!("url: {why}"))?;
         let port = match (port, scheme) {
-            (Some(port), _) => port.parse().ok().filter(|port| *port > 0).ok_or(format!("url: `{port}` is no port"))?,
+            (Some(port), _) => port
+                .parse()
+                .ok()
+                .filter(|number| *number > 0 && port.bytes().all(|byte| byte.is_ascii_digit()))
+                .ok_or(format!("url: `{port}` is no port"))?,
             (None, Scheme::Https) => 443,
             (None, Scheme::Http) => 80,
         };
@@ -116,17 +120,17 @@ impl ServerAddress {
         Ok(Self { url, scheme, host, port, headers, ca_file })
     }
 
-    /// The headers, with the credentials by their names.
-    pub fn headers(&self, secret: &dyn Fn(&str) -> Option<String>) -> Result<Vec<(String, String)>, String> {
+    /// The headers, with the credentials by their names; without those whose credential is not at hand, as in a dry run.
+    pub fn headers(&self, secret: &dyn Fn(&str) -> Option<String>) -> Vec<(String, String)> {
         let value = |place: &Place| match place {
-            Place::Literal(text) => Ok(text.clone()),
-            Place::Secret(name) => secret(name).ok_or_else(|| format!("the secret `{name}` is not at hand")),
-            Place::Value { .. } | Place::Token => Err("nothing else stands in a header".to_owned()),
+            Place::Literal(text) => Some(text.clone()),
+            Place::Secret(name) => secret(name),
+            Place::Value { .. } | Place::Token => None,
         };
         let header = |(name, places): &(String, Vec<Place>)| {
-            Ok((name.clone(), places.iter().map(value).collect::<Result<String, String>>()?))
+            Some((name.clone(), places.iter().map(value).collect::<Option<String>>()?))
         };
-        self.headers.iter().map(header).collect()
+        self.headers.iter().filter_map(header).collect()
     }
 
     fn secrets(&self) -> impl Iterator<Item = &str> {

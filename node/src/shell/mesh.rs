@@ -192,7 +192,7 @@ struct Mesh {
     senses: answers::Senses,
     schedule: Schedule,
     /// Why the brain drafted nothing the last time.
-    brain_failed: Option<(TroubleClass, String)>,
+    brain_failed: Option<(TroubleClass, String, Instant)>,
 }
 
 impl Mesh {
@@ -322,7 +322,7 @@ impl Mesh {
             self.audit.append(clock::now(), &event).context("the audit log")?;
         }
         if let Notice::BrainFailed { class, why, .. } = &notice {
-            self.brain_failed = Some((*class, why.clone()));
+            self.brain_failed = Some((*class, why.clone(), Instant::now()));
         } else if matches!(notice, Notice::Drafted { .. } | Notice::Finished { .. }) {
             self.brain_failed = None;
         }

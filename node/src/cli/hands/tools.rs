@@ -1,6 +1,7 @@
 //! `hands tools`: starts MCP servers as the executor would, and prints the lines by which their tools are declared.
 
 use std::{
+    os::unix::fs::MetadataExt as _,
     path::Path,
     process::{ExitCode, Stdio},
     time::Duration,
@@ -16,7 +17,7 @@ use tokio::{
 
 use super::{print, read};
 use crate::{
-    executor::{mcp_http, secrets},
+    executor::{mcp_http::McpService, secrets},
     fault::Fault,
     hands::{SERVER_BYTES_MAX, Server, ServerAt, schema_digest},
     home::Home,
@@ -39,6 +40,13 @@ pub(super) fn tools(home: &Home, roster: &Roster, file: &Path, only: Option<&str
     if let Some(users) = Users::load(home)? {
         // It reads credentials and starts programs: as their executor, and not as root.
         users.check_process("executor, which alone starts servers,", users.executor)?;
+        let found = file.metadata().with_context(|| format!("cannot look at {}", file.display()))?;
+        if ![0, users.executor.uid].contains(&found.uid()) || found.mode() & 0o022 != 0 {
+            let message =
+                format!("{} is not root's alone: what it names gets the secrets that it names", file.display());
+            let fix = "Look at it, make it root's (`sudo install -m 0644 FILE /root-owned/FILE`), and name that one.";
+            return Err(Fault::refused("hands_file", message, fix).into());
+        }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut all_answered = true;
@@ -80,18 +88,14 @@ async fn listed(home: &Home, roster: &Roster, server: &Server) -> Result<Vec<Too
             of_program(program_of(home, (&server.name, program), &secrets), home, server.timeout).await
         }
         ServerAt::Address(address) => {
-            let (stream, trouble) = mcp_http::connect(address, &secrets, server.timeout).map_err(anyhow::Error::msg)?;
             let listing = async {
-                let client = ().serve(stream).await.context("it does not answer as an MCP server")?;
-                let tools = client.list_all_tools().await.context("it names no tools")?;
-                timeout(END, client.cancel()).await.ok();
-                anyhow::Ok(tools)
+                let mut service = McpService::open(address, &secrets, server.timeout).await?;
+                let tools = service.list_tools().await;
+                service.end().await;
+                tools
             };
             let listed = timeout(server.timeout, listing).await.ok().with_context(|| late(server.timeout))?;
-            listed.map_err(|error| match trouble.told() {
-                Some(trouble) => error.context(spelt(trouble).to_string()),
-                None => error,
-            })
+            listed.map_err(|fault| anyhow::anyhow!("{}", spelt(fault)))
         }
     }
 }

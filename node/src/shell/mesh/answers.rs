@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{Mesh, troubles};
 use crate::{
+    config::Config,
     core::{Answer, Input, Trouble, TroubleClass},
     shell::{
         control::{self, Response},
@@ -19,6 +20,9 @@ use crate::{
 
 /// Having told nothing for so long, the process with the senses does not run.
 const SENSES_SILENT: Duration = Duration::from_secs(60);
+
+/// How long a brain that failed is noted.
+const BRAIN_FAILED: Duration = Duration::from_secs(3_600);
 
 /// What the process with the senses told last.
 #[derive(Debug)]
@@ -43,7 +47,7 @@ impl Senses {
         self.told.elapsed() > SENSES_SILENT
     }
 
-    fn to_note(&self) -> Vec<Trouble> {
+    fn to_note(&self, config: &Config) -> Vec<Trouble> {
         if self.is_silent() {
             return vec![noted("senses", TroubleClass::System, troubles::senses_absent())];
         }
@@ -53,7 +57,9 @@ impl Senses {
             Some("watcher") => TroubleClass::Logic,
             Some(_) | None => TroubleClass::System,
         };
-        self.troubles.iter().map(|(name, trouble)| noted(name, class(name), trouble.clone())).collect()
+        // Of those that are configured, whoever speaks for them.
+        let told = self.troubles.iter().filter(|(name, _)| config.is_sense(name));
+        told.map(|(name, trouble)| noted(name, class(name), trouble.clone())).collect()
     }
 }
 
@@ -64,9 +70,11 @@ fn noted(name: &str, class: TroubleClass, trouble: control::WireTrouble) -> Trou
 impl Mesh {
     /// What is worth a note in the vault: what somebody who looks at the vault alone would not learn.
     pub(super) fn troubles_to_note(&self) -> Vec<Trouble> {
-        let brain = self.brain_failed.as_ref().map(|(class, why)| noted("brain", *class, troubles::brain(why)));
+        // Where nothing more is asked of it, it may be well again.
+        let failed = self.brain_failed.as_ref().filter(|(_, _, at)| at.elapsed() < BRAIN_FAILED);
+        let brain = failed.map(|(class, why, _)| noted("brain", *class, troubles::brain(why)));
         let mailbox = self.mail_in.trouble().map(|trouble| noted("mailbox", self.mail_in.class(), trouble));
-        let senses = if self.config.has_senses() { self.senses.to_note() } else { Vec::new() };
+        let senses = if self.config.has_senses() { self.senses.to_note(&self.config) } else { Vec::new() };
         brain.into_iter().chain(mailbox).chain(senses).collect()
     }
 
@@ -108,7 +116,7 @@ impl Mesh {
             (status.unsynced, status.unsynced_count) = self.unsynced.listed(&self.config.vault, Instant::now());
             status.progress = self.progress();
             status.brain =
-                status.brain.take().or_else(|| self.brain_failed.as_ref().map(|(_, why)| troubles::brain(why)));
+                status.brain.take().or_else(|| self.brain_failed.as_ref().map(|(_, why, _)| troubles::brain(why)));
             status.mail_in = self.mail_in.trouble();
             status.senses = if self.config.has_senses() { self.senses.troubles() } else { Vec::new() };
             status.store.extend(troubles::of_store(&self.home, self.payloads_lost));

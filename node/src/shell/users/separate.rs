@@ -31,6 +31,8 @@ const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLL
 const KEPT: &str = ".aiemp";
 const NEW: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// Where lies what servers kept before.
+const ASIDE: &str = "tools-before-";
 /// A copy that is not in its place yet.
 const COPY: &str = ".aiemp-given";
 const VAULT_FOLDER_MODE: RawMode = 0o2770;
@@ -65,8 +67,18 @@ pub fn separate(home: &Home, vault: &Path, users: &Users) -> Result<()> {
     for folder in shared.iter().chain(&audits) {
         make_folder(folder)?;
     }
+    put_aside(home, users)?;
     let places = users.places(home);
+    // What watchers and servers keep there is theirs: links, and files that may be run.
+    let own = [home.watchers(), home.tools()];
+    let is_aside = |path: &Path| {
+        let first = path.strip_prefix(home.path()).ok().and_then(|path| path.components().next());
+        first.is_some_and(|first| first.as_os_str().as_bytes().starts_with(ASIDE.as_bytes()))
+    };
     let give = |path: &Path, kind: FileType| {
+        if is_aside(path) || own.iter().any(|own| path != own && path.starts_with(own)) {
+            return None;
+        }
         let around = places.iter().filter(|place| path.starts_with(&place.path));
         let place = around.max_by_key(|place| place.path.components().count())?;
         let mode = if kind == FileType::Directory { place.folder_mode } else { place.file_mode };
@@ -88,6 +100,18 @@ pub fn separate(home: &Home, vault: &Path, users: &Users) -> Result<()> {
     let top = rustix::fs::open(vault, FOLDER, Mode::empty()).with_context(|| shown(vault))?;
     give_folder(&top, vault, &in_vault, true)?;
     declare(home, users)
+}
+
+/// What servers kept when they ran as another user is none that the executor could use: it stays, beside.
+fn put_aside(home: &Home, users: &Users) -> Result<()> {
+    let tools = home.tools();
+    let Ok(found) = fs::symlink_metadata(&tools) else { return Ok(()) };
+    if found.is_dir() && found.uid() == users.executor.uid {
+        return Ok(());
+    }
+    let mut beside = (1..100).map(|count| home.path().join(format!("{ASIDE}{count}")));
+    let beside = beside.find(|path| fs::symlink_metadata(path).is_err()).context("too many are put aside")?;
+    fs::rename(&tools, &beside).with_context(|| format!("cannot put {} aside", tools.display()))
 }
 
 /// Writes what the processes go by; last, so that a home half given away has no users and refuses every start.
