@@ -483,13 +483,15 @@ impl Pair {
 
     /// Waits until both vaults show the same shared files, among them all that `wanted` asks for.
     pub(crate) fn wait_same(&self, what: &str, mut wanted: impl FnMut(&BTreeMap<String, Vec<u8>>) -> bool) {
+        // Megabytes that merge take a while on a machine that does other things.
+        let patience = PATIENCE * 2;
         let mut last = (BTreeMap::new(), BTreeMap::new());
-        let same = becomes(PATIENCE, || {
+        let same = becomes(patience, || {
             last = (self.cloud.shared(), self.local.shared());
             last.0 == last.1 && wanted(&last.0)
         });
         let logs = || format!("{}{}", self.cloud.last_words(), self.local.last_words());
-        assert!(same, "{what}: not within {PATIENCE:?}\n{}{}", differences(&last.0, &last.1), logs());
+        assert!(same, "{what}: not within {patience:?}\n{}{}", differences(&last.0, &last.1), logs());
     }
 }
 
