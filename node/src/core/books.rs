@@ -26,7 +26,6 @@ use super::{
     agent::{Step, Told},
     dashboard::{BEGIN, END, replace_section},
     mail::inert,
-    output::Notice,
     work::Reading,
 };
 
@@ -272,7 +271,7 @@ impl Core {
             return;
         }
         let title = if of.1 { "Current month".to_owned() } else { of.0.title() };
-        self.write_month(now, (file, path), format!("# {title}\n\n{section}\n"), true);
+        self.write_own(now, (file, path), format!("# {title}\n\n{section}\n"), true);
         self.work.books.shown.insert(of, section);
     }
 
@@ -294,17 +293,9 @@ impl Core {
         if new != text
             && let Some(path) = self.path_of(file)
         {
-            self.write_month(now, (file, path), new, false);
+            self.write_own(now, (file, path), new, false);
         }
         self.work.books.shown.insert(of, section);
-    }
-
-    fn write_month(&mut self, now: Timestamp, (file, path): (FileId, VaultPath), text: String, is_new: bool) {
-        match self.guard.clear_file(&path, Audience::Local, text.into_bytes()) {
-            Ok(content) if is_new => self.vault_input(now, vault::Input::CreateRequested { file, path, content }),
-            Ok(content) => self.vault_input(now, vault::Input::RewriteRequested { file, content }),
-            Err(why) => self.notice(Notice::Held { path, why }),
-        }
     }
 
     fn section_of(&self, month: Month, entries: &[Entry], is_current: bool) -> String {

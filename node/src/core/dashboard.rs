@@ -20,15 +20,13 @@ use super::{
     Core,
     mail::inert,
     output::Notice,
-    work::{Reading, is_in},
+    work::{LISTED_MAX, Reading, is_in},
 };
 
 pub(super) const BEGIN: &str = "<!-- aiemp:begin -->";
 pub(super) const END: &str = "<!-- aiemp:end -->";
 /// The dashboard is rewritten at most once in this time.
 const CALM: Duration = Duration::from_millis(500);
-/// Drafts listed by name; the rest is a number.
-const LISTED_MAX: usize = 20;
 
 impl Core {
     pub(super) fn touch_dashboard(&mut self, now: Timestamp, file: FileId) {

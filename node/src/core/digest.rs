@@ -1,11 +1,11 @@
 //! The digest: what came, what was sent and what waits since the one before. A node that was away for days writes one.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use aiemp_crdt::{index::FileRecord, vault};
+use aiemp_crdt::index::FileRecord;
 use aiemp_protocol::{
-    approval::Outcome,
-    ids::{Audience, FileId},
+    approval::{Outcome, Receipt},
+    ids::FileId,
     time::Timestamp,
     vault_path::VaultPath,
     zone::Zone,
@@ -14,52 +14,33 @@ use aiemp_protocol::{
 use super::{
     Core,
     mail::inert,
-    output::Notice,
-    work::{domain_of, is_in},
+    work::{counted, domain_of, is_in, listed, made},
 };
 
 /// What the first digest tells of.
 const DAY: Duration = Duration::from_secs(86_400);
-/// Notes listed by name; the rest is a number.
-const LISTED_MAX: usize = 20;
 const FOLDER: &str = "Updates";
 const PREFIX: &str = "DIGEST_";
 
 impl Core {
-    /// It is time for the digest of a day, `YYYY-MM-DD` where the person is. Asked again it is the same one. The executor alone
-    /// writes it, for it knows what was sent; a day without anything gets none.
+    /// It is time for the digest of a day, `YYYY-MM-DD` where the person is. Asked again it is the same one; a day
+    /// without anything gets none.
     pub(super) fn digest_due(&mut self, now: Timestamp, day: &str) {
-        if !self.is_executor() {
-            return;
-        }
         let Ok(path) = VaultPath::join(FOLDER, &format!("{PREFIX}{day}.md")) else { return };
         let file = self.vault.own_standing_for(FileId::at_path(Zone::Drafts, &path.key()));
         if self.vault.index().get(file).is_some() {
             return;
         }
-        let since = self.last_digest().unwrap_or_else(|| now.earlier_by(DAY));
+        let is_digest = |path: &VaultPath| is_in(path, "updates") && path.name().starts_with(PREFIX);
+        let since = self.last_written(is_digest).unwrap_or_else(|| now.earlier_by(DAY));
         let Some(body) = self.digest_of(since) else { return };
         let text = format!("# Digest of {day}\n\nWhat happened since {since}.\n\n{body}");
-        match self.guard.clear_file(&path, Audience::All, text.into_bytes()) {
-            Ok(content) => self.vault_input(now, vault::Input::CreateRequested { file, path, content }),
-            Err(why) => self.notice(Notice::Held { path, why }),
-        }
-    }
-
-    /// When this node wrote the one before.
-    fn last_digest(&self) -> Option<Timestamp> {
-        let me = self.work.me;
-        let written = |record: &FileRecord| {
-            record.base.all().find(|(origin, _)| origin.author() == me).map(|(origin, _)| origin.hlc)
-        };
-        let is_digest = |path: &VaultPath| is_in(path, "updates") && path.name().starts_with(PREFIX);
-        let digests = self.vault.index().iter().filter(|(_, record)| record.path.values().any(is_digest));
-        digests.filter_map(|(_, record)| written(record)).max()
+        self.write_own(now, (file, path), text, true);
     }
 
     /// What happened since then and what waits now; nothing where that is nothing.
     fn digest_of(&self, since: Timestamp) -> Option<String> {
-        let is_new = |record: &FileRecord| record.base.all().map(|(origin, _)| origin.hlc).min() > Some(since);
+        let is_new = |record: &FileRecord| made(record) > Some(since);
         let new: Vec<_> = self.vault.index().iter().filter(|(_, record)| is_new(record)).collect();
         let mut sections = vec![self.came_in(&new)];
         sections.extend(self.went_out(since));
@@ -76,11 +57,10 @@ impl Core {
 
     /// Tasks by their domains, those that are open by name, and newsletters.
     fn came_in(&self, new: &[(FileId, &FileRecord)]) -> Option<String> {
-        let mut domains: BTreeMap<String, usize> = BTreeMap::new();
-        let mut open = Vec::new();
+        let (mut domains, mut open) = (Vec::new(), Vec::new());
         for (file, record) in new.iter().filter(|(file, _)| file.zone == Zone::Intake) {
             let Some(path) = record.path.values().next().filter(|path| path.extension() == "md") else { continue };
-            *domains.entry(domain_of(path).to_owned()).or_default() += 1;
+            domains.push(inert::escape_line(domain_of(path)));
             if self.vault.is_in_sight(*file) && !record.is_archived() && is_in(path, "needs_action") {
                 open.push(path.clone());
             }
@@ -89,9 +69,7 @@ impl Core {
         let news = new.iter().filter_map(|(_, record)| record.path.shown().filter(|path| is_newsletter(path)).cloned());
         let mut text = String::new();
         if !domains.is_empty() {
-            let counts: Vec<_> =
-                domains.iter().map(|(domain, count)| format!("{count} {}", inert::escape_line(domain))).collect();
-            text.push_str(&format!("**Came in:** {}\n{}", counts.join(", "), links(open)));
+            text.push_str(&format!("**Came in:** {}\n{}", counted(domains).join(", "), links(open)));
         }
         let news: Vec<_> = news.collect();
         if !news.is_empty() {
@@ -103,13 +81,9 @@ impl Core {
     /// What became of approved actions, by kind.
     fn went_out(&self, since: Timestamp) -> Vec<Option<String>> {
         let told = |outcome: Outcome, word: &str| {
-            let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-            for receipt in self.work.receipts.values() {
-                if receipt.outcome == outcome && receipt.at > since {
-                    *kinds.entry(receipt.kind.as_str()).or_default() += 1;
-                }
-            }
-            let kinds: Vec<_> = kinds.into_iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+            let is_one = |receipt: &&Receipt| receipt.outcome == outcome && receipt.at > since;
+            let ended = self.work.receipts.values().filter(is_one);
+            let kinds = counted(ended.map(|receipt| receipt.kind.as_str().to_owned()));
             (!kinds.is_empty()).then(|| format!("**{word}:** {}\n", kinds.join(", ")))
         };
         vec![
@@ -128,10 +102,5 @@ impl Core {
 
 fn links(mut paths: Vec<VaultPath>) -> String {
     paths.sort();
-    let more = paths.len().saturating_sub(LISTED_MAX);
-    let mut lines: String = paths.iter().take(LISTED_MAX).map(|path| format!("- {}\n", inert::link(path))).collect();
-    if more > 0 {
-        lines.push_str(&format!("- and {more} more\n"));
-    }
-    lines
+    listed(paths.iter().map(inert::link))
 }

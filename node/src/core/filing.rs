@@ -19,7 +19,7 @@ use super::{
 };
 
 /// How the names of drafts begin that are made of a task.
-const DRAFT_NAMES: [&str; 5] = ["REPLY_", "POST_", "PAYMENT_", "TOOL_", "CALL_"];
+pub(super) const DRAFT_NAMES: [&str; 5] = ["REPLY_", "POST_", "PAYMENT_", "TOOL_", "CALL_"];
 
 impl Core {
     pub(super) fn remember_receipt(&mut self, receipt: Receipt) {

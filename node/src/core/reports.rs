@@ -1,15 +1,11 @@
 //! What is written at its times, in `Briefings/` and for Local nodes alone: the Monday briefing and the weekly audit. Every figure
 //! is counted from the vault, the receipts and the bank's statements; nothing is guessed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
-use aiemp_crdt::{index::FileRecord, vault};
 use aiemp_protocol::{
     approval::{Outcome, Receipt},
-    ids::{Audience, FileId},
+    ids::FileId,
     time::Timestamp,
     vault_path::VaultPath,
     zone::Zone,
@@ -19,9 +15,9 @@ use chrono::{Datelike as _, Days, NaiveDate};
 use super::{
     Core,
     books::{self, day_of},
+    filing::DRAFT_NAMES,
     mail::{self, TaskNote, inert},
-    output::Notice,
-    work::{Reading, is_in},
+    work::{LISTED_MAX, Reading, counted, is_in, listed, made},
 };
 
 mod audit;
@@ -31,8 +27,6 @@ mod recurring;
 
 /// Tasks that are looked into, of those that were done and of those that are open.
 const READ_MAX: usize = 100;
-/// Lines of one list; the rest is a number.
-const LISTED_MAX: usize = 20;
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// What is written at its times.
@@ -108,7 +102,9 @@ impl Core {
         if self.vault.index().get(file).is_some() {
             return;
         }
-        let since = self.last_report(report).unwrap_or_else(|| now.earlier_by(WEEK));
+        let ending = format!("{}.md", name_of_report(report));
+        let is_one = |path: &VaultPath| is_in(path, "briefings") && path.name().ends_with(&ending);
+        let since = self.last_written(is_one).unwrap_or_else(|| now.earlier_by(WEEK));
         let mut files = self.tasks_since(since);
         let goals = VaultPath::parse("Business_Goals.md").ok().and_then(|path| self.vault.file_at(&path));
         files.extend(goals.map(|file| (file, None)));
@@ -165,21 +161,7 @@ impl Core {
             Report::Audit => self.audit_of(now, &gathering),
             Report::Briefing | Report::Digest => self.briefing_of(now, &gathering),
         };
-        match self.guard.clear_file(&path, Audience::Local, text.into_bytes()) {
-            Ok(content) => self.vault_input(now, vault::Input::CreateRequested { file, path, content }),
-            Err(why) => self.notice(Notice::Held { path, why }),
-        }
-    }
-
-    /// When this node wrote the last one of a kind.
-    fn last_report(&self, report: Report) -> Option<Timestamp> {
-        let (me, ending) = (self.work.me, format!("{}.md", name_of_report(report)));
-        let is_one = |path: &VaultPath| is_in(path, "briefings") && path.name().ends_with(&ending);
-        let reports = self.vault.index().iter().filter(|(_, record)| record.path.values().any(is_one));
-        let written = |(_, record): (FileId, &FileRecord)| {
-            record.base.all().find(|(origin, _)| origin.author() == me).map(|(origin, _)| origin.hlc)
-        };
-        reports.filter_map(written).max()
+        self.write_own(now, (file, path), text, true);
     }
 
     fn place_of_report(&self, report: Report, monday: NaiveDate) -> Option<(FileId, VaultPath)> {
@@ -191,7 +173,7 @@ impl Core {
     fn tasks_since(&self, since: Timestamp) -> Vec<(FileId, Option<Timestamp>)> {
         let (mut done, mut open) = (Vec::new(), Vec::new());
         for (file, record) in self.vault.index().iter().filter(|(file, _)| self.vault.is_in_sight(*file)) {
-            let (Some(path), Some(made)) = (record.path.shown(), self.made_at(file)) else { continue };
+            let (Some(path), Some(made)) = (record.path.shown(), made(record)) else { continue };
             if path.extension() != "md" {
                 continue;
             }
@@ -209,9 +191,8 @@ impl Core {
         newest.chain(open.iter().take(READ_MAX).map(|(_, file)| (*file, None))).collect()
     }
 
-    /// When a file was made where it lies, by the clock of who made it.
     fn made_at(&self, file: FileId) -> Option<Timestamp> {
-        self.vault.index().get(file)?.base.all().map(|(origin, _)| origin.hlc).min()
+        made(self.vault.index().get(file)?)
     }
 
     /// How actions ended since then, the oldest first.
@@ -244,9 +225,7 @@ const fn name_of_report(report: Report) -> &'static str {
 
 /// What lies in the folder `Done` with a task, and is none.
 fn is_beside_a_task(path: &VaultPath) -> bool {
-    ["PLAN_", "REPLY_", "POST_", "PAYMENT_", "TOOL_", "CALL_", "FINISHED_"]
-        .iter()
-        .any(|start| path.name().starts_with(start))
+    DRAFT_NAMES.iter().chain(&["PLAN_", "FINISHED_"]).any(|start| path.name().starts_with(start))
 }
 
 /// The top folder of a canonical key, of private work that below `Private/`.
@@ -257,11 +236,7 @@ fn top_folder(key: &str) -> &str {
 
 /// `3 email, 1 payment`.
 fn by_kind<'a>(kinds: impl Iterator<Item = &'a str>) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for kind in kinds {
-        *counts.entry(kind).or_default() += 1;
-    }
-    let counts: Vec<_> = counts.into_iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let counts = counted(kinds.map(str::to_owned));
     if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
 }
 
@@ -274,15 +249,4 @@ fn spelled(duration: Duration) -> String {
         (days, 0) => format!("{days} d"),
         (days, hours) => format!("{days} d {hours} h"),
     }
-}
-
-/// A list of at most [`LISTED_MAX`] lines.
-fn listed(lines: impl Iterator<Item = String>) -> String {
-    let lines: Vec<_> = lines.collect();
-    let more = lines.len().saturating_sub(LISTED_MAX);
-    let mut text: String = lines.into_iter().take(LISTED_MAX).map(|line| format!("- {line}\n")).collect();
-    if more > 0 {
-        text.push_str(&format!("- and {more} more\n"));
-    }
-    text
 }

@@ -15,8 +15,7 @@ use aiemp_protocol::{
 use super::{
     Core,
     mail::inert,
-    output::Notice,
-    work::{Reading, is_in},
+    work::{Reading, is_in, made},
 };
 
 /// Gone for so long it is over; coming back before that it is the same one, once more.
@@ -150,8 +149,7 @@ impl Core {
         let names: Vec<_> = names.map(str::to_owned).collect();
         for name in names {
             let Some((file, _)) = self.noted_trouble(&name) else { continue };
-            let since =
-                self.vault.index().get(file).and_then(|record| record.base.all().map(|(origin, _)| origin.hlc).min());
+            let since = self.vault.index().get(file).and_then(made);
             let since = since.unwrap_or(now);
             let noted = Lasting { trouble: None, since, count: 0, gone: Some(now), written: now, said: None };
             self.work.troubles.lasting.insert(name, noted);
@@ -194,11 +192,7 @@ impl Core {
             // Somebody moved it: it is told once, and theirs.
             return;
         }
-        match self.guard.clear_file(&path, zone.audience(), text.into_bytes()) {
-            Ok(content) if is_there => self.vault_input(now, vault::Input::RewriteRequested { file, content }),
-            Ok(content) => self.vault_input(now, vault::Input::CreateRequested { file, path, content }),
-            Err(why) => self.notice(Notice::Held { path, why }),
-        }
+        self.write_own(now, (file, path), text, !is_there);
     }
 
     /// It is over: its note goes out of sight, and stays in the history.

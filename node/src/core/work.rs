@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aiemp_crdt::{index::FileRecord, vault};
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
     approval::{Receipt, Standing},
@@ -13,7 +14,7 @@ use aiemp_protocol::{
 use chrono::NaiveDate;
 
 use super::{
-    Compaction,
+    Compaction, Core,
     agent::{Awaiting, NoteFor, Session},
     away::Presence,
     books::{Books, ledger::Month},
@@ -21,7 +22,7 @@ use super::{
     input::BrainId,
     mail::{self, TaskNote},
     newsletters::Newsletters,
-    output::DraftSource,
+    output::{DraftSource, Notice},
     reports::{Gathering, Report},
     troubles::Troubles,
 };
@@ -288,6 +289,55 @@ impl Work {
         self.next_reading += 1;
         self.readings.insert(self.next_reading, reading);
         self.next_reading
+    }
+}
+
+/// Lines of a list that people read; the rest is a number.
+pub(super) const LISTED_MAX: usize = 20;
+
+/// When a file was made where it lies, by the clock of who made it.
+pub(super) fn made(record: &FileRecord) -> Option<Timestamp> {
+    record.base.all().map(|(origin, _)| origin.hlc).min()
+}
+
+/// `3 email`, `1 payment`.
+pub(super) fn counted(words: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for word in words {
+        *counts.entry(word).or_default() += 1;
+    }
+    counts.into_iter().map(|(word, count)| format!("{count} {word}")).collect()
+}
+
+/// A list of at most [`LISTED_MAX`] lines.
+pub(super) fn listed(lines: impl Iterator<Item = String>) -> String {
+    let lines: Vec<_> = lines.collect();
+    let more = lines.len().saturating_sub(LISTED_MAX);
+    let mut text: String = lines.into_iter().take(LISTED_MAX).map(|line| format!("- {line}\n")).collect();
+    if more > 0 {
+        text.push_str(&format!("- and {more} more\n"));
+    }
+    text
+}
+
+impl Core {
+    /// Writes a note that is this node's own, past the guard; what that holds is told.
+    pub(super) fn write_own(&mut self, now: Timestamp, (file, path): (FileId, VaultPath), text: String, is_new: bool) {
+        match self.guard.clear_file(&path, file.zone.audience(), text.into_bytes()) {
+            Ok(content) if is_new => self.vault_input(now, vault::Input::CreateRequested { file, path, content }),
+            Ok(content) => self.vault_input(now, vault::Input::RewriteRequested { file, content }),
+            Err(why) => self.notice(Notice::Held { path, why }),
+        }
+    }
+
+    /// When this node wrote the last note whose path is such a one.
+    pub(super) fn last_written(&self, is_one: impl Fn(&VaultPath) -> bool) -> Option<Timestamp> {
+        let me = self.work.me;
+        let notes = self.vault.index().iter().filter(|(_, record)| record.path.values().any(&is_one));
+        let written = |(_, record): (FileId, &FileRecord)| {
+            record.base.all().find(|(origin, _)| origin.author() == me).map(|(origin, _)| origin.hlc)
+        };
+        notes.filter_map(written).max()
     }
 }
 

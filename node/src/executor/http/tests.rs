@@ -38,7 +38,7 @@ impl Drop for Service {
 
 async fn service(answer: impl Into<Vec<u8>>) -> Service {
     let answer = answer.into();
-    service_by(move |mut stream: TcpStream| {
+    service_by(move |mut stream: TcpStream, _| {
         let answer = answer.clone();
         async move {
             stream.write_all(&answer).await.ok();
@@ -48,7 +48,7 @@ async fn service(answer: impl Into<Vec<u8>>) -> Service {
 }
 
 async fn service_by<F: Future<Output = ()> + Send + 'static>(
-    serve: impl Fn(TcpStream) -> F + Send + Sync + 'static,
+    serve: impl Fn(TcpStream, String) -> F + Send + Sync + 'static,
 ) -> Service {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -59,8 +59,9 @@ async fn service_by<F: Future<Output = ()> + Send + 'static>(
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = [0; 4096];
             let length = stream.read(&mut request).await.unwrap_or(0);
-            heard.lock().await.push(String::from_utf8_lossy(&request[..length]).into_owned());
-            serve(stream).await;
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            heard.lock().await.push(request.clone());
+            serve(stream, request).await;
         }
     });
     Service { port, asked, task }
@@ -72,12 +73,17 @@ fn call_with(port: u16, more: &str) -> Call {
          timeout_s = 1\nheaders = {{ Authorization = \"Bearer ${{secret:token}}\" }}\nidempotency_header = \"Idempotency-Key\"\n\
          not_done = [400, 401, 422]\nlater = [429, 503]\n{more}"
     );
+    call_of(&text)
+}
+
+/// The call that a declaration of `crm` makes of one action.
+fn call_of(text: &str) -> Call {
     let action = Action {
         file: Hash::of_content(b"file"),
         work: WorkId(Hash::of_content(b"work")),
         content: Content::Http(Http { connector: "crm".to_owned(), params: vec![("id".to_owned(), "7".to_owned())] }),
     };
-    let connector = Hands::parse(&text).unwrap().get("crm").unwrap().clone();
+    let connector = Hands::parse(text).unwrap().get("crm").unwrap().clone();
     let sealed = Sealed { action: &action, nonce: &[7; 16], approved_at: Timestamp::from_millis(0) };
     let request = connector.request(&sealed, &|_| Ok(TOKEN.to_owned())).unwrap();
     let login = connector.login(&|_| Ok(TOKEN.to_owned())).transpose().unwrap();
@@ -163,7 +169,7 @@ async fn what_fails_before_the_request_was_definitely_not_sent() {
     let dispatched = tls(plain.port).send().await;
     assert!(matches!(&dispatched, Dispatched::NotSent { retryable: false, .. }), "{dispatched:?}");
     assert!(plain.asked.lock().await.iter().all(|asked| !asked.contains("notes")), "nothing of the request was said");
-    let silent = service_by(|stream| async move {
+    let silent = service_by(|stream, _| async move {
         tokio::time::sleep(Duration::from_secs(30)).await;
         drop(stream);
     })
@@ -178,7 +184,7 @@ async fn a_service_that_breaks_off_or_hangs_leaves_the_end_unknown() {
         let dispatched = sent(words).await;
         assert!(matches!(dispatched, Dispatched::Unknown(_)), "{words:?}: {dispatched:?}");
     }
-    let hanging = service_by(|stream| async move {
+    let hanging = service_by(|stream, _| async move {
         tokio::time::sleep(Duration::from_secs(30)).await;
         drop(stream);
     })
@@ -192,7 +198,7 @@ async fn a_service_that_breaks_off_or_hangs_leaves_the_end_unknown() {
 
 #[tokio::test]
 async fn an_answer_without_end_is_cut_and_its_status_counts() {
-    let endless = service_by(|mut stream| async move {
+    let endless = service_by(|mut stream, _| async move {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").await.ok();
         let block = vec![b'x'; 1 << 16];
         while stream.write_all(&block).await.is_ok() {}
@@ -203,7 +209,7 @@ async fn an_answer_without_end_is_cut_and_its_status_counts() {
     assert!(matches!(&dispatched, Dispatched::Sent(told) if told.len() < 400), "{dispatched:?}");
     let error = call.ask().await.unwrap_err();
     assert!(error.contains("longer than 1048576 bytes"), "{error}");
-    let slow = service_by(|mut stream| async move {
+    let slow = service_by(|mut stream, _| async move {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nab").await.ok();
         tokio::time::sleep(Duration::from_secs(30)).await;
     })
@@ -339,22 +345,13 @@ async fn a_certificate_is_believed_only_for_its_name_and_from_an_authority_that_
 /// A service that gives a token at `/login`, and else answers so.
 async fn with_login(login: &str, then: &str) -> Service {
     let (login, then) = (login.to_owned(), then.to_owned());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let heard = asked.clone();
-    let task = tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = [0; 4096];
-            let length = stream.read(&mut request).await.unwrap_or(0);
-            let request = String::from_utf8_lossy(&request[..length]).into_owned();
-            let answer = if request.starts_with("POST /login ") { &login } else { &then };
-            heard.lock().await.push(request);
+    service_by(move |mut stream, request| {
+        let answer = if request.starts_with("POST /login ") { login.clone() } else { then.clone() };
+        async move {
             stream.write_all(answer.as_bytes()).await.ok();
         }
-    });
-    Service { port, asked, task }
+    })
+    .await
 }
 
 const LOGIN: &str =
@@ -365,18 +362,7 @@ fn with_token(port: u16) -> Call {
         "[crm]\ncarries = \"http\"\nmethod = \"POST\"\nscheme = \"http\"\nhost = \"localhost\"\nport = {port}\n\
          path = \"/notes/{{param.id}}\"\ntimeout_s = 1\nheaders = {{ Authorization = \"Bearer ${{token}}\" }}\nnot_done = [401]\n{LOGIN}"
     );
-    let mut call = call_with(port, "");
-    call.connector = Hands::parse(&text).unwrap().get("crm").unwrap().clone();
-    let action = Action {
-        file: Hash::of_content(b"file"),
-        work: WorkId(Hash::of_content(b"work")),
-        content: Content::Http(Http { connector: "crm".to_owned(), params: vec![("id".to_owned(), "7".to_owned())] }),
-    };
-    let sealed = Sealed { action: &action, nonce: &[7; 16], approved_at: Timestamp::from_millis(0) };
-    let secret = |_: &str| Ok(TOKEN.to_owned());
-    call.request = call.connector.request(&sealed, &secret).unwrap();
-    call.login = call.connector.login(&secret).transpose().unwrap();
-    call
+    call_of(&text)
 }
 
 #[tokio::test]
