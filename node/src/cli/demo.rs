@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::print;
 use crate::{executor::journal_store::JournalStore, fault::Fault, home::Home};
@@ -116,8 +117,13 @@ impl Drop for Place {
 
 fn watch_for_interrupt(stop: Arc<AtomicBool>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Here and not in the thread: from now on an interrupt ends the demo in order, however late the thread runs.
+    let mut interrupts = {
+        let _inside = runtime.enter();
+        signal(SignalKind::interrupt())?
+    };
     std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+        if runtime.block_on(interrupts.recv()).is_some() {
             stop.store(true, Ordering::Relaxed);
         }
     })?;
