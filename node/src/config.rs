@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::{
-    mail_in::{Imap, Lmtp, MailIn},
+    mail_in::{Imap, Lmtp, MailIn, Oauth2},
     schedule::Schedule,
     senses::{DropFolder, Hook, HookForm, Watcher, Webhooks},
 };

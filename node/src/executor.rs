@@ -15,7 +15,7 @@ macro_rules! failpoint {
 mod authority;
 mod brake;
 mod dispatch;
-mod http;
+pub(crate) mod http;
 mod intake;
 pub mod journal_store;
 mod masked;

@@ -5,6 +5,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use aiemp_keys::Secret;
+use data_encoding::BASE64;
 use rustls::{ClientConfig, pki_types::ServerName};
 use thiserror::Error;
 use tokio::{
@@ -139,6 +140,37 @@ impl Connection {
             ImapError::Connection(said) => ImapError::Connection(masked(said)),
             ImapError::Settings(_) => error,
         })
+    }
+
+    /// Logs in by an access token (XOAUTH2, as Google and Microsoft describe it).
+    pub(crate) async fn log_in_by_token(&mut self, username: &str, token: &Secret<String>) -> Result<(), ImapError> {
+        if [username, token.expose().as_str()].iter().any(|text| text.chars().any(char::is_control)) {
+            let said = "name and token can hold no control characters".to_owned();
+            return Err(ImapError::Refused { step: LOGIN, said });
+        }
+        let told = Secret::new(format!("user={username}\x01auth=Bearer {}\x01\x01", token.expose()));
+        let told = Secret::new(BASE64.encode(told.expose().as_bytes()));
+        self.left = HEARD_BYTES_MAX;
+        let tag = self.say_tagged("AUTHENTICATE XOAUTH2").await?;
+        let mut is_told = false;
+        loop {
+            let answer = self.answer().await?;
+            match answer::read(&answer) {
+                // A second time the server says why it refuses, and wants an empty answer before it says no.
+                Some(Answer::GoOn) => self.say(if is_told { "" } else { told.expose().as_str() }).await?,
+                Some(Answer::Done { tag: found, is_ok: true, .. }) if found == tag && is_told => return Ok(()),
+                Some(Answer::Done { tag: found, is_ok: false, said }) if found == tag => {
+                    let said = words(said.replace(token.expose().as_str(), "***").as_bytes());
+                    return Err(ImapError::Refused { step: LOGIN, said });
+                }
+                Some(Answer::Status { word, said }) if word.eq_ignore_ascii_case("BYE") => {
+                    return Err(ImapError::Connection(format!("it ended the connection: {}", words(said.as_bytes()))));
+                }
+                Some(Answer::Done { .. }) | None => return Err(unreadable(&answer)),
+                Some(_) => continue,
+            }
+            is_told = true;
+        }
     }
 
     /// Opens a folder in which nothing can be changed by this connection.

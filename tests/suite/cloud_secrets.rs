@@ -1,19 +1,13 @@
 //! Secrets of a Cloud node: made there without a key, kept there, and none that sends.
 
-use std::{fs, io::Write, os::unix::fs::PermissionsExt, process::Stdio};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use crate::node::{Node, Pair, Refusal, text};
 
 const KEY: &str = "correct horse battery staple 42";
 
 fn add(node: &Node, args: &[&str], value: &str) -> Refusal {
-    let mut command = node.command(&[&["secrets", "add"][..], args].concat());
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the node's program runs");
-    // A command that refuses early does not read.
-    child.stdin.take().expect("a pipe").write_all(format!("{value}\n").as_bytes()).ok();
-    let output = child.wait_with_output().expect("it ends");
-    Refusal { code: output.status.code(), said: text(&output.stderr) }
+    Refusal::of(&node.with_input(&[&["secrets", "add"][..], args].concat(), &format!("{value}\n")))
 }
 
 #[test]

@@ -9,7 +9,7 @@ const EXAMPLES: [&str; 2] = ["deploy/config/cloud.toml", "deploy/config/local.to
 /// Puts to work the settings that an example shows in a comment: `# key = value`, `# [table]`, `# [[table]]`.
 fn with_every_key(example: &str) -> String {
     let live = |line: &str| {
-        let is_key = |key: &str| key.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c));
+        let is_key = |key: &str| key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.".contains(c));
         let setting = line.strip_prefix("# ").filter(|rest| {
             let table = |open, close| rest.strip_prefix(open).and_then(|rest: &str| rest.strip_suffix(close));
             table("[[", "]]").or(table("[", "]")).or(rest.split_once(" = ").map(|(key, _)| key)).is_some_and(is_key)

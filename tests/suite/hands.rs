@@ -2,36 +2,25 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpListener,
+    io::Write as _,
     sync::{Arc, Mutex},
-    thread,
 };
 
 use aiemp_node::hands::Hands;
 
-use crate::{deploy::read, node::Pair};
+use crate::{
+    deploy::read,
+    http::{self, Asked},
+    node::Pair,
+};
 
 /// Answers 201 to every caller, for as long as the test runs; what each asked.
 fn service() -> (u16, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("its address").port();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let heard = asked.clone();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let mut stream = BufReader::new(stream);
-            let (mut head, mut length) = (String::new(), 0);
-            while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).is_ok_and(|read| read > 0) {
-                let last = head.lines().next_back().unwrap_or_default().to_ascii_lowercase();
-                length =
-                    last.strip_prefix("content-length: ").map_or(length, |length| length.parse().expect("a length"));
-            }
-            let mut body = vec![0; length];
-            stream.read_exact(&mut body).expect("the body");
-            heard.lock().expect("one at a time").push(head + &String::from_utf8_lossy(&body));
-            stream.get_mut().write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok();
-        }
+    let port = http::serve(move |Asked { head, body }, stream| {
+        heard.lock().expect("one at a time").push(format!("{head}{body}"));
+        stream.write_all(http::json("201 Created", "").as_bytes()).ok();
     });
     (port, asked)
 }

@@ -24,6 +24,7 @@ mod fuzz;
 mod gate;
 mod hands;
 mod hostile_peer;
+mod http;
 mod listed;
 mod mail_in;
 mod mcp;

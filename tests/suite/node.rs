@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
+    io::Write as _,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -108,7 +109,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn of(output: &Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         Self { code: output.status.code(), said: text(&output.stderr) }
     }
 
@@ -179,6 +180,22 @@ impl Node {
         let said = text(&output.stderr);
         assert!(output.status.success(), "{} {args:?} ended with {}: {said}", self.role, output.status);
         text(&output.stdout).trim().to_owned()
+    }
+
+    /// What came of a command that reads this.
+    pub(crate) fn with_input(&self, args: &[&str], input: &str) -> Output {
+        let mut command = self.command(args);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the node's program runs");
+        // A command that refuses early does not read.
+        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).ok();
+        child.wait_with_output().expect("the command ends")
+    }
+
+    /// Stores a secret; `extra` are more words for the command.
+    pub(crate) fn store_secret(&self, name: &str, extra: &[&str], value: &str) {
+        let stored = self.with_input(&[&["secrets", "add", name][..], extra].concat(), value);
+        assert!(stored.status.success(), "{} takes no secret: {}", self.role, text(&stored.stderr));
     }
 
     pub(crate) fn json(&self, args: &[&str]) -> Value {

@@ -6,7 +6,7 @@ use std::{
     net::TcpStream,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -37,13 +37,6 @@ fn program(dir: &Path, name: &str, script: &str) -> PathBuf {
     fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("may be run");
     path
-}
-
-fn store_secret(node: &Node, name: &str, value: &str) {
-    let args = ["secrets", "add", name, "--use", "webhook"];
-    let mut child = node.command(&args).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
-    child.stdin.take().expect("a pipe").write_all(value.as_bytes()).expect("said");
-    assert!(child.wait().expect("it ends").success());
 }
 
 #[test]
@@ -172,9 +165,9 @@ fn seconds() -> u64 {
 /// A mesh whose Cloud takes webhooks, and where.
 fn with_webhooks() -> (Pair, u16) {
     let mut pair = Pair::paired();
-    store_secret(&pair.cloud, "shop", SECRET);
-    store_secret(&pair.cloud, "meta", SECRET);
-    store_secret(&pair.cloud, "verify", TOKEN);
+    for (name, value) in [("shop", SECRET), ("meta", SECRET), ("verify", TOKEN)] {
+        pair.cloud.store_secret(name, &["--use", "webhook"], value);
+    }
     let (port, listen) = (free_port(), free_port());
     pair.cloud.configure(&format!(
         "listen = [\"/ip4/127.0.0.1/tcp/{listen}\"]\n[webhooks]\nlisten = \"127.0.0.1:{port}\"\n\

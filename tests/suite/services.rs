@@ -109,10 +109,7 @@ fn declare(pair: &Pair, text: &str, secret: (&str, &str)) {
     let file = pair.dir().join("hands.toml");
     fs::write(&file, text).expect("written");
     pair.local.must(&["hands", "apply", &file.to_string_lossy()]);
-    let args = ["secrets", "add", secret.0];
-    let mut child = pair.local.command(&args).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
-    child.stdin.take().expect("a pipe").write_all(secret.1.as_bytes()).expect("said");
-    assert!(child.wait().expect("it ends").success());
+    pair.local.store_secret(secret.0, &[], secret.1);
 }
 
 /// Cloud drafts, the person approves; the end, and what the service said.

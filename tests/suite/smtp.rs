@@ -5,17 +5,12 @@
 
 mod server;
 
-use std::{
-    fs,
-    io::Write,
-    path::PathBuf,
-    process::{Output, Stdio},
-};
+use std::{fs, path::PathBuf, process::Output};
 
 use serde_json::Value;
 
 pub(crate) use self::server::{Behaviour, PASSWORD, Security, Server, USER, make_certificates};
-use crate::node::{Node, Pair, text};
+use crate::node::{Pair, text};
 
 /// A mesh whose Local sends by SMTP, and the server.
 struct Post {
@@ -40,7 +35,7 @@ impl Post {
             server.port,
             security.as_str()
         ));
-        store_password(&pair.local, &shown);
+        pair.local.store_secret("smtp", &["--passphrase-file", &shown], PASSWORD);
         pair.pair(&["--passphrase-file", &shown]);
         pair.local.start();
         Some(Self { pair, server, passphrase })
@@ -100,15 +95,6 @@ impl Post {
                 && !files.keys().any(|path| path.starts_with("Pending_Approval/email/"))
         });
     }
-}
-
-fn store_password(local: &Node, passphrase_file: &str) {
-    let mut command = local.command(&["secrets", "add", "smtp", "--passphrase-file", passphrase_file]);
-    let mut child = command.stdin(Stdio::piped()).spawn().expect("the program runs");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    stdin.write_all(format!("{PASSWORD}\n").as_bytes()).expect("the password is read");
-    drop(stdin);
-    assert!(child.wait().expect("it ends").success());
 }
 
 fn said(output: &Output) -> String {

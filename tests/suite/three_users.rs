@@ -287,10 +287,8 @@ const NOT_STOPPED: [(&str, u32, &[&str]); 3] = [
 #[test]
 fn each_of_three_users_is_stopped_from_what_is_anothers() {
     let Some(mut three) = Separated::new() else { return };
-    let mut add = three.pair.local.command(&["secrets", "add", "smtp-password"]);
-    let mut add = add.stdin(Stdio::piped()).spawn().expect("the node's program runs");
-    add.stdin.take().expect("a pipe").write_all(b"correct horse battery\n").expect("the secret is read");
-    assert!(add.wait().expect("it ends").success(), "root stores what the executor uses");
+    // Root stores what the executor uses.
+    three.pair.local.store_secret("smtp-password", &[], "correct horse battery\n");
     three.start_both();
     for (user, uid, not_stopped) in NOT_STOPPED {
         let sibling = three.pid(if uid == EXECUTOR { "mesh" } else { "executor" }).to_string();

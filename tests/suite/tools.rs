@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    io::Write as _,
+    net::TcpStream,
     path::PathBuf,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::{
     deploy::skip,
+    http::{self, Asked},
     node::{PATIENCE, Pair, all_processes, becomes, free_port, signal, text},
     smtp::{Behaviour, PASSWORD, Security, Server, USER},
 };
@@ -79,10 +80,7 @@ impl Desk {
     }
 
     fn store(&self, name: &str, value: &str) {
-        let args = ["secrets", "add", name, "--passphrase-file", &self.passphrase];
-        let mut child = self.pair.local.command(&args).stdin(Stdio::piped()).spawn().expect("it starts");
-        child.stdin.take().expect("a pipe").write_all(value.as_bytes()).expect("said");
-        assert!(child.wait().expect("it ends").success());
+        self.pair.local.store_secret(name, &["--passphrase-file", &self.passphrase], value);
     }
 
     fn declaration(&self, more: &str) -> String {
@@ -455,35 +453,16 @@ fn a_server_over_http_is_called_once_after_an_approval_with_its_token_alone() {
 
 /// Answers each POST with what its method has, and notes the calls.
 pub(crate) fn lying_service(answer_to_call: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("its address").port();
     let calls = Arc::new(Mutex::new(Vec::new()));
     let heard = calls.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let heard = heard.clone();
-            std::thread::spawn(move || answer(stream, answer_to_call, &heard));
-        }
-    });
+    let port = http::serve(move |asked, stream| answer(asked, stream, answer_to_call, &heard));
     (port, calls)
 }
 
-fn answer(stream: TcpStream, answer_to_call: &str, calls: &Mutex<Vec<String>>) {
-    let mut stream = BufReader::new(stream);
-    let (mut head, mut length) = (String::new(), 0);
-    while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).is_ok_and(|read| read > 0) {
-        let last = head.lines().next_back().unwrap_or_default().to_ascii_lowercase();
-        length = last.strip_prefix("content-length: ").map_or(length, |length| length.parse().expect("a length"));
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).expect("the body");
-    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+fn answer(asked: &Asked, stream: &mut TcpStream, answer_to_call: &str, calls: &Mutex<Vec<String>>) {
+    let message: Value = serde_json::from_str(&asked.body).unwrap_or_default();
     let result = |result: &str| {
-        let body = format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{result}}}", message["id"]);
-        format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )
+        http::json("200 OK", &format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{result}}}", message["id"]))
     };
     let answer = match message["method"].as_str() {
         Some("initialize") => result(
@@ -491,23 +470,23 @@ fn answer(stream: TcpStream, answer_to_call: &str, calls: &Mutex<Vec<String>>) {
         ),
         Some("tools/list") => result(r#"{"tools":[{"name":"pay","inputSchema":{"type":"object","properties":{}}}]}"#),
         Some("tools/call") => {
-            calls.lock().expect("one at a time").push(head);
+            calls.lock().expect("one at a time").push(asked.head.clone());
             answer_to_call.replace("ID", &message["id"].to_string())
         }
         Some(_) | None => "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
     };
     if answer == "flood" {
-        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: ").ok();
-        while stream.get_mut().write_all(&[b'x'; 65_536]).is_ok() {}
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: ").ok();
+        while stream.write_all(&[b'x'; 65_536]).is_ok() {}
         return;
     }
     if answer == "newlines" {
-        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n").ok();
-        stream.get_mut().write_all(&vec![b'\n'; 7 << 20]).ok();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n").ok();
+        stream.write_all(&vec![b'\n'; 7 << 20]).ok();
         std::thread::sleep(Duration::from_secs(20));
         return;
     }
-    stream.get_mut().write_all(answer.as_bytes()).ok();
+    stream.write_all(answer.as_bytes()).ok();
     if answer.is_empty() {
         std::thread::sleep(Duration::from_secs(20));
     }

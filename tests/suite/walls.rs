@@ -27,10 +27,7 @@ fn attacked(node: &Node, wall: &str) -> BTreeMap<String, (String, String)> {
 
 fn local_with_a_secret() -> Pair {
     let mut pair = Pair::paired();
-    let mut add = pair.local.command(&["secrets", "add", "smtp-password"]);
-    let mut add = add.stdin(std::process::Stdio::piped()).spawn().expect("the node's program runs");
-    add.stdin.take().expect("a pipe").write_all(b"correct horse battery\n").expect("the secret is read");
-    assert!(add.wait().expect("it ends").success());
+    pair.local.store_secret("smtp-password", &[], "correct horse battery\n");
     pair.local.start();
     pair.wait("both run", |pair| pair.local.processes().len() == 2);
     pair

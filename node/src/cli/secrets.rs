@@ -177,7 +177,13 @@ fn add_on_cloud(home: &Home, name: &str, purpose: Purpose, may_send: bool) -> Re
 fn mail_in_purpose(home: &Home, name: &str, value: &Secret<String>, may_send: bool) -> Result<Purpose, Fault> {
     const CODE: &str = "cloud_can_send";
     let config = shell::settings::load(home)?;
-    let Some(mailbox) = config.mail_in.imap.filter(|mailbox| mailbox.password_secret == name) else {
+    let mailbox = config.mail_in.imap;
+    let client_secret = mailbox.as_ref().and_then(|mailbox| mailbox.oauth2.as_ref()?.client_secret.as_ref()?.secret());
+    if client_secret == Some(name) && mailbox.as_ref().is_some_and(|mailbox| mailbox.password_secret != name) {
+        // Of the application: it opens nothing alone, and is tried together with the refresh token.
+        return Ok(Purpose::MailIn);
+    }
+    let Some(mailbox) = mailbox.filter(|mailbox| mailbox.password_secret == name) else {
         let message = format!("no mailbox of config.toml uses a secret named {name}");
         let fix = format!(
             "Add [mail_in.imap] with host, username and `password_secret = \"{name}\"` first: the password is tried there."
@@ -187,7 +193,7 @@ fn mail_in_purpose(home: &Home, name: &str, value: &Secret<String>, may_send: bo
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Fault::operator("runtime", error.to_string(), "Try again."))?;
     print::talk("Trying whether it could send mails...");
-    let trial = runtime.block_on(trial::can_send(&mailbox, value));
+    let trial = runtime.block_on(trial::can_send(home, &mailbox, value));
     let trial = trial.map_err(|why| Fault::refused("mail_in", why, "See [mail_in.imap] in config.toml."))?;
     let accept = "or give --accept-cloud-can-send: then whoever controls this machine can send in that account's name";
     match trial {

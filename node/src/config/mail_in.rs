@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{SmtpSecurity, tls};
+use super::{EnvValue, SmtpSecurity, tls};
 
 /// Where mails come in, beside `.eml` files that are dropped into `Inbox/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -29,7 +29,8 @@ pub struct Imap {
     pub security: SmtpSecurity,
     /// The name to log in with.
     pub username: String,
-    /// Name of the secret that holds the password (`aiemp-node secrets add NAME --use mail-in`).
+    /// Name of the secret that holds the password, or with `oauth2` the refresh token (`aiemp-node secrets add NAME --use
+    /// mail-in`).
     pub password_secret: String,
     /// The folder whose mails are taken up.
     #[serde(default = "inbox")]
@@ -39,6 +40,21 @@ pub struct Imap {
     /// Where the provider takes mails for sending: `HOST:PORT`, or `none`. There it is tried whether the password could send,
     /// before it is stored. By default the usual places beside `host`.
     pub submission: Option<String>,
+    /// Where the provider lets nobody in by password.
+    pub oauth2: Option<Oauth2>,
+}
+
+/// A login by XOAUTH2: the refresh token of an application of one's own, for which the provider gives out access tokens
+/// (RFC 6749 section 6).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oauth2 {
+    /// Where it gives them out, such as `https://oauth2.googleapis.com/token`.
+    pub token_url: String,
+    /// The application, as the provider calls it.
+    pub client_id: String,
+    /// Of the application, where it has one: `${secret:NAME}`.
+    pub client_secret: Option<EnvValue>,
 }
 
 /// Where mail servers hand mails in, by LMTP or SMTP. Nothing is passed on.

@@ -167,7 +167,7 @@ impl Call {
 }
 
 /// A client that calls what was declared and nothing else.
-pub(super) fn client_to(scheme: Scheme, port: u16, ca_file: Option<&Path>, time: Duration) -> Result<Client, String> {
+pub(crate) fn client_to(scheme: Scheme, port: u16, ca_file: Option<&Path>, time: Duration) -> Result<Client, String> {
     let here = [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
     Client::builder()
         .tls_backend_preconfigured(tls::client_config(ca_file)?)
@@ -186,7 +186,7 @@ pub(super) fn client_to(scheme: Scheme, port: u16, ca_file: Option<&Path>, time:
 }
 
 /// The whole chain of causes, without the address.
-pub(super) fn cause_of(error: &Error) -> String {
+pub(crate) fn cause_of(error: &Error) -> String {
     let mut causes = Vec::new();
     let mut cause: Option<&dyn std::error::Error> = error.source();
     while let Some(error) = cause {
@@ -206,7 +206,7 @@ struct NotReady {
 }
 
 /// The body up to a bound, and whether that is all of it.
-async fn read(mut response: Response, bytes_max: usize) -> (Vec<u8>, bool) {
+pub(crate) async fn read(mut response: Response, bytes_max: usize) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {

@@ -96,8 +96,17 @@ pub enum LetIn {
     Untold,
 }
 
+/// What somebody shows to be let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The password of the account.
+    Password,
+    /// An access token, where the settings have the password.
+    Token,
+}
+
 /// Logs in and takes leave; nothing is sent.
-pub async fn lets_in(settings: &SmtpSettings) -> LetIn {
+pub async fn lets_in(settings: &SmtpSettings, by: By) -> LetIn {
     let host = settings.host.trim_start_matches('[').trim_end_matches(']');
     match timeout(settings.timeout, tokio::net::TcpStream::connect((host, settings.port))).await {
         Ok(Ok(_)) => {}
@@ -109,11 +118,22 @@ pub async fn lets_in(settings: &SmtpSettings) -> LetIn {
     let (Some(username), Some(password)) = (&settings.username, &settings.password) else { return LetIn::Untold };
     let Ok(mut connection) = connection::open(settings).await else { return LetIn::Untold };
     let credentials = Credentials::new(username.clone(), password.expose().clone());
-    let login = connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials);
-    let let_in = match timeout(settings.timeout, login).await {
+    let mechanisms: &[_] = match by {
+        By::Password => &[Mechanism::Plain, Mechanism::Login],
+        By::Token => &[Mechanism::Xoauth2],
+    };
+    let let_in = match timeout(settings.timeout, connection.auth(mechanisms, &credentials)).await {
         Ok(Ok(response)) if response.has_code(235) => LetIn::Yes,
         // RFC 4954 section 6: the credentials are invalid, or another mechanism is asked for.
         Ok(Err(error)) if error.status().is_some_and(|code| [534, 535].contains(&u16::from(code))) => LetIn::No,
+        // A server that turns a token away says why as one more challenge, which the client answers with no word.
+        Ok(Err(error))
+            if by == By::Token
+                && error.is_client()
+                && connection.server_info().supports_auth_mechanism(Mechanism::Xoauth2) =>
+        {
+            LetIn::No
+        }
         Ok(Ok(_) | Err(_)) | Err(_) => LetIn::Untold,
     };
     part(&mut connection, settings, false).await;

@@ -81,7 +81,8 @@ pub struct ServerAddress {
 }
 
 impl ServerAddress {
-    fn parse(url: &str, headers: &BTreeMap<String, String>, ca_file: Option<PathBuf>) -> Result<Self, String> {
+    /// Reads an address: encrypted unless it is this machine's, and without anything that is not spelt out.
+    pub fn parse(url: &str, headers: &BTreeMap<String, String>, ca_file: Option<PathBuf>) -> Result<Self, String> {
         let (scheme, rest) = match url.split_once("://") {
             Some(("https", rest)) => (Scheme::Https, rest),
             Some(("http", rest)) => (Scheme::Http, rest),

@@ -7,6 +7,7 @@
 
 mod lmtp;
 mod mailbox;
+mod oauth2;
 mod position;
 pub mod trial;
 

@@ -73,12 +73,7 @@ fn put(files: &[(PathBuf, Vec<u8>)]) {
 #[test]
 fn secrets_and_receipt_keys_that_are_damaged_or_open_are_told() {
     let (_dir, node) = local();
-    let store = |name: &str| {
-        let mut command = node.command(&["secrets", "add", name]);
-        let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("it runs");
-        std::io::Write::write_all(&mut child.stdin.take().expect("piped"), b"hunter2-hunter2\n").expect("told");
-        assert!(child.wait().expect("it ends").success());
-    };
+    let store = |name: &str| node.store_secret(name, &[], "hunter2-hunter2\n");
     store("smtp-password");
     is_well(&node);
     let secret = node.home.join("executor/secrets/smtp-password");

@@ -1,13 +1,6 @@
 //! Homes, roles, settings, keys and ports that are not as they should be.
 
-use std::{
-    fs,
-    io::Write,
-    net::TcpListener,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::{Output, Stdio},
-};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path};
 
 use tempfile::TempDir;
 
@@ -161,17 +154,6 @@ fn a_second_node_on_a_home_is_refused_and_the_first_goes_on() {
     assert!(pair.local.json(&["status", "--json"])["running"].as_bool().expect("a status"));
 }
 
-fn with_input(node: &Node, args: &[&str], input: &str) -> Output {
-    let mut command = node.command(args);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    // A command that refuses early does not read.
-    stdin.write_all(input.as_bytes()).ok();
-    drop(stdin);
-    child.wait_with_output().expect("the command ends")
-}
-
 #[test]
 fn a_wrong_passphrase_opens_nothing() {
     let dir = folder();
@@ -181,8 +163,7 @@ fn a_wrong_passphrase_opens_nothing() {
     fs::write(&empty, "\n").expect("written");
     let node = Node::init(dir.path(), "local", &["--passphrase-file", &shown(&right)]);
     let add = |file: &Path| {
-        let output =
-            with_input(&node, &["secrets", "add", "smtp", "--passphrase-file", &shown(file)], "0123456789abc\n");
+        let output = node.with_input(&["secrets", "add", "smtp", "--passphrase-file", &shown(file)], "0123456789abc\n");
         (output.status.code(), text(&output.stderr))
     };
     let (code, said) = add(&wrong);

@@ -35,6 +35,28 @@ pub(super) struct Dovecot {
 impl Dovecot {
     /// Starts it in a folder; none, said, where it cannot be had.
     pub(super) fn start_in(dir: &Path) -> Option<Self> {
+        let password = format!("passdb {{\n  driver = static\n  args = user={USER} password={PASSWORD}\n}}\n");
+        Self::start_with(dir, &password)
+    }
+
+    /// The same, where nobody is let in by password: a service on this port is asked about tokens.
+    pub(super) fn start_for_tokens_in(dir: &Path, service: u16) -> Option<Self> {
+        fs::write(
+            dir.join("oauth2.conf"),
+            format!(
+                "tokeninfo_url = http://127.0.0.1:{service}/tokeninfo?access_token=\nintrospection_mode = auth\n\
+                 username_attribute = email\nactive_attribute = active\nactive_value = yes\n"
+            ),
+        )
+        .expect("written");
+        let tokens = format!(
+            "auth_mechanisms = xoauth2\npassdb {{\n  driver = oauth2\n  mechanisms = xoauth2\n  args = {}\n}}\n",
+            dir.join("oauth2.conf").display()
+        );
+        Self::start_with(dir, &tokens)
+    }
+
+    fn start_with(dir: &Path, logins: &str) -> Option<Self> {
         if !getuid().is_root() {
             skip("not root, so no mail was taken up from Dovecot");
             return None;
@@ -54,7 +76,7 @@ impl Dovecot {
         give_away(&dir.join("mail"));
         make_certificates(&dir);
         let port = free_port();
-        fs::write(dir.join("dovecot.conf"), settings(&dir, port)).expect("written");
+        fs::write(dir.join("dovecot.conf"), settings(&dir, port) + logins).expect("written");
         let child = Command::new("dovecot")
             .args(["-F", "-c"])
             .arg(dir.join("dovecot.conf"))
@@ -112,7 +134,6 @@ fn settings(dir: &Path, port: u16) -> String {
         "base_dir = {dir}/run\nstate_dir = {dir}/state\nlog_path = {dir}/log\nprotocols = imap\nlisten = 127.0.0.1\n\
          ssl = required\nssl_cert = <{dir}/server.pem\nssl_key = <{dir}/server.key\n\
          mail_location = maildir:{dir}/mail\nmail_max_userip_connections = 200\nauth_failure_delay = 0\n\
-         passdb {{\n  driver = static\n  args = user={USER} password={PASSWORD}\n}}\n\
          userdb {{\n  driver = static\n  args = uid={NOBODY} gid={NOBODY} home={dir}/mail\n}}\n\
          service imap-login {{\n  inet_listener imap {{\n    port = 0\n  }}\n  inet_listener imaps {{\n    port = {port}\n    ssl = yes\n  }}\n}}\n"
     )

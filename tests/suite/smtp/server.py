@@ -6,6 +6,7 @@ message that was accepted lies in the mailbox as <number>.json.
 """
 
 import asyncio
+import base64
 import json
 import os
 import ssl
@@ -47,6 +48,20 @@ class Handler:
         return "250 2.0.0 taken"
 
 
+class Submission(SMTP):
+    """Lets the user in by a token as well."""
+
+    async def auth_XOAUTH2(self, server, args):
+        data = await self.challenge_auth("") if len(args) == 1 else base64.b64decode(args[1])
+        user, token = self.settings["user"], self.settings["token"]
+        if token and data == f"user={user}\x01auth=Bearer {token}\x01\x01".encode():
+            return AuthResult(success=True, auth_data=LoginPassword(user.encode(), b""))
+        # As the providers do: why, as one more challenge, and then the refusal.
+        await self.challenge_auth('{"status":"400"}')
+        await self.push("535 5.7.8 Username and Password not accepted")
+        return AuthResult(success=False, handled=True)
+
+
 def authenticator(settings):
     """Knows one user."""
 
@@ -66,7 +81,8 @@ async def main(settings):
     starttls = settings["security"] == "starttls"
 
     def session():
-        return SMTP(
+        Submission.settings = settings
+        return Submission(
             handler,
             hostname="localhost",
             enable_SMTPUTF8=True,

@@ -50,6 +50,8 @@ pub(crate) struct Server {
     dir: PathBuf,
     pub(crate) port: u16,
     pub(crate) security: Security,
+    /// An access token that it lets the user in by as well.
+    pub(crate) token: Option<&'static str>,
     running: Option<(Child, ChildStdin)>,
 }
 
@@ -67,7 +69,7 @@ impl Server {
         let dir = dir.join("smtp");
         fs::create_dir_all(dir.join("mailbox")).expect("a mailbox");
         make_certificates(&dir);
-        Some(Self { python: python.into(), dir, port: free_port(), security, running: None })
+        Some(Self { python: python.into(), dir, port: free_port(), security, token: None, running: None })
     }
 
     /// The certificate of the authority.
@@ -85,7 +87,7 @@ impl Server {
         };
         let settings = json!({ "port": self.port, "security": self.security.as_str(), "behaviour": behaviour,
             "certificate": self.dir.join("server.pem"), "key": self.dir.join("server.key"), "user": USER,
-            "password": PASSWORD, "mailbox": self.dir.join("mailbox") });
+            "password": PASSWORD, "token": self.token, "mailbox": self.dir.join("mailbox") });
         let mut child = Command::new(&self.python)
             .arg(SERVER)
             .arg(settings.to_string())

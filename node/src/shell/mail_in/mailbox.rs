@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Delivery, Failure, Trouble, blocking,
+    oauth2::Renewal,
     position::{self, Position},
 };
 use crate::{
@@ -63,6 +64,8 @@ pub(super) struct Mailbox {
     place: Place,
     username: String,
     password: Secret<String>,
+    /// Where the provider takes no password but a token, which it gives for what is stored.
+    renewal: Option<Renewal>,
     folder: String,
 }
 
@@ -70,7 +73,9 @@ impl Mailbox {
     /// As the settings say, with its password and certificates.
     pub(super) fn of(home: &Home, settings: &Imap) -> Result<Self, String> {
         let password = cloud_secrets::value(home, &settings.password_secret, Purpose::MailIn);
+        let password = password.map_err(|error| error.to_string())?;
         Ok(Self {
+            renewal: Renewal::of(home, settings, &password)?,
             place: Place {
                 host: settings.host.clone(),
                 port: settings.port(),
@@ -79,9 +84,23 @@ impl Mailbox {
                 patience: PATIENCE,
             },
             username: settings.username.clone(),
-            password: password.map_err(|error| error.to_string())?,
+            password,
             folder: settings.folder.clone(),
         })
+    }
+
+    /// A connection that is let in.
+    async fn open(&self) -> Result<Connection, ImapError> {
+        let token = match &self.renewal {
+            Some(renewal) => Some(renewal.access_token().await?),
+            None => None,
+        };
+        let mut connection = Connection::open(&self.place).await?;
+        match token {
+            Some(token) => connection.log_in_by_token(&self.username, &token).await?,
+            None => connection.log_in(&self.username, &self.password).await?,
+        }
+        Ok(connection)
     }
 
     /// Stands for the folder of this account.
@@ -109,7 +128,7 @@ impl Failure {
         let (what, fix) = match self {
             Self::Server(error @ ImapError::Refused { step: LOGIN, .. }) => (
                 format!("{}:{} refuses {}: {error}", place.host, place.port, mailbox.username),
-                "See [mail_in.imap] in config.toml; a new password is stored with `aiemp-node secrets add NAME --use mail-in`. \
+                "See [mail_in.imap] in config.toml; a new password, or refresh token, is stored with `aiemp-node secrets add NAME --use mail-in`. \
                  Then restart the node.",
             ),
             Self::Server(error) => (
@@ -177,8 +196,7 @@ impl Taking {
     /// One connection, for as long as it lasts.
     async fn follow(&self, wait: &mut Duration, tries: &mut Tries) -> Result<Infallible, Failure> {
         let mailbox = &self.mailbox;
-        let mut connection = Connection::open(&mailbox.place).await?;
-        connection.log_in(&mailbox.username, &mailbox.password).await?;
+        let mut connection = mailbox.open().await?;
         let mut can_idle = connection.can("IDLE").await?;
         let mut validity = None;
         let told = |told: &Answer<'_>| {

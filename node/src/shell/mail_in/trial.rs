@@ -5,9 +5,11 @@ use std::time::Duration;
 use aiemp_keys::Secret;
 use futures::future::join_all;
 
+use super::oauth2::Renewal;
 use crate::{
     config::Imap,
-    executor::smtp::{self, LetIn, Security, SmtpSettings},
+    executor::smtp::{self, By, LetIn, Security, SmtpSettings},
+    home::Home,
 };
 
 /// How long each place may take for each answer.
@@ -33,24 +35,29 @@ pub enum Trial {
     NotTried,
 }
 
-/// Tries to log in wherever mails might be handed in. Nothing is sent.
-pub async fn can_send(settings: &Imap, password: &Secret<String>) -> Result<Trial, String> {
+/// Tries to log in wherever mails might be handed in, by what opens the mailbox. Nothing is sent.
+pub async fn can_send(home: &Home, settings: &Imap, stored: &Secret<String>) -> Result<Trial, String> {
     let places = match settings.submission.as_deref() {
         Some("none") => return Ok(Trial::NotTried),
         Some(place) => vec![parse(place)?],
         None => usual(&settings.host),
     };
+    let token = match Renewal::of(home, settings, stored)? {
+        Some(renewal) => Some(renewal.access_token().await.map_err(|error| error.to_string())?),
+        None => None,
+    };
+    let (shown, by) = token.as_ref().map_or((stored, By::Password), |token| (token, By::Token));
     let tries = places.iter().map(|(host, port)| async move {
         let settings = SmtpSettings {
             host: host.clone(),
             port: *port,
             security: if *port == 465 { Security::Tls } else { Security::Starttls },
             username: Some(settings.username.clone()),
-            password: Some(Secret::new(password.expose().clone())),
+            password: Some(Secret::new(shown.expose().clone())),
             timeout: PATIENCE,
             ca_file: settings.ca_file.clone(),
         };
-        smtp::lets_in(&settings).await
+        smtp::lets_in(&settings, by).await
     });
     let let_in = join_all(tries).await;
     let named = || places.iter().map(|(host, port)| format!("{host}:{port}"));

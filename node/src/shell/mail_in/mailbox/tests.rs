@@ -88,6 +88,7 @@ async fn taken_up(shop: Shop) -> (Vec<u32>, Vec<String>) {
         place,
         username: "me".to_owned(),
         password: Secret::new("secret".to_owned()),
+        renewal: None,
         folder: "INBOX".to_owned(),
     };
     let intake = Arc::new(Intake::open(vault.path()).unwrap());
