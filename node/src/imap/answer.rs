@@ -66,11 +66,12 @@ pub fn read(answer: &[u8]) -> Option<Answer<'_>> {
     if let Some(number) = text(first).and_then(|first| first.parse::<u32>().ok()) {
         let (what, list) = word(after);
         return Some(match text(what)?.to_ascii_uppercase().as_str() {
+            // An empty folder has none, also of the recent ones; a mail has a number.
             "EXISTS" => Answer::Exists,
-            "FETCH" => Answer::Mail(fetched(list)?),
+            "FETCH" if number > 0 => Answer::Mail(fetched(list)?),
+            "FETCH" => return None,
             _ => Answer::Other,
-        })
-        .filter(|_| number > 0);
+        });
     }
     Some(match text(first)?.to_ascii_uppercase().as_str() {
         "OK" | "NO" | "BAD" | "BYE" | "PREAUTH" => Answer::Status { word: text(first)?, said: line(after) },
@@ -219,12 +220,15 @@ mod tests {
         assert_eq!(read(b"* CAPABILITY IMAP4rev1 IDLE\r\n"), Some(Answer::Capabilities(vec!["IMAP4rev1", "IDLE"])));
         assert_eq!(read(b"* SEARCH 7 9\r\n"), Some(Answer::Found(vec![7, 9])));
         assert_eq!(read(b"* 7 exists\r\n"), Some(Answer::Exists));
+        // Of an empty folder, and of one in which nothing is new.
+        assert_eq!(read(b"* 0 EXISTS\r\n"), Some(Answer::Exists));
+        assert_eq!(read(b"* 0 RECENT\r\n"), Some(Answer::Other));
         assert_eq!(read(b"* LIST () \"/\" x\r\n"), Some(Answer::Other));
         let Some(Answer::Status { word: "OK", said }) = read(b"* OK [UIDVALIDITY 17] valid\r\n") else {
             panic!("a status")
         };
         assert_eq!((code(said, "uidvalidity"), code(said, "UIDNEXT")), (Some(17), None));
-        for nothing in [&b""[..], b"\r\n", b"what is this\r\n", b"* 0 EXISTS\r\n", b"a1\r\n"] {
+        for nothing in [&b""[..], b"\r\n", b"what is this\r\n", b"* 0 FETCH (UID 9)\r\n", b"a1\r\n"] {
             assert_eq!(read(nothing), None, "{nothing:?}");
         }
     }
