@@ -22,8 +22,12 @@ use crate::{
 
 pub(super) const USER: &str = "watched";
 pub(super) const PASSWORD: &str = "correct-horse-battery";
+/// Where a mail server asks who may send, in [`RUN`].
+pub(super) const SUBMISSION_LOGINS: &str = "auth-submission";
+/// Where the server's sockets are, in its folder.
+pub(super) const RUN: &str = "dovecot/run";
 /// `nobody`: mailboxes are never root's.
-const NOBODY: u32 = 65_534;
+pub(super) const NOBODY: u32 = 65_534;
 
 /// The server; it ends with the test.
 pub(super) struct Dovecot {
@@ -54,6 +58,21 @@ impl Dovecot {
             dir.join("oauth2.conf").display()
         );
         Self::start_with(dir, &tokens)
+    }
+
+    /// The same, where the user of the mailbox may read and this one may send: a mail server asks here who it is.
+    pub(super) fn start_for_submission_in(dir: &Path, sender: &str, sender_password: &str) -> Option<Self> {
+        for (service, user, password) in [("imap", USER, PASSWORD), ("smtp", sender, sender_password)] {
+            fs::write(dir.join(format!("users.{service}")), format!("{user}:{{PLAIN}}{password}\n")).expect("written");
+        }
+        let users = dir.join("users.%s");
+        let logins = format!(
+            "auth_mechanisms = plain login\npassdb {{\n  driver = passwd-file\n  args = {}\n}}\nservice auth {{\n  \
+             unix_listener {} {{\n    mode = 0666\n  }}\n}}\n",
+            users.display(),
+            SUBMISSION_LOGINS
+        );
+        Self::start_with(dir, &logins)
     }
 
     fn start_with(dir: &Path, logins: &str) -> Option<Self> {
@@ -124,7 +143,7 @@ impl Drop for Dovecot {
     }
 }
 
-fn give_away(path: &Path) {
+pub(super) fn give_away(path: &Path) {
     rustix::fs::chown(path, Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY))).expect("given to nobody");
 }
 
