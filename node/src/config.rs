@@ -121,7 +121,7 @@ pub enum Preset {
 pub struct BrainBudget {
     /// Runs at once.
     pub at_once: usize,
-    /// For an agent: runs for one task that end without anything.
+    /// For an agent: runs for one task that end without anything, in any 24 hours.
     pub runs_per_task: u32,
     /// Runs in any hour.
     pub runs_per_hour: usize,

@@ -145,6 +145,10 @@ impl Core {
             return self.wait_for_run(now, file, None);
         }
         let work = task.work_id;
+        if self.work.brain == Brain::Agent && self.work.budget.is_spent_for(now, work) {
+            // It had its runs, be it before a restart.
+            return self.run_is_over(file);
+        }
         let (prompt, for_work) = match self.work.brain {
             Brain::Agent => (self.agent_prompt(file, &task), Some(work)),
             Brain::None | Brain::Template | Brain::Command => (prompt(&task), None),
@@ -155,7 +159,7 @@ impl Core {
                 self.work.next_brain += 1;
                 let id = BrainId(self.work.next_brain);
                 self.work.drafting.insert(id, Run { file, task, began: now });
-                let spending = self.work.budget.begin(now);
+                let spending = self.work.budget.begin(now, work);
                 self.outputs.push_back(Output::KeepSpending(spending));
                 self.outputs.push_back(Output::RunBrain { id, prompt, for_work });
             }
@@ -165,8 +169,12 @@ impl Core {
 
     pub(super) fn brain_answered(&mut self, now: Timestamp, id: BrainId, answer: Result<BrainRun, BrainFault>) {
         let Some(Run { file, task, began }) = self.work.drafting.remove(&id) else { return };
+        let work = task.work_id;
         let used = answer.as_ref().map_or_else(|fault| fault.used, |run| run.used);
-        let spending = self.work.budget.end(began, used);
+        // However the run itself ended.
+        let is_done = self.came_of(work, self.work.me);
+        let is_in_vain = !is_done && !answer.as_ref().is_err_and(|fault| fault.class != FaultClass::Logic);
+        let spending = self.work.budget.end(began, work, used, is_in_vain);
         self.outputs.push_back(Output::KeepSpending(spending));
         self.work.waiting_at = self.work.waiting_at.map(|_| now);
         if self.work.is_stopped {
@@ -174,9 +182,7 @@ impl Core {
             self.work.in_hand.remove(&file);
             return;
         }
-        let work = task.work_id;
-        // However the run itself ended.
-        if self.came_of(work, self.work.me) {
+        if is_done {
             return self.run_is_over(file);
         }
         match answer {
@@ -189,7 +195,7 @@ impl Core {
             Err(BrainFault { class, why, .. }) => {
                 let told = class.trouble();
                 match class {
-                    FaultClass::Transient | FaultClass::Logic => self.try_again(now, file, (TRIES_MAX, None)),
+                    FaultClass::Transient | FaultClass::Logic => self.try_again(now, file),
                     FaultClass::Limit(until) => self.pause(now, until, file),
                     FaultClass::Authentication => self.pause(now, None, file),
                 }
@@ -200,9 +206,12 @@ impl Core {
 
     /// An agent says much: what counts is whether a draft lies there, or its word that none is needed.
     fn agent_ended(&mut self, now: Timestamp, file: FileId, work: WorkId) {
-        let runs = self.work.budget.limits().runs_per_task;
+        if self.work.budget.is_spent_for(now, work) {
+            self.run_is_over(file);
+        } else {
+            self.work.retries.insert(file, (now + AGAIN, 1));
+        }
         let why = "it ended without a draft, and did not say that none is needed".to_owned();
-        self.try_again(now, file, (runs, Some(AGAIN)));
         self.notice(Notice::BrainFailed { work, class: TroubleClass::Logic, why });
     }
 
@@ -211,11 +220,10 @@ impl Core {
         self.work.renewals.remove(&file);
     }
 
-    fn try_again(&mut self, now: Timestamp, file: FileId, (tries_max, wait): (u32, Option<Duration>)) {
+    fn try_again(&mut self, now: Timestamp, file: FileId) {
         let tries = self.work.retries.get(&file).map_or(0, |(_, tries)| *tries) + 1;
-        if tries < tries_max {
-            let wait = wait.unwrap_or_else(|| RETRY * 2_u32.pow(tries - 1));
-            self.work.retries.insert(file, (now + wait, tries));
+        if tries < TRIES_MAX {
+            self.work.retries.insert(file, (now + RETRY * 2_u32.pow(tries - 1), tries));
         } else {
             self.run_is_over(file);
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aiemp_keys::cbor::{self, CborError, Fields};
-use aiemp_protocol::time::Timestamp;
+use aiemp_protocol::{ids::WorkId, time::Timestamp};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -15,7 +15,7 @@ const WHAT: &str = "what the brain used";
 pub struct Limits {
     /// Runs at once.
     pub at_once: usize,
-    /// Runs for one task that ends without anything.
+    /// Runs for one task in any 24 hours that end without anything.
     pub runs_per_task: u32,
     /// Runs in any hour.
     pub runs_per_hour: usize,
@@ -77,12 +77,21 @@ impl Bound {
     }
 }
 
+/// A run that began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Begun {
+    at: Timestamp,
+    used: Used,
+    /// The task for which it gave nothing, or has not yet.
+    in_vain: Option<WorkId>,
+}
+
 /// What was used of late, and what runs.
 #[derive(Debug)]
 pub(super) struct Budget {
     limits: Limits,
     /// The runs of the last day, oldest first.
-    runs: Vec<(Timestamp, Used)>,
+    runs: Vec<Begun>,
     running: usize,
     paused_until: Option<Timestamp>,
 }
@@ -90,10 +99,6 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) const fn new(limits: Limits) -> Self {
         Self { limits, runs: Vec::new(), running: 0, paused_until: None }
-    }
-
-    pub(super) const fn limits(&self) -> &Limits {
-        &self.limits
     }
 
     /// How many runs may begin beside those that run.
@@ -106,24 +111,24 @@ impl Budget {
         let paused = self.paused_until.filter(|until| *until > now).map(|until| (until, Bound::Provider));
         // A clock that was far ahead for a while bounds nothing for years.
         let is_near = move |at: &Timestamp| *at <= now + DAY;
-        let within = |window: Duration| self.runs.iter().filter(move |(at, _)| *at + window > now && is_near(at));
+        let within = |window: Duration| self.runs.iter().filter(move |run| run.at + window > now && is_near(&run.at));
         let runs = |max: usize, window, bound| {
             let over = within(window).count().checked_sub(max)?;
             // It is free again once so many have grown older than the window; where none is allowed, for now never.
-            Some((within(window).nth(over).map_or(now, |(at, _)| *at) + window, bound))
+            Some((within(window).nth(over).map_or(now, |run| run.at) + window, bound))
         };
         let sum = |max: Option<u64>, of: fn(&Used) -> u64, bound| {
-            let mut left = within(DAY).map(|(_, used)| of(used)).fold(0, u64::saturating_add);
+            let mut left = within(DAY).map(|run| of(&run.used)).fold(0, u64::saturating_add);
             let max = max?;
             if left < max {
                 return None;
             }
-            let free_after = within(DAY).find(|(_, used)| {
-                left = left.saturating_sub(of(used));
+            let free_after = within(DAY).find(|run| {
+                left = left.saturating_sub(of(&run.used));
                 left < max
             });
             // Where none is allowed, for now never.
-            Some((free_after.map_or(now, |(at, _)| *at) + DAY, bound))
+            Some((free_after.map_or(now, |run| run.at) + DAY, bound))
         };
         let spent = [
             paused,
@@ -135,19 +140,27 @@ impl Budget {
         spent.into_iter().flatten().max_by_key(|(until, _)| *until)
     }
 
-    /// A run begins; what is told back is to be durable before it does.
-    pub(super) fn begin(&mut self, now: Timestamp) -> Vec<u8> {
+    /// Whether a task had all its runs of the last day, in vain.
+    pub(super) fn is_spent_for(&self, now: Timestamp, work: WorkId) -> bool {
+        let in_vain =
+            self.runs.iter().filter(|run| run.in_vain == Some(work) && run.at + DAY > now && run.at <= now + DAY);
+        u32::try_from(in_vain.count()).is_ok_and(|count| count >= self.limits.runs_per_task)
+    }
+
+    /// A run for a task begins; what is told back is to be durable before it does.
+    pub(super) fn begin(&mut self, now: Timestamp, work: WorkId) -> Vec<u8> {
         self.running += 1;
-        self.runs.retain(|(at, _)| *at + DAY > now && *at <= now + DAY);
-        self.runs.push((now, Used::default()));
+        self.runs.retain(|run| run.at + DAY > now && run.at <= now + DAY);
+        self.runs.push(Begun { at: now, used: Used::default(), in_vain: Some(work) });
         self.to_bytes()
     }
 
-    /// A run that began then has ended.
-    pub(super) fn end(&mut self, began: Timestamp, used: Used) -> Vec<u8> {
+    /// A run for a task that began then has ended.
+    pub(super) fn end(&mut self, began: Timestamp, work: WorkId, used: Used, is_in_vain: bool) -> Vec<u8> {
         self.running = self.running.saturating_sub(1);
-        if let Some((_, run)) = self.runs.iter_mut().find(|(at, run)| *at == began && *run == Used::default()) {
-            *run = used;
+        if let Some(run) = self.runs.iter_mut().find(|run| run.at == began && run.in_vain == Some(work)) {
+            run.used = used;
+            run.in_vain = run.in_vain.filter(|_| is_in_vain);
         }
         self.to_bytes()
     }
@@ -157,8 +170,9 @@ impl Budget {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        let runs = self.runs.iter().map(|(at, used)| {
-            cbor::array([cbor::uint(at.as_millis()), cbor::uint(used.tokens), cbor::uint(used.cost)])
+        let runs = self.runs.iter().map(|Begun { at, used, in_vain }| {
+            let run = [cbor::uint(at.as_millis()), cbor::uint(used.tokens), cbor::uint(used.cost)];
+            cbor::array(run.into_iter().chain(in_vain.map(WorkId::to_value)))
         });
         cbor::encode(&cbor::array(runs))
     }
@@ -170,8 +184,9 @@ impl Budget {
             let mut fields = Fields::of(runs.value()?, WHAT)?;
             let at = Timestamp::from_millis(fields.uint()?);
             let used = Used { tokens: fields.uint()?, cost: fields.uint()? };
+            let in_vain = if fields.is_at_end() { None } else { Some(WorkId::read(&mut fields)?) };
             fields.end()?;
-            self.runs.push((at, used));
+            self.runs.push(Begun { at, used, in_vain });
         }
         Ok(())
     }
@@ -179,13 +194,38 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use aiemp_keys::Hash;
+
     use super::*;
 
     const BEGIN: Timestamp = Timestamp::from_millis(1_767_781_800_000);
 
+    fn work(number: u64) -> WorkId {
+        WorkId(Hash::labelled("a task of a test", [cbor::uint(number)]))
+    }
+
     fn run(budget: &mut Budget, at: Timestamp, used: Used) {
-        budget.begin(at);
-        budget.end(at, used);
+        budget.begin(at, work(7));
+        budget.end(at, work(7), used, false);
+    }
+
+    #[test]
+    fn a_task_has_its_runs_in_vain_also_over_restarts_and_as_many_the_next_day() {
+        let (minute, other) = (Duration::from_secs(60), work(8));
+        let mut budget = Budget::new(Limits { runs_per_task: 2, ..Limits::default() });
+        run(&mut budget, BEGIN, Used::default());
+        budget.begin(BEGIN + minute, work(7));
+        budget.end(BEGIN + minute, work(7), Used::default(), true);
+        assert!(!budget.is_spent_for(BEGIN + minute, work(7)), "one run gave something");
+        // One that a restart ended gave nothing either.
+        let kept = budget.begin(BEGIN + minute * 2, work(7));
+        let mut after = Budget::new(budget.limits);
+        after.restore(&kept).expect("it is ours");
+        assert!(after.is_spent_for(BEGIN + minute * 3, work(7)) && !after.is_spent_for(BEGIN + minute * 3, other));
+        assert!(!after.is_spent_for(BEGIN + minute + DAY, work(7)));
+        // As it was written before runs were counted for their tasks.
+        let run = [BEGIN.as_millis(), 4, 2].map(cbor::uint);
+        after.restore(&cbor::encode(&cbor::array([cbor::array(run)]))).expect("it is ours");
     }
 
     #[test]
@@ -226,8 +266,8 @@ mod tests {
     fn a_restart_forgets_nothing_that_was_used_also_of_a_run_that_never_ended() {
         let mut before = Budget::new(Limits { runs_per_hour: 2, ..Limits::default() });
         run(&mut before, BEGIN, Used { tokens: 4, cost: 2 });
-        let kept = before.begin(BEGIN + Duration::from_secs(1));
-        let mut after = Budget::new(*before.limits());
+        let kept = before.begin(BEGIN + Duration::from_secs(1), work(7));
+        let mut after = Budget::new(before.limits);
         after.restore(&kept).expect("it is ours");
         assert_eq!(after.runs, before.runs);
         assert_eq!((before.free(), after.free()), (0, 1), "what ran then does not run any more");
