@@ -35,7 +35,7 @@ pub struct Claim {
 /// The last claim of each node for each piece of work.
 #[derive(Debug, Default)]
 pub struct Claims {
-    by_work: BTreeMap<WorkId, BTreeMap<NodeId, Claim>>,
+    by_work: BTreeMap<WorkId, Vec<Claim>>,
     /// What each copy was claimed for last, and where its author said so.
     of_copy: BTreeMap<FileId, ((u64, u64), WorkId)>,
     /// The copy that each draft may have been made of.
@@ -66,7 +66,16 @@ impl Claims {
         }
         let lease_until = origin.hlc + Duration::from_millis(lease_ms);
         let claim = Claim { origin: origin.clone(), to, lease_until, by_hand: lease_ms == LEASE_BY_HAND_MS };
-        let last = self.by_work.entry(work).or_default().entry(origin.author()).or_insert_with(|| claim.clone());
+        let claims = self.by_work.entry(work).or_default();
+        let last = match claims.binary_search_by_key(&origin.author(), |claim| claim.origin.author()) {
+            Ok(at) => &mut claims[at],
+            Err(at) => {
+                // Most work has one, and there is much work.
+                claims.reserve_exact(1);
+                claims.insert(at, claim.clone());
+                &mut claims[at]
+            }
+        };
         // Entries of two generations come in any order: one of the later replaces what the earlier said.
         let is_same_log = last.origin.log.generation == origin.log.generation;
         if is_same_log && last.to == to && claim.origin.hlc < last.lease_until {
@@ -80,17 +89,17 @@ impl Claims {
 
     /// The last claim of each node for each piece of work.
     pub fn iter(&self) -> impl Iterator<Item = (WorkId, &Claim)> {
-        self.by_work.iter().flat_map(|(work, claims)| claims.values().map(|claim| (*work, claim)))
+        self.by_work.iter().flat_map(|(work, claims)| claims.iter().map(|claim| (*work, claim)))
     }
 
     /// The last claim of a node for a piece of work.
     pub fn of(&self, work: WorkId, node: NodeId) -> Option<&Claim> {
-        self.by_work.get(&work)?.get(&node)
+        self.of_work(work).find(|claim| claim.origin.author() == node)
     }
 
     /// The last claims of a piece of work.
     pub fn of_work(&self, work: WorkId) -> impl Iterator<Item = &Claim> {
-        self.by_work.get(&work).into_iter().flat_map(BTreeMap::values)
+        self.by_work.get(&work).into_iter().flatten()
     }
 
     /// What a copy in a claim folder was claimed for.
@@ -223,6 +232,7 @@ mod tests {
 
     use aiemp_keys::Signer;
     use aiemp_protocol::{
+        causality::Past,
         entry::Item,
         ids::{Audience, EntryHash, LogId},
         limits::LEASE,
@@ -239,7 +249,7 @@ mod tests {
         let claimed = |generation: u64, seq: u64, at: u64| {
             let log = LogId { author, generation, audience: Audience::All };
             let hash = EntryHash(Hash::of_content(&[generation as u8, seq as u8]));
-            Arc::new(Origin { log, seq, hash, hlc: Timestamp::from_millis(at), past: Arc::default() })
+            Arc::new(Origin { log, seq, hash, hlc: Timestamp::from_millis(at), past: Past::default() })
         };
         let item = |lease: u64| Item::Claim { work, from, to, lease_ms: lease };
         let lease = u64::try_from(LEASE.as_millis()).expect("a short time");

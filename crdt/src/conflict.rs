@@ -222,6 +222,7 @@ mod tests {
 
     use aiemp_keys::Signer;
     use aiemp_protocol::{
+        causality::Past,
         entry::{FieldWrite, FileKind, Item},
         ids::{Audience, ContentHash, EntryHash, LogId},
         zone::Zone,
@@ -241,7 +242,7 @@ mod tests {
         let mut index = Index::default();
         let mut apply = |seq: u64, item: Item| {
             let hash = EntryHash(Hash::of_content(&seq.to_le_bytes()));
-            let past = Arc::new([(log, seq - 1)].into());
+            let past = Past::from_iter([(log, seq - 1)]);
             index.apply(&item, &Arc::new(Origin { log, seq, hash, hlc: Timestamp::default(), past }), |_| true);
             index.get(file).is_some_and(is_late)
         };

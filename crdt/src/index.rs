@@ -7,7 +7,7 @@ use std::{
 
 use aiemp_keys::NodeId;
 use aiemp_protocol::{
-    causality::{self, Past},
+    causality::Past,
     entry::{ContentRef, FieldWrite, FileKind, Item},
     ids::{ContentHash, EntryHash, FileId, LogId},
     limits::{CHANGE_COST, CHANGES_COST_MAX},
@@ -45,7 +45,7 @@ impl Origin {
 
     /// Whether this entry lies in the causal past of `later`.
     pub fn is_before(&self, later: &Self) -> bool {
-        causality::contains(&later.past, self.log, self.seq) || (self.log == later.log && self.seq == later.seq)
+        later.past.contains(self.log, self.seq) || (self.log == later.log && self.seq == later.seq)
     }
 }
 
@@ -459,7 +459,7 @@ mod tests {
         let moved = VaultPath::parse("Plans/b.md").expect("a path");
         let later = ContentRef::of(b"later");
         let mut knowing = Origin::clone(&origin(1, 2));
-        knowing.past = Arc::new([(knowing.log, 1)].into());
+        knowing.past = Past::from_iter([(knowing.log, 1)]);
         let knowing = Arc::new(knowing);
         // One who adopted it moved it and wrote it anew; another adopted it, or says to, with another content.
         let first = (new(base, &path), origin(1, 1));
@@ -512,7 +512,7 @@ mod tests {
         let base = |number: u64| ContentHash::of(&number.to_le_bytes());
         for seq in 0..30_000 {
             let mut later = Origin::clone(&origin(1, seq));
-            later.past = Arc::new([(later.log, seq.saturating_sub(1))].into());
+            later.past = Past::from_iter([(later.log, seq.saturating_sub(1))]);
             let write = FieldWrite::Base(ContentRef { hash: base(seq), length: 0 });
             index.apply(&Item::Set { file, write }, &Arc::new(later), |_| true);
         }

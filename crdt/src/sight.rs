@@ -162,7 +162,7 @@ mod tests {
             let hash = EntryHash(Hash::of_content(&[author, seq as u8]));
             let mut past = [(log(PERSON), knowing[0]), (log(CLOUD), knowing[1])];
             past[author as usize - 1].1 = seq - 1;
-            let past = Arc::new(past.into_iter().filter(|(_, seq)| *seq > 0).collect());
+            let past = past.into_iter().filter(|(_, seq)| *seq > 0).collect();
             let hlc = Timestamp::from_millis(seq);
             self.index.apply(&item, &Arc::new(Origin { log: log(author), seq, hash, hlc, past }), |author| {
                 author == node(PERSON)

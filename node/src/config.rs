@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::{
-    mail_in::{Imap, Lmtp, MailIn, Oauth2},
+    mail_in::{Imap, Lmtp, MailIn},
+    oauth2::Oauth2,
     schedule::Schedule,
     senses::{DropFolder, Hook, HookForm, Watcher, Webhooks},
 };
@@ -18,6 +19,7 @@ use crate::{
 };
 
 mod mail_in;
+mod oauth2;
 mod schedule;
 mod senses;
 
@@ -289,6 +291,8 @@ pub struct Smtp {
     pub timeout_s: u64,
     /// A PEM file with the root of a private certificate authority.
     pub ca_file: Option<PathBuf>,
+    /// Where the provider lets nobody in by password: `password_secret` names a refresh token then, also of `sent`.
+    pub oauth2: Option<Oauth2>,
     /// Where sent mails lie, to be looked for after a crash.
     pub sent: Option<Sent>,
 }
@@ -437,8 +441,18 @@ impl Config {
         if let Some(why) = config.schedule.objection() {
             return refuse(&why);
         }
+        if let Some(why) = config.mail_in.imap.as_ref().and_then(Imap::objection) {
+            return refuse(why);
+        }
         if let Some(why) = config.mail_in.lmtp.as_ref().and_then(Lmtp::objection) {
             return refuse(why);
+        }
+        let imap = config.mail_in.imap.as_ref().map(|imap| ("mail_in.imap", imap.oauth2.as_ref()));
+        let smtp = config.smtp.as_ref().map(|smtp| ("smtp", smtp.oauth2.as_ref()));
+        for (table, oauth2) in imap.into_iter().chain(smtp) {
+            if let Some(why) = oauth2.and_then(Oauth2::objection) {
+                return refuse(&format!("`[{table}.oauth2]`: {why}"));
+            }
         }
         match config.mail.hand.as_str() {
             "outbox" => {}

@@ -16,7 +16,12 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 pub(crate) use self::answer::{Answer, Fetched, code};
-use crate::{core::mail::inert, executor::smtp::Security, hands::is_loopback};
+use crate::{
+    core::mail::inert,
+    executor::smtp::Security,
+    hands::is_loopback,
+    login::{NoToken, Shown},
+};
 
 pub mod answer;
 
@@ -73,6 +78,15 @@ impl From<io::Error> for ImapError {
     }
 }
 
+impl From<NoToken> for ImapError {
+    fn from(error: NoToken) -> Self {
+        match error {
+            NoToken::Refused(said) => Self::Refused { step: LOGIN, said },
+            NoToken::Failed(why) => Self::Connection(why),
+        }
+    }
+}
+
 /// A stream, encrypted or not.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -84,6 +98,8 @@ pub(crate) struct Connection {
     /// Bytes that may be heard still.
     left: usize,
     patience: Duration,
+    /// What was shown here, in each form that a server could repeat it in.
+    hidden: Vec<Secret<String>>,
 }
 
 impl Connection {
@@ -115,7 +131,7 @@ impl Connection {
     }
 
     fn new(stream: Box<dyn Stream>, patience: Duration) -> Self {
-        Self { stream: BufReader::new(stream), commands: 0, left: HEARD_BYTES_MAX, patience }
+        Self { stream: BufReader::new(stream), commands: 0, left: HEARD_BYTES_MAX, patience, hidden: Vec::new() }
     }
 
     /// Begins with the server's greeting.
@@ -124,52 +140,62 @@ impl Connection {
         let greeting = connection.answer().await?;
         let is_ready =
             matches!(answer::read(&greeting), Some(Answer::Status { word, .. }) if word.eq_ignore_ascii_case("OK"));
-        if is_ready { Ok(connection) } else { Err(ImapError::Protocol(format!("it greets with {}", words(&greeting)))) }
-    }
-
-    /// Logs in by name and password.
-    pub(crate) async fn log_in(&mut self, username: &str, password: &Secret<String>) -> Result<(), ImapError> {
-        let visible = |text| quoted(text).map_err(|said| ImapError::Refused { step: LOGIN, said });
-        let (name, quoted) = (visible(username)?, visible(password.expose())?);
-        let logged_in = self.command(LOGIN, &format!("LOGIN {name} {quoted}"), |_| {}).await;
-        // Servers may say what they were told.
-        let masked = |said: String| said.replace(&quoted, "***").replace(password.expose().as_str(), "***");
-        logged_in.map_err(|error| match error {
-            ImapError::Refused { step, said } => ImapError::Refused { step, said: masked(said) },
-            ImapError::Protocol(said) => ImapError::Protocol(masked(said)),
-            ImapError::Connection(said) => ImapError::Connection(masked(said)),
-            ImapError::Settings(_) => error,
-        })
-    }
-
-    /// Logs in by an access token (XOAUTH2, as Google and Microsoft describe it).
-    pub(crate) async fn log_in_by_token(&mut self, username: &str, token: &Secret<String>) -> Result<(), ImapError> {
-        if [username, token.expose().as_str()].iter().any(|text| text.chars().any(char::is_control)) {
-            let said = "name and token can hold no control characters".to_owned();
-            return Err(ImapError::Refused { step: LOGIN, said });
+        if is_ready {
+            Ok(connection)
+        } else {
+            Err(ImapError::Protocol(format!("it greets with {}", connection.words(&greeting))))
         }
-        let told = Secret::new(format!("user={username}\x01auth=Bearer {}\x01\x01", token.expose()));
-        let told = Secret::new(BASE64.encode(told.expose().as_bytes()));
+    }
+
+    /// Logs in. From then on nothing that is told of this connection holds what was shown.
+    pub(crate) async fn log_in(&mut self, username: &str, shown: &Shown) -> Result<(), ImapError> {
+        let refused = |said: String| ImapError::Refused { step: LOGIN, said };
+        let secret = shown.secret().expose().as_str();
+        let lines = match shown {
+            Shown::Password(_) => {
+                let (name, password) = (quoted(username).map_err(refused)?, quoted(secret).map_err(refused)?);
+                self.hidden.push(Secret::new(password.clone()));
+                [format!("LOGIN {name} {password}"), String::new()]
+            }
+            Shown::Token(_) if username.chars().chain(secret.chars()).any(char::is_control) => {
+                return Err(refused("name and token can hold no control characters".to_owned()));
+            }
+            Shown::Token(_) => {
+                let told = format!("user={username}\x01auth=Bearer {secret}\x01\x01");
+                let told = BASE64.encode(Secret::new(told).expose().as_bytes());
+                self.hidden.push(Secret::new(told.clone()));
+                ["AUTHENTICATE XOAUTH2".to_owned(), told]
+            }
+        };
+        self.hidden.push(Secret::new(secret.to_owned()));
+        let [command, answer] = lines.map(Secret::new);
         self.left = HEARD_BYTES_MAX;
-        let tag = self.say_tagged("AUTHENTICATE XOAUTH2").await?;
-        let mut is_told = false;
+        let logged_in = timeout(self.patience * 2, self.authenticate(command.expose(), answer.expose())).await;
+        logged_in.unwrap_or_else(|_| Err(silent(self.patience * 2)))
+    }
+
+    /// One command, and an answer to the server's first question. To a second one, by which it says why it refuses, it gets
+    /// an empty line, and then says no.
+    async fn authenticate(&mut self, command: &str, answer: &str) -> Result<(), ImapError> {
+        let tag = self.say_tagged(command).await?;
+        let mut answers = [answer, ""].into_iter().filter(|_| !answer.is_empty());
         loop {
-            let answer = self.answer().await?;
-            match answer::read(&answer) {
-                // A second time the server says why it refuses, and wants an empty answer before it says no.
-                Some(Answer::GoOn) => self.say(if is_told { "" } else { told.expose().as_str() }).await?,
-                Some(Answer::Done { tag: found, is_ok: true, .. }) if found == tag && is_told => return Ok(()),
+            let heard = self.answer().await?;
+            match answer::read(&heard) {
+                Some(Answer::GoOn) => match answers.next() {
+                    Some(answer) => self.say(answer).await?,
+                    None => return Err(self.unreadable(&heard)),
+                },
+                Some(Answer::Done { tag: found, is_ok: true, .. }) if found == tag => return Ok(()),
                 Some(Answer::Done { tag: found, is_ok: false, said }) if found == tag => {
-                    let said = words(said.replace(token.expose().as_str(), "***").as_bytes());
-                    return Err(ImapError::Refused { step: LOGIN, said });
+                    return Err(ImapError::Refused { step: LOGIN, said: self.words(said.as_bytes()) });
                 }
                 Some(Answer::Status { word, said }) if word.eq_ignore_ascii_case("BYE") => {
-                    return Err(ImapError::Connection(format!("it ended the connection: {}", words(said.as_bytes()))));
+                    return Err(self.ended(said));
                 }
-                Some(Answer::Done { .. }) | None => return Err(unreadable(&answer)),
-                Some(_) => continue,
+                Some(Answer::Done { .. }) | None => return Err(self.unreadable(&heard)),
+                Some(_) => {}
             }
-            is_told = true;
         }
     }
 
@@ -238,7 +264,7 @@ impl Connection {
             match answer::read(&answer) {
                 Some(Answer::GoOn) => break,
                 Some(Answer::Done { said, .. }) => {
-                    return Err(ImapError::Refused { step: IDLE, said: words(said.as_bytes()) });
+                    return Err(ImapError::Refused { step: IDLE, said: self.words(said.as_bytes()) });
                 }
                 // It tells what changed before it began to wait, and tells it no second time.
                 Some(Answer::Exists) => return self.end_idle(&tag).await,
@@ -272,15 +298,34 @@ impl Connection {
             let answer = self.answer().await?;
             match answer::read(&answer) {
                 Some(Answer::Done { tag: found, is_ok, said }) if found == tag => {
-                    return if is_ok { Ok(()) } else { Err(ImapError::Refused { step, said: words(said.as_bytes()) }) };
+                    return if is_ok {
+                        Ok(())
+                    } else {
+                        Err(ImapError::Refused { step, said: self.words(said.as_bytes()) })
+                    };
                 }
                 Some(Answer::Status { word, said }) if word.eq_ignore_ascii_case("BYE") && step != LOGOUT => {
-                    return Err(ImapError::Connection(format!("it ended the connection: {}", words(said.as_bytes()))));
+                    return Err(self.ended(said));
                 }
-                Some(Answer::Done { .. } | Answer::GoOn) | None => return Err(unreadable(&answer)),
+                Some(Answer::Done { .. } | Answer::GoOn) | None => return Err(self.unreadable(&answer)),
                 Some(answer) => told(&answer),
             }
         }
+    }
+
+    /// A server's words, without what it was shown.
+    fn words(&self, answer: &[u8]) -> String {
+        let words = String::from_utf8_lossy(answer).into_owned();
+        let masked = self.hidden.iter().fold(words, |words, secret| words.replace(secret.expose().as_str(), "***"));
+        inert::one_line(&masked, REASON_BYTES_MAX)
+    }
+
+    fn unreadable(&self, answer: &[u8]) -> ImapError {
+        ImapError::Protocol(format!("it answers {}", self.words(answer)))
+    }
+
+    fn ended(&self, said: &str) -> ImapError {
+        ImapError::Connection(format!("it ended the connection: {}", self.words(said.as_bytes())))
     }
 
     async fn say_tagged(&mut self, command: &str) -> Result<String, ImapError> {
@@ -292,8 +337,7 @@ impl Connection {
 
     async fn say(&mut self, line: &str) -> Result<(), ImapError> {
         let said = async {
-            self.stream.write_all(line.as_bytes()).await?;
-            self.stream.write_all(b"\r\n").await?;
+            self.stream.write_all(Secret::new(format!("{line}\r\n")).expose().as_bytes()).await?;
             self.stream.flush().await
         };
         timeout(self.patience, said).await.map_err(|_| silent(self.patience))?.map_err(Into::into)
@@ -359,14 +403,6 @@ async fn encrypted(place: &Place, host: &str, stream: Box<dyn Stream>) -> Result
     })
 }
 
-fn words(answer: &[u8]) -> String {
-    inert::one_line(&String::from_utf8_lossy(&answer[..answer.len().min(REASON_BYTES_MAX)]), REASON_BYTES_MAX)
-}
-
-fn unreadable(answer: &[u8]) -> ImapError {
-    ImapError::Protocol(format!("it answers {}", words(answer)))
-}
-
 fn silent(patience: Duration) -> ImapError {
     ImapError::Connection(format!("no answer within {} s", patience.as_secs()))
 }
@@ -386,3 +422,6 @@ pub(crate) fn quoted(text: &str) -> Result<String, String> {
     }
     Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ pub mod fault;
 pub mod hands;
 pub mod home;
 pub mod imap;
+pub mod login;
 pub mod mcp;
 pub mod reviewer;
 pub mod senses;

@@ -7,12 +7,33 @@ use crate::{
     ids::{EntryHash, LogId},
 };
 
-/// For each log, how many of its entries lie in an entry's causal past. Shared, for most entries differ little.
-pub type Past = Arc<BTreeMap<LogId, u64>>;
+/// For each log, how many of its entries lie in an entry's causal past: in the order of the logs, and shared, for there is one
+/// of every entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past(Arc<[(LogId, u64)]>);
 
-/// Whether the entry `(log, seq)` lies in `past`.
-pub fn contains(past: &Past, log: LogId, seq: u64) -> bool {
-    past.get(&log).is_some_and(|held| *held >= seq)
+impl Past {
+    /// The logs with how many of their entries.
+    pub fn iter(&self) -> impl Iterator<Item = (LogId, u64)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// How many of a log's entries.
+    pub fn held(&self, log: LogId) -> u64 {
+        self.0.binary_search_by_key(&log, |(log, _)| *log).map_or(0, |at| self.0[at].1)
+    }
+
+    /// Whether the entry `(log, seq)` lies in it.
+    pub fn contains(&self, log: LogId, seq: u64) -> bool {
+        self.held(log) >= seq
+    }
+}
+
+impl FromIterator<(LogId, u64)> for Past {
+    fn from_iter<T: IntoIterator<Item = (LogId, u64)>>(past: T) -> Self {
+        let sorted: BTreeMap<_, _> = past.into_iter().collect();
+        Self(sorted.into_iter().collect())
+    }
 }
 
 /// The chains of all logs that are held, with the causal past of each entry.
@@ -24,22 +45,20 @@ pub struct Chains {
 impl Chains {
     /// Adds the next entry of its log and answers its causal past. All of `seen` must be held.
     pub fn push(&mut self, signed: &SignedEntry) -> Past {
-        let mut past = match self.logs.get(&signed.log).and_then(|chain| chain.last()) {
-            Some((_, before)) => BTreeMap::clone(before),
-            None => BTreeMap::new(),
-        };
+        let before = self.logs.get(&signed.log).and_then(|chain| chain.last());
+        let mut past: BTreeMap<_, _> = before.into_iter().flat_map(|(_, before)| before.iter()).collect();
         if signed.entry.seq > 1 {
             past.insert(signed.log, signed.entry.seq - 1);
         }
         for seen in &signed.entry.seen {
             if let Some((_, theirs)) = self.at(seen.log, seen.seq) {
                 for (log, seq) in theirs.iter() {
-                    raise(&mut past, *log, *seq);
+                    raise(&mut past, log, seq);
                 }
             }
             raise(&mut past, seen.log, seen.seq);
         }
-        let past = Arc::new(past);
+        let past: Past = past.into_iter().collect();
         let chain = self.logs.entry(signed.log).or_default();
         debug_assert_eq!(chain.len() as u64 + 1, signed.entry.seq);
         chain.push((signed.hash, past.clone()));
@@ -70,7 +89,7 @@ impl Chains {
     pub fn before(&self, log: LogId, keep: u64) -> BTreeMap<LogId, u64> {
         let others = self.logs.iter().filter(|(other, _)| **other != log);
         let end = |(other, chain): (&LogId, &Vec<(EntryHash, Past)>)| {
-            let first = chain.iter().position(|(_, past)| contains(past, log, keep + 1))?;
+            let first = chain.iter().position(|(_, past)| past.contains(log, keep + 1))?;
             Some((*other, first as u64))
         };
         others.filter_map(end).collect()

@@ -179,14 +179,15 @@ fn mail_in_purpose(home: &Home, name: &str, value: &Secret<String>, may_send: bo
     let config = shell::settings::load(home)?;
     let mailbox = config.mail_in.imap;
     let client_secret = mailbox.as_ref().and_then(|mailbox| mailbox.oauth2.as_ref()?.client_secret.as_ref()?.secret());
-    if client_secret == Some(name) && mailbox.as_ref().is_some_and(|mailbox| mailbox.password_secret != name) {
-        // Of the application: it opens nothing alone, and is tried together with the refresh token.
-        return Ok(Purpose::MailIn);
+    if client_secret == Some(name) {
+        // It is tried together with the refresh token.
+        return Ok(Purpose::MailInApplication);
     }
     let Some(mailbox) = mailbox.filter(|mailbox| mailbox.password_secret == name) else {
         let message = format!("no mailbox of config.toml uses a secret named {name}");
         let fix = format!(
-            "Add [mail_in.imap] with host, username and `password_secret = \"{name}\"` first: the password is tried there."
+            "Add [mail_in.imap] with host, username and `password_secret = \"{name}\"` first, or name it in [mail_in.imap.oauth2] if it is \
+             an application's: what opens the mailbox is tried there."
         );
         return Err(Fault::refused("mail_in", message, fix));
     };
@@ -195,18 +196,24 @@ fn mail_in_purpose(home: &Home, name: &str, value: &Secret<String>, may_send: bo
     print::talk("Trying whether it could send mails...");
     let trial = runtime.block_on(trial::can_send(home, &mailbox, value));
     let trial = trial.map_err(|why| Fault::refused("mail_in", why, "See [mail_in.imap] in config.toml."))?;
+    let what = if mailbox.oauth2.is_some() { "this refresh token" } else { "this password" };
     let accept = "or give --accept-cloud-can-send: then whoever controls this machine can send in that account's name";
     match trial {
-        Trial::CannotSend | Trial::NotTried => Ok(Purpose::MailIn),
-        Trial::CanSend(_) | Trial::Untold(_) if may_send => Ok(Purpose::MailInThatSends),
+        Trial::CannotSend | Trial::NotTried => Ok(mailbox.purpose()),
+        Trial::CanSend(_) | Trial::Untold(_) if may_send => Ok(match mailbox.oauth2 {
+            Some(_) => Purpose::MailInTokenThatSends,
+            None => Purpose::MailInThatSends,
+        }),
         Trial::CanSend(place) => {
-            let message = format!("this password can send mails: {place} lets {} in with it", mailbox.username);
+            let message = format!("{what} can send mails: {place} lets {} in with it", mailbox.username);
             let fix = format!("Use a mailbox that can only receive (docs/mail-in.md says how), {accept}.");
             Err(Fault::refused(CODE, message, fix))
         }
         Trial::Untold(places) => {
-            let message =
-                format!("it cannot be told whether this password could send mails: no answer at {}", places.join(", "));
+            let message = format!(
+                "it cannot be told whether {what} could send mails: neither let in nor turned away at {}",
+                places.join(", ")
+            );
             let fix = format!(
                 "Name the provider's server for sending (`[mail_in.imap] submission = \"HOST:PORT\"`, or \"none\" if there is none), {accept}."
             );

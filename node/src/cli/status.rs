@@ -10,8 +10,7 @@ use super::{freeze, owner, print};
 use crate::{
     home::Home,
     shell::{
-        self,
-        cloud_secrets::{self, Purpose},
+        self, cloud_secrets,
         control::{Client, Request, Response, WirePeer, WireStatus, unexpected},
         handed_in::HandedIn,
     },
@@ -95,7 +94,8 @@ fn promises(role: Option<Role>, unattended: bool, automatic: &[Standing]) -> Vec
 /// What a person stored on Cloud although it could send.
 fn secrets_that_send(home: &Home) -> impl Iterator<Item = String> {
     let stored = cloud_secrets::list(home).unwrap_or_default().into_iter();
-    let names = stored.filter(|(_, purpose)| matches!(purpose, Ok(Purpose::MailInThatSends))).map(|(name, _)| name);
+    let names =
+        stored.filter(|(_, purpose)| purpose.as_ref().is_ok_and(|purpose| purpose.can_send())).map(|(name, _)| name);
     names.map(|name| format!("does not hold: this node cannot send (its secret {name} can)"))
 }
 

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnvValue, SmtpSecurity, tls};
+use super::{Oauth2, SmtpSecurity, tls};
+use crate::shell::cloud_secrets::Purpose;
 
 /// Where mails come in, beside `.eml` files that are dropped into `Inbox/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -44,19 +45,6 @@ pub struct Imap {
     pub oauth2: Option<Oauth2>,
 }
 
-/// A login by XOAUTH2: the refresh token of an application of one's own, for which the provider gives out access tokens
-/// (RFC 6749 section 6).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Oauth2 {
-    /// Where it gives them out, such as `https://oauth2.googleapis.com/token`.
-    pub token_url: String,
-    /// The application, as the provider calls it.
-    pub client_id: String,
-    /// Of the application, where it has one: `${secret:NAME}`.
-    pub client_secret: Option<EnvValue>,
-}
-
 /// Where mail servers hand mails in, by LMTP or SMTP. Nothing is passed on.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -83,6 +71,19 @@ const fn per_hour() -> u32 {
 }
 
 impl Imap {
+    /// What is stored as `password_secret`.
+    pub const fn purpose(&self) -> Purpose {
+        if self.oauth2.is_some() { Purpose::MailInToken } else { Purpose::MailIn }
+    }
+
+    /// What is wrong with it.
+    pub fn objection(&self) -> Option<&'static str> {
+        let application = self.oauth2.as_ref().and_then(|oauth2| oauth2.client_secret.as_ref()?.secret());
+        (application == Some(&self.password_secret)).then_some(
+            "`[mail_in.imap] password_secret` and `client_secret` of its oauth2 are one name: each is a secret of its own",
+        )
+    }
+
     /// The port in force.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or_else(|| self.security.imap_port())

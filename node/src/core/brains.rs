@@ -146,8 +146,8 @@ impl Core {
         }
         let work = task.work_id;
         if self.work.brain == Brain::Agent && self.work.budget.is_spent_for(now, work) {
-            // It had its runs, be it before a restart.
-            return self.run_is_over(file);
+            // It had them before a restart.
+            return self.left_to_person(file, work, "its runs ended without a draft".to_owned());
         }
         let (prompt, for_work) = match self.work.brain {
             Brain::Agent => (self.agent_prompt(file, &task), Some(work)),
@@ -159,7 +159,7 @@ impl Core {
                 self.work.next_brain += 1;
                 let id = BrainId(self.work.next_brain);
                 self.work.drafting.insert(id, Run { file, task, began: now });
-                let spending = self.work.budget.begin(now, work);
+                let spending = self.work.budget.begin(now);
                 self.outputs.push_back(Output::KeepSpending(spending));
                 self.outputs.push_back(Output::RunBrain { id, prompt, for_work });
             }
@@ -173,8 +173,9 @@ impl Core {
         let used = answer.as_ref().map_or_else(|fault| fault.used, |run| run.used);
         // However the run itself ended.
         let is_done = self.came_of(work, self.work.me);
-        let is_in_vain = !is_done && !answer.as_ref().is_err_and(|fault| fault.class != FaultClass::Logic);
-        let spending = self.work.budget.end(began, work, used, is_in_vain);
+        let is_logic = answer.as_ref().map_or_else(|fault| fault.class == FaultClass::Logic, |_| true);
+        let in_vain = (self.work.brain == Brain::Agent && !is_done && is_logic).then_some(work);
+        let spending = self.work.budget.end(began, used, in_vain);
         self.outputs.push_back(Output::KeepSpending(spending));
         self.work.waiting_at = self.work.waiting_at.map(|_| now);
         if self.work.is_stopped {
@@ -194,6 +195,9 @@ impl Core {
             }
             Err(BrainFault { class, why, .. }) => {
                 let told = class.trouble();
+                if in_vain.is_some() && self.work.budget.is_spent_for(now, work) {
+                    return self.left_to_person(file, work, why);
+                }
                 match class {
                     FaultClass::Transient | FaultClass::Logic => self.try_again(now, file),
                     FaultClass::Limit(until) => self.pause(now, until, file),
@@ -206,12 +210,19 @@ impl Core {
 
     /// An agent says much: what counts is whether a draft lies there, or its word that none is needed.
     fn agent_ended(&mut self, now: Timestamp, file: FileId, work: WorkId) {
-        if self.work.budget.is_spent_for(now, work) {
-            self.run_is_over(file);
-        } else {
-            self.work.retries.insert(file, (now + AGAIN, 1));
-        }
         let why = "it ended without a draft, and did not say that none is needed".to_owned();
+        if self.work.budget.is_spent_for(now, work) {
+            return self.left_to_person(file, work, why);
+        }
+        let tries = self.work.retries.get(&file).map_or(0, |(_, tries)| *tries);
+        self.work.retries.insert(file, (now + AGAIN, tries));
+        self.notice(Notice::BrainFailed { work, class: TroubleClass::Logic, why });
+    }
+
+    /// An agent had its runs for the task.
+    fn left_to_person(&mut self, file: FileId, work: WorkId, why: String) {
+        self.run_is_over(file);
+        let why = format!("{why}; it had its runs for this task, which is left to you");
         self.notice(Notice::BrainFailed { work, class: TroubleClass::Logic, why });
     }
 

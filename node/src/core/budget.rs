@@ -82,7 +82,7 @@ impl Bound {
 struct Begun {
     at: Timestamp,
     used: Used,
-    /// The task for which it gave nothing, or has not yet.
+    /// The task for which it ended and gave nothing.
     in_vain: Option<WorkId>,
 }
 
@@ -147,20 +147,20 @@ impl Budget {
         u32::try_from(in_vain.count()).is_ok_and(|count| count >= self.limits.runs_per_task)
     }
 
-    /// A run for a task begins; what is told back is to be durable before it does.
-    pub(super) fn begin(&mut self, now: Timestamp, work: WorkId) -> Vec<u8> {
+    /// A run begins; what is told back is to be durable before it does.
+    pub(super) fn begin(&mut self, now: Timestamp) -> Vec<u8> {
         self.running += 1;
         self.runs.retain(|run| run.at + DAY > now && run.at <= now + DAY);
-        self.runs.push(Begun { at: now, used: Used::default(), in_vain: Some(work) });
+        self.runs.push(Begun { at: now, used: Used::default(), in_vain: None });
         self.to_bytes()
     }
 
-    /// A run for a task that began then has ended.
-    pub(super) fn end(&mut self, began: Timestamp, work: WorkId, used: Used, is_in_vain: bool) -> Vec<u8> {
+    /// A run that began then has ended; with the task, where it gave nothing for it.
+    pub(super) fn end(&mut self, began: Timestamp, used: Used, in_vain: Option<WorkId>) -> Vec<u8> {
         self.running = self.running.saturating_sub(1);
-        if let Some(run) = self.runs.iter_mut().find(|run| run.at == began && run.in_vain == Some(work)) {
-            run.used = used;
-            run.in_vain = run.in_vain.filter(|_| is_in_vain);
+        let is_new = |run: &&mut Begun| run.at == began && run.used == Used::default() && run.in_vain.is_none();
+        if let Some(run) = self.runs.iter_mut().find(is_new) {
+            (run.used, run.in_vain) = (used, in_vain);
         }
         self.to_bytes()
     }
@@ -205,8 +205,8 @@ mod tests {
     }
 
     fn run(budget: &mut Budget, at: Timestamp, used: Used) {
-        budget.begin(at, work(7));
-        budget.end(at, work(7), used, false);
+        budget.begin(at);
+        budget.end(at, used, None);
     }
 
     #[test]
@@ -214,11 +214,13 @@ mod tests {
         let (minute, other) = (Duration::from_secs(60), work(8));
         let mut budget = Budget::new(Limits { runs_per_task: 2, ..Limits::default() });
         run(&mut budget, BEGIN, Used::default());
-        budget.begin(BEGIN + minute, work(7));
-        budget.end(BEGIN + minute, work(7), Used::default(), true);
+        budget.begin(BEGIN + minute);
+        budget.end(BEGIN + minute, Used::default(), Some(work(7)));
         assert!(!budget.is_spent_for(BEGIN + minute, work(7)), "one run gave something");
-        // One that a restart ended gave nothing either.
-        let kept = budget.begin(BEGIN + minute * 2, work(7));
+        // One that a restart ended says nothing of the task.
+        budget.begin(BEGIN + minute * 2);
+        budget.begin(BEGIN + minute * 3);
+        let kept = budget.end(BEGIN + minute * 3, Used::default(), Some(work(7)));
         let mut after = Budget::new(budget.limits);
         after.restore(&kept).expect("it is ours");
         assert!(after.is_spent_for(BEGIN + minute * 3, work(7)) && !after.is_spent_for(BEGIN + minute * 3, other));
@@ -266,7 +268,7 @@ mod tests {
     fn a_restart_forgets_nothing_that_was_used_also_of_a_run_that_never_ended() {
         let mut before = Budget::new(Limits { runs_per_hour: 2, ..Limits::default() });
         run(&mut before, BEGIN, Used { tokens: 4, cost: 2 });
-        let kept = before.begin(BEGIN + Duration::from_secs(1), work(7));
+        let kept = before.begin(BEGIN + Duration::from_secs(1));
         let mut after = Budget::new(before.limits);
         after.restore(&kept).expect("it is ours");
         assert_eq!(after.runs, before.runs);

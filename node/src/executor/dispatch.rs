@@ -24,12 +24,13 @@ use super::{
     secrets::{self, SecretError},
     sent_folder::SentFolder,
     smtp::{self, SmtpOutcome, SmtpSettings},
-    tool::{ToolCall, Unwanted},
+    tool::{ToolCall, Unwanted, why_not_any_more},
 };
 use crate::{
     config::{Config, Smtp},
     hands::{self, Connector, Request, Sealed, Seen, Server},
     home::Home,
+    login::{Credential, NoToken},
     shell::{tool_keeper::ToolKeeper, walls::Reach},
 };
 
@@ -66,7 +67,18 @@ enum Way {
 #[derive(Debug)]
 enum MailWay {
     Outbox { dir: PathBuf, mark: PathBuf },
-    Smtp(SmtpSettings),
+    Smtp(Box<SmtpCall>),
+}
+
+/// A mail that goes to a server.
+#[derive(Debug)]
+struct SmtpCall {
+    /// Without what is shown there.
+    settings: SmtpSettings,
+    credential: Option<Credential>,
+    /// When the approval ends.
+    ends: Timestamp,
+    unwanted: Unwanted,
 }
 
 /// One look for an earlier send.
@@ -136,8 +148,7 @@ impl Hands {
             (Content::Email(_), OUTBOX) => Way::Mail(MailWay::Outbox { dir: self.outbox(), mark: self.mark_of(&row) }),
             (Content::Email(_), _) => {
                 let smtp = self.config.smtp.as_ref().ok_or_else(no_hand)?;
-                let settings = self.smtp_settings(smtp, roster).map_err(|error| not_sent(error.to_string()))?;
-                Way::Mail(MailWay::Smtp(settings))
+                Way::Mail(MailWay::Smtp(Box::new(self.smtp_call(smtp, &row, roster).map_err(not_sent)?)))
             }
             (Content::Tool(tool), _) => {
                 let server = self.declared.server(&tool.server).ok_or_else(no_hand)?;
@@ -180,17 +191,28 @@ impl Hands {
         self.keeper.as_ref().is_some_and(ToolKeeper::is_gone)
     }
 
-    fn smtp_settings(&self, smtp: &Smtp, roster: &Roster) -> Result<SmtpSettings, SecretError> {
-        let read = |name: &String| secrets::read(&self.home, roster, name);
-        Ok(SmtpSettings {
-            host: smtp.host.clone(),
-            port: smtp.port(),
-            security: smtp.security(),
-            username: smtp.username.clone(),
-            password: smtp.password_secret.as_ref().map(read).transpose()?,
-            timeout: smtp.timeout(),
-            ca_file: smtp.ca_file.clone(),
+    fn smtp_call(&self, smtp: &Smtp, row: &Row, roster: &Roster) -> Result<SmtpCall, String> {
+        let credential = smtp.password_secret.as_ref().map(|name| self.credential(smtp, name, roster));
+        Ok(SmtpCall {
+            settings: SmtpSettings {
+                host: smtp.host.clone(),
+                port: smtp.port(),
+                security: smtp.security(),
+                username: smtp.username.clone(),
+                shown: None,
+                timeout: smtp.timeout(),
+                ca_file: smtp.ca_file.clone(),
+            },
+            credential: credential.transpose()?,
+            ends: row.verified.ends(),
+            unwanted: Unwanted::default(),
         })
+    }
+
+    /// What opens an account at the provider.
+    fn credential(&self, smtp: &Smtp, name: &str, roster: &Roster) -> Result<Credential, String> {
+        let read = |name: &str| secrets::read(&self.home, roster, name).map_err(|error| error.to_string());
+        Credential::of(read(name)?, smtp.oauth2.as_ref(), smtp.ca_file.as_deref(), read)
     }
 
     /// A request with the credentials that it needs. A dry run is shown, so it gets none.
@@ -255,16 +277,16 @@ impl Hands {
         if roster.unattended && !hands::is_loopback(&sent.host) {
             return Look::Known(Found::CannotTell);
         }
-        let password = match secrets::read(&self.home, roster, &sent.password_secret) {
-            Ok(password) => password,
-            Err(error) => return Look::Known(Found::NoAnswer(error.to_string())),
+        let credential = match self.credential(smtp, &sent.password_secret, roster) {
+            Ok(credential) => credential,
+            Err(why) => return Look::Known(Found::NoAnswer(why)),
         };
         let folder = SentFolder {
             host: sent.host.clone(),
             port: sent.port(),
             security: sent.security.of_hand(),
             username: sent.username.clone(),
-            password,
+            credential,
             folder: sent.folder.clone(),
             timeout: smtp.timeout(),
             ca_file: smtp.ca_file.clone(),
@@ -345,7 +367,8 @@ impl Job {
         match &self.way {
             Way::Tool(call) => Some(Unwanted::clone(&call.unwanted)),
             Way::Http(call) => call.login.as_ref().map(|_| Unwanted::clone(&call.unwanted)),
-            Way::Mail(_) => None,
+            Way::Mail(MailWay::Smtp(call)) => Some(Unwanted::clone(&call.unwanted)),
+            Way::Mail(MailWay::Outbox { .. }) => None,
         }
     }
 
@@ -376,11 +399,31 @@ impl Job {
             MailWay::Outbox { dir, mark } => tokio::task::spawn_blocking(move || deliver(&dir, &message, &name, &mark))
                 .await
                 .unwrap_or_else(|error| Dispatched::Unknown(format!("the outbox stopped: {error}"))),
-            MailWay::Smtp(settings) => match smtp::send(&settings, &message).await {
-                SmtpOutcome::Accepted { response } => Dispatched::Sent(response),
-                SmtpOutcome::NotSent { reason, retryable } => Dispatched::NotSent { reason, retryable },
-                SmtpOutcome::Unknown { reason } => Dispatched::Unknown(reason),
-            },
+            MailWay::Smtp(call) => call.send(&message).await,
+        }
+    }
+}
+
+impl SmtpCall {
+    async fn send(self, message: &OutgoingMessage) -> Dispatched {
+        let Self { mut settings, credential, ends, unwanted } = self;
+        if let Some(credential) = credential {
+            settings.shown = match credential.shown().await {
+                Ok(shown) => Some(shown),
+                Err(error) => {
+                    let retryable = matches!(error, NoToken::Failed(_));
+                    return Dispatched::NotSent { reason: error.to_string(), retryable };
+                }
+            };
+            // A renewal may have taken a while.
+            if let Some((reason, retryable)) = why_not_any_more(&unwanted, ends) {
+                return Dispatched::NotSent { reason: reason.to_owned(), retryable };
+            }
+        }
+        match smtp::send(&settings, message).await {
+            SmtpOutcome::Accepted { response } => Dispatched::Sent(response),
+            SmtpOutcome::NotSent { reason, retryable } => Dispatched::NotSent { reason, retryable },
+            SmtpOutcome::Unknown { reason } => Dispatched::Unknown(reason),
         }
     }
 }

@@ -4,13 +4,13 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use aiemp_keys::Secret;
 use tokio::time::timeout;
 
 use super::smtp::Security;
 use crate::{
     core::mail::inert,
     imap::{Answer, Connection, ImapError, Place, quoted},
+    login::Credential,
     tls,
 };
 
@@ -24,7 +24,7 @@ pub(super) struct SentFolder {
     pub(super) port: u16,
     pub(super) security: Security,
     pub(super) username: String,
-    pub(super) password: Secret<String>,
+    pub(super) credential: Credential,
     pub(super) folder: String,
     /// For the whole look.
     pub(super) timeout: Duration,
@@ -43,8 +43,9 @@ impl SentFolder {
 
     async fn look(&self, message_id: &str) -> Result<bool, ImapError> {
         const STEP: &str = "looking for the mail";
+        let shown = self.credential.shown().await?;
         let mut connection = Connection::open(&self.place()?).await?;
-        connection.log_in(&self.username, &self.password).await?;
+        connection.log_in(&self.username, &shown).await?;
         connection.examine(&self.folder, |_| {}).await?;
         let named = quoted(&format!("<{message_id}>")).map_err(|said| ImapError::Refused { step: STEP, said })?;
         let mut is_there = false;

@@ -7,7 +7,6 @@ mod connection;
 
 use std::{path::PathBuf, time::Duration};
 
-use aiemp_keys::Secret;
 use lettre::{
     Address,
     transport::smtp::{
@@ -22,7 +21,7 @@ use lettre::{
 use tokio::time::timeout;
 
 use super::message::OutgoingMessage;
-use crate::core::mail::inert;
+use crate::{core::mail::inert, login::Shown};
 
 /// Slowest upload that is waited for; it lengthens the wait of a large message.
 const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 16 << 10;
@@ -53,8 +52,8 @@ pub struct SmtpSettings {
     pub security: Security,
     /// Account, if the server asks for one.
     pub username: Option<String>,
-    /// Of that account.
-    pub password: Option<Secret<String>>,
+    /// What it is shown of that account.
+    pub shown: Option<Shown>,
     /// For each step of the dialogue.
     pub timeout: Duration,
     /// PEM file with certificates of a private authority, trusted besides the public ones.
@@ -96,17 +95,8 @@ pub enum LetIn {
     Untold,
 }
 
-/// What somebody shows to be let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// The password of the account.
-    Password,
-    /// An access token, where the settings have the password.
-    Token,
-}
-
 /// Logs in and takes leave; nothing is sent.
-pub async fn lets_in(settings: &SmtpSettings, by: By) -> LetIn {
+pub async fn lets_in(settings: &SmtpSettings) -> LetIn {
     let host = settings.host.trim_start_matches('[').trim_end_matches(']');
     match timeout(settings.timeout, tokio::net::TcpStream::connect((host, settings.port))).await {
         Ok(Ok(_)) => {}
@@ -115,25 +105,12 @@ pub async fn lets_in(settings: &SmtpSettings, by: By) -> LetIn {
         Ok(Err(error)) if error.raw_os_error().is_none() => return LetIn::Absent,
         Ok(Err(_)) | Err(_) => return LetIn::Untold,
     }
-    let (Some(username), Some(password)) = (&settings.username, &settings.password) else { return LetIn::Untold };
+    let (Some(username), Some(shown)) = (&settings.username, &settings.shown) else { return LetIn::Untold };
     let Ok(mut connection) = connection::open(settings).await else { return LetIn::Untold };
-    let credentials = Credentials::new(username.clone(), password.expose().clone());
-    let mechanisms: &[_] = match by {
-        By::Password => &[Mechanism::Plain, Mechanism::Login],
-        By::Token => &[Mechanism::Xoauth2],
-    };
-    let let_in = match timeout(settings.timeout, connection.auth(mechanisms, &credentials)).await {
+    let let_in = match timeout(settings.timeout, authenticate(&mut connection, username, shown)).await {
         Ok(Ok(response)) if response.has_code(235) => LetIn::Yes,
         // RFC 4954 section 6: the credentials are invalid, or another mechanism is asked for.
         Ok(Err(error)) if error.status().is_some_and(|code| [534, 535].contains(&u16::from(code))) => LetIn::No,
-        // A server that turns a token away says why as one more challenge, which the client answers with no word.
-        Ok(Err(error))
-            if by == By::Token
-                && error.is_client()
-                && connection.server_info().supports_auth_mechanism(Mechanism::Xoauth2) =>
-        {
-            LetIn::No
-        }
         Ok(Ok(_) | Err(_)) | Err(_) => LetIn::Untold,
     };
     part(&mut connection, settings, false).await;
@@ -189,14 +166,28 @@ async fn ready_for_data(settings: &SmtpSettings, message: &OutgoingMessage) -> R
 
 async fn log_in(connection: &mut AsyncSmtpConnection, settings: &SmtpSettings) -> Result<(), Failure> {
     let Some(username) = &settings.username else { return Ok(()) };
-    let Some(password) = &settings.password else {
+    let Some(shown) = &settings.shown else {
         let reason = format!("there is no password for {username}; store one with `aiemp-node secrets add`");
         return Err(Failure::permanent(reason));
     };
-    let credentials = Credentials::new(username.clone(), password.expose().clone());
-    let login = connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials);
-    let response = within(settings, "logging in", login).await?;
+    let response = within(settings, "logging in", authenticate(connection, username, shown)).await?;
     expect(&response, 235, "logging in")
+}
+
+async fn authenticate(connection: &mut AsyncSmtpConnection, username: &str, shown: &Shown) -> Result<Response, Error> {
+    let credentials = Credentials::new(username.to_owned(), shown.secret().expose().clone());
+    let xoauth2 = Mechanism::Xoauth2;
+    match shown {
+        Shown::Password(_) => connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await,
+        Shown::Token(_) => match connection.auth(&[xoauth2], &credentials).await {
+            // A server says why it refuses by one more challenge, which the library has no word for, and wants an empty
+            // answer before it says no.
+            Err(error) if error.is_client() && connection.server_info().supports_auth_mechanism(xoauth2) => {
+                connection.command("\r\n").await
+            }
+            done => done,
+        },
+    }
 }
 
 async fn open_transaction(

@@ -86,7 +86,7 @@ impl ServerAddress {
         let (scheme, rest) = match url.split_once("://") {
             Some(("https", rest)) => (Scheme::Https, rest),
             Some(("http", rest)) => (Scheme::Http, rest),
-            Some(_) | None => return Err(format!("url = {url:?} begins with https://")),
+            Some(_) | None => return Err(format!("url: {url:?} does not begin with https://")),
         };
         let (place, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let colon = place.rfind(':').filter(|at| !place[*at..].contains(']'));

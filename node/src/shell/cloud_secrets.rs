@@ -29,6 +29,15 @@ pub enum Purpose {
     /// Fetches mail, and could send some; stored only where the person said so.
     #[value(skip)]
     MailInThatSends,
+    /// The same two, tried as what they are: a refresh token is no password, and either says nothing of the other.
+    #[value(skip)]
+    MailInToken,
+    /// See [`Purpose::MailInThatSends`].
+    #[value(skip)]
+    MailInTokenThatSends,
+    /// Of the application that a refresh token was given to; it opens nothing alone.
+    #[value(skip)]
+    MailInApplication,
     /// Tells a webhook's sender from others.
     Webhook,
     /// For a watcher, in its environment.
@@ -36,17 +45,63 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    const EACH: [Self; 5] = [Self::Model, Self::MailIn, Self::MailInThatSends, Self::Webhook, Self::Watcher];
+    const EACH: [Self; 8] = [
+        Self::Model,
+        Self::MailIn,
+        Self::MailInThatSends,
+        Self::MailInToken,
+        Self::MailInTokenThatSends,
+        Self::MailInApplication,
+        Self::Webhook,
+        Self::Watcher,
+    ];
 
-    /// The word on the command line and in the file.
+    /// The word in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Model => "model",
             Self::MailIn => "mail-in",
             Self::MailInThatSends => "mail-in, and could send",
+            Self::MailInToken => "mail-in by token",
+            Self::MailInTokenThatSends => "mail-in by token, and could send",
+            Self::MailInApplication => "the application of mail-in",
             Self::Webhook => "webhook",
             Self::Watcher => "watcher",
         }
+    }
+}
+
+impl Purpose {
+    /// Whether what is stored for this could send mails.
+    pub const fn can_send(self) -> bool {
+        matches!(self, Self::MailInThatSends | Self::MailInTokenThatSends)
+    }
+
+    /// The word on the command line.
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::MailIn
+            | Self::MailInThatSends
+            | Self::MailInToken
+            | Self::MailInTokenThatSends
+            | Self::MailInApplication => "mail-in",
+            Self::Model | Self::Webhook | Self::Watcher => self.as_str(),
+        }
+    }
+
+    /// Whether what is stored for this serves that purpose.
+    fn serves(self, needed: Self) -> bool {
+        let plain = match self {
+            Self::MailInThatSends => Self::MailIn,
+            Self::MailInTokenThatSends => Self::MailInToken,
+            Self::Model
+            | Self::MailIn
+            | Self::MailInToken
+            | Self::MailInApplication
+            | Self::Webhook
+            | Self::Watcher => self,
+        };
+        plain == needed || self == needed
     }
 }
 
@@ -84,13 +139,7 @@ impl CloudSecret {
 
     /// The value, for the one who asks for this purpose.
     pub fn expose_for(&self, purpose: Purpose) -> Option<&str> {
-        let fits = self.purpose == purpose || (self.can_send() && purpose == Purpose::MailIn);
-        fits.then(|| self.value.expose().as_str())
-    }
-
-    /// Whether it could send mails.
-    pub fn can_send(&self) -> bool {
-        self.purpose == Purpose::MailInThatSends
+        self.purpose.serves(purpose).then(|| self.value.expose().as_str())
     }
 }
 
@@ -104,7 +153,7 @@ pub enum CloudSecretError {
         name: String,
     },
     /// There is none of this name.
-    #[error("there is no secret named {name}; store it with `aiemp-node secrets add {name} --use {needed}`")]
+    #[error("there is no secret named {name}; store it with `aiemp-node secrets add {name} --use {}`", needed.flag())]
     Missing {
         /// Its name.
         name: String,
@@ -124,7 +173,11 @@ pub enum CloudSecretError {
         name: String,
     },
     /// It is meant for something else.
-    #[error("the secret {name} was stored for {stored}, and one for {needed} is needed; store that under another name")]
+    #[error(
+        "the secret {name} was stored for {stored}, and one for {needed} is needed: `aiemp-node secrets add {name} --use {}` \
+         tries and stores it anew; if it is needed for both, store it under another name too",
+        needed.flag()
+    )]
     OtherPurpose {
         /// Its name.
         name: String,
@@ -246,10 +299,16 @@ mod tests {
         let stored = read(&home, "box").unwrap().expect("stored");
         assert_eq!(stored.expose_for(Purpose::MailIn), Some("correct horse"));
         assert_eq!(stored.expose_for(Purpose::Model), None);
-        assert!(!stored.can_send());
+        assert!(!stored.purpose().can_send());
         assert_eq!(format!("{stored:?}").matches("horse").count(), 0);
         add(&home, "sends", &secret(Purpose::MailInThatSends, "correct horse")).unwrap();
-        assert!(read(&home, "sends").unwrap().expect("stored").can_send());
+        assert!(read(&home, "sends").unwrap().expect("stored").purpose().can_send());
+        assert!(
+            value(&home, "sends", Purpose::MailInToken)
+                .unwrap_err()
+                .to_string()
+                .contains("for mail-in by token is needed")
+        );
         assert_eq!(value(&home, "sends", Purpose::MailIn).unwrap().expose(), "correct horse");
         remove(&home, "sends").unwrap();
         let path = home.cloud_secrets().join("box");

@@ -7,7 +7,6 @@
 
 mod lmtp;
 mod mailbox;
-mod oauth2;
 mod position;
 pub mod trial;
 

@@ -62,6 +62,7 @@ impl Reach {
         let mut ports = declared.ports();
         ports.extend(smtp.map(|smtp| smtp.port()));
         ports.extend(smtp.and_then(|smtp| smtp.sent.as_ref()).map(|sent| sent.port()));
+        ports.extend(smtp.and_then(|smtp| Some(smtp.oauth2.as_ref()?.address(None).ok()?.port)));
         if !ports.is_empty() {
             ports.insert(DNS);
         }

@@ -34,7 +34,7 @@ impl Replication {
 
     fn has_said_to_hold(&self, member: NodeId, log: LogId) -> u64 {
         let signed = self.chains.logs().filter(|own| own.author == member);
-        let signed = signed.filter_map(|own| self.chains.past_of_last(own)?.get(&log).copied());
+        let signed = signed.filter_map(|own| self.chains.past_of_last(own).map(|past| past.held(log)));
         let told = self.heard.get(&member).and_then(|held| held.get(&log)).copied();
         signed.chain(told).max().unwrap_or(0)
     }

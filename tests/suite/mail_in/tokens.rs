@@ -49,7 +49,7 @@ impl Provider {
                     count.fetch_add(1, Ordering::Relaxed);
                     http::json(
                         "200 OK",
-                        &format!(r#"{{"access_token":"{ACCESS}","expires_in":3599,"token_type":"Bearer"}}"#),
+                        &format!(r#"{{"access_token":"{ACCESS}","expires_in":1,"token_type":"Bearer"}}"#),
                     )
                 }
                 "POST /token HTTP/1.1" => {
@@ -90,7 +90,7 @@ fn a_mailbox_is_read_by_access_tokens_that_are_renewed_and_lie_nowhere() {
     let tasks = |pair: &Pair| pair.cloud.named("Needs_Action/email", "EMAIL_", ".md").len();
     dovecot.deliver(&mail(1));
     pair.wait("the mail is taken up", |pair| tasks(pair) == 1);
-    // Each login has a token of its own.
+    // A token is shown for half of the time that it lasts.
     let before = provider.renewals.load(Ordering::Relaxed);
     cuts.now();
     dovecot.deliver(&mail(2));
@@ -130,11 +130,18 @@ fn a_token_that_could_send_is_refused_on_cloud() {
         server.authority(),
         server.port
     );
-    cloud.configure(&format!("{mailbox}{}", provider.settings()));
-    add_secret(&cloud, REFRESH, &[]).assert(78, &["there is no secret named application", "--use mail-in"]);
-    cloud.store_secret("application", &["--use", "mail-in"], CLIENT_SECRET);
+    // Tried as a password it says nothing of what it can do as a token.
     server.token = Some(ACCESS);
     server.start(Behaviour::Accept);
+    cloud.configure(&mailbox);
+    let stored = add_secret(&cloud, REFRESH, &[]);
+    assert_eq!(stored.code, Some(0), "{}", stored.said);
+    cloud.configure(&format!("{mailbox}{}", provider.settings()));
+    cloud
+        .refused(&["--role", "cloud"])
+        .assert(78, &["one for mail-in by token is needed", "secrets add mailbox --use mail-in"]);
+    add_secret(&cloud, REFRESH, &[]).assert(78, &["there is no secret named application", "--use mail-in"]);
+    cloud.store_secret("application", &["--use", "mail-in"], CLIENT_SECRET);
     add_secret(&cloud, REFRESH, &[]).assert(78, &["can send mails", "--accept-cloud-can-send"]);
     add_secret(&cloud, "another refresh token", &[]).assert(78, &["400 invalid_grant"]);
     server.token = None;
@@ -143,7 +150,7 @@ fn a_token_that_could_send_is_refused_on_cloud() {
     assert_eq!(stored.code, Some(0), "{}", stored.said);
     for (url, why) in [
         ("http://oauth2.example.org/token", "nothing leaves this one unencrypted"),
-        ("oauth2.example.org", "begins with https://"),
+        ("oauth2.example.org", "does not begin with https://"),
         ("https://oauth2.example.org/token?x=1", "without a query"),
     ] {
         let settings = provider.settings().replace(&format!("http://127.0.0.1:{}/token", provider.port), url);

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use aiemp_keys::{Hash, Signer};
 use aiemp_protocol::{
     entry::{FieldWrite, FileKind, Item},
@@ -88,8 +86,7 @@ fn entries(all: &[Said]) -> Vec<(Item, Arc<Origin>)> {
             }
         });
         lengths[by] += 1;
-        let past: BTreeMap<_, _> = (0..AUTHORS).map(|other| (log(other), known[by][other])).collect();
-        let past = Arc::new(past.into_iter().filter(|(_, seq)| *seq > 0).collect());
+        let past = (0..AUTHORS).map(|other| (log(other), known[by][other])).filter(|(_, seq)| *seq > 0).collect();
         let hash = EntryHash(Hash::of_content(&[number as u8, by as u8]));
         made.push((item, Arc::new(Origin { log: log(by), seq: lengths[by], hash, hlc: Timestamp::default(), past })));
     }
@@ -130,7 +127,7 @@ proptest! {
                 other.iter().any(|(_, origin): &(Item, Arc<Origin>)| origin.log == *log && origin.seq >= seq)
             };
             let may_come: Vec<_> = (0..left.len())
-                .filter(|at| left[*at].1.past.iter().all(|(log, seq)| has_come(log, *seq)))
+                .filter(|at| left[*at].1.past.iter().all(|(log, seq)| has_come(&log, seq)))
                 .collect();
             let pick = picks[other.len() % picks.len()].index(may_come.len());
             other.push(left.remove(may_come[pick]));

@@ -1,3 +1,4 @@
+use aiemp_keys::Secret;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpListener,
@@ -36,7 +37,7 @@ fn folder(port: u16) -> SentFolder {
         port,
         security: Security::Plain,
         username: "me".to_owned(),
-        password: Secret::new("pass \"word\"".to_owned()),
+        credential: Credential::Password(Secret::new("pass \"word\"".to_owned())),
         folder: "Sent Items".to_owned(),
         timeout: Duration::from_secs(5),
         ca_file: None,

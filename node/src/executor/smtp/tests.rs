@@ -1,3 +1,4 @@
+use aiemp_keys::Secret;
 use std::time::Duration;
 
 use tokio::{
@@ -33,7 +34,7 @@ fn settings(port: u16) -> SmtpSettings {
         port,
         security: Security::Plain,
         username: None,
-        password: None,
+        shown: None,
         timeout: Duration::from_secs(10),
         ca_file: None,
     }
@@ -106,7 +107,7 @@ async fn a_password_is_sent_to_a_server_that_asks() {
     let (port, task) = server(&[GREETING, EHLO, login, MAIL, RCPT_A, RCPT_B, DATA, (".", "250 ok")]).await;
     let account = SmtpSettings {
         username: Some("me".into()),
-        password: Some(Secret::new("hunter2".to_owned())),
+        shown: Some(Shown::Password(Secret::new("hunter2".to_owned()))),
         ..settings(port)
     };
     assert!(!format!("{account:?}").contains("hunter2"));
@@ -117,13 +118,40 @@ async fn a_password_is_sent_to_a_server_that_asks() {
 #[tokio::test]
 async fn a_refused_login_is_not_sent() {
     let (port, task) = server(&[GREETING, EHLO, ("AUTH ", "535 5.7.8 bad credentials")]).await;
-    let account =
-        SmtpSettings { username: Some("me".into()), password: Some(Secret::new("x".to_owned())), ..settings(port) };
+    let account = SmtpSettings {
+        username: Some("me".into()),
+        shown: Some(Shown::Password(Secret::new("x".to_owned()))),
+        ..settings(port)
+    };
     let outcome = send(&account, &message()).await;
     assert_eq!(not_sent(&outcome), ("logging in: permanent error (535): 5.7.8 bad credentials", false));
     task.await.expect("a script that was followed");
-    let outcome = send(&SmtpSettings { password: None, ..account }, &message()).await;
+    let outcome = send(&SmtpSettings { shown: None, ..account }, &message()).await;
     assert!(!matches!(outcome, SmtpOutcome::Accepted { .. }));
+}
+
+#[tokio::test]
+async fn a_token_is_shown_and_why_it_is_refused_is_heard_to_the_end() {
+    const EHLO: (&str, &str) = ("EHLO ", "250-mail\r\n250 AUTH XOAUTH2");
+    const SHOWN: &str = "AUTH XOAUTH2 dXNlcj1tZQFhdXRoPUJlYXJlciBodW50ZXIyAQE=";
+    let why = (SHOWN, "334 eyJzdGF0dXMiOiI0MDAifQ==");
+    for (script, expected) in [
+        (vec![GREETING, EHLO, (SHOWN, "235 in"), MAIL, RCPT_A, RCPT_B, DATA, (".", "250 ok")], None),
+        (
+            vec![GREETING, EHLO, why, ("\r\n", "535 5.7.8 no")],
+            Some(("logging in: permanent error (535): 5.7.8 no", false)),
+        ),
+        (vec![GREETING, EHLO, why, ("\r\n", "454 later")], Some(("logging in: transient error (454): later", true))),
+    ] {
+        let (port, task) = server(&script).await;
+        let shown = Some(Shown::Token(Secret::new("hunter2".to_owned())));
+        let outcome = send(&SmtpSettings { username: Some("me".into()), shown, ..settings(port) }, &message()).await;
+        match expected {
+            None => assert_eq!(outcome, SmtpOutcome::Accepted { response: "250 ok".into() }),
+            Some(expected) => assert_eq!(not_sent(&outcome), expected),
+        }
+        task.await.expect("a script that was followed");
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,6 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Delivery, Failure, Trouble, blocking,
-    oauth2::Renewal,
     position::{self, Position},
 };
 use crate::{
@@ -22,6 +21,7 @@ use crate::{
     core::{TroubleClass, mail::RAW_BYTES_MAX},
     home::Home,
     imap::{Answer, Connection, Fetched, IDLE, ImapError, LOGIN, Place, code},
+    login::Credential,
     shell::{
         cloud_secrets::{self, Purpose},
         control::WireTrouble,
@@ -39,7 +39,7 @@ const LOOKS: Duration = Duration::from_secs(60);
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(5 * 60);
 /// A connection that lasted so long was a good one.
-const LASTED: Duration = Duration::from_secs(60);
+const LASTED: Duration = Duration::from_secs(5 * 60);
 /// How often a mail that the server does not give out is tried before a note stands for it: some four minutes.
 const TRIES_MAX: u32 = 8;
 /// Pause where the server says again and again that something changed, and nothing did.
@@ -63,19 +63,16 @@ const AROUND_BYTES: usize = 64 << 10;
 pub(super) struct Mailbox {
     place: Place,
     username: String,
-    password: Secret<String>,
-    /// Where the provider takes no password but a token, which it gives for what is stored.
-    renewal: Option<Renewal>,
+    credential: Credential,
     folder: String,
 }
 
 impl Mailbox {
     /// As the settings say, with its password and certificates.
     pub(super) fn of(home: &Home, settings: &Imap) -> Result<Self, String> {
-        let password = cloud_secrets::value(home, &settings.password_secret, Purpose::MailIn);
+        let password = cloud_secrets::value(home, &settings.password_secret, settings.purpose());
         let password = password.map_err(|error| error.to_string())?;
         Ok(Self {
-            renewal: Renewal::of(home, settings, &password)?,
             place: Place {
                 host: settings.host.clone(),
                 port: settings.port(),
@@ -84,29 +81,33 @@ impl Mailbox {
                 patience: PATIENCE,
             },
             username: settings.username.clone(),
-            password,
+            credential: credential(home, settings, password)?,
             folder: settings.folder.clone(),
         })
     }
 
     /// A connection that is let in.
     async fn open(&self) -> Result<Connection, ImapError> {
-        let token = match &self.renewal {
-            Some(renewal) => Some(renewal.access_token().await?),
-            None => None,
-        };
         let mut connection = Connection::open(&self.place).await?;
-        match token {
-            Some(token) => connection.log_in_by_token(&self.username, &token).await?,
-            None => connection.log_in(&self.username, &self.password).await?,
+        let shown = self.credential.shown().await?;
+        let logged_in = connection.log_in(&self.username, &shown).await;
+        if matches!(logged_in, Err(ImapError::Refused { .. })) {
+            self.credential.forget();
         }
-        Ok(connection)
+        logged_in.map(|()| connection)
     }
 
     /// Stands for the folder of this account.
     fn name(&self) -> String {
         format!("{} {}:{} {}", self.username, self.place.host, self.place.port, self.folder)
     }
+}
+
+/// What opens a mailbox, of what is stored for it.
+pub(super) fn credential(home: &Home, settings: &Imap, stored: Secret<String>) -> Result<Credential, String> {
+    Credential::of(stored, settings.oauth2.as_ref(), settings.ca_file.as_deref(), |name| {
+        cloud_secrets::value(home, name, Purpose::MailInApplication).map_err(|error| error.to_string())
+    })
 }
 
 impl Failure {
@@ -127,9 +128,9 @@ impl Failure {
         let place = &mailbox.place;
         let (what, fix) = match self {
             Self::Server(error @ ImapError::Refused { step: LOGIN, .. }) => (
-                format!("{}:{} refuses {}: {error}", place.host, place.port, mailbox.username),
-                "See [mail_in.imap] in config.toml; a new password, or refresh token, is stored with `aiemp-node secrets add NAME --use mail-in`. \
-                 Then restart the node.",
+                format!("{}:{}, as {}: {error}", place.host, place.port, mailbox.username),
+                "See [mail_in.imap] in config.toml; a new password, refresh token or secret of the application is stored with \
+                 `aiemp-node secrets add NAME --use mail-in`. Then restart the node.",
             ),
             Self::Server(error) => (
                 format!("{}:{}: {error}", place.host, place.port),
@@ -224,10 +225,14 @@ impl Taking {
                 continue;
             }
             if can_idle {
+                let begun = Instant::now();
                 match connection.idle(IDLE_MAX).await {
                     // It said that it can, and does not.
                     Err(ImapError::Refused { step: IDLE, .. }) => can_idle = false,
                     waited => waited?,
+                }
+                if begun.elapsed() < NEWS_PAUSE {
+                    sleep(NEWS_PAUSE).await;
                 }
             } else {
                 sleep(LOOKS).await;

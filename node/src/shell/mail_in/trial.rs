@@ -5,10 +5,10 @@ use std::time::Duration;
 use aiemp_keys::Secret;
 use futures::future::join_all;
 
-use super::oauth2::Renewal;
+use super::mailbox::credential;
 use crate::{
     config::Imap,
-    executor::smtp::{self, By, LetIn, Security, SmtpSettings},
+    executor::smtp::{self, LetIn, Security, SmtpSettings},
     home::Home,
 };
 
@@ -42,22 +42,20 @@ pub async fn can_send(home: &Home, settings: &Imap, stored: &Secret<String>) -> 
         Some(place) => vec![parse(place)?],
         None => usual(&settings.host),
     };
-    let token = match Renewal::of(home, settings, stored)? {
-        Some(renewal) => Some(renewal.access_token().await.map_err(|error| error.to_string())?),
-        None => None,
-    };
-    let (shown, by) = token.as_ref().map_or((stored, By::Password), |token| (token, By::Token));
+    let stored = credential(home, settings, Secret::new(stored.expose().clone()))?;
+    let shown = stored.shown().await.map_err(|error| error.to_string())?;
+    let shown = &shown;
     let tries = places.iter().map(|(host, port)| async move {
         let settings = SmtpSettings {
             host: host.clone(),
             port: *port,
             security: if *port == 465 { Security::Tls } else { Security::Starttls },
             username: Some(settings.username.clone()),
-            password: Some(Secret::new(shown.expose().clone())),
+            shown: Some(shown.again()),
             timeout: PATIENCE,
             ca_file: settings.ca_file.clone(),
         };
-        smtp::lets_in(&settings, by).await
+        smtp::lets_in(&settings).await
     });
     let let_in = join_all(tries).await;
     let named = || places.iter().map(|(host, port)| format!("{host}:{port}"));

@@ -87,8 +87,7 @@ async fn taken_up(shop: Shop) -> (Vec<u32>, Vec<String>) {
     let mailbox = Mailbox {
         place,
         username: "me".to_owned(),
-        password: Secret::new("secret".to_owned()),
-        renewal: None,
+        credential: Credential::Password(Secret::new("secret".to_owned())),
         folder: "INBOX".to_owned(),
     };
     let intake = Arc::new(Intake::open(vault.path()).unwrap());
