@@ -3,7 +3,7 @@
 mod dovecot;
 mod postfix;
 mod provider;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::{
     collections::BTreeSet,

@@ -10,7 +10,10 @@ use std::{fs, path::PathBuf, process::Output};
 use serde_json::Value;
 
 pub(crate) use self::server::{Behaviour, PASSWORD, Security, Server, USER, make_certificates};
-use crate::node::{Pair, text};
+use crate::{
+    mail_in::tokens::{ACCESS, CLIENT_SECRET, Provider, REFRESH},
+    node::{Pair, text},
+};
 
 /// A mesh whose Local sends by SMTP, and the server.
 struct Post {
@@ -135,6 +138,40 @@ fn an_approved_mail_goes_by_starttls_with_password_exactly_once() {
     post.pair.local.start();
     post.pair.wait("the executor runs", |pair| pair.local.log().matches("executor started").count() == 2);
     assert_eq!(post.server.mails().len(), 1);
+}
+
+#[test]
+fn where_the_provider_takes_no_password_a_mail_goes_by_an_access_token() {
+    let provider = Provider::start();
+    let Some(mut post) = Post::office(Security::Starttls) else { return };
+    post.server.token = Some(ACCESS);
+    post.server.start(Behaviour::Accept);
+    post.pair.local.stop();
+    let config = post.pair.local.home.join("config.toml");
+    let written = fs::read_to_string(&config).expect("settings");
+    fs::write(&config, format!("{written}\n{}", provider.settings("smtp"))).expect("written");
+    let passphrase = post.shown();
+    for (name, value) in [("smtp", REFRESH), ("application", CLIENT_SECRET)] {
+        post.pair.local.store_secret(name, &["--passphrase-file", &passphrase], value);
+    }
+    post.pair.local.start();
+    // What ended at the provider is told, and the mail waits for another approval.
+    provider.end();
+    let refused = post.draft("refused");
+    post.approve(&refused);
+    post.wait_until_back(&refused);
+    let item = post.item_for("refused").expect("it is listed");
+    assert!(item.to_string().contains("400 invalid_grant *** was revoked"), "{item}");
+    assert!(post.server.mails().is_empty());
+    provider.begin();
+    let id = post.draft("order");
+    post.approve(&id);
+    post.wait_for_state(&id, "sent");
+    let mails = post.server.mails();
+    let [mail] = &mails[..] else { panic!("{mails:?}") };
+    assert_eq!((&mail["user"], &mail["by_token"], &mail["tls"]), (&USER.into(), &true.into(), &true.into()), "{mail}");
+    let log = post.pair.local.log();
+    assert!(![ACCESS, REFRESH, CLIENT_SECRET].iter().any(|secret| log.contains(secret)), "{log}");
 }
 
 #[test]

@@ -321,7 +321,8 @@ fn check_mail(home: &Home, config: &Config, findings: &mut Findings) {
         let outbox = config.outbox.dir.clone().unwrap_or_else(|| home.outbox());
         return findings.ok(format!("mails are written as files to {}; nothing is sent", outbox.display()));
     };
-    if let Some(name) = &smtp.password_secret {
+    let application = smtp.oauth2.as_ref().and_then(|oauth2| oauth2.client_secret.as_ref()?.secret());
+    for name in smtp.password_secret.as_deref().into_iter().chain(application) {
         check_secret(home, name, findings);
     }
     check_port(&smtp.host, smtp.port(), findings);

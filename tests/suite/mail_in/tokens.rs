@@ -21,19 +21,19 @@ use crate::{
 };
 
 /// A provider that lets nobody in by password. What its client was asked for and gave it.
-struct Provider {
+pub(crate) struct Provider {
     port: u16,
     renewals: Arc<AtomicU16>,
     /// Whether the stored token is good still.
     is_good: Arc<AtomicBool>,
 }
 
-const REFRESH: &str = "a refresh+token/of a test";
-const CLIENT_SECRET: &str = "the application's secret";
-const ACCESS: &str = "ya29.access-token_of-a-test";
+pub(crate) const REFRESH: &str = "a refresh+token/of a test";
+pub(crate) const CLIENT_SECRET: &str = "the application's secret";
+pub(crate) const ACCESS: &str = "ya29.access-token_of-a-test";
 
 impl Provider {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (renewals, is_good) = (Arc::new(AtomicU16::new(0)), Arc::new(AtomicBool::new(true)));
         let (count, good) = (renewals.clone(), is_good.clone());
         let port = http::serve(move |asked, stream| {
@@ -66,9 +66,20 @@ impl Provider {
         Self { port, renewals, is_good }
     }
 
-    fn settings(&self) -> String {
+    /// The person takes the access back.
+    pub(crate) fn end(&self) {
+        self.is_good.store(false, Ordering::Relaxed);
+    }
+
+    /// And gives it again.
+    pub(crate) fn begin(&self) {
+        self.is_good.store(true, Ordering::Relaxed);
+    }
+
+    /// Of the settings in this table.
+    pub(crate) fn settings(&self, table: &str) -> String {
         format!(
-            "[mail_in.imap.oauth2]\ntoken_url = \"http://127.0.0.1:{}/token\"\nclient_id = \"app\"\n\
+            "[{table}.oauth2]\ntoken_url = \"http://127.0.0.1:{}/token\"\nclient_id = \"app\"\n\
              client_secret = \"${{secret:application}}\"\n",
             self.port
         )
@@ -83,7 +94,7 @@ fn a_mailbox_is_read_by_access_tokens_that_are_renewed_and_lie_nowhere() {
     let port = cuts.serve(dovecot.port);
     let mut pair = Pair::strangers_in(dir, &["--unprotected-keys"]);
     let listen = format!("listen = [\"/ip4/127.0.0.1/tcp/{}\"]\n", free_port());
-    pair.cloud.configure(&format!("{listen}{}{}", settings(&dovecot, port), provider.settings()));
+    pair.cloud.configure(&format!("{listen}{}{}", settings(&dovecot, port), provider.settings("mail_in.imap")));
     pair.cloud.store_secret("application", &["--use", "mail-in"], CLIENT_SECRET);
     pair.cloud.store_secret("mailbox", &["--use", "mail-in"], REFRESH);
     pair.pair(&[]);
@@ -97,7 +108,7 @@ fn a_mailbox_is_read_by_access_tokens_that_are_renewed_and_lie_nowhere() {
     pair.wait("it is taken up again", |pair| tasks(pair) == 2);
     assert!(provider.renewals.load(Ordering::Relaxed) > before);
     // The person took the access back.
-    provider.is_good.store(false, Ordering::Relaxed);
+    provider.end();
     cuts.now();
     let trouble = |pair: &Pair| pair.cloud.json(&["status", "--json"])["mail_in"]["what"].as_str().map(str::to_owned);
     pair.wait("it is told", |pair| {
@@ -136,7 +147,7 @@ fn a_token_that_could_send_is_refused_on_cloud() {
     cloud.configure(&mailbox);
     let stored = add_secret(&cloud, REFRESH, &[]);
     assert_eq!(stored.code, Some(0), "{}", stored.said);
-    cloud.configure(&format!("{mailbox}{}", provider.settings()));
+    cloud.configure(&format!("{mailbox}{}", provider.settings("mail_in.imap")));
     cloud
         .refused(&["--role", "cloud"])
         .assert(78, &["one for mail-in by token is needed", "secrets add mailbox --use mail-in"]);
@@ -153,7 +164,8 @@ fn a_token_that_could_send_is_refused_on_cloud() {
         ("oauth2.example.org", "does not begin with https://"),
         ("https://oauth2.example.org/token?x=1", "without a query"),
     ] {
-        let settings = provider.settings().replace(&format!("http://127.0.0.1:{}/token", provider.port), url);
+        let settings =
+            provider.settings("mail_in.imap").replace(&format!("http://127.0.0.1:{}/token", provider.port), url);
         cloud.configure(&format!("{mailbox}{settings}"));
         add_secret(&cloud, REFRESH, &[]).assert(78, &["token_url", why]);
     }

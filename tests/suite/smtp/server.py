@@ -37,6 +37,7 @@ class Handler:
             "content": envelope.content.decode("utf-8", "surrogateescape"),
             "tls": bool(session.ssl) or self.settings["security"] == "tls",
             "user": (session.auth_data.login or b"").decode() if session.auth_data else None,
+            "by_token": bool(session.auth_data) and not session.auth_data.password,
         }
         path = os.path.join(self.settings["mailbox"], f"{self.count}.json")
         with open(path + ".made", "w", encoding="utf-8", errors="surrogateescape") as file:
