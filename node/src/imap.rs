@@ -87,6 +87,16 @@ impl From<NoToken> for ImapError {
     }
 }
 
+impl ImapError {
+    /// With the step at which the connection failed.
+    fn at(self, step: &str) -> Self {
+        match self {
+            Self::Connection(why) => Self::Connection(format!("{step}: {why}")),
+            Self::Refused { .. } | Self::Protocol(_) | Self::Settings(_) => self,
+        }
+    }
+}
+
 /// A stream, encrypted or not.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -170,8 +180,9 @@ impl Connection {
         self.hidden.push(Secret::new(secret.to_owned()));
         let [command, answer] = lines.map(Secret::new);
         self.left = HEARD_BYTES_MAX;
-        let logged_in = timeout(self.patience * 2, self.authenticate(command.expose(), answer.expose())).await;
-        logged_in.unwrap_or_else(|_| Err(silent(self.patience * 2)))
+        let whole = self.patience * 2;
+        let logged_in = timeout(whole, self.authenticate(command.expose(), answer.expose())).await;
+        logged_in.unwrap_or_else(|_| Err(silent(whole))).map_err(|error| error.at(LOGIN))
     }
 
     /// One command, and an answer to the server's first question. To a second one, by which it says why it refuses, it gets
@@ -249,10 +260,7 @@ impl Connection {
             let tag = self.say_tagged(command).await?;
             self.until_done(step, &tag, told).await
         };
-        done.await.map_err(|error| match error {
-            ImapError::Connection(why) => ImapError::Connection(format!("{step}: {why}")),
-            ImapError::Refused { .. } | ImapError::Protocol(_) | ImapError::Settings(_) => error,
-        })
+        done.await.map_err(|error| error.at(step))
     }
 
     /// Waits until something changes in the folder (RFC 2177), for so long at the most.

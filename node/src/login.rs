@@ -200,7 +200,7 @@ impl Renewal {
         let secrets = self.client_secret.iter().chain([&self.refresh_token]);
         let words = secrets.filter(|secret| !secret.expose().is_empty()).fold(words, |words, secret| {
             // As it is, and as it was told in the form.
-            let told: String = form_urlencoded(secret.expose());
+            let told = form_urlencoded(secret.expose());
             words.replace(secret.expose().as_str(), "***").replace(&told, "***")
         });
         inert::one_line(words.trim(), REASON_BYTES_MAX)
