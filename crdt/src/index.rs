@@ -33,7 +33,7 @@ pub struct Origin {
     pub hash: EntryHash,
     /// Its hybrid time.
     pub hlc: Timestamp,
-    /// What its author had.
+    /// What its author had of other logs.
     pub past: Past,
 }
 
@@ -45,7 +45,7 @@ impl Origin {
 
     /// Whether this entry lies in the causal past of `later`.
     pub fn is_before(&self, later: &Self) -> bool {
-        later.past.contains(self.log, self.seq) || (self.log == later.log && self.seq == later.seq)
+        if self.log == later.log { self.seq <= later.seq } else { later.past.contains(self.log, self.seq) }
     }
 }
 

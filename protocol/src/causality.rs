@@ -7,23 +7,23 @@ use crate::{
     ids::{EntryHash, LogId},
 };
 
-/// For each log, how many of its entries lie in an entry's causal past: in the order of the logs, and shared, for there is one
-/// of every entry.
+/// For each log but the entry's own, how many of its entries lie in the entry's causal past: in the order of the logs. Of its
+/// own log all that came before do. Shared by entries that follow each other with nothing new of others between them: most do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past(Arc<[(LogId, u64)]>);
 
 impl Past {
-    /// The logs with how many of their entries.
+    /// The other logs with how many of their entries.
     pub fn iter(&self) -> impl Iterator<Item = (LogId, u64)> + '_ {
         self.0.iter().copied()
     }
 
-    /// How many of a log's entries.
+    /// How many entries of another log.
     pub fn held(&self, log: LogId) -> u64 {
         self.0.binary_search_by_key(&log, |(log, _)| *log).map_or(0, |at| self.0[at].1)
     }
 
-    /// Whether the entry `(log, seq)` lies in it.
+    /// Whether the entry `(log, seq)` of another log lies in it.
     pub fn contains(&self, log: LogId, seq: u64) -> bool {
         self.held(log) >= seq
     }
@@ -45,11 +45,9 @@ pub struct Chains {
 impl Chains {
     /// Adds the next entry of its log and answers its causal past. All of `seen` must be held.
     pub fn push(&mut self, signed: &SignedEntry) -> Past {
-        let before = self.logs.get(&signed.log).and_then(|chain| chain.last());
-        let mut past: BTreeMap<_, _> = before.into_iter().flat_map(|(_, before)| before.iter()).collect();
-        if signed.entry.seq > 1 {
-            past.insert(signed.log, signed.entry.seq - 1);
-        }
+        let before = self.logs.get(&signed.log).and_then(|chain| chain.last()).map(|(_, before)| before.clone());
+        let before = before.unwrap_or_default();
+        let mut past: BTreeMap<_, _> = before.iter().collect();
         for seen in &signed.entry.seen {
             if let Some((_, theirs)) = self.at(seen.log, seen.seq) {
                 for (log, seq) in theirs.iter() {
@@ -58,7 +56,12 @@ impl Chains {
             }
             raise(&mut past, seen.log, seen.seq);
         }
-        let past: Past = past.into_iter().collect();
+        past.remove(&signed.log);
+        let past = if before.iter().eq(past.iter().map(|(log, seq)| (*log, *seq))) {
+            before
+        } else {
+            past.into_iter().collect()
+        };
         let chain = self.logs.entry(signed.log).or_default();
         debug_assert_eq!(chain.len() as u64 + 1, signed.entry.seq);
         chain.push((signed.hash, past.clone()));

@@ -32,9 +32,17 @@ impl Replication {
         self.chains.logs().map(|log| (log, by_all(log))).collect()
     }
 
+    /// How much of a log the author of `own` had when it wrote the last entry of that.
+    fn holds_by_last(&self, own: LogId, log: LogId) -> Option<u64> {
+        if own == log {
+            return self.chains.len(log).checked_sub(1);
+        }
+        self.chains.past_of_last(own).map(|past| past.held(log))
+    }
+
     fn has_said_to_hold(&self, member: NodeId, log: LogId) -> u64 {
         let signed = self.chains.logs().filter(|own| own.author == member);
-        let signed = signed.filter_map(|own| self.chains.past_of_last(own).map(|past| past.held(log)));
+        let signed = signed.filter_map(|own| self.holds_by_last(own, log));
         let told = self.heard.get(&member).and_then(|held| held.get(&log)).copied();
         signed.chain(told).max().unwrap_or(0)
     }
