@@ -458,9 +458,7 @@ mod tests {
             |base, path: &VaultPath| Item::New { file, path: path.clone(), kind: FileKind::Note, base, length: 1 };
         let moved = VaultPath::parse("Plans/b.md").expect("a path");
         let later = ContentRef::of(b"later");
-        let mut knowing = Origin::clone(&origin(1, 2));
-        knowing.past = Past::from_iter([(knowing.log, 1)]);
-        let knowing = Arc::new(knowing);
+        let knowing = origin(1, 2);
         // One who adopted it moved it and wrote it anew; another adopted it, or says to, with another content.
         let first = (new(base, &path), origin(1, 1));
         let set = |write| (Item::Set { file, write }, Arc::clone(&knowing));
@@ -511,10 +509,8 @@ mod tests {
         let file = FileId { zone: Zone::Drafts, hash: Hash::of_content(b"file") };
         let base = |number: u64| ContentHash::of(&number.to_le_bytes());
         for seq in 0..30_000 {
-            let mut later = Origin::clone(&origin(1, seq));
-            later.past = Past::from_iter([(later.log, seq.saturating_sub(1))]);
             let write = FieldWrite::Base(ContentRef { hash: base(seq), length: 0 });
-            index.apply(&Item::Set { file, write }, &Arc::new(later), |_| true);
+            index.apply(&Item::Set { file, write }, &origin(1, seq), |_| true);
         }
         let record = index.get(file).expect("the file");
         let begun = std::time::Instant::now();

@@ -160,9 +160,9 @@ mod tests {
             self.next[author as usize] = seq;
             let log = |author| LogId { author: node(author), generation: 0, audience: Audience::All };
             let hash = EntryHash(Hash::of_content(&[author, seq as u8]));
-            let mut past = [(log(PERSON), knowing[0]), (log(CLOUD), knowing[1])];
-            past[author as usize - 1].1 = seq - 1;
-            let past = past.into_iter().filter(|(_, seq)| *seq > 0).collect();
+            let known = [(PERSON, knowing[0]), (CLOUD, knowing[1])];
+            let others = known.into_iter().filter(|(other, seq)| *other != author && *seq > 0);
+            let past = others.map(|(other, seq)| (log(other), seq)).collect();
             let hlc = Timestamp::from_millis(seq);
             self.index.apply(&item, &Arc::new(Origin { log: log(author), seq, hash, hlc, past }), |author| {
                 author == node(PERSON)

@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    config::{EnvValue, Oauth2},
+    config::Oauth2,
     core::mail::inert,
     executor::http::{cause_of, client_to, read},
     hands::ServerAddress,
@@ -69,7 +69,7 @@ impl Credential {
         let Some(oauth2) = oauth2 else { return Ok(Self::Password(stored)) };
         let address = oauth2.address(ca_file)?;
         let client = client_to(address.scheme, address.port, ca_file, PATIENCE)?;
-        let client_secret = oauth2.client_secret.as_ref().and_then(EnvValue::secret).map(secret);
+        let client_secret = oauth2.application().map(secret);
         Ok(Self::RefreshToken(Box::new(Renewal {
             client,
             address,

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::print;
 use crate::{
-    config::{BrainKind, Config},
+    config::{BrainKind, Config, Oauth2},
     executor::secrets::{self, SecretError},
     fault::causes,
     home::Home,
@@ -321,7 +321,7 @@ fn check_mail(home: &Home, config: &Config, findings: &mut Findings) {
         let outbox = config.outbox.dir.clone().unwrap_or_else(|| home.outbox());
         return findings.ok(format!("mails are written as files to {}; nothing is sent", outbox.display()));
     };
-    let application = smtp.oauth2.as_ref().and_then(|oauth2| oauth2.client_secret.as_ref()?.secret());
+    let application = smtp.oauth2.as_ref().and_then(Oauth2::application);
     for name in smtp.password_secret.as_deref().into_iter().chain(application) {
         check_secret(home, name, findings);
     }

@@ -178,8 +178,8 @@ fn mail_in_purpose(home: &Home, name: &str, value: &Secret<String>, may_send: bo
     const CODE: &str = "cloud_can_send";
     let config = shell::settings::load(home)?;
     let mailbox = config.mail_in.imap;
-    let client_secret = mailbox.as_ref().and_then(|mailbox| mailbox.oauth2.as_ref()?.client_secret.as_ref()?.secret());
-    if client_secret == Some(name) {
+    let application = mailbox.as_ref().and_then(|mailbox| mailbox.oauth2.as_ref()?.application());
+    if application == Some(name) {
         // It is tried together with the refresh token.
         return Ok(Purpose::MailInApplication);
     }

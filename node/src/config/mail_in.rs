@@ -78,7 +78,7 @@ impl Imap {
 
     /// What is wrong with it.
     pub fn objection(&self) -> Option<&'static str> {
-        let application = self.oauth2.as_ref().and_then(|oauth2| oauth2.client_secret.as_ref()?.secret());
+        let application = self.oauth2.as_ref().and_then(Oauth2::application);
         (application == Some(&self.password_secret)).then_some(
             "`[mail_in.imap] password_secret` and `client_secret` of its oauth2 are one name: each is a secret of its own",
         )

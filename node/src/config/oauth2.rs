@@ -27,6 +27,11 @@ impl Oauth2 {
             .map_err(|why| format!("`token_url`: {}", why.trim_start_matches("url: ")))
     }
 
+    /// Name of the secret of the application, where it has one.
+    pub fn application(&self) -> Option<&str> {
+        self.client_secret.as_ref()?.secret()
+    }
+
     /// What is wrong with it.
     pub fn objection(&self) -> Option<String> {
         if self.client_id.is_empty() {

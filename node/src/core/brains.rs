@@ -173,8 +173,8 @@ impl Core {
         let used = answer.as_ref().map_or_else(|fault| fault.used, |run| run.used);
         // However the run itself ended.
         let is_done = self.came_of(work, self.work.me);
-        let is_logic = answer.as_ref().map_or_else(|fault| fault.class == FaultClass::Logic, |_| true);
-        let in_vain = (self.work.brain == Brain::Agent && !is_done && is_logic).then_some(work);
+        let is_its_own = answer.as_ref().err().is_none_or(|fault| fault.class == FaultClass::Logic);
+        let in_vain = (self.work.brain == Brain::Agent && !is_done && is_its_own).then_some(work);
         let spending = self.work.budget.end(began, used, in_vain);
         self.outputs.push_back(Output::KeepSpending(spending));
         self.work.waiting_at = self.work.waiting_at.map(|_| now);

@@ -86,6 +86,13 @@ struct Begun {
     in_vain: Option<WorkId>,
 }
 
+impl Begun {
+    /// Whether it began within this time before now. A clock that was far ahead for a while bounds nothing for years.
+    fn is_within(&self, window: Duration, now: Timestamp) -> bool {
+        self.at + window > now && self.at <= now + DAY
+    }
+}
+
 /// What was used of late, and what runs.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -109,9 +116,7 @@ impl Budget {
     /// Until when no run may begin, and what keeps it.
     pub(super) fn spent_until(&self, now: Timestamp) -> Option<(Timestamp, Bound)> {
         let paused = self.paused_until.filter(|until| *until > now).map(|until| (until, Bound::Provider));
-        // A clock that was far ahead for a while bounds nothing for years.
-        let is_near = move |at: &Timestamp| *at <= now + DAY;
-        let within = |window: Duration| self.runs.iter().filter(move |run| run.at + window > now && is_near(&run.at));
+        let within = |window: Duration| self.runs.iter().filter(move |run| run.is_within(window, now));
         let runs = |max: usize, window, bound| {
             let over = within(window).count().checked_sub(max)?;
             // It is free again once so many have grown older than the window; where none is allowed, for now never.
@@ -142,15 +147,14 @@ impl Budget {
 
     /// Whether a task had all its runs of the last day, in vain.
     pub(super) fn is_spent_for(&self, now: Timestamp, work: WorkId) -> bool {
-        let in_vain =
-            self.runs.iter().filter(|run| run.in_vain == Some(work) && run.at + DAY > now && run.at <= now + DAY);
+        let in_vain = self.runs.iter().filter(|run| run.in_vain == Some(work) && run.is_within(DAY, now));
         u32::try_from(in_vain.count()).is_ok_and(|count| count >= self.limits.runs_per_task)
     }
 
     /// A run begins; what is told back is to be durable before it does.
     pub(super) fn begin(&mut self, now: Timestamp) -> Vec<u8> {
         self.running += 1;
-        self.runs.retain(|run| run.at + DAY > now && run.at <= now + DAY);
+        self.runs.retain(|run| run.is_within(DAY, now));
         self.runs.push(Begun { at: now, used: Used::default(), in_vain: None });
         self.to_bytes()
     }

@@ -86,7 +86,8 @@ fn entries(all: &[Said]) -> Vec<(Item, Arc<Origin>)> {
             }
         });
         lengths[by] += 1;
-        let past = (0..AUTHORS).map(|other| (log(other), known[by][other])).filter(|(_, seq)| *seq > 0).collect();
+        let others = (0..AUTHORS).filter(|other| *other != by).map(|other| (log(other), known[by][other]));
+        let past = others.filter(|(_, seq)| *seq > 0).collect();
         let hash = EntryHash(Hash::of_content(&[number as u8, by as u8]));
         made.push((item, Arc::new(Origin { log: log(by), seq: lengths[by], hash, hlc: Timestamp::default(), past })));
     }
@@ -123,12 +124,13 @@ proptest! {
         let entries = entries(&all);
         let (mut left, mut other) = (entries.clone(), Vec::new());
         while !left.is_empty() {
-            let has_come = |log: &LogId, seq: u64| {
-                other.iter().any(|(_, origin): &(Item, Arc<Origin>)| origin.log == *log && origin.seq >= seq)
+            let has_come = |log: LogId, seq: u64| {
+                seq == 0 || other.iter().any(|(_, origin): &(Item, Arc<Origin>)| origin.log == log && origin.seq >= seq)
             };
-            let may_come: Vec<_> = (0..left.len())
-                .filter(|at| left[*at].1.past.iter().all(|(log, seq)| has_come(&log, seq)))
-                .collect();
+            let comes_next = |origin: &Origin| {
+                has_come(origin.log, origin.seq - 1) && origin.past.iter().all(|(log, seq)| has_come(log, seq))
+            };
+            let may_come: Vec<_> = (0..left.len()).filter(|at| comes_next(&left[*at].1)).collect();
             let pick = picks[other.len() % picks.len()].index(may_come.len());
             other.push(left.remove(may_come[pick]));
         }

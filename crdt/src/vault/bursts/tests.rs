@@ -61,8 +61,7 @@ impl Other {
         self.seq += 1;
         let entry = Entry { seq: self.seq, epoch: 1, hlc: Timestamp::default(), seen: Vec::new(), items: vec![item] };
         let signed = SignedEntry::sign(&self.signer, MeshId(Hash::from_bytes([1; 32])), self.log(), None, entry);
-        let past = Past::from_iter([(self.log(), self.seq - 1)]);
-        Input::Applied { entry: EntryWithPayloads { signed, payloads: vec![Some(payload)] }, past }
+        Input::Applied { entry: EntryWithPayloads { signed, payloads: vec![Some(payload)] }, past: Past::default() }
     }
 
     fn create(&mut self, number: usize) -> Input {
