@@ -3,7 +3,7 @@
 //! A claim is a copy of a note in the claim folder of a node. Where several nodes made one, one of them holds the work, as
 //! every node tells alike; the copies of the others leave the sight, unless something in them stands nowhere else.
 
-use std::{collections::BTreeMap, iter, time::Duration};
+use std::{collections::BTreeMap, iter, sync::Arc, time::Duration};
 
 use aiemp_keys::{Hash, NodeId, cbor};
 use aiemp_protocol::{
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The entry that carries it.
-    pub origin: Origin,
+    pub origin: Arc<Origin>,
     /// The task note in the claim folder.
     pub to: FileId,
     /// Until when it holds.
@@ -54,7 +54,7 @@ pub struct Rivals<'a> {
 }
 
 impl Claims {
-    pub(crate) fn apply(&mut self, work: WorkId, origin: &Origin, to: FileId, lease_ms: u64) {
+    pub(crate) fn apply(&mut self, work: WorkId, origin: &Arc<Origin>, to: FileId, lease_ms: u64) {
         // Who claims moves a note to their own folder; nothing else is one.
         if to.zone != Zone::Claim(origin.author()) {
             return;
@@ -65,7 +65,7 @@ impl Claims {
             *copy = (place(origin), work);
         }
         let lease_until = origin.hlc + Duration::from_millis(lease_ms);
-        let claim = Claim { origin: origin.clone(), to, lease_until, by_hand: lease_ms == LEASE_BY_HAND_MS };
+        let claim = Claim { origin: Arc::clone(origin), to, lease_until, by_hand: lease_ms == LEASE_BY_HAND_MS };
         let claims = self.by_work.entry(work).or_default();
         let last = match claims.binary_search_by_key(&origin.author(), |claim| claim.origin.author()) {
             Ok(at) => &mut claims[at],
@@ -197,7 +197,7 @@ pub(crate) fn rivals_of(index: &Index, copy: FileId, names_first: impl Fn(NodeId
     let other = claims.held(index, work, &names_first).into_iter().find(|claim| claim.to == copy)?;
     let record = index.get(copy).filter(|record| !record.is_archived())?;
     let holder = holder(index, work, &names_first).filter(|holder| holder.to != copy)?;
-    let says_nothing_new = record.changes.is_empty() && !record.had_bases();
+    let says_nothing_new = record.changes().is_empty() && !record.had_bases();
     let had = |base| index.get(holder.to).is_some_and(|record| record.had_base(base));
     let is_edited = !(says_nothing_new && record.shown_base().is_some_and(had));
     Some(Rivals { holder, other, is_edited })

@@ -170,7 +170,7 @@ pub fn edits_past_archive(record: &FileRecord) -> Vec<(&ChangeRef, &Origin)> {
     archivers(&record.archived)
         .flat_map(|archiving| {
             let mut last: BTreeMap<NodeId, &ChangeRef> = BTreeMap::new();
-            for change in record.changes.iter().filter(|change| !knows_edit(archiving, &change.origin)) {
+            for change in record.changes().iter().filter(|change| !knows_edit(archiving, &change.origin)) {
                 let place = |change: &ChangeRef| (change.origin.hlc, change.origin.hash, change.hash);
                 let of_author = last.entry(change.origin.author()).or_insert(change);
                 if place(change) > place(of_author) {

@@ -233,15 +233,22 @@ pub struct FileRecord {
     pub base: Register<ContentRef>,
     /// Whether it is out of sight.
     pub archived: Register<bool>,
-    /// Its changes in the order they applied here.
-    pub changes: Vec<ChangeRef>,
     /// Whether it lay in a vault before the node of that vault was: its id says so, of a place and a content.
     pub is_adopted: bool,
-    /// Where its documents start anew, in the order they applied here.
-    compactions: Vec<Compaction>,
     /// What its text is for life, of a day log.
     day_log: Option<Shape>,
-    /// All that its documents ever started from, sorted.
+    /// None of a file that is as it began: most are.
+    later: Option<Box<Later>>,
+}
+
+/// What came after the first content of a file.
+#[derive(Clone, Debug, Default)]
+struct Later {
+    /// Its changes in the order they applied here.
+    changes: Vec<ChangeRef>,
+    /// Where its documents start anew, in the order they applied here.
+    compactions: Vec<Compaction>,
+    /// All that its documents ever started from, sorted. Of one alone the register of the base knows.
     bases: Vec<ContentHash>,
     /// What the changes of each document and log cost, sorted.
     costs: Vec<((ContentHash, LogId), u64)>,
@@ -251,27 +258,38 @@ impl FileRecord {
     /// Takes a change, unless its log has said more of the document than anybody need read: in a log all nodes see the
     /// same come first, so they leave out the same.
     fn add_change(&mut self, change: ChangeRef, names_first: impl Fn(NodeId) -> bool) {
+        let later = self.later.get_or_insert_default();
         let key = (change.base, change.origin.log);
-        let at = match self.costs.binary_search_by_key(&key, |(key, _)| *key) {
+        let at = match later.costs.binary_search_by_key(&key, |(key, _)| *key) {
             Ok(at) => at,
             Err(at) => {
-                self.costs.insert(at, (key, 0));
+                later.costs.insert(at, (key, 0));
                 at
             }
         };
-        let (_, cost) = &mut self.costs[at];
+        let (_, cost) = &mut later.costs[at];
         *cost = cost.saturating_add(CHANGE_COST).saturating_add(change.length);
         if *cost <= CHANGES_COST_MAX {
             if names_first(change.origin.author()) {
-                self.judge_compactions(change.base, &change.origin);
+                later.judge_compactions(change.base, &change.origin);
             }
-            self.changes.push(change);
+            later.changes.push(change);
         }
+    }
+
+    /// Its changes in the order they applied here.
+    pub fn changes(&self) -> &[ChangeRef] {
+        self.later.as_ref().map_or(&[], |later| &later.changes)
+    }
+
+    fn bases(&self) -> &[ContentHash] {
+        self.later.as_ref().map_or(&[], |later| &later.bases)
     }
 
     /// Whether the log may change the document for long: where not, an edit starts it anew.
     pub fn has_room(&self, base: ContentHash, log: LogId) -> bool {
-        let cost = self.costs.binary_search_by_key(&(base, log), |(key, _)| *key).map_or(0, |at| self.costs[at].1);
+        let costs = self.later.as_ref().map_or(&[][..], |later| &later.costs);
+        let cost = costs.binary_search_by_key(&(base, log), |(key, _)| *key).map_or(0, |at| costs[at].1);
         cost <= CHANGES_COST_MAX / 2
     }
 
@@ -287,24 +305,34 @@ impl FileRecord {
 
     /// Whether a document of it ever started from this.
     pub fn had_base(&self, hash: ContentHash) -> bool {
-        self.bases.binary_search(&hash).is_ok()
+        match self.bases() {
+            [] => self.base.values().next().is_some_and(|only| only.hash == hash),
+            bases => bases.binary_search(&hash).is_ok(),
+        }
     }
 
     /// Whether they ever started from more than one content.
-    pub const fn had_bases(&self) -> bool {
-        self.bases.len() > 1
+    pub fn had_bases(&self) -> bool {
+        self.bases().len() > 1
     }
 
     fn write_base(&mut self, origin: &Arc<Origin>, content: ContentRef, is_given: bool) {
+        let is_first = self.base.count() == 0 && self.bases().is_empty();
+        if !is_first {
+            self.note_base(content.hash);
+        }
         self.base.write(Written { origin: Arc::clone(origin), value: content, is_given });
-        self.note_base(content.hash);
     }
 
     fn note_base(&mut self, hash: ContentHash) {
-        if let Err(at) = self.bases.binary_search(&hash) {
-            self.bases.reserve_exact(1);
-            self.bases.insert(at, hash);
+        if self.had_base(hash) {
+            return;
         }
+        let bases = &mut self.later.get_or_insert_default().bases;
+        if bases.is_empty() {
+            bases.extend(self.base.values().next().map(|only| only.hash));
+        }
+        bases.insert(bases.partition_point(|known| *known < hash), hash);
     }
 
     /// Whether these bytes are what its log names: a digest with a length that is not its own names nothing, or one file
@@ -318,18 +346,18 @@ impl FileRecord {
     /// The changes of the document that is shown.
     pub fn current_changes(&self) -> impl Iterator<Item = &ChangeRef> {
         let base = self.shown_base();
-        self.changes.iter().filter(move |change| Some(change.base) == base)
+        self.changes().iter().filter(move |change| Some(change.base) == base)
     }
 
     /// The changes of the document that starts from this content.
     pub fn changes_under(&self, base: ContentHash) -> impl Iterator<Item = &ChangeRef> {
-        self.changes.iter().filter(move |change| change.base == base)
+        self.changes().iter().filter(move |change| change.base == base)
     }
 
     /// Everybody who ever wrote the file or its place: content, changes, path, and its being put away or back.
     pub fn authors(&self) -> BTreeSet<NodeId> {
         let registers = [self.path.origins(), self.kind.origins(), self.base.origins(), self.archived.origins()];
-        let changes = self.changes.iter().map(|change| &*change.origin);
+        let changes = self.changes().iter().map(|change| &*change.origin);
         registers.into_iter().flatten().chain(changes).map(Origin::author).collect()
     }
 
@@ -338,9 +366,9 @@ impl FileRecord {
     /// Another content may have as many changes as the one before, whoever wrote it anew or let it start anew, and bytes have
     /// none to show, so all of these count as well.
     pub fn text_writes(&self) -> u64 {
-        let contents = self.base.count() + self.compactions.len();
+        let contents = self.base.count() + self.compactions().len();
         let is_edited = self.current_changes().next().is_some();
-        if is_edited { (contents + self.kind.count() + self.changes.len()) as u64 } else { 0 }
+        if is_edited { (contents + self.kind.count() + self.changes().len()) as u64 } else { 0 }
     }
 
     /// Whether others changed the document, so that its fields may conflict, or something of it may not be taken.
@@ -489,7 +517,7 @@ mod tests {
         let mut add = |author: u8, seq: u64, length: u64| {
             let hash = ContentHash::of(&[author, seq as u8]);
             index.apply(&Item::Change { file, base, length, hash }, &origin(author, seq), |_| true);
-            index.get(file).map_or(0, |record| record.changes.len())
+            index.get(file).map_or(0, |record| record.changes().len())
         };
         let full = CHANGES_COST_MAX / ((1 << 20) + CHANGE_COST);
         for seq in 1..=full {

@@ -60,7 +60,7 @@ fn is_kept(index: &Index, file: FileId, record: &FileRecord, (archived, names_fi
     if archived.writes().any(|(word, archived)| !archived && keeps(word, &|_| false)) {
         return true;
     }
-    let mut edits = record.changes.iter().map(|change| &*change.origin).filter(|edit| !left_out(edit));
+    let mut edits = record.changes().iter().map(|change| &*change.origin).filter(|edit| !left_out(edit));
     if edits.any(|edit| keeps(edit, &|deletion| conflict::knows_edit(deletion, edit))) {
         return true;
     }

@@ -331,7 +331,7 @@ fn others_built_on(world: &World, file: FileId) -> bool {
     let local = world.nodes[LOCAL].id();
     let Some(record) = core(world).vault().index().get(file) else { return false };
     let created = record.path.has_any(|origin| origin.author() == local);
-    created || record.changes.iter().any(|change| change.origin.author() == local)
+    created || record.changes().iter().any(|change| change.origin.author() == local)
 }
 
 /// What lies in the shared folders is the person's, or stands on something of theirs. A draft that was on its way when

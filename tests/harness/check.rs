@@ -145,7 +145,7 @@ pub fn zones_respected(world: &World, node: &Node, core: &Core) -> Result<(), Vi
         }
         let writers = record.path.writes().map(|(origin, _)| origin.author());
         let writers = writers.chain(record.archived.writes().map(|(origin, _)| origin.author()));
-        let mut writers = writers.chain(record.changes.iter().map(|change| change.origin.author()));
+        let mut writers = writers.chain(record.changes().iter().map(|change| change.origin.author()));
         if writers.any(|writer| world.nodes[world.index_of(writer)].role == Role::Cloud) {
             return Err(format!("a peer writes only its zones: Cloud wrote {file:?} as {} has it", node.name));
         }

@@ -74,7 +74,7 @@ pub fn nothing_unseen(world: &mut World, node: usize, record: &Record) -> Result
         }
         if over.is_none() {
             let bases = record.base.writes().map(|(_, base)| base.hash);
-            let changes = record.changes.iter().filter(|change| change.base != shown).map(|change| change.hash);
+            let changes = record.changes().iter().filter(|change| change.base != shown).map(|change| change.hash);
             closed.extend(bases.chain(changes).filter(|hash| *hash != shown));
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use aiemp_keys::NodeId;
 use aiemp_protocol::{entry::ContentRef, ids::ContentHash};
 
-use super::{FileRecord, Origin, Register};
+use super::{FileRecord, Later, Origin, Register};
 
 /// A document that starts anew.
 #[derive(Clone, Debug)]
@@ -63,6 +63,13 @@ impl Start<'_> {
     }
 }
 
+impl Later {
+    /// Somebody whose word counts first changed a document.
+    pub(super) fn judge_compactions(&mut self, base: ContentHash, change: &Origin) {
+        self.compactions.iter_mut().for_each(|compaction| compaction.changed(base, change));
+    }
+}
+
 impl FileRecord {
     pub(super) fn compact(
         &mut self,
@@ -75,16 +82,15 @@ impl FileRecord {
         }
         let mut compaction =
             Compaction { origin: Arc::clone(origin), from, to, is_overtaken: false, is_taken_up: false };
-        for change in self.changes.iter().filter(|change| names_first(change.origin.author())) {
+        for change in self.changes().iter().filter(|change| names_first(change.origin.author())) {
             compaction.changed(change.base, &change.origin);
         }
-        self.compactions.push(compaction);
         self.note_base(to.hash);
+        self.later.get_or_insert_default().compactions.push(compaction);
     }
 
-    /// Somebody whose word counts first changed a document.
-    pub(super) fn judge_compactions(&mut self, base: ContentHash, change: &Origin) {
-        self.compactions.iter_mut().for_each(|compaction| compaction.changed(base, change));
+    pub(super) fn compactions(&self) -> &[Compaction] {
+        self.later.as_ref().map_or(&[], |later| &later.compactions)
     }
 
     /// The compactions that follow each other from a base and stand.
@@ -94,12 +100,12 @@ impl FileRecord {
         counts: impl Fn(&Origin) -> bool,
     ) -> impl Iterator<Item = &Compaction> {
         let next = move |base: ContentHash| {
-            let of_base = self.compactions.iter().filter(|compaction| compaction.from == base);
+            let of_base = self.compactions().iter().filter(|compaction| compaction.from == base);
             of_base
                 .filter(|compaction| counts(&compaction.origin) && compaction.stands())
                 .min_by_key(|one| one.origin.hash)
         };
-        std::iter::successors(next(base), move |last| next(last.to.hash)).take(self.compactions.len())
+        std::iter::successors(next(base), move |last| next(last.to.hash)).take(self.compactions().len())
     }
 
     /// Where the document of a register of contents starts, going by the entries that count.
@@ -124,13 +130,13 @@ impl FileRecord {
     /// Who wrote what the shown document starts from: whoever wrote the content, and whoever had changed what became of it.
     pub fn writers_of_start(&self) -> impl Iterator<Item = &Origin> {
         let before = self.start(&self.base, |_| true).map(|start| start.before).unwrap_or_default();
-        let changes = self.changes.iter().filter(move |change| before.contains(&change.base));
+        let changes = self.changes().iter().filter(move |change| before.contains(&change.base));
         self.base.writes().map(|(origin, _)| origin).chain(changes.map(|change| &*change.origin))
     }
 
     /// All contents that a document of the file ever started from, each with the entry that says so.
     pub fn contents(&self) -> impl Iterator<Item = (&Origin, &ContentRef)> {
-        self.base.all().chain(self.compactions.iter().map(|compaction| (&*compaction.origin, &compaction.to)))
+        self.base.all().chain(self.compactions().iter().map(|compaction| (&*compaction.origin, &compaction.to)))
     }
 
     /// The contents that are needed to read the document of a base, now and by whoever has not heard of a compaction yet.
@@ -143,7 +149,7 @@ impl FileRecord {
         }
         needed.push(last);
         // It may come to stand yet.
-        let overtaken = self.compactions.iter().filter(|compaction| compaction.from == last);
+        let overtaken = self.compactions().iter().filter(|compaction| compaction.from == last);
         needed
             .extend(overtaken.filter(|compaction| is_recent(&compaction.origin)).map(|compaction| compaction.to.hash));
         needed
@@ -151,13 +157,13 @@ impl FileRecord {
 
     /// Whether changes were made to a document that started anew by one of these.
     pub fn has_changes_since(&self, of: impl Fn(&Origin) -> bool) -> bool {
-        let of_these = self.compactions.iter().filter(|compaction| of(&compaction.origin));
+        let of_these = self.compactions().iter().filter(|compaction| of(&compaction.origin));
         of_these.map(|compaction| compaction.to.hash).any(|base| self.changes_under(base).next().is_some())
     }
 
     /// Whether any compaction is one of these.
     pub fn has_compaction(&self, of: impl Fn(&Origin) -> bool) -> bool {
-        self.compactions.iter().any(|compaction| of(&compaction.origin))
+        self.compactions().iter().any(|compaction| of(&compaction.origin))
     }
 }
 

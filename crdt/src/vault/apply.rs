@@ -241,7 +241,7 @@ impl Vault {
         match item {
             Item::Change { hash, .. } => {
                 self.own_edit_applied(file, origin);
-                let last = self.index.get(file).and_then(|record| record.changes.last());
+                let last = self.index.get(file).and_then(|record| record.changes().last());
                 // The index leaves out what is too much.
                 let is_this = |change: &&ChangeRef| change.hash == *hash && Arc::ptr_eq(&change.origin, origin);
                 if let Some(change) = last.filter(is_this).cloned() {

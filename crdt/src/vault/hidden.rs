@@ -95,7 +95,7 @@ pub(super) fn hidden_among<'r>(
     }
     // A change may name any digest: under one that never was the content it says nothing.
     let is_other = |change: &&ChangeRef| change.base != start.content.hash && record.had_base(change.base);
-    let others = || record.changes.iter().filter(|change| is_other(change) && counts(&change.origin));
+    let others = || record.changes().iter().filter(|change| is_other(change) && counts(&change.origin));
     // What a writer of a content had is dealt with in that one, be it shown or listed.
     let is_dealt_with = |change: &&ChangeRef| base.writes().any(|(origin, _)| change.origin.is_before(origin));
     for change in others().filter(|change| !start.knows(&change.origin) && !is_dealt_with(change)) {

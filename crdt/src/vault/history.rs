@@ -87,7 +87,7 @@ impl Vault {
                 }
             }
             record.base.all().skip(1).for_each(|(origin, _)| add(origin, Deed::Replaced));
-            record.changes.iter().for_each(|change| add(&change.origin, Deed::Edited));
+            record.changes().iter().for_each(|change| add(&change.origin, Deed::Edited));
             let mut was_away = false;
             for (origin, archived) in record.archived.all() {
                 match (*archived, was_away) {

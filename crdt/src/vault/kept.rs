@@ -28,7 +28,7 @@ impl Vault {
             for (_, base) in record.contents() {
                 if bases.contains(&base.hash) { &mut kept } else { &mut named }.insert(base.hash);
             }
-            for change in &record.changes {
+            for change in record.changes() {
                 let is_kept = bases.contains(&change.base) || is_recent(&change.origin);
                 if is_kept { &mut kept } else { &mut named }.insert(change.hash);
             }
@@ -45,7 +45,7 @@ impl Vault {
             && !record.archived.has_any(&is_recent)
             && !record.base.has_any(&is_recent)
             && !record.has_compaction(&is_recent)
-            && !record.changes.iter().any(|change| is_recent(&change.origin))
+            && !record.changes().iter().any(|change| is_recent(&change.origin))
     }
 }
 

@@ -489,7 +489,7 @@ impl Vault {
     /// Both versions stay in the logs.
     pub(super) fn replace_content(&mut self, file: FileId, mut bytes: Vec<u8>) -> ContentHash {
         let kind = kind_of(&bytes);
-        let edits = self.index.get(file).into_iter().flat_map(|record| &record.changes);
+        let edits = self.index.get(file).into_iter().flat_map(|record| record.changes());
         let edited: BTreeSet<_> = edits.map(|change| change.base).collect();
         // A document is named by the text that it starts from: edits of the same text from before would come back.
         while kind == FileKind::Note && edited.contains(&ContentHash::of(&bytes)) {

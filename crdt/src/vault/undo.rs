@@ -73,7 +73,7 @@ impl Vault {
                 || record.kind.has_any(undone)
                 || record.base.has_any(undone)
                 || record.archived.has_any(undone)
-                || record.changes.iter().any(|change| undone(&change.origin))
+                || record.changes().iter().any(|change| undone(&change.origin))
         };
         let files: Vec<_> = self.index.iter().filter(|(_, record)| touched(record)).map(|(file, _)| file).collect();
         let mut undoing = Undoing { from, ..Undoing::default() };
@@ -127,7 +127,7 @@ impl Vault {
         let archived = record.archived.without(undone).is_said();
         let Some(base) = base.shown().copied() else {
             // It was made then. What others did to it since is theirs.
-            let has_others = path.shown().is_some() || record.changes.iter().any(|change| !undone(&change.origin));
+            let has_others = path.shown().is_some() || record.changes().iter().any(|change| !undone(&change.origin));
             return match (self.is_in_sight(file), has_others) {
                 (false, _) => Put::Untouched,
                 (true, true) => Put::Left,

@@ -169,7 +169,7 @@ pub(super) fn confirm(question: &str) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
-    print::talk(format!("{question} [y/N] "));
+    print::prompt(&format!("{question} [y/N] "));
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line);
     read.is_ok() && matches!(line.trim(), "y" | "Y" | "yes")

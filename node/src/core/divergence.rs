@@ -73,7 +73,7 @@ impl Core {
         let (mut projections, mut lost, mut changes) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (key, there) in self.vault.on_disk() {
             let Some(record) = self.vault.index().get(there.file) else { continue };
-            let do_not_stand = record.changes.iter().filter(|change| given_up(&change.origin));
+            let do_not_stand = record.changes().iter().filter(|change| given_up(&change.origin));
             changes.extend(do_not_stand.map(|change| change.named()));
             let is_foreign = touched(record, &of_others) || record.has_changes_since(of_others);
             let goes = record.base.writes().all(|(origin, _)| given_up(origin));
@@ -96,7 +96,7 @@ impl Core {
 }
 
 fn touched(record: &FileRecord, given_up: &impl Fn(&Origin) -> bool) -> bool {
-    record.changes.iter().any(|change| given_up(&change.origin))
+    record.changes().iter().any(|change| given_up(&change.origin))
         || record.path.writes().any(|(origin, _)| given_up(origin))
         || record.base.writes().any(|(origin, _)| given_up(origin))
         || record.archived.writes().any(|(origin, _)| given_up(origin))

@@ -142,7 +142,7 @@ pub(super) fn broken(attacker: &mut Attacker, world: &mut World) -> Played {
 fn written_by_local(world: &World, file: FileId) -> usize {
     let local = world.nodes[LOCAL].id();
     let record = core(world).vault().index().get(file);
-    record.map_or(0, |record| record.changes.iter().filter(|change| change.origin.author() == local).count())
+    record.map_or(0, |record| record.changes().iter().filter(|change| change.origin.author() == local).count())
 }
 
 /// The text of a note, as its changes have it.

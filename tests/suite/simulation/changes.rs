@@ -110,7 +110,7 @@ fn whether_a_change_is_taken_does_not_hang_on_what_came_before_it() {
     pass(&mut world, 10_000);
     let (file, base) = note_at(&world, NOTE);
     let mine =
-        core(&world, 0).vault().index().get(file).and_then(|record| record.changes.last()).expect("an edit").hash;
+        core(&world, 0).vault().index().get(file).and_then(|record| record.changes().last()).expect("an edit").hash;
     let mine = world.nodes[0].store.payload(mine, true).expect("its bytes");
     let mut document = Document::import(FIRST);
     let mine = vet::vet(&document, doc_id(file, base), world.nodes[0].id(), 0, &mine).expect("an edit");

@@ -57,7 +57,7 @@ fn replaced(seed: u64, old: &[&[u8]], new: &[u8]) -> World {
     let known = |world: &World| {
         let vault = core(world, 1).vault();
         let file = vault.file_at(&path(AT)).expect("it lies there");
-        vault.index().get(file).map(|record| (record.base.shown().copied(), record.changes.len()))
+        vault.index().get(file).map(|record| (record.base.shown().copied(), record.changes().len()))
     };
     let before = known(&world);
     put(&mut world, 0, new);

@@ -181,7 +181,7 @@ fn a_field_to_which_one_node_gave_two_values_is_listed_there_also_after_a_start(
         pass(&mut world, 15_000);
         let changes = |world: &World| {
             let vault = core(world, 0).vault();
-            vault.file_at(&path(AT)).and_then(|file| vault.index().get(file)).map_or(0, |record| record.changes.len())
+            vault.file_at(&path(AT)).and_then(|file| vault.index().get(file)).map_or(0, |record| record.changes().len())
         };
         let before = changes(&world);
         // The node takes back what it wrote, and before that lies on its disk the person says something else.
@@ -257,6 +257,6 @@ fn a_draft_of_somebody_else_that_is_written_anew_still_shows_who_wrote_which_wor
     pass(&mut world, 15_000);
     let vault = core(&world, 1).vault();
     let record = vault.file_at(&path(at)).and_then(|file| vault.index().get(file)).expect("the draft is there");
-    assert_eq!((record.shown_base(), record.changes.len()), (Some(ContentHash::of(long("old").as_bytes())), 1));
+    assert_eq!((record.shown_base(), record.changes().len()), (Some(ContentHash::of(long("old").as_bytes())), 1));
     settle(&mut world);
 }

@@ -106,7 +106,7 @@ fn outcome(entries: &[(Item, Arc<Origin>)]) -> impl PartialEq + std::fmt::Debug 
     let unknown = |change: &&ChangeRef| {
         change.base != start.content.hash && record.had_base(change.base) && !start.knows(&change.origin)
     };
-    let mut unknown: Vec<_> = record.changes.iter().filter(unknown).map(|change| change.hash).collect();
+    let mut unknown: Vec<_> = record.changes().iter().filter(unknown).map(|change| change.hash).collect();
     unknown.sort();
     let mut needed = record.read_from(record.base.shown().expect("a content").hash, |_| false);
     needed.sort();
