@@ -107,6 +107,10 @@ pub struct Brain {
     /// For `command`: what it finds in its environment, beside `PATH` and `HOME`; `${secret:NAME}` stands for a secret
     /// of Cloud (`aiemp-node secrets add NAME --use model`).
     pub env: BTreeMap<String, EnvValue>,
+    /// For `command`: files and folders that it reads, beside the system's and its own.
+    pub reads: Vec<PathBuf>,
+    /// For `command`: folders that it writes to, beside its own.
+    pub writes: Vec<PathBuf>,
 }
 
 /// An agent whose way of being called is known.
@@ -243,6 +247,8 @@ impl Default for Brain {
             timeout_s: 120,
             output_bytes_max: 262_144,
             env: BTreeMap::new(),
+            reads: Vec::new(),
+            writes: Vec::new(),
         }
     }
 }
@@ -424,6 +430,9 @@ impl Config {
             return refuse(
                 "`[brain] kind = \"command\"` needs `command = [\"PROGRAM\", …]`, or `preset = \"claude-code\"`",
             );
+        }
+        if let Some(path) = config.brain.reads.iter().chain(&config.brain.writes).find(|path| !path.is_absolute()) {
+            return refuse(&format!("`[brain]`: `{}` must be an absolute path", path.display()));
         }
         if config.brain.disclosure.as_deref().is_some_and(|line| line.trim().is_empty() || line.contains('\n')) {
             return refuse("`[brain] disclosure` is one line; leave it out for none");

@@ -68,7 +68,7 @@ pub use self::{
 use crate::{
     fault::is_disk_full,
     home::Home,
-    shell::{handed_in, tool_keeper::ToolKeeper, walls::Reach},
+    shell::{handed_in, program_keeper::ProgramKeeper, walls::Reach},
 };
 
 /// Sends under way at once: a burst of approvals opens no burst of connections.
@@ -90,7 +90,7 @@ pub struct Refused(pub String);
 ///
 /// Fails with [`Refused`] when the roster is absent, not founded by the pinned root key, older than one seen before, or
 /// names another executor, at the start or later; with other errors when the home or the disk fails.
-pub async fn run(home: &Home, me: NodeId, keeper: Option<ToolKeeper>) -> anyhow::Result<()> {
+pub async fn run(home: &Home, me: NodeId, keeper: Option<ProgramKeeper>) -> anyhow::Result<()> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async move {
         tokio::select! {
@@ -109,7 +109,7 @@ pub async fn run_until(home: &Home, me: NodeId, stop: impl Future<Output = ()>) 
 async fn run_with(
     home: &Home,
     me: NodeId,
-    keeper: Option<ToolKeeper>,
+    keeper: Option<ProgramKeeper>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let mut executor = Executor::open(home, me, keeper).map_err(told)?;

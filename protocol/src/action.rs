@@ -38,6 +38,8 @@ pub use money::{format as amount, is_currency};
 pub use reader::{IGNORED_KEYS, Refusal};
 pub use render::{AttachmentSource, Marks, NoteSource, RENDERER_VERSION, Rendered, Shown, render};
 
+/// How long a line of a list may be.
+const SUMMARY_CHARS_MAX: usize = 160;
 const ACTION_LABEL: &str = "aiemp-node 2026 action";
 const ACTION_ID_LABEL: &str = "aiemp-node 2026 action id";
 
@@ -114,7 +116,7 @@ impl Action {
         self.content.hand()
     }
 
-    /// One line for lists, with control and invisible characters spelt out.
+    /// One line for lists, of at most 160 characters, with control and invisible characters spelt out.
     pub fn summary(&self) -> String {
         let line = match &self.content {
             Content::Email(email) => format!("email to {}: {}", email.recipients().join(", "), email.subject),
@@ -127,7 +129,9 @@ impl Action {
             Content::Http(http) => format!("http call by {}", http.connector),
             Content::A2a(a2a) => format!("message to agent {}: {}", a2a.agent, first_line(&a2a.message)),
         };
-        spell::line(&line)
+        let line = spell::line(&line);
+        let end = line.char_indices().nth(SUMMARY_CHARS_MAX);
+        end.map_or_else(|| line.clone(), |(end, _)| format!("{}…", &line[..end]))
     }
 }
 
@@ -176,5 +180,10 @@ mod tests {
             "email to a@client.test, book@client.test: \
              hi[U+000A LINE FEED]Bcc: x@y.test[U+202E RIGHT-TO-LEFT OVERRIDE]"
         );
+        let Content::Email(email) = &mut action.content else { panic!("an email") };
+        email.subject = "ä".repeat(900);
+        let summary = action.summary();
+        assert_eq!(summary.chars().count(), SUMMARY_CHARS_MAX + 1);
+        assert!(summary.starts_with("email to a@client.test, book@client.test: ää") && summary.ends_with("ä…"));
     }
 }

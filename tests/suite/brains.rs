@@ -10,7 +10,8 @@ use std::{
 
 use crate::{
     deploy::skip,
-    node::{Pair, free_port, text},
+    node::{Pair, free_port, status_field, text},
+    tools::Python,
 };
 
 const CLAUDE: &str = include_str!("brains/claude.py");
@@ -24,6 +25,18 @@ fn mail(number: u32) -> Vec<u8> {
     )
     .into_bytes()
 }
+
+/// What a brain tries that obeys a mail: what it could open or write it says in its draft.
+const ESCAPES: &str = r#"
+cat > /dev/null
+for file in $FILES; do
+    head -c 1 "$file" > /dev/null 2>&1 && echo "read $file"
+    echo taken 2> /dev/null > "$file" && echo "wrote $file"
+done
+echo own > own && echo "own: $(cat own), home: $(ls -A "$HOME" | wc -l)"
+kill -0 $PPID 2> /dev/null && echo could end others
+env | cut -d= -f1 | sort | tr '\n' ' '
+"#;
 
 /// A running pair whose Cloud asks this agent.
 fn pair_with(brain: &str) -> Pair {
@@ -43,9 +56,12 @@ fn an_agent_drafts_within_its_budget_and_what_waits_is_told() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let program = dir.path().join("claude.py");
     fs::write(&program, CLAUDE).expect("the program");
-    let command = serde_json::json!([python.to_string_lossy(), program]);
-    let budget = "[brain.budget]\ndollars_per_day = 5.0\n";
-    let mut pair = pair_with(&format!("kind = \"command\"\npreset = \"claude-code\"\ncommand = {command}\n{budget}"));
+    let Python { program: python, reads } = Python::at(&python);
+    let command = serde_json::json!([python, program]);
+    let mut pair = pair_with(&format!(
+        "kind = \"command\"\npreset = \"claude-code\"\ncommand = {command}\nreads = {reads:?}\n\
+         [brain.budget]\ndollars_per_day = 5.0\n"
+    ));
     for number in 1..=3 {
         pair.cloud.drop_mail(&format!("{number}.eml"), &mail(number));
     }
@@ -140,6 +156,44 @@ fn claude_code_drafts_by_our_tools_alone_and_its_limits_are_waited_for() {
     pair.cloud.drop_mail("1.eml", &mail(1));
     pair.wait("it is told", |pair| pair.cloud.must(&["status"]).contains("the provider takes no more for now"));
     assert!(pair.local.approvals_in("pending").is_empty());
+}
+
+#[test]
+fn a_brain_that_is_a_program_sees_neither_keys_nor_the_vault_and_writes_into_its_own_folder_alone() {
+    let mut pair = Pair::strangers();
+    let (home, vault) = (&pair.cloud.home, &pair.cloud.vault);
+    let outside = pair.dir().join("outside");
+    fs::write(&outside, "kept").expect("written");
+    let planted = ["Approved/own.md", "Handbook.md"].map(|path| vault.join(path));
+    let own = ["keys/node.key", "config.toml", "mesh/planted"].map(|path| home.join(path));
+    let forbidden: Vec<_> = own.iter().chain(&planted).chain([&outside]).map(|path| path.to_string_lossy()).collect();
+    let settings = serde_json::json!(["/bin/sh", "-c", ESCAPES]);
+    let port = free_port();
+    pair.cloud.configure(&format!(
+        "listen = [\"/ip4/127.0.0.1/tcp/{port}\"]\n[brain]\nkind = \"command\"\ncommand = {settings}\nenv = {{ FILES = {:?} }}\n",
+        forbidden.join(" ")
+    ));
+    pair.pair(&[]);
+    pair.local.start();
+    pair.cloud.drop_mail("1.eml", &mail(1));
+    pair.wait("the draft arrives", |pair| pair.local.approvals_in("pending").len() == 1);
+    let draft = text(pair.local.files("Pending_Approval").values().next().expect("the draft"));
+    let (_, said) = draft.rsplit_once("---\n").expect("a body");
+    assert!(said.contains("own: own, home: 0"), "it works in folders of its own: {said}");
+    for wrong in ["read ", "wrote ", "could end"] {
+        assert!(!said.contains(wrong), "{said}");
+    }
+    assert_eq!(said.lines().last().map(str::trim), Some("FILES HOME LANG PATH PWD TMPDIR"), "{said}");
+    assert_eq!(fs::read_to_string(&outside).expect("it is there"), "kept");
+    assert!(planted.iter().all(|path| !path.exists()));
+    let walls = pair.cloud.must(&["doctor"]);
+    assert!(walls.contains("boundary: the brain, a program, cannot read keys"), "{walls}");
+    assert!(walls.contains("boundary: the mesh process cannot read its key again"), "{walls}");
+    let is_filtered = status_field(pair.cloud.pid(), "Seccomp").is_some_and(|mode| mode == "2");
+    assert!(
+        is_filtered || walls.contains("boundary off"),
+        "the mesh, which asks for the brain, stands behind its wall"
+    );
 }
 
 #[test]

@@ -33,13 +33,13 @@ struct Desk {
 }
 
 /// An interpreter, and what it needs to read.
-struct Python {
-    program: PathBuf,
-    reads: Vec<PathBuf>,
+pub(crate) struct Python {
+    pub(crate) program: PathBuf,
+    pub(crate) reads: Vec<PathBuf>,
 }
 
 impl Python {
-    fn at(program: &std::ffi::OsStr) -> Self {
+    pub(crate) fn at(program: &std::ffi::OsStr) -> Self {
         let asked = "import sys; print(sys.executable, sys.prefix, sys.base_prefix, sep='\\n')";
         let output = Command::new(program).args(["-c", asked]).output().expect("python3 runs");
         let mut lines = text(&output.stdout).lines().map(PathBuf::from).collect::<Vec<_>>().into_iter();
@@ -201,8 +201,8 @@ fn whatever_a_server_does_a_call_is_made_once_and_its_end_is_told_as_it_is_known
         ("asks again", "unknown", "which nobody gives", 1),
         ("asks a person", "unknown", "which nobody gives", 1),
         ("breaks", "unknown", "-32603", 1),
-        ("dies", "unknown", "", 1),
-        ("floods", "unknown", "", 1),
+        ("dies", "unknown", "it ended, or said more than 8 MiB", 1),
+        ("floods", "unknown", "it ended, or said more than 8 MiB", 1),
         ("hangs", "unknown", "no answer within 3 s", 1),
     ] {
         desk.does(how);
@@ -277,7 +277,7 @@ fn nothing_of_a_server_is_left_and_a_keeper_that_is_gone_is_replaced() {
     };
     desk.pair.wait("what it started ends with it", |_| runs(&["617.25"]).is_empty());
     let home = desk.pair.local.home.to_string_lossy().into_owned();
-    let keepers = || runs(&["tool-keeper", &home]);
+    let keepers = || runs(&["program-keeper", &home]);
     let keeper = keepers();
     assert_eq!(keeper.len(), 1);
     signal(keeper[0], Signal::KILL);

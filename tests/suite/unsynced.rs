@@ -137,11 +137,13 @@ fn a_disk_of_the_vault_that_takes_nothing_is_told_once_and_seen_until_it_does() 
 #[test]
 fn a_brain_that_fails_is_named_until_it_drafts() {
     let mut pair = Pair::strangers();
-    let works = pair.dir().join("works");
+    let outside = pair.dir().join("outside");
+    fs::create_dir(&outside).expect("made");
+    let works = outside.join("works");
     let script = format!("test -e {} && echo Thanks. || exit 3", works.display());
     let command = serde_json::json!(["/bin/sh", "-c", script]);
     let listen = format!("listen = [\"/ip4/127.0.0.1/tcp/{}\"]\n", free_port());
-    pair.cloud.configure(&format!("{listen}[brain]\nkind = \"command\"\ncommand = {command}\n"));
+    pair.cloud.configure(&format!("{listen}[brain]\nkind = \"command\"\ncommand = {command}\nreads = [{outside:?}]\n"));
     pair.pair(&[]);
     assert_eq!(pair.cloud.json(&["status", "--json"])["brain"], Value::Null);
     pair.cloud.drop_mail("order.eml", MAIL);

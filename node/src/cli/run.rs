@@ -8,11 +8,11 @@ use clap::{Args, ValueEnum};
 use rustix::process::Signal;
 
 use super::{
-    RoleArg, RunArgs, approvals,
+    RoleArg, RunArgs, approvals, print,
     probe::{self, ProbeArgs},
 };
 use crate::{
-    config::{BrainKind, Config},
+    config::BrainKind,
     executor,
     fault::Fault,
     hands::Hands,
@@ -25,8 +25,9 @@ use crate::{
         mail_in::Sources,
         mesh::{self, Ended, MeshOptions},
         network::addresses,
-        program::{Program, become_program},
-        schema_check, screen, supervisor, tool_keeper,
+        program::{NOT_STARTED, Program, become_program},
+        program_keeper::{self, ProgramKeeper},
+        schema_check, screen, supervisor,
         users::Users,
         walls::{self, Wall},
     },
@@ -44,10 +45,10 @@ pub(super) enum ProcessName {
     Executor,
     /// Drop folders, webhooks and watchers.
     Senses,
-    /// Shuts itself in, and becomes a watcher or an MCP server.
+    /// Shuts itself in, and becomes a watcher, an MCP server or a brain.
     Program,
-    /// Starts MCP servers for the executor, whose wall lets it start nothing.
-    ToolKeeper,
+    /// Starts MCP servers for the executor and brains for the mesh, whose walls let them start nothing.
+    ProgramKeeper,
     /// Checks the arguments of a tool against its schema.
     SchemaCheck,
     /// Decodes what peers sent, behind the strictest limits.
@@ -77,6 +78,9 @@ pub(super) struct ProcessArgs {
     /// A program's own folder
     #[arg(long, value_name = "PATH")]
     own: Option<PathBuf>,
+    /// A program may start `aiemp-node mcp`
+    #[arg(long)]
+    tools: bool,
     /// A program, with its arguments
     #[arg(last = true)]
     command: Vec<String>,
@@ -120,7 +124,7 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
 }
 
 pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
-    let ProcessArgs { process, supervisor, reads, writes, own, command, run, probe } = args;
+    let ProcessArgs { process, supervisor, reads, writes, own, tools, command, run, probe } = args;
     log();
     // A child of the supervisor ends with it. One that ended before this line sends no signal any more. A decoder has
     // nothing to put in order, and one that was stopped or hangs would not hear a word that can be ignored.
@@ -159,12 +163,18 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
         ProcessName::Program => {
             let own = own.clone().context("--own is missing")?;
             let (command, reads, writes) = (command.clone(), reads.clone(), writes.clone());
-            let never = become_program(home, Program { command, env: BTreeMap::new(), own, reads, writes })?;
-            match never {}
+            let program = Program { command, env: BTreeMap::new(), own, reads, writes, has_tools: *tools };
+            match become_program(home, program) {
+                Ok(never) => match never {},
+                Err(error) => {
+                    print::failure(&error, false);
+                    Ok(ExitCode::from(NOT_STARTED))
+                }
+            }
         }
-        ProcessName::ToolKeeper => {
+        ProcessName::ProgramKeeper => {
             walls::keep_memory()?;
-            tool_keeper::keep(home)?;
+            program_keeper::keep(home)?;
             Ok(ExitCode::SUCCESS)
         }
         ProcessName::SchemaCheck => {
@@ -205,7 +215,7 @@ fn executor_process(home: &Home) -> Result<ExitCode> {
     let declared = declared(home)?;
     let wall = Wall::executor(home, &config, &declared);
     // Before the wall, behind which nothing can be started.
-    let keeper = declared.starts_programs().then(|| tool_keeper::ToolKeeper::start(home)).transpose()?;
+    let keeper = declared.starts_programs().then(|| ProgramKeeper::start(home)).transpose()?;
     warn_of_missing(&wall, home)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(executor::run(home, me, keeper))?;
@@ -233,11 +243,10 @@ fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     }
     // Before the wall, behind which nothing can be started.
     let keeper = screen::Keeper::start(home)?;
-    if let Some(wall) = wall_around_mesh(&config) {
-        warn_of_missing(&wall, home)?;
-    }
+    let programs = (config.brain.kind == BrainKind::Command).then(|| ProgramKeeper::start(home)).transpose()?;
+    warn_of_missing(&Wall::Mesh { vault: config.vault.clone() }, home)?;
     give_back_while_idle();
-    let options = MeshOptions { home: home.clone(), config, role, signer, mail_in };
+    let options = MeshOptions { home: home.clone(), config, role, signer, mail_in, programs };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let ended = runtime.block_on(mesh::run(options, keeper))?;
     // Long enough for what was started to be ended. Threads that block on the disk do not hold up the end; what mattered
@@ -261,11 +270,6 @@ fn give_back_while_idle() {
 pub(super) fn declared(home: &Home) -> Result<Hands> {
     let Some(rosters) = shell::rosters::load(home)? else { return Ok(Hands::default()) };
     Ok(shell::declared::load(&home.executor_hands(), rosters.current())?.1)
-}
-
-/// A brain of the person's choice brings files and programs of its own, which no list here could name.
-pub(super) fn wall_around_mesh(config: &Config) -> Option<Wall> {
-    (config.brain.kind != BrainKind::Command).then(|| Wall::Mesh { vault: config.vault.clone() })
 }
 
 fn warn_of_missing(wall: &Wall, home: &Home) -> Result<()> {

@@ -31,7 +31,7 @@ use crate::{
     hands::{self, Connector, Request, Sealed, Seen, Server},
     home::Home,
     login::{Credential, NoToken},
-    shell::{tool_keeper::ToolKeeper, walls::Reach},
+    shell::{program_keeper::ProgramKeeper, walls::Reach},
 };
 
 const OUTBOX: &str = "outbox";
@@ -47,7 +47,7 @@ pub(super) struct Hands {
     home: Home,
     config: Config,
     declared: hands::Hands,
-    keeper: Option<ToolKeeper>,
+    keeper: Option<ProgramKeeper>,
 }
 
 /// One send that is allowed and has a way out.
@@ -94,7 +94,7 @@ pub(super) enum Look {
 
 impl Hands {
     /// The hands that the settings and the signed declaration name.
-    pub(super) fn of(home: &Home, config: Config, declared: hands::Hands, keeper: Option<ToolKeeper>) -> Self {
+    pub(super) fn of(home: &Home, config: Config, declared: hands::Hands, keeper: Option<ProgramKeeper>) -> Self {
         Self { home: home.clone(), config, declared, keeper }
     }
 
@@ -188,7 +188,7 @@ impl Hands {
 
     /// Whether what starts programs is gone, and comes back with another process alone.
     pub(super) fn lost_keeper(&self) -> bool {
-        self.keeper.as_ref().is_some_and(ToolKeeper::is_gone)
+        self.keeper.as_ref().is_some_and(ProgramKeeper::is_gone)
     }
 
     fn smtp_call(&self, smtp: &Smtp, row: &Row, roster: &Roster) -> Result<SmtpCall, String> {

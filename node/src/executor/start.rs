@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     fault::Fault,
     home::Home,
-    shell::{declared, policies, tool_keeper::ToolKeeper, walls::Reach},
+    shell::{declared, policies, program_keeper::ProgramKeeper, walls::Reach},
 };
 
 /// Where refused files are kept for the person.
@@ -31,7 +31,7 @@ pub(super) fn refused_directory(home: &Home) -> PathBuf {
 
 impl Executor {
     /// Checks the home and the roster, takes the lock and restores the journal.
-    pub(super) fn open(home: &Home, me: NodeId, keeper: Option<ToolKeeper>) -> anyhow::Result<Self> {
+    pub(super) fn open(home: &Home, me: NodeId, keeper: Option<ProgramKeeper>) -> anyhow::Result<Self> {
         let authority = Authority::load(home, me)?;
         for directory in [home.path().to_owned(), home.executor()] {
             private_file::check_private(&directory)?;

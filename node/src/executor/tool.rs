@@ -36,8 +36,8 @@ use crate::{
     core::mail::inert,
     hands::{SERVER_BYTES_MAX, Server, schema_digest},
     shell::{
+        program_keeper::ProgramKeeper,
         schema_check::{Question, Wrong},
-        tool_keeper::ToolKeeper,
     },
 };
 
@@ -71,7 +71,7 @@ pub(super) struct ToolCall {
     pub(super) server: Server,
     pub(super) tool: Tool,
     /// What starts it; none behind a wall that was put up for other hands.
-    pub(super) keeper: Option<ToolKeeper>,
+    pub(super) keeper: Option<ProgramKeeper>,
     /// What the server gets, by variable; it must not show in anything that is kept.
     pub(super) secrets: BTreeMap<String, Secret<String>>,
     /// When the approval ends.
@@ -177,7 +177,7 @@ impl ToolCall {
         Ok((session, request))
     }
 
-    async fn check(&self, keeper: &ToolKeeper, listed: &ListedTool, arguments: &JsonObject) -> Result<(), NotAsked> {
+    async fn check(&self, keeper: &ProgramKeeper, listed: &ListedTool, arguments: &JsonObject) -> Result<(), NotAsked> {
         let tool = &self.tool.tool;
         let digest = schema_digest(tool, &listed.input_schema);
         if self.server.tools.get(tool) != Some(&digest) {
@@ -211,6 +211,9 @@ impl ToolCall {
             Ok(_) => unclear("it says that it goes on by itself"),
             Err(ServiceError::McpError(error)) if self.server.error_is_not_done => {
                 Dispatched::NotSent { reason: self.told(&error.to_string()), retryable: false }
+            }
+            Err(ServiceError::TransportClosed) => {
+                unclear(&format!("it ended, or said more than {} MiB, before it answered", SERVER_BYTES_MAX >> 20))
             }
             Err(error) => unclear(&error.to_string()),
         }
@@ -247,7 +250,7 @@ impl ToolCall {
 }
 
 /// What does not fit, by the process that checks it.
-async fn asked(keeper: &ToolKeeper, question: &Question) -> io::Result<Wrong> {
+async fn asked(keeper: &ProgramKeeper, question: &Question) -> io::Result<Wrong> {
     let mut stream = UnixStream::from_std(keeper.check(CHECK_TIME)?)?;
     stream.write_all(&serde_json::to_vec(question)?).await?;
     stream.shutdown().await?;

@@ -295,6 +295,7 @@ impl Run {
             own: watched.folder().join("home"),
             reads: settings.reads.clone(),
             writes: settings.writes.clone(),
+            has_tools: false,
         };
         let mut command = Command::from(program.command(home)?);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

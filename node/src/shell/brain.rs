@@ -1,58 +1,86 @@
 //! Brains that are programs: any `command`, with the prompt on its stdin and the body of a draft on its stdout; or an agent,
-//! which drafts by the tools of `aiemp-node mcp`.
+//! which drafts by the tools of `aiemp-node mcp`. The keeper of programs starts them, shut in.
 
 mod claude_code;
 
-use std::{ffi::OsString, path::PathBuf, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, io::ErrorKind, os::unix::net, process, time::Duration};
 
+use aiemp_keys::private_file;
 use aiemp_protocol::{egress::Cleared, ids::WorkId};
+use anyhow::Result;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    process::Command,
+    net::UnixStream,
     time::timeout,
 };
 
-use super::{cloud_secrets, process_group::ProcessGroup};
+use super::{
+    cloud_secrets,
+    program::{NOT_STARTED, Program},
+    program_keeper::{Ended, ProgramKeeper},
+};
 use crate::{
-    config::{Brain, Preset},
+    config::{Brain, Config, Preset},
     core::{BrainFault, BrainRun, FaultClass, Used},
     home::Home,
 };
 
-/// How a program is called.
-struct Call {
-    words: Vec<OsString>,
-    /// Where it works; where the node does, unless given.
-    folder: Option<PathBuf>,
-    /// What it finds in its environment beside `PATH`.
-    environment: Vec<(&'static str, OsString)>,
+/// What is read of how a program ended.
+const ENDED_BYTES_MAX: u64 = 4 << 10;
+/// How much longer than its own time it is kept for what it said last.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What becomes the brain, for a piece of work where it gets tools: in a home and an empty folder of its own, shut in. What it
+/// says on stderr is for nobody, for it may quote a mail.
+pub fn command(home: &Home, config: &Config, for_work: Option<WorkId>) -> Result<process::Command> {
+    let settings = &config.brain;
+    let secrets = cloud_secrets::environment(home, settings)?;
+    let (own_home, folder) = (home.brain_home(), home.brain_work());
+    for path in [&home.brain(), &own_home, &folder] {
+        private_file::create_private_dir(path)?;
+    }
+    let mut program = Program {
+        command: settings.command.clone(),
+        env: BTreeMap::from([("HOME".to_owned(), own_home.to_string_lossy().into_owned())]),
+        own: home.brain(),
+        reads: settings.reads.clone(),
+        writes: settings.writes.clone(),
+        has_tools: for_work.is_some(),
+    };
+    if let Some((Preset::ClaudeCode, work)) = settings.preset.zip(for_work) {
+        claude_code::set_up(&mut program, home, config, work)?;
+    }
+    program.env.extend(secrets.into_iter().map(|(variable, value)| (variable, value.expose().clone())));
+    let mut command = program.command(home)?;
+    command.current_dir(folder);
+    Ok(command)
 }
 
-/// Runs the program once, for a piece of work where it gets tools: cleared environment, own time limit, bounded output. What
-/// it prints on stderr is not kept, for it may quote the mail.
+/// Runs it once: with a time limit and a bounded output.
 pub async fn run(
-    home: &Home,
+    keeper: Option<&ProgramKeeper>,
     settings: &Brain,
     prompt: Cleared<String>,
     for_work: Option<WorkId>,
 ) -> Result<BrainRun, BrainFault> {
-    let call = match (settings.preset, for_work) {
-        (Some(Preset::ClaudeCode), Some(work)) => claude_code::call(home, settings, work),
-        (Some(Preset::ClaudeCode), None) | (None, _) => Ok(Call {
-            words: settings.command.iter().map(OsString::from).collect(),
-            folder: None,
-            environment: vec![("HOME", std::env::var_os("HOME").unwrap_or_default())],
-        }),
-    };
-    let call = call.map_err(|why| fault(FaultClass::Transient, &why))?;
-    let (output, is_success) = output_of(home, settings, call, prompt).await?;
+    let limit = Duration::from_secs(settings.timeout_s);
+    let gone = |why: &str| fault(FaultClass::Transient, &format!("the brain cannot be started: {why}"));
+    let keeper = keeper.ok_or_else(|| gone("no program was set when the node started"))?;
+    let (stream, told) = keeper
+        .brain(for_work, limit + GRACE)
+        .map_err(|_| gone("the node's keeper of programs is gone; start the node again"))?;
+    let output = timeout(limit, converse(stream, told, settings, prompt)).await.unwrap_or_else(|_| {
+        let why = format!("the brain took longer than {} s and was ended", settings.timeout_s);
+        Err(fault(FaultClass::Transient, &why))
+    })?;
     if settings.preset == Some(Preset::ClaudeCode) {
-        return claude_code::read(&output);
+        return claude_code::read(&output.bytes);
     }
-    if !is_success {
+    if !output.is_success {
         return Err(fault(FaultClass::Transient, "the brain ended with an error"));
     }
-    let text = String::from_utf8(output).map_err(|_| fault(FaultClass::Logic, "the brain's answer is not UTF-8"))?;
+    let text =
+        String::from_utf8(output.bytes).map_err(|_| fault(FaultClass::Logic, "the brain's answer is not UTF-8"))?;
     if text.trim().is_empty() {
         return Err(fault(FaultClass::Logic, "the brain answered nothing"));
     }
@@ -64,142 +92,132 @@ fn fault(class: FaultClass, why: &str) -> BrainFault {
 }
 
 /// What it printed, and whether it ended well.
-async fn output_of(
-    home: &Home,
-    settings: &Brain,
-    call: Call,
-    prompt: Cleared<String>,
-) -> Result<(Vec<u8>, bool), BrainFault> {
-    let secrets = cloud_secrets::environment(home, settings)
-        .map_err(|error| fault(FaultClass::Authentication, &error.to_string()))?;
-    let (program, arguments) =
-        call.words.split_first().ok_or_else(|| fault(FaultClass::Logic, "no command is configured"))?;
-    let named = program.to_string_lossy().into_owned();
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .envs(call.environment)
-        .envs(secrets.iter().map(|(variable, value)| (variable, value.expose())))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        // It, and what it starts, are a group: all of it ends when the brain's time is over.
-        .process_group(0);
-    if let Some(folder) = call.folder {
-        command.current_dir(folder);
-    }
-    let mut child = command.spawn().map_err(|error| {
-        let why = format!("cannot start `{named}`: {error}; check `[brain] command` in config.toml");
-        fault(FaultClass::Transient, &why)
-    })?;
-    let _group = ProcessGroup::of(&child);
-    let limit = Duration::from_secs(settings.timeout_s);
-    timeout(limit, converse(&mut child, settings, prompt)).await.unwrap_or_else(|_| {
-        let why = format!("`{named}` took longer than {} s and was ended", settings.timeout_s);
-        Err(fault(FaultClass::Transient, &why))
-    })
+struct Output {
+    bytes: Vec<u8>,
+    is_success: bool,
 }
 
+/// Once this is dropped the keeper ends it.
 async fn converse(
-    child: &mut tokio::process::Child,
+    stream: net::UnixStream,
+    told: net::UnixStream,
     settings: &Brain,
     prompt: Cleared<String>,
-) -> Result<(Vec<u8>, bool), BrainFault> {
-    let transient = |why: String| fault(FaultClass::Transient, &why);
-    let mut stdin = child.stdin.take().ok_or_else(|| transient("the brain has no stdin".to_owned()))?;
-    let stdout = child.stdout.take().ok_or_else(|| transient("the brain has no stdout".to_owned()))?;
+) -> Result<Output, BrainFault> {
+    let transient = |error: &dyn std::fmt::Display| fault(FaultClass::Transient, &format!("the brain failed: {error}"));
+    let stream = UnixStream::from_std(stream).map_err(|error| transient(&error))?;
+    let told = UnixStream::from_std(told).map_err(|error| transient(&error))?;
+    let (said, mut hears) = stream.into_split();
     let prompt = prompt.into_inner();
-    let write = async move {
-        // A brain that does not read its prompt to the end may still answer.
-        stdin.write_all(prompt.as_bytes()).await.ok();
-        drop(stdin);
+    let ask = async move {
+        // One that does not read its prompt to the end may still answer.
+        hears.write_all(prompt.as_bytes()).await.ok();
+        drop(hears);
+        std::future::pending::<()>().await;
     };
-    let mut output = Vec::new();
-    let mut limited = stdout.take(settings.output_bytes_max + 1);
-    let (read, ()) = tokio::join!(limited.read_to_end(&mut output), write);
-    read.map_err(|error| transient(format!("cannot read the brain's answer: {error}")))?;
-    if output.len() as u64 > settings.output_bytes_max {
+    let mut bytes = Vec::new();
+    let mut limited = said.take(settings.output_bytes_max + 1);
+    tokio::select! {
+        read = limited.read_to_end(&mut bytes) => match read {
+            // So ends one that left some of its prompt.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            read => drop(read.map_err(|error| transient(&error))?),
+        },
+        () = ask => {}
+    }
+    if bytes.len() as u64 > settings.output_bytes_max {
         let why = format!("the brain printed more than {} bytes and was ended", settings.output_bytes_max);
         return Err(fault(FaultClass::Logic, &why));
     }
-    let status = child.wait().await;
-    let status = status.map_err(|error| transient(format!("the brain could not be waited for: {error}")))?;
-    Ok((output, status.success()))
+    let mut ended = Vec::new();
+    told.take(ENDED_BYTES_MAX).read_to_end(&mut ended).await.map_err(|error| transient(&error))?;
+    match serde_json::from_slice(&ended) {
+        Ok(Ended::Exited(code)) if code == Some(NOT_STARTED.into()) && bytes.is_empty() => {
+            Err(transient(&"it cannot be started; check `command` and `reads` of `[brain]` in config.toml"))
+        }
+        Ok(Ended::Exited(code)) => Ok(Output { bytes, is_success: code == Some(0) }),
+        Ok(Ended::NotStarted(why)) => Err(transient(&why)),
+        Err(_) => Err(transient(&"nobody knows how it ended")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use aiemp_keys::{FingerprintKey, Fingerprints, Secret};
+    use std::io::{Read as _, Write as _};
+
+    use aiemp_keys::{FingerprintKey, Fingerprints};
     use aiemp_protocol::egress::Guard;
 
     use super::*;
-    use crate::{
-        config::{BrainKind, EnvValue},
-        shell::cloud_secrets::{CloudSecret, Purpose},
-    };
-
-    fn settings(script: &str) -> Brain {
-        let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-        Brain { kind: BrainKind::Command, command, timeout_s: 5, output_bytes_max: 1024, ..Brain::default() }
-    }
-
-    /// One without secrets.
-    fn home() -> Home {
-        Home::at("/nonexistent")
-    }
+    use crate::config::BrainKind;
 
     fn prompt(text: &str) -> Cleared<String> {
         let guard = Guard::new(Fingerprints::new(FingerprintKey::from_bytes([1; 32])));
         guard.clear_text(text.to_owned()).expect("holds no secret")
     }
 
-    /// The text, or the fault's words.
-    async fn run_text(home: &Home, settings: &Brain, text: &str) -> Result<String, String> {
-        run(home, settings, prompt(text), None).await.map(|run| run.text).map_err(|fault| fault.why)
+    /// What is made of a program that does this with its two ends.
+    async fn converse_with(
+        program: impl FnOnce(net::UnixStream, net::UnixStream) + Send + 'static,
+    ) -> Result<(String, bool), String> {
+        let settings = Brain { kind: BrainKind::Command, output_bytes_max: 1024, ..Brain::default() };
+        let [(own, its), (told, tells)] = [net::UnixStream::pair(), net::UnixStream::pair()].map(|pair| pair.unwrap());
+        for end in [&own, &told] {
+            end.set_nonblocking(true).unwrap();
+        }
+        let program = std::thread::spawn(move || program(its, tells));
+        let output = converse(own, told, &settings, prompt("hello")).await;
+        program.join().unwrap();
+        output.map(|output| (String::from_utf8(output.bytes).unwrap(), output.is_success)).map_err(|fault| fault.why)
+    }
+
+    fn end(mut tells: net::UnixStream, ended: &Ended) {
+        tells.write_all(&serde_json::to_vec(ended).unwrap()).unwrap();
     }
 
     #[tokio::test]
-    async fn the_prompt_goes_in_and_the_body_comes_out() {
-        let answer = run_text(&home(), &settings("tr a-z A-Z"), "hello").await;
-        assert_eq!(answer, Ok("HELLO".to_owned()));
-    }
-
-    #[tokio::test]
-    async fn a_brain_sees_nothing_of_our_environment() {
-        let answer = run_text(&home(), &settings("cat >/dev/null; env | cut -d= -f1 | sort | tr '\\n' ' '"), "x").await;
-        let answer = answer.expect("env runs");
-        assert!(
-            answer.split_whitespace().all(|name| ["HOME", "PATH", "PWD", "SHLVL", "_", "OLDPWD"].contains(&name)),
-            "{answer}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_model_key_of_cloud_comes_in_the_environment_and_a_missing_one_is_told() {
-        let directory = tempfile::tempdir().unwrap();
-        let home = Home::at(directory.path());
-        let mut settings = settings("cat >/dev/null; printf %s \"$KEY\"");
-        settings.env.insert("KEY".to_owned(), EnvValue::Secret("model".to_owned()));
-        let told = run_text(&home, &settings, "x").await.unwrap_err();
-        assert!(told.contains("secrets add model --use model"), "{told}");
-        let key = CloudSecret::new(Purpose::Model, Secret::new("correct horse battery".to_owned()));
-        cloud_secrets::add(&home, "model", &key).unwrap();
-        assert_eq!(run_text(&home, &settings, "x").await.as_deref(), Ok("correct horse battery"));
+    async fn the_prompt_goes_in_and_the_answer_comes_out_with_how_it_ended() {
+        let shouts = |code| {
+            move |mut stream: net::UnixStream, tells| {
+                let mut heard = String::new();
+                stream.read_to_string(&mut heard).unwrap();
+                stream.write_all(heard.to_uppercase().as_bytes()).unwrap();
+                drop(stream);
+                end(tells, &Ended::Exited(code));
+            }
+        };
+        assert_eq!(converse_with(shouts(Some(0))).await, Ok(("HELLO".to_owned(), true)));
+        assert_eq!(converse_with(shouts(Some(3))).await, Ok(("HELLO".to_owned(), false)));
+        assert_eq!(converse_with(shouts(None)).await, Ok(("HELLO".to_owned(), false)), "by a signal");
+        let reads_nothing = |mut stream: net::UnixStream, tells| {
+            // The rest of the prompt is left.
+            stream.read_exact(&mut [0; 1]).unwrap();
+            stream.write_all(b"Hello").unwrap();
+            drop(stream);
+            end(tells, &Ended::Exited(Some(0)));
+        };
+        assert_eq!(converse_with(reads_nothing).await, Ok(("Hello".to_owned(), true)));
     }
 
     #[tokio::test]
     async fn what_a_brain_does_wrong_is_told() {
-        let told = |answer: Result<String, String>| answer.expect_err("an error");
-        assert!(told(run_text(&home(), &settings("exit 3"), "x").await).contains("ended with an error"));
-        assert!(told(run_text(&home(), &settings("true"), "x").await).contains("answered nothing"));
-        assert!(told(run_text(&home(), &settings("yes"), "x").await).contains("more than 1024 bytes"));
-        assert!(told(run_text(&home(), &settings("printf '\\377'"), "x").await).contains("not UTF-8"));
-        let slow = Brain { timeout_s: 0, ..settings("sleep 60") };
-        assert!(told(run_text(&home(), &slow, "x").await).contains("longer than 0 s"));
-        let missing = Brain { command: vec!["/nonexistent/brain".to_owned()], ..settings("") };
-        assert!(told(run_text(&home(), &missing, "x").await).contains("[brain] command"));
+        let floods = |mut stream: net::UnixStream, _| while stream.write_all(&[b'y'; 512]).is_ok() {};
+        let told = converse_with(floods).await.unwrap_err();
+        assert!(told.contains("more than 1024 bytes"), "{told}");
+        let ends = |ended: Ended| {
+            move |stream, tells| {
+                drop::<net::UnixStream>(stream);
+                end(tells, &ended);
+            }
+        };
+        let told = converse_with(ends(Ended::Exited(Some(NOT_STARTED.into())))).await.unwrap_err();
+        assert!(told.contains("check `command` and `reads`"), "{told}");
+        let told = converse_with(ends(Ended::NotStarted("no secret named model".to_owned()))).await.unwrap_err();
+        assert!(told.contains("no secret named model"), "{told}");
+        let told = converse_with(|_, _| {}).await.unwrap_err();
+        assert!(told.contains("nobody knows how it ended"), "{told}");
+        let slow = Brain { kind: BrainKind::Command, ..Brain::default() };
+        let told = run(None, &slow, prompt("x"), None).await.unwrap_err().why;
+        assert!(told.contains("no program was set"), "{told}");
     }
 }

@@ -24,6 +24,7 @@ use super::{
     control::{self, Response},
     mail_in::{MailIn, Sources},
     network::{self, Network},
+    program_keeper::ProgramKeeper,
     schedule::Schedule,
     screen::{self, Keeper},
     store::{self, StoreEvent, StoreHandle},
@@ -85,6 +86,8 @@ pub struct MeshOptions {
     pub signer: Signer,
     /// Where mails come in.
     pub mail_in: Sources,
+    /// What starts the brain, where that is a program.
+    pub programs: Option<ProgramKeeper>,
 }
 
 /// How the mesh ended.
@@ -163,7 +166,7 @@ struct Mesh {
     place: place::Place,
     home_changed: mpsc::Receiver<()>,
     asked: mpsc::Receiver<control::Asked>,
-    brain_answers: (mpsc::Sender<BrainAnswer>, mpsc::Receiver<BrainAnswer>),
+    brain: Brain,
     calls: BTreeMap<u64, oneshot::Sender<Cleared<Vec<u8>>>>,
     calls_done: (mpsc::Sender<CallDone>, mpsc::Receiver<CallDone>),
     paired: (mpsc::Sender<Option<RosterChain>>, mpsc::Receiver<Option<RosterChain>>),
@@ -191,8 +194,20 @@ struct Mesh {
     /// What the process with the senses told last.
     senses: answers::Senses,
     schedule: Schedule,
-    /// Why the brain drafted nothing the last time.
-    brain_failed: Option<(TroubleClass, String, Instant)>,
+}
+
+/// The brain, where it is a program.
+struct Brain {
+    keeper: Option<ProgramKeeper>,
+    answers: (mpsc::Sender<BrainAnswer>, mpsc::Receiver<BrainAnswer>),
+    /// Why it drafted nothing the last time.
+    failed: Option<(TroubleClass, String, Instant)>,
+}
+
+impl Brain {
+    fn new(keeper: Option<ProgramKeeper>) -> Self {
+        Self { keeper, answers: mpsc::channel(EVENTS_MAX), failed: None }
+    }
 }
 
 impl Mesh {
@@ -234,7 +249,7 @@ impl Mesh {
                 Some(event) = self.disk_events.recv() => self.disk_event(event).await?,
                 Some(()) = self.home_changed.recv() => self.home_has_changed().await?,
                 Some((request, answer)) = self.asked.recv() => self.asked(request, answer).await?,
-                Some((id, answer)) = self.brain_answers.1.recv() => self.handle(Input::BrainAnswered(id, answer)).await?,
+                Some((id, answer)) = self.brain.answers.1.recv() => self.handle(Input::BrainAnswered(id, answer)).await?,
                 Some((peer, id)) = self.calls_done.1.recv() => self.call_done(peer, id).await?,
                 Some(rosters) = self.paired.1.recv() => self.pairing_ended(rosters).await?,
                 _ = late_saves.tick() => self.disk.send(DiskJob::LateSaves).await?,
@@ -322,9 +337,9 @@ impl Mesh {
             self.audit.append(clock::now(), &event).context("the audit log")?;
         }
         if let Notice::BrainFailed { class, why, .. } = &notice {
-            self.brain_failed = Some((*class, why.clone(), Instant::now()));
+            self.brain.failed = Some((*class, why.clone(), Instant::now()));
         } else if matches!(notice, Notice::Drafted { .. } | Notice::Finished { .. }) {
-            self.brain_failed = None;
+            self.brain.failed = None;
         }
         notices::tell(&self.home, notice);
         Ok(())
@@ -340,9 +355,10 @@ impl Mesh {
     }
 
     fn run_brain(&self, id: BrainId, prompt: Cleared<String>, for_work: Option<WorkId>) {
-        let (home, settings, answers) = (self.home.clone(), self.config.brain.clone(), self.brain_answers.0.clone());
+        let (keeper, settings, answers) =
+            (self.brain.keeper.clone(), self.config.brain.clone(), self.brain.answers.0.clone());
         tokio::spawn(async move {
-            let answer = super::brain::run(&home, &settings, prompt, for_work).await;
+            let answer = super::brain::run(keeper.as_ref(), &settings, prompt, for_work).await;
             // Only a mesh that is stopping does not take it.
             answers.send((id, answer)).await.ok();
         });

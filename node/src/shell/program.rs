@@ -1,5 +1,5 @@
-//! Programs of the person's choice, watchers and MCP servers: started in a folder of their own, with a cleared environment,
-//! shut in by landlock.
+//! Programs of the person's choice, watchers, MCP servers and brains: started in a folder of their own, with a cleared
+//! environment, shut in by landlock.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +16,9 @@ use anyhow::{Context as _, Result};
 use super::walls::Confined;
 use crate::{fault::Fault, home::Home};
 
+/// The exit code of a program that could not be started.
+pub const NOT_STARTED: u8 = 78;
+
 /// What is started, and what it may open beside the system's files and its own folder.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -29,6 +32,8 @@ pub struct Program {
     pub reads: Vec<PathBuf>,
     /// Folders that it changes.
     pub writes: Vec<PathBuf>,
+    /// Whether it may start `aiemp-node mcp`, which asks the node.
+    pub has_tools: bool,
 }
 
 impl Program {
@@ -49,6 +54,7 @@ impl Program {
             .args(["process", "program", "--supervisor", &std::process::id().to_string()])
             .args(places("--reads", &self.reads))
             .args(places("--writes", &self.writes))
+            .args(self.has_tools.then_some("--tools"))
             .arg("--own")
             .arg(&self.own)
             .arg("--")
@@ -75,7 +81,7 @@ pub fn files_of(command: &[String]) -> impl Iterator<Item = PathBuf> {
 
 /// Shuts this process in and becomes the program, in the environment that it was started with. Returns why it could not.
 pub fn become_program(home: &Home, program: Program) -> Result<Infallible> {
-    let Program { command, own, reads, writes, .. } = program;
+    let Program { command, own, reads, writes, has_tools, .. } = program;
     let (program, arguments) = command.split_first().context("no command is configured")?;
     let vault = super::settings::load(home)?.vault;
     let is_inside = |path: &&PathBuf| !super::places::is_outside(path, home.path(), &vault);
@@ -85,9 +91,11 @@ pub fn become_program(home: &Home, program: Program) -> Result<Infallible> {
         return Err(Fault::refused("program", message, fix).into());
     }
     let named = files_of(&command).filter(|path| !is_inside(&path));
-    let reads = reads.iter().cloned().chain(named).collect();
+    let of_tools = if has_tools { vec![std::env::current_exe()?, home.config()] } else { Vec::new() };
+    let sockets = if has_tools { vec![home.run()] } else { Vec::new() };
+    let reads = reads.iter().cloned().chain(named).chain(of_tools).collect();
     let writes = writes.into_iter().chain([own]).collect();
-    Confined { reads, writes, sockets: Vec::new() }.with_programs(home, &vault).enter()?;
+    Confined { reads, writes, sockets }.with_programs(home, &vault).enter()?;
     let error = Command::new(program).args(arguments).exec();
     let is_walled = error.kind() == std::io::ErrorKind::PermissionDenied;
     let hint = if is_walled { "; it sees the system and what `reads` names, also its own libraries" } else { "" };

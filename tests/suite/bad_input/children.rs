@@ -59,11 +59,14 @@ fn a_decoder_that_hangs_ends_with_its_node() {
 #[test]
 fn a_brain_that_ignores_everything_ends_with_its_node_and_so_does_what_it_started() {
     let mut pair = Pair::strangers();
-    let pids = pair.dir().join("pids");
+    let outside = pair.dir().join("outside");
+    fs::create_dir(&outside).expect("made");
+    let pids = outside.join("pids");
     let script = format!("trap '' TERM INT HUP; sleep 600 & echo $$ $! > {}; wait; sleep 600", pids.display());
     let command = serde_json::json!(["/bin/sh", "-c", script]);
     let listen = format!("listen = [\"/ip4/127.0.0.1/tcp/{}\"]\n", free_port());
-    pair.cloud.configure(&format!("{listen}[brain]\nkind = \"command\"\ncommand = {command}\n"));
+    pair.cloud
+        .configure(&format!("{listen}[brain]\nkind = \"command\"\ncommand = {command}\nwrites = [{outside:?}]\n"));
     pair.pair(&[]);
     pair.cloud.drop_mail("order.eml", MAIL);
     let started = || -> Vec<u32> {

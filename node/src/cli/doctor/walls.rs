@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 
 use super::Findings;
 use crate::{
-    cli::run,
-    config::Config,
+    config::{BrainKind, Config},
     shell::{
         users::Users,
-        walls::{self, Standing, Wall},
+        walls::{self, Standing},
     },
 };
 
@@ -60,12 +59,13 @@ fn found(role: Role, config: &Config, possible: Standing, is_shared: bool) -> Ve
         found("seccomp", possible.calls, calls),
     ];
     if role == Role::Cloud {
-        let stands = run::wall_around_mesh(config).is_some();
-        let what = match stands {
-            true => "the mesh process cannot read its key again, nor any file outside its own",
-            false => "the brain is a program, so the mesh process and it may read what this user may",
-        };
-        all.push(found(Wall::Mesh { vault: config.vault.clone() }.as_str(), stands && version > 0, what));
+        all.push(found(
+            "mesh",
+            version > 0,
+            "the mesh process cannot read its key again, nor any file outside its own",
+        ));
+        let brain = "the brain, a program, cannot read keys, the vault, or any file but the system's, its own and what `reads` names";
+        all.extend((config.brain.kind == BrainKind::Command).then(|| found("brain", version > 0, brain)));
         return all;
     }
     let users = match is_shared {
@@ -93,7 +93,7 @@ fn fix(wall: &str) -> &'static str {
             "Run nothing else as this user that reads mail or runs a language model with tools, or separate the users: \
              \"Three users\" in deploy/README.md."
         }
-        _ => "Use a kernel with landlock (5.19 or newer, `lsm=…,landlock`), and a template brain or none.",
+        _ => "Use a kernel with landlock (5.19 or newer, `lsm=…,landlock`).",
     }
 }
 
@@ -121,6 +121,7 @@ mod tests {
         assert_eq!(stands, ["users"], "users keep apart what no kernel's wall does");
         assert_eq!(standing(Role::Cloud, "", Some(7), true), ["landlock", "seccomp", "mesh"]);
         let brain = "[brain]\nkind = \"command\"\ncommand = [\"/bin/brain\"]\n";
-        assert_eq!(standing(Role::Cloud, brain, Some(7), true), ["landlock", "seccomp"]);
+        assert_eq!(standing(Role::Cloud, brain, Some(7), true), ["landlock", "seccomp", "mesh", "brain"]);
+        assert_eq!(standing(Role::Cloud, brain, None, true), ["seccomp"]);
     }
 }

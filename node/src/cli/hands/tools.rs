@@ -21,7 +21,7 @@ use crate::{
     fault::Fault,
     hands::{SERVER_BYTES_MAX, Server, ServerAt, schema_digest},
     home::Home,
-    shell::{process_group::ProcessGroup, program::Program, tool_keeper::program_of, users::Users},
+    shell::{process_group::ProcessGroup, program::Program, program_keeper::program_of, users::Users},
 };
 
 /// How long one that was asked may take to end.

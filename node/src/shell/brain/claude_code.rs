@@ -1,18 +1,19 @@
 //! Claude Code, without a terminal: how it is called, and what its answer says. As of its version 2: `claude -p` with
 //! `--output-format json`, whose exit code says little; a refused permission and a server that failed end with 0.
 
-use std::{ffi::OsString, path::Path};
+use std::path::{Path, PathBuf};
 
-use aiemp_keys::private_file;
 use aiemp_protocol::{ids::WorkId, time::Timestamp};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Call, fault};
+use super::fault;
 use crate::{
-    config::Brain,
+    config::Config,
     core::{BrainFault, BrainRun, FaultClass, Used},
     home::Home,
+    shell::{places, program::Program},
 };
 
 /// What the program is called when the settings name none.
@@ -20,19 +21,14 @@ const PROGRAM: &str = "claude";
 /// The name under which it knows our tools.
 const SERVER: &str = "aiemp";
 
-/// The program with its own home and an empty folder to work in, no tools but ours, and those for one task alone.
-pub(super) fn call(home: &Home, settings: &Brain, work: WorkId) -> Result<Call, String> {
-    let (own_home, folder) = (home.brain_home(), home.brain_work());
-    for path in [&home.brain(), &own_home, &folder] {
-        if !path.exists() {
-            private_file::create_private_dir(path).map_err(|error| error.to_string())?;
-        }
+/// The program without a terminal, no tools but ours, and those for one task alone.
+pub(super) fn set_up(program: &mut Program, home: &Home, config: &Config, work: WorkId) -> Result<()> {
+    let us = std::env::current_exe().context("cannot tell where this program lies")?;
+    if program.command.is_empty() {
+        program.command.push(PROGRAM.to_owned());
     }
-    let us = std::env::current_exe().map_err(|error| format!("cannot tell where this program lies: {error}"))?;
-    let mut words: Vec<OsString> = settings.command.iter().map(OsString::from).collect();
-    if words.is_empty() {
-        words.push(PROGRAM.into());
-    }
+    let package = program.command.first().and_then(|name| package_of(name));
+    program.reads.extend(package.filter(|folder| places::is_outside(folder, home.path(), &config.vault)));
     let tools = format!("mcp__{SERVER}");
     let servers = servers(&us, home.path(), work);
     let more = [
@@ -46,22 +42,33 @@ pub(super) fn call(home: &Home, settings: &Brain, work: WorkId) -> Result<Call, 
         "--strict-mcp-config",
         "--no-session-persistence",
     ];
-    words.extend(more.map(OsString::from));
-    if let Some(dollars) = settings.budget.dollars_per_day {
-        words.extend(["--max-budget-usd".to_owned(), dollars.to_string()].map(OsString::from));
+    program.command.extend(more.map(str::to_owned));
+    if let Some(dollars) = config.brain.budget.dollars_per_day {
+        program.command.extend(["--max-budget-usd".to_owned(), dollars.to_string()]);
     }
-    words.extend(["--mcp-config", &servers, "--allowedTools", &tools].map(OsString::from));
+    program.command.extend(["--mcp-config", &servers, "--allowedTools", &tools].map(str::to_owned));
+    let settings = home.brain_home().join(".claude");
     let environment = [
-        ("HOME", own_home.clone().into_os_string()),
-        ("CLAUDE_CONFIG_DIR", own_home.join(".claude").into_os_string()),
-        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into()),
-        ("DISABLE_AUTOUPDATER", "1".into()),
+        ("CLAUDE_CONFIG_DIR", &*settings.to_string_lossy()),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+        ("DISABLE_AUTOUPDATER", "1"),
         // We try again later ourselves, and without holding a run for it.
-        ("CLAUDE_CODE_MAX_RETRIES", "2".into()),
+        ("CLAUDE_CODE_MAX_RETRIES", "2"),
         // The first answer waits until our tools are there.
-        ("MCP_CONNECTION_NONBLOCKING", "0".into()),
+        ("MCP_CONNECTION_NONBLOCKING", "0"),
     ];
-    Ok(Call { words, folder: Some(folder), environment: environment.into() })
+    program.env.extend(environment.map(|(variable, value)| (variable.to_owned(), value.to_owned())));
+    Ok(())
+}
+
+/// Where the files lie that belong to a program: those that npm put beside it, or the folder that it is in, also where a link
+/// leads.
+fn package_of(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())?;
+    let real = found.canonicalize().ok()?;
+    let modules = real.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "node_modules"));
+    modules.or_else(|| real.parent()).map(Path::to_owned)
 }
 
 fn servers(us: &Path, home: &Path, work: WorkId) -> String {

@@ -71,7 +71,7 @@ impl Mesh {
     /// What is worth a note in the vault: what somebody who looks at the vault alone would not learn.
     pub(super) fn troubles_to_note(&self) -> Vec<Trouble> {
         // Where nothing more is asked of it, it may be well again.
-        let failed = self.brain_failed.as_ref().filter(|(_, _, at)| at.elapsed() < BRAIN_FAILED);
+        let failed = self.brain.failed.as_ref().filter(|(_, _, at)| at.elapsed() < BRAIN_FAILED);
         let brain = failed.map(|(class, why, _)| noted("brain", *class, troubles::brain(why)));
         let mailbox = self.mail_in.trouble().map(|trouble| noted("mailbox", self.mail_in.class(), trouble));
         let senses = if self.config.has_senses() { self.senses.to_note(&self.config) } else { Vec::new() };
@@ -116,7 +116,7 @@ impl Mesh {
             (status.unsynced, status.unsynced_count) = self.unsynced.listed(&self.config.vault, Instant::now());
             status.progress = self.progress();
             status.brain =
-                status.brain.take().or_else(|| self.brain_failed.as_ref().map(|(_, why, _)| troubles::brain(why)));
+                status.brain.take().or_else(|| self.brain.failed.as_ref().map(|(_, why, _)| troubles::brain(why)));
             status.mail_in = self.mail_in.trouble();
             status.senses = if self.config.has_senses() { self.senses.troubles() } else { Vec::new() };
             status.store.extend(troubles::of_store(&self.home, self.payloads_lost));

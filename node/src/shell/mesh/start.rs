@@ -218,7 +218,7 @@ impl Mesh {
             place,
             home_changed: watch_home(&options.home)?,
             asked,
-            brain_answers: mpsc::channel(EVENTS_MAX),
+            brain: super::Brain::new(options.programs.clone()),
             calls: std::collections::BTreeMap::new(),
             calls_done: mpsc::channel(EVENTS_MAX),
             paired: mpsc::channel(1),
@@ -239,7 +239,6 @@ impl Mesh {
             mail_in,
             senses: super::answers::Senses::default(),
             schedule: Schedule::of(options.config.schedule.times()),
-            brain_failed: None,
         };
         mesh.tell_away().await?;
         mesh.first_scanned(found).await?;

@@ -1,10 +1,10 @@
-//! The keeper of tools: a child of the executor that starts MCP servers for it.
+//! The keeper of programs: a child of the executor that starts MCP servers for it, or of the mesh, for which it starts the brain.
 //!
-//! The executor's wall lets it start nothing, for code that got into it should not either. So the keeper, started before the wall
-//! goes up, is told over a socket that only these two have which declared server to start, with the secrets that it gets, and
-//! receives the one end of a stream that is the server's stdin and stdout. What is started it reads itself from the declaration
-//! that the person signed. It looks at nothing that passes on the stream, and ends each server with all that it started: when
-//! the executor lets go of its end, when its time is over, or with the executor.
+//! Their walls let them start nothing, for code that got into one should not either. So the keeper, started before the wall
+//! goes up, is told over a socket that only these two have what to start, and receives the one end of a stream that is the
+//! program's stdin and stdout. What that is it reads itself: a server from the declaration that the person signed, a brain from
+//! the settings. It looks at nothing that passes on the stream, and ends each program with all that it started: when the other
+//! side lets go of its end, when its time is over, or with the one that it was started by.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,30 +24,32 @@ use std::{
 };
 
 use aiemp_keys::Secret;
+use aiemp_protocol::ids::WorkId;
 use anyhow::{Context as _, Result};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-        SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+        SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
     },
     process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
 };
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{declared, program::Program, rosters};
+use super::{brain, declared, program::Program, rosters, settings};
 use crate::{
-    config::EnvValue,
+    config::{Config, EnvValue},
+    fault::causes,
     hands::{ServerAt, ServerProgram},
     home::Home,
 };
 
-/// The longest that is told to start one: its name and secrets.
+/// The longest that is told to start one: a server's name and secrets.
 const ORDER_BYTES_MAX: usize = 64 << 10;
-/// How often it is looked whether a server has ended, or is to end.
+/// How often it is looked whether a program has ended, or is to end.
 const LOOKS: Duration = Duration::from_millis(50);
-/// How long a server may take to end once nobody listens to it.
+/// How long a program may take to end once nobody listens to it.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What the keeper is told.
@@ -64,11 +66,22 @@ enum What {
     Server { name: String, secrets: BTreeMap<String, String> },
     /// What checks arguments against a schema.
     Check,
+    /// The brain of the settings; for a piece of work where it gets tools.
+    Brain { for_work: Option<String> },
+}
+
+/// How a program ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Ended {
+    /// By itself, with this code, or by a signal.
+    Exited(Option<i32>),
+    /// It never began.
+    NotStarted(String),
 }
 
 /// The way to the keeper, which ends when the last of these is dropped.
 #[derive(Clone, Debug)]
-pub struct ToolKeeper(Arc<Inner>);
+pub struct ProgramKeeper(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -76,7 +89,7 @@ struct Inner {
     is_gone: AtomicBool,
 }
 
-impl ToolKeeper {
+impl ProgramKeeper {
     /// Starts it.
     pub fn start(home: &Home) -> Result<Self> {
         let (own, its) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
@@ -84,7 +97,7 @@ impl ToolKeeper {
         Command::new(program)
             .arg("--home")
             .arg(home.path())
-            .args(["process", "tool-keeper", "--supervisor", &std::process::id().to_string()])
+            .args(["process", "program-keeper", "--supervisor", &std::process::id().to_string()])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .stdin(Stdio::from(its))
@@ -92,7 +105,7 @@ impl ToolKeeper {
             // Who stops the node at its terminal lets the executor finish what it has in hand.
             .process_group(0)
             .spawn()
-            .context("cannot start the keeper of tools")?;
+            .context("cannot start the keeper of programs")?;
         Ok(Self(Arc::new(Inner { orders: own, is_gone: AtomicBool::new(false) })))
     }
 
@@ -109,24 +122,32 @@ impl ToolKeeper {
         time: Duration,
     ) -> io::Result<UnixStream> {
         let secrets = secrets.iter().map(|(variable, value)| (variable.clone(), value.expose().clone())).collect();
-        self.open(What::Server { name: name.to_owned(), secrets }, time)
+        self.open(What::Server { name: name.to_owned(), secrets }, time, None)
     }
 
     /// Has arguments checked in a process that can be ended: see [`super::schema_check`].
     pub fn check(&self, time: Duration) -> io::Result<UnixStream> {
-        self.open(What::Check, time)
+        self.open(What::Check, time, None)
     }
 
-    fn open(&self, what: What, time: Duration) -> io::Result<UnixStream> {
+    /// Has the brain started: what it hears and says, and where it is told how it [`Ended`], as JSON.
+    pub fn brain(&self, for_work: Option<WorkId>, time: Duration) -> io::Result<(UnixStream, UnixStream)> {
+        let (told, tells) = UnixStream::pair()?;
+        let stream = self.open(What::Brain { for_work: for_work.map(|work| work.to_string()) }, time, Some(&tells))?;
+        told.set_nonblocking(true)?;
+        Ok((stream, told))
+    }
+
+    fn open(&self, what: What, time: Duration, tells: Option<&UnixStream>) -> io::Result<UnixStream> {
         let (own, its) = UnixStream::pair()?;
         let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let order = serde_json::to_vec(&Order { what, time_ms })?;
         if order.len() > ORDER_BYTES_MAX {
             return Err(io::Error::other("its secrets are too long"));
         }
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut with = SendAncillaryBuffer::new(&mut space);
-        let fds = [its.as_fd()];
+        let fds: Vec<_> = [Some(its.as_fd()), tells.map(AsFd::as_fd)].into_iter().flatten().collect();
         with.push(SendAncillaryMessage::ScmRights(&fds));
         let sent = sendmsg(&self.0.orders, &[IoSlice::new(&order)], &mut with, SendFlags::NOSIGNAL);
         if sent.is_err() {
@@ -138,17 +159,19 @@ impl ToolKeeper {
     }
 }
 
-/// The process groups of the servers that run.
+/// The process groups of the programs that run.
 type Groups = Arc<Mutex<BTreeSet<i32>>>;
 
-/// Starts what it is told to, until the executor is gone, whatever signal comes.
+/// Starts what it is told to, until its other side is gone, whatever signal comes.
 pub fn keep(home: &Home) -> Result<()> {
     // Their handlers stay in place, and do nothing.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     let ignored = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    // As they were when the node started.
+    let config = settings::load(home)?;
     let groups = Groups::default();
-    let ended = take_orders(home, &groups);
+    let ended = take_orders(home, &config, &groups);
     let left = std::mem::take(&mut *groups.lock().unwrap_or_else(PoisonError::into_inner));
     for group in left.into_iter().filter_map(Pid::from_raw) {
         kill_process_group(group, Signal::KILL).ok();
@@ -157,11 +180,11 @@ pub fn keep(home: &Home) -> Result<()> {
     ended
 }
 
-fn take_orders(home: &Home, groups: &Groups) -> Result<()> {
+fn take_orders(home: &Home, config: &Config, groups: &Groups) -> Result<()> {
     let orders = io::stdin();
     let mut room = vec![0; ORDER_BYTES_MAX];
     loop {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut with = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC;
         let message = match recvmsg(&orders, &mut [IoSliceMut::new(&mut room)], &mut with, flags) {
@@ -171,27 +194,37 @@ fn take_orders(home: &Home, groups: &Groups) -> Result<()> {
         if message.bytes == 0 {
             return Ok(());
         }
-        let stream = with
-            .drain()
-            .find_map(|message| if let RecvAncillaryMessage::ScmRights(mut fds) = message { fds.next() } else { None });
+        let rights = |message| if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None };
+        let mut fds = with.drain().filter_map(rights).flatten();
+        let (stream, tells) = (fds.next(), fds.next());
         let order: Result<Order, _> = serde_json::from_slice(&room[..message.bytes]);
+        let teller = tells.as_ref().map(OwnedFd::try_clone).transpose()?;
         let started = match (order, stream) {
-            (Ok(order), Some(stream)) => start(home, order, stream, groups),
+            (Ok(order), Some(stream)) => start(home, config, order, (stream, tells), groups),
             (Err(error), _) => Err(error.into()),
             (Ok(_), None) => Err(anyhow::anyhow!("no stream came with an order")),
         };
-        // Its stream is closed then, which the executor sees.
+        // Its stream is closed then, which the other side sees.
         if let Err(error) = started {
-            tracing::warn!(error = format!("{error:#}"), "a tool cannot be started");
+            let why = causes(&error);
+            tracing::warn!(error = why, "a program cannot be started");
+            tell(teller.as_ref(), &Ended::NotStarted(why));
         }
     }
 }
 
 // From this thread alone: what is started ends with the thread that started it.
-fn start(home: &Home, order: Order, stream: OwnedFd, groups: &Groups) -> Result<()> {
+fn start(
+    home: &Home,
+    config: &Config,
+    order: Order,
+    (stream, tells): (OwnedFd, Option<OwnedFd>),
+    groups: &Groups,
+) -> Result<()> {
     let mut command = match order.what {
         What::Server { name, secrets } => of_server(home, &name, secrets)?.command(home)?,
         What::Check => super::schema_check::command(home)?,
+        What::Brain { for_work } => brain::command(home, config, for_work.map(|work| work.parse()).transpose()?)?,
     };
     let watched = stream.try_clone()?;
     command.stdin(Stdio::from(stream.try_clone()?)).stdout(Stdio::from(stream)).stderr(Stdio::null());
@@ -199,9 +232,9 @@ fn start(home: &Home, order: Order, stream: OwnedFd, groups: &Groups) -> Result<
     // It holds the other side's end open as long as it lives.
     drop(command);
     let until = Instant::now() + Duration::from_millis(order.time_ms);
-    let kept = Kept::of(child, groups);
+    let kept = Kept::of(child, tells, groups);
     // Where no thread can be had it ends at once.
-    thread::Builder::new().name("tool".to_owned()).spawn(move || kept.wait(&watched, until))?;
+    thread::Builder::new().name("program".to_owned()).spawn(move || kept.wait(&watched, until))?;
     Ok(())
 }
 
@@ -231,12 +264,20 @@ pub fn program_of(
         own: home.tools().join(name),
         reads: server.reads.clone(),
         writes: server.writes.clone(),
+        has_tools: false,
     }
 }
 
-/// A server that runs; dropped, it ends with all that it started.
+/// Nobody may listen any more.
+fn tell(tells: Option<&OwnedFd>, ended: &Ended) {
+    let Some((tells, bytes)) = tells.zip(serde_json::to_vec(ended).ok()) else { return };
+    send(tells, &bytes, SendFlags::NOSIGNAL).ok();
+}
+
+/// A program that runs; dropped, it ends with all that it started.
 struct Kept {
     child: Child,
+    tells: Option<OwnedFd>,
     groups: Groups,
 }
 
@@ -245,9 +286,9 @@ impl Kept {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    fn of(child: Child, groups: &Groups) -> Self {
+    fn of(child: Child, tells: Option<OwnedFd>, groups: &Groups) -> Self {
         groups.lock().unwrap_or_else(PoisonError::into_inner).insert(child.id().cast_signed());
-        Self { child, groups: Arc::clone(groups) }
+        Self { child, tells, groups: Arc::clone(groups) }
     }
 
     fn wait(self, stream: &OwnedFd, until: Instant) {
@@ -277,11 +318,12 @@ impl Drop for Kept {
             self.groups.lock().unwrap_or_else(PoisonError::into_inner).remove(&group.as_raw_nonzero().get());
         }
         self.child.kill().ok();
-        self.child.wait().ok();
+        let code = self.child.wait().ok().and_then(|status| status.code());
+        tell(self.tells.as_ref(), &Ended::Exited(code));
     }
 }
 
-/// Whether the executor let go of its end.
+/// Whether the other side let go of its end.
 fn has_hung_up(stream: &OwnedFd) -> bool {
     let mut watched = [PollFd::new(stream, PollFlags::empty())];
     poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
