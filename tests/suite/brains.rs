@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     deploy::skip,
-    node::{Pair, free_port, status_field, text},
+    node::{PATIENCE, Pair, all_processes, becomes, free_port, status_field, text},
     tools::Python,
 };
 
@@ -34,6 +34,7 @@ for file in $FILES; do
     echo taken 2> /dev/null > "$file" && echo "wrote $file"
 done
 echo own > own && echo "own: $(cat own), home: $(ls -A "$HOME" | wc -l)"
+setsid sleep 617.5 > /dev/null 2>&1 &
 kill -0 $PPID 2> /dev/null && echo could end others
 env | cut -d= -f1 | sort | tr '\n' ' '
 "#;
@@ -184,6 +185,8 @@ fn a_brain_that_is_a_program_sees_neither_keys_nor_the_vault_and_writes_into_its
         assert!(!said.contains(wrong), "{said}");
     }
     assert_eq!(said.lines().last().map(str::trim), Some("FILES HOME LANG PATH PWD TMPDIR"), "{said}");
+    let is_left = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\x00617.5\x00");
+    assert!(becomes(PATIENCE, || !all_processes().iter().any(is_left)), "what left its group ended with it");
     assert_eq!(fs::read_to_string(&outside).expect("it is there"), "kept");
     assert!(planted.iter().all(|path| !path.exists()));
     let walls = pair.cloud.must(&["doctor"]);

@@ -8,6 +8,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::{
@@ -32,7 +33,10 @@ use rustix::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
         SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
     },
-    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
+    process::{
+        Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper,
+        waitid, waitpid,
+    },
 };
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,6 +55,8 @@ const ORDER_BYTES_MAX: usize = 64 << 10;
 const LOOKS: Duration = Duration::from_millis(50);
 /// How long a program may take to end once nobody listens to it.
 const GRACE: Duration = Duration::from_secs(1);
+/// How often it is looked for what programs left, each of which may have left more.
+const ROUNDS_MAX: usize = 1_000;
 
 /// What the keeper is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -168,6 +174,8 @@ pub fn keep(home: &Home) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     let ignored = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    // What leaves its group is a child of this process once the one that started it has ended.
+    set_child_subreaper(Some(getpid()))?;
     // As they were when the node started.
     let config = settings::load(home)?;
     let groups = Groups::default();
@@ -176,6 +184,7 @@ pub fn keep(home: &Home) -> Result<()> {
     for group in left.into_iter().filter_map(Pid::from_raw) {
         kill_process_group(group, Signal::KILL).ok();
     }
+    end_children();
     drop((ignored, entered));
     ended
 }
@@ -228,11 +237,10 @@ fn start(
     };
     let watched = stream.try_clone()?;
     command.stdin(Stdio::from(stream.try_clone()?)).stdout(Stdio::from(stream)).stderr(Stdio::null());
-    let child = command.process_group(0).spawn().context("it cannot be started")?;
+    let kept = Kept::start(&mut command, tells, groups)?;
     // It holds the other side's end open as long as it lives.
     drop(command);
     let until = Instant::now() + Duration::from_millis(order.time_ms);
-    let kept = Kept::of(child, tells, groups);
     // Where no thread can be had it ends at once.
     thread::Builder::new().name("program".to_owned()).spawn(move || kept.wait(&watched, until))?;
     Ok(())
@@ -286,9 +294,12 @@ impl Kept {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    fn of(child: Child, tells: Option<OwnedFd>, groups: &Groups) -> Self {
-        groups.lock().unwrap_or_else(PoisonError::into_inner).insert(child.id().cast_signed());
-        Self { child, tells, groups: Arc::clone(groups) }
+    fn start(command: &mut Command, tells: Option<OwnedFd>, groups: &Groups) -> Result<Self> {
+        // Until it stands among them it would be taken for one that was left.
+        let mut running = groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let child = command.process_group(0).spawn().context("it cannot be started")?;
+        running.insert(child.id().cast_signed());
+        Ok(Self { child, tells, groups: Arc::clone(groups) })
     }
 
     fn wait(self, stream: &OwnedFd, until: Instant) {
@@ -315,12 +326,43 @@ impl Drop for Kept {
     fn drop(&mut self) {
         if let Some(group) = self.group() {
             kill_process_group(group, Signal::KILL).ok();
-            self.groups.lock().unwrap_or_else(PoisonError::into_inner).remove(&group.as_raw_nonzero().get());
         }
         self.child.kill().ok();
         let code = self.child.wait().ok().and_then(|status| status.code());
+        let mut running = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        running.remove(&self.child.id().cast_signed());
+        if running.is_empty() {
+            end_children();
+        }
+        drop(running);
         tell(self.tells.as_ref(), &Ended::Exited(code));
     }
+}
+
+/// Ends every child of this process, and theirs, which become its own.
+fn end_children() {
+    for _ in 0..ROUNDS_MAX {
+        let children = children();
+        if children.is_empty() {
+            return;
+        }
+        for child in children {
+            kill_process(child, Signal::KILL).ok();
+            waitpid(Some(child), WaitOptions::empty()).ok();
+        }
+    }
+}
+
+fn children() -> Vec<Pid> {
+    let own = getpid().as_raw_nonzero().to_string();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // After the name, which may hold anything: the state, and the parent.
+    let parent = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Some(stat.rsplit_once(')')?.1.split_whitespace().nth(1)? == own)
+    };
+    pids.filter(|pid| parent(*pid) == Some(true)).filter_map(Pid::from_raw).collect()
 }
 
 /// Whether the other side let go of its end.
