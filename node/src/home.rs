@@ -52,12 +52,8 @@ places! {
     mail_in => "mesh/mail-in";
     /// What the brain used in the last day.
     brain_spending => "mesh/brain-spending";
-    /// What belongs to a brain that is an agent.
+    /// The folders of a brain that is a program, one for each run, as long as that lasts.
     brain => "brain";
-    /// Its home.
-    brain_home => "brain/home";
-    /// The folder in which it works.
-    brain_work => "brain/work";
     /// What belongs to each watcher: its own folder, and how far it has told what it saw.
     watchers => "watchers";
     /// Fingerprints of the known secrets.

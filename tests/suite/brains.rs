@@ -26,16 +26,23 @@ fn mail(number: u32) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What a brain tries that obeys a mail: what it could open or write it says in its draft.
+/// What a brain tries that obeys a mail: what it could open, write or change it says in its draft.
 const ESCAPES: &str = r#"
-cat > /dev/null
 for file in $FILES; do
-    head -c 1 "$file" > /dev/null 2>&1 && echo "read $file"
-    echo taken 2> /dev/null > "$file" && echo "wrote $file"
+    head -c 1 "$file" > /dev/null 2>&1 && echo "could read $file"
+    echo taken 2> /dev/null > "$file" && echo "could write $file"
+    chmod 644 "$file" 2> /dev/null && echo "could open $file to others"
 done
-echo own > own && echo "own: $(cat own), home: $(ls -A "$HOME" | wc -l)"
-setsid sleep 617.5 > /dev/null 2>&1 &
-kill -0 $PPID 2> /dev/null && echo could end others
+grep -q secret "$LINKED" 2> /dev/null && echo "could read what $LINKED leads to"
+ln -sf "$TARGET" "$LINKED"
+cat "$LINKED" 2> /dev/null
+cat "$HOME/left" 2> /dev/null && echo "could read what a run before left"
+echo here > "$HOME/left"
+chmod 755 "$HOME" 2> /dev/null && echo "could open its home to others"
+grep -q Subject: /dev/stdin && echo "own: $(ls -A . | wc -l) files where it works" > /dev/stdout
+setsid sleep 617.5 &
+kill -0 $PPID 2> /dev/null && echo could signal others
+prlimit --pid $PPID --core=0 2> /dev/null && echo could limit others
 env | cut -d= -f1 | sort | tr '\n' ' '
 "#;
 
@@ -164,30 +171,38 @@ fn a_brain_that_is_a_program_sees_neither_keys_nor_the_vault_and_writes_into_its
     let mut pair = Pair::strangers();
     let (home, vault) = (&pair.cloud.home, &pair.cloud.vault);
     let outside = pair.dir().join("outside");
-    fs::write(&outside, "kept").expect("written");
+    fs::write(&outside, "a secret of somebody else").expect("written");
     let planted = ["Approved/own.md", "Handbook.md"].map(|path| vault.join(path));
+    let cache = pair.dir().join("cache");
+    fs::create_dir(&cache).expect("made");
+    let linked = cache.join("state");
+    fs::write(&linked, "").expect("written");
     let own = ["keys/node.key", "config.toml", "mesh/planted"].map(|path| home.join(path));
     let forbidden: Vec<_> = own.iter().chain(&planted).chain([&outside]).map(|path| path.to_string_lossy()).collect();
-    let settings = serde_json::json!(["/bin/sh", "-c", ESCAPES]);
+    let command = serde_json::json!(["/bin/sh", "-c", ESCAPES, linked]);
     let port = free_port();
     pair.cloud.configure(&format!(
-        "listen = [\"/ip4/127.0.0.1/tcp/{port}\"]\n[brain]\nkind = \"command\"\ncommand = {settings}\nenv = {{ FILES = {:?} }}\n",
+        "listen = [\"/ip4/127.0.0.1/tcp/{port}\"]\n[brain]\nkind = \"command\"\ncommand = {command}\nwrites = [{cache:?}]\n\
+         env = {{ FILES = {:?}, LINKED = {linked:?}, TARGET = {outside:?} }}\n",
         forbidden.join(" ")
     ));
     pair.pair(&[]);
     pair.local.start();
-    pair.cloud.drop_mail("1.eml", &mail(1));
-    pair.wait("the draft arrives", |pair| pair.local.approvals_in("pending").len() == 1);
-    let draft = text(pair.local.files("Pending_Approval").values().next().expect("the draft"));
-    let (_, said) = draft.rsplit_once("---\n").expect("a body");
-    assert!(said.contains("own: own, home: 0"), "it works in folders of its own: {said}");
-    for wrong in ["read ", "wrote ", "could end"] {
-        assert!(!said.contains(wrong), "{said}");
+    let mut said = Vec::new();
+    for number in 1..=2 {
+        pair.cloud.drop_mail(&format!("{number}.eml"), &mail(number));
+        pair.wait("the draft arrives", |pair| pair.local.approvals_in("pending").len() == number as usize);
+        said = pair.local.files("Pending_Approval").values().map(|draft| text(draft)).collect();
     }
-    assert_eq!(said.lines().last().map(str::trim), Some("FILES HOME LANG PATH PWD TMPDIR"), "{said}");
+    for draft in said {
+        let (_, said) = draft.rsplit_once("---\n").expect("a body");
+        assert!(said.contains("own: 0 files where it works") && !said.contains("could"), "{said}");
+        assert_eq!(said.lines().last().map(str::trim), Some("FILES HOME LANG LINKED PATH PWD TARGET TMPDIR"), "{said}");
+    }
+    assert_eq!(pair.cloud.home.join("brain").read_dir().expect("it is there").count(), 0, "nothing of a run is left");
     let is_left = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\x00617.5\x00");
     assert!(becomes(PATIENCE, || !all_processes().iter().any(is_left)), "what left its group ended with it");
-    assert_eq!(fs::read_to_string(&outside).expect("it is there"), "kept");
+    assert_eq!(fs::read_to_string(&outside).expect("it is there"), "a secret of somebody else");
     assert!(planted.iter().all(|path| !path.exists()));
     let walls = pair.cloud.must(&["doctor"]);
     assert!(walls.contains("boundary: the brain, a program, cannot read keys"), "{walls}");
@@ -197,6 +212,21 @@ fn a_brain_that_is_a_program_sees_neither_keys_nor_the_vault_and_writes_into_its
         is_filtered || walls.contains("boundary off"),
         "the mesh, which asks for the brain, stands behind its wall"
     );
+}
+
+#[test]
+fn a_brain_that_would_see_keys_or_notes_refuses_the_start() {
+    let pair = Pair::strangers();
+    let refuses = |settings: &str, more: &[&str], why: &str| {
+        pair.cloud.configure(&format!("[brain]\nkind = \"command\"\ncommand = [\"/bin/true\"]\n{settings}"));
+        pair.cloud.refused(&[&["--role", "cloud"], more].concat()).assert(78, &[why]);
+    };
+    let around = "lies in the home or the vault, or around them";
+    refuses("reads = [\"/\"]\n", &[], around);
+    refuses(&format!("writes = [{:?}]\n", pair.cloud.vault.join("Plans")), &[], around);
+    refuses("reads = [\"here\"]\n", &[], "`here` must be an absolute path");
+    let other = pair.dir().join("other");
+    refuses("", &["--vault", &other.to_string_lossy()], "programs of yours are kept out of the one there");
 }
 
 #[test]

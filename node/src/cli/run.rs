@@ -1,6 +1,11 @@
 //! Running the node: the supervisor on Local, the mesh alone on Cloud.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use aiemp_protocol::roster::Role;
 use anyhow::{Context as _, Result};
@@ -12,7 +17,7 @@ use super::{
     probe::{self, ProbeArgs},
 };
 use crate::{
-    config::BrainKind,
+    config::{BrainKind, Config},
     executor,
     fault::Fault,
     hands::Hands,
@@ -105,6 +110,7 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
     shell::rosters::adopt(home)?;
     check_role(home, role)?;
     senses::check_settings(home, &config, role.role())?;
+    check_programs(home, &config, args.vault.as_deref())?;
     // Each process takes its lock itself. Before that the arguments of this start are noted, which are not those of the
     // node that runs.
     drop(mesh::lock(home)?);
@@ -192,6 +198,23 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
             ended
         }
     }
+}
+
+/// Refuses programs that would be kept out of another vault than that of this run.
+fn check_programs(home: &Home, config: &Config, vault: Option<&Path>) -> Result<()> {
+    shell::brain::check_settings(home, config)?;
+    let is_another = vault.is_some_and(|vault| std::path::absolute(vault).ok().as_ref() != Some(&config.vault));
+    let has_programs = || {
+        Ok::<_, anyhow::Error>(
+            config.brain.kind == BrainKind::Command || !config.watcher.is_empty() || declared(home)?.starts_programs(),
+        )
+    };
+    if is_another && has_programs()? {
+        let message =
+            "--vault names another vault than config.toml, and programs of yours are kept out of the one there";
+        return Err(Fault::refused("vault", message, "Set `vault` in config.toml.").into());
+    }
+    Ok(())
 }
 
 fn senses_process(home: &Home) -> Result<ExitCode> {

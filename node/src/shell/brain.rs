@@ -3,25 +3,27 @@
 
 mod claude_code;
 
-use std::{collections::BTreeMap, io::ErrorKind, os::unix::net, process, time::Duration};
+use std::{future::pending, path::PathBuf, pin::pin, process, time::Duration};
 
-use aiemp_keys::private_file;
+use aiemp_keys::{private_file, random};
 use aiemp_protocol::{egress::Cleared, ids::WorkId};
 use anyhow::Result;
+use data_encoding::HEXLOWER;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::UnixStream,
+    io::{self, AsyncReadExt, AsyncWriteExt},
+    net::unix::pipe,
     time::timeout,
 };
 
 use super::{
-    cloud_secrets,
+    cloud_secrets, places,
     program::{NOT_STARTED, Program},
-    program_keeper::{Ended, ProgramKeeper},
+    program_keeper::{Ended, ProgramKeeper, Talk},
 };
 use crate::{
     config::{Brain, Config, Preset},
     core::{BrainFault, BrainRun, FaultClass, Used},
+    fault::Fault,
     home::Home,
 };
 
@@ -29,20 +31,36 @@ use crate::{
 const ENDED_BYTES_MAX: u64 = 4 << 10;
 /// How much longer than its own time it is kept for what it said last.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long what it said last may take to be read, where something that it left holds its stdout open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// What becomes the brain, for a piece of work where it gets tools: in a home and an empty folder of its own, shut in. What it
-/// says on stderr is for nobody, for it may quote a mail.
-pub fn command(home: &Home, config: &Config, for_work: Option<WorkId>) -> Result<process::Command> {
+/// Refuses a brain that would be shown keys, private notes or the vault.
+pub fn check_settings(home: &Home, config: &Config) -> Result<(), Fault> {
+    let named = config.brain.reads.iter().chain(&config.brain.writes);
+    match named.into_iter().find(|path| !places::is_outside(path, home.path(), &config.vault)) {
+        Some(path) => {
+            let message =
+                format!("`[brain]` names {}, which lies in the home or the vault, or around them", path.display());
+            Err(Fault::refused("brain", message, "Name something narrower in `reads` or `writes`."))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What becomes the brain, for a piece of work where it gets tools, and the folder that it has for this one run: its home, in
+/// which it works in an empty folder. What it says on stderr is for nobody, for it may quote a mail.
+pub fn command(home: &Home, config: &Config, for_work: Option<WorkId>) -> Result<(process::Command, PathBuf)> {
     let settings = &config.brain;
     let secrets = cloud_secrets::environment(home, settings)?;
-    let (own_home, folder) = (home.brain_home(), home.brain_work());
-    for path in [&home.brain(), &own_home, &folder] {
+    let own = home.brain().join(HEXLOWER.encode(&random::array::<8>()?));
+    let folder = own.join("work");
+    for path in [&home.brain(), &own, &folder] {
         private_file::create_private_dir(path)?;
     }
     let mut program = Program {
         command: settings.command.clone(),
-        env: BTreeMap::from([("HOME".to_owned(), own_home.to_string_lossy().into_owned())]),
-        own: home.brain(),
+        env: secrets.into_iter().map(|(variable, value)| (variable, value.expose().clone())).collect(),
+        own: own.clone(),
         reads: settings.reads.clone(),
         writes: settings.writes.clone(),
         has_tools: for_work.is_some(),
@@ -50,10 +68,9 @@ pub fn command(home: &Home, config: &Config, for_work: Option<WorkId>) -> Result
     if let Some((Preset::ClaudeCode, work)) = settings.preset.zip(for_work) {
         claude_code::set_up(&mut program, home, config, work)?;
     }
-    program.env.extend(secrets.into_iter().map(|(variable, value)| (variable, value.expose().clone())));
     let mut command = program.command(home)?;
     command.current_dir(folder);
-    Ok(command)
+    Ok((command, own))
 }
 
 /// Runs it once: with a time limit and a bounded output.
@@ -64,12 +81,10 @@ pub async fn run(
     for_work: Option<WorkId>,
 ) -> Result<BrainRun, BrainFault> {
     let limit = Duration::from_secs(settings.timeout_s);
-    let gone = |why: &str| fault(FaultClass::Transient, &format!("the brain cannot be started: {why}"));
-    let keeper = keeper.ok_or_else(|| gone("no program was set when the node started"))?;
-    let (stream, told) = keeper
-        .brain(for_work, limit + GRACE)
-        .map_err(|_| gone("the node's keeper of programs is gone; start the node again"))?;
-    let output = timeout(limit, converse(stream, told, settings, prompt)).await.unwrap_or_else(|_| {
+    let gone = || fault(FaultClass::Transient, "what starts the brain is gone; the node is to be started again");
+    let keeper = keeper.ok_or_else(gone)?;
+    let talk = keeper.brain(for_work, limit + GRACE).map_err(|_| gone())?;
+    let output = timeout(limit, converse(talk, settings, prompt)).await.unwrap_or_else(|_| {
         let why = format!("the brain took longer than {} s and was ended", settings.timeout_s);
         Err(fault(FaultClass::Transient, &why))
     })?;
@@ -98,52 +113,65 @@ struct Output {
 }
 
 /// Once this is dropped the keeper ends it.
-async fn converse(
-    stream: net::UnixStream,
-    told: net::UnixStream,
-    settings: &Brain,
-    prompt: Cleared<String>,
-) -> Result<Output, BrainFault> {
-    let transient = |error: &dyn std::fmt::Display| fault(FaultClass::Transient, &format!("the brain failed: {error}"));
-    let stream = UnixStream::from_std(stream).map_err(|error| transient(&error))?;
-    let told = UnixStream::from_std(told).map_err(|error| transient(&error))?;
-    let (said, mut hears) = stream.into_split();
-    let prompt = prompt.into_inner();
-    let ask = async move {
-        // One that does not read its prompt to the end may still answer.
-        hears.write_all(prompt.as_bytes()).await.ok();
-        drop(hears);
-        std::future::pending::<()>().await;
-    };
+async fn converse(talk: Talk, settings: &Brain, prompt: Cleared<String>) -> Result<Output, BrainFault> {
+    let transient = |why: &str| fault(FaultClass::Transient, &format!("the brain failed: {why}"));
     let mut bytes = Vec::new();
-    let mut limited = said.take(settings.output_bytes_max + 1);
-    tokio::select! {
-        read = limited.read_to_end(&mut bytes) => match read {
-            // So ends one that left some of its prompt.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-            read => drop(read.map_err(|error| transient(&error))?),
-        },
-        () = ask => {}
-    }
+    let ended = listen(talk, prompt.into_inner(), settings.output_bytes_max, &mut bytes).await;
+    let ended = ended.map_err(|error| transient(&error.to_string()))?;
     if bytes.len() as u64 > settings.output_bytes_max {
         let why = format!("the brain printed more than {} bytes and was ended", settings.output_bytes_max);
         return Err(fault(FaultClass::Logic, &why));
     }
-    let mut ended = Vec::new();
-    told.take(ENDED_BYTES_MAX).read_to_end(&mut ended).await.map_err(|error| transient(&error))?;
     match serde_json::from_slice(&ended) {
         Ok(Ended::Exited(code)) if code == Some(NOT_STARTED.into()) && bytes.is_empty() => {
-            Err(transient(&"it cannot be started; check `command` and `reads` of `[brain]` in config.toml"))
+            let program = settings.command.first().map_or("claude", String::as_str);
+            Err(transient(&format!(
+                "`{program}` cannot be started; check `[brain] command` and `reads` in config.toml"
+            )))
         }
         Ok(Ended::Exited(code)) => Ok(Output { bytes, is_success: code == Some(0) }),
+        Ok(Ended::NoSecret(why)) => Err(fault(FaultClass::Authentication, &why)),
         Ok(Ended::NotStarted(why)) => Err(transient(&why)),
-        Err(_) => Err(transient(&"nobody knows how it ended")),
+        Err(_) => Err(transient("nobody knows how it ended")),
     }
+}
+
+/// What it answers, up to one byte more than it may, and what is told of its end.
+async fn listen(talk: Talk, prompt: String, bytes_max: u64, bytes: &mut Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut asks = pipe::Sender::from_owned_fd(talk.asks)?;
+    let mut answers = pipe::Receiver::from_owned_fd(talk.answers)?.take(bytes_max + 1);
+    let mut told = pipe::Receiver::from_owned_fd(talk.told)?.take(ENDED_BYTES_MAX);
+    let ask = async move {
+        // One that does not read its prompt to the end may still answer.
+        asks.write_all(prompt.as_bytes()).await.ok();
+        drop(asks);
+        pending::<()>().await;
+    };
+    let mut ended = Vec::new();
+    let end = async { told.read_to_end(&mut ended).await };
+    let (mut ask, mut end) = (pin!(ask), pin!(end));
+    let mut has_ended = false;
+    loop {
+        tokio::select! {
+            biased;
+            read = answers.read_buf(bytes) => if read? == 0 { break },
+            told = &mut end, if !has_ended => {
+                told?;
+                has_ended = true;
+            }
+            () = tokio::time::sleep(LAST_WORDS), if has_ended => break,
+            () = &mut ask => break,
+        }
+    }
+    if !has_ended && bytes.len() as u64 <= bytes_max {
+        end.await?;
+    }
+    Ok(ended)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
+    use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 
     use aiemp_keys::{FingerprintKey, Fingerprints};
     use aiemp_protocol::egress::Guard;
@@ -156,68 +184,81 @@ mod tests {
         guard.clear_text(text.to_owned()).expect("holds no secret")
     }
 
-    /// What is made of a program that does this with its two ends.
-    async fn converse_with(
-        program: impl FnOnce(net::UnixStream, net::UnixStream) + Send + 'static,
-    ) -> Result<(String, bool), String> {
+    /// A program, by its stdin, its stdout, and where its end is told.
+    type Ends = (PipeReader, PipeWriter, PipeWriter);
+
+    /// What is made of a program that does this.
+    async fn converse_with(program: impl FnOnce(Ends) + Send + 'static) -> Result<(String, bool), BrainFault> {
         let settings = Brain { kind: BrainKind::Command, output_bytes_max: 1024, ..Brain::default() };
-        let [(own, its), (told, tells)] = [net::UnixStream::pair(), net::UnixStream::pair()].map(|pair| pair.unwrap());
-        for end in [&own, &told] {
-            end.set_nonblocking(true).unwrap();
-        }
-        let program = std::thread::spawn(move || program(its, tells));
-        let output = converse(own, told, &settings, prompt("hello")).await;
+        let [(stdin, asks), (answers, stdout), (told, tells)] = [(); 3].map(|()| std::io::pipe().unwrap());
+        let talk = Talk { asks: asks.into(), answers: answers.into(), told: told.into() };
+        let program = std::thread::spawn(move || program((stdin, stdout, tells)));
+        let output = converse(talk, &settings, prompt("hello")).await;
         program.join().unwrap();
-        output.map(|output| (String::from_utf8(output.bytes).unwrap(), output.is_success)).map_err(|fault| fault.why)
+        output.map(|output| (String::from_utf8(output.bytes).unwrap(), output.is_success))
     }
 
-    fn end(mut tells: net::UnixStream, ended: &Ended) {
+    fn end(mut tells: PipeWriter, ended: &Ended) {
         tells.write_all(&serde_json::to_vec(ended).unwrap()).unwrap();
+    }
+
+    fn shouts(code: Option<i32>) -> impl FnOnce(Ends) {
+        move |(mut stdin, mut stdout, tells)| {
+            let mut heard = String::new();
+            stdin.read_to_string(&mut heard).unwrap();
+            stdout.write_all(heard.to_uppercase().as_bytes()).unwrap();
+            drop(stdout);
+            end(tells, &Ended::Exited(code));
+        }
     }
 
     #[tokio::test]
     async fn the_prompt_goes_in_and_the_answer_comes_out_with_how_it_ended() {
-        let shouts = |code| {
-            move |mut stream: net::UnixStream, tells| {
-                let mut heard = String::new();
-                stream.read_to_string(&mut heard).unwrap();
-                stream.write_all(heard.to_uppercase().as_bytes()).unwrap();
-                drop(stream);
-                end(tells, &Ended::Exited(code));
-            }
-        };
         assert_eq!(converse_with(shouts(Some(0))).await, Ok(("HELLO".to_owned(), true)));
         assert_eq!(converse_with(shouts(Some(3))).await, Ok(("HELLO".to_owned(), false)));
         assert_eq!(converse_with(shouts(None)).await, Ok(("HELLO".to_owned(), false)), "by a signal");
-        let reads_nothing = |mut stream: net::UnixStream, tells| {
-            // The rest of the prompt is left.
-            stream.read_exact(&mut [0; 1]).unwrap();
-            stream.write_all(b"Hello").unwrap();
-            drop(stream);
+        let reads_nothing = |(stdin, mut stdout, tells): Ends| {
+            drop(stdin);
+            stdout.write_all(b"Hello").unwrap();
+            drop(stdout);
             end(tells, &Ended::Exited(Some(0)));
         };
         assert_eq!(converse_with(reads_nothing).await, Ok(("Hello".to_owned(), true)));
     }
 
     #[tokio::test]
+    async fn an_answer_is_taken_once_its_program_ended_whoever_holds_its_stdout() {
+        let (let_go, held) = std::sync::mpsc::sync_channel(1);
+        let leaves_somebody = move |(_stdin, mut stdout, tells): Ends| {
+            stdout.write_all(&[b'x'; 1024]).unwrap();
+            end(tells, &Ended::Exited(Some(0)));
+            std::thread::spawn(move || drop((held.recv(), stdout)));
+        };
+        assert_eq!(converse_with(leaves_somebody).await, Ok(("x".repeat(1024), true)));
+        drop::<std::sync::mpsc::SyncSender<()>>(let_go);
+    }
+
+    #[tokio::test]
     async fn what_a_brain_does_wrong_is_told() {
-        let floods = |mut stream: net::UnixStream, _| while stream.write_all(&[b'y'; 512]).is_ok() {};
+        let floods = |(_stdin, mut stdout, _tells): Ends| while stdout.write_all(&[b'y'; 512]).is_ok() {};
         let told = converse_with(floods).await.unwrap_err();
-        assert!(told.contains("more than 1024 bytes"), "{told}");
+        assert!(told.class == FaultClass::Logic && told.why.contains("more than 1024 bytes"), "{told:?}");
         let ends = |ended: Ended| {
-            move |stream, tells| {
-                drop::<net::UnixStream>(stream);
+            move |(_, stdout, tells): Ends| {
+                drop(stdout);
                 end(tells, &ended);
             }
         };
         let told = converse_with(ends(Ended::Exited(Some(NOT_STARTED.into())))).await.unwrap_err();
-        assert!(told.contains("check `command` and `reads`"), "{told}");
-        let told = converse_with(ends(Ended::NotStarted("no secret named model".to_owned()))).await.unwrap_err();
-        assert!(told.contains("no secret named model"), "{told}");
-        let told = converse_with(|_, _| {}).await.unwrap_err();
-        assert!(told.contains("nobody knows how it ended"), "{told}");
+        assert!(told.why.contains("check `[brain] command` and `reads`"), "{told:?}");
+        let told = converse_with(ends(Ended::NoSecret("no secret named model".to_owned()))).await.unwrap_err();
+        assert!(told.class == FaultClass::Authentication && told.why == "no secret named model", "{told:?}");
+        let told = converse_with(ends(Ended::NotStarted("the disk is full".to_owned()))).await.unwrap_err();
+        assert!(told.class == FaultClass::Transient && told.why.contains("the disk is full"), "{told:?}");
+        let told = converse_with(drop).await.unwrap_err();
+        assert!(told.why.contains("nobody knows how it ended"), "{told:?}");
         let slow = Brain { kind: BrainKind::Command, ..Brain::default() };
-        let told = run(None, &slow, prompt("x"), None).await.unwrap_err().why;
-        assert!(told.contains("no program was set"), "{told}");
+        let told = run(None, &slow, prompt("x"), None).await.unwrap_err();
+        assert!(told.why.contains("what starts the brain is gone"), "{told:?}");
     }
 }

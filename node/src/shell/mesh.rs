@@ -13,7 +13,7 @@ use aiemp_protocol::{
     replication::{PeerFault, Record},
     roster::{Role, RosterChain},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
@@ -208,6 +208,12 @@ impl Brain {
     fn new(keeper: Option<ProgramKeeper>) -> Self {
         Self { keeper, answers: mpsc::channel(EVENTS_MAX), failed: None }
     }
+
+    fn check_keeper(&self) -> Result<()> {
+        let is_gone = self.keeper.as_ref().is_some_and(ProgramKeeper::is_gone);
+        ensure!(!is_gone, "the keeper of programs ended; start the node again");
+        Ok(())
+    }
 }
 
 impl Mesh {
@@ -249,7 +255,10 @@ impl Mesh {
                 Some(event) = self.disk_events.recv() => self.disk_event(event).await?,
                 Some(()) = self.home_changed.recv() => self.home_has_changed().await?,
                 Some((request, answer)) = self.asked.recv() => self.asked(request, answer).await?,
-                Some((id, answer)) = self.brain.answers.1.recv() => self.handle(Input::BrainAnswered(id, answer)).await?,
+                Some((id, answer)) = self.brain.answers.1.recv() => {
+                    self.handle(Input::BrainAnswered(id, answer)).await?;
+                    self.brain.check_keeper()?;
+                }
                 Some((peer, id)) = self.calls_done.1.recv() => self.call_done(peer, id).await?,
                 Some(rosters) = self.paired.1.recv() => self.pairing_ended(rosters).await?,
                 _ = late_saves.tick() => self.disk.send(DiskJob::LateSaves).await?,

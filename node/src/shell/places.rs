@@ -30,6 +30,11 @@ pub fn is_outside(folder: &Path, home: &Path, vault: &Path) -> bool {
     [home, vault].into_iter().map(resolved).all(|of| !folder.starts_with(&of) && !of.starts_with(&folder))
 }
 
+/// Whether a path lies in a folder, wherever it leads if it is a link.
+pub fn is_within(path: &Path, folder: &Path) -> bool {
+    path.parent().is_some_and(|around| resolved(around).starts_with(resolved(folder)))
+}
+
 /// The path with the symlinks of its existing part resolved.
 fn resolved(path: &Path) -> PathBuf {
     for ancestor in path.ancestors() {

@@ -13,7 +13,7 @@ use std::{
 use aiemp_keys::private_file;
 use anyhow::{Context as _, Result};
 
-use super::walls::Confined;
+use super::{places, walls::Confined};
 use crate::{fault::Fault, home::Home};
 
 /// The exit code of a program that could not be started.
@@ -84,18 +84,22 @@ pub fn become_program(home: &Home, program: Program) -> Result<Infallible> {
     let Program { command, own, reads, writes, has_tools, .. } = program;
     let (program, arguments) = command.split_first().context("no command is configured")?;
     let vault = super::settings::load(home)?.vault;
-    let is_inside = |path: &&PathBuf| !super::places::is_outside(path, home.path(), &vault);
+    let is_inside = |path: &&PathBuf| !places::is_outside(path, home.path(), &vault);
     if let Some(path) = reads.iter().chain(&writes).find(is_inside) {
         let message = format!("{} lies in the home or the vault, or around them", path.display());
         let fix = "Name something narrower in `reads` or `writes`: no program of yours reads keys or private notes.";
         return Err(Fault::refused("program", message, fix).into());
     }
-    let named = files_of(&command).filter(|path| !is_inside(&path));
+    // What it can change it could make a link to anything.
+    let changes: Vec<_> = writes.iter().chain([&own]).collect();
+    let is_its_own = |word: &str| changes.iter().any(|folder| places::is_within(Path::new(word), folder));
+    let words: Vec<_> = command.iter().filter(|word| !is_its_own(word)).cloned().collect();
+    let named = files_of(&words).filter(|path| !is_inside(&path));
     let of_tools = if has_tools { vec![std::env::current_exe()?, home.config()] } else { Vec::new() };
     let sockets = if has_tools { vec![home.run()] } else { Vec::new() };
     let reads = reads.iter().cloned().chain(named).chain(of_tools).collect();
     let writes = writes.into_iter().chain([own]).collect();
-    Confined { reads, writes, sockets }.with_programs(home, &vault).enter()?;
+    Confined { reads, writes, sockets, ..Confined::default() }.with_programs(home, &vault).enter()?;
     let error = Command::new(program).args(arguments).exec();
     let is_walled = error.kind() == std::io::ErrorKind::PermissionDenied;
     let hint = if is_walled { "; it sees the system and what `reads` names, also its own libraries" } else { "" };

@@ -12,9 +12,10 @@ use std::{
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt as _},
     },
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
@@ -31,7 +32,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-        SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
+        SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
     },
     process::{
         Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper,
@@ -41,9 +42,9 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{brain, declared, program::Program, rosters, settings};
+use super::{brain, cloud_secrets::CloudSecretError, declared, program::Program, rosters, settings};
 use crate::{
-    config::{Config, EnvValue},
+    config::{BrainKind, Config, EnvValue},
     fault::causes,
     hands::{ServerAt, ServerProgram},
     home::Home,
@@ -55,8 +56,9 @@ const ORDER_BYTES_MAX: usize = 64 << 10;
 const LOOKS: Duration = Duration::from_millis(50);
 /// How long a program may take to end once nobody listens to it.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often it is looked for what programs left, each of which may have left more.
-const ROUNDS_MAX: usize = 1_000;
+/// How often in a row it is looked for what programs left, each of which may have left more, and how long that takes to end.
+const ROUNDS_MAX: usize = 100;
+const ROUND: Duration = Duration::from_millis(1);
 
 /// What the keeper is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,8 +83,21 @@ enum What {
 pub enum Ended {
     /// By itself, with this code, or by a signal.
     Exited(Option<i32>),
+    /// A secret that it needs is not there.
+    NoSecret(String),
     /// It never began.
     NotStarted(String),
+}
+
+/// The other ends of what a brain has: pipes, so that it can open them by their names.
+#[derive(Debug)]
+pub struct Talk {
+    /// Its stdin.
+    pub asks: OwnedFd,
+    /// Its stdout.
+    pub answers: OwnedFd,
+    /// Where it is told how it [`Ended`], as JSON.
+    pub told: OwnedFd,
 }
 
 /// The way to the keeper, which ends when the last of these is dropped.
@@ -128,40 +143,44 @@ impl ProgramKeeper {
         time: Duration,
     ) -> io::Result<UnixStream> {
         let secrets = secrets.iter().map(|(variable, value)| (variable.clone(), value.expose().clone())).collect();
-        self.open(What::Server { name: name.to_owned(), secrets }, time, None)
+        self.open(What::Server { name: name.to_owned(), secrets }, time)
     }
 
     /// Has arguments checked in a process that can be ended: see [`super::schema_check`].
     pub fn check(&self, time: Duration) -> io::Result<UnixStream> {
-        self.open(What::Check, time, None)
+        self.open(What::Check, time)
     }
 
-    /// Has the brain started: what it hears and says, and where it is told how it [`Ended`], as JSON.
-    pub fn brain(&self, for_work: Option<WorkId>, time: Duration) -> io::Result<(UnixStream, UnixStream)> {
-        let (told, tells) = UnixStream::pair()?;
-        let stream = self.open(What::Brain { for_work: for_work.map(|work| work.to_string()) }, time, Some(&tells))?;
-        told.set_nonblocking(true)?;
-        Ok((stream, told))
+    /// Has the brain started. It ends when nobody reads its answer, or when its time is over.
+    pub fn brain(&self, for_work: Option<WorkId>, time: Duration) -> io::Result<Talk> {
+        let [(stdin, asks), (answers, stdout), (told, tells)] = [io::pipe()?, io::pipe()?, io::pipe()?];
+        let what = What::Brain { for_work: for_work.map(|work| work.to_string()) };
+        self.order(what, time, &[stdin.as_fd(), stdout.as_fd(), tells.as_fd()])?;
+        Ok(Talk { asks: asks.into(), answers: answers.into(), told: told.into() })
     }
 
-    fn open(&self, what: What, time: Duration, tells: Option<&UnixStream>) -> io::Result<UnixStream> {
+    fn open(&self, what: What, time: Duration) -> io::Result<UnixStream> {
         let (own, its) = UnixStream::pair()?;
+        self.order(what, time, &[its.as_fd()])?;
+        own.set_nonblocking(true)?;
+        Ok(own)
+    }
+
+    fn order(&self, what: What, time: Duration, fds: &[BorrowedFd]) -> io::Result<()> {
         let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let order = serde_json::to_vec(&Order { what, time_ms })?;
         if order.len() > ORDER_BYTES_MAX {
             return Err(io::Error::other("its secrets are too long"));
         }
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut with = SendAncillaryBuffer::new(&mut space);
-        let fds: Vec<_> = [Some(its.as_fd()), tells.map(AsFd::as_fd)].into_iter().flatten().collect();
-        with.push(SendAncillaryMessage::ScmRights(&fds));
+        with.push(SendAncillaryMessage::ScmRights(fds));
         let sent = sendmsg(&self.0.orders, &[IoSlice::new(&order)], &mut with, SendFlags::NOSIGNAL);
         if sent.is_err() {
             self.0.is_gone.store(true, Ordering::Relaxed);
         }
         sent?;
-        own.set_nonblocking(true)?;
-        Ok(own)
+        Ok(())
     }
 }
 
@@ -178,6 +197,10 @@ pub fn keep(home: &Home) -> Result<()> {
     set_child_subreaper(Some(getpid()))?;
     // As they were when the node started.
     let config = settings::load(home)?;
+    if config.brain.kind == BrainKind::Command {
+        // Of runs that a crash cut short.
+        fs::remove_dir_all(home.brain()).ok();
+    }
     let groups = Groups::default();
     let ended = take_orders(home, &config, &groups);
     let left = std::mem::take(&mut *groups.lock().unwrap_or_else(PoisonError::into_inner));
@@ -193,7 +216,7 @@ fn take_orders(home: &Home, config: &Config, groups: &Groups) -> Result<()> {
     let orders = io::stdin();
     let mut room = vec![0; ORDER_BYTES_MAX];
     loop {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut with = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC;
         let message = match recvmsg(&orders, &mut [IoSliceMut::new(&mut room)], &mut with, flags) {
@@ -204,40 +227,34 @@ fn take_orders(home: &Home, config: &Config, groups: &Groups) -> Result<()> {
             return Ok(());
         }
         let rights = |message| if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None };
-        let mut fds = with.drain().filter_map(rights).flatten();
-        let (stream, tells) = (fds.next(), fds.next());
-        let order: Result<Order, _> = serde_json::from_slice(&room[..message.bytes]);
-        let teller = tells.as_ref().map(OwnedFd::try_clone).transpose()?;
-        let started = match (order, stream) {
-            (Ok(order), Some(stream)) => start(home, config, order, (stream, tells), groups),
-            (Err(error), _) => Err(error.into()),
-            (Ok(_), None) => Err(anyhow::anyhow!("no stream came with an order")),
-        };
+        let fds: Vec<OwnedFd> = with.drain().filter_map(rights).flatten().collect();
+        let tells = fds.get(2).map(OwnedFd::try_clone).transpose()?;
+        let order = serde_json::from_slice(&room[..message.bytes]).map_err(anyhow::Error::from);
         // Its stream is closed then, which the other side sees.
-        if let Err(error) = started {
-            let why = causes(&error);
+        if let Err(error) = order.and_then(|order| start(home, config, order, fds, groups)) {
+            let (why, is_secret) = (causes(&error), error.is::<CloudSecretError>());
             tracing::warn!(error = why, "a program cannot be started");
-            tell(teller.as_ref(), &Ended::NotStarted(why));
+            tell(tells.as_ref(), &if is_secret { Ended::NoSecret(why) } else { Ended::NotStarted(why) });
         }
     }
 }
 
 // From this thread alone: what is started ends with the thread that started it.
-fn start(
-    home: &Home,
-    config: &Config,
-    order: Order,
-    (stream, tells): (OwnedFd, Option<OwnedFd>),
-    groups: &Groups,
-) -> Result<()> {
-    let mut command = match order.what {
-        What::Server { name, secrets } => of_server(home, &name, secrets)?.command(home)?,
-        What::Check => super::schema_check::command(home)?,
-        What::Brain { for_work } => brain::command(home, config, for_work.map(|work| work.parse()).transpose()?)?,
+fn start(home: &Home, config: &Config, order: Order, fds: Vec<OwnedFd>, groups: &Groups) -> Result<()> {
+    let mut fds = fds.into_iter();
+    let stdin = fds.next().context("no stream came with an order")?;
+    let stdout = fds.next().map_or_else(|| stdin.try_clone(), Ok)?;
+    let (tells, watched) = (fds.next(), stdout.try_clone()?);
+    let (mut command, folder) = match order.what {
+        What::Server { name, secrets } => (of_server(home, &name, secrets)?.command(home)?, None),
+        What::Check => (super::schema_check::command(home)?, None),
+        What::Brain { for_work } => {
+            let (command, folder) = brain::command(home, config, for_work.map(|work| work.parse()).transpose()?)?;
+            (command, Some(folder))
+        }
     };
-    let watched = stream.try_clone()?;
-    command.stdin(Stdio::from(stream.try_clone()?)).stdout(Stdio::from(stream)).stderr(Stdio::null());
-    let kept = Kept::start(&mut command, tells, groups)?;
+    command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout)).stderr(Stdio::null());
+    let kept = Kept::start(&mut command, (tells, folder), groups)?;
     // It holds the other side's end open as long as it lives.
     drop(command);
     let until = Instant::now() + Duration::from_millis(order.time_ms);
@@ -279,13 +296,15 @@ pub fn program_of(
 /// Nobody may listen any more.
 fn tell(tells: Option<&OwnedFd>, ended: &Ended) {
     let Some((tells, bytes)) = tells.zip(serde_json::to_vec(ended).ok()) else { return };
-    send(tells, &bytes, SendFlags::NOSIGNAL).ok();
+    rustix::io::write(tells, &bytes).ok();
 }
 
 /// A program that runs; dropped, it ends with all that it started.
 struct Kept {
     child: Child,
     tells: Option<OwnedFd>,
+    /// Its own folder, if that ends with it.
+    folder: Option<PathBuf>,
     groups: Groups,
 }
 
@@ -294,12 +313,16 @@ impl Kept {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    fn start(command: &mut Command, tells: Option<OwnedFd>, groups: &Groups) -> Result<Self> {
+    fn start(
+        command: &mut Command,
+        (tells, folder): (Option<OwnedFd>, Option<PathBuf>),
+        groups: &Groups,
+    ) -> Result<Self> {
         // Until it stands among them it would be taken for one that was left.
         let mut running = groups.lock().unwrap_or_else(PoisonError::into_inner);
         let child = command.process_group(0).spawn().context("it cannot be started")?;
         running.insert(child.id().cast_signed());
-        Ok(Self { child, tells, groups: Arc::clone(groups) })
+        Ok(Self { child, tells, folder, groups: Arc::clone(groups) })
     }
 
     fn wait(self, stream: &OwnedFd, until: Instant) {
@@ -308,7 +331,8 @@ impl Kept {
         while Instant::now() < until && !self.has_ended() {
             if is_heard && has_hung_up(stream) {
                 is_heard = false;
-                until = until.min(Instant::now() + GRACE);
+                // A server may put things in order; nobody waits for what a brain still does.
+                until = until.min(Instant::now() + if self.tells.is_some() { Duration::ZERO } else { GRACE });
             }
             thread::sleep(LOOKS);
         }
@@ -336,6 +360,10 @@ impl Drop for Kept {
         }
         drop(running);
         tell(self.tells.as_ref(), &Ended::Exited(code));
+        if let Some(folder) = &self.folder {
+            // What is left of it goes when the node starts.
+            fs::remove_dir_all(folder).ok();
+        }
     }
 }
 
@@ -348,8 +376,9 @@ fn end_children() {
         }
         for child in children {
             kill_process(child, Signal::KILL).ok();
-            waitpid(Some(child), WaitOptions::empty()).ok();
+            waitpid(Some(child), WaitOptions::NOHANG).ok();
         }
+        thread::sleep(ROUND);
     }
 }
 
@@ -369,5 +398,5 @@ fn children() -> Vec<Pid> {
 fn has_hung_up(stream: &OwnedFd) -> bool {
     let mut watched = [PollFd::new(stream, PollFlags::empty())];
     poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
-        && watched[0].revents().contains(PollFlags::HUP)
+        && watched[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }

@@ -47,7 +47,7 @@ pub(super) fn set_up(program: &mut Program, home: &Home, config: &Config, work: 
         program.command.extend(["--max-budget-usd".to_owned(), dollars.to_string()]);
     }
     program.command.extend(["--mcp-config", &servers, "--allowedTools", &tools].map(str::to_owned));
-    let settings = home.brain_home().join(".claude");
+    let settings = program.own.join(".claude");
     let environment = [
         ("CLAUDE_CONFIG_DIR", &*settings.to_string_lossy()),
         ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
@@ -61,14 +61,13 @@ pub(super) fn set_up(program: &mut Program, home: &Home, config: &Config, work: 
     Ok(())
 }
 
-/// Where the files lie that belong to a program: those that npm put beside it, or the folder that it is in, also where a link
-/// leads.
+/// What belongs to a program: the files that npm put beside it, or it alone; also where a link leads.
 fn package_of(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())?;
     let real = found.canonicalize().ok()?;
     let modules = real.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "node_modules"));
-    modules.or_else(|| real.parent()).map(Path::to_owned)
+    Some(modules.unwrap_or(&real).to_owned())
 }
 
 fn servers(us: &Path, home: &Path, work: WorkId) -> String {

@@ -102,6 +102,18 @@ const FCHMODAT2: i64 = 452;
 const SETXATTRAT: i64 = 463;
 const REMOVEXATTRAT: i64 = 466;
 const FILE_SETATTR: i64 = 469;
+/// What ends or slows down another process without a signal, and which argument names it: no process says so of another one.
+const OF_OTHERS: [(i64, u8); 7] = [
+    (libc::SYS_prlimit64, 0),
+    (libc::SYS_sched_setaffinity, 0),
+    (libc::SYS_sched_setparam, 0),
+    (libc::SYS_sched_setscheduler, 0),
+    (libc::SYS_sched_setattr, 0),
+    (libc::SYS_setpriority, 1),
+    (libc::SYS_ioprio_set, 1),
+];
+/// What would go around the filter that a program of the person's choice gets.
+const AROUND: [i64; 3] = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
 /// Writes into a terminal's input, as if the person had typed it.
 const TERMINAL_INPUT: [u64; 2] = [0x5412, 0x541c];
 const SET_ID_BITS: [u64; 2] = [0o4000, 0o2000];
@@ -109,6 +121,13 @@ const SET_ID_BITS: [u64; 2] = [0o4000, 0o2000];
 /// Filters the calling thread; whether the filter is in force.
 pub(super) fn restrict(wall: &Wall) -> bool {
     apply(wall).inspect_err(|error| tracing::debug!(%error, "no filter of system calls")).is_ok()
+}
+
+/// Filters the calling thread, and the program that it becomes: what landlock says nothing about. What else a program of the
+/// person's choice needs nobody knows.
+pub(super) fn restrict_program() -> bool {
+    let filter = of_program().and_then(filter).and_then(|filter| seccompiler::apply_filter(&filter));
+    filter.inspect_err(|error| tracing::debug!(%error, "no filter of system calls")).is_ok()
 }
 
 /// Whether a filter can be put up. Filters the calling thread.
@@ -121,15 +140,45 @@ fn apply(wall: &Wall) -> Result<(), Error> {
 }
 
 fn program(wall: &Wall) -> Result<BpfProgram, Error> {
+    filter(rules(wall)?)
+}
+
+fn filter(rules: BTreeMap<i64, Vec<SeccompRule>>) -> Result<BpfProgram, Error> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
-    let filter = SeccompFilter::new(rules(wall)?, SeccompAction::Allow, refused, arch)?;
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)?;
     Ok(filter.try_into()?)
 }
 
+fn of_program() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
+    let mut rules = forbidden(AROUND)?;
+    in_both_forms(&mut rules);
+    Ok(rules)
+}
+
+/// These calls, and those of which landlock says nothing.
+fn forbidden(calls: impl IntoIterator<Item = i64>) -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
+    let calls = calls.into_iter().chain(OWNERS_AND_RIGHTS).chain(OWNERS_AND_RIGHTS_HERE);
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = calls.map(|call| (call, Vec::new())).collect();
+    for (call, at) in OF_OTHERS {
+        rules.insert(call, vec![SeccompRule::new(vec![condition(at, SeccompCmpOp::Ne, 0)?])?]);
+    }
+    let typed = |request| SeccompRule::new(vec![condition(1, SeccompCmpOp::Eq, request)?]);
+    rules.insert(libc::SYS_ioctl, TERMINAL_INPUT.into_iter().map(typed).collect::<Result<_, _>>()?);
+    Ok(rules)
+}
+
+fn in_both_forms(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) {
+    #[cfg(target_arch = "x86_64")]
+    for (call, rule) in rules.clone() {
+        rules.insert(call | OTHER_FORM, rule);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = rules;
+}
+
 fn rules(wall: &Wall) -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
-    let forbidden = FORBIDDEN.into_iter().chain(FORBIDDEN_HERE).chain(OWNERS_AND_RIGHTS).chain(OWNERS_AND_RIGHTS_HERE);
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = forbidden.map(|call| (call, Vec::new())).collect();
+    let mut rules = forbidden(FORBIDDEN.into_iter().chain(FORBIDDEN_HERE))?;
     let allowed = families(wall);
     let sockets = if allowed.is_empty() { Vec::new() } else { vec![other_than(0, allowed)?] };
     rules.insert(libc::SYS_socket, sockets);
@@ -137,12 +186,7 @@ fn rules(wall: &Wall) -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
         let rule = |bit| SeccompRule::new(vec![condition(at, SeccompCmpOp::MaskedEq(bit), bit)?]);
         rules.insert(call, SET_ID_BITS.into_iter().map(rule).collect::<Result<_, _>>()?);
     }
-    let typed = |request| SeccompRule::new(vec![condition(1, SeccompCmpOp::Eq, request)?]);
-    rules.insert(libc::SYS_ioctl, TERMINAL_INPUT.into_iter().map(typed).collect::<Result<_, _>>()?);
-    #[cfg(target_arch = "x86_64")]
-    for (call, rule) in rules.clone() {
-        rules.insert(call | OTHER_FORM, rule);
-    }
+    in_both_forms(&mut rules);
     Ok(rules)
 }
 

@@ -1,5 +1,5 @@
 //! Landlock around programs of the person's choice, and around the process that starts them: they see the system, and what
-//! was named. System calls are not filtered, for nobody knows which such a program needs.
+//! was named. Of system calls those are filtered of which landlock says nothing; which others such a program needs, nobody knows.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use landlock::{AccessFs, BitFlags, RulesetStatus, make_bitflags};
 
 use super::{
-    Wall,
+    Wall, calls,
     files::{self, LOOKUP, SYSTEM, WRITE},
 };
 use crate::{home::Home, shell::places};
@@ -31,6 +31,8 @@ pub struct Confined {
     pub writes: Vec<PathBuf>,
     /// Folders with sockets that it connects to.
     pub sockets: Vec<PathBuf>,
+    /// Devices, and folders of the system that all programs share.
+    pub devices: Vec<PathBuf>,
 }
 
 impl Confined {
@@ -41,18 +43,24 @@ impl Confined {
         let programs = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
         let outside = system.chain(programs).filter(|folder| places::is_outside(folder, home.path(), vault));
         self.reads.extend(outside);
+        let devices = DEVICES.iter().map(PathBuf::from);
+        self.devices.extend(devices.filter(|place| places::is_outside(place, home.path(), vault)));
         self
     }
 
     /// Shuts the calling thread, and all that it starts, in; the version of landlock in force, if any.
     pub fn enter(&self) -> Result<Option<u8>> {
-        let Some(ruleset) = files::handled(&Wall::Pairing) else { return Ok(None) };
-        let mut ruleset = files::beneath(ruleset.create()?, &DEVICES.map(PathBuf::from), WRITE)?;
+        let Some(ruleset) = files::handled(&Wall::Pairing) else {
+            calls::restrict_program();
+            return Ok(None);
+        };
+        let mut ruleset = files::beneath(ruleset.create()?, &self.devices, WRITE)?;
         ruleset = files::beneath(ruleset, &LOOKUP.map(PathBuf::from), AccessFs::ResolveUnix.into())?;
         ruleset = files::beneath(ruleset, &self.reads, RUN)?;
         ruleset = files::beneath(ruleset, &self.sockets, AccessFs::ResolveUnix.into())?;
         ruleset = files::beneath(ruleset, &self.writes, OWN)?;
         let status = ruleset.restrict_self()?;
+        calls::restrict_program();
         Ok(if status.ruleset == RulesetStatus::NotEnforced { None } else { files::version(status.landlock) })
     }
 }

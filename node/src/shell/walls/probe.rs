@@ -23,7 +23,10 @@ use anyhow::{Context, Result, anyhow};
 use rustix::{
     mount::{UnmountFlags, unmount},
     net::{AddressFamily, SocketType, socket},
-    process::{Pid, PidfdFlags, PidfdGetfdFlags, getuid, pidfd_getfd, pidfd_open, test_kill_process},
+    process::{
+        Pid, PidfdFlags, PidfdGetfdFlags, Resource, getrlimit, getuid, pidfd_getfd, pidfd_open, prlimit,
+        test_kill_process,
+    },
 };
 
 use super::Wall;
@@ -112,7 +115,7 @@ struct Attack {
 use Attacker::{Decoder, Executor, ExecutorUser, Mesh, MeshUser, Owner, Pairing, Person, Reviewer, SameUser};
 
 /// Every attack. A file that a process works with is open to it, for its wall cannot tell good code from bad.
-const ATTACKS: [Attack; 29] = [
+const ATTACKS: [Attack; 30] = [
     attack("read the node key", &[Pairing, SameUser, MeshUser, Person], |at| read(&at.home.keys().join("node.key"))),
     attack("read the owner's keys as they lie on disk", &[Pairing, SameUser, Person], |at| read(&owner_keys(&at.home))),
     attack("read a service credential", &[Executor, SameUser, ExecutorUser], |at| read(&first_in(&at.home.secrets())?)),
@@ -156,6 +159,10 @@ const ATTACKS: [Attack; 29] = [
         Ok(pidfd_getfd(sibling, 2, PidfdGetfdFlags::empty()).map(drop)?)
     }),
     attack("signal a sibling", &[SameUser], |at| Ok(test_kill_process(at.sibling)?)),
+    // To what it is already: where it is allowed, nothing changes.
+    attack("set a limit of a sibling, which could end it", &[SameUser], |at| {
+        Ok(prlimit(Some(at.sibling), Resource::Core, getrlimit(Resource::Core)).map(drop)?)
+    }),
     attack("reach an abstract socket", &ANY_USER, |at| UnixStream::connect_addr(&at.name).map(drop)),
     attack("connect to a TCP port of its choice", &[Mesh, Pairing, SameUser, MeshUser, ExecutorUser, Person], |at| {
         TcpStream::connect(at.tcp.local_addr()?).map(drop)
