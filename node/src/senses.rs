@@ -70,6 +70,7 @@ pub fn confined(home: &Home, config: &Config) -> Confined {
             .chain(of_watchers(|one| &one.writes))
             .collect(),
         sockets: vec![home.run()],
+        changes_rights: true,
         ..Confined::default()
     }
     .with_programs(home, &config.vault)

@@ -42,6 +42,9 @@ chmod 755 "$HOME" 2> /dev/null && echo "could open its home to others"
 grep -q Subject: /dev/stdin && echo "own: $(ls -A . | wc -l) files where it works" > /dev/stdout
 setsid sleep 617.5 &
 kill -0 $PPID 2> /dev/null && echo could signal others
+mkdir -p deep/sealed && touch deep/file && chmod 0 . 2> /dev/null
+/usr/bin/python3 -c 'import os; os.fchmod(os.open("deep/sealed", os.O_RDONLY), 0); os.fchmod(os.open("deep", os.O_RDONLY), 0)' 2> /dev/null
+renice -n 1 -u "$(id -u)" > /dev/null 2>&1 && echo could slow others down
 prlimit --pid $PPID --core=0 2> /dev/null && echo could limit others
 env | cut -d= -f1 | sort | tr '\n' ' '
 "#;
@@ -199,7 +202,8 @@ fn a_brain_that_is_a_program_sees_neither_keys_nor_the_vault_and_writes_into_its
         assert!(said.contains("own: 0 files where it works") && !said.contains("could"), "{said}");
         assert_eq!(said.lines().last().map(str::trim), Some("FILES HOME LANG LINKED PATH PWD TARGET TMPDIR"), "{said}");
     }
-    assert_eq!(pair.cloud.home.join("brain").read_dir().expect("it is there").count(), 0, "nothing of a run is left");
+    let is_empty = || pair.cloud.home.join("brain").read_dir().expect("it is there").count() == 0;
+    assert!(becomes(PATIENCE, is_empty), "nothing of a run is left");
     let is_left = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\x00617.5\x00");
     assert!(becomes(PATIENCE, || !all_processes().iter().any(is_left)), "what left its group ended with it");
     assert_eq!(fs::read_to_string(&outside).expect("it is there"), "a secret of somebody else");

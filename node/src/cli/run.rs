@@ -86,6 +86,9 @@ pub(super) struct ProcessArgs {
     /// A program may start `aiemp-node mcp`
     #[arg(long)]
     tools: bool,
+    /// A program may change who may open a file
+    #[arg(long)]
+    rights: bool,
     /// A program, with its arguments
     #[arg(last = true)]
     command: Vec<String>,
@@ -130,7 +133,7 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
 }
 
 pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
-    let ProcessArgs { process, supervisor, reads, writes, own, tools, command, run, probe } = args;
+    let ProcessArgs { process, supervisor, run, probe, .. } = args;
     log();
     // A child of the supervisor ends with it. One that ended before this line sends no signal any more. A decoder has
     // nothing to put in order, and one that was stopped or hangs would not hear a word that can be ignored.
@@ -166,18 +169,7 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
             mesh_process(home, shell::identity::role(home)?, run)
         }
         ProcessName::Senses => senses_process(home),
-        ProcessName::Program => {
-            let own = own.clone().context("--own is missing")?;
-            let (command, reads, writes) = (command.clone(), reads.clone(), writes.clone());
-            let program = Program { command, env: BTreeMap::new(), own, reads, writes, has_tools: *tools };
-            match become_program(home, program) {
-                Ok(never) => match never {},
-                Err(error) => {
-                    print::failure(&error, false);
-                    Ok(ExitCode::from(NOT_STARTED))
-                }
-            }
-        }
+        ProcessName::Program => program_process(home, args),
         ProcessName::ProgramKeeper => {
             walls::keep_memory()?;
             program_keeper::keep(home)?;
@@ -203,7 +195,7 @@ pub(super) fn process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
 /// Refuses programs that would be kept out of another vault than that of this run.
 fn check_programs(home: &Home, config: &Config, vault: Option<&Path>) -> Result<()> {
     shell::brain::check_settings(home, config)?;
-    let is_another = vault.is_some_and(|vault| std::path::absolute(vault).ok().as_ref() != Some(&config.vault));
+    let is_another = vault.is_some_and(|vault| !shell::places::is_same(vault, &config.vault));
     let has_programs = || {
         Ok::<_, anyhow::Error>(
             config.brain.kind == BrainKind::Command || !config.watcher.is_empty() || declared(home)?.starts_programs(),
@@ -215,6 +207,25 @@ fn check_programs(home: &Home, config: &Config, vault: Option<&Path>) -> Result<
         return Err(Fault::refused("vault", message, "Set `vault` in config.toml.").into());
     }
     Ok(())
+}
+
+fn program_process(home: &Home, args: &ProcessArgs) -> Result<ExitCode> {
+    let program = Program {
+        command: args.command.clone(),
+        env: BTreeMap::new(),
+        own: args.own.clone().context("--own is missing")?,
+        reads: args.reads.clone(),
+        writes: args.writes.clone(),
+        has_tools: args.tools,
+        changes_rights: args.rights,
+    };
+    match become_program(home, program) {
+        Ok(never) => match never {},
+        Err(error) => {
+            print::failure(&error, false);
+            Ok(ExitCode::from(NOT_STARTED))
+        }
+    }
 }
 
 fn senses_process(home: &Home) -> Result<ExitCode> {
@@ -247,6 +258,7 @@ fn executor_process(home: &Home) -> Result<ExitCode> {
 
 fn mesh_process(home: &Home, role: Role, args: &RunArgs) -> Result<ExitCode> {
     let mut config = shell::settings::load(home)?;
+    check_programs(home, &config, args.vault.as_deref())?;
     if let Some(vault) = &args.vault {
         config.vault = std::path::absolute(vault)?;
         shell::places::check_apart(home.path(), &config.vault)?;

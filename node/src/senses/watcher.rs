@@ -296,6 +296,7 @@ impl Run {
             reads: settings.reads.clone(),
             writes: settings.writes.clone(),
             has_tools: false,
+            changes_rights: true,
         };
         let mut command = Command::from(program.command(home)?);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

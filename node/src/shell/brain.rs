@@ -54,9 +54,6 @@ pub fn command(home: &Home, config: &Config, for_work: Option<WorkId>) -> Result
     let secrets = cloud_secrets::environment(home, settings)?;
     let own = home.brain().join(HEXLOWER.encode(&random::array::<8>()?));
     let folder = own.join("work");
-    for path in [&home.brain(), &own, &folder] {
-        private_file::create_private_dir(path)?;
-    }
     let mut program = Program {
         command: settings.command.clone(),
         env: secrets.into_iter().map(|(variable, value)| (variable, value.expose().clone())).collect(),
@@ -64,11 +61,14 @@ pub fn command(home: &Home, config: &Config, for_work: Option<WorkId>) -> Result
         reads: settings.reads.clone(),
         writes: settings.writes.clone(),
         has_tools: for_work.is_some(),
+        changes_rights: false,
     };
     if let Some((Preset::ClaudeCode, work)) = settings.preset.zip(for_work) {
         claude_code::set_up(&mut program, home, config, work)?;
     }
+    private_file::create_private_dir(&home.brain())?;
     let mut command = program.command(home)?;
+    private_file::create_private_dir(&folder)?;
     command.current_dir(folder);
     Ok((command, own))
 }

@@ -34,6 +34,8 @@ pub struct Program {
     pub writes: Vec<PathBuf>,
     /// Whether it may start `aiemp-node mcp`, which asks the node.
     pub has_tools: bool,
+    /// Whether it may change by a path who may open a file, which could be one of the node's.
+    pub changes_rights: bool,
 }
 
 impl Program {
@@ -55,6 +57,7 @@ impl Program {
             .args(places("--reads", &self.reads))
             .args(places("--writes", &self.writes))
             .args(self.has_tools.then_some("--tools"))
+            .args(self.changes_rights.then_some("--rights"))
             .arg("--own")
             .arg(&self.own)
             .arg("--")
@@ -81,7 +84,7 @@ pub fn files_of(command: &[String]) -> impl Iterator<Item = PathBuf> {
 
 /// Shuts this process in and becomes the program, in the environment that it was started with. Returns why it could not.
 pub fn become_program(home: &Home, program: Program) -> Result<Infallible> {
-    let Program { command, own, reads, writes, has_tools, .. } = program;
+    let Program { command, own, reads, writes, has_tools, changes_rights, .. } = program;
     let (program, arguments) = command.split_first().context("no command is configured")?;
     let vault = super::settings::load(home)?.vault;
     let is_inside = |path: &&PathBuf| !places::is_outside(path, home.path(), &vault);
@@ -91,15 +94,18 @@ pub fn become_program(home: &Home, program: Program) -> Result<Infallible> {
         return Err(Fault::refused("program", message, fix).into());
     }
     // What it can change it could make a link to anything.
-    let changes: Vec<_> = writes.iter().chain([&own]).collect();
-    let is_its_own = |word: &str| changes.iter().any(|folder| places::is_within(Path::new(word), folder));
-    let words: Vec<_> = command.iter().filter(|word| !is_its_own(word)).cloned().collect();
+    let is_its_own = |path: &Path| {
+        let mut others = writes.iter().chain([&own]).filter(|folder| *folder != path);
+        others.any(|folder| places::passes(path, folder))
+    };
+    let words: Vec<_> = command.iter().filter(|word| !is_its_own(Path::new(word))).cloned().collect();
     let named = files_of(&words).filter(|path| !is_inside(&path));
+    let fixed = |paths: &[PathBuf]| paths.iter().filter(|path| !is_its_own(path)).cloned().collect::<Vec<_>>();
     let of_tools = if has_tools { vec![std::env::current_exe()?, home.config()] } else { Vec::new() };
     let sockets = if has_tools { vec![home.run()] } else { Vec::new() };
-    let reads = reads.iter().cloned().chain(named).chain(of_tools).collect();
-    let writes = writes.into_iter().chain([own]).collect();
-    Confined { reads, writes, sockets, ..Confined::default() }.with_programs(home, &vault).enter()?;
+    let reads = fixed(&reads).into_iter().chain(named).chain(of_tools).collect();
+    let writes = fixed(&writes).into_iter().chain([own.clone()]).collect();
+    Confined { reads, writes, sockets, changes_rights, ..Confined::default() }.with_programs(home, &vault).enter()?;
     let error = Command::new(program).args(arguments).exec();
     let is_walled = error.kind() == std::io::ErrorKind::PermissionDenied;
     let hint = if is_walled { "; it sees the system and what `reads` names, also its own libraries" } else { "" };

@@ -15,7 +15,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt as _},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
@@ -184,8 +184,16 @@ impl ProgramKeeper {
     }
 }
 
-/// The process groups of the programs that run.
-type Groups = Arc<Mutex<BTreeSet<i32>>>;
+/// What runs.
+#[derive(Debug, Default)]
+struct Running {
+    /// The process groups of programs.
+    groups: BTreeSet<i32>,
+    /// How many folders are being removed.
+    removals: usize,
+}
+
+type Groups = Arc<Mutex<Running>>;
 
 /// Starts what it is told to, until its other side is gone, whatever signal comes.
 pub fn keep(home: &Home) -> Result<()> {
@@ -199,12 +207,12 @@ pub fn keep(home: &Home) -> Result<()> {
     let config = settings::load(home)?;
     if config.brain.kind == BrainKind::Command {
         // Of runs that a crash cut short.
-        fs::remove_dir_all(home.brain()).ok();
+        remove(&home.brain());
     }
     let groups = Groups::default();
     let ended = take_orders(home, &config, &groups);
     let left = std::mem::take(&mut *groups.lock().unwrap_or_else(PoisonError::into_inner));
-    for group in left.into_iter().filter_map(Pid::from_raw) {
+    for group in left.groups.into_iter().filter_map(Pid::from_raw) {
         kill_process_group(group, Signal::KILL).ok();
     }
     end_children();
@@ -290,6 +298,7 @@ pub fn program_of(
         reads: server.reads.clone(),
         writes: server.writes.clone(),
         has_tools: false,
+        changes_rights: true,
     }
 }
 
@@ -321,7 +330,7 @@ impl Kept {
         // Until it stands among them it would be taken for one that was left.
         let mut running = groups.lock().unwrap_or_else(PoisonError::into_inner);
         let child = command.process_group(0).spawn().context("it cannot be started")?;
-        running.insert(child.id().cast_signed());
+        running.groups.insert(child.id().cast_signed());
         Ok(Self { child, tells, folder, groups: Arc::clone(groups) })
     }
 
@@ -354,16 +363,38 @@ impl Drop for Kept {
         self.child.kill().ok();
         let code = self.child.wait().ok().and_then(|status| status.code());
         let mut running = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        running.remove(&self.child.id().cast_signed());
-        if running.is_empty() {
-            end_children();
-        }
+        running.groups.remove(&self.child.id().cast_signed());
+        running.end_what_is_left();
+        running.removals += 1;
         drop(running);
         tell(self.tells.as_ref(), &Ended::Exited(code));
-        if let Some(folder) = &self.folder {
-            // What is left of it goes when the node starts.
-            fs::remove_dir_all(folder).ok();
+        self.folder.as_deref().into_iter().for_each(remove);
+        let mut running = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        running.removals -= 1;
+        running.end_what_is_left();
+    }
+}
+
+impl Running {
+    /// What left its group is ended when nothing else has this process for its parent.
+    fn end_what_is_left(&self) {
+        if self.groups.is_empty() && self.removals == 0 {
+            end_children();
         }
+    }
+}
+
+/// Removes a folder that a program made: by programs of the system, for it may be deep enough to end this one.
+fn remove(folder: &Path) {
+    let run = |program: &str, words: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(words).arg(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    // It may hold folders that nobody may enter.
+    let is_removed = !folder.exists() || (run("chmod", &["-R", "u+rwx", "--"]) && run("rm", &["-rf", "--"]));
+    if !is_removed {
+        tracing::warn!(folder = %folder.display(), "what a program left cannot be removed");
     }
 }
 

@@ -115,8 +115,11 @@ impl Mesh {
             status.vault = self.troubles();
             (status.unsynced, status.unsynced_count) = self.unsynced.listed(&self.config.vault, Instant::now());
             status.progress = self.progress();
-            status.brain =
-                status.brain.take().or_else(|| self.brain.failed.as_ref().map(|(_, why, _)| troubles::brain(why)));
+            // What somebody has to see to comes before what is waited for.
+            let is_refused = matches!(self.brain.failed, Some((TroubleClass::Authentication, ..)));
+            if is_refused || status.brain.is_none() {
+                status.brain = self.brain.failed.as_ref().map(|(_, why, _)| troubles::brain(why));
+            }
             status.mail_in = self.mail_in.trouble();
             status.senses = if self.config.has_senses() { self.senses.troubles() } else { Vec::new() };
             status.store.extend(troubles::of_store(&self.home, self.payloads_lost));

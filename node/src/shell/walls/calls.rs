@@ -103,15 +103,15 @@ const SETXATTRAT: i64 = 463;
 const REMOVEXATTRAT: i64 = 466;
 const FILE_SETATTR: i64 = 469;
 /// What ends or slows down another process without a signal, and which argument names it: no process says so of another one.
-const OF_OTHERS: [(i64, u8); 7] = [
+const OF_OTHERS: [(i64, u8); 5] = [
     (libc::SYS_prlimit64, 0),
     (libc::SYS_sched_setaffinity, 0),
     (libc::SYS_sched_setparam, 0),
     (libc::SYS_sched_setscheduler, 0),
     (libc::SYS_sched_setattr, 0),
-    (libc::SYS_setpriority, 1),
-    (libc::SYS_ioprio_set, 1),
 ];
+/// The same by kind and number: `PRIO_PROCESS` and `IOPRIO_WHO_PROCESS` are this process, where the number is none.
+const OF_KINDS: [(i64, u64); 2] = [(libc::SYS_setpriority, 0), (libc::SYS_ioprio_set, 1)];
 /// What would go around the filter that a program of the person's choice gets.
 const AROUND: [i64; 3] = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
 /// Writes into a terminal's input, as if the person had typed it.
@@ -123,10 +123,10 @@ pub(super) fn restrict(wall: &Wall) -> bool {
     apply(wall).inspect_err(|error| tracing::debug!(%error, "no filter of system calls")).is_ok()
 }
 
-/// Filters the calling thread, and the program that it becomes: what landlock says nothing about. What else a program of the
-/// person's choice needs nobody knows.
-pub(super) fn restrict_program() -> bool {
-    let filter = of_program().and_then(filter).and_then(|filter| seccompiler::apply_filter(&filter));
+/// Filters the calling thread, and the program that it becomes: what landlock says nothing about, save rights and owners where
+/// it may change them. What else a program of the person's choice needs nobody knows.
+pub(super) fn restrict_program(changes_rights: bool) -> bool {
+    let filter = of_program(changes_rights).and_then(filter).and_then(|filter| seccompiler::apply_filter(&filter));
     filter.inspect_err(|error| tracing::debug!(%error, "no filter of system calls")).is_ok()
 }
 
@@ -150,22 +150,29 @@ fn filter(rules: BTreeMap<i64, Vec<SeccompRule>>) -> Result<BpfProgram, Error> {
     Ok(filter.try_into()?)
 }
 
-fn of_program() -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
-    let mut rules = forbidden(AROUND)?;
+fn of_program(changes_rights: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
+    let rights = OWNERS_AND_RIGHTS.into_iter().chain(OWNERS_AND_RIGHTS_HERE).filter(|_| !changes_rights);
+    let mut rules = forbidden(rights.chain(AROUND))?;
     in_both_forms(&mut rules);
     Ok(rules)
 }
 
-/// These calls, and those of which landlock says nothing.
+/// These calls, and those that reach other processes, or the terminal's input.
 fn forbidden(calls: impl IntoIterator<Item = i64>) -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
-    let calls = calls.into_iter().chain(OWNERS_AND_RIGHTS).chain(OWNERS_AND_RIGHTS_HERE);
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = calls.map(|call| (call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = calls.into_iter().map(|call| (call, Vec::new())).collect();
     for (call, at) in OF_OTHERS {
-        rules.insert(call, vec![SeccompRule::new(vec![condition(at, SeccompCmpOp::Ne, 0)?])?]);
+        rules.insert(call, vec![is_not(at, 0)?]);
+    }
+    for (call, process) in OF_KINDS {
+        rules.insert(call, vec![is_not(0, process)?, is_not(1, 0)?]);
     }
     let typed = |request| SeccompRule::new(vec![condition(1, SeccompCmpOp::Eq, request)?]);
     rules.insert(libc::SYS_ioctl, TERMINAL_INPUT.into_iter().map(typed).collect::<Result<_, _>>()?);
     Ok(rules)
+}
+
+fn is_not(at: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![condition(at, SeccompCmpOp::Ne, value)?])
 }
 
 fn in_both_forms(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) {
@@ -178,7 +185,8 @@ fn in_both_forms(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) {
 }
 
 fn rules(wall: &Wall) -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
-    let mut rules = forbidden(FORBIDDEN.into_iter().chain(FORBIDDEN_HERE))?;
+    let rights = OWNERS_AND_RIGHTS.into_iter().chain(OWNERS_AND_RIGHTS_HERE);
+    let mut rules = forbidden(rights.chain(FORBIDDEN).chain(FORBIDDEN_HERE))?;
     let allowed = families(wall);
     let sockets = if allowed.is_empty() { Vec::new() } else { vec![other_than(0, allowed)?] };
     rules.insert(libc::SYS_socket, sockets);

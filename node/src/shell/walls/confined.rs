@@ -31,6 +31,8 @@ pub struct Confined {
     pub writes: Vec<PathBuf>,
     /// Folders with sockets that it connects to.
     pub sockets: Vec<PathBuf>,
+    /// Whether it may change by a path who may open a file, as installers and version control do.
+    pub changes_rights: bool,
     /// Devices, and folders of the system that all programs share.
     pub devices: Vec<PathBuf>,
 }
@@ -51,7 +53,7 @@ impl Confined {
     /// Shuts the calling thread, and all that it starts, in; the version of landlock in force, if any.
     pub fn enter(&self) -> Result<Option<u8>> {
         let Some(ruleset) = files::handled(&Wall::Pairing) else {
-            calls::restrict_program();
+            calls::restrict_program(self.changes_rights);
             return Ok(None);
         };
         let mut ruleset = files::beneath(ruleset.create()?, &self.devices, WRITE)?;
@@ -60,7 +62,7 @@ impl Confined {
         ruleset = files::beneath(ruleset, &self.sockets, AccessFs::ResolveUnix.into())?;
         ruleset = files::beneath(ruleset, &self.writes, OWN)?;
         let status = ruleset.restrict_self()?;
-        calls::restrict_program();
+        calls::restrict_program(self.changes_rights);
         Ok(if status.ruleset == RulesetStatus::NotEnforced { None } else { files::version(status.landlock) })
     }
 }
