@@ -392,8 +392,8 @@ fn remove(folder: &Path) {
         command.status().is_ok_and(|status| status.success())
     };
     // It may hold folders that nobody may enter.
-    let is_removed = !folder.exists() || (run("chmod", &["-R", "u+rwx", "--"]) && run("rm", &["-rf", "--"]));
-    if !is_removed {
+    run("chmod", &["-R", "u+rwx", "--"]);
+    if !run("rm", &["-rf", "--"]) {
         tracing::warn!(folder = %folder.display(), "what a program left cannot be removed");
     }
 }

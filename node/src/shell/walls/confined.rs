@@ -44,6 +44,9 @@ impl Confined {
         let system = SYSTEM.iter().chain(&PROGRAMS).map(PathBuf::from);
         let programs = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
         let outside = system.chain(programs).filter(|folder| places::is_outside(folder, home.path(), vault));
+        // One that it changes could lead anywhere.
+        let writes = &self.writes;
+        let outside = outside.filter(|folder| !writes.iter().any(|own| places::passes(folder, own)));
         self.reads.extend(outside);
         let devices = DEVICES.iter().map(PathBuf::from);
         self.devices.extend(devices.filter(|place| places::is_outside(place, home.path(), vault)));
