@@ -113,13 +113,13 @@ pub(super) fn run(home: &Home, args: &RunArgs) -> Result<ExitCode> {
     shell::rosters::adopt(home)?;
     check_role(home, role)?;
     senses::check_settings(home, &config, role.role())?;
-    check_programs(home, &config, args.vault.as_deref())?;
     // Each process takes its lock itself. Before that the arguments of this start are noted, which are not those of the
     // node that runs.
     drop(mesh::lock(home)?);
     match role {
         RoleArg::Cloud if !config.has_senses() => mesh_process(home, Role::Cloud, args),
         RoleArg::Cloud | RoleArg::Local => {
+            check_programs(home, &config, args.vault.as_deref())?;
             if role == RoleArg::Local
                 && let Some(WireTrouble { what, fix, .. }) = shell::identity::owner_keys_trouble(home)
             {

@@ -80,10 +80,15 @@ pub async fn run(
     prompt: Cleared<String>,
     for_work: Option<WorkId>,
 ) -> Result<BrainRun, BrainFault> {
-    let limit = Duration::from_secs(settings.timeout_s);
     let gone = || fault(FaultClass::Transient, "what starts the brain is gone; the node is to be started again");
     let keeper = keeper.ok_or_else(gone)?;
-    let talk = keeper.brain(for_work, limit + GRACE).map_err(|_| gone())?;
+    let talk = keeper.brain(for_work, Duration::from_secs(settings.timeout_s) + GRACE).map_err(|_| gone())?;
+    answer(talk, settings, prompt).await
+}
+
+/// What it answers in its time, as a draft.
+async fn answer(talk: Talk, settings: &Brain, prompt: Cleared<String>) -> Result<BrainRun, BrainFault> {
+    let limit = Duration::from_secs(settings.timeout_s);
     let output = timeout(limit, converse(talk, settings, prompt)).await.unwrap_or_else(|_| {
         let why = format!("the brain took longer than {} s and was ended", settings.timeout_s);
         Err(fault(FaultClass::Transient, &why))
@@ -187,15 +192,25 @@ mod tests {
     /// A program, by its stdin, its stdout, and where its end is told.
     type Ends = (PipeReader, PipeWriter, PipeWriter);
 
+    fn settings() -> Brain {
+        Brain { kind: BrainKind::Command, output_bytes_max: 1024, ..Brain::default() }
+    }
+
     /// What is made of a program that does this.
-    async fn converse_with(program: impl FnOnce(Ends) + Send + 'static) -> Result<(String, bool), BrainFault> {
-        let settings = Brain { kind: BrainKind::Command, output_bytes_max: 1024, ..Brain::default() };
+    async fn answer_of(program: impl FnOnce(Ends) + Send + 'static) -> Result<String, BrainFault> {
+        answer_within(&settings(), program).await
+    }
+
+    async fn answer_within(
+        settings: &Brain,
+        program: impl FnOnce(Ends) + Send + 'static,
+    ) -> Result<String, BrainFault> {
         let [(stdin, asks), (answers, stdout), (told, tells)] = [(); 3].map(|()| std::io::pipe().unwrap());
         let talk = Talk { asks: asks.into(), answers: answers.into(), told: told.into() };
         let program = std::thread::spawn(move || program((stdin, stdout, tells)));
-        let output = converse(talk, &settings, prompt("hello")).await;
+        let answer = answer(talk, settings, prompt("hello")).await;
         program.join().unwrap();
-        output.map(|output| (String::from_utf8(output.bytes).unwrap(), output.is_success))
+        answer.map(|run| run.text)
     }
 
     fn end(mut tells: PipeWriter, ended: &Ended) {
@@ -214,16 +229,18 @@ mod tests {
 
     #[tokio::test]
     async fn the_prompt_goes_in_and_the_answer_comes_out_with_how_it_ended() {
-        assert_eq!(converse_with(shouts(Some(0))).await, Ok(("HELLO".to_owned(), true)));
-        assert_eq!(converse_with(shouts(Some(3))).await, Ok(("HELLO".to_owned(), false)));
-        assert_eq!(converse_with(shouts(None)).await, Ok(("HELLO".to_owned(), false)), "by a signal");
+        assert_eq!(answer_of(shouts(Some(0))).await, Ok("HELLO".to_owned()));
+        for code in [Some(3), None] {
+            let told = answer_of(shouts(code)).await.unwrap_err();
+            assert!(told.why.contains("ended with an error"), "{code:?}: {told:?}");
+        }
         let reads_nothing = |(stdin, mut stdout, tells): Ends| {
             drop(stdin);
             stdout.write_all(b"Hello").unwrap();
             drop(stdout);
             end(tells, &Ended::Exited(Some(0)));
         };
-        assert_eq!(converse_with(reads_nothing).await, Ok(("Hello".to_owned(), true)));
+        assert_eq!(answer_of(reads_nothing).await, Ok("Hello".to_owned()));
     }
 
     #[tokio::test]
@@ -234,14 +251,14 @@ mod tests {
             end(tells, &Ended::Exited(Some(0)));
             std::thread::spawn(move || drop((held.recv(), stdout)));
         };
-        assert_eq!(converse_with(leaves_somebody).await, Ok(("x".repeat(1024), true)));
+        assert_eq!(answer_of(leaves_somebody).await, Ok("x".repeat(1024)));
         drop::<std::sync::mpsc::SyncSender<()>>(let_go);
     }
 
     #[tokio::test]
     async fn what_a_brain_does_wrong_is_told() {
         let floods = |(_stdin, mut stdout, _tells): Ends| while stdout.write_all(&[b'y'; 512]).is_ok() {};
-        let told = converse_with(floods).await.unwrap_err();
+        let told = answer_of(floods).await.unwrap_err();
         assert!(told.class == FaultClass::Logic && told.why.contains("more than 1024 bytes"), "{told:?}");
         let ends = |ended: Ended| {
             move |(_, stdout, tells): Ends| {
@@ -249,16 +266,31 @@ mod tests {
                 end(tells, &ended);
             }
         };
-        let told = converse_with(ends(Ended::Exited(Some(NOT_STARTED.into())))).await.unwrap_err();
+        let told = answer_of(ends(Ended::Exited(Some(NOT_STARTED.into())))).await.unwrap_err();
         assert!(told.why.contains("check `[brain] command` and `reads`"), "{told:?}");
-        let told = converse_with(ends(Ended::NoSecret("no secret named model".to_owned()))).await.unwrap_err();
+        let told = answer_of(ends(Ended::NoSecret("no secret named model".to_owned()))).await.unwrap_err();
         assert!(told.class == FaultClass::Authentication && told.why == "no secret named model", "{told:?}");
-        let told = converse_with(ends(Ended::NotStarted("the disk is full".to_owned()))).await.unwrap_err();
+        let told = answer_of(ends(Ended::NotStarted("the disk is full".to_owned()))).await.unwrap_err();
         assert!(told.class == FaultClass::Transient && told.why.contains("the disk is full"), "{told:?}");
-        let told = converse_with(drop).await.unwrap_err();
+        let told = answer_of(drop).await.unwrap_err();
         assert!(told.why.contains("nobody knows how it ended"), "{told:?}");
-        let slow = Brain { kind: BrainKind::Command, ..Brain::default() };
-        let told = run(None, &slow, prompt("x"), None).await.unwrap_err();
+        let says = |bytes: &'static [u8]| {
+            move |(_stdin, mut stdout, tells): Ends| {
+                stdout.write_all(bytes).unwrap();
+                end(tells, &Ended::Exited(Some(0)));
+            }
+        };
+        assert!(answer_of(says(b" \n")).await.unwrap_err().why.contains("answered nothing"));
+        assert!(answer_of(says(b"\xff")).await.unwrap_err().why.contains("not UTF-8"));
+        let at_once = Brain { timeout_s: 0, ..settings() };
+        let goes_on = |(_stdin, mut stdout, _tells): Ends| {
+            while stdout.write_all(b"y").is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let told = answer_within(&at_once, goes_on).await.unwrap_err();
+        assert!(told.why.contains("longer than 0 s"), "{told:?}");
+        let told = run(None, &settings(), prompt("x"), None).await.unwrap_err();
         assert!(told.why.contains("what starts the brain is gone"), "{told:?}");
     }
 }
